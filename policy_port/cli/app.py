@@ -1,0 +1,85 @@
+"""The `policy-port` program: its table of commands, and how every command fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from policy_port import __version__
+from policy_port.cli import doctor
+from policy_port.errors import PolicyPortError
+
+# One row per command, in the order of `--help`. A command's file imports typer and the standard library only;
+# what it works with is imported inside its function, so that `--help` and shell completion answer at once.
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "doctor": doctor.doctor,
+}
+
+# The same for commands that have commands of their own.
+GROUPS: dict[str, typer.Typer] = {}
+
+
+class _Commands(TyperGroup):
+    """The top-level group: a misuse is one message and an exit status, a bug keeps its traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands in the order of the tables above."""
+        return [name for name in (*COMMANDS, *GROUPS) if name in self.commands]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; turn the errors that a user can mend into their message and exit status."""
+        try:
+            return super().invoke(ctx)
+        except PolicyPortError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted; nothing was written", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Carry a trained robot policy to another simulator or robot, and prove that it arrived unchanged.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    # Rich doubles the time of `--help` and would wrap tracebacks that belong to bugs.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"policy-port {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
+
+
+def main() -> None:
+    """Entry point of `policy-port`."""
+    try:
+        app(prog_name="policy-port")
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Without this the interpreter complains once more at exit.
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,319 @@
+"""The contract: everything that a policy's weights silently assume, as one frozen, strictly validated document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from policy_port.contract.joints import Joint, Positive
+from policy_port.contract.terms import (
+    VELOCITY_COMMAND,
+    Action,
+    ActionTerm,
+    Bounds,
+    JointTerm,
+    LastActionTerm,
+    Observation,
+    ObservationTerm,
+)
+from policy_port.contract.yaml_file import Strict, parse, read_yaml
+from policy_port.errors import ContractError, closest
+
+
+class Base(Strict):
+    """The base of the robot, and when an episode on flat ground is over."""
+
+    floating: bool
+    """True for a walking robot, False for an arm that is bolted down."""
+    height: float | None = None
+    """Height of the base above the ground at reset [m]; found by settling, if not given."""
+    frame: str | None = None
+    """Link or site in whose frame the base terms are measured; the base link, if not given."""
+    min_height: float | None = None
+    """An episode ends when the base is lower than this [m]."""
+    max_tilt: Positive | None = None
+    """An episode ends when the base leans more than this [rad]."""
+
+
+class Actuation(Strict):
+    """How joint targets became torques in the simulator the policy was trained in."""
+
+    kind: Literal["implicit", "explicit", "model"]
+    """implicit: the solver integrates the position drive. explicit: torque = stiffness * error - damping * velocity,
+    computed once per physics step. model: the robot file's own actuators hold the gains."""
+    gravity_compensation: bool = False
+    """True when the robot's links do not feel gravity (ManiSkill's default for arms)."""
+
+
+class Command(Strict):
+    """Ranges of the velocity command in training; outside them the policy was never asked to go."""
+
+    lin_vel_x: Bounds | None = None
+    """[m/s]"""
+    lin_vel_y: Bounds | None = None
+    """[m/s]"""
+    ang_vel_z: Bounds | None = None
+    """[rad/s]"""
+
+
+class ImageInput(Strict):
+    """One camera image that the network reads."""
+
+    name: str
+    """Camera name."""
+    height: Annotated[int, Field(ge=1, le=16384)]
+    """Rows the network sees."""
+    width: Annotated[int, Field(ge=1, le=16384)]
+    """Columns the network sees."""
+    channels: Annotated[int, Field(ge=1, le=64)]
+    """Channels per pixel."""
+    layout: Literal["nhwc", "nchw"]
+    """Memory layout of the batch."""
+    dtype: Literal["uint8", "float32"]
+    """Type of the network's input."""
+    scale: float
+    """Factor that the network applies to each pixel, for example 1/255."""
+    crop: tuple[int, int, int, int] | None = None
+    """Rows and columns of the camera's image that are kept before resizing: top, left, height, width."""
+
+
+class Contract(Strict):
+    """A policy contract. `joints` gives the joint order; every number of a joint stands under its name."""
+
+    contract_version: Literal[1]
+    """Version of this format."""
+    name: str
+    """Name of the policy."""
+    robot: str
+    """Name of the robot."""
+    trained_in: str
+    """Simulator, physics engine and version, in words."""
+    quaternion_order: Literal["wxyz", "xyzw", "none"]
+    """Order of quaternions where the policy was trained; no default. none: the policy never sees an orientation."""
+    timestep: Positive
+    """Physics timestep of training [s]."""
+    decimation: Annotated[int, Field(ge=1)]
+    """Physics steps per control step; the control period is timestep * decimation."""
+    base: Base
+    """Base of the robot."""
+    actuation: Actuation
+    """How targets became torques."""
+    joints: dict[str, Joint] = Field(min_length=1)
+    """Joints by name, in the policy's joint order."""
+    observation: Observation
+    """The network's input."""
+    action: Action
+    """The network's output."""
+    command: Command = Command()
+    """Trained command ranges."""
+    images: tuple[ImageInput, ...] = ()
+    """Camera images, for policies that see."""
+    sources: dict[str, str] = {}
+    """Where numbers came from: key path (such as "joints.*.stiffness") to a sentence."""
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Joint names in the policy's joint order."""
+        return tuple(self.joints)
+
+    @property
+    def control_dt(self) -> float:
+        """Control period [s]."""
+        return self.timestep * self.decimation
+
+    def observation_joints(self, term: JointTerm) -> tuple[str, ...]:
+        """Joint names that `term` observes, in order."""
+        return term.joints if term.joints is not None else self.joint_names
+
+    def action_joints(self, term: ActionTerm) -> tuple[str, ...]:
+        """Joint names that `term` drives, in order."""
+        return term.joints if term.joints is not None else self.joint_names
+
+    @property
+    def action_joint_names(self) -> tuple[str, ...]:
+        """Joint name of each element of the action, over all action terms."""
+        return tuple(name for term in self.action.terms for name in self.action_joints(term))
+
+    @property
+    def action_size(self) -> int:
+        """Width of the network's output."""
+        return len(self.action_joint_names)
+
+    def term_size(self, term: ObservationTerm) -> int:
+        """Number of elements of one step of `term`, without history."""
+        return len(self.term_elements(term))
+
+    def term_elements(self, term: ObservationTerm) -> tuple[str, ...]:
+        """Name of each element of one step of `term`: joint names, axes, or indices."""
+        match term.term:
+            case "base_lin_vel" | "base_ang_vel" | "projected_gravity":
+                return ("x", "y", "z")
+            case "velocity_command":
+                return VELOCITY_COMMAND
+            case "joint_pos" | "joint_pos_rel" | "joint_vel" | "joint_target":
+                return self.observation_joints(term)
+            case "last_action":
+                return self.action_joint_names
+            case "gait_phase":
+                count = range(len(term.offsets))
+                return tuple(f"sin{i}" for i in count) + tuple(f"cos{i}" for i in count)
+            case "constant":
+                return tuple(str(i) for i in range(len(term.value)))
+            case _:
+                return tuple(str(i) for i in range(term.size))
+
+    @property
+    def observation_size(self) -> int:
+        """Width of the network's input, history included."""
+        return sum(self.term_size(term) * term.history for term in self.observation.terms)
+
+    def widths(self) -> str:
+        """The sum that makes up the observation's width, in words: "base_ang_vel 3 + joint_vel 12 x 5 = 63"."""
+        parts = [
+            f"{term.label} {self.term_size(term)}" + (f" x {term.history}" if term.history > 1 else "")
+            for term in self.observation.terms
+        ]
+        return " + ".join(parts) + f" = {self.observation_size}"
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Contract:
+        labels = [term.label for term in self.observation.terms]
+        _refuse_repeats(labels, "observation term", "give one of them another `name`")
+        for term in self.observation.terms:
+            if isinstance(term, JointTerm):
+                self._check_joints(term.joints, f"observation term '{term.label}'")
+                for key in ("scale", "offset", "clip"):
+                    value = getattr(term, key)
+                    if isinstance(value, dict):
+                        self._check_keys(value, self.observation_joints(term), f"{term.label}.{key}")
+        for term in self.action.terms:
+            self._check_joints(term.joints, f"action term '{term.term}'")
+            for key in ("scale", "offset", "clip"):
+                value = getattr(term, key)
+                if isinstance(value, dict):
+                    self._check_keys(value, self.action_joints(term), f"{term.term}.{key}")
+        _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
+        return self
+
+    @model_validator(mode="after")
+    def _history_is_stated(self) -> Contract:
+        stacked = [term for term in self.observation.terms if term.history > 1]
+        layout = self.observation.history
+        if stacked and layout is None:
+            raise ValueError(
+                f"observation.history is missing: '{stacked[0].label}' has history {stacked[0].history}, so layout "
+                "(term_major or time_major), order (oldest_first or newest_first) and fill (first or zero) must be "
+                "stated; a wrong guess has the right width"
+            )
+        if layout is not None and layout.layout == "time_major":
+            lengths = {term.label: term.history for term in self.observation.terms}
+            if len(set(lengths.values())) > 1:
+                raise ValueError(
+                    f"a time_major history needs the same length in every term, given: {lengths}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _orientation_is_stated(self) -> Contract:
+        kinds = {term.term for term in self.observation.terms}
+        base_kinds = kinds & {"base_lin_vel", "base_ang_vel", "projected_gravity"}
+        if base_kinds and self.quaternion_order == "none":
+            raise ValueError(
+                f"quaternion_order is none, but {', '.join(sorted(base_kinds))} needs the base's orientation; "
+                "write wxyz or xyzw"
+            )
+        return self
+
+    def _check_joints(self, names: tuple[str, ...] | None, where: str) -> None:
+        if names is None:
+            return
+        _refuse_repeats(names, f"joint of {where}", "name each joint once")
+        for name in names:
+            if name not in self.joints:
+                raise ValueError(
+                    f"{where} names joint '{name}', which is not in joints{closest(name, self.joints)}. "
+                    f"The joints are: {', '.join(self.joints)}"
+                )
+
+    @staticmethod
+    def _check_keys(given: Iterable[str], needed: tuple[str, ...], where: str) -> None:
+        given = list(given)
+        for name in given:
+            if name not in needed:
+                raise ValueError(
+                    f"{where} names joint '{name}', which the term does not have{closest(name, needed)}"
+                )
+        absent = [name for name in needed if name not in given]
+        if absent:
+            raise ValueError(f"{where} leaves out {', '.join(absent)}; give every joint of the term a number")
+
+    def to_yaml(self) -> str:
+        """The contract as YAML at full precision; `load_contract` reads back an equal one."""
+        data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+
+
+def load_contract(path: Path | str) -> Contract:
+    """Read a contract file.
+
+    Raises:
+        ContractError: With file, line and key, when the file is missing, malformed or contradicts itself.
+    """
+    return parse(Contract, read_yaml(path, ContractError), ContractError)
+
+
+def check_network_width(contract: Contract, observation_size: int, action_size: int, *, policy: str) -> None:
+    """Hold the network's widths against the contract's.
+
+    Raises:
+        ContractError: Naming both widths and the terms that add up to the contract's.
+    """
+    if observation_size != contract.observation_size:
+        raise ContractError(
+            f"{policy}: the network reads {observation_size} numbers, contract '{contract.name}' describes "
+            f"{contract.observation_size}: {contract.widths()}. Add, drop or resize a term"
+        )
+    if action_size != contract.action_size:
+        raise ContractError(
+            f"{policy}: the network writes {action_size} numbers, contract '{contract.name}' drives "
+            f"{contract.action_size} joints: {', '.join(contract.action_joint_names)}"
+        )
+
+
+def unset_values(contract: Contract) -> list[str]:
+    """List what the contract does not state and a replay may need, a sentence each."""
+    findings = []
+    per_joint = ["armature", "effort_limit"]
+    if contract.actuation.kind != "model":
+        per_joint = ["stiffness", "damping", *per_joint]
+    for key in per_joint:
+        absent = [name for name, joint in contract.joints.items() if getattr(joint, key) is None]
+        if absent:
+            which = "any joint" if len(absent) == len(contract.joints) else ", ".join(absent)
+            findings.append(f"{key} is not stated for {which}")
+    if contract.base.floating and contract.base.height is None:
+        findings.append("base.height is not stated; a replay finds it by settling the robot on the ground")
+    if any(term.term == "velocity_command" for term in contract.observation.terms):
+        for key in VELOCITY_COMMAND:
+            if getattr(contract.command, key) is None:
+                findings.append(
+                    f"command.{key}: the trained range is not stated, so no replay can warn outside it"
+                )
+    return findings
+
+
+def _refuse_repeats(names: Iterable[str], what: str, advice: str) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} '{name}' stands twice; {advice}")
+        seen.add(name)
+
+
+def reads_last_action(contract: Contract) -> bool:
+    """True when the network sees its own previous output."""
+    return any(isinstance(term, LastActionTerm) for term in contract.observation.terms)

@@ -1,0 +1,1 @@
+"""The hot path: plant state to observation, network output to joint targets."""

@@ -1,0 +1,64 @@
+"""The errors a user can cause, one class per kind of misuse.
+
+Every message says where (file and key), what was given, what exists, and what to do. The command line prints
+the message without a traceback and exits with `exit_code`; anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PolicyPortError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+    exit_code = 2
+
+
+class ContractError(PolicyPortError):
+    """A contract file is malformed, incomplete or contradicts itself."""
+
+
+class MappingError(PolicyPortError):
+    """A mapping file is malformed, or does not fit the contracts or the robot it is used with."""
+
+
+class CheckpointError(PolicyPortError):
+    """A policy file can't be read, is not a policy, or disagrees with its contract."""
+
+
+class UnsafeFileError(CheckpointError):
+    """A policy file would have to execute code to load, so it is refused."""
+
+
+class PortError(PolicyPortError):
+    """A port folder is incomplete, was changed after it was written, or does not compute what it stored."""
+
+
+class RobotError(PolicyPortError):
+    """A robot file can't be loaded or lacks what the contract names."""
+
+
+class TaskError(PolicyPortError):
+    """A task does not fit the policy or the plant that is to perform it."""
+
+
+class MissingDependencyError(PolicyPortError):
+    """A library, driver or device that the command needs is not here."""
+
+
+class OutputError(PolicyPortError):
+    """The output can't be written where the user asked for it."""
+
+
+class ProofError(PolicyPortError):
+    """The export was written and run, and does not compute what the checkpoint computes."""
+
+    exit_code = 1
+
+
+def closest(name: str, candidates: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest candidate, or "" when none is near."""
+    near = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,1 @@
+"""The port folder: TorchScript, single-file ONNX, and the proof that they equal the checkpoint."""

@@ -1,0 +1,1 @@
+"""Replay of ports in simulators: rollouts, metrics, pictures."""

@@ -1,0 +1,155 @@
+"""Output that is either whole or absent: folders and files are written beside their place and renamed in."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from policy_port.errors import OutputError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
+    """Give a temporary folder to write into, which becomes `path` once the block has ended well.
+
+    Whatever ends the block otherwise, Ctrl-C included, removes all that was written and leaves an older
+    folder at `path` as it was.
+
+    Args:
+        path: Where the finished folder shall be. Missing parents are made.
+        force: Replace a folder that is already there and not empty.
+
+    Yields:
+        The temporary folder. It lies beside `path`, so that the final rename stays on one file system.
+
+    Raises:
+        OutputError: `path` is taken, can't be written to, or the disk is full.
+    """
+    # A symbolic link stays: what it points to is replaced.
+    target = Path(path).expanduser().resolve()
+    _refuse_taken(target, force)
+    made_parents = _missing_parents(target)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        try:
+            temporary.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{target}: can't be made: {_reason(error)}") from error
+        try:
+            yield temporary
+        except Exception as error:
+            _raise_if_unwritable(error, target, temporary)
+            raise
+        _rename_in(temporary, target, force)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made_parents:
+            # Another process may have put something into it meanwhile; then it stays.
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Write a whole file, or leave what was there as it was.
+
+    Args:
+        path: The file. Its folder must exist.
+        data: Its new content; text is written as UTF-8 with the line ends it has.
+
+    Raises:
+        OutputError: The file can't be written, or the disk is full.
+    """
+    target = Path(path).expanduser().resolve()
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target}: can't be written: {_reason(error)}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_taken(target: Path, force: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise OutputError(f"{target}: is a file; name a folder that does not exist yet")
+    if not any(target.iterdir()):
+        return
+    if not force:
+        raise OutputError(
+            f"{target}: exists and is not empty; name another folder, or replace it with --force"
+        )
+    # A slip such as `--out . --force` must not cost a user their work.
+    if (
+        Path.cwd().is_relative_to(target)
+        or Path.home().resolve().is_relative_to(target)
+        or target.is_mount()
+        or (target / ".git").exists()
+    ):
+        raise OutputError(
+            f"{target}: is the working folder, a home folder, a disk or a repository, and is not replaced "
+            "even with --force; name a folder inside it"
+        )
+
+
+def _missing_parents(target: Path) -> list[Path]:
+    """Return the parents that do not exist yet, innermost first."""
+    return [parent for parent in target.parents if not parent.exists()]
+
+
+def _rename_in(temporary: Path, target: Path, force: bool) -> None:
+    """Rename the finished folder to its place; the old one is deleted only after that."""
+    replaced = target.parent / f".{target.name}.{secrets.token_hex(4)}.old"
+    try:
+        if force and target.is_dir() and any(target.iterdir()):
+            target.rename(replaced)
+        temporary.rename(target)
+    except BaseException as error:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        if isinstance(error, OSError):
+            raise OutputError(f"{target}: can't be put in place: {_reason(error)}") from error
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _raise_if_unwritable(error: Exception, target: Path, temporary: Path) -> None:
+    """Raise OutputError where `error` says that the output, rather than some input, was at fault."""
+    if isinstance(error, OSError):
+        named = error.filename if isinstance(error.filename, str) else ""
+        # A file that is missing in the temporary folder was never written: a bug, which keeps its traceback.
+        inside = named.startswith(str(temporary)) and error.errno != errno.ENOENT
+        if error.errno in _NO_ROOM or error.errno == errno.EROFS or inside:
+            message = _reason(error).replace(str(temporary), str(target))
+            raise OutputError(f"{target}: nothing was written: {message}") from error
+    # torch writes through its own stream, whose error names no cause; the disk does.
+    elif isinstance(error, RuntimeError) and shutil.disk_usage(temporary).free < 64 * 1024:
+        raise OutputError(f"{target}: nothing was written: the disk is full") from error
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in _NO_ROOM:
+        return f"the disk is full or a quota is used up ({os.strerror(error.errno or 0)})"
+    if isinstance(error.filename, str):
+        return f"{error.strerror} ({error.filename})"
+    return error.strerror or str(error)

@@ -81,6 +81,7 @@ def machine() -> dict[str, Any]:
         "python_path": sys.executable,
         "release": release,
         "nvidia": shutil.which("nvidia-smi") is not None,
+        "deb822": Path("/etc/apt/sources.list.d/debian.sources").is_file(),
         "root": os.geteuid() == 0,
         "home": str(Path.home()),
     }
@@ -153,7 +154,7 @@ def findings(answers: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any])
         _library("ManiSkill", answers["mani_skill"], "sim", simulated),
         _sapien(sapien, vulkan, facts),
         _physx(torch, sapien, facts),
-        _library("MuJoCo", {k: v for k, v in mujoco.items() if k != "error"} or mujoco, "sim", simulated),
+        _library("MuJoCo", mujoco, "sim", simulated),
         _egl(mujoco, facts),
         _library("Newton", newton, "newton", ()),
         _library("LeRobot", lerobot, "real", (Need.REAL,)),
@@ -181,14 +182,19 @@ def vulkan_mend(facts: Mapping[str, Any], accepted_devices: bool) -> str:
         )
     packages = "libvulkan1 mesa-vulkan-drivers"
     if codename == "bookworm":
-        return (
-            "scripts/setup in a checkout; by hand: enable bookworm-backports in apt, then "
-            + _as_root(facts, "apt-get update")
-            + " && "
-            + _as_root(facts, f"apt-get install -t bookworm-backports {packages}")
-        )
+        # Debian 12's own Mesa is too old, and its backports are not enabled from the start. Their source is the
+        # one that the machine has already, with the suite changed.
+        lists = "/etc/apt/sources.list.d"
+        if facts["deb822"]:
+            change = "/^$/q; s/^Suites:.*/Suites: bookworm-backports/"
+            enable = f"sed '{change}' {lists}/debian.sources > {lists}/policy-port-backports.sources"
+        else:
+            change = "s/ bookworm main/ bookworm-backports main/p"
+            enable = f"sed -n '{change}' /etc/apt/sources.list > {lists}/policy-port-backports.list"
+        install = f"apt-get install -y -t bookworm-backports {packages}"
+        return _as_root(facts, f'sh -c "{enable} && apt-get update && {install}"')
     if family & {"debian", "ubuntu"}:
-        return _as_root(facts, f"apt-get install {packages}")
+        return _as_root(facts, f"apt-get install -y {packages}")
     return "install the Vulkan loader and Mesa's software driver (lavapipe), Mesa 24.3 or newer"
 
 
@@ -301,7 +307,7 @@ def _egl(mujoco: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
     if "version" not in mujoco and "crashed" not in mujoco.get("error", ""):
         mend = _pip("sim")
     elif family & {"debian", "ubuntu"}:
-        mend = _as_root(facts, f"apt-get install {packages}")
+        mend = _as_root(facts, f"apt-get install -y {packages}")
     else:
         mend = "install EGL and Mesa's software renderer"
     detail = mujoco.get("error") or f"EGL can't render: {mujoco.get('reason')}"

@@ -1,0 +1,42 @@
+"""Where the tests find what does not ship with the project, and which of them can't run here."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any test imports MuJoCo: a machine without a screen renders through EGL.
+os.environ.setdefault("MUJOCO_GL", "egl")
+# Before any test imports matplotlib: plots are written, never shown.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real policies and checkpoints beside the project; the test is skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent (POLICY_PORT_SHARED names another place)")
+    return SHARED
+
+
+@functools.cache
+def _no_gpu() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "no NVIDIA GPU that torch can use"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, with the reason, what this machine can't run."""
+    if item.get_closest_marker("shared") and not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent (POLICY_PORT_SHARED names another place)")
+    if item.get_closest_marker("gpu") and _no_gpu():
+        pytest.skip(_no_gpu())
+    if item.get_closest_marker("arm") and "POLICY_PORT_ARM" not in os.environ:
+        pytest.skip("no arm: POLICY_PORT_ARM names no serial port")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -198,9 +198,7 @@ class Mapping(Strict):
         wanted = [target for _, target in self.pairs]
         repeated = sorted({name for name in wanted if wanted.count(name) > 1})
         if repeated:
-            raise ValueError(
-                f"target joint {', '.join(repeated)} is matched by two source joints; mend `rename`"
-            )
+            raise ValueError(f"target joint {', '.join(repeated)} is matched by two source joints; mend `rename`")
         for source, target in self.pairs:
             if target not in self.target_joint_names:
                 free = [name for name in self.target_joint_names if name not in wanted]

@@ -212,9 +212,7 @@ class Contract(Strict):
         if layout is not None and layout.layout == "time_major":
             lengths = {term.label: term.history for term in self.observation.terms}
             if len(set(lengths.values())) > 1:
-                raise ValueError(
-                    f"a time_major history needs the same length in every term, given: {lengths}"
-                )
+                raise ValueError(f"a time_major history needs the same length in every term, given: {lengths}")
         return self
 
     @model_validator(mode="after")
@@ -244,9 +242,7 @@ class Contract(Strict):
         given = list(given)
         for name in given:
             if name not in needed:
-                raise ValueError(
-                    f"{where} names joint '{name}', which the term does not have{closest(name, needed)}"
-                )
+                raise ValueError(f"{where} names joint '{name}', which the term does not have{closest(name, needed)}")
         absent = [name for name in needed if name not in given]
         if absent:
             raise ValueError(f"{where} leaves out {', '.join(absent)}; give every joint of the term a number")
@@ -300,9 +296,7 @@ def unset_values(contract: Contract) -> list[str]:
     if any(term.term == "velocity_command" for term in contract.observation.terms):
         for key in VELOCITY_COMMAND:
             if getattr(contract.command, key) is None:
-                findings.append(
-                    f"command.{key}: the trained range is not stated, so no replay can warn outside it"
-                )
+                findings.append(f"command.{key}: the trained range is not stated, so no replay can warn outside it")
     return findings
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -42,9 +42,6 @@ class Strict(BaseModel):
                         },
                     )
         return data
-
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +83,7 @@ def read_yaml(path: Path | str, error: type[PolicyPortError]) -> YamlDocument:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise error(
-                f"{path}: {path.stat().st_size} bytes are too many for such a file; is it the right one?"
-            )
+            raise error(f"{path}: {path.stat().st_size} bytes are too many for such a file; is it the right one?")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
@@ -115,7 +110,7 @@ def read_yaml(path: Path | str, error: type[PolicyPortError]) -> YamlDocument:
     return YamlDocument(path=path, data=data, root=root)
 
 
-def parse(model: type[Model], document: YamlDocument, error: type[PolicyPortError]) -> Model:
+def parse[Model: BaseModel](model: type[Model], document: YamlDocument, error: type[PolicyPortError]) -> Model:
     """Validate `document` as `model`; every finding is reported with file and line.
 
     Raises:
@@ -135,15 +130,11 @@ def _finding(item: Any, document: YamlDocument) -> str:
     where = f"{document.path}:{document.line(location)}"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if item["type"] == "missing":
-        return (
-            f"{where}: the required key '{location[-1]}' is missing in {_dotted(location[:-1]) or 'the file'}"
-        )
+        return f"{where}: the required key '{location[-1]}' is missing in {_dotted(location[:-1]) or 'the file'}"
     if item["type"] == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in item["ctx"]["expected_tags"].split(",")]
         key, tag = item["ctx"]["discriminator"].strip("'"), item["ctx"]["tag"]
-        return (
-            f"{where}: {_dotted(location)}unknown {key} '{tag}'{closest(tag, tags)} Valid: {', '.join(tags)}"
-        )
+        return f"{where}: {_dotted(location)}unknown {key} '{tag}'{closest(tag, tags)} Valid: {', '.join(tags)}"
     if item["type"] in ("unknown_key", "value_error"):
         return f"{where}: {_dotted(location[:-1] if item['type'] == 'unknown_key' else location)}{message}"
     given = item.get("input")

@@ -1,0 +1,46 @@
+"""Which number stands where in the flat observation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from policy_port.contract.spec import Contract
+
+
+class Slot(NamedTuple):
+    """One element of the flat observation."""
+
+    term: str
+    """Label of the term."""
+    element: str
+    """Joint name, axis or index within the term."""
+    age: int
+    """Control steps ago; 0 is the present."""
+
+    def __str__(self) -> str:
+        """The slot as reports print it: "joint_vel[left_knee_joint]@-2"."""
+        return f"{self.term}[{self.element}]" + (f"@-{self.age}" if self.age else "")
+
+
+def observation_slots(contract: Contract) -> tuple[Slot, ...]:
+    """Slots of the flat observation in order, shape (contract.observation_size,)."""
+    terms = contract.observation.terms
+    history = contract.observation.history
+    newest_first = history is not None and history.order == "newest_first"
+
+    def ages(length: int) -> range:
+        return range(length) if newest_first else range(length - 1, -1, -1)
+
+    if history is not None and history.layout == "time_major":
+        return tuple(
+            Slot(term.label, element, age)
+            for age in ages(terms[0].history)
+            for term in terms
+            for element in contract.term_elements(term)
+        )
+    return tuple(
+        Slot(term.label, element, age)
+        for term in terms
+        for age in ages(term.history)
+        for element in contract.term_elements(term)
+    )

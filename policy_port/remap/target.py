@@ -1,0 +1,266 @@
+"""The target's contract: what the source's contract becomes under a mapping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from policy_port.contract.joints import Joint
+from policy_port.contract.mapping import JointConversion, Mapping, TargetOnly
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import (
+    Action,
+    ActionTerm,
+    Bounds,
+    ConstantTerm,
+    GaitPhaseTerm,
+    JointPositionAction,
+    JointPositionDeltaAction,
+    JointTerm,
+    LastActionTerm,
+    Observation,
+    ObservationTerm,
+)
+from policy_port.errors import MappingError, closest
+
+POSITIONS = ("joint_pos", "joint_target")
+"""Joint terms that carry the zero of the joint; the others only its direction and unit."""
+
+
+def derive_target(source: Contract, mapping: Mapping) -> Contract:
+    """The contract that the ported policy has on the target's side.
+
+    Raw actions keep their size and take the target's direction: target raw = sign * source raw. The target's action
+    scale, offset and default pose carry unit and zero, so both raw actions decode to the same joint target.
+
+    Raises:
+        MappingError: When the mapping does not fit the source contract; a swapped direction is said to be one.
+    """
+    check_fits(source, mapping)
+    by_target = {target: name for name, target in mapping.pairs}
+    joints: dict[str, Joint] = {}
+    for name in mapping.target_joint_names:
+        if name in by_target:
+            joints[name] = _convert_joint(source.joints[by_target[name]], mapping.conversion(by_target[name]))
+        else:
+            joints[name] = _held_joint(mapping.only_in_target[name])
+    terms = [
+        _convert_term(source, mapping, term)
+        for term in source.observation.terms
+        if not is_constant(mapping, term.label)
+    ]
+    terms += mapping.extra_terms
+    changed = {
+        **_fields(source),
+        "quaternion_order": mapping.quaternion_order or source.quaternion_order,
+        "joints": joints,
+        "observation": Observation(
+            terms=tuple(_ordered(terms, mapping.target_term_order)),
+            history=mapping.history or source.observation.history,
+            clip=source.observation.clip,
+        ),
+        "action": Action(
+            terms=tuple(_convert_action(source, mapping, term) for term in source.action.terms),
+            raw_clip=source.action.raw_clip,
+        ),
+        "sources": {**source.sources, "mapping": f"{mapping.source or 'source'} -> {mapping.target or 'target'}"},
+    }
+    try:
+        return Contract(**changed)
+    except ValidationError as cause:
+        problems = "; ".join(item["msg"].removeprefix("Value error, ") for item in cause.errors(include_url=False))
+        raise MappingError(f"the mapping makes no valid contract of '{source.name}': {problems}") from None
+
+
+def check_fits(source: Contract, mapping: Mapping) -> None:
+    """Hold a mapping against the source contract.
+
+    Raises:
+        MappingError: Naming the joints or terms that differ, and whether the direction looks swapped.
+    """
+    names, given = source.joint_names, mapping.source_joint_names
+    if names != given:
+        if names == mapping.target_joint_names:
+            raise MappingError(
+                f"the mapping's direction is evidently swapped: its target_joint_names are the joints of contract "
+                f"'{source.name}' in order, its source_joint_names are not. Swap the two lists, or use the mapping of "
+                "the other direction"
+            )
+        if set(names) == set(given):
+            k = next(i for i, (a, b) in enumerate(zip(names, given, strict=True)) if a != b)
+            raise MappingError(
+                f"source_joint_names has the joints of contract '{source.name}' in another order: entry {k} is "
+                f"'{given[k]}' in the mapping, '{names[k]}' in the contract. Write the contract's order"
+            )
+        absent = [f"'{name}'{closest(name, given)}" for name in names if name not in given]
+        extra = [f"'{name}'{closest(name, names)}" for name in given if name not in names]
+        swapped = len(set(names) & set(mapping.target_joint_names)) > len(set(names) & set(given))
+        raise MappingError(
+            f"source_joint_names is not the joint list of contract '{source.name}'"
+            + (f"; it lacks {', '.join(absent)}" if absent else "")
+            + (f"; it has {', '.join(extra)}, which the contract lacks" if extra else "")
+            + (". More of the joints match target_joint_names: is the direction swapped?" if swapped else "")
+        )
+    for name, conversion in mapping.joints.items():
+        unit = source.joints[name].unit
+        if name not in mapping.only_in_source and conversion.source_unit != unit:
+            raise MappingError(
+                f"joints.{name}: source_unit is {conversion.source_unit}, contract '{source.name}' has the joint in "
+                f"{unit}; write source_unit: {unit}"
+            )
+    labels = [term.label for term in source.observation.terms]
+    for label in mapping.terms:
+        if label not in labels:
+            raise MappingError(
+                f"terms names '{label}', which contract '{source.name}' does not observe{closest(label, labels)}. "
+                f"Its terms: {', '.join(labels)}"
+            )
+
+
+def is_constant(mapping: Mapping, label: str) -> bool:
+    """True when the target lacks the source's term `label`."""
+    return label in mapping.terms and mapping.terms[label].constant is not None
+
+
+def target_names(mapping: Mapping, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Target joints that correspond to the source joints `names`, in the target's order."""
+    wanted = {target for name, target in mapping.pairs if name in names}
+    return tuple(name for name in mapping.target_joint_names if name in wanted)
+
+
+def per_joint(value: Any, name: str) -> Any:
+    """The entry of a number-or-table for one joint."""
+    return value[name] if isinstance(value, dict) else value
+
+
+def _fields(contract: Contract) -> dict[str, Any]:
+    return {name: getattr(contract, name) for name in Contract.model_fields}
+
+
+def _bounds(low: float, high: float, slope: float, offset: float) -> Bounds:
+    ends = (slope * low + offset, slope * high + offset)
+    return (min(ends), max(ends))
+
+
+def _convert_joint(joint: Joint, conversion: JointConversion) -> Joint:
+    def position(value: float | None) -> float | None:
+        return None if value is None else conversion.slope * value + conversion.offset
+
+    lower, upper = position(joint.lower), position(joint.upper)
+    if conversion.sign < 0:
+        lower, upper = upper, lower
+    return joint.model_copy(
+        update={
+            "default": position(joint.default),
+            "unit": conversion.target_unit if conversion != JointConversion() else joint.unit,
+            "lower": lower,
+            "upper": upper,
+        }
+    )
+
+
+def _held_joint(held: TargetOnly) -> Joint:
+    return Joint(default=held.position, **held.model_dump(exclude={"position"}))
+
+
+def _convert_term(source: Contract, mapping: Mapping, term: ObservationTerm) -> ObservationTerm:
+    change = mapping.terms.get(term.label)
+    update: dict[str, Any] = {}
+    if change and change.rename:
+        update["name"] = change.rename
+    if isinstance(term, JointTerm):
+        names = source.observation_joints(term)
+        pairs = [(s, t) for s, t in mapping.pairs if s in names]
+        if term.joints is not None:
+            update["joints"] = target_names(mapping, names)
+        for key in ("scale", "offset"):
+            value = getattr(term, key)
+            if isinstance(value, dict):
+                update[key] = _table(
+                    mapping, term.joints, {t: value[s] for s, t in pairs}, 1.0 if key == "scale" else 0.0
+                )
+        if term.clip is not None:
+            update["clip"] = _joint_clip(mapping, term, pairs)
+    elif isinstance(term, LastActionTerm) and term.clip is not None and not _keeps_bounds(mapping, term.clip):
+        raise MappingError(
+            f"'{term.label}' is clipped to {list(term.clip)}, which is not symmetric, and a joint's sign is flipped: "
+            "the target's observation can't be clipped so. Move the clip to action.raw_clip, where the network sees it"
+        )
+    if change and change.scale is not None:
+        if isinstance(term, ConstantTerm | GaitPhaseTerm) or not hasattr(term, "scale"):
+            raise MappingError(f"terms.{term.label}: a {term.term} term has no scale to change")
+        update["scale"] = change.scale
+    return term.model_copy(update=update)
+
+
+def _joint_clip(mapping: Mapping, term: JointTerm, pairs: list[tuple[str, str]]) -> Any:
+    bounds = {}
+    for name, target in pairs:
+        low, high = per_joint(term.clip, name)
+        conversion = mapping.conversion(name)
+        bounds[target] = _bounds(low, high, conversion.slope, conversion.offset if term.term in POSITIONS else 0.0)
+    if len(set(bounds.values())) == 1 and not isinstance(term.clip, dict):
+        return next(iter(bounds.values()))
+    widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))
+    return _table(mapping, term.joints, bounds, widest)
+
+
+def _table(mapping: Mapping, subset: tuple[str, ...] | None, known: dict[str, Any], held: Any) -> dict[str, Any]:
+    """A table in the target's joint order; joints that only the target has get `held`, which nothing reads."""
+    if subset is not None:
+        return {name: known[name] for name in mapping.target_joint_names if name in known}
+    return {name: known.get(name, held) for name in mapping.target_joint_names}
+
+
+def _convert_action(source: Contract, mapping: Mapping, term: ActionTerm) -> ActionTerm:
+    names = source.action_joints(term)
+    pairs = [(s, t) for s, t in mapping.pairs if s in names]
+    update: dict[str, Any] = {}
+    if term.joints is not None:
+        update["joints"] = target_names(mapping, names)
+    scale = {t: abs(mapping.conversion(s).slope) * per_joint(term.scale, s) for s, t in pairs}
+    update["scale"] = _number_or_table(mapping, term, scale, 1.0)
+    if isinstance(term, JointPositionAction) and term.offset != "default":
+        offset = {
+            t: mapping.conversion(s).slope * per_joint(term.offset, s) + mapping.conversion(s).offset for s, t in pairs
+        }
+        held = {name: joint.position for name, joint in mapping.only_in_target.items()}
+        whole = {**offset, **(held if term.joints is None else {})}
+        update["offset"] = _number_or_table(mapping, term, whole, 0.0)
+    if isinstance(term, JointPositionDeltaAction):
+        offset = {t: mapping.conversion(s).slope * per_joint(term.offset, s) for s, t in pairs}
+        update["offset"] = _number_or_table(mapping, term, offset, 0.0)
+    if term.clip is not None:
+        bounds = {
+            t: _bounds(*per_joint(term.clip, s), mapping.conversion(s).slope, mapping.conversion(s).offset)
+            for s, t in pairs
+        }
+        held_bounds = {name: (j.position - 1e-6, j.position + 1e-6) for name, j in mapping.only_in_target.items()}
+        update["clip"] = _number_or_table(
+            mapping, term, {**bounds, **(held_bounds if term.joints is None else {})}, None
+        )
+    return term.model_copy(update=update)
+
+
+def _number_or_table(mapping: Mapping, term: ActionTerm, known: dict[str, Any], held: Any) -> Any:
+    if len(set(known.values())) == 1:
+        return next(iter(known.values()))
+    return _table(mapping, term.joints, known, held)
+
+
+def _keeps_bounds(mapping: Mapping, bounds: Bounds) -> bool:
+    return bounds[0] == -bounds[1] or all(mapping.conversion(name).sign > 0 for name, _ in mapping.pairs)
+
+
+def _ordered(terms: list[ObservationTerm], order: tuple[str, ...] | None) -> list[ObservationTerm]:
+    if order is None:
+        return terms
+    by_label = {term.label: term for term in terms}
+    if sorted(order) != sorted(by_label):
+        wrong = sorted(set(order) ^ set(by_label)) or sorted(order)
+        raise MappingError(
+            f"target_term_order must name every term of the target once; it differs at {', '.join(wrong)}. "
+            f"The target's terms: {', '.join(by_label)}"
+        )
+    return [by_label[label] for label in order]

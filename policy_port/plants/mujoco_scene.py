@@ -1,0 +1,116 @@
+"""What surrounds a robot in MuJoCo: the ground under it, light and sky to see it by, bones where meshes are missing."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+VISIBLE_GROUPS = 3
+"""MuJoCo draws geom groups 0, 1 and 2 unless told otherwise."""
+
+
+def add_scenery(spec: mujoco.MjSpec, root: mujoco.MjsBody, *, friction: float) -> None:
+    """Add what the file lacks: ground, sky, light, and something to see of a robot whose meshes are not there."""
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
+    if not any(texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX for texture in spec.textures):
+        spec.add_texture(
+            name="policy_port sky",
+            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+            rgb1=[0.62, 0.74, 0.86],
+            rgb2=[0.95, 0.97, 1.0],
+            width=256,
+            height=1536,
+        )
+    if not spec.lights:
+        spec.worldbody.add_light(
+            name="policy_port sun",
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+            pos=[0, 0, 6],
+            dir=[0.4, 0.35, -1.0],
+            diffuse=[0.7, 0.7, 0.68],
+            castshadow=True,
+        )
+        spec.visual.headlight.ambient = [0.35, 0.35, 0.37]
+        spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
+        spec.visual.headlight.specular = [0.1, 0.1, 0.1]
+    grounds = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
+    if not any(geom.type in grounds for geom in spec.worldbody.geoms):
+        _add_ground(spec, friction)
+    _draw_bones(root)
+
+
+def _add_ground(spec: mujoco.MjSpec, friction: float) -> None:
+    spec.add_texture(
+        name="policy_port checker",
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        mark=mujoco.mjtMark.mjMARK_EDGE,
+        rgb1=[0.80, 0.82, 0.84],
+        rgb2=[0.70, 0.73, 0.76],
+        markrgb=[0.9, 0.9, 0.9],
+        width=300,
+        height=300,
+    )
+    material = spec.add_material(name="policy_port ground", texuniform=True, texrepeat=[2, 2], reflectance=0.05)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "policy_port checker"
+    spec.worldbody.add_geom(
+        name="policy_port ground",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[0, 0, 0.05],
+        material="policy_port ground",
+        friction=[friction, 0.005, 0.0001],
+        contype=1,
+        conaffinity=1,
+        condim=3,
+    )
+
+
+def _draw_bones(root: mujoco.MjsBody) -> None:
+    """Draw lines between joints where most links have no shape; they neither weigh nor touch anything."""
+    bodies = [root, *root.find_all("body")]
+    moving = [body for body in bodies if len(body.joints)]
+    if sum(1 for body in moving if len(body.geoms)) > 0.6 * len(moving):
+        return
+    for body in bodies[1:]:
+        if np.linalg.norm(body.pos) > 0.01:
+            body.parent.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+                fromto=[0, 0, 0, *body.pos],
+                size=[0.012, 0, 0],
+                rgba=[0.25, 0.35, 0.5, 1],
+                contype=0,
+                conaffinity=0,
+                mass=0.0,
+                group=1,
+            )
+
+
+class TrackingView:
+    """Colour images of a robot, the camera following its base."""
+
+    def __init__(self, model: mujoco.MjModel, base_body: int, *, height: int, width: int, size: float) -> None:
+        """Open an off-screen renderer for images of `height` x `width` pixels of a robot `size` metres across."""
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        self._base = base_body
+        self._renderer = mujoco.Renderer(model, height, width)
+        self._camera = mujoco.MjvCamera()
+        self._camera.azimuth, self._camera.elevation = 130.0, -14.0
+        self._camera.distance = 2.4 * size
+        self._option = mujoco.MjvOption()
+        mine = model.body_rootid[model.geom_bodyid] == base_body
+        seen = mine & (model.geom_group < VISIBLE_GROUPS) & (model.geom_contype == 0) & (model.geom_conaffinity == 0)
+        for group in range(VISIBLE_GROUPS, mujoco.mjNGROUP):
+            self._option.geomgroup[group] = not seen.any()
+
+    def image(self, data: mujoco.MjData) -> NDArray[np.uint8]:
+        """The scene as it is in `data`, whose kinematics must be up to date."""
+        self._camera.lookat[:] = data.xpos[self._base]
+        self._renderer.update_scene(data, camera=self._camera, scene_option=self._option)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the graphics context."""
+        self._renderer.close()

@@ -1,0 +1,64 @@
+"""Plants by the name of their simulator; each simulator is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from policy_port.errors import MissingDependencyError, RobotError, closest
+from policy_port.plants.plant import Plant
+from policy_port.plants.robot_file import find_robot
+from policy_port.plants.setup import PlantSetup
+
+PlantKind = Literal["mujoco", "maniskill"]
+PLANT_KINDS: tuple[PlantKind, ...] = get_args(PlantKind)
+
+
+def make_plant(
+    kind: str,
+    robot: str | Path,
+    setup: PlantSetup,
+    *,
+    num_envs: int = 1,
+    meshes: bool = True,
+    sim_backend: str = "physx_cpu",
+) -> Plant:
+    """Stand a robot up in a simulator.
+
+    Args:
+        kind: "mujoco" or "maniskill".
+        robot: A robot file, or the name of a robot that comes with ManiSkill.
+        setup: What the contract asks for.
+        num_envs: Number of environments.
+        meshes: False leaves every mesh out.
+        sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
+
+    Raises:
+        RobotError: When the file can't be loaded or does not fit the setup.
+        MissingDependencyError: When the simulator, or a driver it needs, is not here.
+    """
+    path = find_robot(robot)
+    match kind:
+        case "mujoco":
+            try:
+                from policy_port.plants.mujoco_plant import MujocoPlant
+            except ModuleNotFoundError as cause:
+                raise _not_installed("mujoco", cause) from None
+            return MujocoPlant(path, setup, num_envs=num_envs, meshes=meshes)
+        case "maniskill":
+            try:
+                from policy_port.plants.maniskill_plant import ManiSkillPlant
+            except ModuleNotFoundError as cause:
+                raise _not_installed("maniskill", cause) from None
+            return ManiSkillPlant(path, setup, num_envs=num_envs, meshes=meshes, sim_backend=sim_backend)
+        case _:
+            hint = closest(kind, PLANT_KINDS)
+            raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(PLANT_KINDS)}")
+
+
+def _not_installed(kind: str, cause: ModuleNotFoundError) -> MissingDependencyError:
+    if cause.name is not None and cause.name.startswith("policy_port"):
+        raise cause
+    return MissingDependencyError(
+        f"plant '{kind}' needs the Python package {cause.name}, which is not installed: pip install 'policy-port[sim]'"
+    )

@@ -1,0 +1,158 @@
+"""What a plant needs to know of a contract to stand a robot up, in SI units and by joint name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from policy_port.contract import Contract
+from policy_port.contract.joints import SI_UNITS
+from policy_port.errors import ContractError, RobotError, closest
+
+ActuationKind = Literal["implicit", "explicit", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSetup:
+    """One driven joint; None leaves what the robot file says."""
+
+    name: str
+    """Name of the joint in the robot file."""
+    default: float
+    """Default position [rad or m]."""
+    stiffness: float | None = None
+    """Position gain [N m/rad or N/m]; needed unless the actuation kind is "model"."""
+    damping: float | None = None
+    """Velocity gain [N m s/rad or N s/m]; needed unless the actuation kind is "model"."""
+    armature: float | None = None
+    """Reflected rotor inertia [kg m^2 or kg]."""
+    effort_limit: float | None = None
+    """Largest torque or force of the drive [N m or N]; unlimited when the robot file has none either."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantSetup:
+    """A robot on flat ground under joint position control, whatever the simulator.
+
+    Every simulator reads the three kinds of actuation alike:
+
+    - implicit: the drive replaces the file's actuators and joint damping; the solver integrates it.
+    - explicit: torque = stiffness * (target - position) - damping * velocity, once per physics step; it replaces the
+      file's actuators, and the file's joint damping stays as the joint's own friction.
+    - model: the file's own position actuators and damping stay as they are.
+    """
+
+    joints: tuple[JointSetup, ...]
+    """Every joint of the robot, in any order: plants look them up by name."""
+    actuation: ActuationKind
+    """How targets become torques."""
+    timestep: float
+    """Physics timestep [s]."""
+    control_dt: float
+    """Control period [s]: a whole number of timesteps."""
+    floating: bool
+    """True for a walking robot, False for an arm that is bolted down."""
+    height: float | None = None
+    """Height of the base link's origin above the ground at reset [m]. None: a floating robot stands with its lowest
+    point on the ground, a fixed one where its file puts it."""
+    frame: str | None = None
+    """Link or site whose frame the base measurements are given in; the base link, if None."""
+    gravity_compensation: bool = False
+    """True when the robot's links do not feel gravity."""
+    friction: float = 1.0
+    """Friction coefficient of the ground that the plant adds, and of robot parts whose file states none."""
+
+    def __post_init__(self) -> None:
+        steps = self.control_dt / self.timestep
+        if self.timestep <= 0.0 or round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * steps:
+            raise RobotError(
+                f"a physics timestep of {self.timestep:g} s does not divide the control period of "
+                f"{self.control_dt:g} s into a whole number of steps; give for example {self.control_dt / 4:g}"
+            )
+
+    @property
+    def decimation(self) -> int:
+        """Physics steps per control step."""
+        return round(self.control_dt / self.timestep)
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints in the setup's own order, which is nobody's else."""
+        return tuple(joint.name for joint in self.joints)
+
+    def in_order(self, names: Sequence[str], *, robot: str) -> tuple[JointSetup, ...]:
+        """The joints in a plant's order.
+
+        Args:
+            names: Joint names of the robot file, in the plant's order.
+            robot: The robot file, for the message.
+
+        Raises:
+            RobotError: When a joint stands on one side only.
+        """
+        by_name = {joint.name: joint for joint in self.joints}
+        for name in by_name:
+            if name not in names:
+                raise RobotError(
+                    f"{robot}: has no joint '{name}', which the contract names{closest(name, names) or '.'} "
+                    f"Its joints are: {', '.join(names) or 'none'}. Rename it in a mapping, or list it there under "
+                    "only_in_source"
+                )
+        idle = [name for name in names if name not in by_name]
+        if idle:
+            raise RobotError(
+                f"{robot}: nobody drives joint {', '.join(idle)}: the contract does not name "
+                f"{'it' if len(idle) == 1 else 'them'}. List {'it' if len(idle) == 1 else 'them'} under "
+                "only_in_target of the mapping, with the position to hold, stiffness and damping"
+            )
+        return tuple(by_name[name] for name in names)
+
+    @staticmethod
+    def from_contract(contract: Contract, *, timestep: float | None = None) -> PlantSetup:
+        """Take from a contract what a plant needs.
+
+        Args:
+            contract: The contract of the plant's side, after any remap.
+            timestep: Physics timestep [s] to use instead of the training simulator's; the control period stays.
+
+        Raises:
+            RobotError: When joints are not in radians or metres, or the timestep does not divide the control period.
+            ContractError: When drives are to be set up and the contract does not state their gains.
+        """
+        foreign = {name: joint.unit for name, joint in contract.joints.items() if joint.unit not in SI_UNITS}
+        if foreign:
+            name, unit = next(iter(foreign.items()))
+            raise RobotError(
+                f"contract '{contract.name}': joint '{name}' is in {unit}, a simulator speaks radians and metres; "
+                "pass the mapping between the two with --through MAPPING"
+            )
+        if contract.actuation.kind != "model":
+            for key in ("stiffness", "damping"):
+                absent = [name for name, joint in contract.joints.items() if getattr(joint, key) is None]
+                if absent:
+                    raise ContractError(
+                        f"contract '{contract.name}': actuation.kind is {contract.actuation.kind}, but {key} is not "
+                        f"stated for {', '.join(absent)}; add it, or write kind: model if the robot file holds the "
+                        "gains"
+                    )
+        return PlantSetup(
+            joints=tuple(
+                JointSetup(
+                    name=name,
+                    default=joint.default,
+                    stiffness=joint.stiffness,
+                    damping=joint.damping,
+                    armature=joint.armature,
+                    effort_limit=joint.effort_limit,
+                )
+                for name, joint in contract.joints.items()
+            ),
+            actuation=contract.actuation.kind,
+            timestep=contract.timestep if timestep is None else timestep,
+            control_dt=contract.control_dt,
+            floating=contract.base.floating,
+            height=contract.base.height,
+            frame=contract.base.frame,
+            gravity_compensation=contract.actuation.gravity_compensation,
+        )

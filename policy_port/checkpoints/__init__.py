@@ -1,0 +1,7 @@
+"""Policy files of every training library, read into one kind of actor without running the trainer."""
+
+from policy_port.checkpoints.actor import Actor
+from policy_port.checkpoints.load import inspect_file, load_policy
+from policy_port.checkpoints.policy import NormaliserInfo, OriginalRunner, Policy
+
+__all__ = ["Actor", "NormaliserInfo", "OriginalRunner", "Policy", "inspect_file", "load_policy"]

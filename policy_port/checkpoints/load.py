@@ -1,0 +1,139 @@
+"""Telling which library wrote a file, and loading it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+from torch import Tensor
+
+from policy_port.checkpoints.policy import Loaded, LoadOptions, Policy, Source
+from policy_port.checkpoints.safe_load import read_source
+from policy_port.errors import CheckpointError, closest
+
+LIBRARIES: dict[str, str] = {
+    "rsl_rl": "torch",
+    "maniskill": "torch",
+    "cleanrl": "torch",
+    "torchscript": "torchscript",
+}
+"""Container of each library's files, by the name that `--from` takes; the module of that name has the loader."""
+
+
+def load_policy(
+    path: Path | str,
+    *,
+    kind: str | None = None,
+    activation: str | None = None,
+    agent_yaml: Path | str | None = None,
+    teacher: bool = False,
+) -> Policy:
+    """Read a policy file without executing anything from it.
+
+    Args:
+        path: The file.
+        kind: Library that wrote it, one of `LIBRARIES`; told from the file when None.
+        activation: Activation of the hidden layers where the file does not say.
+        agent_yaml: The trainer's configuration; looked for beside the file when None.
+        teacher: Take the teacher of a distillation file.
+
+    Raises:
+        CheckpointError: The file is not a policy, or it can't be read rightly.
+        UnsafeFileError: Reading it would execute code or reach outside it.
+    """
+    source = read_source(Path(path))
+    library, evidence = _library(source, kind)
+    options = LoadOptions(
+        activation=activation, agent_yaml=None if agent_yaml is None else Path(agent_yaml), teacher=teacher
+    )
+    loaded: Loaded = _loader(library).load(source, options)
+    actor = loaded.actor.eval().requires_grad_(False)
+    return Policy(
+        path=source.path,
+        sha256=source.sha256,
+        library=library,
+        version=loaded.version,
+        evidence=evidence,
+        actor=actor,
+        normaliser=loaded.normaliser,
+        distribution=loaded.distribution,
+        architecture=loaded.architecture,
+        leftovers=loaded.leftovers,
+        notes=loaded.notes,
+        original=loaded.original,
+    )
+
+
+def inspect_file(
+    path: Path | str,
+    *,
+    kind: str | None = None,
+    activation: str | None = None,
+    agent_yaml: Path | str | None = None,
+    teacher: bool = False,
+) -> dict[str, object]:
+    """Return everything `policy-port inspect` prints, ready for JSON; the arguments are those of `load_policy`."""
+    policy = load_policy(path, kind=kind, activation=activation, agent_yaml=agent_yaml, teacher=teacher)
+    actor = policy.actor
+    states = [
+        {"name": name, "shape": [layers, "batch", hidden]}
+        for name, (layers, hidden) in zip(actor.state_names, actor.state_shapes, strict=True)
+    ]
+    return {
+        "file": str(policy.path),
+        "sha256": policy.sha256,
+        "bytes": policy.path.stat().st_size,
+        "library": policy.library,
+        "version": policy.version,
+        "evidence": list(policy.evidence),
+        "inputs": [{"name": "obs", "shape": ["batch", actor.obs_size]}, *states],
+        "outputs": [{"name": "actions", "shape": ["batch", actor.action_size]}, *states],
+        "architecture": list(policy.architecture),
+        "parameters": sum(tensor.numel() for tensor in _stored(actor)),
+        "normaliser": None if policy.normaliser is None else _plain(asdict(policy.normaliser)),
+        "distribution": policy.distribution,
+        "leftovers": list(policy.leftovers),
+        "notes": list(policy.notes),
+    }
+
+
+def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the library that wrote the file and why; `kind` settles it."""
+    fitting = [name for name, container in LIBRARIES.items() if container == source.container]
+    if kind is not None:
+        if kind not in LIBRARIES:
+            known = ", ".join(LIBRARIES)
+            raise CheckpointError(f"--from {kind}: unknown{closest(kind, LIBRARIES)}. Known are {known}.")
+        if kind not in fitting:
+            raise CheckpointError(
+                f"{source.path}: --from {kind} does not fit; the file is a {source.container} file"
+                f" ({', '.join(fitting) or 'no library here'})."
+            )
+        return kind, (*_loader(kind).evidence(source), f"--from {kind}")
+    found = {name: why for name in fitting if (why := _loader(name).evidence(source))}
+    if not found:
+        keys = ", ".join(list(source.tree)[:12]) or ", ".join(sorted(source.members)[:12])
+        raise CheckpointError(
+            f"{source.path}: a {source.container} file of a layout that none of {', '.join(fitting) or 'the loaders'} "
+            f"writes. It holds {keys or 'nothing'}. If you know the library, say --from."
+        )
+    if len(found) > 1:
+        reasons = "; ".join(f"{name} ({', '.join(why)})" for name, why in found.items())
+        raise CheckpointError(f"{source.path}: could be {reasons}. Say which with --from {' or --from '.join(found)}.")
+    return next(iter(found.items()))
+
+
+def _loader(library: str) -> ModuleType:
+    return importlib.import_module(f"policy_port.checkpoints.{library}")
+
+
+def _stored(actor: object) -> list[Tensor]:
+    state = actor.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
+    return [tensor for tensor in state.values() if tensor.is_floating_point()]
+
+
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    """Turn tuples into lists, as JSON has them."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

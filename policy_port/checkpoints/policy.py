@@ -1,0 +1,139 @@
+"""What a loaded policy file is: the actor, and everything the file says about itself."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from policy_port.checkpoints.actor import Actor
+
+
+class OriginalRunner(abc.ABC):
+    """A policy file run by its own runtime, as the yardstick of a parity check."""
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Put the recurrent state of every row back to its start."""
+
+    @abc.abstractmethod
+    def step(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the actions for `obs` of shape (batch, obs_size); rows keep their state between calls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormaliserInfo:
+    """The observation normaliser inside a policy file."""
+
+    where: str
+    """Where in the file its statistics are."""
+    formula: str
+    """What it computes, in words of the file's own keys."""
+    size: int
+    """Number of observation entries."""
+    mean_range: tuple[float, float]
+    """Smallest and largest mean."""
+    deviation_range: tuple[float, float]
+    """Smallest and largest standard deviation, without the epsilon."""
+    clip: float | None
+    """Bound of the normalised observation, or None when it is not clipped."""
+    samples: int | None
+    """Number of observations behind the statistics, or None when the file does not say."""
+
+    @classmethod
+    def of(
+        cls,
+        mean: Tensor,
+        deviation: Tensor,
+        *,
+        where: str,
+        formula: str,
+        clip: float | None = None,
+        samples: Tensor | None = None,
+    ) -> NormaliserInfo:
+        """Summarise the statistics."""
+        return cls(
+            where=where,
+            formula=formula,
+            size=mean.numel(),
+            mean_range=(float(mean.min()), float(mean.max())),
+            deviation_range=(float(deviation.min()), float(deviation.max())),
+            clip=clip,
+            samples=None if samples is None else int(samples.item()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A policy read from a file."""
+
+    path: Path
+    """The file."""
+    sha256: str
+    """SHA-256 of the file, hexadecimal."""
+    library: str
+    """What wrote the file, as `--from` names it."""
+    version: str
+    """Version of the library, as far as the file tells."""
+    evidence: tuple[str, ...]
+    """Why the file is taken for one of that library."""
+    actor: Actor
+    """The network, in evaluation mode, without gradients."""
+    normaliser: NormaliserInfo | None
+    """The observation normaliser, or None when the file has none that could be told apart."""
+    distribution: str
+    """How the library draws actions, and which part of it the actor returns."""
+    architecture: tuple[str, ...]
+    """One line for each layer."""
+    leftovers: tuple[str, ...]
+    """Tensors of the file that the actor does not use."""
+    notes: tuple[str, ...]
+    """What a user must know that the numbers don't show."""
+    original: Callable[[], OriginalRunner] | None
+    """Starts the file in its own runtime; None for files that are only tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What one library's loader found; `load_policy` adds the rest."""
+
+    version: str
+    actor: Actor
+    architecture: tuple[str, ...]
+    distribution: str
+    normaliser: NormaliserInfo | None = None
+    leftovers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    original: Callable[[], OriginalRunner] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What the user knows about a file that the file itself may not say."""
+
+    activation: str | None = None
+    """Activation name; overrides the agent configuration."""
+    agent_yaml: Path | None = None
+    """The trainer's configuration; looked for beside the file when None."""
+    teacher: bool = False
+    """Take the teacher of a distillation file instead of the student."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file read once; everything after this looks at these bytes only."""
+
+    path: Path
+    data: bytes = field(repr=False)
+    sha256: str
+    container: str
+    """"torch" (tensors in a pickle), "torchscript", "onnx" or "sb3"."""
+    members: dict[str, bytes] = field(repr=False)
+    """The archive's members without the leading folder; empty for a file that is not an archive."""
+    tree: dict[str, object] = field(repr=False)
+    """The nested dict of tensors of a "torch" container; empty for the others."""

@@ -1,0 +1,71 @@
+"""The operators that a policy network has need of, by what the reader does with them."""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ACTIVATIONS = _words(
+    "elu selu celu relu relu6 leaky_relu hardtanh tanh sigmoid softplus softsign gelu silu mish softmax log_softmax "
+    "hardsigmoid hardswish log_sigmoid prelu glu"
+)
+ARITHMETIC = _words(
+    "linear addmm matmul mm bmm conv1d conv2d add sub rsub mul div true_divide pow sqrt rsqrt exp log neg abs "
+    "reciprocal square sin cos atan2 sign floor clamp clamp_min clamp_max clip minimum maximum where mean sum amax "
+    "amin max min norm layer_norm batch_norm group_norm max_pool2d avg_pool2d adaptive_avg_pool2d lstm gru isnan "
+    "nan_to_num logical_and logical_or logical_not lerp cumsum argmax one_hot std var outer dot einsum cross frobenius_norm "
+    "linalg_vector_norm"
+)
+LAYOUT = _words(
+    "cat stack split split_with_sizes chunk unbind index_select gather permute transpose t squeeze unsqueeze expand "
+    "expand_as repeat flip roll contiguous clone detach alias index view_as tile narrow"
+)
+"""Operators that only move numbers."""
+
+TENSOR = ACTIVATIONS | ARITHMETIC | LAYOUT
+"""Run by PyTorch exactly as the graph says."""
+
+IN_PLACE = frozenset(f"{name}_" for name in ACTIVATIONS | ARITHMETIC) | {
+    "copy_",
+    "zero_",
+    "fill_",
+    "squeeze_",
+    "unsqueeze_",
+}
+"""Operators that overwrite their first argument."""
+
+VIEWS = _words(
+    "split split_with_sizes chunk unbind permute transpose t squeeze unsqueeze expand expand_as detach alias view "
+    "reshape flatten slice select narrow view_as"
+)
+"""Operators whose result may share memory with their first argument."""
+
+SPECIAL = _words(
+    "size dim len numel list slice select view reshape flatten to type_as zeros ones full empty zeros_like ones_like "
+    "new_zeros tensor scalar_tensor _convolution dropout feature_dropout __getitem__ append __contains__ __is__ "
+    "__isnot__ __not__ __and__ __or__ eq ne lt le gt ge add sub mul floordiv remainder div format warn Int Float Bool "
+    "ScalarImplicit IntImplicit FloatImplicit item is_floating_point device float int cpu numpy_T __range_length "
+    "__derive_index str sqrt pow neg device dtype is_cuda percentFormat join requires_grad_"
+)
+"""Operators about shapes, types, lists and numbers; settled while the graph is read."""
+
+PRIM = _words(
+    "Constant GetAttr SetAttr ListConstruct ListUnpack TupleConstruct TupleUnpack TupleIndex DictConstruct If Loop "
+    "RaiseException unchecked_cast unchecked_unwrap_optional Uninitialized NumToTensor dtype device is_cuda Print "
+    "min max data layout CreateObject isinstance shape Return Param TolistOp requires_grad"
+)
+"""TorchScript's own instructions."""
+
+OPERATORS = frozenset(f"aten::{name}" for name in TENSOR | IN_PLACE | SPECIAL) | frozenset(
+    f"prim::{name}" for name in PRIM
+)
+"""Everything that may appear in a file."""
+
+LANGUAGE = _words(
+    "getattr setattr annotate unchecked_cast unchecked_unwrap_optional uninitialized int float bool str len range "
+    "print isinstance list tuple dict min max abs round ord NotImplementedError RuntimeError ValueError AssertionError "
+    "Exception TypeError IndexError KeyError __isinstance__"
+)
+"""Functions of the TorchScript language without a namespace."""

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from policy_port import __version__
 from policy_port.cli import doctor
+from policy_port.cli.map import map_app
 from policy_port.errors import PolicyPortError
 
 # One row per command, in the order of `--help`. A command's file imports typer and the standard library only;
@@ -20,7 +21,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 # The same for commands that have commands of their own.
-GROUPS: dict[str, typer.Typer] = {}
+GROUPS: dict[str, typer.Typer] = {
+    "map": map_app,
+}
 
 
 class _Commands(TyperGroup):

@@ -118,6 +118,19 @@ def check_fits(source: Contract, mapping: Mapping) -> None:
             )
 
 
+def check_target_joints(target: Contract, mapping: Mapping) -> None:
+    """Hold a mapping against the target's joint list alone.
+
+    Raises:
+        MappingError: Naming what differs.
+    """
+    if target.joint_names != mapping.target_joint_names:
+        raise MappingError(
+            f"target_joint_names is not the joint order of contract '{target.name}': "
+            f"{', '.join(mapping.target_joint_names)} against {', '.join(target.joint_names)}"
+        )
+
+
 def is_constant(mapping: Mapping, label: str) -> bool:
     """True when the target lacks the source's term `label`."""
     return label in mapping.terms and mapping.terms[label].constant is not None

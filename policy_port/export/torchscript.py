@@ -1,0 +1,129 @@
+"""The TorchScript file: observations in, actions out, and a memory that is reset per row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from policy_port.checkpoints.actor import Actor
+from policy_port.errors import PortError
+from policy_port.export.tracing import torchscript_on_purpose
+
+
+def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, extra_files: Mapping[str, str]) -> None:
+    """Write a file that `torch.jit.load` reads without this package.
+
+    The module has `forward(obs) -> actions`, `reset()` and `reset_rows(mask)` whether or not it remembers anything,
+    so that a control loop needs no case distinction. It is not frozen: freezing gains no time and would turn the
+    weights into constants, which neither `.to(device)` moves nor `named_parameters()` shows.
+
+    Args:
+        path: The file.
+        traced: The actor with explicit state, from `tracing.trace`.
+        actor: The same actor, for the shapes and the start of its state.
+        extra_files: Text to store inside the file by name; `torch.jit.load(path, _extra_files={name: ""})` reads it.
+    """
+    initial = actor.initial_state(1)
+    match len(initial):
+        case 0:
+            module = _FeedForward(traced)
+        case 1:
+            module = _OneState(traced, *initial)
+        case 2:
+            module = _TwoStates(traced, *initial)
+        case _:
+            raise PortError(
+                f"{path.name}: the network carries {len(initial)} state tensors ({', '.join(actor.state_names)}), "
+                "TorchScript ports hold two at most; export it with --format onnx"
+            )
+    with torchscript_on_purpose():
+        torch.jit.save(torch.jit.script(module.eval()), str(path), _extra_files=dict(extra_files))
+
+
+class _FeedForward(nn.Module):
+    """A network without memory."""
+
+    def __init__(self, core: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.core = core
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.core(obs)[0]
+
+    @torch.jit.export
+    def reset(self) -> None:
+        pass
+
+    @torch.jit.export
+    def reset_rows(self, mask: Tensor) -> None:
+        pass
+
+
+class _OneState(nn.Module):
+    """A GRU: one state tensor, under the name that Isaac Lab's exporter gives it."""
+
+    def __init__(self, core: torch.jit.ScriptModule, hidden: Tensor) -> None:
+        super().__init__()
+        self.core = core
+        self.register_buffer("initial_hidden_state", hidden.clone())
+        self.register_buffer("hidden_state", hidden.clone())
+
+    def forward(self, obs: Tensor) -> Tensor:
+        # Another number of rows is another set of environments: all of them start afresh.
+        if obs.shape[0] != self.hidden_state.shape[1]:
+            self.hidden_state = self.initial_hidden_state.repeat(1, obs.shape[0], 1)
+        actions, hidden = self.core(obs, self.hidden_state)
+        self.hidden_state = hidden
+        return actions
+
+    @torch.jit.export
+    def reset(self) -> None:
+        self.hidden_state = self.initial_hidden_state.repeat(1, self.hidden_state.shape[1], 1)
+
+    @torch.jit.export
+    def reset_rows(self, mask: Tensor) -> None:
+        rows = self.hidden_state.shape[1]
+        if mask.shape[0] != rows:
+            raise RuntimeError(f"reset_rows: the mask has {mask.shape[0]} rows, the recurrent state has {rows}")
+        chosen = mask.to(torch.bool).view(1, -1, 1)
+        self.hidden_state = torch.where(chosen, self.initial_hidden_state, self.hidden_state)
+
+
+class _TwoStates(nn.Module):
+    """An LSTM: two state tensors, under the names that Isaac Lab's exporter gives them."""
+
+    def __init__(self, core: torch.jit.ScriptModule, hidden: Tensor, cell: Tensor) -> None:
+        super().__init__()
+        self.core = core
+        self.register_buffer("initial_hidden_state", hidden.clone())
+        self.register_buffer("initial_cell_state", cell.clone())
+        self.register_buffer("hidden_state", hidden.clone())
+        self.register_buffer("cell_state", cell.clone())
+
+    def forward(self, obs: Tensor) -> Tensor:
+        # Another number of rows is another set of environments: all of them start afresh.
+        if obs.shape[0] != self.hidden_state.shape[1]:
+            self.hidden_state = self.initial_hidden_state.repeat(1, obs.shape[0], 1)
+            self.cell_state = self.initial_cell_state.repeat(1, obs.shape[0], 1)
+        actions, hidden, cell = self.core(obs, self.hidden_state, self.cell_state)
+        self.hidden_state = hidden
+        self.cell_state = cell
+        return actions
+
+    @torch.jit.export
+    def reset(self) -> None:
+        rows = self.hidden_state.shape[1]
+        self.hidden_state = self.initial_hidden_state.repeat(1, rows, 1)
+        self.cell_state = self.initial_cell_state.repeat(1, rows, 1)
+
+    @torch.jit.export
+    def reset_rows(self, mask: Tensor) -> None:
+        rows = self.hidden_state.shape[1]
+        if mask.shape[0] != rows:
+            raise RuntimeError(f"reset_rows: the mask has {mask.shape[0]} rows, the recurrent state has {rows}")
+        chosen = mask.to(torch.bool).view(1, -1, 1)
+        self.hidden_state = torch.where(chosen, self.initial_hidden_state, self.hidden_state)
+        self.cell_state = torch.where(chosen, self.initial_cell_state, self.cell_state)

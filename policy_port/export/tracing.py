@@ -1,0 +1,42 @@
+"""One trace of an actor, from which both the TorchScript file and the ONNX file are made."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+from policy_port.checkpoints.actor import Actor
+
+# Two rows, so that no step of a network can mistake the batch for an axis of length one.
+_BATCH = 2
+
+
+def example_inputs(actor: Actor) -> tuple[torch.Tensor, ...]:
+    """Return observations and state of the shapes the actor takes."""
+    return (torch.zeros(_BATCH, actor.obs_size), *actor.initial_state(_BATCH))
+
+
+def trace(actor: Actor) -> torch.jit.ScriptModule:
+    """Record what `actor` computes; the state stays an argument and a result.
+
+    Tracing is exact here because an actor is a straight line of tensor operations: nothing in it depends on the
+    values that go through, and the batch size appears in no operation.
+    """
+    with torch.no_grad(), torchscript_on_purpose(), warnings.catch_warnings():
+        # torch.nn.LSTM and GRU compare widths in Python, which are constants of the network.
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=r"torch\.nn\.modules\.rnn")
+        # check_trace would run the actor a second time and compare; parity does so against the written file.
+        traced = torch.jit.trace(actor.eval(), example_inputs(actor), check_trace=False)
+    assert isinstance(traced, torch.jit.ScriptModule)
+    return traced
+
+
+@contextlib.contextmanager
+def torchscript_on_purpose() -> Iterator[None]:
+    """Silence torch's advice to move from TorchScript to its compiler: TorchScript files are what robots load."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning)
+        yield

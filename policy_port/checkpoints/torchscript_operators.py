@@ -15,8 +15,8 @@ ARITHMETIC = _words(
     "linear addmm matmul mm bmm conv1d conv2d add sub rsub mul div true_divide pow sqrt rsqrt exp log neg abs "
     "reciprocal square sin cos atan2 sign floor clamp clamp_min clamp_max clip minimum maximum where mean sum amax "
     "amin max min norm layer_norm batch_norm group_norm max_pool2d avg_pool2d adaptive_avg_pool2d lstm gru isnan "
-    "nan_to_num logical_and logical_or logical_not lerp cumsum argmax one_hot std var outer dot einsum cross frobenius_norm "
-    "linalg_vector_norm"
+    "nan_to_num logical_and logical_or logical_not lerp cumsum argmax one_hot std var outer dot einsum cross "
+    "frobenius_norm linalg_vector_norm"
 )
 LAYOUT = _words(
     "cat stack split split_with_sizes chunk unbind index_select gather permute transpose t squeeze unsqueeze expand "

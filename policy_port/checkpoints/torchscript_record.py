@@ -11,6 +11,7 @@ from torch import Tensor
 from policy_port.checkpoints.safe_load import check_tensor
 from policy_port.checkpoints.tape import BATCH, Recorder, TapeActor, Traced
 from policy_port.checkpoints.torchscript_graph import GraphRaisesError, GraphWalker, StateFoundError
+from policy_port.checkpoints.torchscript_operators import IN_PLACE, VIEWS
 from policy_port.errors import CheckpointError
 
 _MAX_GUESSED_WIDTH = 1024
@@ -53,7 +54,7 @@ class _Widths:
         self.module = module
         self.tensors = tensors
         self.where = where
-        self.paths: list[str] = []
+        self.paths = overwritten(graph)
         self.first_error: Exception | None = None
 
     def try_width(self, width: int) -> TapeActor | None:
@@ -173,6 +174,34 @@ def record(graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> R
             notes.append(f"the file was saved with {state.path} not zero")
     used = frozenset(name for name in tensors if name.replace(".", "_") in actor.constant_names())
     return Recording(actor=actor, used=used, states=tuple(state.path for state in states), notes=tuple(notes))
+
+
+def overwritten(graph: Any) -> list[str]:
+    """Return the attributes that the graph writes to, directly or through a slice of them."""
+    paths: dict[str, str] = {next(iter(graph.inputs())).debugName(): ""}
+    found: dict[str, None] = {}
+
+    def visit(block: Any) -> None:
+        for node in block.nodes():
+            inputs = list(node.inputs())
+            path = paths.get(inputs[0].debugName()) if inputs else None
+            kind = node.kind()
+            name = kind.partition("::")[2]
+            if kind in ("prim::GetAttr", "prim::SetAttr") and path is not None:
+                inner = f"{path}.{node.s('name')}" if path else node.s("name")
+                if kind == "prim::SetAttr":
+                    found[inner] = None
+                else:
+                    paths[node.output().debugName()] = inner
+            elif kind.startswith("aten::") and path and name in IN_PLACE:
+                found[path] = None
+            elif kind.startswith("aten::") and path and name in VIEWS and node.outputsSize() == 1:
+                paths[node.output().debugName()] = path
+            for inner_block in node.blocks():
+                visit(inner_block)
+
+    visit(graph)
+    return list(found)
 
 
 def _fitting(widths: _Widths, candidates: Iterable[int]) -> list[TapeActor]:

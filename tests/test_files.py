@@ -83,9 +83,7 @@ def test_force_replaces_only_after_success(tmp_path: Path) -> None:
     assert names(tmp_path) == ["port"]
 
 
-def test_force_puts_the_old_folder_back_when_the_rename_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_force_puts_the_old_folder_back_when_the_rename_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt between the two renames leaves the old folder where it was."""
     out = tmp_path / "port"
     out.mkdir()
@@ -139,9 +137,7 @@ def test_a_symbolic_link_stays_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_said_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """A disk that fills up midway is an OutputError with its cause, and no half folder."""
 
     def full(self: Path, data: bytes) -> int:
@@ -219,9 +215,7 @@ def test_an_atomic_write_replaces_whole_files(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "b"]
 
 
-def test_an_atomic_write_that_fails_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_atomic_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old content survives an error, and no temporary file stays."""
     write_atomic(tmp_path / "a", "old")
 

@@ -150,7 +150,7 @@ def system_set_up(tmp_path: Path, sudo: str) -> tuple[subprocess.CompletedProces
     stub(stubs, "apt-get", "exit 1")
     stub(stubs, "dpkg", "exit 0")
     stub(stubs, "dpkg-query", "echo 'installed 22.3.6-1'")
-    stub(stubs, "sudo", f'echo "$@" >>"{log}"; {sudo}')
+    stub(stubs, "sudo", f'printf "%s\\n" "$*" >>"{log}"; {sudo}')
     release = tmp_path / "os-release"
     release.write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
     done = shell(

@@ -1,0 +1,243 @@
+"""The rooms of the package: who may import whom, and where heavy libraries belong."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
+
+# A room is a folder of the package or a single file in it. Each may import itself and the rooms in its row, or
+# only one file of another room; everything may import `errors` and the version in the package's own file.
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "files": set(),
+    "resources": set(),
+    "system": set(),
+    "trace": set(),
+    "contract": {"files", "resources"},
+    "remap": {"contract"},
+    "checkpoints": {"files"},
+    "descriptors": {"contract", "checkpoints"},
+    "export": {"contract", "remap", "checkpoints", "files"},
+    "control": {"contract", "remap", "plants.plant"},
+    "plants": {"contract"},
+    "tasks": set(),
+    "replay": {"contract", "control", "plants", "tasks", "export", "trace", "files", "resources"},
+    "robots": {"contract", "control", "plants", "replay", "trace", "files"},
+}
+
+# May import every room; nothing may import it.
+TOP_ROOM = "cli"
+
+# A heavy library -> the rooms, or single files, that own it. `system` asks each of them whether it works.
+HEAVY: dict[str, set[str]] = {
+    "gymnasium": {"tasks", "replay"},
+    "imageio": {"replay"},
+    "lerobot": {"robots"},
+    "mani_skill": {"plants", "tasks", "replay"},
+    "matplotlib": {"replay"},
+    "mujoco": {"plants", "system"},
+    "newton": {"plants"},
+    "onnx": {"checkpoints", "export"},
+    "onnxruntime": {"export", "control", "system"},
+    "rsl_rl": set(),
+    "sapien": {"plants", "tasks", "replay", "system"},
+    "torch": {"remap", "checkpoints", "export", "control", "tasks/so100_reach_env.py", "system"},
+    "trimesh": {"plants"},
+    "warp": {"plants"},
+}
+
+# These are loaded by `import policy_port`, `--help` or shell completion, which answer at once: what is heavy is
+# imported inside the call.
+LIGHT_ROOMS = {"", "cli", "contract", "errors", "files", "resources", "system", "trace"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and where."""
+
+    file: str
+    line: int
+    module: str
+    at_module_level: bool
+    for_types_only: bool
+
+    @property
+    def room(self) -> str:
+        return room_of(self.file)
+
+    @property
+    def library(self) -> str:
+        return self.module.partition(".")[0]
+
+    @property
+    def other_room(self) -> str:
+        """The room of the package that is imported, "" for none and for the package's own file."""
+        parts = self.module.split(".")
+        return parts[1] if parts[0] == "policy_port" and len(parts) > 1 else ""
+
+    def reaches(self, place: str) -> bool:
+        """Whether the imported module is `place` of the package, or lies in it."""
+        return f"{self.module}.".startswith(f"policy_port.{place}.")
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def room_of(file: str) -> str:
+    first = file.split("/")[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def names_type_checking(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports_in(node: ast.AST, file: str, top: bool = True, types: bool = False) -> Iterator[Import]:
+    """Yield every import under `node`, those inside functions too."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(file, child.lineno, alias.name, top, types)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{file}:{child.lineno}: relative imports hide the room they reach into"
+            module = child.module or ""
+            for alias in child.names:
+                is_module = module == "policy_port" and room_exists(alias.name)
+                yield Import(file, child.lineno, f"{module}.{alias.name}" if is_module else module, top, types)
+        elif isinstance(child, ast.If) and names_type_checking(child.test):
+            for part in child.body:
+                yield from imports_in(ast.Module([part], []), file, top, True)
+            for part in child.orelse:
+                yield from imports_in(ast.Module([part], []), file, top, types)
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports_in(child, file, top and not inside, types)
+
+
+def room_exists(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+def all_imports() -> list[Import]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        found += imports_in(tree, path.relative_to(PACKAGE).as_posix())
+    return found
+
+
+IMPORTS = all_imports()
+
+
+def test_every_room_has_a_row() -> None:
+    """A new folder or file at the top of the package is a decision, and is written down here."""
+    rooms = {room_of(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py")}
+    assert rooms <= {"", TOP_ROOM, *ROOMS}
+
+
+def test_the_table_has_no_circle() -> None:
+    """Data flows one way: the table itself can be put into an order."""
+    rooms = {room: {other.partition(".")[0] for other in row} for room, row in ROOMS.items()}
+    order = list(graphlib.TopologicalSorter(rooms).static_order())
+    assert set(order) == set(ROOMS)
+
+
+def test_rooms_import_only_what_their_row_allows() -> None:
+    """No import, not even inside a function or for types, goes against the direction of the data."""
+    wrong = [
+        str(found)
+        for found in IMPORTS
+        if found.other_room not in ("", "errors", found.room)
+        and found.room != TOP_ROOM
+        and not any(found.reaches(other) for other in ROOMS.get(found.room, ()))
+        # The package's own file names what it exports by strings; for types it imports it.
+        and not (found.room == "" and found.for_types_only)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_heavy_libraries_stay_in_their_rooms() -> None:
+    """Each heavy library is imported by the rooms that own it, and by no other."""
+    wrong = [
+        str(found)
+        for found in IMPORTS
+        if found.library in HEAVY
+        and not {found.room, found.file} & HEAVY[found.library]
+        # An annotation costs nothing at run time.
+        and not found.for_types_only
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_light_rooms_import_heavy_libraries_inside_the_call() -> None:
+    """What `--help` loads holds no heavy import at module level."""
+    wrong = [
+        str(found)
+        for found in IMPORTS
+        if found.library in HEAVY and found.room in LIGHT_ROOMS and found.at_module_level and not found.for_types_only
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_is_really_applied() -> None:
+    """The parser sees imports in functions, of names that are modules, and those for types only."""
+    code = """
+import a.b
+from policy_port import files, __version__
+if TYPE_CHECKING:
+    from policy_port.remap.affine import AffineMap
+def call():
+    from torch import nn
+"""
+    seen = [
+        (found.module, found.at_module_level, found.for_types_only)
+        for found in imports_in(ast.parse(code), "contract/x.py")
+    ]
+    assert seen == [
+        ("a.b", True, False),
+        ("policy_port.files", True, False),
+        ("policy_port", True, False),
+        ("policy_port.remap.affine", True, True),
+        ("torch", False, False),
+    ]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the top-level modules that are loaded after `code` has run in a fresh interpreter."""
+    report = "\nimport json, sys\nprint(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def commands() -> list[list[str]]:
+    from policy_port.cli.app import COMMANDS, GROUPS
+
+    return [[], *([name] for name in (*COMMANDS, *GROUPS))]
+
+
+def test_import_loads_nothing_heavy() -> None:
+    """`import policy_port` costs no library beyond Python's own."""
+    loaded = loaded_by("import policy_port")
+    assert not loaded & {*HEAVY, "numpy", "pydantic", "typer"}
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda words: " ".join(words) or "policy-port")
+def test_help_loads_nothing_heavy(command: list[str]) -> None:
+    """`--help` of the program and of each command answers without the libraries it works with."""
+    code = (
+        f"import sys\nsys.argv = ['policy-port', *{command!r}, '--help']\n"
+        "from policy_port.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+    )
+    # pydantic may be there: newer releases of typer parse arguments with it.
+    assert not loaded_by(code) & {*HEAVY, "numpy", "rich", "scipy"}

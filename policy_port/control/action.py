@@ -1,0 +1,128 @@
+"""From the network's output to joint position targets, in the plant's joint order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import ActionTerm, Bounds
+from policy_port.control.signals import Signals
+from policy_port.control.units import per_si
+from policy_port.plants.plant import Array
+
+_UNBOUNDED: Bounds = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drive:
+    """How one plant joint's target comes about [SI]: clip(reference + gain * raw + bias)."""
+
+    column: int
+    gain: float
+    bias: float
+    reference: str
+    clip: Bounds
+
+
+class ActionDecoder:
+    """Turns raw actions into targets; allocates nothing after its construction.
+
+    A joint that the action does not drive keeps the target that it has from reset: its start position.
+    """
+
+    def __init__(self, contract: Contract, signals: Signals) -> None:
+        """Plan the scatter.
+
+        Args:
+            contract: The contract that says what the action means.
+            signals: Where the last action and the targets are kept.
+
+        Raises:
+            ContractError: When a joint is in a unit that has no fixed ratio to SI.
+        """
+        self._signals = signals
+        self._source = signals.row
+        self._last_action = signals.last_action
+        self._target = signals.joint_target
+        self._joint_pos = signals.state.joint_pos
+        self._raw_clip = contract.action.raw_clip
+        low, high = self._raw_clip or _UNBOUNDED
+        self._raw_lower, self._raw_upper = np.full_like(self._last_action, low), np.full_like(self._last_action, high)
+
+        driven = _drives(contract, signals)
+        held = _Drive(column=signals.column["zero"], gain=0.0, bias=0.0, reference="joint_target", clip=_UNBOUNDED)
+        drives = [driven.get(name, held) for name in signals.joint_names]
+        self._columns = np.array([drive.column for drive in drives], dtype=np.intp)
+        # One row per environment although all are equal: NumPy takes a third of the time when nothing is broadcast.
+        rows = (signals.num_envs, 1)
+        self._gain = np.tile([drive.gain for drive in drives], rows)
+        self._bias = np.tile([drive.bias for drive in drives], rows)
+        self._keep_target = np.tile([float(drive.reference == "joint_target") for drive in drives], rows)
+        self._keep_pos = np.tile([float(drive.reference == "joint_pos") for drive in drives], rows)
+        self._lower = np.tile([drive.clip[0] for drive in drives], rows)
+        self._upper = np.tile([drive.clip[1] for drive in drives], rows)
+        self._adds_to_target = bool(self._keep_target.any())
+        self._adds_to_pos = bool(self._keep_pos.any())
+        self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
+        self._raw = np.zeros_like(self._gain)
+        self._measured = np.zeros_like(self._raw)
+
+    def decode(self, action: NDArray[np.float32]) -> Array:
+        """Set `signals.last_action` and `signals.joint_target` from the network's output.
+
+        Args:
+            action: Raw actions, shape (num_envs, action size).
+
+        Returns:
+            `signals.joint_target` [rad or m], shape (num_envs, joints), plant joint order.
+        """
+        last, raw, target = self._last_action, self._raw, self._target
+        last[...] = action
+        if self._raw_clip is not None:
+            np.maximum(last, self._raw_lower, last)
+            np.minimum(last, self._raw_upper, last)
+        # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.
+        self._source.take(self._columns, 1, raw, "clip")
+        np.multiply(raw, self._gain, raw)
+        if self._adds_to_pos:
+            np.multiply(self._joint_pos, self._keep_pos, self._measured)
+            np.add(raw, self._measured, raw)
+        if self._adds_to_target:
+            np.add(raw, self._bias, raw)
+            np.multiply(target, self._keep_target, target)
+            np.add(target, raw, target)
+        else:
+            np.add(raw, self._bias, target)
+        if self._clips:
+            np.maximum(target, self._lower, target)
+            np.minimum(target, self._upper, target)
+        return target
+
+
+def _drives(contract: Contract, signals: Signals) -> dict[str, _Drive]:
+    """The drive of each plant joint that the action drives, by name."""
+    drives: dict[str, _Drive] = {}
+    column = signals.column["last_action"]
+    for term in contract.action.terms:
+        for name in contract.action_joints(term):
+            unit = per_si(contract, name)
+            scale = term.scale[name] if isinstance(term.scale, dict) else term.scale
+            clip = (term.clip[name] if isinstance(term.clip, dict) else term.clip) or _UNBOUNDED
+            drives[name] = _Drive(
+                column=column,
+                gain=scale / unit,
+                bias=_offset(contract, term, name) / unit,
+                reference=term.reference if term.term == "joint_position_delta" else "none",
+                clip=(clip[0] / unit, clip[1] / unit),
+            )
+            column += 1
+    return drives
+
+
+def _offset(contract: Contract, term: ActionTerm, name: str) -> float:
+    if isinstance(term.offset, dict):
+        return term.offset[name]
+    return contract.joints[name].default if isinstance(term.offset, str) else term.offset

@@ -1,0 +1,109 @@
+"""One control step: signals to observation, observation to action, action to targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.contract.layout import observation_slots
+from policy_port.contract.spec import Contract, check_network_width
+from policy_port.control.action import ActionDecoder
+from policy_port.control.observation import ObservationBuilder
+from policy_port.control.policy import Float32, NonFiniteError, Policy
+from policy_port.control.signals import Signals
+from policy_port.errors import TaskError
+from policy_port.plants.plant import Array, PlantState
+
+
+class Controller:
+    """A policy at the controls of a plant.
+
+    Its `state`, `command` and `goal` are there to be filled in place: `plant.read(controller.state)`. The targets of
+    one call stay valid until the next one.
+    """
+
+    def __init__(self, contract: Contract, policy: Policy, plant_joint_names: Sequence[str], num_envs: int) -> None:
+        """Connect a policy to a plant's joints by name.
+
+        Args:
+            contract: The contract of the policy's inputs and outputs.
+            policy: The policy, with `num_envs` rows.
+            plant_joint_names: Joint names in the plant's order.
+            num_envs: Number of environments.
+
+        Raises:
+            RobotError: When the plant lacks a joint of the contract.
+            ContractError: When the policy's widths are not the contract's.
+            TaskError: When an observation term needs a task environment.
+        """
+        self.contract = contract
+        self.policy = policy
+        self.signals = Signals(contract, plant_joint_names, num_envs)
+        check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
+        self._observation = ObservationBuilder(contract, self.signals, policy.observation)
+        self._decoder = ActionDecoder(contract, self.signals)
+        self._keeps_time = any(term.term == "gait_phase" for term in contract.observation.terms)
+        self._steps = np.zeros((num_envs, 1))
+        self._period = np.array(contract.control_dt)
+        self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)
+        """What the network put out in the last step, before raw_clip, shape (num_envs, action size)."""
+
+    @property
+    def state(self) -> PlantState:
+        """The measurement that the next step works on, in the plant's joint order."""
+        return self.signals.state
+
+    @property
+    def command(self) -> Array:
+        """The velocity command that the next step works on, shape (num_envs, 3)."""
+        return self.signals.command
+
+    @property
+    def goal(self) -> Array:
+        """The goal that the next step works on, shape (num_envs, goal size)."""
+        return self.signals.goal
+
+    @property
+    def observation(self) -> Float32:
+        """What the network saw in the last step, shape (num_envs, observation size)."""
+        return self.policy.observation
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        """Forget the past of environments whose start pose was just read into `state`; of all, if `rows` is None."""
+        self.signals.reset(rows)
+        self._observation.reset(rows)
+        self.policy.reset(rows)
+        self._steps[slice(None) if rows is None else rows] = 0.0
+
+    def default_joint_pos(self) -> Array:
+        """The contract's default pose [rad or m], shape (num_envs, joints), plant joint order."""
+        return self.signals.default_joint_pos()
+
+    def __call__(self) -> Array:
+        """Do one control step.
+
+        Returns:
+            Joint position targets [rad or m], shape (num_envs, joints), plant joint order.
+
+        Raises:
+            TaskError: When an observation or an action is NaN or infinite, naming it.
+        """
+        if self._keeps_time:
+            np.multiply(self._steps, self._period, self.signals.time)
+            self._steps += 1.0
+        self._observation.build()
+        try:
+            self.action = self.policy.act()
+        except NonFiniteError as cause:
+            raise TaskError(self._name(cause)) from None
+        return self._decoder.decode(self.action)
+
+    def _name(self, cause: NonFiniteError) -> str:
+        of = f"of contract '{self.contract.name}' in environment {cause.env} is {cause.value}"
+        if cause.what == "observation":
+            slot = observation_slots(self.contract)[cause.element]
+            return f"observation {slot} {of}: the simulation diverged or the measurement is broken"
+        joint = self.contract.action_joint_names[cause.element]
+        return f"action of joint '{joint}' {of}, though every observation is finite: the policy is broken"

@@ -1,0 +1,208 @@
+"""Running a ported policy: ONNX Runtime on one thread, in buffers that are bound once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from policy_port.contract.spec import check_network_width
+from policy_port.errors import PortError, TaskError
+from policy_port.remap import Remap
+
+Float32 = NDArray[np.float32]
+
+
+class NonFiniteError(TaskError):
+    """A policy was shown, or produced, a number that is NaN or infinite."""
+
+    def __init__(self, what: str, values: Float32) -> None:
+        env, element = (int(index) for index in np.argwhere(~np.isfinite(values))[0])
+        self.what, self.env, self.element = what, env, element
+        self.value = float(values[env, element])
+        super().__init__(f"element {element} of the {what} of environment {env} is {self.value}")
+
+
+class Policy(Protocol):
+    """A network with its memory, for a fixed number of environments."""
+
+    @property
+    def observation(self) -> Float32:
+        """The input, shape (num_envs, observation size); fill it in place, then call `act`."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """Width of the action."""
+        ...
+
+    def act(self) -> Float32:
+        """Run the network on `observation` and advance its memory.
+
+        Returns:
+            Raw actions, shape (num_envs, action size); the next call overwrites them.
+
+        Raises:
+            NonFiniteError: When a number of the observation or the action is NaN or infinite.
+        """
+        ...
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        """Clear the memory of environments; of all, if `rows` is None."""
+        ...
+
+
+class OnnxPolicy:
+    """A port's ONNX graph: `obs` and `<name>_in` to `actions` and `<name>_out`."""
+
+    def __init__(self, path: Path | str, num_envs: int = 1) -> None:
+        """Load the graph and bind its buffers.
+
+        Args:
+            path: The ONNX file.
+            num_envs: Number of environments, the batch size of every call.
+
+        Raises:
+            PortError: When the file can't be loaded or its inputs and outputs are not a port's.
+        """
+        self._session = _session(path)
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        outputs = {node.name: node for node in self._session.get_outputs()}
+        memory = [name.removesuffix("_in") for name in inputs if name != "obs"]
+        wanted = {"obs", *(f"{name}_in" for name in memory)}, {"actions", *(f"{name}_out" for name in memory)}
+        if (set(inputs), set(outputs)) != wanted:
+            raise PortError(
+                f"{path}: inputs are {', '.join(inputs)} and outputs {', '.join(outputs)}; a port has obs to actions, "
+                "and NAME_in to NAME_out for its memory. Write it with `policy-port export`"
+            )
+        obs_size = _shape(path, inputs["obs"], num_envs, batch_axis=0)[1]
+        action_size = _shape(path, outputs["actions"], num_envs, batch_axis=0)[1]
+        # Observation and action share memory, so that one product tells whether both are finite.
+        split = num_envs * obs_size
+        self._both = np.zeros(split + num_envs * action_size, np.float32)
+        self._zeros = np.zeros_like(self._both)
+        self.observation: Float32 = self._both[:split].reshape(num_envs, obs_size)
+        """The input, shape (num_envs, observation size)."""
+        self._actions = self._both[split:].reshape(num_envs, action_size)
+
+        shapes = {name: _shape(path, inputs[f"{name}_in"], num_envs, batch_axis=1) for name in memory}
+        self._memory = [{name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(2)]
+        # Two bindings take turns: what one call writes, the next one reads.
+        self._bindings = (self._bind(0, 1), self._bind(1, 0)) if memory else (self._bind(0, 1),) * 2
+        self._turn = 0
+
+    @property
+    def action_size(self) -> int:
+        """Width of the action."""
+        return self._actions.shape[1]
+
+    @property
+    def memory(self) -> dict[str, Float32]:
+        """The recurrent state that the next call reads, by name, shape (layers, num_envs, size)."""
+        return self._memory[self._turn]
+
+    def act(self) -> Float32:
+        """Run the network on `observation`; see `Policy.act`."""
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._turn ^= 1
+        # Zero times NaN or infinity is NaN, which differs from zero; anything finite gives zero.
+        if self._both.dot(self._zeros) != 0.0:
+            self._explain()
+        return self._actions
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        """Clear the memory of environments; of all, if `rows` is None."""
+        chosen = slice(None) if rows is None else rows
+        for state in self.memory.values():
+            state[:, chosen] = 0.0
+
+    def _bind(self, read: int, write: int) -> ort.IOBinding:
+        binding = self._session.io_binding()
+        sources = {"obs": self.observation}
+        sources |= {f"{name}_in": state for name, state in self._memory[read].items()}
+        results = {"actions": self._actions}
+        results |= {f"{name}_out": state for name, state in self._memory[write].items()}
+        for name, array in sources.items():
+            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in results.items():
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        return binding
+
+    def _explain(self) -> None:
+        for what, values in (("observation", self.observation), ("action", self._actions)):
+            if not np.isfinite(values).all():
+                raise NonFiniteError(what, values)
+
+
+class RemappedPolicy:
+    """A policy of the remap's source, shown the target's observations and giving the target's actions."""
+
+    def __init__(self, policy: Policy, remap: Remap) -> None:
+        """Wrap `policy`; `remap.source` must be its contract.
+
+        Raises:
+            ContractError: When the policy's widths are not those of the remap's source.
+        """
+        num_envs, width = policy.observation.shape
+        check_network_width(remap.source, width, policy.action_size, policy="the policy behind the mapping")
+        self._policy = policy
+        self._remap = remap
+        self.observation: Float32 = np.zeros((num_envs, remap.observation.n_in), np.float32)
+        """The input in the target's parsing, shape (num_envs, target observation size)."""
+
+    @property
+    def action_size(self) -> int:
+        """Width of the target's action."""
+        return self._remap.action.n_out
+
+    def act(self) -> Float32:
+        """Run the wrapped policy; see `Policy.act`."""
+        seen = self._remap.observation(self.observation)
+        if self._remap.observation_clip is not None:
+            np.clip(seen, *self._remap.observation_clip, out=seen)
+        self._policy.observation[...] = seen
+        action = self._policy.act()
+        if self._remap.action_clip is not None:
+            action = np.clip(action, *self._remap.action_clip)
+        return self._remap.action(action)
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        """Clear the memory of environments; of all, if `rows` is None."""
+        self._policy.reset(rows)
+
+
+def _session(path: Path | str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    if not Path(path).is_file():
+        raise PortError(f"{path}: no such file")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's exceptions share no base class but Exception.
+    except Exception as cause:
+        raise PortError(f"{path}: ONNX Runtime can't load it: {cause}") from cause
+
+
+def _shape(path: Path | str, node: ort.NodeArg, num_envs: int, *, batch_axis: int) -> tuple[int, ...]:
+    """Shape of an input or output with the batch size filled in."""
+    rank = 2 if batch_axis == 0 else 3
+    shape = list(node.shape)
+    known = [size for axis, size in enumerate(shape) if axis != batch_axis]
+    if len(shape) != rank or node.type != "tensor(float)" or not all(isinstance(size, int) for size in known):
+        raise PortError(
+            f"{path}: {node.name} has shape {node.shape} and type {node.type}; a port has float32 tensors of "
+            f"{rank} axes, of which only the batch may be left open"
+        )
+    if isinstance(shape[batch_axis], int) and shape[batch_axis] != num_envs:
+        raise PortError(
+            f"{path}: {node.name} is fixed to a batch of {shape[batch_axis]}, {num_envs} environments are asked for; "
+            "export it again with `policy-port export`, which leaves the batch open"
+        )
+    shape[batch_axis] = num_envs
+    return tuple(shape)

@@ -1,0 +1,319 @@
+"""Observations against a reference that knows only names, dictionaries and lists."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policy_port.contract import Contract
+from policy_port.control.observation import ObservationBuilder
+from policy_port.control.signals import Signals
+from policy_port.errors import ContractError, RobotError, TaskError
+
+JOINTS = ("hip", "knee", "ankle", "jaw")
+PLANT = ("jaw", "knee", "wheel", "hip", "ankle")
+"""The plant's order differs, and it has a joint that the contract does not know."""
+UNITS = {"hip": "rad", "knee": "deg", "ankle": "rad", "jaw": "m"}
+
+number = st.floats(-3.0, 3.0, allow_nan=False).map(lambda x: round(x, 3))
+bounds = st.tuples(st.floats(-2.0, -0.1), st.floats(0.1, 2.0))
+
+
+def per_joint(values: st.SearchStrategy[Any], joints: tuple[str, ...]) -> st.SearchStrategy[Any]:
+    return values | st.fixed_dictionaries({name: values for name in joints})
+
+
+@st.composite
+def observation_terms(draw: st.DrawFn, history: int) -> dict[str, Any]:
+    kind = draw(
+        st.sampled_from(
+            "base_lin_vel base_ang_vel projected_gravity velocity_command joint_pos joint_pos_rel joint_vel "
+            "joint_target last_action gait_phase goal constant".split()
+        )
+    )
+    term: dict[str, Any] = {"term": kind, "history": history}
+    if kind.startswith("joint"):
+        joints = draw(st.none() | st.permutations(JOINTS).flatmap(lambda p: st.sampled_from([p[:1], p[:3], p])))
+        seen = JOINTS if joints is None else tuple(joints)
+        term["joints"] = None if joints is None else seen
+        term["scale"] = draw(per_joint(number, seen))
+        term["offset"] = draw(per_joint(number, seen))
+        term["clip"] = draw(st.none() | per_joint(bounds, seen))
+    elif kind in ("gait_phase", "goal", "constant"):
+        count = draw(st.integers(1, 3))
+        if kind == "gait_phase":
+            term |= {"period": draw(st.floats(0.3, 2.0)), "offsets": tuple(draw(number) for _ in range(count))}
+        elif kind == "goal":
+            term |= {"size": count, "frame": "base, m", "scale": draw(number)}
+        else:
+            term["value"] = tuple(draw(number) for _ in range(count))
+    elif kind == "last_action":
+        term |= {"scale": draw(number), "clip": draw(st.none() | bounds)}
+    else:
+        term |= {
+            "scale": draw(number | st.tuples(number, number, number)),
+            "offset": draw(number | st.tuples(number, number, number)),
+            "clip": draw(st.none() | bounds),
+        }
+    return term
+
+
+@st.composite
+def contracts(draw: st.DrawFn) -> Contract:
+    layout = draw(st.sampled_from(["term_major", "time_major"]))
+    length = draw(st.integers(1, 4))
+    terms = []
+    for index in range(draw(st.integers(1, 6))):
+        history = length if layout == "time_major" else draw(st.integers(1, 4))
+        terms.append({**draw(observation_terms(history)), "name": f"term{index}"})
+    history = {
+        "layout": layout,
+        "order": draw(st.sampled_from(["oldest_first", "newest_first"])),
+        "fill": draw(st.sampled_from(["first", "zero"])),
+    }
+    return make_contract(terms, history=history, clip=draw(st.none() | bounds))
+
+
+def make_contract(terms: list[dict[str, Any]], **observation: Any) -> Contract:
+    return Contract.model_validate(
+        {
+            "contract_version": 1,
+            "name": "test",
+            "robot": "test",
+            "trained_in": "nowhere",
+            "quaternion_order": "wxyz",
+            "timestep": 0.01,
+            "decimation": 2,
+            "base": {"floating": True},
+            "actuation": {"kind": "implicit"},
+            "joints": {n: {"default": 0.1 * (i + 1), "unit": UNITS[n]} for i, n in enumerate(JOINTS)},
+            "observation": {"terms": terms, **observation},
+            "action": {
+                "terms": [{"term": "joint_position", "joints": ("knee", "hip"), "scale": 0.5, "offset": "default"}]
+            },
+        }
+    )
+
+
+def rotate_world_into_base(quat: list[float], vector: list[float]) -> list[float]:
+    """Rows of the rotation matrix of base in world, transposed."""
+    w, x, y, z = quat
+    matrix = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return [sum(matrix[row][column] * vector[row] for row in range(3)) for column in range(3)]
+
+
+def raw_values(term: Any, moment: dict[str, Any]) -> list[tuple[str, float]]:
+    """(element, raw value) of one step."""
+    in_unit = {"rad": 1.0, "m": 1.0, "deg": 180.0 / math.pi}
+    joints = list(getattr(term, "joints", None) or JOINTS)
+    match term.term:
+        case "projected_gravity":
+            return list(zip("xyz", rotate_world_into_base(moment["base_quat"], [0.0, 0.0, -1.0]), strict=True))
+        case "base_lin_vel" | "base_ang_vel" | "velocity_command":
+            return list(zip("xyz", moment[term.term], strict=True))
+        case "joint_pos_rel":
+            defaults = {name: 0.1 * (i + 1) for i, name in enumerate(JOINTS)}
+            return [(n, moment["joint_pos"][n] * in_unit[UNITS[n]] - defaults[n]) for n in joints]
+        case "joint_pos" | "joint_vel" | "joint_target":
+            return [(n, moment[term.term][n] * in_unit[UNITS[n]]) for n in joints]
+        case "last_action":
+            return [(str(i), value) for i, value in enumerate(moment["last_action"])]
+        case "gait_phase":
+            angles = [2 * math.pi * (moment["time"] / term.period + offset) for offset in term.offsets]
+            return [("", math.sin(a)) for a in angles] + [("", math.cos(a)) for a in angles]
+        case "goal":
+            return [("", value) for value in moment["goal"][term.label]]
+        case _:
+            return [("", value) for value in term.value]
+
+
+def scaled_values(contract: Contract, term: Any, moment: dict[str, Any]) -> list[float]:
+    values = []
+    for index, (element, value) in enumerate(raw_values(term, moment)):
+
+        def pick(key: str, default: Any, element: str = element, index: int = index) -> Any:
+            given = getattr(term, key, None)
+            if given is None:
+                return default
+            if isinstance(given, dict):
+                return given[element]
+            return given[index] if isinstance(given, tuple) and key != "clip" else given
+
+        low, high = pick("clip", (-math.inf, math.inf))
+        value = pick("scale", 1.0) * min(max(value, low), high) + pick("offset", 0.0)
+        if contract.observation.clip is not None:
+            value = min(max(value, contract.observation.clip[0]), contract.observation.clip[1])
+        values.append(value)
+    return values
+
+
+def reference(contract: Contract, moments: list[dict[str, Any]]) -> list[float]:
+    """The observation after `moments`, all since reset, the last one being now."""
+
+    def at(term: Any, age: int) -> list[float]:
+        if age < len(moments):
+            return scaled_values(contract, term, moments[-1 - age])
+        first = scaled_values(contract, term, moments[0])
+        return first if contract.observation.history.fill == "first" else [0.0] * len(first)
+
+    layout = contract.observation.history
+    terms = contract.observation.terms
+
+    def ages(count: int) -> list[int]:
+        newest_first = list(range(count))
+        return newest_first if layout.order == "newest_first" else newest_first[::-1]
+
+    flat: list[float] = []
+    if layout.layout == "term_major":
+        for term in terms:
+            for age in ages(term.history):
+                flat += at(term, age)
+    else:
+        for age in ages(terms[0].history):
+            for term in terms:
+                flat += at(term, age)
+    return flat
+
+
+def random_moment(contract: Contract, rng: np.random.Generator, time: float) -> dict[str, Any]:
+    quat = rng.normal(size=4)
+    return {
+        "joint_pos": dict(zip(PLANT, rng.normal(size=5).tolist(), strict=True)),
+        "joint_vel": dict(zip(PLANT, rng.normal(size=5).tolist(), strict=True)),
+        "joint_target": dict(zip(PLANT, rng.normal(size=5).tolist(), strict=True)),
+        "base_quat": (quat / np.linalg.norm(quat)).tolist(),
+        "base_lin_vel": rng.normal(size=3).tolist(),
+        "base_ang_vel": rng.normal(size=3).tolist(),
+        "velocity_command": rng.normal(size=3).tolist(),
+        "last_action": rng.normal(size=2).tolist(),
+        "goal": {t.label: rng.normal(size=t.size).tolist() for t in contract.observation.terms if t.term == "goal"},
+        "time": time,
+    }
+
+
+def show(signals: Signals, row: int, moment: dict[str, Any]) -> None:
+    for name in ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel"):
+        value = moment[name]
+        getattr(signals.state, name)[row] = [value[n] for n in PLANT] if isinstance(value, dict) else value
+    signals.joint_target[row] = [moment["joint_target"][n] for n in PLANT]
+    signals.last_action[row] = moment["last_action"]
+    signals.command[row] = moment["velocity_command"]
+    signals.goal[row] = [value for values in moment["goal"].values() for value in values]
+    signals.time[row] = moment["time"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(contracts(), st.sampled_from([1, 3]), st.integers(0, 2**31))
+def test_any_observation_equals_the_reference_by_name(contract: Contract, num_envs: int, seed: int) -> None:
+    """Any terms, units, clips, scales by joint, joint subsets, history layouts and resets of single rows."""
+    rng = np.random.default_rng(seed)
+    signals = Signals(contract, PLANT, num_envs)
+    builder = ObservationBuilder(contract, signals)
+    moments: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+    for step in range(7):
+        starting = rng.random(num_envs) < (1.0 if step == 0 else 0.25)
+        if starting.any():
+            signals.reset(starting)
+            builder.reset(starting)
+        for row in range(num_envs):
+            moments[row] = [] if starting[row] else moments[row]
+            moments[row].append(random_moment(contract, rng, time=0.02 * len(moments[row])))
+            show(signals, row, moments[row][-1])
+        built = builder.build()
+        assert built.dtype == np.float32
+        expected = [reference(contract, moments[row]) for row in range(num_envs)]
+        np.testing.assert_allclose(built, expected, rtol=2e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize(
+    ("quat", "gravity"),
+    [
+        ([1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0]),
+        # Rolled by 90 degrees to the right: the base's y axis points up... its left side up, so gravity is -y.
+        ([math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0], [0.0, -1.0, 0.0]),
+        # Pitched nose down by 90 degrees: the base's x axis points down.
+        ([math.sqrt(0.5), 0.0, math.sqrt(0.5), 0.0], [1.0, 0.0, 0.0]),
+        # Yaw changes nothing.
+        ([math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)], [0.0, 0.0, -1.0]),
+        # On its back.
+        ([0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0]),
+    ],
+)
+def test_gravity_is_seen_from_the_base(quat: list[float], gravity: list[float], num_envs: int) -> None:
+    """Quaternions of a plant are wxyz, of base in world; gravity is the world's down in base axes."""
+    contract = make_contract([{"term": "projected_gravity"}])
+    signals = Signals(contract, PLANT, num_envs)
+    signals.state.base_quat[:] = quat
+    np.testing.assert_allclose(ObservationBuilder(contract, signals).build(), [gravity] * num_envs, atol=1e-7)
+
+
+def test_history_layouts_by_hand() -> None:
+    """Three steps 1, 2, 3 of a command, and 10, 20, 30 of a goal, in every layout and order."""
+    expected = {
+        ("term_major", "oldest_first"): [1, 2, 3, 10, 20, 30],
+        ("term_major", "newest_first"): [3, 2, 1, 30, 20, 10],
+        ("time_major", "oldest_first"): [1, 10, 2, 20, 3, 30],
+        ("time_major", "newest_first"): [3, 30, 2, 20, 1, 10],
+    }
+    for (layout, order), wanted in expected.items():
+        terms = [
+            {"term": "goal", "size": 1, "frame": "m", "history": 3},
+            {"term": "goal", "name": "other", "size": 1, "frame": "m", "history": 3},
+        ]
+        contract = make_contract(terms, history={"layout": layout, "order": order, "fill": "first"})
+        signals = Signals(contract, PLANT, 1)
+        builder = ObservationBuilder(contract, signals)
+        for step in (1, 2, 3):
+            signals.goal[0] = [step, 10 * step]
+            builder.build()
+        assert builder.observation[0].tolist() == wanted
+
+
+def test_fills_by_hand() -> None:
+    """Before a reset there was nothing: it is shown as the first value, or as zero."""
+    for fill, wanted in (("first", [5.0, 5.0, 5.0]), ("zero", [0.0, 0.0, 5.0])):
+        contract = make_contract(
+            [{"term": "goal", "size": 1, "frame": "m", "history": 3}],
+            history={"layout": "term_major", "order": "oldest_first", "fill": fill},
+        )
+        signals = Signals(contract, PLANT, 1)
+        signals.goal[0] = 5.0
+        assert ObservationBuilder(contract, signals).build()[0].tolist() == wanted
+
+
+def test_a_joint_that_the_plant_lacks_is_named() -> None:
+    """The error names the joint, the nearest one and those there are."""
+    with pytest.raises(RobotError, match="'ankle'.*did you mean 'ankles'.*hip, knee, ankles, jaw"):
+        Signals(make_contract([{"term": "joint_pos"}]), ("hip", "knee", "ankles", "jaw"), 1)
+
+
+def test_a_joint_that_the_plant_has_twice_is_refused() -> None:
+    """An index from names needs unique names."""
+    with pytest.raises(RobotError, match="joint hip twice"):
+        Signals(make_contract([{"term": "joint_pos"}]), (*PLANT, "hip"), 1)
+
+
+def test_an_external_term_is_refused_by_name() -> None:
+    """Only a task environment computes it."""
+    contract = make_contract([{"term": "external", "name": "obj_pose", "size": 7}])
+    with pytest.raises(TaskError, match="'obj_pose'.*--env"):
+        ObservationBuilder(contract, Signals(contract, PLANT, 1))
+
+
+def test_percent_is_refused() -> None:
+    """No plant speaks percent, and no fixed factor exists."""
+    data = make_contract([{"term": "joint_pos"}]).model_dump()
+    data["joints"]["jaw"]["unit"] = "percent"
+    contract = Contract.model_validate(data)
+    with pytest.raises(ContractError, match="'jaw'.*percent"):
+        ObservationBuilder(contract, Signals(contract, PLANT, 1))

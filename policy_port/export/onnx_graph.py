@@ -54,7 +54,7 @@ def build_onnx(traced: torch.jit.ScriptModule, actor: Actor) -> onnx.ModelProto:
         torch.onnx.export(
             traced,
             example_inputs(actor),
-            written,
+            written,  # type: ignore[arg-type]  # takes a stream since ever, its annotation forgot
             dynamo=False,
             opset_version=OPSET,
             input_names=inputs,

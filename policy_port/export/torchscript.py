@@ -1,7 +1,6 @@
 """The TorchScript file: observations in, actions out, and a memory that is reset per row."""
 
-from __future__ import annotations
-
+# TorchScript reads the annotations of this file at run time, so they are not postponed.
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,6 +64,9 @@ class _FeedForward(nn.Module):
 class _OneState(nn.Module):
     """A GRU: one state tensor, under the name that Isaac Lab's exporter gives it."""
 
+    initial_hidden_state: Tensor
+    hidden_state: Tensor
+
     def __init__(self, core: torch.jit.ScriptModule, hidden: Tensor) -> None:
         super().__init__()
         self.core = core
@@ -94,6 +96,11 @@ class _OneState(nn.Module):
 
 class _TwoStates(nn.Module):
     """An LSTM: two state tensors, under the names that Isaac Lab's exporter gives them."""
+
+    initial_hidden_state: Tensor
+    initial_cell_state: Tensor
+    hidden_state: Tensor
+    cell_state: Tensor
 
     def __init__(self, core: torch.jit.ScriptModule, hidden: Tensor, cell: Tensor) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 
 import torch
+from torch.jit._trace import TracerWarning
 
 from policy_port.checkpoints.actor import Actor
 
@@ -27,7 +28,7 @@ def trace(actor: Actor) -> torch.jit.ScriptModule:
     """
     with torch.no_grad(), torchscript_on_purpose(), warnings.catch_warnings():
         # torch.nn.LSTM and GRU compare widths in Python, which are constants of the network.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=r"torch\.nn\.modules\.rnn")
+        warnings.filterwarnings("ignore", category=TracerWarning, module=r"torch\.nn\.modules\.rnn")
         # check_trace would run the actor a second time and compare; parity does so against the written file.
         traced = torch.jit.trace(actor.eval(), example_inputs(actor), check_trace=False)
     assert isinstance(traced, torch.jit.ScriptModule)

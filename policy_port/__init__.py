@@ -7,14 +7,17 @@ imported only by the call that needs them.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from policy_port.errors import PolicyPortError
 
 __version__ = "0.1.0"
 
 _MODULE_OF: dict[str, str] = {
     "PolicyPortError": "policy_port.errors",
 }
-"""Exported name -> the module that defines it."""
+"""Exported name -> the module that defines it. Type checkers read the imports above instead."""
 
 __all__ = ["PolicyPortError", "__version__"]
 

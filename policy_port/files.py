@@ -96,9 +96,7 @@ def _refuse_taken(target: Path, force: bool) -> None:
     if not any(target.iterdir()):
         return
     if not force:
-        raise OutputError(
-            f"{target}: exists and is not empty; name another folder, or replace it with --force"
-        )
+        raise OutputError(f"{target}: exists and is not empty; name another folder, or replace it with --force")
     # A slip such as `--out . --force` must not cost a user their work.
     if (
         Path.cwd().is_relative_to(target)

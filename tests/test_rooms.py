@@ -48,7 +48,7 @@ HEAVY: dict[str, set[str]] = {
     "mujoco": {"plants", "system"},
     "newton": {"plants"},
     "onnx": {"checkpoints", "export"},
-    "onnxruntime": {"export", "control", "system"},
+    "onnxruntime": {"checkpoints", "export", "control", "system"},
     "rsl_rl": set(),
     "sapien": {"plants", "tasks", "replay", "system"},
     "torch": {"remap", "checkpoints", "export", "control", "tasks/so100_reach_env.py", "system"},

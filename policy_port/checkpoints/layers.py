@@ -146,17 +146,19 @@ class RecurrentActor(Actor):
     def forward(self, obs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Advance the memory by one step and compute the actions."""
         sequence = self.normaliser(obs).unsqueeze(0)
+        weights = [weight for layer in self.memory.all_weights for weight in layer]
+        # The operators themselves, because the modules check shapes in a way that warns while it is traced.
+        options = (True, self.memory.num_layers, 0.0, False, False, False)
         if isinstance(self.memory, nn.LSTM):
-            out, new_state = self.memory(sequence, (state[0], state[1]))
+            out, *new_state = torch.ops.aten.lstm(sequence, [state[0], state[1]], weights, *options)
         else:
-            out, h = self.memory(sequence, state[0])
-            new_state = (h,)
+            out, *new_state = torch.ops.aten.gru(sequence, state[0], weights, *options)
         return (self.head(self.layers(out.squeeze(0))), *new_state)
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """Return a linear layer that holds exactly these tensors."""
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
         layer.bias = nn.Parameter(bias, requires_grad=False)

@@ -18,6 +18,7 @@ LIBRARIES: dict[str, str] = {
     "maniskill": "torch",
     "cleanrl": "torch",
     "torchscript": "torchscript",
+    "onnx": "onnx",
 }
 """Container of each library's files, by the name that `--from` takes; the module of that name has the loader."""
 
@@ -126,7 +127,9 @@ def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
 
 
 def _loader(library: str) -> ModuleType:
-    return importlib.import_module(f"policy_port.checkpoints.{library}")
+    # A module called onnx beside the library of that name would confuse readers.
+    module = "onnx_file" if library == "onnx" else library
+    return importlib.import_module(f"policy_port.checkpoints.{module}")
 
 
 def _stored(actor: object) -> list[Tensor]:

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from policy_port.checkpoints.actor import Actor
-from policy_port.errors import CheckpointError
+from policy_port.errors import CheckpointError, UnsafeFileError
 
 BATCH = 1_000_003
 """Number of rows during the walk: a prime no network uses as a width."""
+
+MAX_ELEMENTS = 2**27
+"""Largest tensor that a graph may compute for one observation."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,18 @@ class Recorder:
             self._names[id(tensor)] = clean
             self.constants[clean] = tensor
 
+    def constant_name(self, tensor: Tensor) -> str:
+        """Return the name of a registered tensor, or a general one."""
+        return self._names.get(id(tensor), "constant")
+
     def apply(self, label: str, function: Callable[..., object], *arguments: object) -> object:
         """Run `function` now if nothing in it depends on the inputs, otherwise record it."""
         if not any(isinstance(leaf, Traced) for leaf in leaves(arguments)):
+            if any(isinstance(leaf, Tensor) for leaf in leaves(arguments)):
+                self._bound(function(*self._on_meta(arguments)), rows=1)
             return function(*arguments)
         result = function(*self.metas(arguments))
+        self._bound(result, rows=BATCH)
         outputs: list[int] = []
         wrapped = self._wrap(result, outputs)
         self.steps.append(Step(function, self._references(arguments), tuple(outputs), label))
@@ -97,6 +107,16 @@ class Recorder:
     def metas(self, arguments: tuple[object, ...]) -> tuple[object, ...]:
         """Replace handles and constants by what stands for them on the meta device."""
         return _map(arguments, self._meta)  # pyright: ignore[reportReturnType]
+
+    def _bound(self, result: object, *, rows: int) -> None:
+        """Raise before a tensor is computed that is far larger than a policy has need of."""
+        for leaf in leaves(result):
+            if isinstance(leaf, Tensor) and leaf.numel() > rows * MAX_ELEMENTS:
+                raise UnsafeFileError(f"{self.where}: the graph computes a tensor of shape {tuple(leaf.shape)}.")
+
+    @staticmethod
+    def _on_meta(arguments: tuple[object, ...]) -> tuple[object, ...]:
+        return _map(arguments, lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf)  # pyright: ignore
 
     def size(self, value: Traced, dimension: int) -> object:
         """Return a size as a number, or as a handle where it is the batch."""
@@ -110,7 +130,7 @@ class Recorder:
         """Record a reshape whose target names the batch as -1, so that any batch fits."""
         assert isinstance(value.meta, Tensor)
         numbers = [item.meta if isinstance(item, Traced) else item for item in shape]
-        target = list(value.meta.reshape(numbers).shape)  # pyright: ignore[reportArgumentType]
+        target = list(torch.reshape(value.meta, numbers).shape)  # pyright: ignore
         batched = [index for index, size in enumerate(target) if size and size % BATCH == 0]
         if len(batched) != 1:
             raise CheckpointError(f"{self.where}: reshapes {tuple(value.meta.shape)} in a way that loses the batch.")

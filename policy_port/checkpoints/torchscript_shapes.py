@@ -28,7 +28,9 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _meta(value: Any) -> Tensor:
-    return value.meta if isinstance(value, Traced) else value
+    tensor = value.meta if isinstance(value, Traced) else value
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 def _size(walker: GraphWalker, arguments: list[Any]) -> Handled:

@@ -1,0 +1,286 @@
+"""ONNX files: read within bounds, checked, and turned into an actor with explicit state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor
+
+from policy_port.checkpoints.onnx_nodes import TRANSLATORS, numbers
+from policy_port.checkpoints.onnx_operators import ELEMENTWISE
+from policy_port.checkpoints.onnx_read import read_model
+from policy_port.checkpoints.onnx_recurrent import recurrent
+from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
+from policy_port.checkpoints.safe_load import require_finite
+from policy_port.checkpoints.tape import BATCH, Recorder, Ref, TapeActor, Traced
+from policy_port.errors import CheckpointError
+
+
+def evidence(source: Source) -> tuple[str, ...]:
+    """Return why this is an ONNX file, or nothing."""
+    if source.container != "onnx":
+        return ()
+    return ("named *.onnx",) if source.path.suffix.lower() == ".onnx" else ("begins like an ONNX model",)
+
+
+def load(source: Source, options: LoadOptions) -> Loaded:
+    """Check the model and record its graph."""
+    where = str(source.path)
+    model = read_model(source.path, source.data)
+    ports = find_ports(model, where)
+    reader = GraphReader(model, ports, where)
+    actor = reader.run()
+    require_finite(dict(actor.named_buffers()), where)
+    serialised = model.SerializeToString()
+    notes = []
+    if ports.fixed_batch:
+        notes.append("the file takes one observation at a time; the actor takes any number")
+    if reader.forgets:
+        notes.append(
+            "its recurrent layer starts anew at every call: the state is neither input nor output, so it was probably "
+            "lost when the file was exported"
+        )
+    if ports.others:
+        notes.append(f"outputs not used: {', '.join(ports.others)}")
+    notes += [f"metadata {entry.key}: {entry.value[:80]}" for entry in model.metadata_props]
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return Loaded(
+        version=f"opset {opset}, by {model.producer_name or 'an unnamed producer'} {model.producer_version}".strip(),
+        actor=actor,
+        architecture=actor.describe(),
+        distribution=f"not in the file; the actor returns the output {ports.actions}",
+        leftovers=reader.leftovers(),
+        notes=tuple(notes),
+        original=lambda: OnnxRunner(serialised, ports),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Which inputs and outputs of a model are which."""
+
+    obs: str
+    actions: str
+    states: tuple[tuple[str, str], ...]
+    """Names of the input and the output of each state tensor, hidden before cell."""
+    state_shapes: tuple[tuple[int, int], ...]
+    width: int
+    fixed_batch: bool
+    others: tuple[str, ...]
+    """Outputs without a role."""
+
+
+def find_ports(model: onnx.ModelProto, where: str) -> Ports:
+    """Tell observation, actions and state apart by rank and name."""
+    initial = {tensor.name for tensor in model.graph.initializer}
+    inputs = {item.name: _dimensions(item) for item in model.graph.input if item.name not in initial}
+    outputs = {item.name: _dimensions(item) for item in model.graph.output}
+    listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
+    flat = [name for name, shape in inputs.items() if len(shape) == 2]
+    states = [name for name, shape in inputs.items() if len(shape) == 3]
+    if len(flat) != 1 or len(flat) + len(states) != len(inputs):
+        raise CheckpointError(
+            f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, for recurrent "
+            "policies, states (layers, batch, hidden)."
+        )
+    batch, width = inputs[flat[0]]
+    if not isinstance(width, int) or width < 1:
+        raise CheckpointError(f"{where}: the width of {flat[0]} is not fixed in the file ({inputs[flat[0]]}).")
+    states.sort(key=lambda name: (name.lower().startswith("c") or "cell" in name.lower(), name))
+    pairs, shapes = [], []
+    for name in states:
+        layers, _, hidden = inputs[name]
+        if not isinstance(layers, int) or not isinstance(hidden, int):
+            raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]}).")
+        wanted = name.replace("_in", "_out") if "_in" in name else f"{name}_out"
+        if wanted not in outputs:
+            raise CheckpointError(
+                f"{where}: the state {name} has no output {wanted}; the outputs are {', '.join(outputs)}."
+            )
+        pairs.append((name, wanted))
+        shapes.append((layers, hidden))
+    rest = [name for name in outputs if name not in {out for _, out in pairs}]
+    actions = next((name for name in rest if "action" in name.lower()), rest[0] if len(rest) == 1 else None)
+    if actions is None:
+        raise CheckpointError(f"{where}: which of its outputs {', '.join(rest) or '(none)'} is the action is unclear.")
+    return Ports(
+        obs=flat[0],
+        actions=actions,
+        states=tuple(pairs),
+        state_shapes=tuple(shapes),
+        width=width,
+        fixed_batch=batch == 1,
+        others=tuple(name for name in rest if name != actions),
+    )
+
+
+def _dimensions(item: onnx.ValueInfoProto) -> list[int | str]:
+    return [
+        dimension.dim_value if dimension.HasField("dim_value") else dimension.dim_param or "?"
+        for dimension in item.type.tensor_type.shape.dim
+    ]
+
+
+class GraphReader:
+    """Executes the nodes of a model on a recorder."""
+
+    def __init__(self, model: onnx.ModelProto, ports: Ports, where: str) -> None:
+        self.where = where
+        self.ports = ports
+        self.recorder = Recorder(where)
+        self.obs = self.recorder.input((BATCH, ports.width))
+        self.forgets = False
+        """Whether a recurrent layer starts anew at every call."""
+        self.output_count = 0
+        """Number of outputs of the node being read."""
+        self._model = model
+        self._values: dict[str, Any] = {"": None, ports.obs: self.obs}
+        for (name, _), (layers, hidden) in zip(ports.states, ports.state_shapes, strict=True):
+            self._values[name] = self.recorder.input((layers, BATCH, hidden))
+        self._initial: dict[str, Tensor] = {}
+        for tensor in model.graph.initializer:
+            value = self._tensor(tensor)
+            self._initial[tensor.name] = value
+            self.recorder.name_constant(value, tensor.name)
+        self._values.update(self._initial)
+
+    def apply(self, label: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Record one operation."""
+        return self.recorder.apply(label, function, *arguments)
+
+    def run(self) -> TapeActor:
+        """Read every node and return the actor."""
+        for node in self._model.graph.node:
+            missing = [name for name in node.input if name not in self._values]
+            if missing:
+                raise CheckpointError(f"{self.where}: {node.op_type} reads {missing[0]}, which nothing writes.")
+            self.output_count = len(node.output)
+            attributes = {attribute.name: self._attribute(attribute) for attribute in node.attribute}
+            inputs = [self._values[name] for name in node.input]
+            try:
+                result = self._node(node.op_type, attributes, inputs)
+            except (RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise CheckpointError(
+                    f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})."
+                ) from error
+            results = result if len(node.output) > 1 and isinstance(result, list) else [result]
+            self._values.update(zip(node.output, results, strict=False))
+        actions = self._output(self.ports.actions, 2)
+        assert isinstance(actions.meta, Tensor)
+        refs: list[Ref] = [actions.ref]
+        refs += [self._output(name, 3).ref for _, name in self.ports.states]
+        names = [name.removesuffix("_in") for name, _ in self.ports.states]
+        return TapeActor(
+            self.recorder,
+            outputs=refs,
+            obs_size=self.ports.width,
+            action_size=actions.meta.shape[1],
+            state_names=tuple(name.replace(".", "_") for name in names),
+            state_shapes=self.ports.state_shapes,
+            initial=tuple(torch.zeros(layers, 1, hidden) for layers, hidden in self.ports.state_shapes),
+        )
+
+    def reshape(self, value: Any, target: list[Any]) -> Any:
+        """Record a reshape; a 1 that a file for one observation wrote for its batch becomes the batch."""
+        if isinstance(value, Tensor):
+            return value.reshape(numbers(target))
+        assert isinstance(value.meta, Tensor)
+        single = all(isinstance(item, int) for item in target)
+        if self.ports.fixed_batch and single:
+            one = torch.empty([1 if size == BATCH else size for size in value.meta.shape], device="meta")
+            fixed = list(one.reshape(target).shape)
+            places = [index for index, size in enumerate(fixed) if size == 1]
+            batched = list(value.meta.shape).index(BATCH)
+            place = places[0] if len(places) == 1 else batched if batched in places else None
+            if place is not None:
+                target = [BATCH if index == place else size for index, size in enumerate(fixed)]
+        return self.recorder.reshape(value, target)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """Return the initialisers that no node reads."""
+        read = {name for node in self._model.graph.node for name in node.input}
+        return tuple(f"{name} {tuple(value.shape)}" for name, value in self._initial.items() if name not in read)
+
+    def _node(self, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> Any:
+        if kind in ("LSTM", "GRU"):
+            return recurrent(self, kind, attributes, inputs)
+        if kind in TRANSLATORS:
+            return TRANSLATORS[kind](self, attributes, inputs)
+        function = ELEMENTWISE[kind]
+        if any(isinstance(item, list) for item in inputs):
+            raise CheckpointError(f"{self.where}: {kind} of a shape is not understood.")
+        if kind in ("Max", "Min") and len(inputs) != 2:
+            result = inputs[0]
+            for other in inputs[1:]:
+                result = self.apply(kind.lower(), function, result, other)
+            return result
+        return self.apply(kind.lower(), function, *inputs)
+
+    def _output(self, name: str, rank: int) -> Traced:
+        value = self._values.get(name)
+        shape = tuple(value.meta.shape) if isinstance(value, Traced) and isinstance(value.meta, Tensor) else ()
+        if len(shape) != rank or shape[rank - 2] != BATCH:
+            shown = tuple("batch" if size == BATCH else size for size in shape)
+            raise CheckpointError(f"{self.where}: the output {name} has shape {shown or 'unknown'}, without the batch.")
+        assert isinstance(value, Traced)
+        return value
+
+    def _attribute(self, attribute: onnx.AttributeProto) -> Any:
+        value = onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, onnx.TensorProto):
+            return self._tensor(value)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, (int, float)):
+            return value
+        return [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in value]
+
+    def _tensor(self, proto: onnx.TensorProto) -> Tensor:
+        try:
+            return torch.from_numpy(np.array(numpy_helper.to_array(proto)))
+        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+            raise CheckpointError(f"{self.where}: the tensor {proto.name} is damaged ({error}).") from error
+
+
+class OnnxRunner(OriginalRunner):
+    """The model in ONNX Runtime on one CPU thread, with its state kept for each row."""
+
+    def __init__(self, model: bytes, ports: Ports) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._ports = ports
+        self._rows: list[list[NDArray[np.float32]]] = []
+
+    def reset(self) -> None:
+        """Set every row's state to zero."""
+        self._rows = []
+
+    def step(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the model on each row, or on all at once where neither state nor a fixed batch forbids it."""
+        rows = np.ascontiguousarray(obs, dtype=np.float32)
+        ports = self._ports
+        if not ports.states and not ports.fixed_batch:
+            return np.asarray(self._session.run([ports.actions], {ports.obs: rows})[0])
+        while len(self._rows) < len(rows):
+            self._rows.append([np.zeros((layers, 1, hidden), np.float32) for layers, hidden in ports.state_shapes])
+        names = [ports.actions, *(out for _, out in ports.states)]
+        actions = []
+        for index, row in enumerate(rows):
+            state = {name: value for (name, _), value in zip(ports.states, self._rows[index], strict=True)}
+            action, *new = self._session.run(names, {ports.obs: row[None], **state})
+            self._rows[index] = [np.asarray(value) for value in new]
+            actions.append(np.asarray(action))
+        return np.concatenate(actions)

@@ -20,6 +20,21 @@ PLANT = ("jaw", "knee", "wheel", "hip", "ankle")
 """The plant's order differs, and it has a joint that the contract does not know."""
 UNITS = {"hip": "rad", "knee": "deg", "ankle": "rad", "jaw": "m"}
 
+KINDS = (
+    "base_lin_vel",
+    "base_ang_vel",
+    "projected_gravity",
+    "velocity_command",
+    "joint_pos",
+    "joint_pos_rel",
+    "joint_vel",
+    "joint_target",
+    "last_action",
+    "gait_phase",
+    "goal",
+    "constant",
+)
+
 number = st.floats(-3.0, 3.0, allow_nan=False).map(lambda x: round(x, 3))
 bounds = st.tuples(st.floats(-2.0, -0.1), st.floats(0.1, 2.0))
 
@@ -30,12 +45,7 @@ def per_joint(values: st.SearchStrategy[Any], joints: tuple[str, ...]) -> st.Sea
 
 @st.composite
 def observation_terms(draw: st.DrawFn, history: int) -> dict[str, Any]:
-    kind = draw(
-        st.sampled_from(
-            "base_lin_vel base_ang_vel projected_gravity velocity_command joint_pos joint_pos_rel joint_vel "
-            "joint_target last_action gait_phase goal constant".split()
-        )
-    )
+    kind = draw(st.sampled_from(KINDS))
     term: dict[str, Any] = {"term": kind, "history": history}
     if kind.startswith("joint"):
         joints = draw(st.none() | st.permutations(JOINTS).flatmap(lambda p: st.sampled_from([p[:1], p[:3], p])))
@@ -239,7 +249,7 @@ def test_any_observation_equals_the_reference_by_name(contract: Contract, num_en
     ("quat", "gravity"),
     [
         ([1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0]),
-        # Rolled by 90 degrees to the right: the base's y axis points up... its left side up, so gravity is -y.
+        # Rolled by 90 degrees to its right: its left side, +y, is up.
         ([math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0], [0.0, -1.0, 0.0]),
         # Pitched nose down by 90 degrees: the base's x axis points down.
         ([math.sqrt(0.5), 0.0, math.sqrt(0.5), 0.0], [1.0, 0.0, 0.0]),
@@ -293,7 +303,7 @@ def test_fills_by_hand() -> None:
 
 def test_a_joint_that_the_plant_lacks_is_named() -> None:
     """The error names the joint, the nearest one and those there are."""
-    with pytest.raises(RobotError, match="'ankle'.*did you mean 'ankles'.*hip, knee, ankles, jaw"):
+    with pytest.raises(RobotError, match=r"'ankle'.*did you mean 'ankles'.*hip, knee, ankles, jaw"):
         Signals(make_contract([{"term": "joint_pos"}]), ("hip", "knee", "ankles", "jaw"), 1)
 
 
@@ -306,7 +316,7 @@ def test_a_joint_that_the_plant_has_twice_is_refused() -> None:
 def test_an_external_term_is_refused_by_name() -> None:
     """Only a task environment computes it."""
     contract = make_contract([{"term": "external", "name": "obj_pose", "size": 7}])
-    with pytest.raises(TaskError, match="'obj_pose'.*--env"):
+    with pytest.raises(TaskError, match=r"'obj_pose'.*--env"):
         ObservationBuilder(contract, Signals(contract, PLANT, 1))
 
 
@@ -315,5 +325,5 @@ def test_percent_is_refused() -> None:
     data = make_contract([{"term": "joint_pos"}]).model_dump()
     data["joints"]["jaw"]["unit"] = "percent"
     contract = Contract.model_validate(data)
-    with pytest.raises(ContractError, match="'jaw'.*percent"):
+    with pytest.raises(ContractError, match=r"'jaw'.*percent"):
         ObservationBuilder(contract, Signals(contract, PLANT, 1))

@@ -32,11 +32,23 @@ def _no_gpu() -> str:
     return "" if torch.cuda.is_available() else "no NVIDIA GPU that torch can use"
 
 
+@functools.cache
+def _no_vulkan() -> str:
+    from policy_port.system import probe
+
+    answer = probe("sapien")
+    if answer.get("rendered"):
+        return ""
+    return f"SAPIEN can't render ({answer.get('error') or answer['reason']}); policy-port doctor says what mends it"
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with the reason, what this machine can't run."""
     if item.get_closest_marker("shared") and not SHARED.is_dir():
         pytest.skip(f"{SHARED} is absent (POLICY_PORT_SHARED names another place)")
     if item.get_closest_marker("gpu") and _no_gpu():
         pytest.skip(_no_gpu())
+    if item.get_closest_marker("vulkan") and _no_vulkan():
+        pytest.skip(_no_vulkan())
     if item.get_closest_marker("arm") and "POLICY_PORT_ARM" not in os.environ:
         pytest.skip("no arm: POLICY_PORT_ARM names no serial port")

@@ -104,6 +104,9 @@ def _load_urdf(path: Path, *, meshes: bool) -> tuple[mujoco.MjSpec, bool, int]:
     assets: dict[str, bytes] = {}
     virtual: dict[tuple[str, str, bool], str] = {}
     for part in ("visual", "collision"):
+        for shape in urdf.root.iterfind(f"link/{part}"):
+            # Visual and collision shapes often share a name, which MuJoCo complains about on the console.
+            shape.attrib.pop("name", None)
         for mesh in urdf.root.iterfind(f"link/{part}/geometry/mesh"):
             file = Path(mesh.get("filename", ""))
             key = (str(file), mesh.get("scale", ""), part == "collision")

@@ -152,6 +152,7 @@ class MujocoPlant:
         if self._view is None or self._view_size != (height, width):
             self._open_view(height, width)
         assert self._view is not None
+        mujoco.mj_camlight(self._model, self._data[0])
         return self._view.image(self._data[0])
 
     def close(self) -> None:

@@ -24,10 +24,11 @@ def add_scenery(spec: mujoco.MjSpec, root: mujoco.MjsBody, *, friction: float) -
             height=1536,
         )
     if not spec.lights:
-        spec.worldbody.add_light(
+        root.add_light(
             name="policy_port sun",
             type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-            pos=[0, 0, 6],
+            mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
+            pos=[-1.2, -1.05, 3],
             dir=[0.4, 0.35, -1.0],
             diffuse=[0.7, 0.7, 0.68],
             castshadow=True,
@@ -53,7 +54,7 @@ def _add_ground(spec: mujoco.MjSpec, friction: float) -> None:
         width=300,
         height=300,
     )
-    material = spec.add_material(name="policy_port ground", texuniform=True, texrepeat=[2, 2], reflectance=0.05)
+    material = spec.add_material(name="policy_port ground", texuniform=True, texrepeat=[2, 2], reflectance=0.0)
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "policy_port checker"
     spec.worldbody.add_geom(
         name="policy_port ground",
@@ -92,6 +93,9 @@ class TrackingView:
 
     def __init__(self, model: mujoco.MjModel, base_body: int, *, height: int, width: int, size: float) -> None:
         """Open an off-screen renderer for images of `height` x `width` pixels of a robot `size` metres across."""
+        # Shadows reach as far as the extent says and are drawn as finely as it is small; software drivers sprinkle
+        # the ground with black dots where they end, so that must be out of sight.
+        model.stat.extent, model.vis.map.shadowclip = 2.0 * size, 6.0
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         self._base = base_body
@@ -99,6 +103,7 @@ class TrackingView:
         self._camera = mujoco.MjvCamera()
         self._camera.azimuth, self._camera.elevation = 130.0, -14.0
         self._camera.distance = 2.4 * size
+        self._lift = 0.0 if model.body_dofnum[base_body] else 0.35 * size
         self._option = mujoco.MjvOption()
         mine = model.body_rootid[model.geom_bodyid] == base_body
         seen = mine & (model.geom_group < VISIBLE_GROUPS) & (model.geom_contype == 0) & (model.geom_conaffinity == 0)
@@ -108,6 +113,7 @@ class TrackingView:
     def image(self, data: mujoco.MjData) -> NDArray[np.uint8]:
         """The scene as it is in `data`, whose kinematics must be up to date."""
         self._camera.lookat[:] = data.xpos[self._base]
+        self._camera.lookat[2] += self._lift
         self._renderer.update_scene(data, camera=self._camera, scene_option=self._option)
         return self._renderer.render()
 

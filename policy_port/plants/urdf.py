@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,6 +34,35 @@ class Urdf:
     def damping(self, joint: str) -> float:
         """Viscous damping that the file states for `joint` [N m s/rad or N s/m]."""
         return _positive(self.root.find(f"joint[@name='{joint}']/dynamics"), "damping") or 0.0
+
+    def armature(self, joint: str) -> float:
+        """Armature of `joint` [kg m^2 or kg]; URDF proper has none, an `armature` beside damping is understood."""
+        return _positive(self.root.find(f"joint[@name='{joint}']/dynamics"), "armature") or 0.0
+
+    def without_visuals(self) -> Urdf:
+        """The robot as physics alone sees it."""
+        root = copy.deepcopy(self.root)
+        for link in root.iter("link"):
+            for visual in link.findall("visual"):
+                link.remove(visual)
+        return replace(self, root=root)
+
+    def with_visuals(self) -> Urdf:
+        """The robot with its collision shapes to be seen, and lines between the joints of links without any."""
+        root = copy.deepcopy(self.root)
+        for link in root.iter("link"):
+            for collision in link.findall("collision"):
+                visual = copy.deepcopy(collision)
+                visual.tag = "visual"
+                _colour(visual, "0.45 0.47 0.5 1")
+                link.append(visual)
+        by_name = {link.get("name"): link for link in root.findall("link")}
+        for joint in root.findall("joint"):
+            origin, parent = joint.find("origin"), joint.find("parent")
+            link = by_name.get(parent.get("link")) if parent is not None else None
+            if origin is not None and link is not None and link.find("collision") is None:
+                _draw_line(link, [float(value) for value in origin.get("xyz", "0 0 0").split()])
+        return replace(self, root=root)
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -159,6 +190,25 @@ def _resolve(folder: Path, name: str) -> Path | None:
             if (base / candidate).is_file():
                 return base / candidate
     return None
+
+
+def _draw_line(link: ElementTree.Element, end: list[float]) -> None:
+    x, y, z = end
+    length = math.hypot(x, y, z)
+    if length < 0.01:
+        return
+    visual = ElementTree.SubElement(link, "visual")
+    middle = f"{x / 2} {y / 2} {z / 2}"
+    rpy = f"0 {math.atan2(math.hypot(x, y), z)} {math.atan2(y, x)}"
+    ElementTree.SubElement(visual, "origin", xyz=middle, rpy=rpy)
+    geometry = ElementTree.SubElement(visual, "geometry")
+    ElementTree.SubElement(geometry, "cylinder", radius="0.012", length=str(length))
+    _colour(visual, "0.25 0.35 0.5 1")
+
+
+def _colour(visual: ElementTree.Element, rgba: str) -> None:
+    material = ElementTree.SubElement(visual, "material", name=f"colour {rgba}")
+    ElementTree.SubElement(material, "color", rgba=rgba)
 
 
 def _positive(element: ElementTree.Element | None, key: str) -> float | None:

@@ -1,0 +1,223 @@
+"""A robot in SAPIEN as ManiSkill sets it up, on flat ground, driven by joint position targets."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sapien
+from numpy.typing import NDArray
+from sapien import physx
+
+from policy_port.errors import RobotError, closest
+from policy_port.plants import maniskill_build as build
+from policy_port.plants.plant import Array, PlantState
+from policy_port.plants.setup import PlantSetup
+from policy_port.plants.urdf import Urdf
+
+if TYPE_CHECKING:
+    from policy_port.plants.maniskill_view import TrackingView
+
+CLEARANCE = 0.001
+"""Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
+
+
+class ManiSkillPlant:
+    """A robot file in SAPIEN with ManiSkill's solver settings, set up from a contract.
+
+    On physx_cpu every environment is a scene of its own and they are stepped in turn. Joint friction is zero. The
+    effort of an implicit drive is not measured by PhysX: it is stiffness and damping applied to the state after the
+    step, which is what an implicit drive solves for.
+    """
+
+    def __init__(
+        self,
+        robot_file: Path,
+        setup: PlantSetup,
+        *,
+        num_envs: int = 1,
+        meshes: bool = True,
+        sim_backend: str = "physx_cpu",
+    ) -> None:
+        """Load the robot and put it at its default pose.
+
+        Args:
+            robot_file: A URDF file.
+            setup: What the contract asks for; actuation kind "model" is refused.
+            num_envs: Number of environments.
+            meshes: False leaves every mesh out, visual and collision; `skipped_meshes` counts them.
+            sim_backend: "physx_cpu".
+
+        Raises:
+            RobotError: When the file can't be loaded or does not fit the setup.
+        """
+        urdf = build.read_robot(Path(robot_file), setup, meshes=meshes)
+        self.skipped_meshes = urdf.skipped_meshes
+        build.configure_physics()
+        self._urdf = urdf
+        self._setup = setup
+        self._robots = [_Robot(urdf, setup) for _ in range(num_envs)]
+        self._view: TrackingView | None = None
+        joints = setup.in_order(self.joint_names, robot=str(robot_file))
+        self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+
+    @property
+    def name(self) -> str:
+        """Simulator and version."""
+        try:
+            package = f"maniskill {version('mani_skill')}, "
+        except PackageNotFoundError:
+            package = ""
+        return f"{package}sapien {sapien.__version__}, physx_cpu"
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """SAPIEN's active joints: breadth-first, siblings in the file's order."""
+        return self._robots[0].joint_names
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments."""
+        return len(self._robots)
+
+    @property
+    def timestep(self) -> float:
+        """Physics timestep [s]."""
+        return self._setup.timestep
+
+    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
+        """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
+        for row, robot in enumerate(self._robots):
+            if rows is None or rows[row]:
+                robot.reset(joint_pos[row])
+
+    def read(self, state: PlantState) -> None:
+        """Fill `state` with the present measurement."""
+        for row, robot in enumerate(self._robots):
+            robot.read(state, row)
+
+    def write(self, target: Array) -> None:
+        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        for row, robot in enumerate(self._robots):
+            robot.write(target[row])
+
+    def step(self, count: int) -> None:
+        """Advance by `count` physics steps, holding the targets."""
+        for robot in self._robots:
+            robot.step(count)
+
+    def effort(self) -> Array:
+        """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
+        return np.stack([robot.effort() for robot in self._robots])
+
+    def link_position(self, link: str) -> Array:
+        """Position of a link's origin in the world [m], shape (num_envs, 3)."""
+        return np.stack([robot.link(link).entity_pose.p.astype(np.float64) for robot in self._robots])
+
+    def render(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Colour image of environment 0, the camera following the base, shape (height, width, 3).
+
+        Raises:
+            MissingDependencyError: When there is no Vulkan device to draw with.
+        """
+        from policy_port.plants.maniskill_view import TrackingView
+
+        if self._view is None or self._view.shape != (height, width):
+            self._view = TrackingView(self._urdf, self._setup, height=height, width=width)
+        articulation = self._robots[0].articulation
+        return self._view.image(articulation.root_pose, articulation.qpos)
+
+    def close(self) -> None:
+        """Free the scenes. Calling it twice is harmless."""
+        self._view = None
+        for robot in self._robots:
+            robot.scene.clear()
+        self._robots = self._robots[:1]
+
+
+class _Robot:
+    """One robot in a scene of its own."""
+
+    def __init__(self, urdf: Urdf, setup: PlantSetup) -> None:
+        self.scene = sapien.Scene([physx.PhysxCpuSystem()])
+        self.scene.set_timestep(setup.timestep)
+        ground = self.scene.create_physical_material(setup.friction, setup.friction, 0.0)
+        self.scene.add_ground(0.0, render=False, material=ground)
+        self.articulation = build.load(self.scene, urdf, setup)
+        self._gains = build.set_up_joints(self.articulation, urdf, setup)
+        self._urdf = urdf
+        self._setup = setup
+        self._joints = self.articulation.active_joints
+        self.joint_names = tuple(joint.name for joint in self._joints)
+        self._frame = self.link(setup.frame) if setup.frame is not None else self.articulation.root
+        self._centre_of_mass = self._frame.cmass_local_pose.p.astype(np.float64)
+        self._explicit = setup.actuation == "explicit"
+        self._target = np.zeros(len(self._joints))
+        self._effort = np.zeros(len(self._joints))
+
+    def reset(self, joint_pos: Array) -> None:
+        articulation, height = self.articulation, self._setup.height
+        articulation.set_qpos(joint_pos.astype(np.float32))
+        articulation.set_qvel(np.zeros(len(self._joints), dtype=np.float32))
+        articulation.set_qf(np.zeros(len(self._joints), dtype=np.float32))
+        if self._setup.floating and height is None:
+            articulation.set_root_pose(sapien.Pose())
+            lowest = build.lowest_point(articulation)
+            if lowest is None:
+                raise RobotError(
+                    f"{self._urdf.path}: nothing of the robot can touch the ground, so its height can't be found; "
+                    "give base.height in the contract"
+                    + (" or leave out --no-meshes" if self._urdf.skipped_meshes else "")
+                )
+            height = CLEARANCE - lowest
+        articulation.set_root_pose(sapien.Pose([0.0, 0.0, height or 0.0]))
+        if self._setup.floating:
+            articulation.set_root_linear_velocity([0.0, 0.0, 0.0])
+            articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
+        self.write(joint_pos)
+        self._effort[:] = 0.0
+
+    def read(self, state: PlantState, row: int) -> None:
+        state.joint_pos[row] = self.articulation.qpos
+        state.joint_vel[row] = self.articulation.qvel
+        pose = self._frame.entity_pose
+        state.base_pos[row] = pose.p
+        state.base_quat[row] = pose.q
+        rotation = pose.to_transformation_matrix()[:3, :3].astype(np.float64)
+        angular = state.base_ang_vel[row]
+        np.matmul(self._frame.angular_velocity.astype(np.float64), rotation, out=angular)
+        # PhysX tells the velocity of the centre of mass; the frame's origin moves by the lever arm less.
+        linear = self._frame.linear_velocity.astype(np.float64) @ rotation
+        state.base_lin_vel[row] = linear - np.cross(angular, self._centre_of_mass)
+
+    def write(self, target: Array) -> None:
+        self._target[:] = target
+        if not self._explicit:
+            for joint, value in zip(self._joints, target, strict=True):
+                joint.set_drive_target(float(value))
+
+    def step(self, count: int) -> None:
+        for _ in range(count):
+            if self._explicit:
+                self._effort[:] = self._drive()
+                self.articulation.set_qf(self._effort.astype(np.float32))
+            self.scene.step()
+
+    def effort(self) -> Array:
+        return self._effort.copy() if self._explicit else self._drive()
+
+    def link(self, name: str) -> physx.PhysxArticulationLinkComponent:
+        for link in self.articulation.links:
+            if link.name == name:
+                return link
+        names = [link.name for link in self.articulation.links]
+        raise RobotError(
+            f"{self._urdf.path}: has no link '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
+        )
+
+    def _drive(self) -> Array:
+        gains = self._gains
+        torque = gains.stiffness * (self._target - self.articulation.qpos) - gains.damping * self.articulation.qvel
+        return np.clip(torque, -gains.limit, gains.limit)

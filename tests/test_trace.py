@@ -1,0 +1,176 @@
+"""Traces: what was recorded comes back, in bounded memory, even after a kill."""
+
+from __future__ import annotations
+
+import ast
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy_port import trace as trace_module
+from policy_port.trace import Recorder, Trace, TraceError
+
+
+def test_what_was_recorded_comes_back(tmp_path: Path) -> None:
+    """Arrays by name with the step first, in the type they were given, over several chunks; and the header."""
+    rng = np.random.default_rng(0)
+    steps = [
+        {"time": 0.02 * i, "joint_pos": rng.normal(size=(3, 4)), "action": rng.normal(size=(3, 2)).astype(np.float32)}
+        for i in range(25)
+    ]
+    with Recorder(tmp_path / "trace.npz", {"joint_names": ["a", "b"], "rate": 1 / 0.02}, chunk_steps=10) as recorder:
+        for step in steps:
+            recorder.record(**step)
+    trace = Trace(tmp_path / "trace.npz")
+    assert trace.complete
+    assert list(trace) == ["time", "joint_pos", "action"]
+    assert trace.header["joint_names"] == ["a", "b"]
+    assert trace.header["steps"] == 25
+    for name in trace:
+        expected = np.stack([np.asarray(step[name]) for step in steps])
+        assert trace[name].dtype == expected.dtype
+        assert np.array_equal(trace[name], expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.npz"]
+
+
+def test_numpy_alone_reads_it(tmp_path: Path) -> None:
+    """The file is an ordinary .npz with a JSON member."""
+    with Recorder(tmp_path / "trace.npz", {}, chunk_steps=2) as recorder:
+        for step in range(5):
+            recorder.record(step=step)
+    with np.load(tmp_path / "trace.npz", allow_pickle=False) as loaded:
+        assert loaded["step"].tolist() == [0, 1, 2, 3, 4]
+    assert b"policy-port trace 1" in zipfile.ZipFile(tmp_path / "trace.npz").read("header.json")
+
+
+def test_the_steps_are_copied(tmp_path: Path) -> None:
+    """The caller may reuse its arrays."""
+    value = np.zeros(3)
+    with Recorder(tmp_path / "trace.npz", {}) as recorder:
+        for step in range(3):
+            value[:] = step
+            recorder.record(value=value)
+    assert Trace(tmp_path / "trace.npz")["value"][:, 0].tolist() == [0, 1, 2]
+
+
+def test_a_kill_loses_only_the_last_chunk(tmp_path: Path) -> None:
+    """A process killed with SIGKILL leaves whole chunks, which read as a trace that says it is not complete."""
+    code = (
+        "import sys, time; from policy_port.trace import Recorder\n"
+        f"recorder = Recorder({str(tmp_path / 'trace.npz')!r}, {{'rate': 50}}, chunk_steps=10)\n"
+        "for step in range(37): recorder.record(step=step)\n"
+        "print('recorded', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "recorded\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    trace = Trace(tmp_path / "trace.npz")
+    assert not trace.complete
+    assert trace["step"].tolist() == list(range(30))
+    assert trace.header["rate"] == 50
+
+
+def test_an_exception_keeps_what_was_recorded(tmp_path: Path) -> None:
+    """The steps before the error are on disk, those in memory included."""
+    with pytest.raises(RuntimeError), Recorder(tmp_path / "trace.npz", {}) as recorder:
+        recorder.record(step=1)
+        raise RuntimeError
+    trace = Trace(tmp_path / "trace.npz")
+    assert trace["step"].tolist() == [1]
+    assert not trace.complete
+
+
+def test_memory_is_bounded_by_the_chunk(tmp_path: Path) -> None:
+    """Recording and merging 64 MB takes a few chunks of 1 MB."""
+    value = np.zeros(64 * 1024 // 8)
+    tracemalloc.start()
+    with Recorder(tmp_path / "trace.npz", {}, chunk_bytes=2**20) as recorder:
+        for _ in range(1024):
+            recorder.record(value=value)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (tmp_path / "trace.npz").stat().st_size > 64 * 2**20
+    assert peak < 6 * 2**20
+
+
+def test_reading_is_lazy(tmp_path: Path) -> None:
+    """Asking for one array reads that array only."""
+    with Recorder(tmp_path / "trace.npz", {}) as recorder:
+        for step in range(100):
+            recorder.record(step=step, image=np.zeros((100, 100)))
+    trace = Trace(tmp_path / "trace.npz")
+    tracemalloc.start()
+    assert trace["step"].shape == (100,)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**6
+
+
+def test_steps_must_be_alike(tmp_path: Path) -> None:
+    """A name that appears or disappears, another shape, or a text, is an error that names it."""
+    recorder = Recorder(tmp_path / "trace.npz", {})
+    with pytest.raises(TraceError, match="who holds no numbers"):
+        recorder.record(who="me")
+    recorder.record(a=np.zeros(3), b=1.0)
+    with pytest.raises(TraceError, match="step 1: .* b differs"):
+        recorder.record(a=np.zeros(3))
+    with pytest.raises(TraceError, match=r"'a' has shape \(4,\), before \(3,\)"):
+        recorder.record(a=np.zeros(4), b=1.0)
+
+
+def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
+    """Absent, truncated, or another .npz; and an unknown name says which there are."""
+    with pytest.raises(TraceError, match="no such trace"):
+        Trace(tmp_path / "absent.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(TraceError, match="header.json"):
+        Trace(tmp_path / "other.npz")
+    with Recorder(tmp_path / "trace.npz", {}) as recorder:
+        recorder.record(a=1.0)
+    with pytest.raises(KeyError, match="no 'b'; it has a"):
+        Trace(tmp_path / "trace.npz")["b"]
+    data = (tmp_path / "trace.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(TraceError, match="damaged"):
+        Trace(tmp_path / "cut.npz")
+
+
+def test_a_recording_without_steps_is_a_trace(tmp_path: Path) -> None:
+    """Nothing recorded is not an error."""
+    Recorder(tmp_path / "trace.npz", {"rate": 50}).close()
+    assert Trace(tmp_path / "trace.npz").header["steps"] == 0
+
+
+def test_recording_is_cheap(tmp_path: Path) -> None:
+    """A step with ten arrays takes well under 100 microseconds."""
+    arrays = {f"a{i}": np.zeros((1, 12)) for i in range(10)}
+    recorder = Recorder(tmp_path / "trace.npz", {}, chunk_steps=10_000)
+    recorder.record(**arrays)
+    best = min(_seconds(recorder, arrays) for _ in range(5))
+    assert best < 100e-6
+
+
+def _seconds(recorder: Recorder, arrays: dict[str, np.ndarray]) -> float:
+    start = time.perf_counter()
+    for _ in range(200):
+        recorder.record(**arrays)
+    return (time.perf_counter() - start) / 200
+
+
+def test_the_file_stands_alone() -> None:
+    """It imports NumPy and Python's own library, and nothing of this package."""
+    tree = ast.parse(Path(trace_module.__file__).read_text(encoding="utf-8"))
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    tops = {name.partition(".")[0] for name in modules}
+    assert tops <= set(sys.stdlib_module_names) | {"numpy"}

@@ -4,8 +4,12 @@ Train:     python scripts/train_so100_reach.py --out runs/so100_reach
 Go on:     python scripts/train_so100_reach.py --out runs/so100_reach --resume
 Measure:   python scripts/train_so100_reach.py --out runs/so100_reach --evaluate runs/so100_reach/model_599.pt
 
-The run folder gets `model_N.pt`, `params/agent.yaml`, `progress.jsonl` and `evaluation.json`. Training sees wider start
-poses and goals than the task has, noisy joint positions and drives that are too stiff or too soft, so that the
+Training has two stages with the same reward, noise and task. The first, in `pretraining/`, runs on joints that
+follow their targets with a first-order lag, thousands of times faster than a physics engine: with gravity off and
+nothing to touch, the arm is little else. The second goes on in ManiSkill, from the first one's weights.
+
+The run folder gets `model_N.pt`, `params/agent.yaml`, `progress.jsonl` and `evaluation.json`. Training sees wider
+start poses and goals than the task has, noisy joint positions and drives that are too stiff or too soft, so that the
 policy works in another simulator and on the arm; the evaluation is the task itself, without noise.
 """
 
@@ -20,6 +24,7 @@ import multiprocessing as mp
 import os
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,13 +40,20 @@ from rsl_rl.runners import OnPolicyRunner
 from rsl_rl.utils.log_writer import LogWriter
 from tensordict import TensorDict
 from tqdm import tqdm
+from transforms3d.euler import euler2mat
 
-from policy_port.errors import CheckpointError, OutputError, PolicyPortError
+from policy_port.errors import CheckpointError, OutputError, PolicyPortError, RobotError
 from policy_port.tasks.reach import SO100_REACH, ReachTask
 
 OBSERVATION_SIZE = 15
 FIRST_TRAINING_SEED = 1_000_000
 EVALUATION_SEEDS = range(100)
+PRETRAINING_ENVS = 1024
+
+# Of ManiSkill's so100 with its controller pd_joint_target_delta_pos, for the first stage.
+DRIVE_STIFFNESS = 1000.0
+DRIVE_DAMPING = 100.0
+ACTION_SCALE = (0.05, 0.05, 0.05, 0.05, 0.05, 0.2)
 
 # Wider than the task on every side, so that the task lies well inside of what the policy has seen.
 TRAINING_TASK = dataclasses.replace(
@@ -93,7 +105,8 @@ class EpisodeEnv:
     def __init__(self, setup: WorkerSetup, rng: np.random.Generator, episode_seeds: Iterator[int]) -> None:
         from policy_port.tasks.so100_reach_env import ENV_ID
 
-        self._env = gym.make(
+        # ManiSkill's environments have more than gymnasium's type says, and batches where it has numbers.
+        self._env: Any = gym.make(
             ENV_ID, task=setup.task, sim_backend="physx_cpu", render_backend="none", reward_mode="normalized_dense"
         ).unwrapped
         self._setup = setup
@@ -141,6 +154,12 @@ def _serve(connection: Connection, setup: WorkerSetup) -> None:
     seeds = iter(range(setup.first_episode_seed, sys.maxsize, setup.episode_seed_stride))
     envs = [EpisodeEnv(setup, rng, seeds) for _ in range(setup.num_envs)]
     connection.send(np.stack([env.observation for env in envs]))
+    # The pipe ends without a word when the training process is killed.
+    with contextlib.suppress(EOFError):
+        _answer(connection, envs)
+
+
+def _answer(connection: Connection, envs: list[EpisodeEnv]) -> None:
     while (actions := connection.recv()) is not None:
         steps = [env.step(action) for env, action in zip(envs, actions, strict=True)]
         observations, rewards, timeouts, distances = zip(*steps, strict=True)
@@ -161,7 +180,7 @@ class WorkerVecEnv(VecEnv):
         self.device = "cpu"
         self.cfg: dict[str, Any] = {}
         context = mp.get_context("spawn")
-        self._connections: list[Connection] = []
+        self._connections: list[Any] = []
         self._processes: list[Any] = []
         for index in range(workers):
             setup = WorkerSetup(
@@ -200,9 +219,7 @@ class WorkerVecEnv(VecEnv):
         self.episode_length_buf = torch.where(done, 0, self.episode_length_buf + 1)
         extras: dict[str, Any] = {"time_outs": done.float(), "log": {}}
         if timeouts.any():
-            final = torch.from_numpy(distances[timeouts]).float()
-            extras["log"]["/final_distance"] = final.mean()
-            extras["log"]["/success"] = (final <= SO100_REACH.success_distance).float().mean()
+            extras["log"] = _final_figures(torch.from_numpy(distances[timeouts]).float())
         return self._observations, torch.from_numpy(rewards).float(), done.long(), extras
 
     def close(self) -> None:
@@ -213,12 +230,147 @@ class WorkerVecEnv(VecEnv):
             process.join(timeout=10)
 
 
+def _attributes(joint: ElementTree.Element, tag: str) -> dict[str, str]:
+    """Return the attributes of a joint's child element; a joint of a robot description has it or is malformed."""
+    element = joint.find(tag)
+    if element is None:
+        raise RobotError(f"joint {joint.get('name')!r} has no <{tag}>. The robot description is malformed.")
+    return element.attrib
+
+
+class ArmKinematics:
+    """Tip position of a batch of joint positions, from a robot description (URDF)."""
+
+    def __init__(self, urdf: Path, task: ReachTask) -> None:
+        """Read the joints that lead to the task's tip links."""
+        joints = {_attributes(joint, "child")["link"]: joint for joint in ElementTree.parse(urdf).iter("joint")}
+        self._chains = [self._chain(joints, link, task.joint_names) for link in task.tip_links]
+
+    def _chain(
+        self, joints: dict[str, ElementTree.Element], link: str, names: tuple[str, ...]
+    ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, int]]:
+        """Return offset, rotation, cross-product matrix of the axis (None when fixed) and joint index, base first."""
+        chain = []
+        while link in joints:
+            joint = joints[link]
+            origin = _attributes(joint, "origin")
+            offset = np.array(origin["xyz"].split(), dtype=float)
+            rotation = euler2mat(*np.array(origin["rpy"].split(), dtype=float), axes="sxyz")
+            skew, index = None, -1
+            if joint.attrib["type"] != "fixed":
+                x, y, z = np.array(_attributes(joint, "axis")["xyz"].split(), dtype=float)
+                skew = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float32)
+                index = names.index(joint.attrib["name"])
+            chain.append((torch.tensor(offset).float(), torch.tensor(rotation).float(), skew, index))
+            link = _attributes(joint, "parent")["link"]
+        return chain[::-1]
+
+    def tip_pos(self, joint_pos: torch.Tensor) -> torch.Tensor:
+        """Return the midpoint of the tip links [m], shape (n, 3), for joint positions [rad], shape (n, 6)."""
+        ends = []
+        for chain in self._chains:
+            position = torch.zeros(len(joint_pos), 3)
+            rotation = torch.eye(3).expand(len(joint_pos), 3, 3)
+            for offset, fixed, skew, index in chain:
+                position = position + rotation @ offset
+                rotation = rotation @ fixed
+                if skew is not None:
+                    angle = joint_pos[:, index, None, None]
+                    turn = torch.eye(3) + torch.sin(angle) * skew + (1 - torch.cos(angle)) * (skew @ skew)
+                    rotation = rotation @ turn
+            ends.append(position)
+        return (ends[0] + ends[1]) / 2
+
+
+class LaggingVecEnv(VecEnv):
+    """The reach task on joints that follow their targets with a first-order lag, all environments in one batch.
+
+    A drive of stiffness k and damping d that outweighs the link's inertia closes 1 - exp(-k / d * t) of the
+    distance to its target in the time t.
+    """
+
+    def __init__(self, *, num_envs: int, seed: int, first_episode_seed: int) -> None:
+        """Start `num_envs` episodes of the training task."""
+        from mani_skill.agents.robots.so100.so_100 import SO100
+
+        from policy_port.tasks.so100_reach_env import ReachReward
+
+        self.num_envs = num_envs
+        self.num_actions = len(TRAINING_TASK.joint_names)
+        self.max_episode_length = TRAINING_TASK.episode_steps
+        self.device = "cpu"
+        self.cfg: dict[str, Any] = {}
+        self._task = TRAINING_TASK
+        self._kinematics = ArmKinematics(Path(str(SO100.urdf_path)), TRAINING_TASK)
+        self._reward = ReachReward(TRAINING_TASK)
+        self._randomization = Randomization()
+        self._rng = torch.Generator().manual_seed(seed)
+        self._episode_seed = first_episode_seed
+        self._lower = torch.tensor(TRAINING_TASK.joint_lower)
+        self._upper = torch.tensor(TRAINING_TASK.joint_upper)
+        self._joint_pos = torch.zeros(num_envs, self.num_actions)
+        self._target = torch.zeros(num_envs, self.num_actions)
+        self._last_action = torch.zeros(num_envs, self.num_actions)
+        self._goal = torch.zeros(num_envs, 3)
+        self._follow = torch.zeros(num_envs, 1)
+        self.episode_length_buf = torch.randint(0, self.max_episode_length, (num_envs,), generator=self._rng)
+        self._restart(torch.ones(num_envs, dtype=torch.bool))
+
+    def _restart(self, which: torch.Tensor) -> None:
+        count = int(which.sum())
+        episodes = [self._task.episode(self._episode_seed + index) for index in range(count)]
+        self._episode_seed += count
+        self._joint_pos[which] = torch.tensor(np.stack([pose for pose, _ in episodes]), dtype=torch.float32)
+        self._goal[which] = torch.tensor(np.stack([goal for _, goal in episodes]), dtype=torch.float32)
+        self._target[which] = self._joint_pos[which]
+        self._last_action[which] = 0.0
+        span = self._randomization.drive_gain_range
+        stiffness, damping = 1 + span * (2 * torch.rand(2, count, 1, generator=self._rng) - 1)
+        rate = DRIVE_STIFFNESS / DRIVE_DAMPING * stiffness / damping
+        self._follow[which] = 1 - torch.exp(-rate / self._task.control_frequency)
+
+    def get_observations(self) -> TensorDict:
+        """Return the current observations."""
+        noise = torch.randn(self._joint_pos.shape, generator=self._rng) * self._randomization.joint_pos_noise
+        observation = torch.cat([self._joint_pos + noise, self._target, self._goal], dim=1)
+        return TensorDict({"policy": observation}, batch_size=[self.num_envs])
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Advance all environments by one control step."""
+        self._target = self._target + actions.clamp(-1, 1) * torch.tensor(ACTION_SCALE)
+        self._joint_pos = self._joint_pos + self._follow * (self._target - self._joint_pos)
+        self._joint_pos = torch.maximum(torch.minimum(self._joint_pos, self._upper), self._lower)
+        tip_pos = self._kinematics.tip_pos(self._joint_pos)
+        reward = self._reward(
+            tip_pos=tip_pos,
+            goal=self._goal,
+            joint_target=self._target,
+            action=actions,
+            last_action=self._last_action,
+        )
+        self._last_action = actions.clone()
+        self.episode_length_buf = self.episode_length_buf + 1
+        done = self.episode_length_buf >= self.max_episode_length
+        extras: dict[str, Any] = {"time_outs": done.float(), "log": {}}
+        if done.any():
+            extras["log"] = _final_figures(torch.linalg.norm(tip_pos - self._goal, dim=1)[done])
+            self.episode_length_buf[done] = 0
+            self._restart(done)
+        return self.get_observations(), reward / self._reward.largest, done.long(), extras
+
+
+def _final_figures(distance: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what the progress shows of episodes that ended at these distances [m], shape (n,)."""
+    success = (distance <= SO100_REACH.success_distance).float()
+    return {"/final_distance": distance.mean(), "/success": success.mean()}
+
+
 class ProgressWriter(LogWriter):
     """Moves the progress bar and appends every iteration's figures to `progress.jsonl`."""
 
-    def __init__(self, log_dir: str, *, bar: list[tqdm]) -> None:
+    def __init__(self, log_dir: str, *, bar: tqdm) -> None:
         self._file = (Path(log_dir) / "progress.jsonl").open("a", encoding="utf-8")
-        self._bar = bar[0]
+        self._bar = bar
         self._iteration = -1
         self._figures: dict[str, float] = {}
 
@@ -265,7 +417,14 @@ def agent_config(seed: int, iterations: int) -> dict[str, Any]:
         "logger": "tensorboard",
         "actor": {
             **network,
-            "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.5, "std_type": "scalar"},
+            # Held joints are worth no exploration. Without a floor their deviation shrinks until every change of the
+            # policy looks like a large step, and the others stop learning.
+            "distribution_cfg": {
+                "class_name": "GaussianDistribution",
+                "init_std": 0.5,
+                "std_range": [0.2, 1.0],
+                "std_type": "scalar",
+            },
         },
         "critic": {**network, "distribution_cfg": None},
         "algorithm": {
@@ -276,7 +435,7 @@ def agent_config(seed: int, iterations: int) -> dict[str, Any]:
             "schedule": "adaptive",
             "gamma": 0.96,
             "lam": 0.95,
-            "entropy_coef": 0.0005,
+            "entropy_coef": 0.0,
             "desired_kl": 0.01,
             "max_grad_norm": 1.0,
             "value_loss_coef": 1.0,
@@ -299,46 +458,87 @@ def newest_checkpoint(folder: Path) -> Path:
     return max(found, key=lambda path: int(path.stem.removeprefix("model_")))
 
 
-def train(*, out: Path, iterations: int, workers: int, envs_per_worker: int, seed: int, resume: bool) -> Path:
-    """Train up to `iterations` in all and return the last checkpoint.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What to train, and how much."""
+
+    out: Path
+    """Run folder."""
+
+    iterations: int
+    """Iterations of the second stage, in all."""
+
+    pretraining_iterations: int
+    """Iterations of the first stage; 0 leaves it out."""
+
+    workers: int
+    """Worker processes of the second stage."""
+
+    envs_per_worker: int
+    """Environments in each worker."""
+
+    seed: int
+    """Seed of networks, noise and episodes."""
+
+
+def train(plan: TrainingPlan, *, resume: bool) -> Path:
+    """Train both stages and return the last checkpoint.
 
     Raises:
         OutputError: When the folder already holds checkpoints and `resume` is false.
         CheckpointError: When `resume` is true and there is nothing to resume.
     """
-    if not resume and any(out.glob("model_*.pt")):
-        raise OutputError(f"{out}: the folder already holds checkpoints. Add --resume, or choose another --out.")
-    start_from = newest_checkpoint(out) if resume else None
-    done = int(start_from.stem.removeprefix("model_")) + 1 if start_from else 0
-    config = agent_config(seed, iterations)
+    pretraining = plan.out / "pretraining"
+    if not resume and any(plan.out.rglob("model_*.pt")):
+        raise OutputError(f"{plan.out}: the folder already holds checkpoints. Add --resume, or choose another --out.")
+    if resume and any(plan.out.glob("model_*.pt")):
+        return _train_in_simulator(plan, newest_checkpoint(plan.out), resume=True)
+    weights = newest_checkpoint(pretraining) if resume else None
+    done = int(weights.stem.removeprefix("model_")) + 1 if weights else 0
+    if done < plan.pretraining_iterations:
+        env = LaggingVecEnv(
+            num_envs=PRETRAINING_ENVS,
+            seed=plan.seed + done,
+            first_episode_seed=FIRST_TRAINING_SEED * (100 + plan.seed) + done * PRETRAINING_ENVS,
+        )
+        _learn(env, plan, pretraining, weights, range(done, plan.pretraining_iterations), "pretraining")
+        weights = newest_checkpoint(pretraining)
+    return _train_in_simulator(plan, weights, resume=False)
+
+
+def _train_in_simulator(plan: TrainingPlan, weights: Path | None, *, resume: bool) -> Path:
+    """Run the second stage from `weights`, whose iterations count only when it is resumed."""
+    done = int(weights.stem.removeprefix("model_")) + 1 if weights and resume else 0
+    env = WorkerVecEnv(
+        workers=plan.workers,
+        envs_per_worker=plan.envs_per_worker,
+        # A resumed run has its own seeds, else it would repeat the episodes of its first part. Each iteration uses
+        # fewer episodes than there are environments.
+        seed=plan.seed + done,
+        first_episode_seed=FIRST_TRAINING_SEED * (1 + plan.seed) + done * plan.workers * plan.envs_per_worker,
+    )
+    _learn(env, plan, plan.out, weights, range(done, plan.iterations), "training")
+    env.close()
+    return newest_checkpoint(plan.out)
+
+
+def _learn(env: VecEnv, plan: TrainingPlan, out: Path, weights: Path | None, iterations: range, stage: str) -> None:
+    """Run PPO for `iterations`, starting from `weights` where given, and save to `out`."""
+    config = agent_config(plan.seed, iterations.stop)
     (out / "params").mkdir(parents=True, exist_ok=True)
     (out / "params" / "agent.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    # A resumed run has its own seeds, else it would repeat the episodes of its first part.
-    torch.manual_seed(seed + done)
-    np.random.seed(seed + done)
-    # Each iteration uses fewer episodes than environments, so two parts of a run never share one.
-    first_episode_seed = FIRST_TRAINING_SEED * (1 + seed) + done * workers * envs_per_worker
-    env = WorkerVecEnv(
-        workers=workers, envs_per_worker=envs_per_worker, seed=seed + done, first_episode_seed=first_episode_seed
-    )
-    with tqdm(total=iterations, initial=done, desc="training", unit="it", dynamic_ncols=True) as bar:
-        _learn(env, config, out, start_from, iterations - done, bar)
-    env.close()
-    return newest_checkpoint(out)
-
-
-def _learn(
-    env: WorkerVecEnv, config: dict[str, Any], out: Path, start_from: Path | None, iterations: int, bar: tqdm
-) -> None:
+    torch.manual_seed(plan.seed + iterations.start)
+    np.random.seed(plan.seed + iterations.start)
+    bar = tqdm(total=iterations.stop, initial=iterations.start, desc=stage, unit="it", dynamic_ncols=True)
     # RSL-RL prints a page for every iteration; the bar says the same in a line.
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+    with bar, open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         runner = OnPolicyRunner(env, json.loads(json.dumps(config)), log_dir=str(out), device="cpu")
-        runner.cfg["logger"] = {"class_name": lambda log_dir: ProgressWriter(log_dir, bar=[bar])}
+        runner.cfg["logger"] = {"class_name": lambda log_dir: ProgressWriter(log_dir, bar=bar)}
         runner.logger.git_status_repos = []
-        if start_from is not None:
-            runner.load(str(start_from))
-            runner.current_learning_iteration += 1
-        runner.learn(iterations)
+        if weights is not None:
+            runner.load(str(weights))
+        runner.current_learning_iteration = iterations.start
+        runner.learn(len(iterations))
 
 
 def load_actor(checkpoint: Path) -> MLPModel:
@@ -446,7 +646,8 @@ def evaluate(checkpoint: Path) -> dict[str, Any]:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="run folder")
-    parser.add_argument("--iterations", type=int, default=600, help="iterations in all, those resumed from included")
+    parser.add_argument("--iterations", type=int, default=200, help="iterations in ManiSkill, in all")
+    parser.add_argument("--pretraining", type=int, default=600, help="iterations on lagging joints, in all")
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
     parser.add_argument("--envs-per-worker", type=int, default=32, help="environments in each worker")
     parser.add_argument("--seed", type=int, default=1, help="seed of networks, noise and episodes")
@@ -455,21 +656,27 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _plan(options: argparse.Namespace) -> TrainingPlan:
+    return TrainingPlan(
+        out=options.out,
+        iterations=options.iterations,
+        pretraining_iterations=options.pretraining,
+        workers=options.workers,
+        envs_per_worker=options.envs_per_worker,
+        seed=options.seed,
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Train or measure, as asked; returns the exit status."""
     options = _parse(arguments)
+    # Networks this small lose more to waking threads than they gain.
+    torch.set_num_threads(1)
     try:
         seconds, checkpoint = 0.0, options.evaluate
         if checkpoint is None:
             started = time.monotonic()
-            checkpoint = train(
-                out=options.out,
-                iterations=options.iterations,
-                workers=options.workers,
-                envs_per_worker=options.envs_per_worker,
-                seed=options.seed,
-                resume=options.resume,
-            )
+            checkpoint = train(_plan(options), resume=options.resume)
             seconds = time.monotonic() - started
         result = evaluate(checkpoint)
         if options.evaluate is None:

@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import sapien
 import torch
+from mani_skill.agents.controllers.pd_joint_pos import PDJointPosController
 from mani_skill.agents.robots.so100.so_100 import SO100
 from mani_skill.envs.sapien_env import BaseEnv
 from mani_skill.sensors.camera import CameraConfig
@@ -38,9 +40,61 @@ OBSERVATION_TERMS: tuple[tuple[str, int], ...] = (("joint_pos", 6), ("joint_targ
 SIM_FREQUENCY = 100
 """Physics steps per second [Hz]."""
 
-_LARGEST_REWARD = 2.0
-_LOWEST_TIP = 0.04
-_LIMIT_GUARD = 0.02
+
+class ReachReward:
+    """Rewards closeness to the goal; charges large and jerky actions, idle joints, limits and a low tip."""
+
+    largest = 2.0
+    """Reward of a step at the goal in which nothing is charged."""
+
+    lowest_tip = 0.04
+    """Height below which the tip is charged [m]."""
+
+    limit_guard = 0.02
+    """Distance from the joint limits at which targets begin to be charged [rad]."""
+
+    def __init__(self, task: ReachTask, device: torch.device | str = "cpu") -> None:
+        """Prepare the reward of `task` on `device`."""
+        self._success_distance = task.success_distance
+        self._lower = torch.tensor(task.joint_lower, device=device) + self.limit_guard
+        self._upper = torch.tensor(task.joint_upper, device=device) - self.limit_guard
+        self._held = [task.joint_names.index(name) for name in task.held_joints]
+        start = torch.tensor(task.start_joint_pos, dtype=torch.float32, device=device)
+        self._held_pos = start[self._held]
+
+    def __call__(
+        self,
+        *,
+        tip_pos: torch.Tensor,
+        goal: torch.Tensor,
+        joint_target: torch.Tensor,
+        action: torch.Tensor,
+        last_action: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the reward of one control step, shape (num_envs,).
+
+        Args:
+            tip_pos: Tip after the step [m], shape (num_envs, 3).
+            goal: Goal [m], shape (num_envs, 3).
+            joint_target: Controller target after the step [rad], shape (num_envs, 6).
+            action: Action of the step, not clipped, shape (num_envs, 6).
+            last_action: Action of the step before, shape (num_envs, 6).
+        """
+        distance = torch.linalg.norm(tip_pos - goal, dim=1)
+        near = 1.0 - torch.tanh(distance / 0.15)
+        exact = torch.exp(-distance / self._success_distance)
+        motion = 0.01 * action.square().sum(dim=1) + 0.02 * (action - last_action).square().sum(dim=1)
+        return near + exact - motion - self._safety_cost(tip_pos, joint_target)
+
+    def _safety_cost(self, tip_pos: torch.Tensor, joint_target: torch.Tensor) -> torch.Tensor:
+        # The terms saturate: a target that nothing clamps can wander radians away while the policy still explores,
+        # and would otherwise drown the goal.
+        above = (joint_target - self._upper).clamp(min=0)
+        below = (self._lower - joint_target).clamp(min=0)
+        beyond = torch.tanh((above + below) / 0.1).sum(dim=1)
+        idle = torch.tanh((joint_target[:, self._held] - self._held_pos).abs() / 0.3).sum(dim=1)
+        low = torch.tanh((self.lowest_tip - tip_pos[:, 2]).clamp(min=0) / 0.02)
+        return beyond + 0.3 * idle + low
 
 
 @register_env(ENV_ID, max_episode_steps=SO100_REACH.episode_steps)
@@ -88,7 +142,7 @@ class SO100ReachEnv(BaseEnv):
 
     @property
     def _default_human_render_camera_configs(self) -> CameraConfig:
-        pose = sapien_utils.look_at(eye=[0.42, -0.48, 0.42], target=[0.0, -0.17, 0.09])
+        pose = sapien_utils.look_at(eye=[0.40, -0.52, 0.42], target=[0.0, -0.20, 0.09])
         return CameraConfig("render_camera", pose, 320, 240, 0.8, 0.01, 10.0)
 
     def _load_agent(self, options: dict[str, Any]) -> None:
@@ -99,6 +153,13 @@ class SO100ReachEnv(BaseEnv):
                 f"{ENV_ID}: the robot's joints are {', '.join(names)}, but the task is written for "
                 f"{', '.join(self.task.joint_names)}. Use robot_uids='so100' or a task for this robot."
             )
+        controller = self.agent.controller
+        if not isinstance(controller, PDJointPosController):
+            raise TaskError(
+                f"{ENV_ID}: control_mode {self.agent.control_mode!r} has no joint position target to observe. Use "
+                f"pd_joint_target_delta_pos, pd_joint_delta_pos or pd_joint_pos."
+            )
+        self._controller = controller
 
     def _load_lighting(self, options: dict[str, Any]) -> None:
         self.scene.set_ambient_light([0.35, 0.35, 0.35])
@@ -107,10 +168,7 @@ class SO100ReachEnv(BaseEnv):
     def _load_scene(self, options: dict[str, Any]) -> None:
         self.goal = torch.zeros((self.num_envs, 3), device=self.device)
         self._last_action = torch.zeros((self.num_envs, len(self.task.joint_names)), device=self.device)
-        self._lower = torch.tensor(self.task.joint_lower, device=self.device)
-        self._upper = torch.tensor(self.task.joint_upper, device=self.device)
-        self._held = [self.task.joint_names.index(name) for name in self.task.held_joints]
-        self._held_pos = torch.tensor(self.task.start_joint_pos, dtype=torch.float32, device=self.device)[self._held]
+        self._reward = ReachReward(self.task, self.device)
         self.episode_seeds = np.zeros(self.num_envs, dtype=np.int64)
         self._build_ground()
         self.goal_marker = actors.build_sphere(
@@ -126,8 +184,8 @@ class SO100ReachEnv(BaseEnv):
     def _build_ground(self) -> None:
         builder = self.scene.create_actor_builder()
         material = sapien.render.RenderMaterial(base_color=[0.34, 0.38, 0.44, 1.0], roughness=0.9)
-        builder.add_box_visual(half_size=[3.0, 3.0, 0.01], material=material)
-        builder.initial_pose = sapien.Pose([0.0, -0.2, -0.01])
+        builder.add_box_visual(half_size=(3.0, 3.0, 0.01), material=material)
+        builder.initial_pose = Pose.create_from_pq(torch.tensor([[0.0, -0.2, -0.01]]))
         builder.build_static(name="ground")
 
     def reset(
@@ -154,7 +212,7 @@ class SO100ReachEnv(BaseEnv):
         self.agent.reset(joint_pos)
         self.goal_marker.set_pose(Pose.create_from_pq(goal))
 
-    def _seeds_for(self, env_idx: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    def _seeds_for(self, env_idx: npt.NDArray[np.int64], options: dict[str, Any]) -> npt.NDArray[np.int64]:
         """Return and store the episode seed of each environment that is reset, shape (len(env_idx),)."""
         given = options.get("episode_seeds")
         if given is not None:
@@ -172,18 +230,23 @@ class SO100ReachEnv(BaseEnv):
         self.episode_seeds[env_idx] = seeds
         return seeds
 
-    def step(self, action: Any) -> tuple[Any, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
+    def step(
+        self, action: npt.NDArray[np.float32] | torch.Tensor | None
+    ) -> tuple[Any, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """Advance one control step; `action` is in [-1, 1], shape (num_envs, 6) or (6,)."""
         observation, reward, _, truncated, info = super().step(action)
         if action is not None:
-            self._last_action[:] = common.to_tensor(action, device=self.device).reshape(self.num_envs, -1)
+            self._last_action[:] = torch.as_tensor(action, device=self.device).reshape(self.num_envs, -1)
         return observation, reward, torch.zeros_like(truncated), truncated, info
 
     @property
     def joint_target(self) -> torch.Tensor:
         """The controller's current target [rad], shape (num_envs, 6); it may lie beyond the joint limits."""
         # The public controller state has the target only in modes that accumulate it; here every mode needs it.
-        return self.agent.controller._target_qpos
+        target = self._controller._target_qpos
+        if target is None:
+            raise RuntimeError(f"{ENV_ID}: there is no target before the first reset")
+        return torch.as_tensor(target)
 
     @property
     def tip_pos(self) -> torch.Tensor:
@@ -203,28 +266,15 @@ class SO100ReachEnv(BaseEnv):
         return {"success": distance <= self.task.success_distance, "distance": distance}
 
     def compute_dense_reward(self, obs: Any, action: torch.Tensor, info: dict[str, Any]) -> torch.Tensor:
-        """Reward closeness to the goal; charge large and jerky actions, idle joints, limits and a low tip."""
-        distance = info["distance"]
-        near = 1.0 - torch.tanh(distance / 0.15)
-        exact = torch.exp(-distance / self.task.success_distance)
-        return near + exact - self._motion_cost(action) - self._safety_cost()
-
-    def _motion_cost(self, action: torch.Tensor) -> torch.Tensor:
-        size = action.square().sum(dim=1)
-        rate = (action - self._last_action).square().sum(dim=1)
-        return 0.01 * size + 0.02 * rate
-
-    def _safety_cost(self) -> torch.Tensor:
-        # The terms saturate: a target that nothing clamps can wander radians away while the policy still explores,
-        # and would otherwise drown the goal.
-        target = self.joint_target
-        above = (target - (self._upper - _LIMIT_GUARD)).clamp(min=0)
-        below = (self._lower + _LIMIT_GUARD - target).clamp(min=0)
-        beyond = torch.tanh((above + below) / 0.1).sum(dim=1)
-        idle = torch.tanh((target[:, self._held] - self._held_pos).abs() / 0.2).sum(dim=1)
-        low = torch.tanh((_LOWEST_TIP - self.tip_pos[:, 2]).clamp(min=0) / 0.02)
-        return beyond + 0.4 * idle + low
+        """Return `ReachReward` of the present state, shape (num_envs,)."""
+        return self._reward(
+            tip_pos=self.tip_pos,
+            goal=self.goal,
+            joint_target=self.joint_target,
+            action=action,
+            last_action=self._last_action,
+        )
 
     def compute_normalized_dense_reward(self, obs: Any, action: torch.Tensor, info: dict[str, Any]) -> torch.Tensor:
         """The dense reward, scaled so that 1 is the most a step can give."""
-        return self.compute_dense_reward(obs=obs, action=action, info=info) / _LARGEST_REWARD
+        return self.compute_dense_reward(obs=obs, action=action, info=info) / ReachReward.largest

@@ -1,0 +1,66 @@
+"""ManiSkill's and CleanRL's bare state dicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policy_port.checkpoints import load_policy
+from policy_port.errors import CheckpointError
+from tests.checkpoints import written
+
+
+def checkpoint(path: Path, widths: list[int]) -> Path:
+    rng = written.generator()
+    state = {"actor_logstd": torch.zeros(1, widths[-1]), **written.linears("actor_mean", widths, rng)}
+    return written.save({**state, **written.linears("critic", [widths[0], 8, 1], rng)}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "widths", "library"),
+    [
+        ("final_ckpt.pt", [9, 16, 16, 16, 4], "maniskill"),
+        ("ckpt_25.pt", [9, 16, 16, 16, 4], "maniskill"),
+        ("ppo.cleanrl_model", [9, 16, 16, 4], "cleanrl"),
+        ("some.pt", [9, 16, 16, 4], "cleanrl"),
+    ],
+)
+def test_layers_and_names_tell_the_scripts_apart(tmp_path: Path, name: str, widths: list[int], library: str) -> None:
+    """Four layers are ManiSkill's, three CleanRL's; both compute tanh between their layers."""
+    path = checkpoint(tmp_path / name, widths)
+    policy = load_policy(path)
+    obs = written.observations(6, 9)
+    expected = written.perceptron(torch.load(path, weights_only=True), "actor_mean", obs.astype(float), "tanh")
+    assert policy.library == library
+    np.testing.assert_allclose(policy.actor(torch.from_numpy(obs))[0].numpy(), expected, atol=1e-5)
+    assert policy.original is None
+
+
+def test_contradicting_evidence_asks_for_the_library(tmp_path: Path) -> None:
+    """Three layers under ManiSkill's file name could be either: the error lists both and --from settles it."""
+    path = checkpoint(tmp_path / "final_ckpt.pt", [9, 16, 16, 4])
+    with pytest.raises(CheckpointError, match="could be maniskill.*cleanrl.*--from maniskill or --from cleanrl"):
+        load_policy(path)
+    assert load_policy(path, kind="maniskill").library == "maniskill"
+
+
+def test_cleanrl_says_that_statistics_are_missing(tmp_path: Path) -> None:
+    """CleanRL does not save its observation statistics, and the notes say so."""
+    notes = load_policy(checkpoint(tmp_path / "ppo.cleanrl_model", [9, 16, 16, 4])).notes
+    assert any("statistics are not saved" in note for note in notes)
+
+
+@pytest.mark.parametrize(("kind", "message"), [("manyskill", "did you mean 'maniskill'"), ("onnx", "does not fit")])
+def test_a_wrong_from_is_an_error(tmp_path: Path, kind: str, message: str) -> None:
+    """--from with an unknown or impossible library says what is possible."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(checkpoint(tmp_path / "final_ckpt.pt", [9, 16, 16, 16, 4]), kind=kind)
+
+
+def test_an_unknown_layout_shows_what_the_file_holds(tmp_path: Path) -> None:
+    """Tensors of no known layout are an error that lists the file's keys."""
+    with pytest.raises(CheckpointError, match="It holds encoder, decoder"):
+        load_policy(written.save({"encoder": torch.zeros(2), "decoder": torch.zeros(2)}, tmp_path / "x.pt"))

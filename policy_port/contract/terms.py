@@ -119,11 +119,15 @@ class ExternalTerm(_Term):
     """Numbers that only a task environment computes; they pass through a remap untouched."""
 
     term: Literal["external"]
-    """The kind."""
-    name: str
-    """Name of the quantity, for example "obj_pose"."""
+    """The kind; `name` is required and names the quantity, for example "obj_pose"."""
     size: Annotated[int, Field(ge=1, le=10_000_000)]
     """Number of elements."""
+
+    @model_validator(mode="after")
+    def _is_named(self) -> ExternalTerm:
+        if self.name is None:
+            raise ValueError("an external term needs a `name`, such as obj_pose")
+        return self
 
 
 ObservationTerm = Annotated[

@@ -246,7 +246,11 @@ def _convert_action(source: Contract, mapping: Mapping, term: ActionTerm) -> Act
         update["offset"] = _number_or_table(mapping, term, offset, 0.0)
     if term.clip is not None:
         bounds = {
-            t: _bounds(*per_joint(term.clip, s), mapping.conversion(s).slope, mapping.conversion(s).offset)
+            t: _bounds(
+                *(term.clip[s] if isinstance(term.clip, dict) else term.clip),
+                mapping.conversion(s).slope,
+                mapping.conversion(s).offset,
+            )
             for s, t in pairs
         }
         held_bounds = {name: (j.position - 1e-6, j.position + 1e-6) for name, j in mapping.only_in_target.items()}

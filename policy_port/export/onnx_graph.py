@@ -20,6 +20,8 @@ IR_VERSION = 8
 
 OBSERVATIONS = "obs"
 ACTIONS = "actions"
+CONTRACT_KEY = "contract"
+"""Metadata key of the contract, as JSON at full precision."""
 
 # The exporter that torch deprecates is used on purpose: its successor refuses TorchScript policies, unrolls an LSTM
 # into its arithmetic and writes weights into a second file. What it says about that is no news to the user; state and

@@ -1,0 +1,181 @@
+"""Writing a port: trace once, write each format, prove what was written, and only then put it in place."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from policy_port import __version__
+from policy_port.checkpoints import Actor, Policy, load_policy
+from policy_port.contract.spec import check_network_width
+from policy_port.errors import ContractError, OutputError, PortError, closest
+from policy_port.export import onnx_graph, port
+from policy_port.export.fold import fold as fold_graph
+from policy_port.export.manifest import write_manifest
+from policy_port.export.port import Port, load_port
+from policy_port.export.ported_actor import PortedActor
+from policy_port.export.sample import draw, onnx_runner, torchscript_runner
+from policy_port.export.torchscript import save_torchscript
+from policy_port.export.tracing import trace
+from policy_port.files import output_folder
+
+if TYPE_CHECKING:
+    from policy_port.remap import Remap
+
+FORMATS = ("torchscript", "onnx")
+
+STAGES = ("exporting", "proving parity", "storing a sample", "reading back")
+"""What `progress` is told, in order."""
+
+
+def write_port(
+    out: Path | str,
+    policy: Policy,
+    remap: Remap,
+    *,
+    formats: Sequence[str] = FORMATS,
+    fold: bool = False,
+    recorded: NDArray[np.float32] | None = None,
+    seed: int = 0,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Port:
+    """Write `policy` with `remap` around it as a port folder, and prove that it arrived unchanged.
+
+    Args:
+        out: The folder to write; it appears when everything has succeeded, or not at all.
+        policy: The policy.
+        remap: The remap, from `build_remap` or `identity_remap`.
+        formats: Any of `FORMATS`.
+        fold: Fold the remap into the first and last layer instead of leaving the weights untouched.
+        recorded: Observations of the target's side to prove parity on too, shape (steps, observation size).
+        seed: Seed of the drawn observations.
+        force: Replace a folder that is already at `out`.
+        progress: Called with each of `STAGES` before it begins.
+
+    Returns:
+        The port, read back from `out`.
+
+    Raises:
+        ContractError: When the network's widths are not the contract's, or it reads images.
+        ProofError: When what was written does not compute what the checkpoint computes.
+        PortError: When the policy can't be written in a format, or the remap can't be folded.
+        OutputError: When `out` is taken or can't be written.
+    """
+    _check(policy, remap, formats)
+    with output_folder(out, force) as folder:
+        progress(STAGES[0])
+        _write_networks(folder, policy, remap, formats, folded=fold)
+        (folder / port.CONTRACT).write_text(remap.target.to_yaml(), encoding="utf-8")
+        (folder / port.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
+        if remap.mapping is not None:
+            (folder / port.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
+        progress(STAGES[1])
+        report = _prove(folder, policy, remap, recorded, seed)
+        (folder / port.PARITY).write_text(report, encoding="utf-8")
+        progress(STAGES[2])
+        written = folder / port.ONNX
+        run = onnx_runner(written) if written.exists() else torchscript_runner(folder / port.TORCHSCRIPT)
+        draw(run, remap.target.observation_size, seed).save(folder / port.SAMPLE)
+        options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
+        write_manifest(folder, _about(policy, options))
+        progress(STAGES[3])
+        ready = load_port(folder)
+    return ready.moved(Path(out))
+
+
+def _check(policy: Policy, remap: Remap, formats: Sequence[str]) -> None:
+    for name in formats:
+        if name not in FORMATS:
+            raise OutputError(f"format '{name}' is unknown{closest(name, FORMATS)} Known are {', '.join(FORMATS)}")
+    if not formats:
+        raise OutputError(f"no format was asked for; name one or both of {', '.join(FORMATS)}")
+    if remap.source.images:
+        names = ", ".join(image.name for image in remap.source.images)
+        raise ContractError(
+            f"contract '{remap.source.name}' feeds camera images ({names}) to the network; policies that see can't be "
+            "exported yet, only those that read one vector of numbers"
+        )
+    check_network_width(remap.source, policy.actor.obs_size, policy.actor.action_size, policy=str(policy.path))
+
+
+def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequence[str], *, folded: bool) -> None:
+    before = not (remap.observation.is_identity and remap.observation_clip is None)
+    behind = not (remap.action.is_identity and remap.action_clip is None)
+    actor: Actor = PortedActor(policy.actor, remap) if before or behind else policy.actor
+    traced = trace(actor)
+    contract = remap.target.model_dump_json(exclude_none=True)
+    metadata = {
+        onnx_graph.CONTRACT_KEY: contract,
+        "policy_port_version": __version__,
+        "source_sha256": policy.sha256,
+        "producer": f"policy-port {__version__}",
+    }
+    if "onnx" in formats or folded:
+        _refuse_initial_state(policy)
+        model = onnx_graph.build_onnx(traced, actor)
+        if folded:
+            model = fold_graph(model, observation=before, action=behind)
+        onnx_graph.set_metadata(model, metadata)
+        onnx_graph.check(model)
+        onnx.save_model(model, folder / port.ONNX)
+    if "torchscript" in formats:
+        if folded:
+            # The folded numbers exist in the ONNX graph only, so TorchScript is made from what was written there.
+            actor = load_policy(folder / port.ONNX).actor
+            traced = trace(actor)
+        about = json.dumps({key: value for key, value in metadata.items() if key != onnx_graph.CONTRACT_KEY})
+        save_torchscript(
+            folder / port.TORCHSCRIPT, traced, actor, {"contract.json": contract, "policy_port.json": about}
+        )
+    if "onnx" not in formats:
+        (folder / port.ONNX).unlink(missing_ok=True)
+
+
+def _refuse_initial_state(policy: Policy) -> None:
+    """An ONNX graph's state is an input, and whoever runs it starts it at zero."""
+    if any(bool(state.any()) for state in policy.actor.initial_state(1)):
+        raise PortError(
+            f"{policy.path}: its recurrent state does not start at zero, which an ONNX file can't say; export it with "
+            "--format torchscript and without --fold"
+        )
+
+
+def _prove(folder: Path, policy: Policy, remap: Remap, recorded: NDArray[np.float32] | None, seed: int) -> str:
+    from policy_port.export.parity import prove
+
+    report = prove(folder, policy, remap, recorded=recorded, seed=seed).to_json()
+    return report if isinstance(report, str) else json.dumps(report, indent=1) + "\n"
+
+
+def _about(policy: Policy, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "port_version": 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        # The name without its folder: a port says what was ported, not who keeps it where.
+        "policy": {
+            "file": policy.path.name,
+            "sha256": policy.sha256,
+            "library": policy.library,
+            "version": policy.version,
+        },
+        "options": options,
+        "versions": {
+            "policy_port": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "numpy": np.__version__,
+        },
+    }

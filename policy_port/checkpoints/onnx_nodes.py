@@ -215,7 +215,10 @@ def _flatten(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> 
     shape = meta(inputs[0]).shape
     if axis < 0:
         axis += len(shape)
-    return reader.reshape(inputs[0], [shape[:axis].numel(), shape[axis:].numel()])
+    target = [shape[:axis].numel(), shape[axis:].numel()]
+    if isinstance(inputs[0], Traced):
+        return reader.recorder.reshape(inputs[0], target)
+    return inputs[0].reshape(target)
 
 
 def _axes(attributes: Attributes, inputs: list[Any]) -> list[int] | None:

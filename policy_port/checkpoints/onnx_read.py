@@ -84,9 +84,7 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
     name = tensor.name or "a constant"
     width = _BYTES.get(tensor.data_type)
     if width is None:
-        raise CheckpointError(
-            f"{path}: {name} has the type {onnx.TensorProto.DataType.Name(tensor.data_type)}, which policies don't use."
-        )
+        raise CheckpointError(f"{path}: {name} has the ONNX type {tensor.data_type}, which policies don't use.")
     if any(size < 0 for size in tensor.dims):
         raise CheckpointError(f"{path}: {name} has the shape {tuple(tensor.dims)}.")
     declared = math.prod(tensor.dims) * width

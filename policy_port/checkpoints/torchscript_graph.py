@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -133,12 +134,12 @@ class GraphWalker:
             if handled:
                 return result
         if name in operators.IN_PLACE:
-            return self._in_place(name, arguments)
+            return self._in_place(node, name, arguments)
         if name not in operators.TENSOR:
             raise CheckpointError(
                 f"{self.where}: the operator {node.kind()} with {len(arguments)} arguments is not understood."
             )
-        result = self.recorder.apply(name, getattr(torch.ops.aten, name), *arguments)
+        result = self._recorded(node, name, arguments)
         if name in operators.VIEWS:
             self.mark_view(arguments[0], result)
         return result
@@ -151,7 +152,23 @@ class GraphWalker:
             if isinstance(leaf, Traced):
                 leaf.view = True
 
-    def _in_place(self, name: str, arguments: list[Any]) -> Any:
+    def _recorded(self, node: Any, name: str, arguments: list[Any]) -> Any:
+        """Record an operator in the overload that the graph names."""
+        schema = torch._C.parse_schema(node.schema())
+        function = getattr(getattr(torch.ops.aten, name), schema.overload_name or "default")
+        named = {
+            argument.name: value
+            for argument, value in zip(schema.arguments, arguments, strict=True)
+            if argument.kwarg_only and value != argument.default_value
+        }
+        if any(isinstance(leaf, (Traced, Tensor)) for leaf in leaves(list(named.values()))):
+            raise CheckpointError(f"{self.where}: the operator {node.kind()} computes its options.")
+        positional = [
+            value for argument, value in zip(schema.arguments, arguments, strict=True) if not argument.kwarg_only
+        ]
+        return self.recorder.apply(name, functools.partial(function, **named) if named else function, *positional)
+
+    def _in_place(self, node: Any, name: str, arguments: list[Any]) -> Any:
         """Run an overwriting operator as a plain one and give its handle the new value."""
         target = arguments[0]
         if isinstance(target, Tensor):
@@ -166,7 +183,7 @@ class GraphWalker:
             value = arguments[1] if plain != "zero" else 0.0
             result = self._filled(target, value)
         else:
-            result = self.recorder.apply(plain, getattr(torch.ops.aten, plain), *arguments)
+            result = self._recorded(node, plain, arguments)
         if not isinstance(result, Traced) or self._meta(result).shape != self._meta(target).shape:
             raise CheckpointError(f"{self.where}: {name} changes the shape of what it overwrites.")
         target.ref, target.meta = result.ref, result.meta

@@ -163,6 +163,8 @@ def record(graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> R
         raise CheckpointError(
             f"{where}: no observation width fits the graph ({_first_line(widths.first_error)})."
         ) from widths.first_error
+    # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
+    actors = [actor for actor in actors if actor.obs_size != 1] or actors
     actor = actors[0]
     notes = []
     if len(actors) > 1:

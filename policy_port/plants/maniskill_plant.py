@@ -152,7 +152,7 @@ class _Robot:
         self._joints = self.articulation.active_joints
         self.joint_names = tuple(joint.name for joint in self._joints)
         self._frame = self.link(setup.frame) if setup.frame is not None else self.articulation.root
-        self._centre_of_mass = self._frame.cmass_local_pose.p.astype(np.float64)
+        self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
         self._explicit = setup.actuation == "explicit"
         self._target = np.zeros(len(self._joints))
         self._effort = np.zeros(len(self._joints))
@@ -184,13 +184,14 @@ class _Robot:
         state.joint_vel[row] = self.articulation.qvel
         pose = self._frame.entity_pose
         state.base_pos[row] = pose.p
-        state.base_quat[row] = pose.q
-        rotation = pose.to_transformation_matrix()[:3, :3].astype(np.float64)
-        angular = state.base_ang_vel[row]
-        np.matmul(self._frame.angular_velocity.astype(np.float64), rotation, out=angular)
+        quat = pose.q.tolist()
+        state.base_quat[row] = quat
+        wx, wy, wz = _into_frame(quat, self._frame.angular_velocity.tolist())
+        vx, vy, vz = _into_frame(quat, self._frame.linear_velocity.tolist())
         # PhysX tells the velocity of the centre of mass; the frame's origin moves by the lever arm less.
-        linear = self._frame.linear_velocity.astype(np.float64) @ rotation
-        state.base_lin_vel[row] = linear - np.cross(angular, self._centre_of_mass)
+        cx, cy, cz = self._centre_of_mass
+        state.base_ang_vel[row] = wx, wy, wz
+        state.base_lin_vel[row] = vx - (wy * cz - wz * cy), vy - (wz * cx - wx * cz), vz - (wx * cy - wy * cx)
 
     def write(self, target: Array) -> None:
         self._target[:] = target
@@ -221,3 +222,12 @@ class _Robot:
         gains = self._gains
         torque = gains.stiffness * (self._target - self.articulation.qpos) - gains.damping * self.articulation.qvel
         return np.clip(torque, -gains.limit, gains.limit)
+
+
+def _into_frame(quat: list[float], vector: list[float]) -> tuple[float, float, float]:
+    """A world vector in the axes of the frame whose orientation is `quat` (wxyz); plain numbers are quickest here."""
+    w, x, y, z = quat
+    a, b, c = vector
+    # The inverse rotation: v + 2 u x (u x v + w v), with u the vector part turned round.
+    d, e, f = z * b - y * c + w * a, x * c - z * a + w * b, y * a - x * b + w * c
+    return a + 2.0 * (z * e - y * f), b + 2.0 * (x * f - z * d), c + 2.0 * (y * d - x * e)

@@ -64,8 +64,8 @@ class TrackingView:
         lines = self._scene.create_actor_builder()
         for place in range(-GRID, GRID + 1):
             for half_size, position in (
-                ([GRID, 0.008, 0.001], [0.0, float(place), 0.0]),
-                ([0.008, GRID, 0.001], [float(place), 0.0, 0.0]),
+                ((GRID, 0.008, 0.001), [0.0, float(place), 0.0]),
+                ((0.008, GRID, 0.001), [float(place), 0.0, 0.0]),
             ):
                 lines.add_box_visual(sapien.Pose(position), half_size, _matt([0.85, 0.88, 0.90, 1.0]))
         lines.build_kinematic(name="grid")

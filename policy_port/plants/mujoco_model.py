@@ -266,5 +266,29 @@ def _locate(model: mujoco.MjModel, path: Path, names: list[str], setup: PlantSet
     )
 
 
+def lowest_of_geom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
+    """Height of a geom's lowest point [m]: its support in the direction of gravity."""
+    down = data.geom_xmat[geom][6:9]
+    size, height = model.geom_size[geom], float(data.geom_xpos[geom][2])
+    kinds = mujoco.mjtGeom
+    match model.geom_type[geom]:
+        case kinds.mjGEOM_SPHERE:
+            reach = size[0]
+        case kinds.mjGEOM_CAPSULE:
+            reach = size[0] + abs(down[2]) * size[1]
+        case kinds.mjGEOM_CYLINDER:
+            reach = size[0] * np.hypot(down[0], down[1]) + abs(down[2]) * size[1]
+        case kinds.mjGEOM_ELLIPSOID:
+            reach = np.linalg.norm(down * size)
+        case kinds.mjGEOM_MESH:
+            mesh = model.geom_dataid[geom]
+            first = model.mesh_vertadr[mesh]
+            vertices = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
+            reach = -float((vertices @ down).min())
+        case _:
+            reach = np.abs(down * size).sum()
+    return height - float(reach)
+
+
 def _one_line(cause: Exception) -> str:
     return " ".join(str(cause).split())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import MissingDependencyError, RobotError, closest
-from policy_port.plants.mujoco_model import build_robot
+from policy_port.plants.mujoco_model import build_robot, lowest_of_geom
 from policy_port.plants.plant import Array, PlantState
 from policy_port.plants.setup import PlantSetup
 
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 CLEARANCE = 0.001
 """Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
+
+
+class _FreeBase:
+    """Views of a free joint's numbers in MuJoCo's state."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, body: int) -> None:
+        joint = model.body_jntadr[body]
+        position, velocity = model.jnt_qposadr[joint], model.jnt_dofadr[joint]
+        self.pos = data.qpos[position : position + 3]
+        self.quat = data.qpos[position + 3 : position + 7]
+        self.world_linear = data.qvel[velocity : velocity + 3]
+        self.body_angular = data.qvel[velocity + 3 : velocity + 6]
 
 
 class MujocoPlant:
@@ -56,7 +68,9 @@ class MujocoPlant:
         self._frame_kind, self._frame = self._find_frame(setup.frame)
         self._velocity = np.zeros(6)
         self._control = np.zeros(len(robot.joint_names))
-        self._free = bool(setup.floating)
+        self._inverse = np.zeros(4)
+        self._bases = [_FreeBase(robot.model, data, robot.base_body) for data in self._data] if setup.floating else []
+        self._base_is_frame = setup.floating and setup.frame is None
         self._view: TrackingView | None = None
         self._view_size = (0, 0)
         self._pool = ThreadPoolExecutor(min(num_envs, os.cpu_count() or 1)) if num_envs > 1 else None
@@ -90,11 +104,11 @@ class MujocoPlant:
                 continue
             mujoco.mj_resetData(self._model, data)
             data.qpos[self._robot.qpos_index] = joint_pos[row]
-            if self._free:
-                base = self._model.jnt_qposadr[self._model.body_jntadr[self._robot.base_body]]
-                data.qpos[base + 2] = 0.0 if self._setup.height is None else self._setup.height
+            if self._setup.floating:
+                pos = self._bases[row].pos
+                pos[2] = 0.0 if self._setup.height is None else self._setup.height
                 if self._setup.height is None:
-                    data.qpos[base + 2] = CLEARANCE + self._ground_height() - self._lowest_point(data)
+                    pos[2] = CLEARANCE + self._ground_height() - self._lowest_point(data)
             data.ctrl[self._robot.ctrl_index] = joint_pos[row] * self._robot.ctrl_per_target
             self._fresh[row] = False
 
@@ -102,9 +116,17 @@ class MujocoPlant:
         """Fill `state` with the present measurement."""
         robot = self._robot
         for row, data in enumerate(self._data):
-            self._refresh(row)
             data.qpos.take(robot.qpos_index, out=state.joint_pos[row], mode="clip")
             data.qvel.take(robot.dof_index, out=state.joint_vel[row], mode="clip")
+            if self._base_is_frame:
+                base = self._bases[row]
+                state.base_pos[row] = base.pos
+                state.base_quat[row] = base.quat
+                state.base_ang_vel[row] = base.body_angular
+                mujoco.mju_negQuat(self._inverse, base.quat)
+                mujoco.mju_rotVecQuat(state.base_lin_vel[row], base.world_linear, self._inverse)
+                continue
+            self._refresh(row)
             if self._frame_kind == mujoco.mjtObj.mjOBJ_SITE:
                 state.base_pos[row] = data.site_xpos[self._frame]
                 mujoco.mju_mat2Quat(state.base_quat[row], data.site_xmat[self._frame])
@@ -221,27 +243,3 @@ class MujocoPlant:
                 "libegl1 and libgl1-mesa-dri"
             ) from cause
         self._view_size = (height, width)
-
-
-def lowest_of_geom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
-    """Height of a geom's lowest point [m]: its support in the direction of gravity."""
-    down = data.geom_xmat[geom][6:9]
-    size, height = model.geom_size[geom], float(data.geom_xpos[geom][2])
-    kinds = mujoco.mjtGeom
-    match model.geom_type[geom]:
-        case kinds.mjGEOM_SPHERE:
-            reach = size[0]
-        case kinds.mjGEOM_CAPSULE:
-            reach = size[0] + abs(down[2]) * size[1]
-        case kinds.mjGEOM_CYLINDER:
-            reach = size[0] * np.hypot(down[0], down[1]) + abs(down[2]) * size[1]
-        case kinds.mjGEOM_ELLIPSOID:
-            reach = np.linalg.norm(down * size)
-        case kinds.mjGEOM_MESH:
-            mesh = model.geom_dataid[geom]
-            first = model.mesh_vertadr[mesh]
-            vertices = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
-            reach = -float((vertices @ down).min())
-        case _:
-            reach = np.abs(down * size).sum()
-    return height - float(reach)

@@ -97,13 +97,15 @@ class Controller:
         try:
             self.action = self.policy.act()
         except NonFiniteError as cause:
-            raise TaskError(self._name(cause)) from None
+            raise TaskError(explain(cause, self.contract)) from None
         return self._decoder.decode(self.action)
 
-    def _name(self, cause: NonFiniteError) -> str:
-        of = f"of contract '{self.contract.name}' in environment {cause.env} is {cause.value}"
-        if cause.what == "observation":
-            slot = observation_slots(self.contract)[cause.element]
-            return f"observation {slot} {of}: the simulation diverged or the measurement is broken"
-        joint = self.contract.action_joint_names[cause.element]
-        return f"action of joint '{joint}' {of}, though every observation is finite: the policy is broken"
+
+def explain(cause: NonFiniteError, contract: Contract) -> str:
+    """Say which term or joint of the contract is not finite."""
+    of = f"of contract '{contract.name}' in environment {cause.env} is {cause.value}"
+    if cause.what == "observation":
+        slot = observation_slots(contract)[cause.element]
+        return f"observation {slot} {of}: the simulation diverged or the measurement is broken"
+    joint = contract.action_joint_names[cause.element]
+    return f"action of joint '{joint}' {of}, though every observation is finite: the policy is broken"

@@ -1,0 +1,64 @@
+"""A ported policy and the parsing that it is flown in, as plain data that another process can open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_port.contract.mapping import Mapping
+from policy_port.contract.spec import Contract
+from policy_port.control.policy import OnnxPolicy, Policy, RemappedPolicy
+from policy_port.errors import MappingError
+from policy_port.remap import Remap, build_remap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pilot:
+    """An ONNX file, its contract, and the remap to the simulator's parsing where that is another one."""
+
+    onnx: Path
+    """The port's graph."""
+    network_contract: Contract
+    """Contract of the graph's inputs and outputs."""
+    remap: Remap | None = None
+    """From the graph's parsing to the simulator's; None where they are the same."""
+
+    @property
+    def contract(self) -> Contract:
+        """The contract that the simulator has to fulfil."""
+        return self.network_contract if self.remap is None else self.remap.target
+
+    def open(self, num_envs: int = 1) -> Policy:
+        """Load the graph for `num_envs` environments; the policy speaks `contract`.
+
+        Raises:
+            PortError: When the graph can't be loaded.
+        """
+        policy = OnnxPolicy(self.onnx, num_envs)
+        return policy if self.remap is None else RemappedPolicy(policy, self.remap)
+
+    def through(self, mapping: Mapping) -> Pilot:
+        """The same policy in the parsing that `mapping` starts from.
+
+        Args:
+            mapping: The mapping that the policy was ported with: from the simulator's parsing to the port's.
+
+        Raises:
+            MappingError: When the mapping does not end at the port's parsing, or can't be turned round.
+        """
+        names = self.network_contract.joint_names
+        if names != mapping.target_joint_names:
+            turned = (
+                " It starts there: this port already speaks the simulator's side"
+                if (names == mapping.source_joint_names)
+                else ""
+            )
+            raise MappingError(
+                f"the port's joints are {', '.join(names)}, the mapping leads to "
+                f"{', '.join(mapping.target_joint_names)}.{turned} Give the mapping that the policy was ported with"
+            )
+        return Pilot(
+            onnx=self.onnx,
+            network_contract=self.network_contract,
+            remap=build_remap(self.network_contract, mapping.inverse()),
+        )

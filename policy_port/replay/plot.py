@@ -1,0 +1,107 @@
+"""The picture of a replay: what was asked for and what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from policy_port.trace import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MEASURED, ASKED, FAINT = "#1f5fa8", "#d1495b", "#9fb4cc"
+
+
+def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
+    """Draw a PNG: base velocity against the command, or tip distance, above; joint targets and positions below.
+
+    Args:
+        trace: A trace of `play`; of several environments, environment 0 is drawn.
+        path: The PNG.
+        title: Line above the picture.
+    """
+    import matplotlib
+
+    # Drawing into a file needs no screen, and the user's own backend stays as it is.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(trace.header["joint_names"])
+    columns = 3
+    rows = -(-len(names) // columns)
+    style: dict[str, Any] = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True}
+    with matplotlib.rc_context({**style, "grid.alpha": 0.25, "axes.axisbelow": True}):
+        figure = Figure(figsize=(9.6, 2.6 + 1.25 * rows), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, fontsize=10)
+        above, below = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
+        if _distance(trace) is not None:
+            _draw_distances(above.subplots(), trace)
+        else:
+            _draw_velocities(above.subplots(1, 3), trace)
+        grid = below.subplots(rows, columns, sharex=True, squeeze=False)
+        _draw_joints(grid, trace, names)
+        below.supxlabel("time [s]", fontsize=8)
+        figure.savefig(path)
+
+
+def _draw_velocities(axes: Any, trace: Trace) -> None:
+    time, first = _first_episode(trace)
+    linear, angular, command = (trace[key][first, 0] for key in ("base_lin_vel", "base_ang_vel", "command"))
+    measured = (linear[:, 0], linear[:, 1], angular[:, 2])
+    labels = ("forward velocity [m/s]", "sideways velocity [m/s]", "turning velocity [rad/s]")
+    for index, (axis, values, label) in enumerate(zip(axes, measured, labels, strict=True)):
+        axis.plot(time, values, color=MEASURED, linewidth=0.9, label="measured, base frame")
+        axis.plot(time, command[:, index], color=ASKED, linewidth=1.2, linestyle="--", label="command")
+        axis.set_title(label, fontsize=8)
+        axis.set_xlabel("time [s]")
+    axes[0].legend(loc="lower right", frameon=False)
+
+
+def _draw_distances(axis: Axes, trace: Trace) -> None:
+    distance = _distance(trace)
+    assert distance is not None
+    time, episode = trace["time"], trace["episode"]
+    episodes = trace.header.get("episodes") or [{"env": 0, "episode": 0}]
+    for which in episodes:
+        mine = episode[:, which["env"]] == which["episode"]
+        axis.plot(time[mine, which["env"]], distance[mine, which["env"]], color=FAINT, linewidth=0.5)
+    time_0, first = _first_episode(trace)
+    axis.plot(time_0, distance[first, 0], color=MEASURED, linewidth=1.4, label="first episode")
+    axis.set_yscale("log")
+    axis.set_title(f"distance to the goal [m], {len(episodes)} episodes", fontsize=8)
+    axis.set_xlabel("time [s]")
+    axis.legend(loc="upper right", frameon=False)
+
+
+def _draw_joints(grid: Any, trace: Trace, names: list[str]) -> None:
+    time, first = _first_episode(trace)
+    position = trace["joint_pos"][first, 0]
+    target = trace["target"][first, 0] if "target" in trace else None
+    for index, axis in enumerate(grid.flat):
+        if index >= len(names):
+            axis.set_visible(False)
+            continue
+        if target is not None:
+            axis.plot(time, target[:, index], color=ASKED, linewidth=0.8, label="target")
+        axis.plot(time, position[:, index], color=MEASURED, linewidth=0.9, label="position")
+        axis.set_title(f"{names[index]} [rad]", fontsize=7, pad=2)
+    grid.flat[0].legend(loc="upper right", frameon=False, fontsize=6)
+
+
+def _first_episode(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """Times of the first episode of environment 0, and the mask of its steps."""
+    first = trace["episode"][:, 0] == 0
+    return trace["time"][first, 0], first
+
+
+def _distance(trace: Trace) -> np.ndarray | None:
+    """Distance from tip to goal [m], shape (steps, num_envs); None where the task has neither."""
+    if "tip_distance" in trace:
+        return trace["tip_distance"]
+    if "tip_pos" in trace:
+        return np.linalg.norm(trace["tip_pos"] - trace["goal"], axis=2)
+    return None

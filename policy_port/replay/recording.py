@@ -1,0 +1,117 @@
+"""The observer that turns a control loop into a trace."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from policy_port import __version__
+from policy_port.contract import Contract
+from policy_port.contract.layout import observation_slots
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Rows
+from policy_port.plants.plant import Array, Plant
+from policy_port.trace import Recorder
+
+UNITS = {
+    "time": "s since the episode's start",
+    "episode": "number of the environment's episode, from 0",
+    "joint_pos": "rad or m, joint_names",
+    "joint_vel": "rad/s or m/s, joint_names",
+    "base_pos": "m, world",
+    "base_quat": "wxyz, base in world",
+    "base_lin_vel": "m/s, base frame",
+    "base_ang_vel": "rad/s, base frame",
+    "command": "lin_vel_x m/s, lin_vel_y m/s, ang_vel_z rad/s, base frame",
+    "goal": "as the contract's goal terms say",
+    "observation": "what the network saw, observation_names",
+    "action": "what the network put out, before raw_clip, action_names",
+    "target": "joint position target rad or m, joint_names",
+    "effort": "N m or N, joint_names, of the physics step before",
+    "tip_pos": "m, base frame",
+    "tip_distance": "m",
+}
+"""Unit and order of each array of a trace."""
+
+
+def contract_hash(contract: Contract) -> str:
+    """SHA-256 of the contract's YAML."""
+    return hashlib.sha256(contract.to_yaml().encode()).hexdigest()
+
+
+def trace_header(
+    contract: Contract, *, simulator: str, timestep: float, decimation: int, **more: Any
+) -> dict[str, Any]:
+    """Names, units, rates, versions and the contract's hash."""
+    return {
+        "policy_port": __version__,
+        "contract": contract.name,
+        "contract_sha256": contract_hash(contract),
+        "simulator": simulator,
+        "timestep": timestep,
+        "decimation": decimation,
+        "control_dt": timestep * decimation,
+        "action_names": list(contract.action_joint_names),
+        "observation_names": [str(slot) for slot in observation_slots(contract)],
+        "units": UNITS,
+        **more,
+    }
+
+
+class TraceObserver:
+    """Records every step of a loop: raw state, what the network saw and did, and the targets.
+
+    Each row is one moment: the measurement, and what was decided on it. Arrays have the environment as second axis.
+    """
+
+    def __init__(
+        self, recorder: Recorder, control_dt: float, num_envs: int, *, tip_links: tuple[str, ...] = ()
+    ) -> None:
+        """Record into `recorder`.
+
+        Args:
+            recorder: Where the steps go.
+            control_dt: Control period [s].
+            num_envs: Number of environments.
+            tip_links: Links whose mean position is recorded as tip_pos; none, if empty.
+        """
+        self._recorder = recorder
+        self._control_dt = control_dt
+        self._tip_links = tip_links
+        self._steps = np.zeros(num_envs)
+        self._time = np.zeros(num_envs)
+        self._episode = np.full(num_envs, -1)
+
+    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+        """Record one step; see `Observer`."""
+        np.add(self._steps, 1.0, self._steps)
+        if started.any():
+            self._steps[started] = 0.0
+            self._episode[started] += 1
+        np.multiply(self._steps, self._control_dt, self._time)
+        state = controller.state
+        more = {"tip_pos": tip_position(plant, self._tip_links)} if self._tip_links else {}
+        self._recorder.record(
+            time=self._time,
+            episode=self._episode,
+            joint_pos=state.joint_pos,
+            joint_vel=state.joint_vel,
+            base_pos=state.base_pos,
+            base_quat=state.base_quat,
+            base_lin_vel=state.base_lin_vel,
+            base_ang_vel=state.base_ang_vel,
+            command=controller.command,
+            goal=controller.goal,
+            observation=controller.observation,
+            action=controller.action,
+            target=target,
+            effort=plant.effort(),
+            **more,
+        )
+
+
+def tip_position(plant: Plant, links: tuple[str, ...]) -> Array:
+    """Mean position of the origins of `links` in the world [m], shape (num_envs, 3)."""
+    return sum((plant.link_position(link) for link in links), start=np.zeros((plant.num_envs, 3))) / len(links)

@@ -1,0 +1,105 @@
+"""What a replay found, as a table to read and as JSON to keep."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from policy_port.replay.metrics import success_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """How one episode of a task ended."""
+
+    seed: int
+    """Seed of the episode; the same seed is the same episode in every simulator."""
+    steps: int
+    """Control steps that it lasted."""
+    success: bool
+    """Whether the task was fulfilled at its end."""
+    final_distance: float | None = None
+    """Distance to the goal at its end [m]; None where the task has none."""
+    success_once: bool | None = None
+    """Whether the task was fulfilled at any moment; None where that was not watched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One number."""
+
+    key: str
+    """Its name in metrics.json."""
+    value: float | None
+    """The number; None where it can't be given."""
+    text: str
+    """The number and its unit as the table shows them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A replay: under which circumstances it ran, and what came out."""
+
+    setting: dict[str, str]
+    """Simulator, actuation, rates, task: what is printed above the numbers."""
+    metrics: tuple[Metric, ...]
+    """The numbers, in the order of the table."""
+    episodes: tuple[Episode, ...] = ()
+    """Single episodes, where the task has them."""
+
+    def __getitem__(self, key: str) -> float | None:
+        """Value of the metric `key`."""
+        return {metric.key: metric.value for metric in self.metrics}[key]
+
+    def table(self) -> str:
+        """Setting and metrics, two columns."""
+        rows = [*self.setting.items(), *((metric.key.replace("_", " "), metric.text) for metric in self.metrics)]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+    def json(self) -> str:
+        """The same for programs, at full precision."""
+        document: dict[str, Any] = {
+            "setting": self.setting,
+            "metrics": {metric.key: _finite(metric.value) for metric in self.metrics},
+            "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+def number(key: str, value: float | None, unit: str = "", digits: int = 3) -> Metric:
+    """A metric shown with `digits` decimals, "-" where there is no number."""
+    missing = value is None or not math.isfinite(value)
+    return Metric(key=key, value=value, text="-" if missing else f"{value:.{digits}f} {unit}".rstrip())
+
+
+def episode_metrics(episodes: tuple[Episode, ...]) -> tuple[Metric, ...]:
+    """Success rate with its 95 % interval, and the distances that the episodes ended at."""
+    successes, count = sum(episode.success for episode in episodes), len(episodes)
+    low, high = success_interval(successes, count)
+    rate = successes / count
+    found = [
+        Metric(key="episodes", value=count, text=str(count)),
+        Metric(
+            key="success_rate",
+            value=rate,
+            text=f"{100 * rate:.1f} % ({successes} of {count}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)",
+        ),
+        Metric(key="success_rate_low", value=low, text=f"{100 * low:.1f} %"),
+        Metric(key="success_rate_high", value=high, text=f"{100 * high:.1f} %"),
+    ]
+    once = [episode.success_once for episode in episodes if episode.success_once is not None]
+    if once:
+        found.append(Metric(key="success_once_rate", value=sum(once) / count, text=f"{100 * sum(once) / count:.1f} %"))
+    distances = [episode.final_distance for episode in episodes if episode.final_distance is not None]
+    if distances:
+        found.append(number("mean_final_distance", sum(distances) / len(distances), "m", 4))
+        found.append(number("largest_final_distance", max(distances), "m", 4))
+    return tuple(found)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

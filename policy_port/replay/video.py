@@ -1,0 +1,56 @@
+"""Videos of a replay: environment 0 at about 25 pictures per second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Rows
+from policy_port.errors import MissingDependencyError
+from policy_port.plants.plant import Array, Plant
+
+PICTURES_PER_SECOND = 25.0
+HEIGHT, WIDTH = 480, 640
+
+
+class Video:
+    """An mp4 that pictures are appended to, one per control step; it keeps as many as a video needs."""
+
+    def __init__(self, path: Path, control_dt: float) -> None:
+        """Open the file.
+
+        Raises:
+            MissingDependencyError: When there is no ffmpeg.
+        """
+        import imageio.v2 as imageio
+
+        self.stride = max(1, round(1.0 / (PICTURES_PER_SECOND * control_dt)))
+        """Control steps per picture."""
+        self._step = 0
+        rate = 1.0 / (control_dt * self.stride)
+        try:
+            self._writer = imageio.get_writer(path, format="FFMPEG", fps=rate, quality=7, macro_block_size=2)  # type: ignore[arg-type]
+        except (ImportError, OSError, ValueError) as cause:
+            raise MissingDependencyError(f"--video needs ffmpeg: pip install 'imageio[ffmpeg]' ({cause})") from cause
+
+    def append(self, picture: NDArray[np.uint8]) -> None:
+        """Take the picture of the next control step."""
+        if self._step % self.stride == 0:
+            self._writer.append_data(picture)
+        self._step += 1
+
+    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+        """Draw environment 0 of a plant; see `Observer`."""
+        if self._step % self.stride == 0:
+            self._writer.append_data(plant.render(HEIGHT, WIDTH))
+        self._step += 1
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._writer.close()

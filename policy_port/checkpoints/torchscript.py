@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
@@ -50,7 +51,6 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     actor = recording.actor
     used = recording.used | set(recording.states)
     leftovers = tuple(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items() if name not in used)
-    rows_apart = bool(actor.state_names)
     return Loaded(
         version=f"archive format {source.members.get('version', b'?').decode('ascii', 'replace').strip()}",
         actor=actor,
@@ -58,7 +58,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         distribution="not in the file; the actor returns what forward() returns",
         leftovers=leftovers,
         notes=(*recording.notes, *_notes(called, module)),
-        original=lambda: TorchScriptRunner(archive, rows_apart=rows_apart),
+        original=lambda: TorchScriptRunner(archive, states=recording.states),
     )
 
 
@@ -74,33 +74,40 @@ def _notes(called: frozenset[str], module: Any) -> tuple[str, ...]:
 
 
 class TorchScriptRunner(OriginalRunner):
-    """The file in torch.jit; a file with state gets one copy for each row."""
+    """The file in torch.jit; a file with state runs row by row, each row with its own contents of the buffers."""
 
-    def __init__(self, archive: bytes, *, rows_apart: bool) -> None:
-        self._archive = archive
-        self._rows_apart = rows_apart
-        self._modules: list[Any] = []
+    def __init__(self, archive: bytes, *, states: tuple[str, ...]) -> None:
+        self._module = torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
+        self._states = states
+        clear = reset_name(self._module)
+        if clear is not None and states:
+            getattr(self._module, clear)()
+        self._start = [self._buffer(path).clone() for path in states]
+        self._rows: list[list[Tensor]] = []
 
     def reset(self) -> None:
-        """Forget every row's state."""
-        self._modules = []
+        """Put every row's state back to its start."""
+        self._rows = []
 
     def step(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run forward() on each row, or on all at once where there is no state."""
         rows = torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32))
-        parts = list(rows.split(1)) if self._rows_apart else [rows]
-        while len(self._modules) < len(parts):
-            self._modules.append(self._fresh())
         with torch.no_grad():
-            outputs = [_first(module(part)) for module, part in zip(self._modules, parts, strict=False)]
-        return torch.cat(outputs).numpy()
+            if not self._states:
+                return _first(self._module(rows)).numpy()
+            while len(self._rows) < len(rows):
+                self._rows.append(self._start)
+            return torch.cat([self._step_row(index, row) for index, row in enumerate(rows.split(1))]).numpy()
 
-    def _fresh(self) -> Any:
-        module = torch.jit.load(io.BytesIO(self._archive), map_location="cpu").eval()
-        reset = reset_name(module)
-        if reset is not None and self._rows_apart:
-            getattr(module, reset)()
-        return module
+    def _step_row(self, index: int, row: Tensor) -> Tensor:
+        for path, value in zip(self._states, self._rows[index], strict=True):
+            self._buffer(path).copy_(value)
+        actions = _first(self._module(row)).clone()
+        self._rows[index] = [self._buffer(path).clone() for path in self._states]
+        return actions
+
+    def _buffer(self, path: str) -> Tensor:
+        return functools.reduce(getattr, path.split("."), self._module)
 
 
 def _first(output: Any) -> Tensor:

@@ -65,7 +65,7 @@ def write_and_tell(
         def progress(stage: str) -> None:
             if bar.desc:
                 bar.update()
-            bar.set_description_str(stage)
+            bar.set_description_str(stage, refresh=False)
 
         port = write_port(
             out,

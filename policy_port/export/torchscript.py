@@ -16,8 +16,10 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
     """Write a file that `torch.jit.load` reads without this package.
 
     The module has `forward(obs) -> actions`, `reset()` and `reset_rows(mask)` whether or not it remembers anything,
-    so that a control loop needs no case distinction. It is not frozen: freezing gains no time and would turn the
-    weights into constants, which neither `.to(device)` moves nor `named_parameters()` shows.
+    so that a control loop needs no case distinction. It checks the width of an observation, since a graph that
+    begins with a choice of columns would take a wider one and read the wrong numbers. It is not frozen: freezing
+    gains no time and would turn the weights into constants, which neither `.to(device)` moves nor
+    `named_parameters()` shows.
 
     Args:
         path: The file.
@@ -26,13 +28,14 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
         extra_files: Text to store inside the file by name; `torch.jit.load(path, _extra_files={name: ""})` reads it.
     """
     initial = actor.initial_state(1)
+    width = actor.obs_size
     match len(initial):
         case 0:
-            module = _FeedForward(traced)
+            module = _FeedForward(traced, width)
         case 1:
-            module = _OneState(traced, *initial)
+            module = _OneState(traced, width, *initial)
         case 2:
-            module = _TwoStates(traced, *initial)
+            module = _TwoStates(traced, width, *initial)
         case _:
             raise PortError(
                 f"{path.name}: the network carries {len(initial)} state tensors ({', '.join(actor.state_names)}), "
@@ -45,11 +48,14 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
 class _FeedForward(nn.Module):
     """A network without memory."""
 
-    def __init__(self, core: torch.jit.ScriptModule) -> None:
+    def __init__(self, core: torch.jit.ScriptModule, width: int) -> None:
         super().__init__()
         self.core = core
+        self.width = width
 
     def forward(self, obs: Tensor) -> Tensor:
+        if obs.shape[1] != self.width:
+            raise RuntimeError(f"the policy reads observations of width {self.width}, given {obs.shape[1]}")
         return self.core(obs)[0]
 
     @torch.jit.export
@@ -67,13 +73,16 @@ class _OneState(nn.Module):
     initial_hidden_state: Tensor
     hidden_state: Tensor
 
-    def __init__(self, core: torch.jit.ScriptModule, hidden: Tensor) -> None:
+    def __init__(self, core: torch.jit.ScriptModule, width: int, hidden: Tensor) -> None:
         super().__init__()
         self.core = core
+        self.width = width
         self.register_buffer("initial_hidden_state", hidden.clone())
         self.register_buffer("hidden_state", hidden.clone())
 
     def forward(self, obs: Tensor) -> Tensor:
+        if obs.shape[1] != self.width:
+            raise RuntimeError(f"the policy reads observations of width {self.width}, given {obs.shape[1]}")
         # Another number of rows is another set of environments: all of them start afresh.
         if obs.shape[0] != self.hidden_state.shape[1]:
             self.hidden_state = self.initial_hidden_state.repeat(1, obs.shape[0], 1)
@@ -102,15 +111,18 @@ class _TwoStates(nn.Module):
     hidden_state: Tensor
     cell_state: Tensor
 
-    def __init__(self, core: torch.jit.ScriptModule, hidden: Tensor, cell: Tensor) -> None:
+    def __init__(self, core: torch.jit.ScriptModule, width: int, hidden: Tensor, cell: Tensor) -> None:
         super().__init__()
         self.core = core
+        self.width = width
         self.register_buffer("initial_hidden_state", hidden.clone())
         self.register_buffer("initial_cell_state", cell.clone())
         self.register_buffer("hidden_state", hidden.clone())
         self.register_buffer("cell_state", cell.clone())
 
     def forward(self, obs: Tensor) -> Tensor:
+        if obs.shape[1] != self.width:
+            raise RuntimeError(f"the policy reads observations of width {self.width}, given {obs.shape[1]}")
         # Another number of rows is another set of environments: all of them start afresh.
         if obs.shape[0] != self.hidden_state.shape[1]:
             self.hidden_state = self.initial_hidden_state.repeat(1, obs.shape[0], 1)

@@ -12,8 +12,10 @@ import torch
 
 from policy_port.checkpoints.actor import Actor
 from policy_port.errors import PortError
+from policy_port.export.ported_actor import PortedActor
 from policy_port.export.torchscript import save_torchscript
 from policy_port.export.tracing import torchscript_on_purpose, trace
+from policy_port.remap import build_remap
 
 
 def _written(path: Path, actor: Actor) -> torch.jit.ScriptModule:
@@ -69,6 +71,13 @@ def test_reset_rows_refuses_a_mask_of_another_length(make_actor, tmp_path):
     module(torch.zeros(3, 15))
     with pytest.raises(torch.jit.Error, match="the mask has 1 rows, the recurrent state has 3"):
         module.reset_rows(torch.ones(1, dtype=torch.bool))
+
+
+def test_an_observation_of_another_width_is_refused(make_actor, contract, mapping, tmp_path):
+    """A wider observation is an error, although choosing columns from it would work."""
+    module = _written(tmp_path / "policy.pt", PortedActor(make_actor(), build_remap(contract, mapping)))
+    with pytest.raises(torch.jit.Error, match="reads observations of width 15, given 16"):
+        module(torch.zeros(3, 16))
 
 
 def test_another_batch_size_starts_afresh(make_actor, tmp_path):

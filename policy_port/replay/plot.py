@@ -32,12 +32,20 @@ def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
     names = list(trace.header["joint_names"])
     columns = 3
     rows = -(-len(names) // columns)
-    style: dict[str, Any] = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True}
-    with matplotlib.rc_context({**style, "grid.alpha": 0.25, "axes.axisbelow": True}):
+    style: Any = {
+        "font.size": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.alpha": 0.25,
+    }
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(9.6, 2.6 + 1.25 * rows), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, fontsize=10)
-        above, below = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
+        above, below = parts
         if _distance(trace) is not None:
             _draw_distances(above.subplots(), trace)
         else:

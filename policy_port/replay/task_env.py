@@ -26,7 +26,7 @@ def replay_in_env(
     sim_backend: str,
     control_mode: str | None,
     trace: Path,
-    on_episode: Callable[[], None] = lambda: None,
+    on_episode: Callable[[], object] = lambda: None,
     on_frame: Callable[[np.ndarray], None] | None = None,
 ) -> Result:
     """Let a policy perform the episodes of a task environment.

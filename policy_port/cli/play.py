@@ -1,0 +1,164 @@
+"""`policy-port play`: let a port drive a robot in a simulator and say how well."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class PlantName(StrEnum):
+    """The simulators that a port can be played in."""
+
+    MANISKILL = "maniskill"
+    MUJOCO = "mujoco"
+
+
+class SimBackend(StrEnum):
+    """Where ManiSkill's physics runs."""
+
+    CPU = "physx_cpu"
+    CUDA = "physx_cuda"
+
+
+PortArgument = Annotated[Path, typer.Argument(metavar="PORT", help="Port folder, from `remap` or `export`.")]
+OutOption = Annotated[Path, typer.Option(help="Folder for trace and metrics; it must not exist yet.")]
+EnvOption = Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill task environment.")]
+PlantOption = Annotated[PlantName | None, typer.Option(help="Simulator for a robot driven from the contract.")]
+RobotOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="URDF or MJCF, or a robot of ManiSkill; the contract's robot, if not given."),
+]
+CommandOption = Annotated[
+    str | None, typer.Option(metavar="VX,VY,WZ", help="Velocity command [m/s, m/s, rad/s], with --plant.")
+]
+SecondsOption = Annotated[float, typer.Option(min=0.0, help="Length of a replay under --command [s].")]
+TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
+EpisodesOption = Annotated[int, typer.Option(min=1, help="Episodes of --env or --task.")]
+NumEnvsOption = Annotated[
+    int, typer.Option(min=1, help="Environments at a time; with --env on physx_cpu each is a process.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the first episode; episode e has seed + e.")]
+ThroughOption = Annotated[
+    str | None,
+    typer.Option(metavar="MAP", help="Mapping that the port was made with: the simulator speaks its source side."),
+]
+TimestepOption = Annotated[
+    float | None, typer.Option(help="Physics timestep instead of the contract's [s], with --plant.")
+]
+ControlModeOption = Annotated[str | None, typer.Option(help="Controller of the environment, with --env.")]
+MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
+
+
+def play(
+    port: PortArgument,
+    out: OutOption,
+    env: EnvOption = None,
+    plant: PlantOption = None,
+    robot: RobotOption = None,
+    command: CommandOption = None,
+    seconds: SecondsOption = 10.0,
+    task: TaskOption = None,
+    episodes: EpisodesOption = 100,
+    num_envs: NumEnvsOption = 1,
+    seed: SeedOption = 0,
+    through: ThroughOption = None,
+    timestep: TimestepOption = None,
+    sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU,
+    control_mode: ControlModeOption = None,
+    no_meshes: MeshesOption = False,
+    video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False,
+) -> None:
+    """Replay a port in a ManiSkill environment (--env) or on a robot on flat ground (--plant), and measure it."""
+    _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode)
+    parsed = None if command is None else _parse_command(command)
+
+    from policy_port.contract import load_mapping
+    from policy_port.control.pilot import Pilot
+    from policy_port.errors import PortError
+    from policy_port.export.port import load_port
+    from policy_port.files import output_folder
+    from policy_port.replay import play as replay
+    from policy_port.replay.velocity import outside_trained_range
+
+    loaded = load_port(port)
+    if loaded.onnx is None:
+        raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
+    pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract)
+    if through is not None:
+        pilot = pilot.through(load_mapping(through))
+    for warning in outside_trained_range(pilot.contract, parsed) if parsed is not None else ():
+        typer.echo(f"warning: {warning}", err=True)
+
+    with output_folder(out, force) as folder:
+        output = replay.Output(folder=folder, video=video, plot=plot)
+        if env is not None:
+            result = replay.play_in_env(
+                pilot,
+                replay.Episodes(task=env, episodes=episodes, seed=seed),
+                output,
+                num_envs=num_envs,
+                sim_backend=sim_backend.value,
+                control_mode=control_mode,
+            )
+        else:
+            assert plant is not None
+            job = (
+                replay.FollowVelocity(command=parsed, seconds=seconds)
+                if parsed is not None
+                else replay.Episodes(task=task or "", episodes=episodes, seed=seed)
+            )
+            result = replay.play_on_plant(
+                pilot,
+                job,
+                output,
+                kind=plant.value,
+                robot=robot or pilot.contract.robot,
+                num_envs=num_envs,
+                timestep=timestep,
+                meshes=not no_meshes,
+                sim_backend=sim_backend.value,
+            )
+        written = sorted(file.name for file in folder.iterdir())
+    typer.echo(result.table())
+    for name in written:
+        typer.echo(f"wrote {out / name}")
+
+
+def _check_options(
+    env: str | None,
+    plant: PlantName | None,
+    command: str | None,
+    task: str | None,
+    robot: str | None,
+    timestep: float | None,
+    no_meshes: bool,
+    control_mode: str | None,
+) -> None:
+    if (env is None) == (plant is None):
+        raise typer.BadParameter("give exactly one of --env (a ManiSkill task) and --plant (a robot on flat ground)")
+    only_plant = {"--robot": robot, "--command": command, "--task": task, "--timestep": timestep}
+    only_plant["--no-meshes"] = no_meshes or None
+    foreign = only_plant if env is not None else {"--control-mode": control_mode}
+    given = [name for name, value in foreign.items() if value is not None]
+    if given:
+        other = "--plant" if env is not None else "--env"
+        raise typer.BadParameter(f"{', '.join(given)} goes with {other}")
+    if plant is not None and (command is None) == (task is None):
+        raise typer.BadParameter("with --plant, give exactly one of --command (walk) and --task (so100-reach)")
+
+
+def _parse_command(text: str) -> tuple[float, float, float]:
+    import math
+
+    try:
+        x, y, turn = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--command takes three numbers such as 0.5,0,0, given: {text}") from None
+    if not all(map(math.isfinite, (x, y, turn))):
+        raise typer.BadParameter(f"--command takes finite numbers, given: {text}")
+    return x, y, turn

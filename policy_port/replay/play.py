@@ -1,0 +1,213 @@
+"""One replay from start to end: stand the robot up, perform, and leave trace, metrics and pictures in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Observer, Rows
+from policy_port.control.pilot import Pilot
+from policy_port.errors import TaskError, closest
+from policy_port.files import write_atomic
+from policy_port.plants.plant import Array, Plant
+from policy_port.plants.registry import make_plant
+from policy_port.plants.setup import PlantSetup
+from policy_port.replay.plot import plot_replay
+from policy_port.replay.reach import replay_reach
+from policy_port.replay.result import Result
+from policy_port.replay.task_env import replay_in_env
+from policy_port.replay.velocity import replay_command
+from policy_port.replay.video import Video
+from policy_port.tasks.reach import SO100_REACH, ReachTask
+from policy_port.trace import Trace
+
+TASKS: dict[str, ReachTask] = {"so100-reach": SO100_REACH}
+"""Tasks that a plant can be given, by the name on the command line."""
+
+TRACE, METRICS, PLOT, VIDEO = "trace.npz", "metrics.json", "plot.png", "video.mp4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowVelocity:
+    """A walking robot follows one command."""
+
+    command: tuple[float, float, float]
+    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]."""
+    seconds: float
+    """How long [s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episodes:
+    """Seeded episodes of a task; episode e has seed + e in every simulator."""
+
+    task: str
+    """One of TASKS on a plant, or the name of a ManiSkill environment."""
+    episodes: int
+    """How many."""
+    seed: int
+    """Seed of the first one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a replay leaves behind."""
+
+    folder: Path
+    """An existing folder."""
+    video: bool = False
+    """Whether to draw a video of environment 0."""
+    plot: bool = False
+    """Whether to draw a plot."""
+
+
+def find_task(name: str) -> ReachTask:
+    """A task by name.
+
+    Raises:
+        TaskError: When there is none, naming those there are.
+    """
+    if name not in TASKS:
+        raise TaskError(f"no task is called '{name}'{closest(name, TASKS) or '.'} There are: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def play_on_plant(
+    pilot: Pilot,
+    job: FollowVelocity | Episodes,
+    output: Output,
+    *,
+    kind: str,
+    robot: str | Path,
+    num_envs: int = 1,
+    timestep: float | None = None,
+    meshes: bool = True,
+    sim_backend: str = "physx_cpu",
+) -> Result:
+    """Replay on a robot in a simulator, driven from the contract.
+
+    Args:
+        pilot: The policy.
+        job: What to do.
+        output: Where trace, metrics.json and pictures go.
+        kind: "mujoco" or "maniskill".
+        robot: A robot file, or the name of a robot that comes with ManiSkill.
+        num_envs: Number of environments.
+        timestep: Physics timestep instead of the contract's [s].
+        meshes: False leaves every mesh out.
+        sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
+    """
+    contract = pilot.contract
+    task = find_task(job.task) if isinstance(job, Episodes) else None
+    # A controller would find this out as well, but only after the simulator has started.
+    for term in contract.observation.terms:
+        if term.term == "external":
+            raise TaskError(
+                f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
+                "environment that the policy was trained in; play it with --env, not with --plant"
+            )
+    setup = PlantSetup.from_contract(contract, timestep=timestep)
+    plant = make_plant(kind, robot, setup, num_envs=num_envs, meshes=meshes, sim_backend=sim_backend)
+    with (
+        contextlib.closing(plant),
+        _observers(output, contract.control_dt, _steps(job, task, plant, pilot)) as observers,
+    ):
+        common: dict[str, Any] = {
+            "decimation": setup.decimation,
+            "trace": output.folder / TRACE,
+            "observers": observers,
+        }
+        if isinstance(job, FollowVelocity):
+            result = replay_command(pilot, plant, job.command, job.seconds, **common)
+        else:
+            assert task is not None
+            result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
+        more = {"robot": str(robot)}
+        if not meshes:
+            # Not part of the protocol: a real robot has no meshes to leave out.
+            more["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"
+    result = dataclasses.replace(result, setting={**result.setting, **more})
+    return _finish(result, pilot, output)
+
+
+def play_in_env(
+    pilot: Pilot,
+    job: Episodes,
+    output: Output,
+    *,
+    num_envs: int = 1,
+    sim_backend: str = "physx_cpu",
+    control_mode: str | None = None,
+) -> Result:
+    """Replay in a ManiSkill task environment.
+
+    Args:
+        pilot: The policy.
+        job: The environment and its episodes.
+        output: Where trace, metrics.json and pictures go.
+        num_envs: Number of environments: processes on physx_cpu, one batch on physx_cuda.
+        sim_backend: "physx_cpu" or "physx_cuda".
+        control_mode: One of the environment's controllers; its own default, if None.
+    """
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(_bar(job.episodes, "episode"))
+        video = stack.enter_context(Video(output.folder / VIDEO, pilot.contract.control_dt)) if output.video else None
+        result = replay_in_env(
+            pilot,
+            job.task,
+            seed=job.seed,
+            episodes=job.episodes,
+            num_envs=num_envs,
+            sim_backend=sim_backend,
+            control_mode=control_mode,
+            trace=output.folder / TRACE,
+            on_episode=bar.update,
+            on_frame=video.append if video is not None else None,
+        )
+    return _finish(result, pilot, output)
+
+
+class _Progress:
+    """Moves a progress bar by one per control step."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self._bar = bar
+
+    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+        self._bar.update()
+
+
+@contextlib.contextmanager
+def _observers(output: Output, control_dt: float, steps: int) -> Iterator[tuple[Observer, ...]]:
+    with contextlib.ExitStack() as stack:
+        observers: list[Observer] = [_Progress(stack.enter_context(_bar(steps, "step")))]
+        if output.video:
+            observers.append(stack.enter_context(Video(output.folder / VIDEO, control_dt)))
+        yield tuple(observers)
+
+
+def _bar(total: int, unit: str) -> tqdm[Any]:
+    """A bar on standard error that shows up after two seconds, and only for a person."""
+    return tqdm(total=total, unit=unit, delay=2.0, leave=False, disable=None)
+
+
+def _steps(job: FollowVelocity | Episodes, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
+    if isinstance(job, FollowVelocity):
+        return round(job.seconds / pilot.contract.control_dt)
+    assert task is not None
+    return -(-job.episodes // plant.num_envs) * task.episode_steps
+
+
+def _finish(result: Result, pilot: Pilot, output: Output) -> Result:
+    write_atomic(output.folder / METRICS, result.json())
+    if output.plot:
+        title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
+        plot_replay(Trace(output.folder / TRACE), output.folder / PLOT, title=title)
+    return result

@@ -23,23 +23,21 @@ def read_recorded(path: Path | str, contract: Contract) -> NDArray[np.float32]:
         contract: The port's contract.
 
     Returns:
-        Observations in the order they were recorded, shape (steps, observation size); environments of a batch follow
-        each other.
+        Observations, shape (steps, observation size) or (steps, environments, observation size).
 
     Raises:
         PortError: When the file holds no such observations, naming what it holds.
     """
     array = _array(Path(path))
-    if array.ndim < 2 or array.shape[-1] != contract.observation_size or not array.size:
+    if array.ndim not in (2, 3) or array.shape[-1] != contract.observation_size or not array.size:
+        n = contract.observation_size
         raise PortError(
             f"{path}: its observations have shape {array.shape}; recorded observations must be of the side that the "
-            f"port is for, (steps, {contract.observation_size}): {contract.widths()}"
+            f"port is for, (steps, {n}) or (steps, environments, {n}): {contract.widths()}"
         )
     if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         raise PortError(f"{path}: its observations hold NaN, infinity or no numbers; record them again")
-    if array.ndim > 2:
-        array = np.moveaxis(array, 0, -2)
-    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def _array(path: Path) -> NDArray[np.generic]:

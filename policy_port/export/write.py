@@ -58,7 +58,8 @@ def write_port(
         remap: The remap, from `build_remap` or `identity_remap`.
         formats: Any of `FORMATS`.
         fold: Fold the remap into the first and last layer instead of leaving the weights untouched.
-        recorded: Observations of the target's side to prove parity on too, shape (steps, observation size).
+        recorded: Observations of the target's side to prove parity on too, shape (steps, observation size) or
+            (steps, environments, observation size).
         seed: Seed of the drawn observations.
         force: Replace a folder that is already at `out`.
         progress: Called with each of `STAGES` before it begins.
@@ -154,8 +155,7 @@ def _refuse_initial_state(policy: Policy) -> None:
 def _prove(folder: Path, policy: Policy, remap: Remap, recorded: NDArray[np.float32] | None, seed: int) -> str:
     from policy_port.export.parity import prove
 
-    report = prove(folder, policy, remap, recorded=recorded, seed=seed).to_json()
-    return report if isinstance(report, str) else json.dumps(report, indent=1) + "\n"
+    return prove(folder, policy, remap, recorded=recorded, seed=seed).to_json()
 
 
 def _about(policy: Policy, options: dict[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from policy_port.export import write
 from policy_port.export.port import load_port
 from tests.samples import LEGS, contract_data
 
+PARITY = '{"max_error": 1e-7, "max_ratio": 0.1}'
+
 
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A command line that exports a small ManiSkill PPO policy, without the parity check."""
-    monkeypatch.setattr(write, "_prove", lambda *args: '{"passed": true}\n')
+    monkeypatch.setattr(write, "_prove", lambda *args: PARITY)
     torch.manual_seed(0)
     widths = [24, 16, 16, 16, len(LEGS)]
     tensors = {"actor_logstd": torch.zeros(1, len(LEGS))}

@@ -250,7 +250,10 @@ class Contract(Strict):
     def to_yaml(self) -> str:
         """The contract as YAML at full precision; `load_contract` reads back an equal one."""
         data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+        sources = {"sources": data.pop("sources")} if "sources" in data else {}
+        # Joints and terms one a line, sources one a line: a person reads and compares this file.
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=160, default_flow_style=None)
+        return text + (yaml.safe_dump(sources, sort_keys=False, allow_unicode=True, width=160) if sources else "")
 
 
 def load_contract(path: Path | str) -> Contract:

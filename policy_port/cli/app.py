@@ -11,21 +11,27 @@ from typer.core import TyperGroup
 
 from policy_port import __version__
 from policy_port.cli import doctor
+from policy_port.cli.contract import contract_app
 from policy_port.cli.export import export
+from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
+from policy_port.cli.play import play
 from policy_port.cli.remap import remap
 from policy_port.errors import PolicyPortError
 
 # One row per command, in the order of `--help`. A command's file imports typer and the standard library only;
 # what it works with is imported inside its function, so that `--help` and shell completion answer at once.
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "inspect": inspect,
     "remap": remap,
     "export": export,
+    "play": play,
     "doctor": doctor.doctor,
 }
 
 # The same for commands that have commands of their own.
 GROUPS: dict[str, typer.Typer] = {
+    "contract": contract_app,
     "map": map_app,
 }
 

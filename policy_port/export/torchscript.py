@@ -1,6 +1,8 @@
 """The TorchScript file: observations in, actions out, and a memory that is reset per row."""
 
 # TorchScript reads the annotations of this file at run time, so they are not postponed.
+import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,8 +43,19 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
                 f"{path.name}: the network carries {len(initial)} state tensors ({', '.join(actor.state_names)}), "
                 "TorchScript ports hold two at most; export it with --format onnx"
             )
+    saved = io.BytesIO()
     with torchscript_on_purpose():
-        torch.jit.save(torch.jit.script(module.eval()), str(path), _extra_files=dict(extra_files))
+        torch.jit.save(torch.jit.script(module.eval()), saved, _extra_files=dict(extra_files))
+    _write_without_debug_notes(path, saved)
+
+
+def _write_without_debug_notes(path: Path, saved: io.BytesIO) -> None:
+    """Leave out what torch notes for its tracebacks: the paths of Python files on the machine that exported."""
+    with zipfile.ZipFile(saved) as whole, zipfile.ZipFile(path, "w") as file:
+        for entry in whole.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                # Without its date and padding, so that equal content is stored in equal bytes.
+                file.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry), entry.compress_type)
 
 
 class _FeedForward(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,7 @@ def test_file_loads_without_the_package(make_actor, tmp_path):
     _written(path, actor)
     program = f"""
 import sys
+import zipfile
 sys.modules["policy_port"] = None
 import torch
 extra = {{"contract.json": ""}}
@@ -117,6 +119,14 @@ print(module(torch.ones(1, 15)).sum().item())
     )
     expected = actor(torch.ones(1, 15), *actor.initial_state(1))[0].sum().item()
     assert float(result.stdout) == pytest.approx(expected, abs=1e-5)
+
+
+def test_file_names_no_folder_of_this_machine(make_actor, tmp_path):
+    """No member of the file says where torch or this package lie."""
+    _written(tmp_path / "policy.pt", make_actor("lstm"))
+    here = str(Path(torch.__file__).parents[1]).encode(), str(Path(__file__).parents[2]).encode()
+    with zipfile.ZipFile(tmp_path / "policy.pt") as file:
+        assert not [name for name in file.namelist() if any(folder in file.read(name) for folder in here)]
 
 
 def test_three_states_are_refused(make_actor, tmp_path):

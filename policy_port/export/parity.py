@@ -46,6 +46,7 @@ from policy_port.export.parity_runners import (
     Runner,
     drive,
     load_exports,
+    one_thread,
 )
 from policy_port.export.parity_selftest import self_test
 from policy_port.export.reference import ByNameReference
@@ -108,7 +109,10 @@ def measure(
         observations=observations,
         resets=resets,
     )
-    yardsticks = proof.yardsticks()
+    with one_thread():
+        yardsticks = proof.yardsticks()
+        files = tuple(proof.check(name, runner, yardsticks) for name, runner in exports.items())
+        original = proof.check_original()
     return ParityReport(
         source=remap.source.name,
         target=remap.target.name,
@@ -117,8 +121,8 @@ def measure(
         samples={name: obs.shape[0] * obs.shape[1] for name, obs in observations.items()},
         batches=BATCHES,
         steps=STEPS,
-        files=tuple(proof.check(name, runner, yardsticks) for name, runner in exports.items()),
-        original=proof.check_original(),
+        files=files,
+        original=original,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,17 @@ def load_exports(folder: Path, actor: Actor) -> dict[str, Runner]:
     if (folder / TORCHSCRIPT_FILE).exists():
         runners[TORCHSCRIPT_FILE] = TorchScriptRunner(folder / TORCHSCRIPT_FILE, actor)
     return runners
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: layers of a policy are too small to share, and waiting costs far more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def drive(runner: Runner, obs: NDArray[Any], resets: Resets, *, recurrent: bool) -> NDArray[np.float64]:

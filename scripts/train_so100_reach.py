@@ -2,7 +2,7 @@
 
 Train:     python scripts/train_so100_reach.py --out runs/so100_reach
 Go on:     python scripts/train_so100_reach.py --out runs/so100_reach --resume
-Measure:   python scripts/train_so100_reach.py --out runs/so100_reach --evaluate runs/so100_reach/model_599.pt
+Measure:   python scripts/train_so100_reach.py --out runs/so100_reach --evaluate runs/so100_reach/model_149.pt
 
 Training has two stages with the same reward, noise and task. The first, in `pretraining/`, runs on joints that
 follow their targets with a first-order lag, thousands of times faster than a physics engine: with gravity off and
@@ -400,9 +400,12 @@ class ProgressWriter(LogWriter):
         self._file.close()
 
 
+def _network() -> dict[str, Any]:
+    return {"class_name": "MLPModel", "hidden_dims": [64, 64], "activation": "elu", "obs_normalization": True}
+
+
 def agent_config(seed: int, iterations: int) -> dict[str, Any]:
     """Return the training configuration in RSL-RL's layout, as written to `params/agent.yaml`."""
-    network = {"class_name": "MLPModel", "hidden_dims": [64, 64], "activation": "elu", "obs_normalization": True}
     return {
         "class_name": "OnPolicyRunner",
         "seed": seed,
@@ -416,7 +419,7 @@ def agent_config(seed: int, iterations: int) -> dict[str, Any]:
         "run_name": "",
         "logger": "tensorboard",
         "actor": {
-            **network,
+            **_network(),
             # Held joints are worth no exploration. Without a floor their deviation shrinks until every change of the
             # policy looks like a large step, and the others stop learning.
             "distribution_cfg": {
@@ -426,7 +429,7 @@ def agent_config(seed: int, iterations: int) -> dict[str, Any]:
                 "std_type": "scalar",
             },
         },
-        "critic": {**network, "distribution_cfg": None},
+        "critic": {**_network(), "distribution_cfg": None},
         "algorithm": {
             "class_name": "PPO",
             "num_learning_epochs": 5,
@@ -646,8 +649,8 @@ def evaluate(checkpoint: Path) -> dict[str, Any]:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="run folder")
-    parser.add_argument("--iterations", type=int, default=200, help="iterations in ManiSkill, in all")
-    parser.add_argument("--pretraining", type=int, default=600, help="iterations on lagging joints, in all")
+    parser.add_argument("--iterations", type=int, default=150, help="iterations in ManiSkill, in all")
+    parser.add_argument("--pretraining", type=int, default=300, help="iterations on lagging joints, in all")
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
     parser.add_argument("--envs-per-worker", type=int, default=32, help="environments in each worker")
     parser.add_argument("--seed", type=int, default=1, help="seed of networks, noise and episodes")

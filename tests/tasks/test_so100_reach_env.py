@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,29 +11,8 @@ import torch
 from policy_port.errors import TaskError
 from policy_port.tasks.reach import SO100_REACH
 
-pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
-
-# gymnasium and SAPIEN warn about their own use of others while they are imported and closed.
+# gymnasium and SAPIEN warn about their own use of others.
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module")
-def env() -> Iterator[Any]:
-    """One environment for all tests; every test resets it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import gymnasium as gym
-
-        from policy_port.tasks.so100_reach_env import ENV_ID
-
-        try:
-            made = gym.make(ENV_ID, sim_backend="physx_cpu", render_backend="none", reward_mode="normalized_dense")
-        except RuntimeError as error:
-            if "rendering device" not in str(error):
-                raise
-            pytest.skip(f"SAPIEN found no Vulkan driver: {error}")
-    yield made.unwrapped
-    made.close()
 
 
 def _zero_action() -> torch.Tensor:

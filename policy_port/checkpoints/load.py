@@ -17,6 +17,9 @@ LIBRARIES: dict[str, str] = {
     "rsl_rl": "torch",
     "maniskill": "torch",
     "cleanrl": "torch",
+    "skrl": "torch",
+    "rl_games": "torch",
+    "sb3": "sb3",
     "torchscript": "torchscript",
     "onnx": "onnx",
 }

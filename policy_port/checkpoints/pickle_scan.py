@@ -69,6 +69,8 @@ def _step(
     """Apply one opcode to the simulated stack."""
     name = opcode.name
     if name in ("PUT", "BINPUT", "LONG_BINPUT"):
+        if int(str(argument)) > _MAX_OPCODES:
+            raise ValueError("memo index out of range")
         memo[int(str(argument))] = stack[-1]
         return
     if name == "MEMOIZE":

@@ -64,3 +64,27 @@ def test_an_unknown_layout_shows_what_the_file_holds(tmp_path: Path) -> None:
     """Tensors of no known layout are an error that lists the file's keys."""
     with pytest.raises(CheckpointError, match="It holds encoder, decoder"):
         load_policy(written.save({"encoder": torch.zeros(2), "decoder": torch.zeros(2)}, tmp_path / "x.pt"))
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+def test_sac_squashes_and_rescales(tmp_path: Path, spaced: bool) -> None:
+    """ManiSkill's sac: ReLU also before the mean, tanh, and the action space where the file has it."""
+    rng = written.generator()
+    actor = {
+        **written.linears("backbone", [9, 16, 16], rng),
+        "fc_mean.weight": torch.randn(2, 16, generator=rng),
+        "fc_mean.bias": torch.zeros(2),
+        "fc_logstd.weight": torch.zeros(2, 16),
+        "fc_logstd.bias": torch.zeros(2),
+    }
+    if spaced:
+        actor |= {"action_scale": torch.tensor([2.0, 0.02]), "action_bias": torch.tensor([1.0, 0.02])}
+    path = written.save({"actor": actor, "qf1": {}, "log_alpha": torch.zeros(1)}, tmp_path / "ckpt_5.pt")
+    obs = written.observations(6, 9)
+    hidden = np.maximum(written.perceptron(actor, "backbone", obs.astype(float), "relu"), 0)
+    wanted = np.tanh(hidden @ written.as_float64(actor, "fc_mean.weight").T)
+    if spaced:
+        wanted = wanted * [2.0, 0.02] + [1.0, 0.02]
+    policy = load_policy(path)
+    np.testing.assert_allclose(policy.actor(torch.from_numpy(obs))[0].numpy(), wanted, atol=1e-5)
+    assert any("not in the file" in note for note in policy.notes) == (not spaced)

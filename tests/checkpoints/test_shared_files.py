@@ -17,6 +17,8 @@ pytestmark = pytest.mark.shared
 CASES = [
     "cleanrl_ppo_continuous",
     "maniskill_ppo",
+    "maniskill_sac",
+    "rl_games_1.6.5_ppo_mlp",
     "rsl_rl_2.1.1_mlp_norm",
     "rsl_rl_2.3.3_lstm",
     "rsl_rl_2.3.3_mlp_norm",
@@ -26,6 +28,11 @@ CASES = [
     "rsl_rl_5.5.1_distillation",
     "rsl_rl_5.5.1_lstm_norm",
     "rsl_rl_5.5.1_mlp_norm",
+    "sb3_2.7.0_ppo_vecnormalize",
+    "sb3_2.7.0_sac",
+    "skrl_1.4.3_ppo_separate_scaler",
+    "skrl_2.1.1_ppo_shared",
+    "skrl_2.1.1_ppo_shared_scaler",
 ]
 
 # Largest difference from the file's own runtime that its precision explains, relative to the largest action.

@@ -1,13 +1,13 @@
 """From a robot file and a setup to an articulation in a SAPIEN scene, with the solver settings of ManiSkill.
 
-SAPIEN is used directly: ManiSkill's own wrappers of it draw on every reset and step, and its MJCF loader leaves out
-inertias and armature. Nothing here needs a graphics driver, as visuals are left to the view.
+SAPIEN is used directly, and MJCF is turned into URDF, as ManiSkill's reader of it leaves out inertias and armature.
+Nothing here needs a graphics driver: visuals are left to the view.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +16,8 @@ import sapien
 from numpy.typing import NDArray
 from sapien import physx
 
-from policy_port.errors import RobotError
-from policy_port.plants.setup import PlantSetup
+from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.plants.urdf import Urdf, read_urdf
 
 SCENE = {
@@ -53,19 +53,18 @@ def read_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> Urdf:
     """Read the robot file as URDF.
 
     Raises:
-        RobotError: When the file can't be read, or its drives would have to come from the file.
+        RobotError: When the file can't be read.
+        MissingDependencyError: When it is MJCF and MuJoCo is not installed.
     """
-    if path.suffix.lower() != ".urdf":
-        raise RobotError(
-            f"{path}: the maniskill plant reads URDF; ManiSkill's reader of MJCF leaves out inertias and armature. "
-            "Give the robot's URDF, or use --plant mujoco"
-        )
-    if setup.actuation == "model":
-        raise RobotError(
-            f"{path}: the contract's actuation.kind is model (the robot file's own actuators), which SAPIEN does not "
-            "have. Write kind: implicit in the contract, and stiffness, damping and armature per joint"
-        )
-    return read_urdf(path, meshes=meshes)
+    if path.suffix.lower() == ".urdf":
+        return read_urdf(path, meshes=meshes)
+    try:
+        from policy_port.plants.mjcf_to_urdf import mjcf_as_urdf
+    except ModuleNotFoundError as cause:
+        raise MissingDependencyError(
+            f"{path}: MJCF is read through MuJoCo, and {cause.name} is not installed: pip install 'policy-port[sim]'"
+        ) from None
+    return mjcf_as_urdf(path, setup.joint_names, meshes=meshes)
 
 
 def configure_physics() -> None:
@@ -105,6 +104,8 @@ def set_up_joints(articulation: physx.PhysxArticulation, urdf: Urdf, setup: Plan
     joints = articulation.active_joints
     setups = setup.in_order([joint.name for joint in joints], robot=str(urdf.path))
     limits = [item.effort_limit or urdf.effort_limit(item.name) or NO_LIMIT for item in setups]
+    if setup.actuation == "model":
+        setups = tuple(_with_file_gains(item, urdf) for item in setups)
     for joint, item, limit in zip(joints, setups, limits, strict=True):
         if setup.actuation == "implicit":
             joint.set_drive_properties(item.stiffness or 0.0, item.damping or 0.0, force_limit=limit, mode="force")
@@ -122,6 +123,17 @@ def set_up_joints(articulation: physx.PhysxArticulation, urdf: Urdf, setup: Plan
         damping=_row([item.damping for item in setups]),
         limit=np.array(limits),
     )
+
+
+def _with_file_gains(item: JointSetup, urdf: Urdf) -> JointSetup:
+    drive = urdf.drive(item.name)
+    if drive is None:
+        raise RobotError(
+            f"{urdf.path}: the contract's actuation.kind is model (the robot file's own position actuators), and the "
+            f"file has none for joint '{item.name}'. Write kind: implicit or explicit in the contract, and stiffness, "
+            "damping and armature per joint"
+        )
+    return replace(item, stiffness=drive[0], damping=drive[1])
 
 
 def lowest_point(articulation: physx.PhysxArticulation) -> float | None:

@@ -44,8 +44,9 @@ class ManiSkillPlant:
         """Load the robot and put it at its default pose.
 
         Args:
-            robot_file: A URDF file.
-            setup: What the contract asks for; actuation kind "model" is refused.
+            robot_file: A URDF or MJCF file.
+            setup: What the contract asks for. Kind "model" needs an MJCF file with position actuators: their gains
+                are applied explicitly, as MuJoCo does.
             num_envs: Number of environments.
             meshes: False leaves every mesh out, visual and collision; `skipped_meshes` counts them.
             sim_backend: "physx_cpu".
@@ -153,7 +154,7 @@ class _Robot:
         self.joint_names = tuple(joint.name for joint in self._joints)
         self._frame = self.link(setup.frame) if setup.frame is not None else self.articulation.root
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
-        self._explicit = setup.actuation == "explicit"
+        self._explicit = setup.actuation != "implicit"
         self._target = np.zeros(len(self._joints))
         self._effort = np.zeros(len(self._joints))
 

@@ -51,7 +51,7 @@ def build_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> MujocoRobot:
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
     """
-    spec, is_urdf, skipped = _load(path, meshes=meshes)
+    spec, is_urdf, skipped = load_spec(path, meshes=meshes)
     names = [joint.name for joint in _robot_joints(spec, path, setup)]
     joints = setup.in_order(names, robot=str(path))
     root = _root_of(spec.joint(names[0]).parent, spec)
@@ -71,11 +71,12 @@ def build_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> MujocoRobot:
     spec.option.timestep = setup.timestep
     # A diverged state must stay visible, not be replaced by the model's default pose in the middle of a rollout.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    model = _compile(spec, path, skipped)
+    model = compile_spec(spec, path, skipped)
     return _locate(model, path, names, setup, skipped)
 
 
-def _load(path: Path, *, meshes: bool) -> tuple[mujoco.MjSpec, bool, int]:
+def load_spec(path: Path, *, meshes: bool) -> tuple[mujoco.MjSpec, bool, int]:
+    """Parse a robot file: the model to be edited, whether it was a URDF, and the number of meshes left out."""
     if path.suffix.lower() == ".urdf":
         return (*_load_urdf(path, meshes=meshes),)
     try:
@@ -169,7 +170,7 @@ def _set_up_base(spec: mujoco.MjSpec, root: mujoco.MjsBody, setup: PlantSetup) -
 
 
 def _set_up_joints(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...], setup: PlantSetup) -> None:
-    file_limits = {joint.name: _effort_limit(spec, joint.name) for joint in joints}
+    file_limits = {joint.name: effort_limit(spec, joint.name) for joint in joints}
     if setup.actuation != "model":
         for actuator in list(spec.actuators):
             spec.delete(actuator)
@@ -206,7 +207,7 @@ def _set_up_joints(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...], setup: P
             drive.forcerange = [-limit, limit]
 
 
-def _effort_limit(spec: mujoco.MjSpec, joint: str) -> float | None:
+def effort_limit(spec: mujoco.MjSpec, joint: str) -> float | None:
     """What the file says of a joint's effort: the joint's own range, its actuator's, or a motor's control range."""
     element = spec.joint(joint)
     ranges = [(element.actfrclimited, element.actfrcrange, 1.0)]
@@ -224,7 +225,8 @@ def _effort_limit(spec: mujoco.MjSpec, joint: str) -> float | None:
     return min(limits) if limits else None
 
 
-def _compile(spec: mujoco.MjSpec, path: Path, skipped: int) -> mujoco.MjModel:
+def compile_spec(spec: mujoco.MjSpec, path: Path, skipped: int) -> mujoco.MjModel:
+    """Compile; `skipped` meshes were left out of the file at `path`, which the messages name."""
     try:
         return spec.compile()
     except ValueError as cause:
@@ -271,7 +273,7 @@ def lowest_of_geom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> flo
     down = data.geom_xmat[geom][6:9]
     size, height = model.geom_size[geom], float(data.geom_xpos[geom][2])
     kinds = mujoco.mjtGeom
-    match model.geom_type[geom]:
+    match kinds(model.geom_type[geom]):
         case kinds.mjGEOM_SPHERE:
             reach = size[0]
         case kinds.mjGEOM_CAPSULE:

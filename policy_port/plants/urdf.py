@@ -39,6 +39,12 @@ class Urdf:
         """Armature of `joint` [kg m^2 or kg]; URDF proper has none, an `armature` beside damping is understood."""
         return _positive(self.root.find(f"joint[@name='{joint}']/dynamics"), "armature") or 0.0
 
+    def drive(self, joint: str) -> tuple[float, float] | None:
+        """Stiffness and damping of the drive that the file gives `joint`; None, as in URDF proper, when none."""
+        dynamics = self.root.find(f"joint[@name='{joint}']/dynamics")
+        stiffness = _positive(dynamics, "stiffness")
+        return None if stiffness is None else (stiffness, _positive(dynamics, "drive_damping") or 0.0)
+
     def without_visuals(self) -> Urdf:
         """The robot as physics alone sees it."""
         root = copy.deepcopy(self.root)

@@ -10,13 +10,9 @@ import yaml
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "real_policies"
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not (SHARED / "catalogue.yaml").is_file(), reason="../shared/real_policies is not here"),
-]
+pytestmark = pytest.mark.shared
 
-# Robot file -> a policy of the catalogue whose joints it has, and whether the file alone holds the gains.
+# Robot file -> a policy of the catalogue that drives its joints.
 FILES = {
     "g1_12dof/g1_12dof.urdf": "unitree_rl_gym_g1_12dof",
     "g1_12dof/g1_12dof.xml": "unitree_rl_gym_g1_12dof",
@@ -29,27 +25,22 @@ FILES = {
     "anymal_c/anymal_c.urdf": "newton_assets_physx_anymal",
     "anymal_c/anymal_c.xml": "newton_assets_physx_anymal",
 }
-LEGS_BY_PARSER = {
-    "mujoco": ("LF", "LH", "RF", "RH"),
-    "maniskill": ("LF", "RF", "LH", "RH"),
-    "isaac_lab": ("LF", "LH", "RF", "RH"),
-}
 
 
-def policy(identifier: str) -> dict:
-    policies = yaml.safe_load((SHARED / "catalogue.yaml").read_text())["policies"]
+def policy(shared: Path, identifier: str) -> dict:
+    policies = yaml.safe_load((shared / "real_policies" / "catalogue.yaml").read_text())["policies"]
     return next(entry for entry in policies if entry["id"] == identifier)
 
 
-def stand(kind: str, file: str) -> tuple[str, ...]:
+def stand(shared: Path, kind: str, file: str) -> tuple[str, ...]:
     """Joint names of the plant, after it has stood for a tenth of a second."""
-    entry = policy(FILES[file])
+    entry = policy(shared, FILES[file])
     joints = tuple(
         JointSetup(name=name, default=default, stiffness=60.0, damping=2.0, armature=0.01)
         for name, default in zip(entry["joint_order"], entry["default_joint_pos"], strict=True)
     )
     setup = PlantSetup(joints=joints, actuation="implicit", timestep=0.005, control_dt=0.02, floating=True)
-    plant = make_plant(kind, SHARED / "robots" / file, setup)
+    plant = make_plant(kind, shared / "real_policies" / "robots" / file, setup)
     plant.step(20)
     names = plant.joint_names
     plant.close()
@@ -57,29 +48,30 @@ def stand(kind: str, file: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_robot_stands_up_in_mujoco(file):
+def test_every_robot_stands_up_in_mujoco(file, shared):
     """With all joints of the catalogue and no others."""
     pytest.importorskip("mujoco")
-    assert sorted(stand("mujoco", file)) == sorted(policy(FILES[file])["joint_order"])
+    assert sorted(stand(shared, "mujoco", file)) == sorted(policy(shared, FILES[file])["joint_order"])
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_robot_stands_up_in_sapien(file):
+def test_every_robot_stands_up_in_sapien(file, shared):
     """With all joints of the catalogue and no others; SAPIEN's order is breadth-first."""
     pytest.importorskip("sapien")
     pytest.importorskip("mujoco")
-    assert sorted(stand("maniskill", file)) == sorted(policy(FILES[file])["joint_order"])
+    assert sorted(stand(shared, "maniskill", file)) == sorted(policy(shared, FILES[file])["joint_order"])
 
 
-def test_three_parsers_put_the_joints_of_anymal_c_in_three_orders():
-    """MuJoCo by leg, SAPIEN breadth-first in file order, and the policy of Isaac Lab breadth-first by name."""
+def test_the_joints_of_anymal_c_are_in_four_orders(shared):
+    """MuJoCo depth-first and SAPIEN breadth-first, legs as in the file; two policies by leg and by part, by name."""
     pytest.importorskip("sapien")
     pytest.importorskip("mujoco")
-    parts = ("HAA", "HFE", "KFE")
-    by_leg = tuple(f"{leg}_{part}" for leg in LEGS_BY_PARSER["mujoco"] for part in parts)
-    assert stand("mujoco", "anymal_c/anymal_c.urdf") == by_leg == stand("mujoco", "anymal_c/anymal_c.xml")
-    breadth_first = tuple(f"{leg}_{part}" for part in parts for leg in LEGS_BY_PARSER["maniskill"])
-    assert stand("maniskill", "anymal_c/anymal_c.urdf") == breadth_first
-    isaac_lab = tuple(f"{leg}_{part}" for part in parts for leg in LEGS_BY_PARSER["isaac_lab"])
-    assert tuple(policy("newton_assets_physx_anymal")["joint_order"]) == isaac_lab
-    assert len({by_leg, breadth_first, isaac_lab}) == 3
+    legs, sorted_legs, parts = ("LF", "RF", "LH", "RH"), ("LF", "LH", "RF", "RH"), ("HAA", "HFE", "KFE")
+    for file in ("anymal_c/anymal_c.xml", "anymal_c/anymal_c.urdf"):
+        assert stand(shared, "mujoco", file) == tuple(f"{leg}_{part}" for leg in legs for part in parts)
+        assert stand(shared, "maniskill", file) == tuple(f"{leg}_{part}" for part in parts for leg in legs)
+    newton, isaac_lab = (
+        tuple(policy(shared, f"newton_assets_{name}_anymal")["joint_order"]) for name in ("mjw", "physx")
+    )
+    assert newton == tuple(f"{leg}_{part}" for leg in sorted_legs for part in parts)
+    assert isaac_lab == tuple(f"{leg}_{part}" for part in parts for leg in sorted_legs)

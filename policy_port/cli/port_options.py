@@ -60,12 +60,13 @@ def write_and_tell(
     loaded = load_policy(policy, kind=library, activation=activation, agent_yaml=agent)
     for note in loaded.notes:
         typer.echo(f"note: {note}", err=True)
-    with tqdm(total=len(STAGES), delay=2.0, leave=False, bar_format="{desc:<20} {bar} {n}/{total} {elapsed}") as bar:
+    # Shown at once, on a terminal only: most of the time goes by inside one stage, in which nothing could refresh it.
+    layout = "{desc:<20} {bar} {n}/{total}"
+    with tqdm(total=len(STAGES), disable=None, leave=False, bar_format=layout) as bar:
 
         def progress(stage: str) -> None:
-            if bar.desc:
-                bar.update()
-            bar.set_description_str(stage, refresh=False)
+            bar.update(STAGES.index(stage) - bar.n)
+            bar.set_description_str(stage)
 
         port = write_port(
             out,

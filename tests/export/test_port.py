@@ -16,10 +16,12 @@ from onnx import numpy_helper
 
 from policy_port.contract import Contract
 from policy_port.errors import ContractError, OutputError, PortError, ProofError
-from policy_port.export import write
+from policy_port.export import onnx_graph, write
 from policy_port.export.manifest import MANIFEST, write_manifest
 from policy_port.export.onnx_graph import metadata
 from policy_port.export.port import load_port
+from policy_port.export.ported_actor import PortedActor
+from policy_port.export.tracing import trace
 from policy_port.export.write import write_port
 from policy_port.remap import build_remap, identity_remap
 
@@ -292,3 +294,22 @@ for batch in (1, 7, 64):
     assert actions.shape == (batch, 4) and h.shape == c.shape == state.shape
 """
     subprocess.run([sys.executable, "-I", "-c", program], check=True)
+
+
+@pytest.mark.parametrize(("kind", "folded"), [("mlp", True), ("gru", False)])
+def test_what_is_written_is_proved(tmp_path, make_actor, make_policy, remap, kind, folded):
+    """The parity check runs on the files that are then put in place, and its report says how far they are off."""
+    port = write_port(tmp_path / "port", make_policy(make_actor(kind)), remap, fold=folded)
+    assert port.parity["passed"]
+    assert 0.0 < port.parity["max_error"] < 1e-4
+    assert [file["file"] for file in port.parity["files"]] == ["policy.onnx", "policy.pt"]
+
+
+def test_a_wrong_file_is_not_put_in_place(tmp_path, monkeypatch, make_actor, make_policy, remap):
+    """A port whose ONNX file holds other weights than the checkpoint fails its proof, and nothing is left."""
+    build = onnx_graph.build_onnx
+    other = make_actor(seed=1)
+    monkeypatch.setattr(onnx_graph, "build_onnx", lambda traced, actor: build(trace(PortedActor(other, remap)), actor))
+    with pytest.raises(ProofError, match=r"policy\.onnx"):
+        write_port(tmp_path / "port", make_policy(make_actor()), remap)
+    assert _left(tmp_path) == []

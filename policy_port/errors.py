@@ -40,6 +40,10 @@ class RobotError(PolicyPortError):
     """A robot file can't be loaded or lacks what the contract names."""
 
 
+class EmulatorError(PolicyPortError):
+    """The emulated arm was asked for something that it does not have."""
+
+
 class TaskError(PolicyPortError):
     """A task does not fit the policy or the plant that is to perform it."""
 

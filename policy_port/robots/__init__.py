@@ -1,0 +1,1 @@
+"""Real robots: their drivers, and the emulated arm that stands in for one."""

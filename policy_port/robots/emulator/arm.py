@@ -1,0 +1,161 @@
+"""The emulated arm as tests and programs use it: in this process, or in one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from policy_port.contract import Mapping as JointMapping
+from policy_port.plants.setup import PlantSetup
+from policy_port.robots.emulator.bus import WireWrite
+from policy_port.robots.emulator.calibration import (
+    DEFAULT_CALIBRATION,
+    Calibration,
+    read_calibration,
+    write_calibration,
+)
+from policy_port.robots.emulator.engine import Engine
+from policy_port.robots.emulator.faults import Fault
+from policy_port.robots.emulator.options import ArmOptions, CameraSpec, Model, parse_camera
+from policy_port.robots.emulator.process import EngineProcess
+from policy_port.robots.emulator.servo_state import ServoState
+from policy_port.robots.emulator.tick_map import DEFAULT_MAPPING
+
+
+class EmulatedArm:
+    """Six STS3215 servos behind a pseudo-terminal, for the real driver to open.
+
+        with EmulatedArm(faults=["silent:elbow_flex@5"], process=True) as arm:
+            arm.write_calibration(folder / "emulated.json")
+            SOFollower(SOFollowerRobotConfig(port=arm.port, id="emulated", calibration_dir=folder)).connect()
+
+    Leaving the block unplugs the arm and leaves no thread, process, descriptor or link behind.
+    """
+
+    def __init__(
+        self,
+        calibration: Calibration | Path | str = DEFAULT_CALIBRATION,
+        *,
+        mapping: JointMapping | Path | str = DEFAULT_MAPPING,
+        pose: Mapping[str, float] | None = None,
+        latency: float = 0.0,
+        model: Model = "servo",
+        plant_setup: PlantSetup | None = None,
+        cameras: Iterable[CameraSpec | str] = (),
+        faults: Iterable[Fault | str] = (),
+        port_link: Path | str | None = None,
+        seed: int = 0,
+        process: bool = False,
+    ) -> None:
+        """Describe the arm; it begins to live with the `with` block.
+
+        Args:
+            calibration: What it was calibrated to, or a file that LeRobot has written.
+            mapping: Where the robot description's joints are in LeRobot's numbers, on this arm.
+            pose: Joint angles at the start [rad], by servo; the rest pose where none is given.
+            latency: From an instruction to its answer [s]; a USB adapter takes about 0.001.
+            model: "servo" or "mujoco", see ArmOptions.
+            plant_setup: Gains and time step of the MuJoCo model; those of an SO100's servos, if None.
+            cameras: Cameras, such as "front=640x480@30".
+            faults: Faults, timed from the start of the `with` block.
+            port_link: Symbolic link to make to the port.
+            seed: Seed of the faults that strike at random.
+            process: Live in a process of its own, so that neither side's Python holds up the other's.
+
+        Raises:
+            EmulatorError: When something asked for does not exist, saying what does.
+        """
+        known = read_calibration(calibration) if isinstance(calibration, Path | str) else calibration
+        self.options = ArmOptions(
+            calibration=dict(known),
+            mapping=mapping,
+            pose=None if pose is None else dict(pose),
+            latency=latency,
+            model=model,
+            plant_setup=plant_setup,
+            cameras=tuple(parse_camera(camera) if isinstance(camera, str) else camera for camera in cameras),
+            faults=tuple(str(fault) for fault in faults),
+            port_link=None if port_link is None else Path(port_link).absolute(),
+            seed=seed,
+        )
+        self._in_process = process
+        self._engine: Engine | EngineProcess | None = None
+
+    def __enter__(self) -> EmulatedArm:
+        engine = EngineProcess(self.options) if self._in_process else Engine(self.options)
+        engine.start()
+        self._engine = engine
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unplug the arm. Twice is harmless."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    @property
+    def port(self) -> str:
+        """Path that a driver opens: `port_link`, or else a new one each time the arm is plugged in."""
+        return self._live.port
+
+    @property
+    def wire_log(self) -> tuple[WireWrite, ...]:
+        """Every register that hosts have written over the wire, in order of arrival, on the monotonic clock."""
+        return self._live.wire_log()
+
+    def goals(self, joint: str | None = None) -> tuple[WireWrite, ...]:
+        """The goal positions in the wire log, of one joint or of all."""
+        return self._written("Goal_Position", joint)
+
+    def torque_commands(self, joint: str | None = None) -> tuple[WireWrite, ...]:
+        """The torque commands in the wire log, of one joint or of all; value 1 is on, 0 is off."""
+        return self._written("Torque_Enable", joint)
+
+    def servo(self, name: str) -> ServoState:
+        """A servo as it is now, seen from inside."""
+        return self._live.servo(name)
+
+    @property
+    def servos(self) -> tuple[ServoState, ...]:
+        """All servos as they are now."""
+        return tuple(self._live.servo(name) for name in self.options.calibration)
+
+    def angles(self) -> dict[str, float]:
+        """Where every joint truly is [rad], whatever its sensor reads."""
+        return self._live.angles()
+
+    def camera_url(self, name: str) -> str:
+        """Address of a camera; LeRobot's OpenCVCamera takes it as a str, and neither fps nor size beside it."""
+        return self._live.camera_url(name)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that are there now."""
+        return self._live.active_faults()
+
+    def inject(self, fault: Fault | str) -> Fault:
+        """Let something go wrong, "stuck:elbow_flex@2+1": in 2 s, for 1 s. Returns what `clear` takes."""
+        return self._live.inject(fault)
+
+    def clear(self, fault: Fault | str | None = None) -> None:
+        """Take a fault back, also one that has not started; all of them, if None."""
+        self._live.clear(fault)
+
+    def write_calibration(self, path: Path | str) -> Path:
+        """Write the arm's calibration where LeRobot finds it, `<calibration_dir>/<id>.json`."""
+        return write_calibration(path, self.options.calibration)
+
+    def _written(self, register: str, joint: str | None) -> tuple[WireWrite, ...]:
+        return tuple(item for item in self.wire_log if item.register == register and joint in (None, item.joint))
+
+    @property
+    def _live(self) -> Engine | EngineProcess:
+        if self._engine is None:
+            raise RuntimeError("the emulated arm is not running; use it inside its `with` block")
+        return self._engine

@@ -1,0 +1,271 @@
+"""The emulated arm at work: one thread that answers the wire and lets the mechanics move in real time."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import random
+import select
+import threading
+import time
+
+from policy_port.errors import EmulatorError
+from policy_port.robots.emulator.build import build_arm
+from policy_port.robots.emulator.bus import Answer, Bus, WireWrite
+from policy_port.robots.emulator.camera import MjpegCamera
+from policy_port.robots.emulator.faults import Fault, FaultList, parse_fault
+from policy_port.robots.emulator.options import ArmOptions
+from policy_port.robots.emulator.packets import Decoder
+from policy_port.robots.emulator.pictures import open_pictures
+from policy_port.robots.emulator.registers import BAUD_RATES
+from policy_port.robots.emulator.servo import Servo
+from policy_port.robots.emulator.servo_state import ServoState
+from policy_port.robots.emulator.strike import Strikes
+from policy_port.robots.emulator.terminal import Terminal
+
+IDLE_TIME = 0.02
+"""Longest time between two looks at the mechanics [s]."""
+SILENCE = 0.005
+"""A line that is silent for so long carries no packet any more [s]."""
+MOST_CATCH_UP = 0.5
+"""Time that is made up for when the machine was busy elsewhere [s]; the rest did not happen."""
+
+
+class Engine:
+    """An emulated arm in this process."""
+
+    def __init__(self, options: ArmOptions) -> None:
+        """Put the arm together and open its port; `start` lets it live."""
+        self._options = options
+        self._joints = tuple(options.calibration)
+        self._cameras_named = tuple(camera.name for camera in options.cameras)
+        faults = [self._parse(spec) for spec in options.faults]
+        self._parts = build_arm(options)
+        self._faults = FaultList()
+        self._random = random.Random(options.seed)
+        self._bus = Bus(self._parts.servos, self._faults, latency=options.latency, random_source=self._random)
+        self._decoder = Decoder()
+        self._lock = threading.Lock()
+        self._plugged = threading.Condition(self._lock)
+        self._answers: list[tuple[float, int, bytes]] = []
+        self._sent = 0
+        self._babble = 0.0
+        self._strikes = Strikes(self._parts.servos, self._parts.mechanics, self._faults)
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._terminal: Terminal | None = Terminal(options.port_link)
+        self._port = self._terminal.path
+        self._bell, self._ring = os.pipe()
+        self._clock = self._heard = self._begin = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="emulated arm")
+        self._cameras: dict[str, MjpegCamera] = {}
+        for fault in faults:
+            self._faults.add(fault, self._begin)
+
+    def start(self) -> None:
+        """Open the cameras and begin to answer."""
+        self._clock = self._heard = time.monotonic()
+        self._thread.start()
+        try:
+            for spec in self._options.cameras:
+                pictures = open_pictures(self._options, self.angles)
+                self._cameras[spec.name] = MjpegCamera(spec, pictures, self._faults)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Unplug the arm and leave nothing behind. Twice is harmless.
+
+        Raises:
+            RuntimeError: When the emulation itself had failed.
+        """
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras = {}
+        if not self._stop.is_set():
+            self._stop.set()
+            os.write(self._ring, b"!")
+            if self._thread.ident is not None:
+                self._thread.join()
+            if self._terminal is not None:
+                self._terminal.close()
+            self._parts.mechanics.close()
+            os.close(self._bell)
+            os.close(self._ring)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise RuntimeError("the emulated arm has failed") from failure
+
+    @property
+    def port(self) -> str:
+        """Path that a driver opens; after an unplug without a link, a new one."""
+        with self._lock:
+            return self._port
+
+    def camera_url(self, name: str) -> str:
+        """Address of a camera's MJPEG stream."""
+        if name not in self._cameras:
+            known = ", ".join(self._cameras_named) or "none"
+            raise EmulatorError(f"the emulated arm has no camera '{name}'; its cameras are: {known}")
+        return self._cameras[name].url
+
+    def wire_log(self) -> tuple[WireWrite, ...]:
+        """Everything that hosts have written into registers, in order of arrival."""
+        with self._lock:
+            return tuple(self._bus.log)
+
+    def servo(self, name: str) -> ServoState:
+        """A servo as it is now."""
+        with self._lock:
+            self._advance(time.monotonic())
+            servo = self._servo(name)
+            return ServoState.of(servo, self._angle(servo))
+
+    def angles(self) -> dict[str, float]:
+        """Where every joint truly is [rad]."""
+        with self._lock:
+            self._advance(time.monotonic())
+            return {servo.name: self._angle(servo) for servo in self._parts.servos}
+
+    def active_faults(self) -> tuple[Fault, ...]:
+        """The faults that are there now."""
+        with self._lock:
+            return self._faults.active
+
+    def inject(self, fault: Fault | str) -> Fault:
+        """Let something go wrong; its start counts from now."""
+        parsed = self._parse(fault) if isinstance(fault, str) else fault
+        with self._lock:
+            now = time.monotonic()
+            self._advance(now)
+            self._faults.add(parsed, now)
+            self._settle(now)
+        return parsed
+
+    def clear(self, fault: Fault | str | None) -> None:
+        """Take a fault back, also one that has not started; all of them, if None."""
+        parsed = self._parse(fault) if isinstance(fault, str) else fault
+        with self._lock:
+            now = time.monotonic()
+            self._advance(now)
+            known = self._faults.known
+            if parsed is not None and parsed not in known:
+                raise EmulatorError(f"fault '{parsed}' is not there; there are: {', '.join(map(str, known)) or 'none'}")
+            for one in known if parsed is None else (parsed,):
+                self._faults.remove(one)
+            self._settle(now)
+
+    def _parse(self, spec: str) -> Fault:
+        return parse_fault(spec, joints=self._joints, cameras=self._cameras_named)
+
+    def _servo(self, name: str) -> Servo:
+        for servo in self._parts.servos:
+            if servo.name == name:
+                return servo
+        raise EmulatorError(f"the emulated arm has no servo '{name}'; its servos are: {', '.join(self._joints)}")
+
+    def _angle(self, servo: Servo) -> float:
+        # The shaft's zero is where the arm was calibrated, whatever the registers say by now.
+        return self._parts.scales[servo.name].angle(
+            servo.shaft.position - self._options.calibration[servo.name].homing_offset
+        )
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._serve()
+        except BaseException as failure:
+            self._failure = failure
+            with self._lock:
+                # A client must not wait for an arm that is gone.
+                if self._terminal is not None:
+                    self._terminal.close()
+                    self._terminal = None
+
+    def _serve(self) -> None:
+        """Wait for something to do, and do it."""
+        pause = SILENCE if self._decoder.pending else IDLE_TIME
+        if self._answers:
+            pause = min(pause, max(0.0, self._answers[0][0] - time.monotonic()))
+        sources = [self._bell] if self._terminal is None else [self._bell, self._terminal.fileno()]
+        ready = select.select(sources, (), (), pause)[0]
+        if self._bell in ready and os.read(self._bell, 1) == b"!":
+            return
+        with self._lock:
+            now = time.monotonic()
+            self._advance(now)
+            self._strikes.update(now)
+            if not self._is_plugged_right():
+                self._plug()
+            if self._terminal is not None:
+                self._hear(self._terminal, now)
+                self._speak(self._terminal, time.monotonic())
+
+    def _hear(self, terminal: Terminal, now: float) -> None:
+        data = terminal.read()
+        if data:
+            self._heard = now
+            if self._faults.find("echo") is not None:
+                terminal.write(data)
+            packets = self._decoder.feed(data)
+        else:
+            packets = self._decoder.idle() if self._decoder.pending and now - self._heard >= SILENCE else []
+        if packets and terminal.baud_rate not in {BAUD_RATES[s.registers.get("Baud_Rate")] for s in self._parts.servos}:
+            return
+        for packet in packets:
+            for answer in self._bus.receive(packet, now):
+                self._plan(answer)
+
+    def _settle(self, now: float) -> None:
+        """Let faults act before the caller goes on; the lock is held."""
+        self._strikes.update(now)
+        if self._thread.is_alive():
+            # Only the thread that waits on the terminal may close it.
+            os.write(self._ring, b".")
+            self._plugged.wait_for(lambda: self._is_plugged_right() or not self._thread.is_alive(), 1.0)
+
+    def _is_plugged_right(self) -> bool:
+        return (self._terminal is None) == (self._faults.find("unplug") is not None)
+
+    def _plug(self) -> None:
+        """Pull the cable out or plug it in, as faults say."""
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
+            self._answers.clear()
+        else:
+            self._terminal = Terminal(self._options.port_link)
+            self._port = self._terminal.path
+        self._plugged.notify_all()
+
+    def _plan(self, answer: Answer) -> None:
+        self._sent += 1
+        heapq.heappush(self._answers, (answer.due, self._sent, answer.data))
+
+    def _speak(self, terminal: Terminal, now: float) -> None:
+        out = bytearray()
+        while self._answers and self._answers[0][0] <= now:
+            out += heapq.heappop(self._answers)[2]
+        if out:
+            terminal.write(bytes(out))
+
+    def _advance(self, now: float) -> None:
+        """Let the mechanics move up to `now`."""
+        parts, time_step = self._parts, self._parts.mechanics.step_time
+        elapsed = now - self._clock
+        if elapsed > MOST_CATCH_UP:
+            self._clock = now - MOST_CATCH_UP
+        rate = self._faults.find("babble")
+        if rate is not None:
+            self._babble = min(self._babble + rate * elapsed, 256.0)
+            if self._babble >= 1.0:
+                self._plan(Answer(now, self._random.randbytes(int(self._babble))))
+                self._babble -= int(self._babble)
+        while self._clock + time_step <= now:
+            self._clock += time_step
+            for servo in parts.servos:
+                servo.control(self._clock, time_step)
+            parts.mechanics.step([servo.drive for servo in parts.servos])
+            for servo in parts.servos:
+                servo.measure(time_step)

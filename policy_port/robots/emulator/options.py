@@ -1,0 +1,90 @@
+"""What an emulated arm is to be, as plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from policy_port.contract import Mapping as JointMapping
+from policy_port.errors import EmulatorError
+from policy_port.plants.setup import PlantSetup
+from policy_port.robots.emulator.calibration import Calibration
+from policy_port.robots.emulator.tick_map import DEFAULT_MAPPING
+
+Model = Literal["servo", "mujoco"]
+
+_CAMERA = re.compile(r"(?P<name>[A-Za-z0-9_-]+)=(?P<width>\d+)x(?P<height>\d+)@(?P<fps>\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSpec:
+    """A camera: what it is called and what it delivers."""
+
+    name: str
+    """Letters, digits, - and _."""
+    width: int = 640
+    """Pixels."""
+    height: int = 480
+    """Pixels."""
+    fps: float = 30.0
+    """Frames per second, as far as drawing them keeps up."""
+
+    def __post_init__(self) -> None:
+        if not (16 <= self.width <= 1920 and 16 <= self.height <= 1080 and 0.0 < self.fps <= 240.0):
+            raise EmulatorError(
+                f"camera '{self.name}': {self.width}x{self.height}@{self.fps:g} is out of range; width is 16..1920, "
+                "height 16..1080, frames per second up to 240"
+            )
+
+
+def parse_camera(text: str) -> CameraSpec:
+    """Read a camera such as "front=640x480@30".
+
+    Raises:
+        EmulatorError: When it can't be understood.
+    """
+    match = _CAMERA.fullmatch(text.strip())
+    if match is None:
+        raise EmulatorError(f"camera '{text}': can't be read; write NAME=WIDTHxHEIGHT@FPS, such as front=640x480@30")
+    return CameraSpec(
+        name=match["name"], width=int(match["width"]), height=int(match["height"]), fps=float(match["fps"])
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmOptions:
+    """An emulated SO100 or SO101."""
+
+    calibration: Calibration
+    """What was calibrated: held by the servos, and where the joints' stops are."""
+    mapping: JointMapping | Path | str = DEFAULT_MAPPING
+    """Where the robot description's joints are in LeRobot's numbers, on this arm."""
+    pose: Mapping[str, float] | None = None
+    """Joint angles at the start [rad], by servo; the rest pose where none is given."""
+    latency: float = 0.0
+    """From an instruction to its answer [s]; a USB adapter takes about 0.001."""
+    model: Model = "servo"
+    """servo: each joint by itself, with lag, gravity, play. mujoco: the robot description in MuJoCo."""
+    plant_setup: PlantSetup | None = None
+    """Gains and time step of the MuJoCo model; those of an SO100's servos, if None."""
+    cameras: tuple[CameraSpec, ...] = ()
+    """Cameras that look at the arm."""
+    faults: tuple[str, ...] = ()
+    """Faults, timed from the start of the emulation."""
+    port_link: Path | None = None
+    """Symbolic link to make to the port."""
+    seed: int = 0
+    """Seed of the faults that strike at random."""
+
+    def __post_init__(self) -> None:
+        names = [camera.name for camera in self.cameras]
+        if len(set(names)) < len(names):
+            raise EmulatorError(f"two cameras have the same name: {', '.join(names)}")
+        if not 0.0 <= self.latency <= 10.0:
+            raise EmulatorError(f"a latency of {self.latency:g} s is out of range; it is 0 to 10 s")
+        unknown = [name for name in self.pose or {} if name not in self.calibration]
+        if unknown:
+            raise EmulatorError(f"pose: no servo is called '{unknown[0]}'; they are: {', '.join(self.calibration)}")

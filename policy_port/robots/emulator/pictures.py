@@ -1,0 +1,65 @@
+"""What the emulated cameras see: the arm in MuJoCo, or a dial per joint where there is no simulator."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from policy_port.robots.emulator.camera import Picture, Pictures
+from policy_port.robots.emulator.options import ArmOptions
+
+Angles = Callable[[], Mapping[str, float]]
+BACKGROUND, RIM, NEEDLE = (238, 240, 243), (110, 120, 135), (200, 60, 40)
+COLUMNS = 3
+
+
+def open_pictures(options: ArmOptions, angles: Angles) -> Callable[[], Pictures]:
+    """A function that opens the pictures that fit the model.
+
+    Args:
+        options: The arm.
+        angles: Tells where every joint is [rad].
+    """
+    if options.model == "mujoco":
+        return lambda: _simulated(options, angles)
+    return lambda: Pictures(lambda height, width: dials(angles(), height, width), lambda: None)
+
+
+def dials(angles: Mapping[str, float], height: int, width: int) -> Picture:
+    """One dial per joint, its needle upright at 0 rad and turning clockwise."""
+    image = Image.new("RGB", (width, height), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    rows = math.ceil(len(angles) / COLUMNS)
+    cell_width, cell_height = width / COLUMNS, height / rows
+    radius = 0.38 * min(cell_width, cell_height)
+    for index, (name, angle) in enumerate(angles.items()):
+        x, y = (index % COLUMNS + 0.5) * cell_width, (index // COLUMNS + 0.5) * cell_height
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=RIM, width=2)
+        tip = (x + radius * math.sin(angle), y - radius * math.cos(angle))
+        draw.line(((x, y), tip), fill=NEEDLE, width=max(2, round(radius / 12)))
+        draw.text((x - radius, y - cell_height / 2), name, fill=RIM)
+    return np.asarray(image)
+
+
+def _simulated(options: ArmOptions, angles: Angles) -> Pictures:
+    # A machine without a screen renders through EGL; who has chosen otherwise keeps it.
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    from policy_port.plants.registry import make_plant
+    from policy_port.robots.emulator.simulated import ROBOT, joint_names, so100_setup
+
+    names = joint_names(options)
+    # A model of its own, so that drawing never holds up the wire.
+    plant = make_plant("mujoco", ROBOT, so100_setup(dict.fromkeys(names.values(), 0.0)))
+    joint_pos = np.zeros((1, len(plant.joint_names)))
+
+    def draw(height: int, width: int) -> Picture:
+        for servo, angle in angles().items():
+            joint_pos[0, plant.joint_names.index(names[servo])] = angle
+        plant.reset(joint_pos)
+        return plant.render(height, width)
+
+    return Pictures(draw, plant.close)

@@ -1,0 +1,85 @@
+"""Observation layouts that public tasks share, for descriptors that name no terms or say nothing of their meaning.
+
+A layout is never taken unasked: `--layout` is the user's statement that the policy was trained on that task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from policy_port.errors import ContractError, closest
+
+HISTORY = {"layout": "term_major", "order": "oldest_first", "fill": "first"}
+"""Isaac Lab's history, which mjlab and BeyondMimic share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What the terms of a task's observation are, by the task's names, in the task's order."""
+
+    source: str
+    """Where it is written down."""
+    terms: dict[str, dict[str, Any]]
+    """Term as a contract writes it, by the task's name for it."""
+    sized: dict[str, str] = field(default_factory=dict)
+    """Size of external terms that depends on the robot: "2n" is twice the number of joints."""
+
+    def term(self, name: str, joint_count: int) -> dict[str, Any]:
+        """The term that the task calls `name`.
+
+        Raises:
+            ContractError: When the task has no such term.
+        """
+        if name not in self.terms:
+            raise ContractError(
+                f"observation term '{name}' is not in the layout ({self.source}){closest(name, self.terms) or '.'} "
+                f"Its terms are: {', '.join(self.terms)}. Choose another --layout"
+            )
+        term = dict(self.terms[name])
+        if name in self.sized:
+            term["size"] = 2 * joint_count
+        return term
+
+
+_BASE = {name: {"term": name} for name in ("base_lin_vel", "base_ang_vel", "projected_gravity")}
+_COMMAND = {"term": "velocity_command"}
+_JOINTS = {
+    "joint_pos": {"term": "joint_pos_rel"},
+    "joint_vel": {"term": "joint_vel"},
+    "actions": {"term": "last_action"},
+}
+
+LAYOUTS: dict[str, Layout] = {
+    "isaaclab_velocity": Layout(
+        source="Isaac Lab's locomotion velocity task on flat ground: 9 + 3 + 3 n numbers, no scales, no history",
+        terms={**_BASE, "velocity_commands": _COMMAND, **_JOINTS},
+    ),
+    "mjlab_velocity": Layout(
+        source="mjlab's velocity task: joint_pos is relative to the default",
+        terms={**_BASE, **_JOINTS, "command": _COMMAND},
+    ),
+    "beyondmimic": Layout(
+        source="BeyondMimic's tracking task: joint_pos is relative to the default, command is the reference motion",
+        terms={
+            "command": {"term": "external", "name": "command"},
+            "motion_anchor_pos_b": {"term": "external", "name": "motion_anchor_pos_b", "size": 3},
+            "motion_anchor_ori_b": {"term": "external", "name": "motion_anchor_ori_b", "size": 6},
+            **_BASE,
+            **_JOINTS,
+        },
+        sized={"command": "2n"},
+    ),
+}
+"""Layouts by the name that `--layout` takes."""
+
+
+def find_layout(name: str, allowed: tuple[str, ...]) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ContractError: When there is none, or it does not belong to this kind of descriptor.
+    """
+    if name not in allowed:
+        raise ContractError(f"--layout {name}: unknown here{closest(name, allowed) or '.'} Known: {', '.join(allowed)}")
+    return LAYOUTS[name]

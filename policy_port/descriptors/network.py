@@ -1,0 +1,50 @@
+"""The widths of a policy file, to hold a contract against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from policy_port.contract import Contract
+from policy_port.contract.spec import check_network_width
+from policy_port.errors import ContractError
+
+
+def network_widths(path: Path) -> tuple[int, int]:
+    """Width of the observation and of the action that the network in `path` has.
+
+    Raises:
+        CheckpointError: When the file is no policy that can be read.
+    """
+    if path.suffix.lower() == ".onnx":
+        from policy_port.descriptors.onnx_metadata import OnnxMetadata
+
+        widths = OnnxMetadata(path).widths()
+        if widths is not None:
+            return widths
+    from policy_port.checkpoints.load import load_policy
+
+    # The activation changes no width, and a checkpoint without its agent.yaml does not say it.
+    actor = load_policy(path, activation="elu").actor
+    return actor.obs_size, actor.action_size
+
+
+def check_width(contract: Contract, path: Path, hint: str = "") -> None:
+    """Hold the contract's widths against the network's.
+
+    Args:
+        contract: The contract.
+        path: The policy file.
+        hint: What may explain a difference.
+
+    Raises:
+        ContractError: Naming both widths, what is missing or too much, and the terms.
+    """
+    read, written = network_widths(path)
+    off = read - contract.observation_size
+    if off and written == contract.action_size:
+        what = f"{off} numbers are missing" if off > 0 else f"{-off} numbers are too many"
+        raise ContractError(
+            f"{path}: the network reads {read} numbers, the contract describes {contract.observation_size}, so {what}: "
+            f"{contract.widths()}. {hint or 'Add, drop or resize a term'}"
+        )
+    check_network_width(contract, read, written, policy=str(path))

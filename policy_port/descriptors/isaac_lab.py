@@ -1,0 +1,158 @@
+"""Isaac Lab's IO descriptors, with env.yaml and agent.yaml of the run where they lie beside them.
+
+The exporter skips, without a word, every observation term whose function lacks its decorator (height scans, most terms
+of projects built on Isaac Lab). env.yaml knows the names of those; only the network knows the width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from policy_port.descriptors import isaac_lab_env, isaac_lab_terms
+from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset
+from policy_port.descriptors.options import ImportOptions
+from policy_port.descriptors.record import Record
+from policy_port.errors import ContractError, closest
+
+MAIN = "IO descriptors"
+ENV = "env.yaml"
+AGENT = "agent.yaml"
+FLAGS = frozenset({"group", "articulation", "sizes"})
+
+_ACTIONS = {"JointPositionAction": "joint_position", "RelativeJointPositionAction": "joint_position_delta"}
+
+
+def role(record: Record) -> str | None:
+    """What the file is to this importer."""
+    keys = set(record.data)
+    if {"observations", "articulations", "actions"} <= keys:
+        return MAIN
+    if {"sim", "scene", "decimation"} <= keys:
+        return ENV
+    return AGENT if keys & {"algorithm", "agent"} or "config" in dict(record.data.get("params") or {}) else None
+
+
+def beside(path: Path) -> list[Path]:
+    """Files that belong to the descriptor at `path`: <run>/io_descriptors/*.yaml and <run>/params/*.yaml."""
+    folders = (path.parent, path.parent / "params", path.parent.parent / "params")
+    found = [next((f / name for f in folders if (f / name).is_file()), None) for name in ("env.yaml", "agent.yaml")]
+    return [file for file in found if file is not None]
+
+
+def read(records: dict[str, Record], options: ImportOptions) -> Draft:
+    """Draft a contract."""
+    record = records[MAIN]
+    env = records.get(ENV)
+    draft = Draft(str(record.path))
+    draft.put("trained_in", "Isaac Lab", f"{record.path.name} is Isaac Lab's")
+    robot = _choose(record.section("articulations"), options.articulation, "--articulation", prefer="robot")
+    names = robot.names("joint_names")
+    draft.joints(names, robot.source("joint_names"))
+    _joint_numbers(robot, names, draft)
+    if env is not None:
+        isaac_lab_env.add_robot(env, robot.where.rpartition(".")[2], draft)
+        isaac_lab_env.add_commands(env, draft)
+    elif not draft.data["joints"][names[0]].get("stiffness"):
+        draft.lacks("actuation.kind", "the gains are 0, so an actuator model is outside PhysX: see env.yaml")
+    else:
+        draft.lacks("actuation.kind", "only env.yaml names the actuator model")
+    scene = record.section("scene")
+    for key, name in (("timestep", "physics_dt"), ("decimation", "decimation")):
+        if scene.has(name):
+            value = scene.integer(name) if key == "decimation" else scene.number(name)
+            draft.put(key, value, scene.source(name))
+    if scene.has("dt"):
+        draft.control_dt = (scene.number("dt"), scene.source("dt"))
+    default = {name: joint["default"] for name, joint in draft.data["joints"].items()}
+    _actions(record, default, draft)
+    agent = records.get(AGENT)
+    groups = _groups(record, agent, options)
+    isaac_lab_terms.add_observation(record, groups, env, options, draft)
+    if agent is not None:
+        isaac_lab_env.add_agent_clips(agent, draft)
+    else:
+        draft.note("agent.yaml is not there, so a clip of the actions (clip_actions) could not be seen")
+    return draft
+
+
+def _choose(sections: Record, wanted: str | None, flag: str, *, prefer: str) -> Record:
+    names = list(sections.entries())
+    if wanted is not None:
+        if wanted not in names:
+            raise ContractError(
+                f"{flag} {wanted}: not in {sections.path}{closest(wanted, names) or '.'} There are: {', '.join(names)}"
+            )
+        return sections.section(wanted)
+    if len(names) > 1 and prefer not in names:
+        raise sections.error(names[0], f"is one of several: {', '.join(names)}. Choose with {flag}")
+    return sections.section(prefer if prefer in names else names[0])
+
+
+def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
+    default = robot.numbers("default_joint_pos", len(names), per="joint")
+    draft.per_joint("default", default, robot.source("default_joint_pos"))
+    stiffness = robot.numbers("default_joint_stiffness", len(names), per="joint")
+    damping = robot.numbers("default_joint_damping", len(names), per="joint")
+    # Zero gains are an actuator model's, which computes the torque outside PhysX; then they are in env.yaml.
+    driven = {name for name, *gains in zip(names, stiffness, damping, strict=True) if any(gains)}
+    for key, values in (("stiffness", stiffness), ("damping", damping)):
+        pairs = {name: value for name, value in zip(names, values, strict=True) if name in driven}
+        if pairs:
+            draft.per_joint(key, pairs, robot.source(f"default_joint_{key}"))
+    if robot.has("default_joint_armature"):
+        armature = robot.numbers("default_joint_armature", len(names), per="joint")
+        draft.per_joint("armature", armature, robot.source("default_joint_armature"))
+    if robot.has("default_joint_pos_limits"):
+        limits = [
+            Record(robot.path, {"limit": pair}, robot.where).bounds("limit") for pair in _pairs(robot, len(names))
+        ]
+        source = robot.source("default_joint_pos_limits")
+        draft.per_joint("lower", [low for low, _ in limits], source)
+        draft.per_joint("upper", [high for _, high in limits], source)
+
+
+def _pairs(robot: Record, count: int) -> list[Any]:
+    pairs = robot.get("default_joint_pos_limits")
+    if not isinstance(pairs, list) or len(pairs) != count:
+        raise robot.error("default_joint_pos_limits", f"is no list of {count} pairs, one per joint")
+    return pairs
+
+
+def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:
+    for action in record.sections("actions"):
+        kind = action.text("full_path").replace(":", ".").rpartition(".")[2]
+        if kind not in _ACTIONS:
+            raise action.error("full_path", f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")
+        joints = action.names("joint_names")
+        strange = next((name for name in joints if name not in default), None)
+        if strange is not None:
+            raise action.error("joint_names", f"names '{strange}', no joint of the articulation")
+        term: dict[str, Any] = {"term": _ACTIONS[kind]}
+        if joints != list(default):
+            term["joints"] = joints
+        term["scale"] = by_joint(joints, action.spread("scale", len(joints), per="joint"))
+        offset = action.spread("offset", len(joints), per="joint") if action.has("offset") else [0.0] * len(joints)
+        if kind == "JointPositionAction":
+            term["offset"] = joint_offset(default, joints, offset)
+        else:
+            term |= {"reference": "joint_pos", "offset": by_joint(joints, offset)}
+        if action.has("clip"):
+            term["clip"] = joint_clip(action, "clip", joints)
+        draft.action(term, f"{action.path.name}: {action.where}")
+
+
+def _groups(record: Record, agent: Record | None, options: ImportOptions) -> list[Record]:
+    """The observation groups that the actor reads, in order."""
+    observations = record.section("observations")
+    known = list(observations.entries())
+    wanted = [options.group] if options.group else isaac_lab_env.actor_groups(agent)
+    if not wanted:
+        wanted = ["policy"] if "policy" in known else known
+        if len(wanted) > 1:
+            raise ContractError(f"{record.path}: has the groups {', '.join(known)}; choose the actor's with --group")
+    for name in wanted:
+        if name not in known:
+            raise ContractError(f"{record.path}: has no observation group '{name}', only {', '.join(known)}")
+    return [Record(record.path, {name: observations.data[name]}, observations.where) for name in wanted]

@@ -1,0 +1,149 @@
+"""What env.yaml and agent.yaml of an Isaac Lab run add to its IO descriptors."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.record import Record
+from policy_port.errors import ContractError
+
+_IMPLICIT = ("ImplicitActuator",)
+_EXPLICIT = ("IdealPDActuator", "DCMotor", "DelayedPDActuator", "RemotizedPDActuator")
+_MAX_PATTERN = 200
+
+
+def written_terms(env: Record, group: str) -> list[tuple[str, str]] | None:
+    """(key, function name) of each term of an observation group, in order; None when env.yaml lacks the group."""
+    observations = env.section("observations")
+    if not observations.has(group):
+        return None
+    section = observations.section(group)
+    terms = [(key, value) for key, value in section.data.items() if isinstance(value, dict) and value.get("func")]
+    return [(str(key), str(value["func"]).replace(":", ".").rpartition(".")[2]) for key, value in terms]
+
+
+def history(env: Record, group: str, key: str) -> int:
+    """Stacked steps of a term; the group's number wins, as in Isaac Lab."""
+    section = env.section("observations").section(group)
+    for record in (section, section.section(key)):
+        if record.has("history_length"):
+            return max(record.integer("history_length"), 1)
+    return 1
+
+
+def is_velocity_command(env: Record, key: str) -> bool:
+    """Whether the command that the observation term `key` reads is a base velocity."""
+    for group in dict(env.data.get("observations") or {}).values():
+        term = group.get(key) if isinstance(group, dict) else None
+        if isinstance(term, dict):
+            name = (term.get("params") or {}).get("command_name")
+            command = (env.data.get("commands") or {}).get(name)
+            return isinstance(command, dict) and "VelocityCommand" in str(command.get("class_type"))
+    return False
+
+
+def add_commands(env: Record, draft: Draft) -> None:
+    """Add the trained ranges of the velocity command."""
+    if not env.has("commands"):
+        return
+    commands = env.section("commands")
+    for name in commands.entries():
+        if commands.has(name) and "VelocityCommand" in str(commands.section(name).data.get("class_type")):
+            ranges = commands.section(name).section("ranges")
+            for key in ("lin_vel_x", "lin_vel_y", "ang_vel_z"):
+                if ranges.has(key):
+                    draft.put(f"command.{key}", ranges.bounds(key), ranges.source(key))
+
+
+def add_robot(env: Record, name: str, draft: Draft) -> None:
+    """Add base height, whether the base floats, actuator model, gains and effort limits of articulation `name`."""
+    robot = env.section("scene").section(name)
+    if robot.has("init_state") and robot.section("init_state").has("pos"):
+        state = robot.section("init_state")
+        draft.put("base.height", state.numbers("pos", 3)[2], state.source("pos"))
+    properties = ((robot.data.get("spawn") or {}).get("articulation_props") or {}).get("fix_root_link")
+    if isinstance(properties, bool):
+        draft.put("base.floating", not properties, robot.source("spawn.articulation_props.fix_root_link"))
+    if draft.data.get("base", {}).get("floating") is False:
+        draft.data["base"].pop("height", None)
+    if robot.has("actuators"):
+        _actuators(robot.section("actuators"), draft)
+
+
+def _actuators(actuators: Record, draft: Draft) -> None:
+    kinds: dict[str, str] = {}
+    for name in actuators.entries():
+        actuator = actuators.section(name)
+        kinds[name] = actuator.text("class_type").replace(":", ".").rpartition(".")[2]
+        for key, names in (
+            ("stiffness",) * 2,
+            ("damping",) * 2,
+            ("armature",) * 2,
+            ("effort_limit", "effort_limit_sim"),
+        ):
+            for entry in dict.fromkeys((key, names)):
+                _fill(actuator, entry, key, draft)
+    known = {"implicit" if kind in _IMPLICIT else "explicit" if kind in _EXPLICIT else kind for kind in kinds.values()}
+    if known == {"implicit"} or known == {"explicit"}:
+        draft.put(
+            "actuation.kind", known.pop(), actuators.source("*.class_type", ", ".join(sorted(set(kinds.values()))))
+        )
+    else:
+        listed = ", ".join(f"{name}: {kind}" for name, kind in kinds.items())
+        draft.lacks("actuation.kind", f"env.yaml has actuators that no single kind covers ({listed})")
+
+
+def _fill(actuator: Record, entry: str, key: str, draft: Draft) -> None:
+    """Fill what the IO descriptors left open; they hold the resolved values and win."""
+    if not actuator.has(entry):
+        return
+    joints = draft.data["joints"]
+    driven = [name for name in joints if any(_matches(p, name, actuator) for p in actuator.names("joint_names_expr"))]
+    value = actuator.get(entry)
+    if isinstance(value, dict):
+        section = actuator.section(entry)
+        pairs = {name: section.number(p) for p in section.entries() for name in driven if _matches(p, name, actuator)}
+    else:
+        pairs = dict.fromkeys(driven, actuator.number(entry))
+    open_joints = {name: number for name, number in pairs.items() if joints[name].get(key) is None}
+    if open_joints:
+        draft.per_joint(key, open_joints, actuator.source(entry))
+
+
+def _matches(pattern: str, name: str, record: Record) -> bool:
+    # A repeated group of repeats can take for ever on a name of thirty letters; joint patterns have no need of it.
+    if len(pattern) > _MAX_PATTERN or re.search(r"[+*}]\)[+*{]|\\\d|\(\?[^:]", pattern):
+        raise record.error(pattern[:60], "is no pattern of joint names that is safe to match; name the joints plainly")
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error as cause:
+        raise record.error(pattern[:60], f"is no pattern: {cause}") from None
+
+
+def actor_groups(agent: Record | None) -> list[str]:
+    """Observation groups that agent.yaml feeds to the actor, in order; empty when it does not say."""
+    groups = dict(agent.data.get("obs_groups") or {}) if agent is not None else {}
+    for name in ("actor", "policy"):
+        listed = groups.get(name)
+        if isinstance(listed, list | tuple) and all(isinstance(item, str) for item in listed):
+            return list(listed)
+    return []
+
+
+def add_agent_clips(agent: Record, draft: Draft) -> None:
+    """Add the clip of actions and observations that the trainer's wrapper applies."""
+    wrapper: Any = agent.data
+    where = ""
+    if isinstance(agent.data.get("params"), dict) and isinstance(agent.data["params"].get("env"), dict):
+        wrapper, where = agent.data["params"]["env"], "params.env"
+    record = Record(agent.path, wrapper, where)
+    for key, target in (("clip_actions", "action.raw_clip"), ("clip_observations", "observation.clip")):
+        value = wrapper.get(key)
+        if value is None or value is False or value == {}:
+            continue
+        bound = record.number(key)
+        if bound <= 0.0:
+            raise ContractError(f"{agent.path}: {record.key(key)} is {bound:g}, expected a positive bound")
+        draft.put(target, [-bound, bound], record.source(key))

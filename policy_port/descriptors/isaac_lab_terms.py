@@ -1,0 +1,174 @@
+"""Observation terms of Isaac Lab's IO descriptors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from policy_port.descriptors import isaac_lab_env
+from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.elements import by_joint, joint_clip, term_scale
+from policy_port.descriptors.layouts import HISTORY
+from policy_port.descriptors.network import network_widths
+from policy_port.descriptors.options import ImportOptions
+from policy_port.descriptors.record import Record
+from policy_port.errors import ContractError, closest
+
+# Isaac Lab's own functions; a function of the same name in another project may compute something else.
+MODULE = "isaaclab.envs.mdp.observations"
+TERMS = {
+    "base_lin_vel": "base_lin_vel",
+    "base_ang_vel": "base_ang_vel",
+    "projected_gravity": "projected_gravity",
+    "joint_pos": "joint_pos",
+    "joint_pos_rel": "joint_pos_rel",
+    "joint_vel": "joint_vel",
+    "joint_vel_rel": "joint_vel",
+    "last_action": "last_action",
+}
+
+
+def add_observation(
+    record: Record, groups: list[Record], env: Record | None, options: ImportOptions, draft: Draft
+) -> None:
+    """Add the terms of the actor's groups, and what env.yaml knows of terms that the exporter skipped."""
+    sizes = dict(options.sizes)
+    stacked = False
+    skipped: list[str] = []
+    for group in groups:
+        name = next(group.entries())
+        terms = group.sections(name)
+        written = isaac_lab_env.written_terms(env, name) if env is not None else None
+        for key, term in _aligned(terms, written, record, name):
+            if term is not None:
+                stacked = _term(term, key, env, draft) > 1 or stacked
+            elif key in sizes and env is not None:
+                stacked = _sized(key, sizes.pop(key), isaac_lab_env.history(env, name, key), draft) > 1 or stacked
+            else:
+                skipped.append(key)
+    if sizes:
+        known = ", ".join(skipped) or "no skipped term"
+        raise ContractError(f"--size {next(iter(sizes))}: env.yaml has {known}{closest(next(iter(sizes)), skipped)}")
+    if stacked:
+        draft.put("observation.history", HISTORY, "Isaac Lab stacks each term by itself, oldest first, filled at reset")
+    if skipped:
+        why = f"the exporter skipped {', '.join(skipped)}, since their functions lack its decorator; env.yaml has them"
+        if options.policy is not None:
+            width = network_widths(options.policy)[0]
+            missing = width - draft.width
+            why += f". The network reads {width} numbers and {draft.width} are described: {missing} are missing"
+        draft.lacks("observation.skipped", why, " ".join(f"--size {key}=N" for key in skipped))
+    elif env is None:
+        draft.width_hint = (
+            "The exporter skips terms whose functions lack its decorator (height_scan, most functions of projects "
+            "built on Isaac Lab); give params/env.yaml of the run, which names them"
+        )
+
+
+def _aligned(
+    terms: list[Record], written: list[tuple[str, str]] | None, record: Record, group: str
+) -> list[tuple[str, Record | None]]:
+    """Pair each term that env.yaml lists with its descriptor, or with None where the exporter skipped it."""
+    if written is None:
+        return [(term.text("name"), term) for term in terms]
+    pairs: list[tuple[str, Record | None]] = []
+    left = list(terms)
+    for key, function in written:
+        if left and left[0].text("full_path").replace(":", ".").rpartition(".")[2] == function:
+            pairs.append((key, left.pop(0)))
+        else:
+            pairs.append((key, None))
+    if left:
+        raise ContractError(
+            f"{record.path}: term '{left[0].text('name')}' of group '{group}' is not where env.yaml has it; the two "
+            "files are of different runs"
+        )
+    return pairs
+
+
+def _term(term: Record, key: str, env: Record | None, draft: Draft) -> int:
+    """Add one term; return its history length."""
+    size = math.prod(int(n) for n in term.numbers("shape"))
+    overloads = term.section("overloads") if term.has("overloads") else Record(term.path, {}, term.key("overloads"))
+    extras = dict(term.data.get("extras") or {})
+    if extras.get("modifiers"):
+        raise term.error("extras.modifiers", "change the value before it is clipped and scaled; a contract has none")
+    history = max(overloads.integer("history_length"), 1) if overloads.has("history_length") else 1
+    if history > 1 and overloads.data.get("flatten_history_dim") is False:
+        raise overloads.error("flatten_history_dim", "is false: the network reads a stack of rows, not a flat vector")
+    module, _, function = term.text("full_path").replace(":", ".").rpartition(".")
+    kind = TERMS.get(function) if module == MODULE else None
+    if module == MODULE and function == "generated_commands" and size == 3:
+        kind = _command_kind(key, env, draft)
+    data = _external(key, size, draft) if kind == "external" else _known(term, overloads, kind, draft)
+    if kind is None and not (function == "generated_commands" and size == 3):
+        data = _external(key, size, draft)
+    if history > 1:
+        data["history"] = history
+    draft.term(data, f"{term.path.name}: {term.where} ({function})", name=key)
+    draft.width += size * history
+    return history
+
+
+def _sized(name: str, size: int, history: int, draft: Draft) -> int:
+    data: dict[str, Any] = {"term": "external", "name": name, "size": size}
+    draft.term(
+        data | ({"history": history} if history > 1 else {}), f"--size {name}; its place and history are env.yaml's"
+    )
+    draft.width += size * history
+    return history
+
+
+def _known(term: Record, overloads: Record, kind: str | None, draft: Draft) -> dict[str, Any]:
+    data: dict[str, Any] = {"term": kind}
+    size = math.prod(int(n) for n in term.numbers("shape"))
+    joints = term.names("joint_names", size) if term.has("joint_names") else []
+    if joints and joints != draft.joint_names:
+        strange = next((name for name in joints if name not in draft.joint_names), None)
+        if strange is not None:
+            raise term.error("joint_names", f"names '{strange}', no joint of the articulation")
+        data["joints"] = joints
+    if overloads.has("scale"):
+        scale = term_scale(overloads, "scale", str(kind), joints, size)
+        if scale != 1.0:
+            data["scale"] = scale
+    if overloads.has("clip"):
+        data["clip"] = joint_clip(overloads, "clip", joints) if joints else overloads.bounds("clip")
+    _check_offsets(term, data, joints, draft)
+    return data
+
+
+def _check_offsets(term: Record, data: dict[str, Any], joints: list[str], draft: Draft) -> None:
+    if data["term"] == "joint_pos_rel" and term.has("joint_pos_offsets"):
+        stated = draft.data["joints"]
+        for name, value in zip(joints, term.numbers("joint_pos_offsets", len(joints), per="joint"), strict=True):
+            if value != stated[name]["default"]:
+                raise term.error(
+                    "joint_pos_offsets",
+                    f"subtracts {value:g} from '{name}', whose default is {stated[name]['default']:g}",
+                )
+    if term.has("joint_vel_offsets"):
+        offsets = term.numbers("joint_vel_offsets", len(joints), per="joint")
+        if any(offsets):
+            if "clip" in data:
+                raise term.error("joint_vel_offsets", "are not 0 and the term is clipped; a contract can't state both")
+            scale = data.get("scale", 1.0)
+            factors = [scale[name] if isinstance(scale, dict) else scale for name in joints]
+            data["offset"] = by_joint(joints, [-f * v for f, v in zip(factors, offsets, strict=True)])
+
+
+def _command_kind(key: str, env: Record | None, draft: Draft) -> str | None:
+    """Kind of a command of three numbers; None when nothing tells."""
+    if env is not None:
+        return "velocity_command" if isaac_lab_env.is_velocity_command(env, key) else "external"
+    draft.lacks(
+        "observation.terms.*.term",
+        "a command of three numbers is a velocity or a point; env.yaml would tell",
+        "give params/env.yaml, or --set observation.terms.N.term=velocity_command (N counts from 0)",
+    )
+    return None
+
+
+def _external(name: str, size: int, draft: Draft) -> dict[str, Any]:
+    draft.note(f"'{name}' ({size} numbers) is known to its task only; it is an external term, as the network sees it")
+    return {"term": "external", "name": name, "size": size}

@@ -1,0 +1,117 @@
+"""The state observation of a ManiSkill environment, term by term, each held against what the robot really does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.maniskill_actions import position_controllers
+from policy_port.errors import ContractError
+
+if TYPE_CHECKING:
+    from mani_skill.envs.sapien_env import BaseEnv
+
+STEPS = 4
+"""Steps of random action after which a term's numbers must still be what it is taken for."""
+
+Numbers = NDArray[np.float64]
+
+
+def add_observation(env: BaseEnv, name: str, draft: Draft) -> None:
+    """Add one term per entry of the state dictionary, depth first, which is how ManiSkill flattens it.
+
+    The environment must be of mode "state": some leave terms out in mode "state_dict".
+    """
+    taken: dict[str, set[str]] = {}
+    sizes: dict[str, int] = {}
+    rng = np.random.default_rng(0)
+    for _ in range(STEPS):
+        flat = _step(env, rng)
+        dictionary = env.get_obs(env.get_info(), unflattened=True)
+        assert isinstance(dictionary, dict)
+        entries = dict(_entries(dictionary))
+        joined = np.concatenate(list(entries.values()))
+        if joined.shape != flat.shape or not np.allclose(joined, flat, atol=1e-6):
+            raise ContractError(f"--env {name}: its flat observation is not its dictionary laid out depth first")
+        quantities = _quantities(env)
+        for path, values in entries.items():
+            sizes[path] = len(values)
+            same = {kind for kind, other in quantities.items() if _equal(values, other)}
+            taken[path] = same & taken.get(path, same)
+    _add_terms(name, sizes, taken, draft)
+
+
+def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draft: Draft) -> None:
+    leaves = [path.rpartition(".")[2] for path in sizes]
+    poses = False
+    for path, size in sizes.items():
+        source = f"{env}: {path}"
+        leaf = path.rpartition(".")[2]
+        label = leaf if leaves.count(leaf) == 1 else path.replace(".", "_")
+        goal = _goal(env, leaf)
+        if len(taken[path]) == 1:
+            kind = taken[path].pop()
+            draft.term({"term": kind}, f"{source}; equal to it over {STEPS} steps of random action", name=label)
+        elif goal is not None:
+            draft.term(goal, f"{source}; ranges from the task's description")
+        else:
+            poses = True
+            draft.term({"term": "external", "name": label, "size": size}, source)
+    if poses:
+        draft.put("quaternion_order", "wxyz", "SAPIEN's quaternions are wxyz")
+    elif draft.data.get("quaternion_order") is None:
+        draft.put("quaternion_order", "none", "no observation term holds an orientation")
+
+
+def _step(env: BaseEnv, rng: np.random.Generator) -> Numbers:
+    space = env.single_action_space
+    action = rng.uniform(space.low, space.high) * 0.5  # pyright: ignore[reportAttributeAccessIssue]
+    observation = env.step(action.astype(np.float32))[0]
+    return np.asarray(observation[0].cpu(), dtype=np.float64)
+
+
+def _entries(node: dict[str, Any], where: str = "") -> Iterator[tuple[str, Numbers]]:
+    for key, value in node.items():
+        path = f"{where}.{key}".lstrip(".")
+        if isinstance(value, dict):
+            yield from _entries(value, path)
+        else:
+            yield path, np.asarray(value[0].cpu(), dtype=np.float64).reshape(-1)
+
+
+def _quantities(env: BaseEnv) -> dict[str, Numbers]:
+    robot = env.agent.robot
+    found = {
+        "joint_pos": np.asarray(robot.get_qpos()[0].cpu(), dtype=np.float64),
+        "joint_vel": np.asarray(robot.get_qvel()[0].cpu(), dtype=np.float64),
+    }
+    target = np.full_like(found["joint_pos"], np.nan)
+    for controller in position_controllers(env).values():
+        target[np.asarray(controller.active_joint_indices.cpu())] = np.asarray(controller._target_qpos[0].cpu())
+    return found | {"joint_target": target}
+
+
+def _equal(a: Numbers, b: Numbers) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0.0, atol=1e-6))
+
+
+def _goal(env: str, leaf: str) -> dict[str, Any] | None:
+    """The goal of this program's own task, whose frame and ranges are written down."""
+    from policy_port.tasks.reach import SO100_REACH
+    from policy_port.tasks.so100_reach_env import ENV_ID
+
+    if env != ENV_ID or leaf != "goal":
+        return None
+    task = SO100_REACH
+    near, far = task.goal_radius
+    least, most = task.goal_azimuth
+    x, y = task.pan_axis_xy
+    side = far * float(np.sin(max(abs(least), abs(most))))
+    nearest = near * float(np.cos(max(abs(least), abs(most))))
+    low = [round(value, 4) for value in (x - side, y - far, task.goal_height[0])]
+    high = [round(value, 4) for value in (x + side, y - nearest, task.goal_height[1])]
+    return {"term": "goal", "size": 3, "frame": "Base link, m", "low": low, "high": high}

@@ -1,0 +1,154 @@
+"""Telling which kind a descriptor is, and turning it into a contract."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from policy_port.contract import Contract
+from policy_port.contract.spec import unset_values
+from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.network import check_width
+from policy_port.descriptors.options import ALWAYS, ImportOptions, flag
+from policy_port.descriptors.record import Record
+from policy_port.errors import ContractError, closest
+
+KINDS: dict[str, str] = {
+    "isaac_lab": "Isaac Lab IO descriptors (IO_descriptors.yaml), with env.yaml and agent.yaml beside them",
+    "unitree_rl_lab": "unitree_rl_lab deploy.yaml",
+    "rl_sar": "rl_sar base.yaml and config.yaml",
+    "newton_assets": "newton-assets policy YAML",
+    "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",
+    "lerobot_config": "LeRobot policy config.json",
+    "maniskill_env": "a ManiSkill environment (--env ID --control-mode MODE)",
+}
+"""Kinds by the name that `--from` takes; the module of that name has the importer."""
+
+_OF_FILES = tuple(kind for kind in KINDS if kind not in ("onnx_metadata", "maniskill_env"))
+
+_IN_FOLDERS = (
+    "io_descriptors/*IO_descriptors.yaml",
+    "*IO_descriptors.yaml",
+    "deploy.yaml",
+    "params/deploy.yaml",
+    "config.yaml",
+    "config.json",
+    "policy.onnx",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """An imported contract and what the user must know of it."""
+
+    contract: Contract
+    """The contract."""
+    kind: str
+    """Kind of the descriptor."""
+    files: tuple[Path, ...]
+    """Files that were read."""
+    notes: tuple[str, ...]
+    """What the numbers don't show."""
+    unset: tuple[str, ...]
+    """What the descriptor left open and a replay may need."""
+
+
+def import_contract(sources: list[Path], kind: str | None, options: ImportOptions) -> Imported:
+    """Read descriptors into a contract.
+
+    Args:
+        sources: Files or folders; none for a ManiSkill environment.
+        kind: One of `KINDS`; told from the files when None.
+        options: What the user adds.
+
+    Raises:
+        ContractError: When the files are no descriptor, contradict themselves, or leave open what a contract needs.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ContractError(f"--from {kind}: unknown{closest(kind, KINDS) or '.'} Known: {', '.join(KINDS)}")
+    if kind == "maniskill_env" or (kind is None and options.env is not None):
+        if sources:
+            raise ContractError(f"{sources[0]}: a ManiSkill environment is read by itself; leave out the file or --env")
+        return _finish(_module("maniskill_env"), options, ())
+    if not sources:
+        raise ContractError("no descriptor given: name its file or folder, or a ManiSkill environment with --env")
+    files = [_file(path) for path in sources]
+    if kind == "onnx_metadata" or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
+        if len(files) > 1:
+            raise ContractError(f"{files[1]}: an ONNX file's metadata is read by itself; leave out the other files")
+        return _finish(_module("onnx_metadata"), options, (files[0],))
+    return _from_yaml(files, kind, options)
+
+
+def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
+    given = [Record.read(file) for file in files]
+    fitting = [name for name in ([kind] if kind else _OF_FILES) if all(_module(name).role(record) for record in given)]
+    if len(fitting) != 1:
+        keys = ", ".join(list(given[0].entries())[:12]) or "none"
+        what = f"could be {' or '.join(fitting)}" if fitting else f"is no descriptor of {kind or 'a known kind'}"
+        known = "; ".join(f"{name}: {KINDS[name]}" for name in _OF_FILES)
+        raise ContractError(f"{files[0]}: {what}. Its keys are: {keys}. Say which with --from. Known: {known}")
+    module = _module(fitting[0])
+    records: dict[str, Record] = {}
+    for record in given:
+        role = module.role(record)
+        if role in records:
+            raise ContractError(f"{record.path} and {records[role].path} are both a {role}; give one")
+        records[role] = record
+    for file in module.beside((records.get(module.MAIN) or given[0]).path):
+        record = Record.read(file)
+        records.setdefault(module.role(record) or file.name, record)
+    if module.MAIN not in records:
+        raise ContractError(
+            f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
+        )
+    return _finish(module, options, tuple(record.path for record in records.values()), records)
+
+
+def _finish(
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], records: dict[str, Record] | None = None
+) -> Imported:
+    kind = module.__name__.rpartition(".")[2]
+    _refuse_stray_flags(module, kind, options)
+    if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
+        contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
+        if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
+            raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
+    else:
+        draft: Draft = (
+            module.read(records, options)
+            if records is not None
+            else module.read(files[0], options)
+            if files
+            else module.read(options)
+        )
+        contract, notes, hint = draft.build(options), draft.notes, draft.width_hint
+    policy = options.policy or (files[0] if kind == "onnx_metadata" else None)
+    if policy is not None:
+        check_width(contract, policy, hint)
+    else:
+        notes = [*notes, "the width was not held against the network; do so with --policy FILE or `contract check`"]
+    return Imported(contract=contract, kind=kind, files=files, notes=tuple(notes), unset=tuple(unset_values(contract)))
+
+
+def _refuse_stray_flags(module: ModuleType, kind: str, options: ImportOptions) -> None:
+    stray = [option for option in options.given() if option not in ALWAYS | module.FLAGS]
+    if stray:
+        taken = ", ".join(sorted(flag(option) for option in module.FLAGS)) or "none of its own"
+        raise ContractError(f"{flag(stray[0])} means nothing for {kind}, which takes {taken}")
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = [file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))]
+    if len(found) != 1:
+        what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
+        raise ContractError(f"{path}: {what}; name the file")
+    return found[0]
+
+
+def _module(kind: str) -> ModuleType:
+    return importlib.import_module(f"policy_port.descriptors.{kind}")

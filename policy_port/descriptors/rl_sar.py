@@ -1,0 +1,177 @@
+"""rl_sar base.yaml and config.yaml: names in SDK order, everything that the policy touches in its own order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.elements import by_joint, uniform
+from policy_port.descriptors.options import ImportOptions
+from policy_port.descriptors.record import Record
+from policy_port.errors import ContractError, closest
+
+MAIN = "config.yaml"
+BASE = "base.yaml"
+FLAGS: frozenset[str] = frozenset()
+
+# Name in rl_sar -> the term, and the key of its scale.
+TERMS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "lin_vel": ({"term": "base_lin_vel"}, "lin_vel_scale"),
+    "ang_vel": ({"term": "base_ang_vel"}, "ang_vel_scale"),
+    "gravity_vec": ({"term": "projected_gravity"}, None),
+    "commands": ({"term": "velocity_command"}, "commands_scale"),
+    "dof_pos": ({"term": "joint_pos_rel"}, "dof_pos_scale"),
+    "dof_vel": ({"term": "joint_vel"}, "dof_vel_scale"),
+    "actions": ({"term": "last_action"}, None),
+    # Written into its source: sine and cosine of a clock of 0.8 s.
+    "g1_phase": ({"term": "gait_phase", "period": 0.8}, None),
+    "RoboMimic_Deploy/phase": ({"term": "external", "name": "motion_phase", "size": 1}, None),
+    "whole_body_tracking/motion_command": ({"term": "external", "name": "motion_command", "size": -2}, None),
+    "whole_body_tracking/motion_anchor_ori_b": (
+        {"term": "external", "name": "motion_anchor_ori_b", "size": 6},
+        None,
+    ),
+}
+
+
+def role(record: Record) -> str | None:
+    """What the file is to this importer; both have all keys under one key such as "go2/robot_lab"."""
+    if len(record.data) != 1:
+        return None
+    inner = next(iter(record.data.values()))
+    if not isinstance(inner, dict) or "num_of_dofs" not in inner:
+        return None
+    return MAIN if "observations" in inner else BASE if "joint_names" in inner else None
+
+
+def beside(path: Path) -> list[Path]:
+    """Files that belong to the descriptor at `path`."""
+    return [file for file in (path.parent / BASE, path.parent.parent / BASE) if file.is_file()][:1]
+
+
+def read(records: dict[str, Record], options: ImportOptions) -> Draft:
+    """Draft a contract."""
+    if BASE not in records:
+        raise ContractError(
+            f"{records[MAIN].path}: rl_sar keeps joint names, timestep and decimation in base.yaml; give that file too"
+        )
+    config, base = (record.section(next(record.entries())) for record in (records[MAIN], records[BASE]))
+    draft = Draft(str(config.path))
+    robot = base.where.split("/")[0]
+    if config.where.split("/")[0] != robot:
+        raise ContractError(f"{config.path} is of '{config.where}', but {base.path} of robot '{robot}'")
+    draft.put("robot", robot, f"{base.path.name}: top key")
+    draft.put("trained_in", f"not stated; run by rl_sar as {config.where}", f"{config.path.name}: top key")
+    for key, name in (("timestep", "dt"), ("decimation", "decimation")):
+        record = config if config.has(name) else base
+        if record.has(name):
+            draft.put(key, record.number(name) if name == "dt" else record.integer(name), record.source(name))
+    count = config.integer("num_of_dofs")
+    _joints(config, base, count, draft)
+    _observation(config, draft)
+    _action(config, count, draft)
+    draft.lacks("actuation.kind", "rl_sar computes the torque itself and does not say how the training simulator did")
+    return draft
+
+
+def _joints(config: Record, base: Record, count: int, draft: Draft) -> None:
+    names_from = config if config.has("joint_names") else base
+    sdk = names_from.names("joint_names")
+    if config.has("joint_mapping"):
+        mapping = config.integers("joint_mapping", below=len(sdk))
+        if len(mapping) != count:
+            raise config.error("joint_mapping", f"has {len(mapping)} entries, num_of_dofs says {count}")
+        names = [sdk[index] for index in mapping]
+        draft.joints(names, names_from.source("joint_names", "SDK order, through joint_mapping"))
+    elif config.has("command_mapping"):
+        raise config.error("command_mapping", "is of an rl_sar before joint_mapping; convert the file with a newer one")
+    else:
+        raise config.error(
+            "joint_mapping",
+            "is missing, so nothing says which SDK joint the policy's first one is; [0, 1, 2, ...] if none moves",
+        )
+    draft.per_joint(
+        "default",
+        config.numbers("default_dof_pos", count, per="joint"),
+        config.source("default_dof_pos", "policy order"),
+    )
+    # fixed_kp and fixed_kd are for standing up; the policy runs with rl_kp and rl_kd.
+    for key, name in (("stiffness", "rl_kp"), ("damping", "rl_kd"), ("effort_limit", "torque_limits")):
+        if config.has(name):
+            draft.per_joint(key, config.numbers(name, count, per="joint"), config.source(name, "policy order"))
+
+
+def _observation(config: Record, draft: Draft) -> None:
+    if config.has("wheel_indices") and config.numbers("wheel_indices"):
+        raise config.error("wheel_indices", "names wheels, which are driven by velocity; a contract can't state that")
+    count = len(draft.joint_names)
+    stated = {"joint_pos_rel": count, "joint_vel": count, "last_action": count, "gait_phase": 2}
+    width: list[tuple[str, int]] = []
+    terms: list[tuple[dict[str, Any], str]] = []
+    for name in config.names("observations"):
+        if name not in TERMS:
+            raise config.error(
+                "observations",
+                f"names '{name}', which is unknown{closest(name, TERMS) or '.'} Known: {', '.join(TERMS)}. rl_sar "
+                "itself passes over a name it does not know, and every number after it shifts",
+            )
+        given, scale_key = TERMS[name]
+        term = dict(given)
+        if term.get("size") == -2:
+            term["size"] = 2 * count
+        if scale_key is not None:
+            size = 3 if name == "commands" else 1
+            scales = config.spread(scale_key, size, per="element")
+            same = uniform(scales)
+            scale = scales if same is None else same
+            if scale != 1.0:
+                term["scale"] = scale
+        width.append((name, term.get("size") or stated.get(term["term"], 3)))
+        more = config.source(scale_key) if scale_key else ""
+        terms.append((term, f"{config.source('observations', name)}{'; ' + more if more else ''}"))
+    total = sum(size for _, size in width)
+    if config.has("num_observations") and config.integer("num_observations") != total:
+        parts = " + ".join(f"{name} {size}" for name, size in width)
+        raise config.error(
+            "num_observations", f"is {config.integer('num_observations')}, but the terms add up to {total}: {parts}"
+        )
+    steps = _history(config, draft)
+    for term, source in terms:
+        draft.term(term | ({"history": steps} if steps > 1 else {}), source)
+    if config.has("clip_obs"):
+        bound = config.number("clip_obs")
+        draft.put("observation.clip", [-bound, bound], config.source("clip_obs"))
+
+
+def _history(config: Record, draft: Draft) -> int:
+    ages = config.integers("observations_history") if config.has("observations_history") else []
+    if not ages:
+        return 1
+    newest_first = list(range(len(ages)))
+    if ages not in (newest_first, newest_first[::-1]):
+        raise config.error("observations_history", f"picks steps {ages}; a contract states unbroken histories only")
+    order = "newest_first" if ages == newest_first else "oldest_first"
+    source = config.source("observations_history", "0 is the newest; the buffer starts with zeros")
+    draft.put("observation.history", {"order": order, "fill": "zero"}, source)
+    if config.has("observations_history_priority"):
+        priority = config.choice("observations_history_priority", ("time", "term"))
+        source = config.source("observations_history_priority")
+        draft.put("observation.history.layout", f"{priority}_major", source)
+    else:
+        draft.lacks("observation.history.layout", "observations_history_priority is missing")
+    return len(ages)
+
+
+def _action(config: Record, count: int, draft: Draft) -> None:
+    scale = config.numbers("action_scale", count, per="joint")
+    term = {"term": "joint_position", "scale": by_joint(draft.joint_names, scale), "offset": "default"}
+    draft.action(term, config.source("action_scale", "target = default_dof_pos + action_scale * action"))
+    if not config.has("clip_actions_lower") or not config.has("clip_actions_upper"):
+        return
+    bounds = [uniform(config.numbers(f"clip_actions_{end}", count, per="joint")) for end in ("lower", "upper")]
+    if None in bounds:
+        raise config.error(
+            "clip_actions_lower", "or _upper differs between joints, which a contract's action.raw_clip can't state"
+        )
+    draft.put("action.raw_clip", bounds, config.source("clip_actions_lower", "and clip_actions_upper"))

@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "contract": {"files", "resources"},
     "remap": {"contract"},
     "checkpoints": {"files"},
-    "descriptors": {"contract", "checkpoints"},
+    "descriptors": {"contract", "checkpoints", "plants.robot_file", "plants.urdf", "tasks"},
     "export": {"contract", "remap", "checkpoints", "files"},
     "control": {"contract", "remap", "plants.plant"},
     "plants": {"contract"},
@@ -40,20 +40,27 @@ TOP_ROOM = "cli"
 
 # A heavy library -> the rooms, or single files, that own it. `system` asks each of them whether it works.
 HEAVY: dict[str, set[str]] = {
-    "gymnasium": {"tasks", "replay"},
+    "gymnasium": {"tasks", "replay", "descriptors/maniskill_env.py"},
     "imageio": {"replay"},
     "lerobot": {"robots"},
-    "mani_skill": {"plants", "tasks", "replay"},
+    "mani_skill": {
+        "plants",
+        "tasks",
+        "replay",
+        "descriptors/maniskill_env.py",
+        "descriptors/maniskill_actions.py",
+        "descriptors/maniskill_observation.py",
+    },
     "matplotlib": {"replay"},
-    "mujoco": {"plants", "system"},
-    "newton": {"plants"},
-    "onnx": {"checkpoints", "export"},
+    "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
+    "newton": {"plants", "descriptors/robot_parsers.py"},
+    "onnx": {"checkpoints", "export", "descriptors/onnx_metadata.py"},
     "onnxruntime": {"checkpoints", "export", "control", "system"},
     "rsl_rl": set(),
-    "sapien": {"plants", "tasks", "replay", "system"},
+    "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},
     "torch": {"remap", "checkpoints", "export", "control", "tasks/so100_reach_env.py", "system"},
     "trimesh": {"plants"},
-    "warp": {"plants"},
+    "warp": {"plants", "descriptors/robot_parsers.py"},
 }
 
 # These are loaded by `import policy_port`, `--help` or shell completion, which answer at once: what is heavy is

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-map_app = typer.Typer(help="Look at a mapping, and hold it against contracts.", no_args_is_help=True)
+from policy_port.cli.derive import derive
+
+map_app = typer.Typer(help="Derive a mapping, look at one, and hold it against contracts.", no_args_is_help=True)
+map_app.command("derive")(derive)
 
 MapArgument = Annotated[str, typer.Argument(metavar="MAP", help="Mapping file, or the name of a shipped one.")]
 

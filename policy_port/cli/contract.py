@@ -1,0 +1,179 @@
+"""`policy-port contract`: make a contract from a foreign descriptor, and look at contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+contract_app = typer.Typer(
+    help="Make a contract from what a trainer wrote, and look at contracts.", no_args_is_help=True
+)
+
+ContractArgument = Annotated[Path, typer.Argument(metavar="CONTRACT", help="Contract file.")]
+
+
+@contract_app.command("import")
+def import_(
+    out: Annotated[Path, typer.Option(help="Contract file to write.")],
+    sources: Annotated[
+        list[Path] | None, typer.Argument(metavar="SOURCE...", help="Descriptor files, or a folder that holds one.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--from", help="Kind of the descriptor, if the file does not tell.")
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="ManiSkill environment to ask instead of a file.")] = None,
+    control_mode: Annotated[str | None, typer.Option(help="Its control mode in training.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file; its widths must be the contract's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the policy; the output's name, if not given.")] = None,
+    robot: Annotated[str | None, typer.Option(help="Name of the robot.")] = None,
+    trained_in: Annotated[str | None, typer.Option(help="Simulator, physics engine and version, in words.")] = None,
+    quaternion_order: Annotated[
+        Literal["wxyz", "xyzw", "none"] | None, typer.Option(help="Order of quaternions in training.")
+    ] = None,
+    timestep: Annotated[float | None, typer.Option(help="Physics timestep of training [s].", min=1e-6)] = None,
+    control_frequency: Annotated[
+        float | None, typer.Option(help="Control steps per second [Hz], for LeRobot.", min=1e-3)
+    ] = None,
+    actuation: Annotated[
+        Literal["implicit", "explicit", "model"] | None, typer.Option(help="How targets became torques in training.")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="Joint names, for descriptors without.")] = None,
+    names_order: Annotated[
+        Literal["policy", "motor"] | None, typer.Option(help="Order of a bare list in --names.")
+    ] = None,
+    order: Annotated[
+        Literal["physx", "mjw"] | None, typer.Option(help="Order the policy was trained in, for newton-assets.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="Named observation layout, where terms have no meaning.")] = None,
+    group: Annotated[str | None, typer.Option(help="Observation group, for Isaac Lab.")] = None,
+    articulation: Annotated[str | None, typer.Option(help="Articulation, for Isaac Lab.")] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N", help="Size of a term that the exporter skipped.")
+    ] = None,
+    precise: Annotated[Path | None, typer.Option(help="Full-precision values beside rounded metadata.")] = None,
+    gains_order: Annotated[
+        Literal["joint"] | None, typer.Option(help="The metadata's gains are in joint order (newer mjlab).")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fill a key of the contract.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file.")] = False,
+) -> None:
+    """Turn a descriptor into a contract; what it does not say is asked for, never guessed."""
+    from policy_port.descriptors.options import ImportOptions
+    from policy_port.descriptors.registry import import_contract
+    from policy_port.errors import ContractError, OutputError
+    from policy_port.files import write_atomic
+
+    if out.exists() and not force:
+        raise OutputError(f"{out}: exists; name another file, or replace it with --force")
+    if not out.parent.is_dir():
+        raise OutputError(f"{out.parent}: no such folder for the output")
+    sizes: dict[str, int] = {}
+    for key, text in _pairs(size, "--size"):
+        if not text.isdigit() or int(text) < 1:
+            raise ContractError(f"--size {key}={text}: the size is a whole number above 0")
+        sizes[key] = int(text)
+    options = ImportOptions(
+        name=name or out.stem,
+        robot=robot,
+        trained_in=trained_in,
+        quaternion_order=quaternion_order,
+        timestep=timestep,
+        control_frequency=control_frequency,
+        actuation=actuation,
+        settings={key: _yaml_value(key, text) for key, text in _pairs(settings, "--set")},
+        policy=policy,
+        names=names,
+        names_order=names_order,
+        order=order,
+        layout=layout,
+        group=group,
+        articulation=articulation,
+        sizes=sizes,
+        precise=precise,
+        gains_order=gains_order,
+        env=env,
+        control_mode=control_mode,
+    )
+    imported = import_contract(list(sources or []), kind, options)
+    write_atomic(out, imported.contract.to_yaml())
+    read = ", ".join(str(path) for path in imported.files) or env
+    contract = imported.contract
+    typer.echo(f"{out}: contract '{contract.name}' from {read} ({imported.kind})")
+    typer.echo(f"  reads {contract.widths()}\n  writes {contract.action_size} joint positions")
+    for note in imported.notes:
+        typer.echo(f"note: {note}", err=True)
+    for gap in imported.unset:
+        typer.echo(f"unset: {gap}", err=True)
+
+
+@contract_app.command("check")
+def check(
+    contract: ContractArgument,
+    policy: Annotated[Path | None, typer.Option(help="Policy file; its widths must be the contract's.")] = None,
+) -> None:
+    """Validate a contract, list what it leaves unset, and hold its widths against a policy's."""
+    from policy_port.contract import load_contract
+    from policy_port.contract.spec import unset_values
+    from policy_port.descriptors.network import check_width
+
+    loaded = load_contract(contract)
+    if policy is not None:
+        check_width(loaded, policy)
+    typer.echo(f"{contract}: '{loaded.name}' reads {loaded.widths()} and writes {loaded.action_size}")
+    if policy is not None:
+        typer.echo(f"{policy}: has these widths")
+    for gap in unset_values(loaded):
+        typer.echo(f"unset: {gap}")
+
+
+@contract_app.command("show")
+def show(contract: ContractArgument) -> None:
+    """Print a contract as tables: observation, action, joints, and where the numbers came from."""
+    from policy_port.contract import load_contract
+    from policy_port.descriptors.describe import describe
+
+    typer.echo(describe(load_contract(contract)))
+
+
+@contract_app.command("diff")
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Contract file.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+) -> None:
+    """Say what two contracts disagree on; exit status 1 when they do."""
+    from policy_port.contract import load_contract
+    from policy_port.contract.diff import differences
+
+    found = differences(load_contract(a), load_contract(b))
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise typer.Exit(1)
+    typer.echo("no policy can tell these contracts apart")
+
+
+def _pairs(given: list[str] | None, flag: str) -> list[tuple[str, str]]:
+    from policy_port.errors import ContractError
+
+    pairs = []
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ContractError(f"{flag} {text}: write it as KEY=VALUE")
+        pairs.append((key.strip(), value.strip()))
+    return pairs
+
+
+def _yaml_value(key: str, text: str) -> object:
+    import yaml
+
+    from policy_port.errors import ContractError
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ContractError(f"--set {key}={text}: the value is no YAML (number, word, [list] or {{mapping}})") from None

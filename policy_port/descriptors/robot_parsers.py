@@ -1,0 +1,144 @@
+"""Robot files as MuJoCo, SAPIEN and Newton parse them: the joints in each one's own order."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from policy_port.descriptors.kinematic_tree import Link
+from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.plants.urdf import read_urdf
+
+USD_SUFFIXES = (".usd", ".usda", ".usdc")
+
+
+def mujoco_tree(path: Path) -> tuple[Link, ...]:
+    """The tree as MuJoCo parses a URDF or MJCF file."""
+    try:
+        import mujoco
+    except ImportError:
+        raise _absent("MuJoCo", "sim") from None
+    try:
+        if is_urdf(path):
+            spec = mujoco.MjSpec.from_string(_urdf_without_geometry(path))
+        else:
+            spec = mujoco.MjSpec.from_file(str(path))
+    except (ValueError, OSError) as cause:
+        raise RobotError(f"{path}: MuJoCo can't read it: {_one_line(cause)}") from None
+    movable = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+
+    def link(body: Any) -> Link:
+        balls = [joint.name for joint in body.joints if joint.type == mujoco.mjtJoint.mjJNT_BALL]
+        if balls:
+            raise RobotError(f"{path}: ball joint {balls[0]} is three joints in one and has no place in a joint order")
+        joints = tuple(joint.name for joint in body.joints if joint.type in movable)
+        return Link(name=body.name, joints=joints, children=tuple(link(child) for child in body.bodies))
+
+    return tuple(link(body) for body in spec.worldbody.bodies)
+
+
+def sapien_order(path: Path) -> tuple[str, ...]:
+    """Active joints as SAPIEN orders them, of a URDF file."""
+    if not is_urdf(path):
+        raise RobotError(f"{path}: SAPIEN reads URDF; give the robot's .urdf")
+    try:
+        import sapien
+    except ImportError:
+        raise _absent("SAPIEN", "sim") from None
+    with tempfile.TemporaryDirectory() as folder:
+        # Without geometry it needs neither meshes nor a renderer; the joints are the same.
+        bare = Path(folder) / path.name
+        bare.write_text(_urdf_without_geometry(path), encoding="utf-8")
+        scene = sapien.Scene([sapien.physx.PhysxCpuSystem()])
+        try:
+            robot = scene.create_urdf_loader().load(str(bare))
+        except Exception as cause:
+            raise RobotError(f"{path}: SAPIEN can't read it: {_one_line(cause)}") from None
+        return tuple(joint.name for joint in robot.active_joints)
+
+
+def newton_order(path: Path) -> tuple[str, ...]:
+    """Joints as Newton orders them, of a URDF, MJCF or USD file."""
+    return tuple(name for _, _, name in _newton_joints(path)[1] if name)
+
+
+def newton_tree(path: Path) -> tuple[Link, ...]:
+    """The tree as Newton parses a file; the way in for USD."""
+    bodies, joints = _newton_joints(path)
+    children: dict[int, list[tuple[int, str]]] = {}
+    for parent, child, name in joints:
+        children.setdefault(parent, []).append((child, name))
+
+    def link(body: int, name: str) -> Link:
+        below = tuple(link(child, joint) for child, joint in children.get(body, []))
+        return Link(name=bodies[body], joints=(name,) if name else (), children=below)
+
+    return tuple(link(body, name) for body, name in children.get(-1, []))
+
+
+def _newton_joints(path: Path) -> tuple[list[str], list[tuple[int, int, str]]]:
+    """Body names; parent body, child body and name of each joint, "" for one that is fixed or free."""
+    try:
+        import newton
+        import warp
+    except ImportError:
+        raise _absent("Newton", "newton") from None
+    # A mapping goes to a file; what Warp found of devices is not asked for.
+    warp.config.log_level = warp.LOG_WARNING
+    builder = newton.ModelBuilder()
+    try:
+        if path.suffix.lower() in USD_SUFFIXES:
+            builder.add_usd(str(path))
+        elif is_urdf(path):
+            builder.add_urdf(_urdf_without_geometry(path), floating=True)
+        else:
+            builder.add_mjcf(str(path), parse_meshes=False, parse_visuals=False)
+    except ImportError as cause:
+        raise MissingDependencyError(
+            f"{path}: Newton needs {cause.name} to read it: pip install {cause.name}"
+        ) from None
+    except Exception as cause:
+        raise RobotError(f"{path}: Newton can't read it: {_one_line(cause)}") from None
+    kinds = newton.JointType
+    named = (kinds.REVOLUTE, kinds.PRISMATIC)
+    passive = (kinds.FIXED, kinds.FREE)
+    found: list[tuple[int, int, str]] = []
+    columns = (builder.joint_type, builder.joint_parent, builder.joint_child, builder.joint_label)
+    for kind, parent, child, label in zip(*columns, strict=True):
+        if kind not in (*named, *passive):
+            raise RobotError(
+                f"{path}: Newton makes {label} one joint of several axes ({kinds(kind).name}), which has no place in a "
+                "joint order; give each axis a body of its own"
+            )
+        found.append((int(parent), int(child), label.rpartition("/")[2] if kind in named else ""))
+    return [name.rpartition("/")[2] for name in builder.body_label], found
+
+
+def is_urdf(path: Path) -> bool:
+    """Whether the file is a URDF, by its name."""
+    return path.suffix.lower() == ".urdf"
+
+
+def _urdf_without_geometry(path: Path) -> str:
+    root = read_urdf(path, meshes=False).root
+    for link in root.iter("link"):
+        for part in [item for item in link if item.tag in ("visual", "collision")]:
+            link.remove(part)
+    extension = root.find("mujoco")
+    if extension is None:
+        extension = ElementTree.SubElement(root, "mujoco")
+    compiler = extension.find("compiler")
+    if compiler is None:
+        compiler = ElementTree.SubElement(extension, "compiler")
+    compiler.attrib.update({"fusestatic": "false", "balanceinertia": "true"})
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _absent(name: str, extra: str) -> MissingDependencyError:
+    return MissingDependencyError(f"asking {name} needs it installed: pip install 'policy-port[{extra}]'")
+
+
+def _one_line(cause: Exception) -> str:
+    return " ".join(str(cause).split())[:300] or type(cause).__name__

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,6 +233,26 @@ def test_interrupt_leaves_nothing(remap: Run, tmp_path: Path, monkeypatch: pytes
     result = remap()
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "interrupted; nothing was written")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_real_interrupt_leaves_nothing(remap: Run, tmp_path: Path) -> None:
+    """SIGINT to the program itself, once it has begun to write, ends it with the shell's status and no trace."""
+    line = ["remap", "model_9.pt", "--activation", "elu", "--contract", "c.yaml", "--mapping", "m.yaml"]
+    # A shell's background jobs ignore the signal, and what they start inherits that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from policy_port.cli.app import main; main()"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code, *line, "--out", "deep/er/port"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("deep/er/.port.*.part/policy.onnx")):
+        assert program.poll() is None, program.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=60)
+    assert (program.returncode, said.splitlines()[-1]) == (130, "interrupted; nothing was written")
+    assert not (tmp_path / "deep").exists()
 
 
 def test_fold_that_a_clip_forbids_is_refused(remap: Run, tmp_path: Path) -> None:

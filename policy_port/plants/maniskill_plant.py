@@ -32,15 +32,7 @@ class ManiSkillPlant:
     step, which is what an implicit drive solves for.
     """
 
-    def __init__(
-        self,
-        robot_file: Path,
-        setup: PlantSetup,
-        *,
-        num_envs: int = 1,
-        meshes: bool = True,
-        sim_backend: str = "physx_cpu",
-    ) -> None:
+    def __init__(self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True) -> None:
         """Load the robot and put it at its default pose.
 
         Args:
@@ -49,7 +41,6 @@ class ManiSkillPlant:
                 are applied explicitly, as MuJoCo does.
             num_envs: Number of environments.
             meshes: False leaves every mesh out, visual and collision; `skipped_meshes` counts them.
-            sim_backend: "physx_cpu".
 
         Raises:
             RobotError: When the file can't be loaded or does not fit the setup.
@@ -123,12 +114,21 @@ class ManiSkillPlant:
         Raises:
             MissingDependencyError: When there is no Vulkan device to draw with.
         """
+        articulation = self._robots[0].articulation
+        return self.picture(height, width, articulation.root_pose, articulation.qpos)
+
+    @property
+    def root_pose(self) -> sapien.Pose:
+        """Pose of the base link of environment 0."""
+        return self._robots[0].articulation.root_pose
+
+    def picture(self, height: int, width: int, root: sapien.Pose, joint_pos: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Colour image of the robot with its base link at `root` and its joints at `joint_pos` [rad or m]."""
         from policy_port.plants.maniskill_view import TrackingView
 
         if self._view is None or self._view.shape != (height, width):
             self._view = TrackingView(self._urdf, self._setup, height=height, width=width)
-        articulation = self._robots[0].articulation
-        return self._view.image(articulation.root_pose, articulation.qpos)
+        return self._view.image(root, joint_pos)
 
     def close(self) -> None:
         """Free the scenes. Calling it twice is harmless."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -40,6 +42,7 @@ def make_plant(
     path = find_robot(robot)
     match kind:
         case "mujoco":
+            _draw_without_a_screen()
             try:
                 from policy_port.plants.mujoco_plant import MujocoPlant
             except ModuleNotFoundError as cause:
@@ -47,13 +50,22 @@ def make_plant(
             return MujocoPlant(path, setup, num_envs=num_envs, meshes=meshes)
         case "maniskill":
             try:
-                from policy_port.plants.maniskill_plant import ManiSkillPlant
+                if sim_backend == "physx_cuda":
+                    from policy_port.plants.maniskill_gpu import ManiSkillGpuPlant as Simulated
+                else:
+                    from policy_port.plants.maniskill_plant import ManiSkillPlant as Simulated
             except ModuleNotFoundError as cause:
                 raise _not_installed("maniskill", cause) from None
-            return ManiSkillPlant(path, setup, num_envs=num_envs, meshes=meshes, sim_backend=sim_backend)
+            return Simulated(path, setup, num_envs=num_envs, meshes=meshes)
         case _:
             hint = closest(kind, PLANT_KINDS)
             raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(PLANT_KINDS)}")
+
+
+def _draw_without_a_screen() -> None:
+    # MuJoCo chooses how to draw when it is imported, and its own choice on Linux needs a screen.
+    if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+        os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def _not_installed(kind: str, cause: ModuleNotFoundError) -> MissingDependencyError:

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from policy_port.errors import RobotError
+from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.plants.registry import make_plant
 
 pytest.importorskip("sapien")
 
@@ -73,3 +75,62 @@ def test_a_robot_that_can_t_touch_the_ground_needs_a_height(robot_file, setup_of
     """Without collision shapes the ground is not found; the message says what to give."""
     with pytest.raises(RobotError, match=r"nothing of the robot can touch the ground.*base\.height"):
         stand_up("maniskill", robot_file("pendulum.urdf"), setup_of(("swing",), stiffness=20.0, damping=0.5))
+
+
+def test_gpu_physics_without_its_library_says_where_it_belongs(robot_file, setup_of, tmp_path, monkeypatch):
+    """Instead of trying to download it, which hangs or dies without a word where the host is out of reach."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match=r"\.sapien/physx/.*libPhysXGpu_64\.so.*physx_cpu"):
+        make_plant(
+            "maniskill",
+            robot_file("tripod.urdf"),
+            setup_of(NAMES, stiffness=1.0, damping=1.0),
+            sim_backend="physx_cuda",
+        )
+    assert not any(tmp_path.glob(".sapien"))
+
+
+def test_an_mjcf_robot_is_the_same_in_both_simulators(robot_file, setup_of, stand_up, state_of, by_name):
+    """Inertias, anchors off the links' origins, armature of the file and a site cross over: free flight agrees."""
+    pytest.importorskip("mujoco")
+    path = robot_file("tripod.xml")
+    text = path.read_text().replace('<joint name="a_knee"', '<joint name="a_knee" pos="0.02 0 0.05" armature="0.02"')
+    path.write_text(text.replace('<joint name="b_hip"', '<joint name="b_hip" pos="0 0.01 -0.03"'))
+    told = []
+    for simulator in ("mujoco", "maniskill"):
+        setup = setup_of(NAMES, stiffness=8.0, damping=0.3, frame="imu", height=2.0, timestep=0.001)
+        plant = stand_up(simulator, path, setup)
+        plant.write(by_name(plant, dict(zip(NAMES, (0.1, -0.6, 0.5, -0.4, 0.5, -0.6), strict=True))))
+        plant.step(120)
+        place = [plant.joint_names.index(name) for name in NAMES]
+        state = state_of(plant)
+        told.append((state, state.joint_pos[0, place], state.joint_vel[0, place]))
+    (one, *joints), (other, *others) = told
+    np.testing.assert_allclose(joints[0], others[0], atol=5e-3)
+    np.testing.assert_allclose(joints[1], others[1], atol=0.1)
+    for key, tolerance in (("base_pos", 2e-3), ("base_quat", 5e-3), ("base_lin_vel", 0.02), ("base_ang_vel", 0.05)):
+        np.testing.assert_allclose(getattr(one, key), getattr(other, key), atol=tolerance, err_msg=key)
+
+
+def test_kind_model_takes_the_gains_of_an_mjcf(robot_file, setup_of, stand_up, by_name):
+    """The knee's 20 N m/rad and the hip's 30 of the file give the first torque."""
+    pytest.importorskip("mujoco")
+    plant = stand_up("maniskill", robot_file("tripod.xml"), setup_of(NAMES, actuation="model", height=1.0))
+    plant.write(by_name(plant, dict.fromkeys(NAMES, 0.1)))
+    plant.step(1)
+    expected = {name: 2.0 if name.endswith("knee") else 3.0 for name in NAMES}
+    np.testing.assert_allclose(plant.effort(), by_name(plant, expected), rtol=1e-5)
+
+
+def test_what_urdf_can_t_say_of_an_mjcf_is_refused(robot_file, setup_of, stand_up):
+    """Two joints in one body, or an ellipsoid, are named instead of being dropped."""
+    pytest.importorskip("mujoco")
+    setup = setup_of(NAMES, stiffness=1.0, damping=1.0)
+    path = robot_file("tripod.xml")
+    text = path.read_text()
+    path.write_text(text.replace('<geom type="box"', '<geom type="ellipsoid"'))
+    with pytest.raises(RobotError, match=r"a shape of 'base' is neither sphere.*--plant mujoco"):
+        stand_up("maniskill", path, setup)
+    path.write_text(text.replace('<joint name="a_knee"', '<joint name="extra" axis="1 0 0"/><joint name="a_knee"'))
+    with pytest.raises(RobotError, match=r"body 'a_shin' has 2 joints"):
+        stand_up("maniskill", path, setup)

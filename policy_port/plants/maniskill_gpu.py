@@ -1,0 +1,233 @@
+"""Many robots in one PhysX scene on an NVIDIA GPU: the ManiSkill plant on physx_cuda.
+
+State lives in SAPIEN's CUDA buffers, one row per articulation or body; it is fetched once per reading.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sapien
+from numpy.typing import NDArray
+from sapien import physx
+
+from policy_port.errors import MissingDependencyError
+from policy_port.plants import maniskill_build as build
+from policy_port.plants.maniskill_plant import ManiSkillPlant
+from policy_port.plants.plant import Array, PlantState
+from policy_port.plants.setup import PlantSetup
+
+SPACING = 5.0
+"""Distance between environments [m]; PhysX simulates them side by side in one scene."""
+
+MEMORY = {"max_rigid_patch_count": 2**18, "found_lost_pairs_capacity": 2**25}
+"""ManiSkill's sizes where they differ from SAPIEN's."""
+
+
+class ManiSkillGpuPlant:
+    """The ManiSkill plant with all environments on the GPU; see `ManiSkillPlant` for what the numbers mean."""
+
+    def __init__(self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True) -> None:
+        """Load the robots and put them at their default pose.
+
+        Args:
+            robot_file: A URDF or MJCF file.
+            setup: What the contract asks for.
+            num_envs: Number of environments.
+            meshes: False leaves every mesh out, visual and collision.
+
+        Raises:
+            RobotError: When the file can't be loaded or does not fit the setup.
+            MissingDependencyError: When PhysX's GPU library or the GPU is not here.
+        """
+        require_gpu_physics()
+        # One robot on the CPU finds standing heights and draws pictures.
+        self._model = ManiSkillPlant(robot_file, setup, meshes=meshes)
+        self.skipped_meshes = self._model.skipped_meshes
+        self._setup = setup
+        urdf = build.read_robot(Path(robot_file), setup, meshes=meshes)
+        build.configure_physics()
+        physx.set_gpu_memory_config(**MEMORY)
+        self._px = physx.PhysxGpuSystem()
+        self._px.timestep = setup.timestep
+        side = math.ceil(math.sqrt(num_envs))
+        self._robots: list[physx.PhysxArticulation] = []
+        self._scenes: list[sapien.Scene] = []
+        for row in range(num_envs):
+            scene = sapien.Scene([self._px])
+            self._px.set_scene_offset(scene, [SPACING * (row % side), SPACING * (row // side), 0.0])
+            scene.add_ground(
+                0.0, render=False, material=scene.create_physical_material(setup.friction, setup.friction, 0.0)
+            )
+            self._robots.append(build.load(scene, urdf, setup))
+            self._gains = build.set_up_joints(self._robots[-1], urdf, setup)
+            self._scenes.append(scene)
+        self._px.gpu_init()
+        self._joints = len(self._robots[0].active_joints)
+        self._rows = self._index([robot.gpu_index for robot in self._robots])
+        self._roots = self._index([robot.root.gpu_pose_index for robot in self._robots])
+        self._frames = self._links(setup.frame or self._robots[0].root.name)
+        frame = next(link for link in self._robots[0].links if link.name == (setup.frame or self._robots[0].root.name))
+        self._centre_of_mass = np.asarray(frame.cmass_local_pose.p, dtype=np.float64)
+        self._target = np.zeros((num_envs, self._joints))
+        self._effort = np.zeros((num_envs, self._joints))
+        default = [joint.default for joint in setup.in_order(self.joint_names, robot=str(robot_file))]
+        self.reset(np.tile(default, (num_envs, 1)))
+
+    @property
+    def name(self) -> str:
+        """Simulator and version."""
+        return self._model.name.replace("physx_cpu", "physx_cuda")
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """SAPIEN's active joints: breadth-first, siblings in the file's order."""
+        return self._model.joint_names
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments."""
+        return len(self._robots)
+
+    @property
+    def timestep(self) -> float:
+        """Physics timestep [s]."""
+        return self._setup.timestep
+
+    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
+        """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
+        chosen = np.arange(self.num_envs) if rows is None else np.flatnonzero(rows)
+        if not chosen.size:
+            return
+        poses = np.zeros((len(chosen), 13))
+        for place, row in enumerate(chosen):
+            if place == 0 or not np.array_equal(joint_pos[row], joint_pos[chosen[place - 1]]):
+                self._model.reset(joint_pos[row : row + 1])
+            poses[place, :3], poses[place, 3:7] = self._model.root_pose.p, self._model.root_pose.q
+        self._fetch()
+        px, index = self._px, self._rows[chosen.tolist()]
+        px.cuda_articulation_qpos.torch()[index, : self._joints] = self._tensor(joint_pos[chosen])
+        for buffer in (px.cuda_articulation_qvel, px.cuda_articulation_qf):
+            buffer.torch()[index, : self._joints] = 0.0
+        px.cuda_rigid_body_data.torch()[self._roots[chosen.tolist()], :13] = self._tensor(poses)
+        px.gpu_apply_articulation_root_pose()
+        px.gpu_apply_articulation_root_velocity()
+        px.gpu_apply_articulation_qpos()
+        px.gpu_apply_articulation_qvel()
+        px.gpu_apply_articulation_qf()
+        px.gpu_update_articulation_kinematics()
+        target = self._target.copy()
+        target[chosen] = joint_pos[chosen]
+        self._effort[chosen] = 0.0
+        self.write(target)
+
+    def read(self, state: PlantState) -> None:
+        """Fill `state` with the present measurement."""
+        self._fetch()
+        state.joint_pos[:], state.joint_vel[:] = self._positions()
+        body = self._px.cuda_rigid_body_data.torch()[self._frames].cpu().numpy().astype(np.float64)
+        state.base_pos[:], state.base_quat[:] = body[:, :3], body[:, 3:7]
+        state.base_ang_vel[:] = _into_frame(state.base_quat, body[:, 10:13])
+        # PhysX tells the velocity of the centre of mass; the frame's origin moves by the lever arm less.
+        state.base_lin_vel[:] = _into_frame(state.base_quat, body[:, 7:10])
+        state.base_lin_vel[:] -= np.cross(state.base_ang_vel, self._centre_of_mass)
+
+    def write(self, target: Array) -> None:
+        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        self._target[:] = target
+        if self._setup.actuation == "implicit":
+            self._px.cuda_articulation_target_qpos.torch()[self._rows, : self._joints] = self._tensor(target)
+            self._px.gpu_apply_articulation_target_position()
+
+    def step(self, count: int) -> None:
+        """Advance by `count` physics steps, holding the targets."""
+        for _ in range(count):
+            if self._setup.actuation != "implicit":
+                self._fetch()
+                self._effort[:] = self._drive()
+                self._px.cuda_articulation_qf.torch()[self._rows, : self._joints] = self._tensor(self._effort)
+                self._px.gpu_apply_articulation_qf()
+            self._px.step()
+
+    def effort(self) -> Array:
+        """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
+        if self._setup.actuation != "implicit":
+            return self._effort.copy()
+        self._fetch()
+        return self._drive()
+
+    def link_position(self, link: str) -> Array:
+        """Position of a link's origin in the world [m], shape (num_envs, 3)."""
+        index = self._links(link)
+        self._fetch()
+        return self._px.cuda_rigid_body_data.torch()[index, :3].cpu().numpy().astype(np.float64)
+
+    def render(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Colour image of environment 0, the camera following the base, shape (height, width, 3)."""
+        self._fetch()
+        root = self._px.cuda_rigid_body_data.torch()[self._roots[0]].cpu().numpy()
+        positions, _ = self._positions()
+        return self._model.picture(
+            height, width, sapien.Pose(root[:3].tolist(), root[3:7].tolist()), positions[0].astype(np.float32)
+        )
+
+    def close(self) -> None:
+        """Free the scenes. Calling it twice is harmless."""
+        self._model.close()
+        for scene in self._scenes:
+            scene.clear()
+        self._scenes = []
+
+    def _fetch(self) -> None:
+        self._px.gpu_fetch_articulation_link_pose()
+        self._px.gpu_fetch_articulation_link_velocity()
+        self._px.gpu_fetch_articulation_qpos()
+        self._px.gpu_fetch_articulation_qvel()
+
+    def _positions(self) -> tuple[Array, Array]:
+        buffers = (self._px.cuda_articulation_qpos, self._px.cuda_articulation_qvel)
+        position, velocity = (
+            buffer.torch()[self._rows, : self._joints].cpu().numpy().astype(np.float64) for buffer in buffers
+        )
+        return position, velocity
+
+    def _drive(self) -> Array:
+        position, velocity = self._positions()
+        torque = self._gains.stiffness * (self._target - position) - self._gains.damping * velocity
+        return np.clip(torque, -self._gains.limit, self._gains.limit)
+
+    def _links(self, name: str) -> Any:
+        self._model.link_position(name)
+        return self._index(
+            [next(link for link in robot.links if link.name == name).gpu_pose_index for robot in self._robots]
+        )
+
+    def _index(self, rows: list[int]) -> Any:
+        return self._px.cuda_articulation_qpos.torch().new_tensor(rows).long()
+
+    def _tensor(self, values: Array) -> Any:
+        return self._px.cuda_articulation_qpos.torch().new_tensor(values)
+
+
+def require_gpu_physics() -> None:
+    """Raise unless PhysX's GPU library lies where SAPIEN looks for it, which would else try to download it.
+
+    Raises:
+        MissingDependencyError: Naming the file.
+    """
+    library = Path.home() / ".sapien" / "physx" / physx.version() / "libPhysXGpu_64.so"
+    if not library.is_file():
+        raise MissingDependencyError(
+            f"physx_cuda needs PhysX's GPU library, which is not at {library}. SAPIEN fetches it at first use of "
+            "ManiSkill on the GPU; where its host is out of reach, copy the file there from another machine, or use "
+            "--sim-backend physx_cpu"
+        )
+
+
+def _into_frame(quats: Array, vectors: Array) -> Array:
+    """World vectors in the axes of frames whose orientations are `quats` (wxyz), row by row."""
+    w, u = quats[:, :1], -quats[:, 1:]
+    return vectors + 2.0 * np.cross(u, np.cross(u, vectors) + w * vectors)

@@ -20,6 +20,8 @@ def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a ManiSkill file, or nothing."""
     if is_sac(source):
         return (f"top-level keys {', '.join(source.tree)}", "actor holds backbone.*, fc_mean and fc_logstd")
+    if is_image_policy(source):
+        return ("a bare state dict with feature_net.extractors.rgb and actor_mean",)
     if not is_actor_mean(source):
         return ()
     name = source.path.name
@@ -35,6 +37,11 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of a ManiSkill script."""
     if is_sac(source):
         return load_sac(source, options)
+    if is_image_policy(source):
+        raise CheckpointError(
+            f"{source.path}: an image policy of ManiSkill's ppo_rgb; only policies that take one "
+            "observation vector are supported."
+        )
     if not is_actor_mean(source):
         raise CheckpointError(f"{source.path}: has no actor_mean.N.weight; so it is not of ManiSkill's scripts.")
     return load_actor_mean(
@@ -44,6 +51,11 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         notes=("the script clips sampled actions to the action space; the actor returns the mean unclipped",),
         default=nn.Tanh,
     )
+
+
+def is_image_policy(source: Source) -> bool:
+    """Tell whether the file is of the ppo_rgb script, or of lerobot-sim2real, which shares it."""
+    return any(name.startswith("feature_net.extractors.") for name in source.tree)
 
 
 def is_sac(source: Source) -> bool:

@@ -54,7 +54,7 @@ def scan_pickle(data: bytes, where: str) -> PickleScan:
                 raise CheckpointError(f"{where}: more than {_MAX_OPCODES} pickle instructions; this is not a policy.")
             _step(opcode, argument, stack, memo, imports, storages)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
-        raise CheckpointError(f"{where}: the pickle inside is broken or cut off ({error}).") from error
+        raise CheckpointError(f"{where}: the pickle is broken or cut off ({error}).") from error
     return PickleScan(imports=frozenset(imports), storages=tuple(storages))
 
 
@@ -99,9 +99,12 @@ def _step(
         stack.append(tuple(popped))
     elif name == "BINPERSID":
         storage = _storage(popped[0])
-        if storage is not None:
-            storages.append(storage)
+        if storage is None:
+            raise ValueError("it refers to data in a way that can't be checked")
+        storages.append(storage)
         stack.append(_UNKNOWN)
+    elif name == "PERSID":
+        raise ValueError("it refers to data by a name that can't be checked")
     else:
         for produced in opcode.stack_after:
             if produced is pickletools.markobject:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import stat
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,7 +169,9 @@ def load_tensors(members: dict[str, bytes], where: str) -> dict[str, object]:
     refuse_imports(scan, _TENSOR_IMPORTS | _NUMPY_SCALAR_IMPORTS, where)
     check_storages(scan, members, "data/", where)
     try:
-        with _numpy_scalars(scan):
+        with _numpy_scalars(scan), warnings.catch_warnings():
+            # What PyTorch warns of, such as an odd pickle protocol, ends in an error or does not matter.
+            warnings.simplefilter("ignore")
             tree = torch.load(io.BytesIO(pack_archive(members)), map_location="cpu", weights_only=True)
     except Exception as error:
         # PyTorch raises whatever the broken bytes lead it to; all of it means that the file can't be read.

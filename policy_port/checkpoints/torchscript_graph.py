@@ -92,7 +92,7 @@ class GraphWalker:
         arguments = [self._values[item.debugName()] for item in node.inputs()]
         match name:
             case "Constant":
-                return node.output().toIValue()
+                return self._constant(node)
             case "GetAttr":
                 return self._get_attribute(arguments[0], node.s("name"))
             case "SetAttr":
@@ -127,6 +127,15 @@ class GraphWalker:
             case "min" | "max" if not any(isinstance(leaf, Traced) for leaf in leaves(arguments)):
                 return (min if name == "min" else max)(*arguments)
         raise CheckpointError(f"{self.where}: the instruction {node.kind()} is not understood.")
+
+    def _constant(self, node: Any) -> Any:
+        value = node.output().toIValue()
+        if isinstance(value, Tensor):
+            name = f"constant {node.output().debugName()}"
+            self.check(name, value)
+            # Keeping the tensor alive keeps its identity, by which constants are told apart.
+            value = self._attributes.setdefault(name, value)
+        return value
 
     def _operator(self, node: Any, name: str, arguments: list[Any]) -> Any:
         if name in SHAPE_OPERATORS:

@@ -1,11 +1,12 @@
 """What the code inside a TorchScript archive calls, read as text before PyTorch sees the file.
 
-Loading an archive can already run code (`__setstate__`), so the check comes first.
+Loading an archive can already run code (`__setstate__`, which is refused), so the check comes first.
 """
 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 
 from policy_port.checkpoints.torchscript_operators import LANGUAGE, OPERATORS
@@ -22,7 +23,10 @@ def scan_code(members: Mapping[str, bytes], where: str) -> frozenset[str]:
     trees: dict[str, ast.Module] = {}
     for name, content in files.items():
         try:
-            trees[name] = ast.parse(content.decode("utf-8"))
+            with warnings.catch_warnings():
+                # TorchScript writes numbers in ways that Python is only about to forbid.
+                warnings.simplefilter("ignore")
+                trees[name] = ast.parse(content.decode("utf-8"))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise CheckpointError(f"{where}: {name} can't be read, so it can't be checked ({error}).") from error
     methods = {
@@ -31,6 +35,10 @@ def scan_code(members: Mapping[str, bytes], where: str) -> frozenset[str]:
         for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
+    if "__setstate__" in methods:
+        raise UnsafeFileError(
+            f"{where}: defines __setstate__, which runs while the file is loaded; a policy network has no need of it."
+        )
     called: set[str] = set()
     for name, tree in trees.items():
         aliases = _aliases(tree)

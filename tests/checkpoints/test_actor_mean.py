@@ -88,3 +88,10 @@ def test_sac_squashes_and_rescales(tmp_path: Path, spaced: bool) -> None:
     policy = load_policy(path)
     np.testing.assert_allclose(policy.actor(torch.from_numpy(obs))[0].numpy(), wanted, atol=1e-5)
     assert any("not in the file" in note for note in policy.notes) == (not spaced)
+
+
+def test_an_image_policy_is_refused_as_such(tmp_path: Path) -> None:
+    """ManiSkill's ppo_rgb is named, not read as if it took a vector."""
+    state = {"feature_net.extractors.rgb.0.0.weight": torch.zeros(2, 3, 8, 8), "actor_mean.0.weight": torch.zeros(2, 4)}
+    with pytest.raises(CheckpointError, match="an image policy of ManiSkill's ppo_rgb"):
+        load_policy(written.save(state, tmp_path / "final_ckpt.pt"))

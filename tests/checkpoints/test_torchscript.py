@@ -239,6 +239,13 @@ def test_an_alias_does_not_hide_a_call() -> None:
         scan_code({"code/m.py": source.encode()}, "file.pt")
 
 
+def test_code_that_runs_while_loading_is_refused() -> None:
+    """__setstate__ would run inside torch.jit.load, so a file with one is refused whatever it does."""
+    source = "def __setstate__(self, state: Tensor) -> NoneType:\n  return None\n"
+    with pytest.raises(UnsafeFileError, match="runs while the file is loaded"):
+        scan_code({"code/m.py": source.encode()}, "file.pt")
+
+
 def test_printing_is_noted_and_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A graph that prints is taken; the note says so and the actor is silent."""
     policy = load_policy(script(Prints(), tmp_path / "policy.pt"))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from policy_port.checkpoints.policy import Policy
 from policy_port.errors import PortError, ProofError
-from policy_port.export.parity_diagnosis import looks_like
+from policy_port.export.parity_diagnosis import looks_like, name_some
 from policy_port.export.parity_gate import (
     REALISTIC,
     Array,
@@ -261,10 +261,10 @@ def _result(
     complaint = ""
     if not all(verdict.passed for verdict in verdicts):
         limit = next(g.allowed for g in groups if (g.group, g.joint) == (worst.group, worst.joint))
-        failed = [joint for i, joint in enumerate(joints) if any(verdict.ratio[i] > 1.0 for verdict in verdicts)]
+        failed = [i for i in range(len(joints)) if any(verdict.ratio[i] > 1.0 for verdict in verdicts)]
         clause = looks_like(yardsticks, outputs, verdicts, joints)
         complaint = (
-            f"{accusation}: {', '.join(failed)} {'is' if len(failed) == 1 else 'are'} off, {worst.joint} by "
+            f"{accusation}: {name_some(failed, joints)} {'is' if len(failed) == 1 else 'are'} off, {worst.joint} by "
             f"{abs(worst.given - worst.expected):.2g} where {limit:.2g} is allowed ({worst.group} observations, batch "
             f"{worst.batch}, step {worst.step}, row {worst.row})" + (f"; {clause}" if clause else "")
         )

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from policy_port.export.parity_gate import REALISTIC, Array, Outputs, Verdict, Yardstick, absolute_error, flat
+from policy_port.export.parity_gate import (
+    REALISTIC,
+    Array,
+    Outputs,
+    Verdict,
+    Yardstick,
+    absolute_error,
+    flat,
+    worst_ratio,
+)
 
-_NEAR = 1e-3
-"""Fraction of a joint's range within which an explanation fits."""
+_LEFT_OVER = 0.01
+"""An explanation fits when it leaves this fraction of the error unexplained, or less."""
+_GROSS = 100.0
+"""Error over what is allowed above which it is no rounding that got out of hand."""
 
 
 def looks_like(
@@ -23,10 +34,14 @@ def looks_like(
     expected = yard.expected[:, : values.shape[1]]
     if not np.isfinite(values).all():
         return "it computes numbers that are not finite"
-    right = [bool((_errors(v, yard) <= yard.allowed).all()) for v in outputs[verdict.group]]
-    if any(right):
-        sizes = [str(v.shape[1]) for v, fine in zip(outputs[verdict.group], right, strict=True) if not fine]
-        return f"only batch {' and '.join(sizes)} is wrong, so the batch size seems to be fixed in the file"
+    apart = [
+        str(other.shape[1])
+        for other in outputs[verdict.group][1:]
+        if (_largest(other, values[:, : other.shape[1]]) > yard.allowed).any()
+    ]
+    if apart:
+        sizes = " and ".join([str(values.shape[1]), *apart])
+        return f"batches of {sizes} disagree on the same rows, so the batch size seems to be fixed in the file"
     return (
         _exchanged(flat(values), flat(expected), failed, joints)
         or _negated(flat(values), flat(expected), failed, joints)
@@ -36,19 +51,20 @@ def looks_like(
     )
 
 
-def _errors(values: Array, yard: Yardstick) -> Array:
-    return absolute_error(flat(values), flat(yard.expected[:, : values.shape[1]])).max(axis=0)
+def _largest(values: Array, expected: Array) -> Array:
+    return absolute_error(flat(values), flat(expected)).max(axis=0)
 
 
-def _near(values: Array, expected: Array) -> bool:
-    return bool(np.abs(values - expected).max() <= _NEAR * np.ptp(expected))
+def _explains(guess: Array, values: Array, expected: Array) -> bool:
+    """True when `guess`, computed from what is expected, is what was found."""
+    return bool(np.abs(values - guess).max() <= _LEFT_OVER * np.abs(values - expected).max())
 
 
 def _exchanged(values: Array, expected: Array, failed: list[int], joints: Sequence[str]) -> str:
     """The failed joints' outputs stand at other joints."""
     found: dict[int, int] = {}
     for i in failed:
-        match = [j for j in range(len(joints)) if j != i and _near(values[:, i], expected[:, j])]
+        match = [j for j in range(len(joints)) if j != i and _explains(expected[:, j], values[:, i], expected[:, i])]
         if not match:
             return ""
         found[i] = match[0]
@@ -61,8 +77,8 @@ def _exchanged(values: Array, expected: Array, failed: list[int], joints: Sequen
 
 
 def _negated(values: Array, expected: Array, failed: list[int], joints: Sequence[str]) -> str:
-    if all(_near(-values[:, i], expected[:, i]) for i in failed):
-        return f"it looks as if the sign of {_names(failed, joints)} were flipped"
+    if all(_explains(-expected[:, i], values[:, i], expected[:, i]) for i in failed):
+        return f"it looks as if the sign of {name_some(failed, joints)} were flipped"
     return ""
 
 
@@ -85,25 +101,29 @@ def _state(values: Array, expected: Array, yard: Yardstick) -> str:
 
 def _shifted(values: Array, expected: Array, failed: list[int], joints: Sequence[str]) -> str:
     """Each failed joint is off by a factor or by a constant."""
-    shifts = [(values[:, i] - expected[:, i]).mean() for i in failed]
-    if all(_near(values[:, i] - shift, expected[:, i]) for i, shift in zip(failed, shifts, strict=True)):
-        return f"it looks as if a constant were added to {_names(failed, joints)} ({shifts[0]:.3g})"
-    squares = [(expected[:, i] ** 2).sum() for i in failed]
-    if not all(squares):
-        return ""
-    factors = [(values[:, i] * expected[:, i]).sum() / square for i, square in zip(failed, squares, strict=True)]
-    if all(factor and _near(values[:, i] / factor, expected[:, i]) for i, factor in zip(failed, factors, strict=True)):
-        return f"it looks as if {_names(failed, joints)} were scaled ({factors[0]:.3g})"
+
+    def fits(guesses: list[Array]) -> bool:
+        return all(_explains(guess, values[:, i], expected[:, i]) for i, guess in zip(failed, guesses, strict=True))
+
+    shifts = [float((values[:, i] - expected[:, i]).mean()) for i in failed]
+    if fits([expected[:, i] + shift for i, shift in zip(failed, shifts, strict=True)]):
+        return f"it looks as if a constant were added to {name_some(failed, joints)} ({shifts[0]:.3g})"
+    squares = [float((expected[:, i] ** 2).sum()) or 1.0 for i in failed]
+    factors = [float(values[:, i] @ expected[:, i]) / square for i, square in zip(failed, squares, strict=True)]
+    if fits([expected[:, i] * factor for i, factor in zip(failed, factors, strict=True)]):
+        return f"it looks as if {name_some(failed, joints)} were scaled ({factors[0]:.3g})"
     return ""
 
 
 def _beyond(verdicts: Sequence[Verdict]) -> str:
     """Only observations that a robot hardly shows are answered wrongly."""
-    if all(verdict.passed for verdict in verdicts if verdict.group in REALISTIC):
+    everyday = all(verdict.passed for verdict in verdicts if verdict.group in REALISTIC)
+    if everyday and worst_ratio(verdicts) > _GROSS:
         return "everyday observations are answered rightly and only far ones wrongly, as if a clip were another"
     return ""
 
 
-def _names(failed: list[int], joints: Sequence[str]) -> str:
+def name_some(failed: Sequence[int], joints: Sequence[str]) -> str:
+    """Names of the joints at `failed`, the first four of them if there are more."""
     names = [joints[i] for i in failed[:4]]
     return ", ".join(names) + (f" and {len(failed) - 4} more" if len(failed) > 4 else "")

@@ -141,10 +141,12 @@ def plain() -> Remap:
     return identity_remap(contract())
 
 
-def turned(**joints: dict[str, Any]) -> Remap:
-    """The joints in another order, with conversions by name."""
+def turned(clip: tuple[float, float] | None = None, **joints: dict[str, Any]) -> Remap:
+    """The joints in another order, with conversions by name, and a clip of the source's observation."""
     mapping = {"source_joint_names": JOINTS, "target_joint_names": ("toe", "hip", "ankle", "knee"), "joints": joints}
-    return build_remap(contract(), Mapping.model_validate(mapping))
+    source = contract()
+    source = source.model_copy(update={"observation": source.observation.model_copy(update={"clip": clip})})
+    return build_remap(source, Mapping.model_validate(mapping))
 
 
 def ported(net: Net, remap: Remap) -> Net:

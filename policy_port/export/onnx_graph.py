@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
 
 import onnx
 import torch
 
-from policy_port import __version__
 from policy_port.checkpoints.actor import Actor
 from policy_port.export.onnx_tidy import tidy
 from policy_port.export.tracing import example_inputs
@@ -20,8 +18,6 @@ IR_VERSION = 8
 
 OBSERVATIONS = "obs"
 ACTIONS = "actions"
-CONTRACT_KEY = "contract"
-"""Metadata key of the contract, as JSON at full precision."""
 
 # The exporter that torch deprecates is used on purpose: its successor refuses TorchScript policies, unrolls an LSTM
 # into its arithmetic and writes weights into a second file. What it says about that is no news to the user; state and
@@ -68,19 +64,6 @@ def build_onnx(traced: torch.jit.ScriptModule, actor: Actor) -> onnx.ModelProto:
     model.ir_version = IR_VERSION
     model.graph.name = "policy"
     return model
-
-
-def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Replace the graph's metadata and name this program as its producer."""
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, dict(metadata))
-    model.producer_name = "policy-port"
-    model.producer_version = __version__
-
-
-def metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """Return the graph's metadata by key."""
-    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def check(model: onnx.ModelProto) -> None:

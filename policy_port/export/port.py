@@ -94,7 +94,7 @@ def _check_onnx(path: Path, contract: Contract) -> None:
     import numpy as np
     import onnx
 
-    from policy_port.export.onnx_graph import CONTRACT_KEY, metadata
+    from policy_port.export.onnx_metadata import CONTRACT_KEY, metadata
     from policy_port.export.onnx_tidy import constants
 
     # External data is left where it is: a port's file has none, and a path in it may lead anywhere.

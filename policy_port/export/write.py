@@ -22,6 +22,7 @@ from policy_port.errors import ContractError, OutputError, PortError, closest
 from policy_port.export import onnx_graph, port
 from policy_port.export.fold import fold as fold_graph
 from policy_port.export.manifest import write_manifest
+from policy_port.export.onnx_metadata import CONTRACT_KEY, set_metadata
 from policy_port.export.port import Port, load_port
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.sample import draw, onnx_runner, torchscript_runner
@@ -117,7 +118,7 @@ def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequenc
     traced = trace(actor)
     contract = remap.target.model_dump_json(exclude_none=True)
     metadata = {
-        onnx_graph.CONTRACT_KEY: contract,
+        CONTRACT_KEY: contract,
         "policy_port_version": __version__,
         "source_sha256": policy.sha256,
         "producer": f"policy-port {__version__}",
@@ -127,7 +128,7 @@ def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequenc
         model = onnx_graph.build_onnx(traced, actor)
         if folded:
             model = fold_graph(model, observation=before, action=behind)
-        onnx_graph.set_metadata(model, metadata)
+        set_metadata(model, metadata)
         onnx_graph.check(model)
         onnx.save_model(model, folder / port.ONNX)
     if "torchscript" in formats:
@@ -135,7 +136,7 @@ def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequenc
             # The folded numbers exist in the ONNX graph only, so TorchScript is made from what was written there.
             actor = load_policy(folder / port.ONNX).actor
             traced = trace(actor)
-        about = json.dumps({key: value for key, value in metadata.items() if key != onnx_graph.CONTRACT_KEY})
+        about = json.dumps({key: value for key, value in metadata.items() if key != CONTRACT_KEY})
         save_torchscript(
             folder / port.TORCHSCRIPT, traced, actor, {"contract.json": contract, "policy_port.json": about}
         )

@@ -18,7 +18,7 @@ from policy_port.contract import Contract
 from policy_port.errors import ContractError, OutputError, PortError, ProofError
 from policy_port.export import onnx_graph, write
 from policy_port.export.manifest import MANIFEST, write_manifest
-from policy_port.export.onnx_graph import metadata
+from policy_port.export.onnx_metadata import metadata
 from policy_port.export.port import load_port
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.tracing import trace
@@ -277,6 +277,17 @@ def test_state_that_does_not_start_at_zero_needs_torchscript(
     with pytest.raises(PortError, match="does not start at zero.*--format torchscript"):
         write_port(tmp_path / "port", make_policy(actor), remap)
     write_port(tmp_path / "port", make_policy(actor), remap, formats=("torchscript",))
+
+
+def test_reading_a_port_does_without_torch(port_path):
+    """A robot's computer reads and replays a port with ONNX Runtime alone."""
+    program = f"""
+import sys
+sys.modules["torch"] = None
+from policy_port.export.port import load_port
+assert load_port({str(port_path)!r}).contract.name == "four"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_onnx_file_runs_without_the_package(port_path):

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from policy_port import __version__
 from policy_port.cli import doctor
 from policy_port.cli.contract import contract_app
+from policy_port.cli.emulate import emulate
 from policy_port.cli.export import export
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "remap": remap,
     "export": export,
     "play": play,
+    "emulate": emulate,
     "doctor": doctor.doctor,
 }
 

@@ -123,7 +123,10 @@ class Bus:
         servo_id = servo.servo_id
         if self._strikes("wrong-id", name):
             servo_id = next((other.servo_id for other in self._servos if other is not servo), servo_id)
-        packet = bytearray(frame(servo_id, servo.status, bytes(data)))
+        read = bytearray(data)
+        if read and self._strikes("flip", name):
+            read[self._random.randrange(len(read))] ^= 1 << self._random.randrange(8)
+        packet = bytearray(frame(servo_id, servo.status, bytes(read)))
         if self._strikes("drop", name):
             return due
         if self._strikes("corrupt", name):

@@ -44,6 +44,9 @@ KINDS = (
     FaultKind("jitter", "every answer takes longer, by a random time up to this", None, "seconds", 0.01, most=60.0),
     FaultKind("drop", "answers get lost", "joint", "probability", 0.1, most=1.0),
     FaultKind("corrupt", "answers arrive with a wrong checksum", "joint", "probability", 0.1, most=1.0),
+    FaultKind(
+        "flip", "one bit of what is read is wrong, and the checksum is right", "joint", "probability", 0.1, most=1.0
+    ),
     FaultKind("truncate", "answers break off", "joint", "probability", 0.1, most=1.0),
     FaultKind("duplicate", "answers arrive twice", "joint", "probability", 0.1, most=1.0),
     FaultKind("wrong-id", "answers under another servo's id", "joint", "probability", 1.0, most=1.0),
@@ -66,7 +69,16 @@ KINDS = (
     # Sensors and mechanics.
     FaultKind("sensor", "the position sensor has failed, and the status says so", "joint"),
     FaultKind("frozen", "the position reading stands still, and nothing says so", "joint"),
-    FaultKind("slip", "the horn has slipped on its shaft", "joint", "ticks", 160.0, -2048.0, 2048.0, True),
+    FaultKind(
+        "slip",
+        "the horn has slipped: the joint is so far from where the sensor says",
+        "joint",
+        "ticks",
+        160.0,
+        -2048.0,
+        2048.0,
+        True,
+    ),
     FaultKind("stuck", "the joint is blocked", "joint"),
     FaultKind("weak", "this share of the torque is left", "joint", "share", 0.2, most=1.0),
     FaultKind("slow", "this share of the speed is left", "joint", "share", 0.2, most=1.0),

@@ -86,7 +86,7 @@ def _target(spec: str, kind: FaultKind, parts: list[str], joints: Sequence[str],
         problem = f"no {kind.target} is called '{parts[0]}'" if named else f"{kind.name} needs a {kind.target}"
         hint = closest(parts[0], known) if named else ""
         raise EmulatorError(
-            f"fault '{spec}': {problem}{hint or ';'} the {kind.target}s are: {', '.join(known) or 'none'}. "
+            f"fault '{spec}': {problem}{hint or '.'} The {kind.target}s are: {', '.join(known) or 'none'}. "
             f"Write {kind.usage}[@START][+DURATION]"
         )
     return None

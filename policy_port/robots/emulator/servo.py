@@ -89,7 +89,8 @@ class Servo:
         """Lose what is not stored: torque, goals, turns and tripped protections."""
         self.registers.power_up()
         self._settings = Settings.of(self.registers)
-        self._origin = math.floor(self.shaft.position / TICKS_PER_TURN) * TICKS_PER_TURN
+        # The turn in which it wakes up is turn 0: the sensor itself knows no turns.
+        self._origin = math.floor((self.shaft.position - self._settings.offset) / TICKS_PER_TURN) * TICKS_PER_TURN
         self._waiting: deque[tuple[float, int]] = deque()
         self._staged: tuple[int, bytes] | None = None
         self._goal: int | None = None

@@ -27,8 +27,11 @@ class Strikes:
             return
         self._version = self._faults.version
         absent = frozenset(s.name for s in self._servos if self._faults.find("absent", s.name) is not None)
-        for servo in self._servos:
-            servo.disturbance = self._disturbance(servo.name)
+        for index, servo in enumerate(self._servos):
+            before, servo.disturbance = servo.disturbance, self._disturbance(servo.name)
+            if servo.disturbance.shift != before.shift:
+                # What slips is the joint: the sensor goes on to read what it read.
+                self._mechanics.push(index, before.shift - servo.disturbance.shift)
             if servo.name in self._absent - absent:
                 servo.power_up()
         self._absent = absent

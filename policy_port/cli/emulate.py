@@ -1,0 +1,105 @@
+"""`policy-port emulate`: an arm that is not there, to rehearse a deployment with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.robots.emulator import EmulatedArm
+
+
+def emulate(
+    robot: Annotated[str, typer.Argument(help="so100 or so101: the same servos.", show_default=False)] = "so100",
+    port_link: Annotated[
+        Path | None, typer.Option(help="Symbolic link to make to the port, for robot files.", show_default=False)
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="LeRobot's calibration file that the servos hold; where it does not exist, it is written, with the "
+            "emulated arm's own calibration. LeRobot reads CALIBRATION_DIR/ID.json.",
+            show_default=False,
+        ),
+    ] = None,
+    latency_ms: Annotated[float, typer.Option(help="From an instruction to its answer [ms].")] = 1.0,
+    model: Annotated[
+        Literal["servo", "mujoco"], typer.Option(help="servo: joints with lag; mujoco: the robot in MuJoCo.")
+    ] = "servo",
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=WxH@FPS", help="A camera, MJPEG on the loopback interface. Repeatable."),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            help="KIND[:TARGET][:NUMBER][@START][+DURATION], such as silent:elbow_flex@5+2. Repeatable.",
+        ),
+    ] = None,
+    faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the faults that strike at random.")] = 0,
+    duration: Annotated[
+        float | None, typer.Option(help="End after so many seconds; without it, Ctrl-C does.", show_default=False)
+    ] = None,
+) -> None:
+    """Emulate an SO100 or SO101 arm: servos behind a port that LeRobot opens, cameras, and faults on demand."""
+    from policy_port.errors import EmulatorError, closest
+    from policy_port.robots.emulator import EmulatedArm
+    from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, write_calibration
+    from policy_port.robots.emulator.fault_kinds import table
+
+    if faults:
+        typer.echo(table())
+        return
+    robots = ("so100", "so101")
+    if robot not in robots:
+        hint = closest(robot, robots) or "."
+        raise EmulatorError(f"no emulated robot is called '{robot}'{hint} There are: {', '.join(robots)}")
+    if calibration is not None and not calibration.exists():
+        write_calibration(calibration)
+        typer.echo(f"calibration  written to {calibration}")
+    arm = EmulatedArm(
+        DEFAULT_CALIBRATION if calibration is None else calibration,
+        latency=latency_ms / 1000.0,
+        model=model,
+        cameras=camera or (),
+        faults=fault or (),
+        port_link=port_link,
+        seed=seed,
+    )
+    with arm:
+        typer.echo(f"port         {arm.port}")
+        for spec in arm.options.cameras:
+            size = f"{spec.width}x{spec.height}, up to {spec.fps:g} frames per second"
+            typer.echo(f"camera       {spec.name}: {arm.camera_url(spec.name)} ({size})")
+        if duration is None:
+            typer.echo("Ctrl-C unplugs the arm.")
+        _wait(duration)
+        typer.echo(_summary(arm))
+
+
+def _wait(duration: float | None) -> None:
+    """Return after a time, on Ctrl-C or on SIGTERM: for an arm that is being unplugged, all of them are the end."""
+    import signal
+    import threading
+
+    end = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: end.set())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if threading.current_thread() is threading.main_thread()
+    }
+    try:
+        end.wait(duration)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(arm: EmulatedArm) -> str:
+    goals = len(arm.goals())
+    torque = ", ".join(servo.name for servo in arm.servos if servo.torque)
+    return f"unplugged    after {goals} goals; torque is {'on: ' + torque if torque else 'off on all servos'}"

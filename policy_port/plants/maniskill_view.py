@@ -61,13 +61,13 @@ class TrackingView:
 
     def _draw_ground(self) -> None:
         self._scene.add_ground(0.0, render_material=_matt([0.50, 0.56, 0.62, 1.0]), render_half_size=[100.0, 100.0])
-        lines = self._scene.create_actor_builder()
+        lines, white = self._scene.create_actor_builder(), _matt([0.85, 0.88, 0.90, 1.0])
         for place in range(-GRID, GRID + 1):
             for half_size, position in (
                 ((GRID, 0.008, 0.001), [0.0, float(place), 0.0]),
                 ((0.008, GRID, 0.001), [float(place), 0.0, 0.0]),
             ):
-                lines.add_box_visual(sapien.Pose(position), half_size, _matt([0.85, 0.88, 0.90, 1.0]))
+                lines.add_box_visual(sapien.Pose(position), half_size, white)
         lines.build_kinematic(name="grid")
 
 

@@ -17,6 +17,7 @@ pytest.importorskip("sapien")
 NAMES = tuple(f"{leg}_{part}" for leg in "abc" for part in ("hip", "knee"))
 
 
+@pytest.mark.slow
 def test_the_solver_settings_are_maniskills():
     """Held against the dataclass of the installed package, so that a new release can't drift away unseen."""
     pytest.importorskip("mani_skill")

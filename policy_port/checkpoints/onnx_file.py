@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from policy_port.checkpoints.onnx_nodes import TRANSLATORS, numbers
+from policy_port.checkpoints.onnx_nodes import TRANSLATORS, is_size, numbers, size_arithmetic
 from policy_port.checkpoints.onnx_operators import ELEMENTWISE
 from policy_port.checkpoints.onnx_read import read_model
 from policy_port.checkpoints.onnx_recurrent import recurrent
@@ -166,7 +166,15 @@ class GraphReader:
             inputs = [self._values[name] for name in node.input]
             try:
                 result = self._node(node.op_type, attributes, inputs)
-            except (RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+            except (
+                RuntimeError,
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                AssertionError,
+            ) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise CheckpointError(
                     f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})."
@@ -215,8 +223,10 @@ class GraphReader:
         if kind in TRANSLATORS:
             return TRANSLATORS[kind](self, attributes, inputs)
         function = ELEMENTWISE[kind]
-        if any(isinstance(item, list) for item in inputs):
-            raise CheckpointError(f"{self.where}: {kind} of a shape is not understood.")
+        if any(attributes.values()):
+            raise CheckpointError(f"{self.where}: {kind} with {', '.join(attributes)} is not understood.")
+        if any(is_size(item) for item in inputs):
+            return size_arithmetic(self, kind, inputs)
         if kind in ("Max", "Min") and len(inputs) != 2:
             result = inputs[0]
             for other in inputs[1:]:

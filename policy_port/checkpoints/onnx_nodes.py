@@ -6,6 +6,7 @@ vector of sizes (from Shape, or a constant that shapes something) is a Python li
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,23 @@ def numbers(value: Any) -> list[Any]:
     if isinstance(value, Tensor):
         return [int(item) for item in value.reshape(-1).tolist()]
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def is_size(value: Any) -> bool:
+    """Tell whether a value is a vector of sizes or one size, rather than a tensor."""
+    return isinstance(value, (list, int)) or (isinstance(value, Traced) and isinstance(value.meta, int))
+
+
+def size_arithmetic(reader: GraphReader, kind: str, inputs: list[Any]) -> Any:
+    """Compute with sizes, entry by entry."""
+    functions = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul, "Div": operator.floordiv}
+    if kind not in functions or len(inputs) != 2:
+        raise CheckpointError(f"{reader.where}: {kind} of a shape is not understood.")
+    left, right = numbers(inputs[0]), numbers(inputs[1])
+    length = max(len(left), len(right))
+    left, right = left * (length // len(left)), right * (length // len(right))
+    results = [reader.apply(kind, functions[kind], *pair) for pair in zip(left, right, strict=True)]
+    return results if any(isinstance(item, list) for item in inputs) else results[0]
 
 
 def meta(value: Any) -> Tensor:
@@ -129,7 +147,7 @@ def _cast(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any
     if dtype is None:
         raise CheckpointError(f"{reader.where}: a Cast to the ONNX type {attributes['to']} is not understood.")
     value = inputs[0]
-    if isinstance(value, (list, int)) or (isinstance(value, Traced) and isinstance(value.meta, int)):
+    if is_size(value):
         return value
     if meta(value).dtype == dtype:
         return value
@@ -269,6 +287,8 @@ def _transpose(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -
 def _reduce(label: str, function: Callable[..., Tensor]) -> Translator:
     def run(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
         axes = _axes(attributes, inputs)
+        if not axes and attributes.get("noop_with_empty_axes", 0):
+            return inputs[0]
         if not axes:
             axes = list(range(meta(inputs[0]).ndim))
         return reader.apply(label, function, inputs[0], axes, bool(attributes.get("keepdims", 1)))

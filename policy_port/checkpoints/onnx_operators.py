@@ -27,6 +27,7 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "Max": torch.maximum,
     "Min": torch.minimum,
     "Mish": functional.mish,
+    "Mod": torch.remainder,
     "Mul": torch.mul,
     "Neg": torch.neg,
     "PRelu": functional.prelu,

@@ -72,7 +72,15 @@ class _Widths:
             except CheckpointError as error:
                 self._remember(error, important=True)
                 return None
-            except (RuntimeError, IndexError, ValueError, TypeError, KeyError) as error:
+            except (
+                RuntimeError,
+                LookupError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                AssertionError,
+            ) as error:
                 # PyTorch's own complaint that the shapes do not fit.
                 self._remember(error)
                 return None

@@ -165,6 +165,33 @@ def test_recurrent_state_is_input_and_output(tmp_path: Path, kind: str, rows: in
     assert differences(policy, rows) < 1e-6
 
 
+@pytest.mark.parametrize("batch", ["batch", 1])
+def test_shapes_computed_from_the_batch_stay_dynamic(tmp_path: Path, batch: int | str) -> None:
+    """Shape, Gather, Mul, Div and Concat of sizes, as exporters write them around a reshape, keep the batch open."""
+    nodes = [
+        helper.make_node("Gemm", ["obs", "w"], ["x"]),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"]),
+        helper.make_node("Gather", ["shape", "one"], ["columns"]),
+        helper.make_node("Div", ["columns", "two"], ["half"]),
+        helper.make_node("Unsqueeze", ["rows", "axis"], ["first"]),
+        helper.make_node("Unsqueeze", ["half", "axis"], ["last"]),
+        helper.make_node("Concat", ["first", "pair", "last"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["y"]),
+        helper.make_node("ReduceSum", ["y", "pair_axis"], ["actions"], keepdims=0),
+    ]
+    arrays = {
+        "w": weights(6, 6),
+        "zero": np.array(0),
+        "one": np.array(1),
+        "two": np.array(2),
+        "axis": np.array([0]),
+        "pair": np.array([2]),
+        "pair_axis": np.array([1]),
+    }
+    assert differences(load_policy(model(nodes, arrays, tmp_path / "policy.onnx", batch=batch)), 7, 3) < 1e-6
+
+
 def test_a_lost_state_is_noted(tmp_path: Path) -> None:
     """An LSTM that starts from zeros at every call is taken as it is, with a note that its state was lost."""
     nodes = [

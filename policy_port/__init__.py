@@ -10,16 +10,54 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from policy_port.checkpoints.load import inspect_file, load_policy
+    from policy_port.contract import Contract, Mapping, load_contract, load_mapping
+    from policy_port.control.controller import Controller
+    from policy_port.control.policy import OnnxPolicy
     from policy_port.errors import PolicyPortError
+    from policy_port.export.port import Port, load_port
+    from policy_port.export.write import write_port
+    from policy_port.remap import Remap, build_remap, identity_remap
 
 __version__ = "0.1.0"
 
 _MODULE_OF: dict[str, str] = {
+    "Contract": "policy_port.contract",
+    "Controller": "policy_port.control.controller",
+    "Mapping": "policy_port.contract",
+    "OnnxPolicy": "policy_port.control.policy",
     "PolicyPortError": "policy_port.errors",
+    "Port": "policy_port.export.port",
+    "Remap": "policy_port.remap",
+    "build_remap": "policy_port.remap",
+    "identity_remap": "policy_port.remap",
+    "inspect_file": "policy_port.checkpoints.load",
+    "load_contract": "policy_port.contract",
+    "load_mapping": "policy_port.contract",
+    "load_policy": "policy_port.checkpoints.load",
+    "load_port": "policy_port.export.port",
+    "write_port": "policy_port.export.write",
 }
 """Exported name -> the module that defines it. Type checkers read the imports above instead."""
 
-__all__ = ["PolicyPortError", "__version__"]
+__all__ = [
+    "Contract",
+    "Controller",
+    "Mapping",
+    "OnnxPolicy",
+    "PolicyPortError",
+    "Port",
+    "Remap",
+    "__version__",
+    "build_remap",
+    "identity_remap",
+    "inspect_file",
+    "load_contract",
+    "load_mapping",
+    "load_policy",
+    "load_port",
+    "write_port",
+]
 
 
 def __getattr__(name: str) -> Any:

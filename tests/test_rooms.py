@@ -54,7 +54,7 @@ HEAVY: dict[str, set[str]] = {
     "matplotlib": {"replay"},
     "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
     "newton": {"plants", "descriptors/robot_parsers.py"},
-    "onnx": {"checkpoints", "export", "descriptors/onnx_metadata.py"},
+    "onnx": {"checkpoints", "control", "export", "descriptors/onnx_metadata.py"},
     "onnxruntime": {"checkpoints", "export", "control", "system"},
     "rsl_rl": set(),
     "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},

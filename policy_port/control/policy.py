@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from policy_port.contract.spec import check_network_width
+from policy_port.control.onnx_quick import quicker
 from policy_port.errors import PortError, TaskError
 from policy_port.remap import Remap
 
@@ -183,8 +185,9 @@ def _session(path: Path | str) -> ort.InferenceSession:
     if not Path(path).is_file():
         raise PortError(f"{path}: no such file")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    # ONNX Runtime's exceptions share no base class but Exception.
+        graph = quicker(onnx.load(path, load_external_data=False)).SerializeToString()
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # The exceptions of ONNX, protobuf and ONNX Runtime share no base class but Exception.
     except Exception as cause:
         raise PortError(f"{path}: ONNX Runtime can't load it: {cause}") from cause
 

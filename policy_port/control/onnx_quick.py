@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import onnx
-
-from policy_port.export.onnx_tidy import constants
+from onnx import numpy_helper
 
 _DOMAIN = "ai.onnx.ml"
 
@@ -18,7 +17,7 @@ def quicker(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     quick = onnx.ModelProto()
     quick.CopyFrom(model)
-    known = constants(quick.graph)
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in quick.graph.initializer}
     shapes = onnx.shape_inference.infer_shapes(quick).graph
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*shapes.value_info, *shapes.input)}
     changed = False

@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from policy_port.control.onnx_quick import quicker
 from policy_port.export.onnx_graph import build_onnx, check, state_inputs
-from policy_port.export.onnx_quick import quicker
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.tracing import trace
 from policy_port.remap import build_remap

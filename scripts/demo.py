@@ -1,0 +1,109 @@
+"""The project's main job on the policy that ships with it: remap, export, prove, replay in two simulators.
+
+The SO100 reach policy was trained in ManiSkill, in radians. It is ported to the way LeRobot reads the arm (degrees,
+another zero of the elbow, the gripper in percent) and replayed in ManiSkill and MuJoCo read in that way, once with
+the remap and once with the remap left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import policy_port as pp
+from policy_port.control.pilot import Pilot
+from policy_port.remap import identity_remap
+from policy_port.remap.describe import table
+from policy_port.replay import play as replay
+from policy_port.replay.result import Result
+from policy_port.resources import assets_dir
+from policy_port.tasks.so100_reach_env import ENV_ID
+
+MAPPING = "so100_maniskill_to_lerobot"
+SIMULATORS = ("maniskill", "mujoco")
+
+
+def main() -> None:
+    """Run the demonstration; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write, replaced if it is there")
+    parser.add_argument("--episodes", type=int, default=20, help="episodes per replay (default: 20)")
+    parser.add_argument("--seed", type=int, default=1000, help="seed of the first episode (default: 1000)")
+    options = parser.parse_args()
+    shutil.rmtree(options.out, ignore_errors=True)
+    try:
+        _demonstrate(options.out, options.episodes, options.seed)
+    except pp.PolicyPortError as error:
+        sys.exit(f"error: {error}")
+
+
+def _demonstrate(out: Path, episodes: int, seed: int) -> None:
+    shipped = assets_dir() / "so100_reach"
+    policy = pp.load_policy(shipped / "model.pt")
+    source = pp.load_contract(shipped / "contract.yaml")
+    mapping = pp.load_mapping(MAPPING)
+
+    _say(f"remap, export and prove {shipped.name} for {mapping.target}")
+    port = pp.write_port(out / "port", policy, pp.build_remap(source, mapping))
+    untouched = pp.write_port(out / "port_without_remap", policy, identity_remap(source))
+    if port.onnx is None or untouched.onnx is None:
+        raise AssertionError("write_port writes ONNX unless told otherwise")
+    # Both networks are shown what the arm's driver reads; the second one is the checkpoint as it was.
+    networks = {"remapped": port.onnx, "remap left out": untouched.onnx}
+
+    rows = []
+    for simulator in SIMULATORS:
+        for label, onnx in networks.items():
+            _say(f"{episodes} episodes in {simulator}, {label}")
+            folder = out / f"{simulator}_{label.replace(' ', '_')}"
+            pilot = Pilot(onnx=onnx, network_contract=port.contract).through(mapping)
+            result = _replay(pilot, simulator, folder, episodes, seed, pictures=label == "remapped")
+            parity = _parity_error(port if label == "remapped" else untouched)
+            rows.append((simulator, label, f"{parity:.1e}", *_summary(result)))
+    print()
+    print(table(("simulator", "policy", "parity error", "success rate", "mean final distance"), rows))
+    print(
+        "\nParity error: largest difference from the checkpoint in float64, as a fraction of the joint's action range."
+    )
+    print("It proves the export; the replay shows that without its remap it is a perfect copy of the wrong thing.\n")
+    for simulator in SIMULATORS:
+        for name in ("video.mp4", "plot.png"):
+            print(f"{simulator} {name.partition('.')[0]}: {out / f'{simulator}_remapped' / name}")
+    print(f"port: {port.path}")
+
+
+def _replay(pilot: Pilot, simulator: str, folder: Path, episodes: int, seed: int, *, pictures: bool) -> Result:
+    folder.mkdir(parents=True)
+    output = replay.Output(folder=folder, video=pictures, plot=pictures)
+    if simulator == "maniskill":
+        job = replay.Episodes(task=ENV_ID, episodes=episodes, seed=seed)
+        return replay.play_in_env(pilot, job, output)
+    job = replay.Episodes(task="so100-reach", episodes=episodes, seed=seed)
+    return replay.play_on_plant(pilot, job, output, kind=simulator, robot=pilot.contract.robot)
+
+
+def _summary(result: Result) -> tuple[str, str]:
+    success, distance = result["success_rate"], result["mean_final_distance"]
+    if success is None or distance is None:
+        raise AssertionError("an episode that ran has a result")
+    return f"{100 * success:.0f} %", f"{1000 * distance:.1f} mm"
+
+
+def _parity_error(port: pp.Port) -> float:
+    """Largest error on realistic observations over the joint's action range, over all files of the port."""
+    errors = []
+    for file in port.parity["files"]:
+        ranges = {joint["joint"]: joint["action_range"] for joint in file["joints"]}
+        realistic = (group for group in file["groups"] if group["group"] == "realistic")
+        errors += [group["max"] / ranges[group["joint"]] for group in realistic]
+    return max(errors)
+
+
+def _say(what: str) -> None:
+    print(f"== {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

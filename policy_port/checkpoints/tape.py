@@ -20,6 +20,17 @@ from policy_port.errors import CheckpointError, UnsafeFileError
 BATCH = 1_000_003
 """Number of rows during the walk: a prime no network uses as a width."""
 
+GRAPH_ERRORS = (
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
+"""What PyTorch and the translation raise on a graph whose parts do not fit together."""
+
 MAX_ELEMENTS = 2**27
 """Largest tensor that a graph may compute for one observation."""
 

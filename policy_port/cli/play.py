@@ -69,7 +69,7 @@ def play(
     sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU,
     control_mode: ControlModeOption = None,
     no_meshes: MeshesOption = False,
-    video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False,
 ) -> None:

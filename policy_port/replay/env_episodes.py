@@ -77,6 +77,11 @@ class EpisodeRunner:
             "joint_names": [joint.name for joint in self._inner.agent.robot.active_joints],
         }
         """Simulator, actuation, rates and joint names of the environment."""
+        if tuple(self.about["joint_names"]) != self._contract.joint_names:
+            self.about["warning"] = (
+                f"the environment's joints are {', '.join(self.about['joint_names'])}, the contract's "
+                f"{', '.join(self._contract.joint_names)}: only the widths agree, --through may be missing"
+            )
 
     def run(self, seeds: Sequence[int]) -> list[EnvEpisode]:
         """Do one episode per seed, at most as many as there are rows.
@@ -106,6 +111,9 @@ class EpisodeRunner:
                 raise TaskError(
                     f"{self._job.env_id}: does not tell whether an episode succeeded, so nothing can be said"
                 )
+            target = self._target()
+            for row in np.flatnonzero(running[:count]):
+                steps[row][-1]["target"] = target[row]
             once |= running & _array(info["success"]).astype(np.bool_)
             ended = running & (_array(terminated) | _array(truncated)).astype(np.bool_)
             for row in np.flatnonzero(ended):
@@ -154,6 +162,11 @@ class EpisodeRunner:
         if "distance" in info:
             moment["tip_distance"] = _array(info["distance"]).astype(np.float64)
         return moment
+
+    def _target(self) -> np.ndarray:
+        """Joint position targets that the last action has set [rad or m], shape (num_envs, joints)."""
+        joints = self._inner.agent.robot.active_joints
+        return np.stack([_array(joint.drive_target).reshape(-1) for joint in joints], axis=1).astype(np.float64)
 
     def _command(self, action: np.ndarray) -> np.ndarray:
         bounds = self._contract.action.raw_clip

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MEASURED, ASKED, FAINT = "#1f5fa8", "#d1495b", "#9fb4cc"
 
+STRIDES = 3.0
+"""Length of what is drawn of the joints of a walking robot [s]."""
+
 
 def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
     """Draw a PNG: base velocity against the command, or tip distance, above; joint targets and positions below.
@@ -51,7 +54,7 @@ def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
         else:
             _draw_velocities(above.subplots(1, 3), trace)
         grid = below.subplots(rows, columns, sharex=True, squeeze=False)
-        _draw_joints(grid, trace, names)
+        _draw_joints(below, trace, names, grid)
         below.supxlabel("time [s]", fontsize=8)
         figure.savefig(path)
 
@@ -85,19 +88,21 @@ def _draw_distances(axis: Axes, trace: Trace) -> None:
     axis.legend(loc="upper right", frameon=False)
 
 
-def _draw_joints(grid: Any, trace: Trace, names: list[str]) -> None:
+def _draw_joints(part: Any, trace: Trace, names: list[str], grid: Any) -> None:
     time, first = _first_episode(trace)
-    position = trace["joint_pos"][first, 0]
-    target = trace["target"][first, 0] if "target" in trace else None
+    # Of a long walk the last strides, so that single ones can be seen.
+    shown = time >= (time[-1] - STRIDES if time[-1] > 2 * STRIDES else 0.0)
+    position = trace["joint_pos"][first, 0][shown]
+    target = trace["target"][first, 0][shown] if "target" in trace else None
     for index, axis in enumerate(grid.flat):
         if index >= len(names):
             axis.set_visible(False)
             continue
         if target is not None:
-            axis.plot(time, target[:, index], color=ASKED, linewidth=0.8, label="target")
-        axis.plot(time, position[:, index], color=MEASURED, linewidth=0.9, label="position")
+            axis.plot(time[shown], target[:, index], color=ASKED, linewidth=0.8, label="target")
+        axis.plot(time[shown], position[:, index], color=MEASURED, linewidth=0.9, label="position")
         axis.set_title(f"{names[index]} [rad]", fontsize=7, pad=2)
-    grid.flat[0].legend(loc="upper right", frameon=False, fontsize=6)
+    part.legend(*grid.flat[0].get_legend_handles_labels(), loc="lower right", ncols=2, frameon=False)
 
 
 def _first_episode(trace: Trace) -> tuple[np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ class Metric:
     value: float | None
     """The number; None where it can't be given."""
     text: str
-    """The number and its unit as the table shows them."""
+    """The number and its unit as the table shows them; empty where another row says it already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Result:
 
     def table(self) -> str:
         """Setting and metrics, two columns."""
-        rows = [*self.setting.items(), *((metric.key.replace("_", " "), metric.text) for metric in self.metrics)]
+        rows = [*self.setting.items(), *((m.key.replace("_", " "), m.text) for m in self.metrics if m.text)]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
 
@@ -88,8 +88,8 @@ def episode_metrics(episodes: tuple[Episode, ...]) -> tuple[Metric, ...]:
             value=rate,
             text=f"{100 * rate:.1f} % ({successes} of {count}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)",
         ),
-        Metric(key="success_rate_low", value=low, text=f"{100 * low:.1f} %"),
-        Metric(key="success_rate_high", value=high, text=f"{100 * high:.1f} %"),
+        Metric(key="success_rate_low", value=low, text=""),
+        Metric(key="success_rate_high", value=high, text=""),
     ]
     once = [episode.success_once for episode in episodes if episode.success_once is not None]
     if once:

@@ -1,4 +1,4 @@
-"""Videos of a replay: environment 0 at about 25 pictures per second."""
+"""Videos of a replay: the first seconds of environment 0 at about 25 pictures per second."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from policy_port.plants.plant import Array, Plant
 
 PICTURES_PER_SECOND = 25.0
 HEIGHT, WIDTH = 480, 640
+LONGEST = 20.0
+"""Length at which a video ends [s]: a picture takes longer than the steps between two of them."""
 
 
 class Video:
@@ -31,6 +33,7 @@ class Video:
         self.stride = max(1, round(1.0 / (PICTURES_PER_SECOND * control_dt)))
         """Control steps per picture."""
         self._step = 0
+        self._last = round(LONGEST / control_dt)
         rate = 1.0 / (control_dt * self.stride)
         try:
             self._writer = imageio.get_writer(path, format="FFMPEG", fps=rate, quality=7, macro_block_size=2)  # type: ignore[arg-type]
@@ -39,15 +42,18 @@ class Video:
 
     def append(self, picture: NDArray[np.uint8]) -> None:
         """Take the picture of the next control step."""
-        if self._step % self.stride == 0:
+        if self._wanted():
             self._writer.append_data(picture)
         self._step += 1
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Draw environment 0 of a plant; see `Observer`."""
-        if self._step % self.stride == 0:
+        if self._wanted():
             self._writer.append_data(plant.render(HEIGHT, WIDTH))
         self._step += 1
+
+    def _wanted(self) -> bool:
+        return self._step < self._last and self._step % self.stride == 0
 
     def __enter__(self) -> Video:
         return self

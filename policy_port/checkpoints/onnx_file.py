@@ -19,7 +19,7 @@ from policy_port.checkpoints.onnx_read import read_model
 from policy_port.checkpoints.onnx_recurrent import recurrent
 from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
 from policy_port.checkpoints.safe_load import require_finite
-from policy_port.checkpoints.tape import BATCH, Recorder, Ref, TapeActor, Traced
+from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Recorder, Ref, TapeActor, Traced
 from policy_port.errors import CheckpointError
 
 
@@ -166,15 +166,7 @@ class GraphReader:
             inputs = [self._values[name] for name in node.input]
             try:
                 result = self._node(node.op_type, attributes, inputs)
-            except (
-                RuntimeError,
-                LookupError,
-                ValueError,
-                TypeError,
-                AttributeError,
-                ArithmeticError,
-                AssertionError,
-            ) as error:
+            except GRAPH_ERRORS as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise CheckpointError(
                     f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})."

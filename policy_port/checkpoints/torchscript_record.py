@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from policy_port.checkpoints.safe_load import check_tensor
-from policy_port.checkpoints.tape import BATCH, Recorder, TapeActor, Traced
+from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Recorder, TapeActor, Traced
 from policy_port.checkpoints.torchscript_graph import GraphRaisesError, GraphWalker, StateFoundError
 from policy_port.checkpoints.torchscript_operators import IN_PLACE, VIEWS
 from policy_port.errors import CheckpointError
@@ -72,15 +72,7 @@ class _Widths:
             except CheckpointError as error:
                 self._remember(error, important=True)
                 return None
-            except (
-                RuntimeError,
-                LookupError,
-                ValueError,
-                TypeError,
-                AttributeError,
-                ArithmeticError,
-                AssertionError,
-            ) as error:
+            except GRAPH_ERRORS as error:
                 # PyTorch's own complaint that the shapes do not fit.
                 self._remember(error)
                 return None

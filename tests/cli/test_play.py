@@ -1,0 +1,249 @@
+"""Claims about `policy-port play`, on a stand-in port and a plant without a simulator; and once on the real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from policy_port.cli.app import app
+from policy_port.contract import Contract, Mapping
+from policy_port.export import port as port_module
+from policy_port.replay import play as play_module
+from policy_port.resources import assets_dir
+from policy_port.trace import Trace
+from tests.control.fake_plant import FakePlant
+from tests.control.networks import save_linear
+from tests.samples import LEGS, contract_data
+
+
+@dataclasses.dataclass
+class StandIn:
+    """What `play` uses of a port."""
+
+    onnx: Path | None
+    contract: Contract
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Arguments of the plants that were made; each is a FakePlant."""
+    calls: list[dict[str, Any]] = []
+
+    def make(kind: str, robot: str, setup: Any, **options: Any) -> FakePlant:
+        calls.append({"kind": kind, "robot": robot, "setup": setup, **options})
+        return FakePlant(LEGS, options["num_envs"], timestep=setup.timestep)
+
+    monkeypatch.setattr(play_module, "make_plant", make)
+    return calls
+
+
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A port whose network always answers zero."""
+    contract = Contract.model_validate(contract_data(command={"lin_vel_x": [-1.0, 1.0]}))
+    found = StandIn(save_linear(tmp_path / "policy.onnx", np.zeros((24, 4))), contract)
+    monkeypatch.setattr(port_module, "load_port", lambda path: found)
+    return found
+
+
+def run(*args: Any) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["play", "PORT", *map(str, args)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+WALK = ("--plant", "mujoco", "--robot", "toy.xml", "--command", "0.5,0,0", "--seconds", "0.5")
+
+
+def test_a_walk_prints_its_setting_and_numbers_and_writes_them(
+    port: StandIn, made: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Simulator, actuation and timestep are never silent; trace and metrics.json lie in --out, and nothing else."""
+    code, output, _ = run(*WALK, "--out", tmp_path / "run")
+    assert code == 0
+    for text in ("fake 1.0", "implicit", "0.005 s x 4 = 0.02 s", "0.50 s of 0.5 s (did not fall)", "toy.xml"):
+        assert text in output
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["metrics.json", "trace.npz"]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["metrics"]["survival"] == 0.5
+    assert metrics["setting"]["simulator"] == "fake 1.0"
+    assert len(Trace(tmp_path / "run" / "trace.npz")["time"]) == 25
+
+
+def test_pictures_on_request(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """--video and --plot; the video has 25 pictures per second."""
+    import imageio.v2 as imageio
+
+    code, output, _ = run(*WALK, "--out", tmp_path / "run", "--video", "--plot")
+    assert code == 0
+    assert "video.mp4" in output
+    assert (tmp_path / "run" / "plot.png").stat().st_size > 10_000
+    with imageio.get_reader(tmp_path / "run" / "video.mp4") as video:  # type: ignore[attr-defined]
+        assert video.get_meta_data()["fps"] == pytest.approx(25.0)
+        assert 12 <= video.count_frames() <= 14
+
+
+def test_options_reach_the_plant(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Another timestep keeps the control period; environments and meshes are passed on."""
+    code, output, _ = run(*WALK, "--out", tmp_path / "run", "--timestep", "0.002", "--num-envs", "3", "--no-meshes")
+    assert code == 0
+    (call,) = made
+    assert (call["kind"], call["num_envs"], call["meshes"], call["setup"].decimation) == ("mujoco", 3, False, 10)
+    assert "0.002 s x 10 = 0.02 s" in output
+    assert "0 left out" in output
+
+
+def test_a_command_outside_training_is_a_warning(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """The replay runs, and says so."""
+    args = ("--plant", "mujoco", "--command", "1.5,0,0", "--seconds", "0.1", "--out", tmp_path / "run")
+    code, _, error = run(*args)
+    assert code == 0
+    assert "warning: command lin_vel_x = 1.5 is outside [-1, 1]" in error
+    assert made[0]["robot"] == "toy", "the contract's robot, where none is named"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "exactly one of --env"),
+        (("--env", "X", "--plant", "mujoco"), "exactly one of --env"),
+        (("--env", "X", "--command", "1,0,0"), "--command goes with --plant"),
+        (("--env", "X", "--no-meshes"), "--no-meshes goes with --plant"),
+        (("--plant", "mujoco", "--command", "1,0,0", "--control-mode", "x"), "--control-mode goes with --env"),
+        (("--plant", "mujoco"), "exactly one of --command"),
+        (("--plant", "mujoco", "--command", "1,0,0", "--task", "so100-reach"), "exactly one of --command"),
+        (("--plant", "mujoco", "--command", "1,0"), "three numbers"),
+        (("--plant", "mujoco", "--command", "1,0,nan"), "finite numbers"),
+        (("--plant", "mujoco", "--command", "fast"), "three numbers"),
+        (("--plant", "moojoco", "--command", "1,0,0"), "moojoco"),
+        (("--plant", "mujoco", "--task", "so100-reech"), "did you mean 'so100-reach'"),
+        (("--plant", "mujoco", "--task", "so100-reach"), "no goal"),
+    ],
+)
+def test_misuse_is_one_message_and_status_2(
+    port: StandIn, made: list[dict[str, Any]], tmp_path: Path, args: tuple[str, ...], message: str
+) -> None:
+    """Nothing is written, and the message says what to do."""
+    if "no goal" in message:
+        port.contract = Contract.model_validate(
+            contract_data(
+                joints={n: {"default": 0.0, "stiffness": 1.0, "damping": 1.0} for n in _arm()},
+                observation={"terms": [{"term": "joint_pos"}]},
+            )
+        )
+    code, _, error = run(*args, "--out", tmp_path / "run")
+    assert code == 2
+    # typer frames and wraps its own messages.
+    assert message in " ".join(error.replace("│", " ").split())
+    assert not (tmp_path / "run").exists()
+
+
+def _arm() -> tuple[str, ...]:
+    from policy_port.tasks.reach import SO100_REACH
+
+    return SO100_REACH.joint_names
+
+
+def test_an_output_that_exists_is_refused(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Without --force nothing is touched, with it the folder is replaced."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").touch()
+    code, _, error = run(*WALK, "--out", tmp_path / "run")
+    assert (code, "--force" in error) == (2, True)
+    assert not made, "refused before the simulator starts"
+    assert run(*WALK, "--out", tmp_path / "run", "--force")[0] == 0
+    assert not (tmp_path / "run" / "mine").exists()
+
+
+def test_a_port_without_onnx_is_refused(port: StandIn, tmp_path: Path) -> None:
+    """Only ONNX is played."""
+    port.onnx = None
+    code, _, error = run(*WALK, "--out", tmp_path / "run")
+    assert (code, "--format onnx" in error) == (2, True)
+
+
+def test_a_mapping_that_leads_elsewhere_is_refused(port: StandIn, tmp_path: Path) -> None:
+    """--through takes the mapping that the port was made with."""
+    mapping = Mapping(source_joint_names=LEGS, target_joint_names=LEGS[::-1])
+    (tmp_path / "map.yaml").write_text(mapping.to_yaml())
+    code, _, error = run(*WALK, "--out", tmp_path / "run", "--through", tmp_path / "map.yaml")
+    assert (code, "mapping leads to right_knee" in error) == (2, True)
+
+
+def test_a_term_of_a_task_environment_is_refused(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Named, before a simulator starts."""
+    terms = [{"term": "velocity_command"}, {"term": "external", "name": "obj_pose", "size": 7}]
+    port.contract = Contract.model_validate(contract_data(observation={"terms": terms}))
+    code, _, error = run(*WALK, "--out", tmp_path / "run")
+    assert (code, "'obj_pose'" in error, made) == (2, True, [])
+
+
+@pytest.fixture(scope="module")
+def embedded_port(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The policy that ships with the project, exported as it is."""
+    if not (assets_dir() / "so100_reach" / "model.pt").is_file():
+        pytest.skip("the embedded policy is not here")
+    folder = assets_dir() / "so100_reach"
+    out = tmp_path_factory.mktemp("ports") / "so100"
+    contract = ["--contract", str(folder / "contract.yaml"), "--out", str(out), "--format", "onnx"]
+    result = CliRunner().invoke(app, ["export", str(folder / "model.pt"), *contract])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def play(*args: Any) -> Any:
+    result = CliRunner().invoke(app, ["play", *map(str, args)])
+    assert result.exit_code == 0, result.output
+    out = Path(args[args.index("--out") + 1])
+    return json.loads((out / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_embedded_policy_reaches_in_mujoco(embedded_port: Path, tmp_path: Path) -> None:
+    """Five episodes of the task, driven from the contract, on two environments."""
+    pytest.importorskip("mujoco")
+    pytest.importorskip("mani_skill", reason="the arm's description comes with ManiSkill (extra: sim)")
+    args = ("--plant", "mujoco", "--task", "so100-reach", "--episodes", 5, "--num-envs", 2)
+    found = play(embedded_port, *args, "--out", tmp_path / "run")
+    assert [episode["seed"] for episode in found["episodes"]] == [0, 1, 2, 3, 4]
+    assert found["metrics"]["success_rate"] == 1.0
+    assert found["metrics"]["mean_final_distance"] < 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_embedded_policy_reaches_in_its_environment(embedded_port: Path, tmp_path: Path) -> None:
+    """In this process and in two others the episodes are the same, bit for bit."""
+    pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
+    args = ("--env", "PolicyPortSO100Reach-v1", "--episodes", 3, "--seed", 5)
+    alone = play(embedded_port, *args, "--out", tmp_path / "alone")
+    apart = play(embedded_port, *args, "--num-envs", 2, "--out", tmp_path / "apart")
+    assert alone["episodes"] == apart["episodes"]
+    assert [episode["seed"] for episode in alone["episodes"]] == [5, 6, 7]
+    assert alone["metrics"]["success_rate"] == 1.0
+    traces = [Trace(tmp_path / name / "trace.npz") for name in ("alone", "apart")]
+    assert all(np.array_equal(traces[0][name], traces[1][name]) for name in traces[0])
+    # What the environment observed is what the contract says: positions, targets before the step, goal.
+    trace = traces[0]
+    assert np.allclose(trace["observation"][:, 0, :6], trace["joint_pos"][:, 0], atol=1e-6)
+    assert np.allclose(trace["observation"][1:80, 0, 6:12], trace["target"][:79, 0], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_environment_that_does_not_fit_is_refused(embedded_port: Path, tmp_path: Path) -> None:
+    """An unknown one with the nearest name, and one of another width with both widths."""
+    pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
+    runner = CliRunner()
+    for env, text in (("PickCub-v1", "did you mean 'PickCube-v1'"), ("PickCube-v1", "observes 42 numbers")):
+        result = runner.invoke(app, ["play", str(embedded_port), "--env", env, "--out", str(tmp_path / "run")])
+        assert result.exit_code == 2
+        assert text in result.stderr
+        assert not (tmp_path / "run").exists()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import os
-import sys
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -67,12 +65,6 @@ def make_plant(
 def _draw_without_a_screen() -> None:
     # MuJoCo chooses how to draw when it is imported, and its own choice on Linux needs a screen.
     if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-
-
-def _draw_without_a_screen() -> None:
-    """Let MuJoCo draw through EGL where there is no screen; it decides at its import, and guesses a window."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from policy_port.contract.terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.pilot import Pilot
+from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.plants.plant import Array, Plant, PlantState
+from policy_port.plants.plant import Array, Plant
 from policy_port.replay import metrics
 from policy_port.replay.recording import TraceObserver, trace_header
 from policy_port.replay.result import Metric, Result, number
@@ -60,12 +62,28 @@ class FallRule:
         )
         return FallRule(min_height=rule.min_height, max_tilt=rule.max_tilt, text=text)
 
-    def fallen(self, state: PlantState) -> Rows:
+    def fallen(self, signals: Signals) -> Rows:
         """The environments that lie on the ground, or whose simulation has diverged."""
+        state = signals.state
         quat = state.base_quat
-        upright = 1.0 - 2.0 * (quat[:, 1] ** 2 + quat[:, 2] ** 2)
+        upright = 1.0 - 2.0 * (quat[:, 1] * quat[:, 1] + quat[:, 2] * quat[:, 2])
         # Written so that NaN counts as fallen.
-        return ~((state.base_pos[:, 2] >= self.min_height) & (upright >= math.cos(min(self.max_tilt, math.pi))))
+        return ~((state.base_pos[:, 2] >= self.min_height) & (upright >= self._least_upright))
+
+    def stands(self, signals: Signals) -> bool:
+        """True when there is one environment and it has not fallen: the common case, answered with plain numbers."""
+        numbers = signals.numbers
+        if numbers is None:
+            return False
+        first = signals.column["base_quat"]
+        x, y = numbers[first + 1], numbers[first + 2]
+        height = numbers[signals.column["base_pos"] + 2]
+        return height >= self.min_height and 1.0 - 2.0 * (x * x + y * y) >= self._least_upright
+
+    @functools.cached_property
+    def _least_upright(self) -> float:
+        """Cosine of the largest tilt."""
+        return math.cos(min(self.max_tilt, math.pi))
 
 
 class FollowCommand:
@@ -80,6 +98,8 @@ class FollowCommand:
         self.fallen = np.zeros(num_envs, dtype=np.bool_)
         """The environments that fell, shape (num_envs,)."""
         self._step = 0
+        self._standing = num_envs
+        self._nobody = np.zeros(num_envs, dtype=np.bool_)
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
         """Start at the default pose, which `start` already holds."""
@@ -89,16 +109,19 @@ class FollowCommand:
         """Note who has fallen; they stand up again, which no longer counts."""
         self._step += 1
         self._left -= 1
-        down = self._rule.fallen(controller.state)
+        if self._rule.stands(controller.signals):
+            return self._nobody
+        down = self._rule.fallen(controller.signals)
         new = down & ~self.fallen
         self.survived[new] = self._step
         self.fallen |= new
+        self._standing -= int(new.sum())
         return down
 
     @property
     def done(self) -> bool:
         """True when time is up or everyone has fallen."""
-        return self._left <= 0 or bool(self.fallen.all())
+        return self._left <= 0 or self._standing == 0
 
 
 def outside_trained_range(contract: Contract, command: tuple[float, float, float]) -> list[str]:

@@ -1,0 +1,68 @@
+"""The libraries' own answers, given again by what was exported and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from policy_port.checkpoints import load_policy
+from policy_port.contract import Contract
+from policy_port.export.sample import onnx_runner, torchscript_runner
+from policy_port.export.write import write_port
+from policy_port.remap import identity_remap
+from tests.checkpoints.test_shared_files import CASES
+
+pytestmark = pytest.mark.shared
+
+TOLERANCE = 1e-5
+"""Of the largest action."""
+
+
+def contract_of(obs_size: int, action_size: int, **more: object) -> Contract:
+    """A contract that says only how many numbers go in and out."""
+    return Contract.model_validate(
+        {
+            "contract_version": 1,
+            "name": "oracle",
+            "robot": "none",
+            "trained_in": "a library's own training loop",
+            "quaternion_order": "none",
+            "timestep": 0.005,
+            "decimation": 4,
+            "base": {"floating": False},
+            "actuation": {"kind": "model"},
+            "joints": {f"joint_{i}": {"default": 0.0} for i in range(action_size)},
+            "observation": {"terms": [{"term": "external", "name": "all", "size": obs_size}]},
+            "action": {"terms": [{"term": "joint_position", "scale": 1.0, "offset": 0.0}]},
+            **more,
+        }
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_oracle_holds_in_both_formats(shared: Path, tmp_path: Path, case: str) -> None:
+    """Eight steps of a batch of three: the files in their runtimes, and both files loaded as policies again."""
+    folder = shared / "checkpoints" / case
+    described = yaml.safe_load((folder / "meta.yaml").read_text())
+    policy = load_policy(folder / described["checkpoint"])
+    contract = contract_of(policy.actor.obs_size, policy.actor.action_size)
+    port = write_port(tmp_path / "port", policy, identity_remap(contract))
+    with np.load(folder / "oracle.npz") as oracle:
+        observations, expected = oracle["obs"], oracle["actions"]
+    fresh = np.zeros(observations.shape[:2], dtype=bool)
+    fresh[0] = True
+    assert port.onnx is not None
+    assert port.torchscript is not None
+    for run in (onnx_runner(port.onnx), torchscript_runner(port.torchscript)):
+        assert np.abs(run(observations, fresh) - expected).max() <= TOLERANCE * np.abs(expected).max()
+    for file in (port.onnx, port.torchscript):
+        actor = load_policy(file).actor
+        assert (actor.obs_size, actor.action_size) == (policy.actor.obs_size, policy.actor.action_size)
+        state = actor.initial_state(observations.shape[1])
+        for obs, wanted in zip(observations, expected, strict=True):
+            actions, *state = actor(torch.from_numpy(obs), *state)
+            assert np.abs(actions.numpy() - wanted).max() <= TOLERANCE * np.abs(expected).max()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -70,22 +74,20 @@ def emulate(
         port_link=port_link,
         seed=seed,
     )
-    with arm:
+    with _interrupts() as end, arm:
         typer.echo(f"port         {arm.port}")
         for spec in arm.options.cameras:
             size = f"{spec.width}x{spec.height}, up to {spec.fps:g} frames per second"
             typer.echo(f"camera       {spec.name}: {arm.camera_url(spec.name)} ({size})")
         if duration is None:
             typer.echo("Ctrl-C unplugs the arm.")
-        _wait(duration)
+        end.wait(duration)
         typer.echo(_summary(arm))
 
 
-def _wait(duration: float | None) -> None:
-    """Return after a time, on Ctrl-C or on SIGTERM: for an arm that is being unplugged, all of them are the end."""
-    import signal
-    import threading
-
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set: for an arm that is being unplugged, they are the normal end."""
     end = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: end.set())
@@ -93,7 +95,7 @@ def _wait(duration: float | None) -> None:
         if threading.current_thread() is threading.main_thread()
     }
     try:
-        end.wait(duration)
+        yield end
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

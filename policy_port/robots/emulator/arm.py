@@ -53,7 +53,7 @@ class EmulatedArm:
         Args:
             calibration: What it was calibrated to, or a file that LeRobot has written.
             mapping: Where the robot description's joints are in LeRobot's numbers, on this arm.
-            pose: Joint angles at the start [rad], by servo; the rest pose where none is given.
+            pose: Joint angles at the start [rad], by servo; those of the rest pose for servos that are not named.
             latency: From an instruction to its answer [s]; a USB adapter takes about 0.001.
             model: "servo" or "mujoco", see ArmOptions.
             plant_setup: Gains and time step of the MuJoCo model; those of an SO100's servos, if None.

@@ -41,7 +41,8 @@ def build_arm(options: ArmOptions) -> ArmParts:
         PolicyPortError: When mapping, calibration or simulator do not go together.
     """
     scales = tick_scales(options.calibration, options.mapping)
-    pose = {name: (options.pose or REST).get(name, 0.0) for name in options.calibration}
+    start = REST | dict(options.pose or {})
+    pose = {name: start.get(name, 0.0) for name in options.calibration}
     if options.model == "mujoco":
         # MuJoCo is loaded only for those who ask for it.
         from policy_port.robots.emulator.simulated import simulate

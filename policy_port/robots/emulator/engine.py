@@ -113,19 +113,20 @@ class Engine:
     def wire_log(self) -> tuple[WireWrite, ...]:
         """Everything that hosts have written into registers, in order of arrival."""
         with self._lock:
+            self._catch_up()
             return tuple(self._bus.log)
 
     def servo(self, name: str) -> ServoState:
         """A servo as it is now."""
         with self._lock:
-            self._advance(time.monotonic())
+            self._catch_up()
             servo = self._servo(name)
             return ServoState.of(servo, self._angle(servo))
 
     def angles(self) -> dict[str, float]:
         """Where every joint truly is [rad]."""
         with self._lock:
-            self._advance(time.monotonic())
+            self._catch_up()
             return {servo.name: self._angle(servo) for servo in self._parts.servos}
 
     def active_faults(self) -> tuple[Fault, ...]:
@@ -201,6 +202,15 @@ class Engine:
             if self._terminal is not None:
                 self._hear(self._terminal, now)
                 self._speak(self._terminal, time.monotonic())
+
+    def _catch_up(self) -> None:
+        """Take in what a client has already sent, before somebody looks; the lock is held."""
+        now = time.monotonic()
+        self._advance(now)
+        if self._terminal is not None and self._thread.is_alive():
+            self._hear(self._terminal, now)
+            if self._answers:
+                os.write(self._ring, b".")
 
     def _hear(self, terminal: Terminal, now: float) -> None:
         data = terminal.read()

@@ -63,7 +63,7 @@ class ArmOptions:
     mapping: JointMapping | Path | str = DEFAULT_MAPPING
     """Where the robot description's joints are in LeRobot's numbers, on this arm."""
     pose: Mapping[str, float] | None = None
-    """Joint angles at the start [rad], by servo; the rest pose where none is given."""
+    """Joint angles at the start [rad], by servo; those of the rest pose for servos that are not named."""
     latency: float = 0.0
     """From an instruction to its answer [s]; a USB adapter takes about 0.001."""
     model: Model = "servo"

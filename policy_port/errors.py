@@ -52,6 +52,10 @@ class MissingDependencyError(PolicyPortError):
     """A library, driver or device that the command needs is not here."""
 
 
+class EvidenceError(PolicyPortError):
+    """A trace can't serve as evidence for or against a port."""
+
+
 class OutputError(PolicyPortError):
     """The output can't be written where the user asked for it."""
 

@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "plants": {"contract"},
     "tasks": set(),
     "replay": {"contract", "control", "plants", "tasks", "export", "trace", "files", "resources"},
+    "verdict": {"contract", "control.units", "remap", "export", "replay.recording", "trace", "resources"},
     "robots": {"contract", "control", "plants", "replay", "trace", "files"},
 }
 

@@ -18,6 +18,7 @@ from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
 from policy_port.cli.play import play
 from policy_port.cli.remap import remap
+from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
 
 # One row per command, in the order of `--help`. A command's file imports typer and the standard library only;
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "remap": remap,
     "export": export,
     "play": play,
+    "verify": verify,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

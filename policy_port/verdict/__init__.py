@@ -1,0 +1,1 @@
+"""Verdicts on ports: does the contract explain what the source simulator recorded, and if not, what would."""

@@ -1,0 +1,232 @@
+"""The comparisons of a verdict: terms, actions, targets and drives, each with its error and its first bad step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from policy_port.contract.layout import observation_slots
+from policy_port.contract.spec import Contract
+from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.rebuild import ROUNDINGS, decode, rebuild, recorded_targets
+from policy_port.verdict.sides import check_widths
+
+Status = Literal["equal", "wrong", "unchecked"]
+
+ACTION_TOLERANCE = 1e-4
+"""Difference of an action that runtimes explain, relative to the joint's largest recorded action (1 at least).
+
+Right exports of eight real policies were up to 5e-5 off a float64 reference, wrong ones 1e-2 and more.
+"""
+
+DRIVE_KEYS = ("stiffness", "damping", "armature", "effort_limit")
+DRIVE_TOLERANCE = 1e-5
+"""Relative difference of a gain that a float32 simulator explains."""
+
+RATE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """One element that differs."""
+
+    element: str
+    """Joint name, axis or slot."""
+    error: float
+    """Largest difference."""
+    allowed: float
+    """Difference that rounding explains."""
+    step: int | None = None
+    """First step that differs; None for what does not change from step to step."""
+    env: int | None = None
+    """Its environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One comparison."""
+
+    label: str
+    """Term of the observation, or "action", "target", "stiffness", ..., "control_dt"."""
+    status: Status
+    """Whether it agrees."""
+    elements: int
+    """Number of elements compared."""
+    error: float = 0.0
+    """Largest difference."""
+    allowed: float = 0.0
+    """What rounding explains of it."""
+    bad: tuple[Bad, ...] = ()
+    """The elements that differ."""
+    note: str = ""
+    """Why it could not be compared, or what the comparison can't see."""
+
+    @property
+    def first(self) -> Bad | None:
+        """The element that differs first."""
+        timed = [bad for bad in self.bad if bad.step is not None]
+        return min(timed, key=lambda bad: bad.step or 0) if timed else (self.bad[0] if self.bad else None)
+
+
+def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
+    """Everything that a contract says and a trace can tell, the network aside.
+
+    Raises:
+        EvidenceError: When the trace lacks what a comparison needs.
+    """
+    checks = observation_checks(contract, evidence)
+    if "target" in evidence.arrays:
+        checks.append(target_check(contract, evidence))
+    else:
+        checks.append(Check(label="target", status="unchecked", elements=0, note="the trace has no targets"))
+    return [*checks, *drive_checks(contract, evidence)]
+
+
+def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
+    """One check per observation term, history included."""
+    check_widths(contract, evidence)
+    rebuilt = rebuild(contract, evidence)
+    seen = evidence.arrays["observation"]
+    slots = observation_slots(contract)
+    checks = []
+    for term in contract.observation.terms:
+        if term.term == "external":
+            note = "only the task environment can compute it"
+            checks.append(Check(label=term.label, status="unchecked", elements=term.size, note=note))
+            continue
+        mine = [index for index, slot in enumerate(slots) if slot.term == term.label]
+        names = [str(slots[index]).removeprefix(f"{term.label}[").replace("]", "", 1) for index in mine]
+        check = _compare(
+            term.label,
+            names,
+            rebuilt.values[:, :, mine],
+            seen[:, :, mine],
+            rebuilt.known[:, :, mine],
+            rebuilt.allowed[mine],
+        )
+        checks.append(check)
+    return checks
+
+
+def action_check(contract: Contract, evidence: Evidence, actions: Values) -> Check:
+    """The port's actions against the recorded ones.
+
+    Args:
+        contract: The contract of the trace's side.
+        evidence: The trace.
+        actions: What the port did, shape of the trace's actions.
+    """
+    recorded = evidence.arrays["action"]
+    if contract.action.raw_clip is not None and float(np.abs(recorded).max()) <= max(
+        map(abs, contract.action.raw_clip)
+    ):
+        # Some recorders keep what came out of raw_clip; there the bounds stand where the network went beyond.
+        bounded = np.clip(actions, *contract.action.raw_clip)
+        at_bounds = np.isin(recorded, contract.action.raw_clip)
+        actions = np.where(at_bounds, bounded, actions)
+    allowed = ACTION_TOLERANCE * np.maximum(1.0, np.abs(recorded).max(axis=(0, 1)))
+    known = np.broadcast_to(evidence.whole[:, :, None], recorded.shape)
+    return _compare("action", list(contract.action_joint_names), actions, recorded, known, allowed)
+
+
+def target_check(contract: Contract, evidence: Evidence) -> Check:
+    """The recorded actions, decoded by the contract, against the recorded joint targets."""
+    check_widths(contract, evidence)
+    columns = decode(contract, evidence)
+    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
+    return _compare(
+        "target",
+        list(contract.action_joint_names),
+        np.stack([column.values for column in columns], axis=2),
+        recorded,
+        np.stack([column.known for column in columns], axis=2),
+        np.array([column.allowed for column in columns]),
+    )
+
+
+def drive_checks(contract: Contract, evidence: Evidence) -> list[Check]:
+    """Gains, rates and actuation, as far as the trace's header tells what the source simulator applied."""
+    checks = []
+    for key in DRIVE_KEYS:
+        applied = applied_drives(evidence, key)
+        stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
+        both = [name for name in stated if stated[name] is not None and name in applied]
+        if both:
+            bad = [
+                Bad(element=name, error=abs(stated[name] - applied[name]), allowed=DRIVE_TOLERANCE * abs(applied[name]))
+                for name in both
+                if not math.isclose(stated[name], applied[name], rel_tol=DRIVE_TOLERANCE, abs_tol=FLAT)
+            ]
+            checks.append(_of(key, bad, len(both)))
+        elif applied:
+            note = "the trace states it, the contract does not"
+            checks.append(Check(label=key, status="unchecked", elements=len(applied), note=note))
+    period = evidence.header.get("control_dt")
+    if isinstance(period, int | float) and not isinstance(period, bool):
+        gap = abs(period - contract.control_dt)
+        bad = [Bad(element=f"{period:g} s recorded", error=gap, allowed=RATE_TOLERANCE * period)]
+        checks.append(_of("control_dt", bad if gap > RATE_TOLERANCE * period else [], 1))
+    kind = evidence.header.get("actuation")
+    if isinstance(kind, str):
+        bad = [Bad(element=f"{kind} recorded, {contract.actuation.kind} in the contract", error=math.nan, allowed=0.0)]
+        checks.append(_of("actuation", bad if kind != contract.actuation.kind else [], 1))
+    return checks
+
+
+FLAT = 1e-12
+"""Gains below this are zero."""
+
+
+def applied_drives(evidence: Evidence, key: str) -> dict[str, float]:
+    """A gain by joint name as the header states it: by name, or a list in the order of joint_names; or nothing."""
+    stated: Any = evidence.header.get(key)
+    if isinstance(stated, list) and len(stated) == len(evidence.joint_names):
+        stated = dict(zip(evidence.joint_names, stated, strict=True))
+    if not isinstance(stated, dict):
+        return {}
+    return {name: float(value) for name, value in stated.items() if isinstance(value, int | float)}
+
+
+def _of(label: str, bad: list[Bad], elements: int) -> Check:
+    worst = max(bad, key=lambda item: item.error, default=None)
+    return Check(
+        label=label,
+        status="wrong" if bad else "equal",
+        elements=elements,
+        error=worst.error if worst else 0.0,
+        allowed=worst.allowed if worst else 0.0,
+        bad=tuple(bad),
+    )
+
+
+def _compare(label: str, names: list[str], expected: Values, recorded: Values, known: Mask, allowed: Values) -> Check:
+    """Compare columns; shapes (steps, environments, elements), and (elements,) for `allowed`."""
+    error = np.where(known, np.abs(expected - recorded), 0.0)
+    wrong = error > allowed
+    bad = []
+    for column in np.flatnonzero(wrong.any(axis=(0, 1))):
+        step, env = (int(i) for i in np.argwhere(wrong[:, :, column])[0])
+        largest = float(error[:, :, column].max())
+        bad.append(Bad(element=names[column], error=largest, allowed=float(allowed[column]), step=step, env=env))
+    if not known.any():
+        note = "no row of the trace tells"
+        return Check(label=label, status="unchecked", elements=len(names), note=note)
+    column = int((error.max(axis=(0, 1)) / allowed).argmax())
+    return Check(
+        label=label,
+        status="wrong" if bad else "equal",
+        elements=len(names),
+        error=float(error[:, :, column].max()),
+        allowed=float(allowed[column]),
+        bad=tuple(bad),
+    )
+
+
+ROUNDING_RULE = (
+    f"observations and targets: {ROUNDINGS:g} float32 roundings of the largest number that goes into an element; "
+    f"actions: {ACTION_TOLERANCE:g} of the joint's largest action; gains: {DRIVE_TOLERANCE:g} of the gain"
+)
+"""The tolerances in words."""

@@ -1,0 +1,266 @@
+"""A trace as evidence: every array as (steps, environments, numbers), episodes marked, nothing missing, nothing NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.errors import EvidenceError, closest
+from policy_port.trace import Trace, TraceError
+
+Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+REQUIRED = ("observation", "action")
+"""What every verdict needs; which raw states it needs as well, the contract says."""
+
+VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3, "command": 3}
+"""Width of the arrays whose width no contract decides."""
+
+OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, "goal", "target")
+
+SHORTEST = 3
+"""Fewest steps that say anything: two, and one that can differ from both."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What was recorded where the policy was trained, or wherever it is known to run right."""
+
+    path: Path
+    """The trace."""
+    header: dict[str, Any]
+    """Names, rates, versions, as recorded."""
+    joint_names: tuple[str, ...]
+    """Joint of each column of joint_pos, joint_vel and target."""
+    arrays: dict[str, Values]
+    """Recorded arrays by name, shape (steps, environments, numbers); joint data in SI units."""
+    since: NDArray[np.intp]
+    """Step at which the episode of each row starts in the trace, shape (steps, environments)."""
+    whole: Mask
+    """True where the episode was recorded from its reset on, shape (steps, environments)."""
+    usable: Mask
+    """False for rows that a variant of the evidence knows nothing of, shape (steps, environments)."""
+    time: Values | None
+    """Time since the reset [s], shape (steps, environments); None where it was not recorded."""
+    rounding: float
+    """Relative rounding of the coarsest recorded array, float32's at least: that is what networks are fed."""
+    notes: tuple[str, ...] = ()
+    """What was assumed, a sentence each."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Steps and environments."""
+        return self.since.shape[0], self.since.shape[1]
+
+    @property
+    def started(self) -> Mask:
+        """The rows at which an episode starts."""
+        return self.since == np.arange(self.shape[0])[:, None]
+
+    @property
+    def age(self) -> NDArray[np.intp]:
+        """Steps since the episode's first recorded one, shape (steps, environments)."""
+        return np.arange(self.shape[0])[:, None] - self.since
+
+    def array(self, name: str, *, wanted_by: str) -> Values:
+        """A recorded array.
+
+        Raises:
+            EvidenceError: When it was not recorded or holds NaN.
+        """
+        if name not in self.arrays:
+            raise EvidenceError(
+                f"{self.path}: the trace has no '{name}', which {wanted_by} is made of; it has "
+                f"{', '.join(self.arrays)}. Record it as well"
+            )
+        return self.arrays[name]
+
+    def joint_column(self, name: str, *, wanted_by: str) -> int:
+        """Column of a joint.
+
+        Raises:
+            EvidenceError: When the trace does not know the joint.
+        """
+        if name not in self.joint_names:
+            raise EvidenceError(
+                f"{self.path}: the trace has no joint '{name}' of {wanted_by}{closest(name, self.joint_names) or '.'} "
+                f"Its joints are {', '.join(self.joint_names)}"
+            )
+        return self.joint_names.index(name)
+
+    def earlier[Kind: np.generic](self, values: NDArray[Kind], steps: int) -> tuple[NDArray[Kind], Mask]:
+        """The values of some steps before, and where the episode reaches back that far.
+
+        Args:
+            values: Shape (steps, environments, ...).
+            steps: How far back; negative looks ahead, which no row at the end of an episode can.
+
+        Returns:
+            Shifted values, with the episode's first (or the trace's last) value where there is no other; mask.
+        """
+        length = self.shape[0]
+        wanted = np.arange(length)[:, None] - steps
+        index = np.clip(np.maximum(wanted, self.since), 0, length - 1)
+        # Ahead of the episode's end stands another episode.
+        same = np.take_along_axis(self.since, index, axis=0) == self.since
+        known = (wanted >= self.since) & (wanted < length) & same
+        return values[index, np.arange(self.shape[1])[None, :]], known
+
+    def with_arrays(self, usable: Mask | None = None, **arrays: Values) -> Evidence:
+        """The same evidence with other numbers in some arrays, and only some rows to be believed."""
+        mask = self.usable if usable is None else self.usable & usable
+        return replace(self, arrays={**self.arrays, **arrays}, usable=mask)
+
+    def shortened(self, rows: int) -> Evidence:
+        """The first steps and environments, `rows` of them at most: a search needs no more."""
+        steps, envs = self.shape
+        if steps * envs <= rows:
+            return self
+        envs = min(envs, max(1, rows // min(steps, 400)))
+        steps = max(SHORTEST, min(steps, rows // envs))
+
+        def cut(array: NDArray[Any]) -> NDArray[Any]:
+            return array[:steps, :envs]
+
+        return replace(
+            self,
+            arrays={name: cut(array) for name, array in self.arrays.items()},
+            since=cut(self.since),
+            whole=cut(self.whole),
+            usable=cut(self.usable),
+            time=None if self.time is None else cut(self.time),
+        )
+
+
+def read_evidence(path: Path | str) -> Evidence:
+    """Read a trace and hold it against what a verdict needs of any trace.
+
+    Raises:
+        EvidenceError: When it is no trace, is damaged or too short, has no joint names, lacks an observation or an
+            action, or holds NaN; naming array, step and environment.
+    """
+    path = Path(path)
+    try:
+        trace = Trace(path)
+        loaded = {name: np.asarray(trace[name]) for name in (*REQUIRED, *OPTIONAL, "episode", "time") if name in trace}
+    except (TraceError, KeyError) as cause:
+        raise EvidenceError(str(cause).strip('"')) from None
+    for name in REQUIRED:
+        if name not in loaded:
+            raise EvidenceError(
+                f"{path}: the trace has no '{name}'; it has {', '.join(trace) or 'nothing'}. A verdict compares what "
+                "the source's network saw and did: record observation and action with policy_port.trace.Recorder"
+            )
+    names = trace.header.get("joint_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise EvidenceError(
+            f"{path}: the header's joint_names is {names!r}; give the names of the columns of joint_pos, each once"
+        )
+    notes = [] if trace.complete else ["the recording was not closed; what was written before is used"]
+    steps, envs = _shape(path, loaded["observation"])
+    arrays = {
+        name: _array(path, name, loaded[name], (steps, envs), len(names))
+        for name in (*REQUIRED, *OPTIONAL)
+        if name in loaded
+    }
+    if steps < SHORTEST:
+        raise EvidenceError(f"{path}: has {steps} steps, a verdict needs {SHORTEST} at least; a few seconds are usual")
+    time = _rows(path, "time", loaded, (steps, envs))
+    since = _episodes(path, loaded, time, (steps, envs))
+    first = np.unique(np.stack([since.ravel(), np.tile(np.arange(envs), steps)]), axis=1)
+    whole = np.ones((steps, envs), dtype=np.bool_)
+    if time is None:
+        notes.append("the trace has no time; each episode is taken to be recorded from its reset on")
+    else:
+        whole = np.take_along_axis(time, since, axis=0) < 0.5 * _period(trace.header, time)
+        torn = int((~whole[first[0], first[1]]).sum())
+        if torn:
+            notes.append(
+                f"{torn} of {first.shape[1]} episodes do not begin at a reset; what their past decides is left out"
+            )
+    used = [loaded[name] for name in arrays if loaded[name].dtype.kind == "f"]
+    rounding = max(float(np.finfo(np.float32).eps), *(float(np.finfo(array.dtype).eps) for array in used))
+    return Evidence(
+        path=path,
+        header=trace.header,
+        joint_names=tuple(names),
+        arrays=arrays,
+        since=since,
+        whole=whole,
+        usable=np.ones((steps, envs), dtype=np.bool_),
+        time=time,
+        rounding=rounding,
+        notes=tuple(notes),
+    )
+
+
+def _shape(path: Path, observation: NDArray[Any]) -> tuple[int, int]:
+    if observation.ndim not in (2, 3):
+        raise EvidenceError(
+            f"{path}: observation has shape {observation.shape}; it must be (steps, numbers) or (steps, environments, "
+            "numbers)"
+        )
+    return observation.shape[0], 1 if observation.ndim == 2 else observation.shape[1]
+
+
+def _array(path: Path, name: str, array: NDArray[Any], rows: tuple[int, int], joints: int) -> Values:
+    shape = array.shape
+    if array.ndim == 2 and rows[1] == 1:
+        array = array[:, None, :]
+    if array.ndim != 3 or array.shape[:2] != rows:
+        raise EvidenceError(
+            f"{path}: {name} has shape {shape}, observation has {rows[0]} steps of {rows[1]} environments; every "
+            "array needs the same"
+        )
+    width = VECTORS.get(name, joints if name in ("joint_pos", "joint_vel", "target") else array.shape[2])
+    if array.shape[2] != width:
+        raise EvidenceError(f"{path}: {name} has {array.shape[2]} columns, {width} are needed")
+    values = array.astype(np.float64)
+    if not np.isfinite(values).all():
+        step, env, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise EvidenceError(
+            f"{path}: {name}[{column}] is {values[step, env, column]} at step {step} of environment {env}; the "
+            "recording is broken from there on. Record again, or cut the trace before that step"
+        )
+    return values
+
+
+def _rows(path: Path, name: str, loaded: dict[str, NDArray[Any]], rows: tuple[int, int]) -> Values | None:
+    """An array of one number per row, or None."""
+    if name not in loaded:
+        return None
+    values = loaded[name].astype(np.float64).reshape(loaded[name].shape[0], -1)
+    if values.shape[0] != rows[0] or values.shape[1] not in (1, rows[1]) or not np.isfinite(values).all():
+        raise EvidenceError(
+            f"{path}: {name} has shape {loaded[name].shape} or holds NaN; one finite number per step and environment "
+            f"is needed, {rows}"
+        )
+    return np.broadcast_to(values, rows).copy()
+
+
+def _episodes(
+    path: Path, loaded: dict[str, NDArray[Any]], time: Values | None, rows: tuple[int, int]
+) -> NDArray[np.intp]:
+    """The step at which each row's episode starts."""
+    starts = np.zeros(rows, dtype=np.bool_)
+    starts[0] = True
+    episode = _rows(path, "episode", loaded, rows)
+    if episode is not None:
+        starts[1:] = np.diff(episode, axis=0) != 0.0
+    elif time is not None:
+        starts[1:] = np.diff(time, axis=0) <= 0.0
+    return np.maximum.accumulate(np.where(starts, np.arange(rows[0])[:, None], 0), axis=0)
+
+
+def _period(header: dict[str, Any], time: Values) -> float:
+    """The control period [s], from the header or the steps between."""
+    stated = header.get("control_dt")
+    if isinstance(stated, int | float) and stated > 0:
+        return float(stated)
+    steps = np.diff(time, axis=0)
+    return float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0

@@ -1,0 +1,163 @@
+"""Which parsing a trace was recorded in, and what the port does with its observations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from policy_port.contract.layout import observation_slots
+from policy_port.contract.spec import Contract
+from policy_port.errors import EvidenceError, PortError
+from policy_port.export.port import Port
+from policy_port.export.sample import onnx_runner, torchscript_runner
+from policy_port.remap import Remap, build_remap
+from policy_port.remap.affine import CONSTANT
+from policy_port.replay.recording import contract_hash
+from policy_port.verdict.evidence import Evidence, Values
+
+SideName = Literal["source", "port"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """The parsing of a trace, as one of the two that a port knows."""
+
+    name: SideName
+    """source: what the weights were trained with. port: what the ported policy reads."""
+    contract: Contract
+    """The contract of that side."""
+    remap: Remap | None
+    """From there to the port's side; None where the trace is the port's own."""
+    reason: str
+    """How it was found, in words."""
+
+
+def find_side(port: Port, evidence: Evidence, wanted: SideName | None = None) -> Side:
+    """Tell which side of a port a trace speaks: by the hash of its contract, then by its names and widths.
+
+    Args:
+        port: The port.
+        evidence: The trace.
+        wanted: The user's word for it.
+
+    Raises:
+        EvidenceError: When neither side has the trace's widths and joints.
+    """
+    if port.mapping is None:
+        return Side(name="port", contract=port.contract, remap=None, reason="the port changes nothing")
+    if wanted is not None:
+        return _side(port, wanted, "as --side says")
+    contracts: dict[SideName, Contract] = {"port": port.contract, "source": port.source_contract}
+    for name, contract in contracts.items():
+        if evidence.header.get("contract_sha256") == contract_hash(contract):
+            return _side(port, name, f"its header carries the hash of the {name}'s contract")
+    fits: dict[SideName, list[str]] = {
+        "source": _misfits(port.source_contract, evidence),
+        "port": _misfits(port.contract, evidence),
+    }
+    fitting: list[SideName] = [name for name, problems in fits.items() if not problems]
+    if not fitting:
+        raise EvidenceError(
+            f"{evidence.path}: is of neither side of {port.path}; source: {'; '.join(fits['source'])}; port: "
+            f"{'; '.join(fits['port'])}"
+        )
+    if len(fitting) == 1:
+        other = "port" if fitting[0] == "source" else "source"
+        return _side(port, fitting[0], f"the {other}'s side does not fit: {'; '.join(fits[other])}")
+    return _side(port, "source", "joints and widths fit both sides, and a trace is the source's unless --side says")
+
+
+def _side(port: Port, name: SideName, reason: str) -> Side:
+    if name == "port" or port.mapping is None:
+        return Side(name="port", contract=port.contract, remap=None, reason=reason)
+    remap = build_remap(port.source_contract, port.mapping)
+    return Side(name="source", contract=port.source_contract, remap=remap, reason=reason)
+
+
+def _misfits(contract: Contract, evidence: Evidence) -> list[str]:
+    found = []
+    for what, recorded, needed in (
+        ("observations", evidence.arrays["observation"].shape[2], contract.observation_size),
+        ("actions", evidence.arrays["action"].shape[2], contract.action_size),
+    ):
+        if recorded != needed:
+            found.append(f"{recorded} {what} recorded, {needed} needed")
+    absent = [name for name in contract.joint_names if name not in evidence.joint_names]
+    if absent:
+        found.append(f"joint {', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''} is not in the trace")
+    for key, names in (
+        ("action_names", contract.action_joint_names),
+        ("observation_names", tuple(str(slot) for slot in observation_slots(contract))),
+    ):
+        stated = evidence.header.get(key)
+        if isinstance(stated, list) and tuple(stated) != names and set(stated) == set(names):
+            found.append(f"its {key} stand in another order")
+    return found
+
+
+def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "onnx") -> Values:
+    """What the port does when it is shown the recorded observations, with its memory reset where episodes start.
+
+    Args:
+        port: The port.
+        side: The side of the trace; a source's observations are translated by the port's own mapping.
+        evidence: The trace.
+        engine: "onnx" or "torchscript".
+
+    Returns:
+        Raw actions on the trace's side, shape (steps, environments, action size).
+
+    Raises:
+        PortError: When the port does not hold that format.
+        EvidenceError: When the trace's observations have another width.
+    """
+    observation = evidence.arrays["observation"]
+    check_widths(side.contract, evidence)
+    if side.remap is not None:
+        observation = _to_port(side.remap, observation)
+    file = port.onnx if engine == "onnx" else port.torchscript
+    if file is None:
+        raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
+    run = onnx_runner(file) if engine == "onnx" else torchscript_runner(file)
+    actions = run(observation.astype(np.float32), evidence.started).astype(np.float64)
+    return actions if side.remap is None else _to_source(side.remap, actions)
+
+
+def check_widths(contract: Contract, evidence: Evidence) -> None:
+    """Hold a trace's widths against a contract's.
+
+    Raises:
+        EvidenceError: Naming both widths and the terms that add up to the contract's.
+    """
+    width = evidence.arrays["observation"].shape[2]
+    if width != contract.observation_size:
+        raise EvidenceError(
+            f"{evidence.path}: its observations have {width} numbers, contract '{contract.name}' describes "
+            f"{contract.widths()}. Is it the trace of another policy, or is a term missing?"
+        )
+    size = evidence.arrays["action"].shape[2]
+    if size != contract.action_size:
+        raise EvidenceError(
+            f"{evidence.path}: action has {size} columns, contract '{contract.name}' has {contract.action_size}: "
+            f"{', '.join(contract.action_joint_names)}"
+        )
+
+
+def _to_port(remap: Remap, observation: Values) -> Values:
+    """The port's observation that its own remap turns into the recorded one; what no element needs is zero."""
+    affine = remap.observation
+    shown = np.zeros((*observation.shape[:2], affine.n_in))
+    for output in np.flatnonzero((affine.index != CONSTANT) & (affine.scale != 0.0)):
+        shown[:, :, affine.index[output]] = (observation[:, :, output] - affine.offset[output]) / affine.scale[output]
+    return shown
+
+
+def _to_source(remap: Remap, actions: Values) -> Values:
+    """The source's raw actions that the port's own remap turned into the port's; zero for a joint that it holds."""
+    affine = remap.action
+    raw = np.zeros((*actions.shape[:2], affine.n_in))
+    for output in np.flatnonzero(affine.index != CONSTANT):
+        raw[:, :, affine.index[output]] = (actions[:, :, output] - affine.offset[output]) / affine.scale[output]
+    return raw

@@ -1,0 +1,172 @@
+"""Raw signals of a trace by name, in a contract's units: what observation terms are made of before scale and offset."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import XYZ, ConstantTerm, ObservationTerm
+from policy_port.control.units import per_si
+from policy_port.errors import EvidenceError
+from policy_port.verdict.evidence import Evidence, Mask, Values
+
+VECTOR_OF = {
+    "base_lin_vel": "base_lin_vel",
+    "base_ang_vel": "base_ang_vel",
+    "velocity_command": "command",
+}
+"""Recorded array behind each term of three numbers that is taken as it is."""
+
+
+class Signal(NamedTuple):
+    """One raw number over the whole trace."""
+
+    values: Values
+    """In the contract's unit, shape (steps, environments)."""
+    size: float
+    """Largest magnitude of what it is computed from; rounding is relative to that."""
+    known: Mask
+    """False where the trace does not reach back far enough to tell."""
+
+
+class Signals:
+    """The raw signals behind a contract's observation terms; each is computed once."""
+
+    def __init__(self, contract: Contract, evidence: Evidence) -> None:
+        self._contract = contract
+        self._evidence = evidence
+        self._kept: dict[tuple[str, str], Signal] = {}
+
+    def of(self, term: ObservationTerm, element: str) -> Signal:
+        """The raw signal of one element of a term of the contract.
+
+        Raises:
+            EvidenceError: When the trace lacks what it is made of.
+        """
+        if term.term == "gait_phase":
+            return self._gait(term.period, term.offsets, element)
+        if term.term == "goal":
+            first = sum(
+                other.size
+                for other in self._contract.observation.terms[: self._contract.observation.terms.index(term)]
+                if other.term == "goal"
+            )
+            return self.raw("goal", str(first + int(element)))
+        if isinstance(term, ConstantTerm):
+            shape = self._evidence.shape
+            return Signal(np.zeros(shape), 0.0, np.ones(shape, dtype=np.bool_))
+        return self.raw("joint_pos" if term.term == "joint_pos_rel" else term.term, element)
+
+    def raw(self, kind: str, element: str) -> Signal:
+        """A signal by kind and element: a joint name, an axis, an index, or the joint of an action."""
+        key = (kind, element)
+        if key not in self._kept:
+            self._kept[key] = self._compute(kind, element)
+        return self._kept[key]
+
+    def _compute(self, kind: str, element: str) -> Signal:
+        evidence, where = self._evidence, f"'{kind}' of contract '{self._contract.name}'"
+        everywhere = np.ones(evidence.shape, dtype=np.bool_)
+        match kind:
+            case "joint_pos" | "joint_vel":
+                values = self._joint(kind, element, where)
+                return Signal(values, _peak(values), everywhere)
+            case "joint_target":
+                return self._joint_target(element, where)
+            case "last_action":
+                column = self._contract.action_joint_names.index(element)
+                raw = clipped_action(self._contract, evidence)[:, :, column]
+                before, known = evidence.earlier(raw, 1)
+                return Signal(np.where(known, before, 0.0), _peak(raw), known | evidence.whole)
+            case "projected_gravity":
+                return Signal(projected_gravity(evidence, where)[:, :, XYZ.index(element)], 1.0, everywhere)
+            case "goal":
+                goal = evidence.array("goal", wanted_by=where)
+                if int(element) >= goal.shape[2]:
+                    raise EvidenceError(
+                        f"{evidence.path}: goal has {goal.shape[2]} columns, {where} needs number {element}"
+                    )
+                values = goal[:, :, int(element)]
+                return Signal(values, _peak(values), everywhere)
+            case _:
+                vector = evidence.array(VECTOR_OF[kind], wanted_by=where)
+                axis = ("lin_vel_x", "lin_vel_y", "ang_vel_z") if kind == "velocity_command" else XYZ
+                # A simulator turns base vectors out of the world: each element carries the whole vector's rounding.
+                size = float(np.linalg.norm(vector, axis=2).max())
+                return Signal(vector[:, :, axis.index(element)], size, everywhere)
+
+    def _joint(self, array: str, name: str, where: str) -> Values:
+        column = self._evidence.joint_column(name, wanted_by=where)
+        return self._evidence.array(array, wanted_by=where)[:, :, column] * per_si(self._contract, name)
+
+    def _joint_target(self, name: str, where: str) -> Signal:
+        target, start = self._joint("target", name, where), self._joint("joint_pos", name, where)
+        before, known = self._evidence.earlier(target, 1)
+        return Signal(np.where(known, before, start), _peak(target), known | self._evidence.whole)
+
+    def _gait(self, period: float, offsets: tuple[float, ...], element: str) -> Signal:
+        evidence = self._evidence
+        time = evidence.age * self._contract.control_dt
+        if evidence.time is not None:
+            time = np.where(evidence.whole, time, evidence.time)
+        angle: Values = math.tau * (np.asarray(time, dtype=np.float64) / period + offsets[int(element[3:])])
+        values = np.sin(angle) if element.startswith("sin") else np.cos(angle)
+        known = evidence.whole if evidence.time is None else np.ones(evidence.shape, dtype=np.bool_)
+        return Signal(values, max(1.0, _peak(angle)), known)
+
+
+def clipped_action(contract: Contract, evidence: Evidence) -> Values:
+    """Recorded raw actions after the contract's raw_clip.
+
+    Raises:
+        EvidenceError: When the trace has another number of actions.
+    """
+    action = evidence.arrays["action"]
+    if action.shape[2] != contract.action_size:
+        raise EvidenceError(
+            f"{evidence.path}: action has {action.shape[2]} columns, contract '{contract.name}' has "
+            f"{contract.action_size}: {', '.join(contract.action_joint_names)}"
+        )
+    return action if contract.action.raw_clip is None else np.clip(action, *contract.action.raw_clip)
+
+
+def base_quaternion(evidence: Evidence, where: str) -> Values:
+    """Orientation of the base in the world, wxyz whatever the header says it was recorded in."""
+    quat = evidence.array("base_quat", wanted_by=where)
+    return np.roll(quat, 1, axis=2) if recorded_quaternion_order(evidence) == "xyzw" else quat
+
+
+def recorded_quaternion_order(evidence: Evidence) -> str:
+    """The header's quaternion_order, or what its units say of base_quat; wxyz where neither speaks."""
+    units = evidence.header.get("units")
+    stated = evidence.header.get("quaternion_order") or (units.get("base_quat", "") if isinstance(units, dict) else "")
+    return "xyzw" if str(stated).startswith("xyzw") else "wxyz"
+
+
+def projected_gravity(evidence: Evidence, where: str) -> Values:
+    """The world's (0, 0, -1) in the base frame, shape (steps, environments, 3)."""
+    return into_base(evidence, np.broadcast_to([0.0, 0.0, -1.0], (*evidence.shape, 3)), where)
+
+
+def into_base(evidence: Evidence, vector: Values, where: str) -> Values:
+    """Turn world vectors into the base frame."""
+    quat = base_quaternion(evidence, where)
+    return _turn(np.concatenate([quat[..., :1], -quat[..., 1:]], axis=2), vector)
+
+
+def into_world(evidence: Evidence, vector: Values, where: str) -> Values:
+    """Turn base vectors into the world."""
+    return _turn(base_quaternion(evidence, where), vector)
+
+
+def _turn(quat: Values, vector: Values) -> Values:
+    w, xyz = quat[..., :1], quat[..., 1:]
+    across = 2.0 * np.cross(xyz, vector)
+    return vector + w * across + np.cross(xyz, across)
+
+
+def _peak(values: Values) -> float:
+    return float(np.abs(values).max(initial=0.0))

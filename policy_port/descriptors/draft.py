@@ -125,6 +125,7 @@ class Draft:
             ContractError: Listing every key that nobody filled, why the descriptor can't, and the flag that does.
         """
         self._apply(options)
+        self._label_sources()
         self._deduce()
         self._refuse_gaps()
         kept = {pattern: text for pattern, text in self.sources.items() if self._leads_somewhere(pattern)}
@@ -135,7 +136,7 @@ class Draft:
 
     def _apply(self, options: ImportOptions) -> None:
         given: list[tuple[str, Any, str]] = [
-            ("name", options.name, "--name"),
+            ("name", options.name, "--name, or the output's own"),
             ("robot", options.robot, "--robot"),
             ("trained_in", options.trained_in, "--trained-in"),
             ("quaternion_order", options.quaternion_order, "--quaternion-order"),
@@ -151,6 +152,13 @@ class Draft:
                 was = ", ".join(sorted(str(old) for old in stated))
                 self.note(f"{source} replaces {key} {was} ({self.source_of(key) or self.origin}) by {value}")
             self.put(key, value, source)
+
+    def _label_sources(self) -> None:
+        """A term that had no kind until `--set` gave one is filed under its label from now on."""
+        for i, term in enumerate(self.data.get("observation", {}).get("terms", [])):
+            source = self.sources.pop(f"observation.terms.{i}", None)
+            if source is not None:
+                self.sources.setdefault(f"observation.terms.{label(term) or i}", source)
 
     def _deduce(self) -> None:
         kinds = {term.get("term") for term in self.data.get("observation", {}).get("terms", [])}

@@ -31,7 +31,8 @@ def role(record: Record) -> str | None:
         return MAIN
     if {"sim", "scene", "decimation"} <= keys:
         return ENV
-    return AGENT if keys & {"algorithm", "agent"} or "config" in dict(record.data.get("params") or {}) else None
+    params = record.data.get("params")
+    return AGENT if keys & {"algorithm", "agent"} or (isinstance(params, dict) and "config" in params) else None
 
 
 def beside(path: Path) -> list[Path]:

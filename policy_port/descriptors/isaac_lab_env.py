@@ -33,15 +33,13 @@ def history(env: Record, group: str, key: str) -> int:
     return 1
 
 
-def is_velocity_command(env: Record, key: str) -> bool:
-    """Whether the command that the observation term `key` reads is a base velocity."""
-    for group in dict(env.data.get("observations") or {}).values():
-        term = group.get(key) if isinstance(group, dict) else None
-        if isinstance(term, dict):
-            name = (term.get("params") or {}).get("command_name")
-            command = (env.data.get("commands") or {}).get(name)
-            return isinstance(command, dict) and "VelocityCommand" in str(command.get("class_type"))
-    return False
+def is_velocity_command(env: Record, group: str, key: str) -> bool:
+    """Whether the command that the observation term `key` of `group` reads is a base velocity."""
+    params = env.below("observations", group, key, "params")
+    if params is None or not params.has("command_name"):
+        return False
+    command = env.below("commands", params.text("command_name"))
+    return command is not None and "VelocityCommand" in str(command.data.get("class_type"))
 
 
 def add_commands(env: Record, draft: Draft) -> None:
@@ -63,9 +61,10 @@ def add_robot(env: Record, name: str, draft: Draft) -> None:
     if robot.has("init_state") and robot.section("init_state").has("pos"):
         state = robot.section("init_state")
         draft.put("base.height", state.numbers("pos", 3)[2], state.source("pos"))
-    properties = ((robot.data.get("spawn") or {}).get("articulation_props") or {}).get("fix_root_link")
-    if isinstance(properties, bool):
-        draft.put("base.floating", not properties, robot.source("spawn.articulation_props.fix_root_link"))
+    properties = robot.below("spawn", "articulation_props")
+    fixed = properties.data.get("fix_root_link") if properties is not None else None
+    if properties is not None and isinstance(fixed, bool):
+        draft.put("base.floating", not fixed, properties.source("fix_root_link"))
     if draft.data.get("base", {}).get("floating") is False:
         draft.data["base"].pop("height", None)
     if robot.has("actuators"):
@@ -124,12 +123,10 @@ def _matches(pattern: str, name: str, record: Record) -> bool:
 
 def actor_groups(agent: Record | None) -> list[str]:
     """Observation groups that agent.yaml feeds to the actor, in order; empty when it does not say."""
-    groups = dict(agent.data.get("obs_groups") or {}) if agent is not None else {}
-    for name in ("actor", "policy"):
-        listed = groups.get(name)
-        if isinstance(listed, list | tuple) and all(isinstance(item, str) for item in listed):
-            return list(listed)
-    return []
+    groups = agent.below("obs_groups") if agent is not None else None
+    if groups is None:
+        return []
+    return next((groups.names(name) for name in ("actor", "policy") if groups.has(name)), [])
 
 
 def add_agent_clips(agent: Record, draft: Draft) -> None:

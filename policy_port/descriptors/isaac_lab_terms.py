@@ -41,7 +41,7 @@ def add_observation(
         written = isaac_lab_env.written_terms(env, name) if env is not None else None
         for key, term in _aligned(terms, written, record, name):
             if term is not None:
-                stacked = _term(term, key, env, draft) > 1 or stacked
+                stacked = _term(term, key, _kind(term, name, key, env, draft), draft) > 1 or stacked
             elif key in sizes and env is not None:
                 stacked = _sized(key, sizes.pop(key), isaac_lab_env.history(env, name, key), draft) > 1 or stacked
             else:
@@ -86,26 +86,37 @@ def _aligned(
     return pairs
 
 
-def _term(term: Record, key: str, env: Record | None, draft: Draft) -> int:
+def _kind(term: Record, group: str, key: str, env: Record | None, draft: Draft) -> str | None:
+    """Kind of a term: a contract's, "external" for what only the task knows, None for what the user must say."""
+    module, _, function = term.text("full_path").replace(":", ".").rpartition(".")
+    if module != MODULE:
+        return "external"
+    if function != "generated_commands" or term.numbers("shape") != [3]:
+        return TERMS.get(function, "external")
+    if env is not None:
+        return "velocity_command" if isaac_lab_env.is_velocity_command(env, group, key) else "external"
+    draft.lacks(
+        "observation.terms.*.term",
+        "a command of three numbers is a velocity or a point; env.yaml would tell",
+        "give params/env.yaml, or --set observation.terms.N.term=velocity_command (N counts from 0)",
+    )
+    return None
+
+
+def _term(term: Record, key: str, kind: str | None, draft: Draft) -> int:
     """Add one term; return its history length."""
     size = math.prod(int(n) for n in term.numbers("shape"))
     overloads = term.section("overloads") if term.has("overloads") else Record(term.path, {}, term.key("overloads"))
-    extras = dict(term.data.get("extras") or {})
-    if extras.get("modifiers"):
+    extras = term.below("extras")
+    if extras is not None and extras.data.get("modifiers"):
         raise term.error("extras.modifiers", "change the value before it is clipped and scaled; a contract has none")
     history = max(overloads.integer("history_length"), 1) if overloads.has("history_length") else 1
     if history > 1 and overloads.data.get("flatten_history_dim") is False:
         raise overloads.error("flatten_history_dim", "is false: the network reads a stack of rows, not a flat vector")
-    module, _, function = term.text("full_path").replace(":", ".").rpartition(".")
-    kind = TERMS.get(function) if module == MODULE else None
-    if module == MODULE and function == "generated_commands" and size == 3:
-        kind = _command_kind(key, env, draft)
     data = _external(key, size, draft) if kind == "external" else _known(term, overloads, kind, draft)
-    if kind is None and not (function == "generated_commands" and size == 3):
-        data = _external(key, size, draft)
     if history > 1:
         data["history"] = history
-    draft.term(data, f"{term.path.name}: {term.where} ({function})", name=key)
+    draft.term(data, f"{term.path.name}: {term.where} ({term.text('full_path')})", name=key)
     draft.width += size * history
     return history
 
@@ -155,18 +166,6 @@ def _check_offsets(term: Record, data: dict[str, Any], joints: list[str], draft:
             scale = data.get("scale", 1.0)
             factors = [scale[name] if isinstance(scale, dict) else scale for name in joints]
             data["offset"] = by_joint(joints, [-f * v for f, v in zip(factors, offsets, strict=True)])
-
-
-def _command_kind(key: str, env: Record | None, draft: Draft) -> str | None:
-    """Kind of a command of three numbers; None when nothing tells."""
-    if env is not None:
-        return "velocity_command" if isaac_lab_env.is_velocity_command(env, key) else "external"
-    draft.lacks(
-        "observation.terms.*.term",
-        "a command of three numbers is a velocity or a point; env.yaml would tell",
-        "give params/env.yaml, or --set observation.terms.N.term=velocity_command (N counts from 0)",
-    )
-    return None
 
 
 def _external(name: str, size: int, draft: Draft) -> dict[str, Any]:

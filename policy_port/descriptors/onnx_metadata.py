@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,9 @@ class OnnxMetadata:
         self.path = path
         self.model = _parse(path)
         self.entries = {entry.key: entry.value for entry in self.model.metadata_props}
+        # protobuf hands out bytes where a damaged file's text is none.
+        if not all(isinstance(word, str) for entry in self.entries.items() for word in entry):
+            raise ContractError(f"{path}: its metadata is no text; the file is damaged")
 
     def contract(self) -> Contract | None:
         """The contract of a port of this program; None when there is none inside."""
@@ -42,9 +44,7 @@ class OnnxMetadata:
             if "contract_version" not in text or len(text) > MAX_BYTES:
                 continue
             try:
-                data = json.loads(text)
-                inner = data if "contract_version" in data else data.get("contract")
-                return Contract.model_validate(inner)
+                return Contract.model_validate_json(text)
             except ValueError as cause:
                 raise ContractError(f"{self.path}: metadata '{key}' holds a damaged contract: {cause}") from None
         return None

@@ -73,6 +73,15 @@ class Record:
             raise self.error(key, f"is {_kind(value)}, expected a mapping")
         return Record(self.path, value, self.key(key))
 
+    def below(self, *keys: str) -> Record | None:
+        """The mapping that a way of keys leads to; None where a part of the way is absent or null."""
+        record = self
+        for key in keys:
+            if not record.has(key):
+                return None
+            record = record.section(key)
+        return record
+
     def sections(self, key: str) -> list[Record]:
         """The list of mappings at `key`."""
         value = self.get(key)

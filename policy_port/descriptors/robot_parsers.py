@@ -86,7 +86,7 @@ def _newton_joints(path: Path) -> tuple[list[str], list[tuple[int, int, str]]]:
     except ImportError:
         raise _absent("Newton", "newton") from None
     # A mapping goes to a file; what Warp found of devices is not asked for.
-    warp.config.log_level = warp.LOG_WARNING
+    warp.config.log_level = warp.LOG_ERROR
     builder = newton.ModelBuilder()
     try:
         if path.suffix.lower() in USD_SUFFIXES:
@@ -95,10 +95,9 @@ def _newton_joints(path: Path) -> tuple[list[str], list[tuple[int, int, str]]]:
             builder.add_urdf(_urdf_without_geometry(path), floating=True)
         else:
             builder.add_mjcf(str(path), parse_meshes=False, parse_visuals=False)
-    except ImportError as cause:
-        raise MissingDependencyError(
-            f"{path}: Newton needs {cause.name} to read it: pip install {cause.name}"
-        ) from None
+    except ImportError:
+        # MJCF and URDF need nothing more; USD has a library of its own.
+        raise MissingDependencyError(f"{path}: Newton needs OpenUSD to read it: pip install usd-core") from None
     except Exception as cause:
         raise RobotError(f"{path}: Newton can't read it: {_one_line(cause)}") from None
     kinds = newton.JointType

@@ -67,7 +67,11 @@ def read_tagged_yaml(path: Path) -> dict[str, Any]:
         ContractError: When the file can't be read, is no such mapping, has a key twice, or holds a tag that these
             files have no need of; with file and line.
     """
-    loader = _Loader(_text(path))
+    text = _text(path)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as cause:
+        raise ContractError(f"{path}: is not text: {str(cause).splitlines()[0]}") from None
     try:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):

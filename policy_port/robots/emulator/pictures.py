@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -46,14 +45,12 @@ def dials(angles: Mapping[str, float], height: int, width: int) -> Picture:
 
 
 def _simulated(options: ArmOptions, angles: Angles) -> Pictures:
-    # A machine without a screen renders through EGL; who has chosen otherwise keeps it.
-    os.environ.setdefault("MUJOCO_GL", "egl")
     from policy_port.plants.registry import make_plant
     from policy_port.robots.emulator.simulated import ROBOT, joint_names, so100_setup
 
     names = joint_names(options)
-    # A model of its own, so that drawing never holds up the wire.
-    plant = make_plant("mujoco", ROBOT, so100_setup(dict.fromkeys(names.values(), 0.0)))
+    # A model of its own, so that drawing never holds up the wire; shadows would cost most of the frames.
+    plant = make_plant("mujoco", ROBOT, so100_setup(dict.fromkeys(names.values(), 0.0)), shadows=False)
     joint_pos = np.zeros((1, len(plant.joint_names)))
 
     def draw(height: int, width: int) -> Picture:

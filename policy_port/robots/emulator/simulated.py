@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -143,6 +144,8 @@ def simulate(options: ArmOptions, scales: Mapping[str, TickScale], pose: Mapping
         RobotError: When the robot description does not have the joints.
         MissingDependencyError: When MuJoCo or ManiSkill, which ships the description, is not installed.
     """
+    # Cameras draw on threads of their own, which only EGL allows; MuJoCo chooses when it is first imported.
+    os.environ.setdefault("MUJOCO_GL", "egl")
     names = joint_names(options)
     setup = options.plant_setup or so100_setup({names[servo]: angle for servo, angle in pose.items()})
     plant = make_plant("mujoco", ROBOT, setup)

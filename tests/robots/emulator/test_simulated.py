@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from policy_port.errors import MissingDependencyError
+from policy_port.plants.registry import make_plant
 from policy_port.robots.emulator import EmulatedArm
-from tests.robots.emulator.bench import Bench
+from policy_port.robots.emulator.simulated import ROBOT, so100_setup
+from tests.robots.emulator.bench import JOINTS, Bench
 from tests.robots.emulator.test_camera import Viewer
 
 pytest.importorskip("mujoco", reason="mujoco is not installed")
@@ -58,6 +60,18 @@ def test_a_push_displaces_the_simulated_joint(bench: Bench) -> None:
     bench.pass_time(0.005)
     assert abs(bench.read(PAN, "Present_Position") - 2195) <= 2
     assert abs(bench.read("wrist_roll", "Present_Position") - 2047) <= 1
+
+
+def test_without_shadows_only_the_shadow_is_missing() -> None:
+    """What the cameras draw is the same picture, but for a little less light, and brighter where the shadow was."""
+    pictures = []
+    for shadows in (True, False):
+        plant = make_plant("mujoco", ROBOT, so100_setup(dict.fromkeys(JOINTS, 0.0)), shadows=shadows)
+        pictures.append(plant.render(96, 128).astype(int))
+        plant.close()
+    change = (pictures[1] - pictures[0]).max(axis=2)
+    assert 0.001 < (change > 20).mean() < 0.05
+    assert (change < -20).mean() < 0.001
 
 
 def test_the_camera_renders_the_simulated_arm() -> None:

@@ -8,6 +8,7 @@ the remap and once with the remap left out.
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -17,11 +18,14 @@ from policy_port.control.pilot import Pilot
 from policy_port.remap import identity_remap
 from policy_port.remap.describe import table
 from policy_port.replay import play as replay
+from policy_port.replay.crossing_plot import Crossing, plot_crossing
 from policy_port.replay.result import Result
 from policy_port.resources import assets_dir
+from policy_port.tasks.reach import SO100_REACH
 from policy_port.tasks.so100_reach_env import ENV_ID
 
 MAPPING = "so100_maniskill_to_lerobot"
+EPISODE_SECONDS = SO100_REACH.episode_steps / SO100_REACH.control_frequency
 SIMULATORS = ("maniskill", "mujoco")
 
 
@@ -54,10 +58,11 @@ def _demonstrate(out: Path, episodes: int, seed: int) -> None:
     networks = {"remapped": port.onnx, "remap left out": untouched.onnx}
 
     rows = []
+    folders = {(s, label): out / f"{s}_{label.replace(' ', '_')}" for s in SIMULATORS for label in networks}
     for simulator in SIMULATORS:
         for label, onnx in networks.items():
             _say(f"{episodes} episodes in {simulator}, {label}")
-            folder = out / f"{simulator}_{label.replace(' ', '_')}"
+            folder = folders[simulator, label]
             pilot = Pilot(onnx=onnx, network_contract=port.contract).through(mapping)
             result = _replay(pilot, simulator, folder, episodes, seed, pictures=label == "remapped")
             parity = _parity_error(port if label == "remapped" else untouched)
@@ -68,15 +73,26 @@ def _demonstrate(out: Path, episodes: int, seed: int) -> None:
         "\nParity error: largest difference from the checkpoint in float64, as a fraction of the joint's action range."
     )
     print("It proves the export; the replay shows that without its remap it is a perfect copy of the wrong thing.\n")
-    for simulator in SIMULATORS:
-        for name in ("video.mp4", "plot.png"):
-            print(f"{simulator} {name.partition('.')[0]}: {out / f'{simulator}_remapped' / name}")
+    crossings = {
+        simulator: Crossing(
+            video=folders[simulator, "remapped"] / replay.VIDEO,
+            remapped=folders[simulator, "remapped"] / replay.TRACE,
+            left_out=folders[simulator, "remap left out"] / replay.TRACE,
+        )
+        for simulator in SIMULATORS
+    }
+    title = f"{source.name}: trained in {mapping.source}, replayed as {mapping.target}"
+    plot_crossing(crossings, out / "replay.png", title=title)
+    for simulator, crossing in crossings.items():
+        print(f"video in {simulator}: {crossing.video}")
+    print(f"plot: {out / 'replay.png'}")
     print(f"port: {port.path}")
 
 
 def _replay(pilot: Pilot, simulator: str, folder: Path, episodes: int, seed: int, *, pictures: bool) -> Result:
     folder.mkdir(parents=True)
-    output = replay.Output(folder=folder, video=pictures, plot=pictures)
+    # One episode is enough to see; a software renderer takes longer for a picture than for a second of simulation.
+    output = replay.Output(folder=folder, video=pictures, video_seconds=EPISODE_SECONDS, plot=pictures)
     if simulator == "maniskill":
         job = replay.Episodes(task=ENV_ID, episodes=episodes, seed=seed)
         return replay.play_in_env(pilot, job, output)
@@ -86,9 +102,10 @@ def _replay(pilot: Pilot, simulator: str, folder: Path, episodes: int, seed: int
 
 def _summary(result: Result) -> tuple[str, str]:
     success, distance = result["success_rate"], result["mean_final_distance"]
-    if success is None or distance is None:
-        raise AssertionError("an episode that ran has a result")
-    return f"{100 * success:.0f} %", f"{1000 * distance:.1f} mm"
+    assert success is not None
+    assert distance is not None
+    shown = f"{1000 * distance:.1f} mm" if math.isfinite(distance) else "diverged"
+    return f"{100 * success:.0f} %", shown
 
 
 def _parity_error(port: pp.Port) -> float:

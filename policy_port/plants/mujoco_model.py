@@ -190,13 +190,19 @@ def _set_up_joints(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...], setup: P
                 element.actfrcrange = [-joint.effort_limit, joint.effort_limit]
             continue
         if setup.actuation == "implicit":
-            # One number, or in newer MuJoCo three coefficients.
-            element.damping = element.damping * 0.0
+            # The drive's damping is the joint's own, which MuJoCo integrates implicitly whatever the drive does. Were
+            # it the actuator's, the integrator would drop it from its derivatives as soon as the drive saturates, and
+            # a light link would explode; so only the spring feels the effort limit. One number, or in newer MuJoCo
+            # three coefficients, of which the first is the linear one.
+            element.damping = np.zeros_like(element.damping)
+            element.damping[..., :1] = joint.damping or 0.0
         # The drive carries the limit: a limit of the joint would cut the torque after implicit integration.
         element.actfrclimited = False
         gain, bias = np.zeros(10), np.zeros(10)
         gain[0] = joint.stiffness or 0.0
-        bias[1:3] = -(joint.stiffness or 0.0), -(joint.damping or 0.0)
+        bias[1] = -(joint.stiffness or 0.0)
+        if setup.actuation == "explicit":
+            bias[2] = -(joint.damping or 0.0)
         drive = spec.add_actuator(name=f"drive of {joint.name}", target=joint.name)
         drive.trntype = mujoco.mjtTrn.mjTRN_JOINT
         drive.gaintype, drive.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE

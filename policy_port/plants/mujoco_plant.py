@@ -159,7 +159,11 @@ class MujocoPlant:
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
-        return np.stack([data.qfrc_actuator[self._robot.dof_index] for data in self._data])
+        dof = self._robot.dof_index
+        if self._setup.actuation == "implicit":
+            # The damping of an implicit drive is the joint's own; see mujoco_model.
+            return np.stack([data.qfrc_actuator[dof] + data.qfrc_damper[dof] for data in self._data])
+        return np.stack([data.qfrc_actuator[dof] for data in self._data])
 
     def link_position(self, link: str) -> Array:
         """Position of a link's or site's origin in the world [m], shape (num_envs, 3)."""

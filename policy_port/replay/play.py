@@ -24,7 +24,7 @@ from policy_port.replay.reach import replay_reach
 from policy_port.replay.result import Result
 from policy_port.replay.task_env import replay_in_env
 from policy_port.replay.velocity import replay_command
-from policy_port.replay.video import Video
+from policy_port.replay.video import LONGEST, Video
 from policy_port.tasks.reach import SO100_REACH, ReachTask
 from policy_port.trace import Trace
 
@@ -64,6 +64,8 @@ class Output:
     """An existing folder."""
     video: bool = False
     """Whether to draw a video of environment 0."""
+    video_seconds: float = LONGEST
+    """Length at which the video ends [s]."""
     plot: bool = False
     """Whether to draw a plot."""
 
@@ -158,7 +160,7 @@ def play_in_env(
     """
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(_bar(job.episodes, "episode"))
-        video = stack.enter_context(Video(output.folder / VIDEO, pilot.contract.control_dt)) if output.video else None
+        video = stack.enter_context(_video(output, pilot.contract.control_dt)) if output.video else None
         result = replay_in_env(
             pilot,
             job.task,
@@ -189,8 +191,12 @@ def _observers(output: Output, control_dt: float, steps: int) -> Iterator[tuple[
     with contextlib.ExitStack() as stack:
         observers: list[Observer] = [_Progress(stack.enter_context(_bar(steps, "step")))]
         if output.video:
-            observers.append(stack.enter_context(Video(output.folder / VIDEO, control_dt)))
+            observers.append(stack.enter_context(_video(output, control_dt)))
         yield tuple(observers)
+
+
+def _video(output: Output, control_dt: float) -> Video:
+    return Video(output.folder / VIDEO, control_dt, longest=output.video_seconds)
 
 
 def _bar(total: int, unit: str) -> tqdm[Any]:

@@ -49,7 +49,7 @@ def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
         figure.suptitle(title, fontsize=10)
         parts: Any = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
         above, below = parts
-        if _distance(trace) is not None:
+        if tip_distance(trace) is not None:
             _draw_distances(above.subplots(), trace)
         else:
             _draw_velocities(above.subplots(1, 3), trace)
@@ -73,7 +73,7 @@ def _draw_velocities(axes: Any, trace: Trace) -> None:
 
 
 def _draw_distances(axis: Axes, trace: Trace) -> None:
-    distance = _distance(trace)
+    distance = tip_distance(trace)
     assert distance is not None
     time, episode = trace["time"], trace["episode"]
     episodes = trace.header.get("episodes") or [{"env": 0, "episode": 0}]
@@ -111,7 +111,7 @@ def _first_episode(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     return trace["time"][first, 0], first
 
 
-def _distance(trace: Trace) -> np.ndarray | None:
+def tip_distance(trace: Trace) -> np.ndarray | None:
     """Distance from tip to goal [m], shape (steps, num_envs); None where the task has neither."""
     if "tip_distance" in trace:
         return trace["tip_distance"]

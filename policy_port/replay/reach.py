@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,10 @@ class ReachEpisodes:
             self._begun[row] += 1
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:
-        """End the episodes whose time is up and measure how far their tip is from the goal."""
+        """End the episodes whose time is up, or whose simulation has diverged, and measure how far their tip is."""
         self._age += 1
-        ended = self._age >= self._task.episode_steps
+        diverged = ~np.isfinite(controller.state.joint_pos).all(axis=1)
+        ended = (self._age >= self._task.episode_steps) | diverged
         if ended.any():
             distance = np.linalg.norm(tip_position(plant, self._task.tip_links) - self._goal, axis=1)
             for row in np.flatnonzero(ended & (self._episode >= 0)):
@@ -65,7 +67,8 @@ class ReachEpisodes:
                     seed=self._first_seed + number,
                     steps=int(self._age[row]),
                     success=bool(distance[row] <= self._task.success_distance),
-                    final_distance=float(distance[row]),
+                    final_distance=math.inf if diverged[row] else float(distance[row]),
+                    diverged=bool(diverged[row]),
                 )
         return ended
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -22,7 +21,9 @@ class Episode:
     success: bool
     """Whether the task was fulfilled at its end."""
     final_distance: float | None = None
-    """Distance to the goal at its end [m]; None where the task has none."""
+    """Distance to the goal at its end [m]; infinite where the simulation diverged, None where the task has none."""
+    diverged: bool = False
+    """Whether the simulation ended it by becoming NaN or infinite."""
     success_once: bool | None = None
     """Whether the task was fulfilled at any moment; None where that was not watched."""
 
@@ -65,7 +66,10 @@ class Result:
         document: dict[str, Any] = {
             "setting": self.setting,
             "metrics": {metric.key: _finite(metric.value) for metric in self.metrics},
-            "episodes": [dataclasses.asdict(episode) for episode in self.episodes],
+            "episodes": [
+                {key: _finite(value) if isinstance(value, float) else value for key, value in vars(episode).items()}
+                for episode in self.episodes
+            ],
         }
         return json.dumps(document, indent=2) + "\n"
 
@@ -94,6 +98,9 @@ def episode_metrics(episodes: tuple[Episode, ...]) -> tuple[Metric, ...]:
     once = [episode.success_once for episode in episodes if episode.success_once is not None]
     if once:
         found.append(Metric(key="success_once_rate", value=sum(once) / count, text=f"{100 * sum(once) / count:.1f} %"))
+    diverged = sum(episode.diverged for episode in episodes)
+    if diverged:
+        found.append(Metric(key="diverged", value=diverged, text=f"{diverged} of {count}: the simulation became NaN"))
     distances = [episode.final_distance for episode in episodes if episode.final_distance is not None]
     if distances:
         found.append(number("mean_final_distance", sum(distances) / len(distances), "m", 4))

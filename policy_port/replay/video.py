@@ -22,8 +22,13 @@ LONGEST = 20.0
 class Video:
     """An mp4 that pictures are appended to, one per control step; it keeps as many as a video needs."""
 
-    def __init__(self, path: Path, control_dt: float) -> None:
+    def __init__(self, path: Path, control_dt: float, *, longest: float = LONGEST) -> None:
         """Open the file.
+
+        Args:
+            path: The mp4 to write.
+            control_dt: Control period [s].
+            longest: Length at which the video ends [s].
 
         Raises:
             MissingDependencyError: When there is no ffmpeg.
@@ -33,7 +38,7 @@ class Video:
         self.stride = max(1, round(1.0 / (PICTURES_PER_SECOND * control_dt)))
         """Control steps per picture."""
         self._step = 0
-        self._last = round(LONGEST / control_dt)
+        self._last = round(longest / control_dt)
         rate = 1.0 / (control_dt * self.stride)
         try:
             self._writer = imageio.get_writer(path, format="FFMPEG", fps=rate, quality=7, macro_block_size=2)  # type: ignore[arg-type]

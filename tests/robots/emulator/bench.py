@@ -41,8 +41,11 @@ class Bench:
         self.strikes.update(self.now)
 
     def send(self, servo_id: int, instruction: int, *parameters: int) -> list[bytes]:
+        return [data for _, data in self.send_timed(servo_id, instruction, *parameters)]
+
+    def send_timed(self, servo_id: int, instruction: int, *parameters: int) -> list[tuple[float, bytes]]:
         answers = self.bus.receive(Packet(servo_id, instruction, bytes(parameters)), self.now)
-        return [answer.data for answer in answers]
+        return [(answer.due - self.now, answer.data) for answer in answers]
 
     def write(self, name: str, register: str, value: int) -> list[bytes]:
         entry = BY_NAME[register]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policy_port.robots.emulator.fault_kinds import KINDS, FaultKind
 from policy_port.robots.emulator.registers import CURRENT, HEAT, OVERLOAD, SENSOR, VOLTAGE
 from tests.robots.emulator.bench import ACTION, JOINTS, PING, READ, REG_WRITE, SYNC_READ, SYNC_WRITE, WRITE, Bench
 
@@ -341,3 +342,34 @@ def test_work_warms_a_motor(bench: Bench) -> None:
     bench.pass_time(20.0)
     assert bench.read(PAN, "Present_Temperature") >= 32
     assert bench.read("gripper", "Present_Temperature") == 31
+
+
+def transcript(fault: str | None) -> list[list[tuple[float, bytes]]]:
+    """Everything that a host hears while it moves an arm, half of the time under a fault."""
+    bench = Bench(pose={LIFT: 0.0})
+    heard = [bench.send_timed(0xFE, SYNC_WRITE, 40, 1, 1, 1, 2, 1, 3, 1, 4, 1, 5, 1, 6, 1)]
+    bench.pass_time(0.2)
+    if fault is not None:
+        bench.inject(fault)
+    for step in range(20):
+        for servo in bench.parts.servos:
+            goal = servo.present + (60 if step < 10 else -60)
+            heard.append(bench.send_timed(servo.servo_id, WRITE, 42, goal & 0xFF, goal >> 8))
+        bench.pass_time(0.04)
+        # Position to current, of all six.
+        heard.append(bench.send_timed(0xFE, SYNC_READ, 56, 15, 1, 2, 3, 4, 5, 6))
+    return heard
+
+
+ELSEWHERE = {"babble", "echo", "unplug", *(kind.name for kind in KINDS if kind.target == "camera")}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name not in ELSEWHERE], ids=lambda kind: kind.name)
+def test_no_kind_of_fault_is_without_effect(kind: FaultKind) -> None:
+    """Every kind changes what the host hears, struck at one joint or at all of them."""
+    healthy = transcript(None)
+    assert transcript(None) == healthy
+    target = f":{LIFT}" if kind.target == "joint" else ""
+    assert transcript(f"{kind.name}{target}") != healthy
+    if not kind.one_joint:
+        assert transcript(kind.name) != healthy

@@ -93,8 +93,10 @@ def read_yaml(path: Path | str, error: type[PolicyPortError]) -> YamlDocument:
         raise error(f"{path}: is not text; give a YAML file") from None
     except OSError as cause:
         raise error(f"{path}: can't be read: {cause.strerror or type(cause).__name__}") from cause
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        # The reader looks for control characters at once, so this too belongs inside.
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None or not isinstance(root, yaml.MappingNode):
             raise error(f"{path}: holds no YAML mapping (key: value lines)")
@@ -106,7 +108,8 @@ def read_yaml(path: Path | str, error: type[PolicyPortError]) -> YamlDocument:
         problem = getattr(cause, "problem", None) or str(cause).splitlines()[0]
         raise error(f"{where}: is not plain YAML: {problem}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return YamlDocument(path=path, data=data, root=root)
 
 

@@ -42,9 +42,10 @@ def plot_crossing(crossings: Mapping[str, Crossing], path: Path, *, title: str) 
     figure = Figure(figsize=(4.6 * len(crossings), 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(2, len(crossings), squeeze=False, height_ratios=[1.25, 1.0], sharey="row")
-    for column, (simulator, crossing) in enumerate(crossings.items()):
-        picture, plot = axes[:, column]
+    above, below = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
+    pictures = above.subplots(1, len(crossings), squeeze=False)[0]
+    plots = below.subplots(1, len(crossings), squeeze=False, sharey=True)[0]
+    for picture, plot, (simulator, crossing) in zip(pictures, plots, crossings.items(), strict=True):
         *_, last = iter(imageio.get_reader(crossing.video))
         picture.imshow(last)
         picture.set_axis_off()
@@ -54,8 +55,8 @@ def plot_crossing(crossings: Mapping[str, Crossing], path: Path, *, title: str) 
         plot.set_yscale("log")
         plot.set_xlabel("time [s]")
         plot.grid(visible=True, alpha=0.3)
-    axes[1, 0].set_ylabel("tip to goal [m]")
-    axes[1, 0].legend(loc="lower left", frameon=False, fontsize=8)
+    plots[0].set_ylabel("tip to goal [m]")
+    plots[0].legend(loc="lower left", frameon=False, fontsize=8)
     figure.savefig(path, dpi=110)
 
 

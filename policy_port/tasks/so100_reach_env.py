@@ -142,8 +142,8 @@ class SO100ReachEnv(BaseEnv):
 
     @property
     def _default_human_render_camera_configs(self) -> CameraConfig:
-        pose = sapien_utils.look_at(eye=[0.40, -0.52, 0.42], target=[0.0, -0.20, 0.09])
-        return CameraConfig("render_camera", pose, 320, 240, 0.8, 0.01, 10.0)
+        pose = sapien_utils.look_at(eye=[0.36, -0.54, 0.30], target=[0.0, -0.15, 0.12])
+        return CameraConfig("render_camera", pose, 640, 480, 0.8, 0.01, 10.0)
 
     def _load_agent(self, options: dict[str, Any]) -> None:
         super()._load_agent(options, sapien.Pose())

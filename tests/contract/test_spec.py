@@ -127,3 +127,10 @@ def test_missing_and_unreadable_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "image.yaml").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(ContractError, match="is not text"):
         load_contract(tmp_path / "image.yaml")
+
+
+def test_a_control_character_is_told(tmp_path: Path) -> None:
+    """A stray control character is a message, not a traceback of the YAML reader."""
+    (tmp_path / "c.yaml").write_text("name: a\x07b\n")
+    with pytest.raises(ContractError, match="is not plain YAML"):
+        load_contract(tmp_path / "c.yaml")

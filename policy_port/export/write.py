@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from policy_port import __version__
 from policy_port.checkpoints import Actor, Policy, load_policy
 from policy_port.contract.spec import check_network_width
-from policy_port.errors import ContractError, OutputError, PortError, closest
+from policy_port.errors import OutputError, PortError, closest
 from policy_port.export import onnx_graph, port
 from policy_port.export.fold import fold as fold_graph
+from policy_port.export.images import check_images
 from policy_port.export.manifest import write_manifest
 from policy_port.export.onnx_metadata import CONTRACT_KEY, set_metadata
 from policy_port.export.port import Port, load_port
@@ -69,7 +70,7 @@ def write_port(
         The port, read back from `out`.
 
     Raises:
-        ContractError: When the network's widths are not the contract's, or it reads images.
+        ContractError: When the network's widths or images are not the contract's.
         ProofError: When what was written does not compute what the checkpoint computes.
         PortError: When the policy can't be written in a format, or the remap can't be folded.
         OutputError: When `out` is taken or can't be written.
@@ -88,7 +89,7 @@ def write_port(
         progress(STAGES[2])
         written = folder / port.ONNX
         run = onnx_runner(written) if written.exists() else torchscript_runner(folder / port.TORCHSCRIPT)
-        draw(run, remap.target.observation_size, seed).save(folder / port.SAMPLE)
+        draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / port.SAMPLE)
         options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
         write_manifest(folder, _about(policy, options))
         progress(STAGES[3])
@@ -99,16 +100,18 @@ def write_port(
 def _check(policy: Policy, remap: Remap, formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
-            raise OutputError(f"format '{name}' is unknown{closest(name, FORMATS)} Known are {', '.join(FORMATS)}")
+            raise OutputError(
+                f"format '{name}' is unknown{closest(name, FORMATS) or '.'} Known are {', '.join(FORMATS)}"
+            )
     if not formats:
         raise OutputError(f"no format was asked for; name one or both of {', '.join(FORMATS)}")
-    if remap.source.images:
-        names = ", ".join(image.name for image in remap.source.images)
-        raise ContractError(
-            f"contract '{remap.source.name}' feeds camera images ({names}) to the network; policies that see can't be "
-            "exported yet, only those that read one vector of numbers"
-        )
     check_network_width(remap.source, policy.actor.obs_size, policy.actor.action_size, policy=str(policy.path))
+    check_images(remap.source, policy.actor, policy=str(policy.path))
+    if policy.actor.chunk is not None and remap.mapping is not None:
+        raise PortError(
+            f"{policy.path}: answers with chunks of {policy.actor.chunk} actions, which a remap can't carry yet; "
+            "`policy-port export` writes it as it is"
+        )
 
 
 def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequence[str], *, folded: bool) -> None:
@@ -123,6 +126,8 @@ def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequenc
         "source_sha256": policy.sha256,
         "producer": f"policy-port {__version__}",
     }
+    if policy.actor.chunk is not None:
+        metadata["chunk"] = str(policy.actor.chunk)
     if "onnx" in formats or folded:
         _refuse_initial_state(policy)
         model = onnx_graph.build_onnx(traced, actor)
@@ -169,6 +174,8 @@ def _about(policy: Policy, options: dict[str, Any]) -> dict[str, Any]:
             "sha256": policy.sha256,
             "library": policy.library,
             "version": policy.version,
+            "images": [image.name for image in policy.actor.images],
+            "chunk": policy.actor.chunk,
         },
         "options": options,
         "versions": {

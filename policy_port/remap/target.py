@@ -93,6 +93,11 @@ def check_fits(source: Contract, mapping: Mapping) -> None:
                 f"source_joint_names has the joints of contract '{source.name}' in another order: entry {k} is "
                 f"'{given[k]}' in the mapping, '{names[k]}' in the contract. Write the contract's order"
             )
+        if not set(names) & set(given + mapping.target_joint_names):
+            raise MappingError(
+                f"the mapping is of another robot: none of its joints ({', '.join(given[:3])}, ...) is "
+                f"in contract '{source.name}', whose joints are {', '.join(names)}"
+            )
         absent = [f"'{name}'{closest(name, given)}" for name in names if name not in given]
         extra = [f"'{name}'{closest(name, names)}" for name in given if name not in names]
         swapped = len(set(names) & set(mapping.target_joint_names)) > len(set(names) & set(given))

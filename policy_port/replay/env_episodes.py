@@ -77,11 +77,6 @@ class EpisodeRunner:
             "joint_names": [joint.name for joint in self._inner.agent.robot.active_joints],
         }
         """Simulator, actuation, rates and joint names of the environment."""
-        if tuple(self.about["joint_names"]) != self._contract.joint_names:
-            self.about["warning"] = (
-                f"the environment's joints are {', '.join(self.about['joint_names'])}, the contract's "
-                f"{', '.join(self._contract.joint_names)}: only the widths agree, --through may be missing"
-            )
 
     def run(self, seeds: Sequence[int]) -> list[EnvEpisode]:
         """Do one episode per seed, at most as many as there are rows.
@@ -219,8 +214,15 @@ def _render_backend() -> str:
 
 
 def _check(job: EnvJob, env: Any) -> None:
-    """Hold the environment's widths and rate against the contract."""
+    """Hold the environment's joints, widths and rate against the contract; an environment goes by index, not name."""
     contract = job.pilot.contract
+    names = tuple(joint.name for joint in env.agent.robot.active_joints)
+    if names != contract.joint_names:
+        raise TaskError(
+            f"{job.env_id}: its robot's joints are {', '.join(names)}, contract '{contract.name}' has "
+            f"{', '.join(contract.joint_names)}. Name the mapping that the port was made with by --through, or make a "
+            f"contract of the environment with `policy-port contract import --env {job.env_id}`"
+        )
     reads = int(np.prod(env.single_observation_space.shape))
     writes = int(np.prod(env.single_action_space.shape))
     if reads != contract.observation_size:

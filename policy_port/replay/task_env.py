@@ -95,8 +95,6 @@ def replay_in_env(
         "task": env_id,
         "seeds": f"{seed} to {seed + episodes - 1}",
     }
-    if "warning" in about:
-        setting["warning"] = str(about["warning"])
     done = tuple(episode.ended for episode in found)
     return Result(setting=setting, metrics=episode_metrics(done), episodes=done)
 

@@ -239,11 +239,28 @@ def test_the_embedded_policy_reaches_in_its_environment(embedded_port: Path, tmp
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_an_environment_that_does_not_fit_is_refused(embedded_port: Path, tmp_path: Path) -> None:
-    """An unknown one with the nearest name, and one of another width with both widths."""
+    """An unknown one with the nearest name, and one of another robot with the joints of both."""
     pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
     runner = CliRunner()
-    for env, text in (("PickCub-v1", "did you mean 'PickCube-v1'"), ("PickCube-v1", "observes 42 numbers")):
+    for env, text in (("PickCub-v1", "did you mean 'PickCube-v1'"), ("PickCube-v1", "joints are panda_joint1")):
         result = runner.invoke(app, ["play", str(embedded_port), "--env", env, "--out", str(tmp_path / "run")])
         assert result.exit_code == 2
         assert text in result.stderr
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_port_for_the_arm_does_not_pass_for_one_for_its_simulator(tmp_path: Path) -> None:
+    """The port in degrees has the environment's widths, and is still refused until --through names its mapping."""
+    pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
+    folder, port, mapping = assets_dir() / "so100_reach", tmp_path / "port", "so100_maniskill_to_lerobot"
+    wanted = ["--contract", str(folder / "contract.yaml"), "--mapping", mapping, "--format", "onnx"]
+    runner = CliRunner()
+    made = runner.invoke(app, ["remap", str(folder / "model.pt"), *wanted, "--out", str(port)])
+    assert made.exit_code == 0, made.output
+    args = ["--env", "PolicyPortSO100Reach-v1", "--episodes", "1", "--out"]
+    refused = runner.invoke(app, ["play", str(port), *args, str(tmp_path / "refused")])
+    assert (refused.exit_code, "--through" in refused.stderr) == (2, True)
+    found = play(port, *args, tmp_path / "run", "--through", mapping)
+    assert found["metrics"]["success_rate"] == 1.0

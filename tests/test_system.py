@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from policy_port import system
 from policy_port.system import Finding, Need, examine, findings, probe, unmet, vulkan_mend
+from policy_port.system.probes import PROBES
 
 
 def facts(**changes: Any) -> dict[str, Any]:
@@ -172,4 +172,4 @@ def test_this_machine_is_examined_without_an_error_of_the_probes_own() -> None:
     }
     for finding in found:
         assert "Error" not in finding.detail or "ErrorIncompatibleDriver" in finding.detail, finding
-    assert set(system._PROBES) == set(answers())
+    assert set(PROBES) == set(answers())

@@ -1,0 +1,1 @@
+"""Environments in which the SO100 reach policy is trained."""

@@ -12,11 +12,13 @@ from typer.core import TyperGroup
 from policy_port import __version__
 from policy_port.cli import doctor
 from policy_port.cli.contract import contract_app
+from policy_port.cli.diagnose import diagnose
 from policy_port.cli.emulate import emulate
 from policy_port.cli.export import export
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
 from policy_port.cli.play import play
+from policy_port.cli.regress import regress
 from policy_port.cli.remap import remap
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
@@ -28,7 +30,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "remap": remap,
     "export": export,
     "play": play,
+    "regress": regress,
     "verify": verify,
+    "diagnose": diagnose,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

@@ -111,7 +111,7 @@ class Evidence:
         known = (wanted >= self.since) & (wanted < length) & same
         return values[index, np.arange(self.shape[1])[None, :]], known
 
-    def with_arrays(self, usable: Mask | None = None, **arrays: Values) -> Evidence:
+    def with_arrays(self, arrays: dict[str, Values], usable: Mask | None = None) -> Evidence:
         """The same evidence with other numbers in some arrays, and only some rows to be believed."""
         mask = self.usable if usable is None else self.usable & usable
         return replace(self, arrays={**self.arrays, **arrays}, usable=mask)

@@ -2,11 +2,85 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.verdict.checks import Check
-from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.evidence import Evidence, Values
+from policy_port.verdict.fits import fit, match, settled_rows
+from policy_port.verdict.rebuild import rebuild
+from policy_port.verdict.search import Step, explain
 
 
-def what_it_looks_like(contract: Contract, evidence: Evidence, checks: list[Check]) -> dict[str, str]:
-    """A sentence by the label of each failed check."""
-    return {}
+def what_it_looks_like(
+    contract: Contract, evidence: Evidence, checks: list[Check], actions: Values | None = None
+) -> dict[str, str]:
+    """A sentence by the label of each failed check.
+
+    Args:
+        contract: The contract that fails.
+        evidence: The trace.
+        checks: The comparisons.
+        actions: What the port did, where it was run.
+    """
+    failing = [check for check in checks if check.status == "wrong"]
+    chain: list[Step] = []
+    if any(check.label != "action" for check in failing):
+        chain, _ = explain(contract, evidence)
+    looks = {}
+    for check in failing:
+        if check.label == "action":
+            looks["action"] = _action(contract, evidence, actions)
+            continue
+        words = [step.candidate.words for step in chain if check.label in step.explained]
+        # "joint_vel: factor 20" needs no label beside joint_vel's own line.
+        plain = [word.removeprefix(f"{check.label}: ") for word in words]
+        looks[check.label] = "; ".join(plain) if plain else _unexplained(contract, evidence, check)
+    return looks
+
+
+def _unexplained(contract: Contract, evidence: Evidence, check: Check) -> str:
+    """What can be said where no usual mistake explains a term."""
+    first = check.first
+    places = [place for place, term in enumerate(contract.observation.terms) if term.label == check.label]
+    if not places or first is None or first.step is None:
+        return "none of the usual mistakes"
+    rebuilt = rebuild(contract, evidence)
+    mine = [index for index, slot in enumerate(observation_slots(contract)) if slot.term == check.label]
+    rows = settled_rows(evidence)
+    gap = (evidence.arrays["observation"] - rebuilt.values)[:, :, mine][rows]
+    steady = np.abs(np.diff(gap, axis=0)).mean() if len(gap) > 1 else 0.0
+    spread, mean = float(gap.std()), float(np.abs(gap.mean(axis=0)).max())
+    if spread > 0 and mean < 0.2 * spread and steady > 0.8 * spread:
+        return f"noise of {spread:.2g}: record without the training's observation noise"
+    return f"none of the usual mistakes; {first.element} is off by {first.error:.3g} at most"
+
+
+def _action(contract: Contract, evidence: Evidence, actions: Values | None) -> str:
+    """What actions of another network look like."""
+    if actions is None:
+        return "another network"
+    recorded = evidence.arrays["action"]
+    names = contract.action_joint_names
+    wrong = np.abs(actions - recorded) > 1e-4 * np.maximum(1.0, np.abs(recorded).max(axis=(0, 1)))
+    if not wrong[evidence.started & evidence.whole].any():
+        return "right at the start of each episode and wrong after it: memory that is lost or not reset"
+    rows = settled_rows(evidence)
+    columns = [recorded[:, :, place] for place in range(len(names))]
+    shown = [actions[:, :, place] for place in range(len(names))]
+    found = match(columns, shown, rows, rounding=1e-5)
+    if all(place is not None for place in found) and found != list(range(len(names))):
+        moved = [f"{name} is the port's {names[place or 0]}" for name, place in zip(names, found, strict=True)]
+        wrong_places = [text for place, text in enumerate(moved) if found[place] != place]
+        return f"actions in another order: {', '.join(wrong_places[:4])}"
+    if all(place is not None for place in found):
+        lines = [fit(a, b, rows, rounding=1e-5) for a, b in zip(columns, shown, strict=True)]
+        scaled = [
+            f"action of joint {name} scaled {1.0 / line.gain:.2f}"
+            for name, line in zip(names, lines, strict=True)
+            if line.gain and abs(line.gain - 1.0) > 1e-3
+        ]
+        if scaled:
+            return ", ".join(scaled[:4])
+    return "another network, another normaliser or another checkpoint: every step differs"

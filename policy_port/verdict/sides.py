@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,6 +114,8 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
         PortError: When the port does not hold that format.
         EvidenceError: When the trace's observations have another width.
     """
+    if port.contract.images:
+        raise EvidenceError(f"{port.path}: reads camera images, which a trace does not hold; verify can't run it")
     observation = evidence.arrays["observation"]
     check_widths(side.contract, evidence)
     if side.remap is not None:
@@ -120,8 +123,13 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
         raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
-    run = onnx_runner(file) if engine == "onnx" else torchscript_runner(file)
+    run: Callable[..., Values] = onnx_runner(file) if engine == "onnx" else torchscript_runner(file)
     actions = run(observation.astype(np.float32), evidence.started).astype(np.float64)
+    if actions.ndim != 3:
+        raise EvidenceError(
+            f"{port.path}: answers with chunks of actions, and a trace does not tell when each was asked for; verify "
+            "compares policies that answer with one action"
+        )
     return actions if side.remap is None else _to_source(side.remap, actions)
 
 

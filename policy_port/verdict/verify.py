@@ -125,7 +125,7 @@ def verify_contract(
     if any(check.status == "wrong" for check in checks):
         from policy_port.verdict.looks import what_it_looks_like
 
-        looks = what_it_looks_like(contract, evidence, checks)
+        looks = what_it_looks_like(contract, evidence, checks, actions)
     return Verdict(
         trace=evidence.path,
         contract=contract,

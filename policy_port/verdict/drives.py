@@ -1,0 +1,72 @@
+"""Candidates in which gains, rates or the kind of actuation are not what the source simulator applied."""
+
+from __future__ import annotations
+
+import math
+
+from policy_port.contract.spec import Contract
+from policy_port.verdict.candidates import Candidates, mended
+from policy_port.verdict.checks import DRIVE_KEYS, DRIVE_TOLERANCE, applied_drives
+from policy_port.verdict.edits import with_joint_values, with_keys
+from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.orders import known_orders
+
+
+def drive_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """What the trace's header states, in place of what the contract does."""
+    for key in DRIVE_KEYS:
+        if key in failing:
+            applied = {name: value for name, value in applied_drives(evidence, key).items() if name in contract.joints}
+            stated = {name: getattr(contract.joints[name], key) for name in applied}
+            changes = {name: value for name, value in applied.items() if not _close(stated[name], value)}
+            words = f"{key}: {_words(contract, evidence, key, applied)}"
+            yield from mended(with_joint_values(contract, key, changes), evidence, words)
+    if "control_dt" in failing:
+        yield from _rates(contract, evidence)
+    if "actuation" in failing:
+        kind = evidence.header["actuation"]
+        words = f"actuation {contract.actuation.kind} instead of {kind}"
+        yield from mended(with_keys(contract, actuation={"kind": kind}), evidence, words)
+
+
+def _rates(contract: Contract, evidence: Evidence) -> Candidates:
+    period, timestep = float(evidence.header["control_dt"]), evidence.header.get("timestep")
+    words = f"control period {contract.control_dt:g} s instead of {period:g} s"
+    half = contract.control_dt / period
+    if not math.isclose(half, 1.0, rel_tol=1e-3):
+        words += f": {1.0 / half:.3g} times the control rate" if half > 1 else f": {1.0 / half:.3g} times as often"
+    stated = evidence.header.get("decimation")
+    if isinstance(timestep, int | float) and isinstance(stated, int):
+        both = with_keys(contract, timestep=float(timestep), decimation=stated)
+        yield from mended(both, evidence, f"timestep and decimation: {words}")
+    decimation = period / contract.timestep
+    if math.isclose(decimation, round(decimation), rel_tol=1e-6) and round(decimation) >= 1:
+        yield from mended(with_keys(contract, decimation=round(decimation)), evidence, f"decimation: {words}")
+    yield from mended(with_keys(contract, timestep=period / contract.decimation), evidence, f"timestep: {words}")
+
+
+def _words(contract: Contract, evidence: Evidence, key: str, applied: dict[str, float]) -> str:
+    """What wrong gains look like: a factor, another order, or single joints."""
+    names = [name for name in contract.joint_names if name in applied]
+    stated = [getattr(contract.joints[name], key) for name in names]
+    true = [applied[name] for name in names]
+    if all(value == 0.0 for value in stated):
+        return "zero on every joint"
+    ratios = [a / b for a, b in zip(stated, true, strict=True) if b]
+    if ratios and len(ratios) == len(stated) and max(ratios) - min(ratios) <= DRIVE_TOLERANCE * abs(ratios[0]):
+        return f"factor {ratios[0]:.2f} on every joint"
+    for order, who in known_orders(contract, evidence).items():
+        if all(name in applied for name in order) and all(
+            _close(a, applied[name]) for a, name in zip(stated, order, strict=False)
+        ):
+            return f"gains in another order, that of {who}"
+    wrong = [(name, a, b) for name, a, b in zip(names, stated, true, strict=True) if not _close(a, b)]
+    if len(wrong) > 1 and sorted(stated) == sorted(true):
+        if len(wrong) == 2:
+            return f"{wrong[0][0]} and {wrong[1][0]} exchanged"
+        return f"gains in another order: {', '.join(name for name, _, _ in wrong[:4])} differ"
+    return ", ".join(f"{name} {a:g} instead of {b:g}" for name, a, b in wrong[:4]) + (", ..." if len(wrong) > 4 else "")
+
+
+def _close(a: float | None, b: float) -> bool:
+    return a is not None and math.isclose(a, b, rel_tol=DRIVE_TOLERANCE, abs_tol=1e-12)

@@ -1,0 +1,195 @@
+"""Candidates in which the same numbers are laid out otherwise: history, the order of terms, terms that are others."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import XYZ, GaitPhaseTerm, ObservationTerm
+from policy_port.errors import EvidenceError
+from policy_port.verdict.candidates import Candidates, mended
+from policy_port.verdict.edits import snapped, with_new_term, with_observation, with_term, with_term_order
+from policy_port.verdict.evidence import Evidence, Values
+from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
+from policy_port.verdict.signals import Signals
+
+USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
+"""Bounds that trainers put on whole observations."""
+
+WORDS = {
+    "layout": {"term_major": "time-major", "time_major": "term-major"},
+    "order": {"oldest_first": "newest first", "newest_first": "oldest first"},
+    "fill": {"first": "filled with zeros at reset", "zero": "filled with the first observation at reset"},
+}
+"""What the source's history is where the contract says the key."""
+
+
+def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """Another history, another order of terms, another clip, or another term in the place of one that fails."""
+    if failing & {term.label for term in contract.observation.terms}:
+        yield from _histories(contract, evidence)
+        yield from _term_orders(contract, evidence)
+        yield from _clips(contract, evidence, failing)
+    for term in contract.observation.terms:
+        if term.label in failing:
+            yield from _replaced(contract, evidence, term)
+
+
+def _histories(contract: Contract, evidence: Evidence) -> Candidates:
+    history = contract.observation.history
+    if history is None:
+        return
+    stated = history.model_dump()
+    keys = ("layout", "order", "fill")
+    for values in itertools.product(("term_major", "time_major"), ("oldest_first", "newest_first"), ("first", "zero")):
+        other = dict(zip(keys, values, strict=True))
+        if other != stated:
+            differs = ", ".join(WORDS[key][stated[key]] for key in keys if other[key] != stated[key])
+            yield from mended(with_observation(contract, history=other), evidence, f"history {differs}")
+
+
+def _term_orders(contract: Contract, evidence: Evidence) -> Candidates:
+    """Two terms exchanged, one term moved, and the orders that programs sort terms into."""
+    count = len(contract.observation.terms)
+    labels = [term.label for term in contract.observation.terms]
+    places = tuple(range(count))
+    orders = {}
+    for i, j in itertools.combinations(places, 2):
+        swapped = list(places)
+        swapped[i], swapped[j] = j, i
+        orders[tuple(swapped)] = f"terms {labels[i]} and {labels[j]} exchanged"
+    for i, j in itertools.permutations(places, 2):
+        moved = [place for place in places if place != i]
+        moved.insert(j, i)
+        orders.setdefault(tuple(moved), f"term {labels[i]} stands in another place")
+    for order, words in orders.items():
+        yield from mended(with_term_order(contract, order), evidence, words)
+
+
+def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """A clip of the whole observation, or of one term."""
+    bounds = {(-value, value) for value in USUAL_CLIPS}
+    bounds |= {pair for pair in [_plateaus(list(np.moveaxis(evidence.arrays["observation"], 2, 0)))] if pair}
+    if contract.observation.clip is not None:
+        yield from mended(
+            with_observation(contract, clip=None), evidence, f"clip to {list(contract.observation.clip)} too many"
+        )
+    for low, high in sorted(bounds):
+        yield from mended(
+            with_observation(contract, clip=[low, high]), evidence, f"clip to [{low:g}, {high:g}] missing"
+        )
+    for term in contract.observation.terms:
+        if term.label not in failing or term.term in ("gait_phase", "constant", "external", "goal"):
+            continue
+        if getattr(term, "clip", None) is not None:
+            words = f"{term.label}: clip too many"
+            yield from mended(with_term(contract, term.label, clip=None), evidence, words)
+        pair = _plateaus(present(contract, evidence, term))
+        scale = getattr(term, "scale", 1.0)
+        if pair and isinstance(scale, int | float) and scale:
+            low, high = sorted(float(f"{value / scale:.6g}") for value in pair)
+            words = f"{term.label}: clip to [{low:g}, {high:g}] missing"
+            yield from mended(with_term(contract, term.label, clip=[low, high]), evidence, words)
+
+
+def _plateaus(columns: list[Values]) -> tuple[float, float] | None:
+    """The bounds that several rows stand at exactly, where there are any."""
+    every = np.stack(columns)
+    low, high = float(every.min()), float(every.max())
+    at_low, at_high = int((every == low).sum()), int((every == high).sum())
+    if max(at_low, at_high) < PLATEAU or low >= high:
+        return None
+    if at_low < PLATEAU or at_high < PLATEAU:
+        bound = high if at_high >= PLATEAU else -low
+        return (-bound, bound) if bound > 0 else None
+    return low, high
+
+
+def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> Candidates:
+    """Another kind of term where this one stands."""
+    recorded = present(contract, evidence, term)
+    rows = settled_rows(evidence)
+    labels = [other.label for other in contract.observation.terms if other is not term]
+
+    def put(kind: str, words: str, **keys: Any) -> Candidates:
+        named = {"name": term.label} if kind in labels else {}
+        yield from mended(
+            with_new_term(contract, term.label, {"term": kind, **named, **keys}), evidence, f"{term.label}: {words}"
+        )
+
+    if not any(moves(column, rows, rounding=evidence.rounding) for column in recorded):
+        value = [snapped(float(column[rows].mean()), 1e-6) for column in recorded]
+        words = "zeroed in the source" if not any(value) else "constant in the source"
+        yield from put("constant", words, value=value)
+        return
+    signals = Signals(contract, evidence)
+    for kind in ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command", *JOINT_KINDS, "last_action"):
+        elements = _elements(contract, kind)
+        if len(elements) != len(recorded) or kind == term.term:
+            continue
+        try:
+            raw = [signals.raw("joint_pos" if kind == "joint_pos_rel" else kind, element) for element in elements]
+        except EvidenceError:
+            continue
+        lines = [
+            fit(column, signal.values, rows & signal.known, rounding=evidence.rounding, size=signal.size)
+            for column, signal in zip(recorded, raw, strict=True)
+        ]
+        gains = [line.gain for line in lines if np.isfinite(line.gain_uncertainty)]
+        if not gains or not all(line.explains for line in lines):
+            continue
+        doubt = min(line.gain_uncertainty for line in lines)
+        scale = snapped(float(np.median(gains)), doubt, prefer=1.0)
+        instead = f"it is {kind}" + (" that the source shows" if term.term != "constant" else ", not constant")
+        yield from put(kind, instead, **({} if scale == 1.0 else {"scale": scale}))
+    yield from _gait(contract, evidence, term, recorded)
+
+
+JOINT_KINDS = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target")
+
+
+def _elements(contract: Contract, kind: str) -> tuple[str, ...]:
+    if kind in JOINT_KINDS:
+        return contract.joint_names
+    if kind == "last_action":
+        return contract.action_joint_names
+    return ("lin_vel_x", "lin_vel_y", "ang_vel_z") if kind == "velocity_command" else XYZ
+
+
+def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Candidates:
+    """A gait clock whose period and offsets are read off its angle."""
+    count = len(recorded) // 2
+    if len(recorded) % 2 or not all(
+        np.allclose(recorded[i] ** 2 + recorded[count + i] ** 2, 1.0, atol=1e-3) for i in range(count)
+    ):
+        return
+    time = evidence.age * contract.control_dt
+    period, offsets = math.inf, []
+    for i in range(count):
+        turns = np.arctan2(recorded[i], recorded[count + i]) / math.tau
+        inside = ~evidence.started[1:]
+        advance = np.mod(np.diff(turns, axis=0)[inside] + 0.5, 1.0) - 0.5
+        rate = float(np.median(advance)) / contract.control_dt
+        if rate <= 0.0:
+            return
+        period = snapped(1.0 / rate, 1e-4 / rate)
+        start = np.exp(1j * math.tau * (turns - time / period)).mean()
+        offset = float(np.angle(start)) / math.tau % 1.0
+        offsets.append(snapped(offset, 1e-4) % 1.0)
+    old = term.period if isinstance(term, GaitPhaseTerm) else None
+    words = (
+        f"gait clock of period {period:g} s"
+        if old is None
+        else f"gait period {old:g} s instead of {period:g} s"
+        if old != period
+        else "gait clock offset or swapped sine and cosine"
+    )
+    named = {"name": term.name} if term.name not in (None, "gait_phase") else {}
+    new: dict[str, Any] = {"term": "gait_phase", **named, "period": period}
+    if any(offsets):
+        new["offsets"] = offsets
+    yield from mended(with_new_term(contract, term.label, new), evidence, f"{term.label}: {words}")

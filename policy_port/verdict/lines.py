@@ -1,0 +1,173 @@
+"""Candidates in which a term has another scale, offset or default pose: read off as the line from raw to observed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import BaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
+from policy_port.verdict.candidates import Candidates, mended
+from policy_port.verdict.edits import snapped, with_joint_values, with_term
+from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.fits import Line, fit, present, settled_rows
+from policy_port.verdict.orders import known_orders
+from policy_port.verdict.rebuild import factors
+from policy_port.verdict.signals import Signals
+
+
+def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """Another scale of a term, alone and together with another offset, default pose or kind."""
+    for term in contract.observation.terms:
+        if term.label not in failing or not isinstance(term, BaseTerm | JointTerm | LastActionTerm | GoalTerm):
+            continue
+        lines = _lines(contract, evidence, term)
+        if not any(line.explains for line in lines):
+            continue
+        elements = contract.term_elements(term)
+        old = [factors(contract, term, element)[0] for element in elements]
+        scales = common([_scale(line, before) for line, before in zip(lines, old, strict=True)], lines, old)
+        key = as_written(term, elements, scales)
+        rescaled = contract if scales == old else with_term(contract, term.label, scale=key)
+        if rescaled is None:
+            continue
+        words = [_scale_words(elements, old, scales)] if scales != old else []
+        if words:
+            yield from mended(rescaled, evidence, f"{term.label}: {words[0]}")
+        if isinstance(term, JointTerm) and term.term in ("joint_pos", "joint_pos_rel"):
+            other = "joint_pos" if term.term == "joint_pos_rel" else "joint_pos_rel"
+            named = {"name": term.name} if term.name else {}
+            done = (
+                "default pose not subtracted"
+                if other == "joint_pos_rel"
+                else "default pose subtracted though the source does not"
+            )
+            if other not in [also.label for also in contract.observation.terms]:
+                swapped = with_term(rescaled, term.label, term=other, **named)
+                yield from mended(swapped, evidence, f"{term.label}: {', '.join([*words, done])}")
+        if isinstance(term, JointTerm) and term.term == "joint_pos_rel":
+            defaults = _defaults(contract, term, lines, scales)
+            said = default_words(contract, defaults, known_orders(contract, evidence))
+            moved = with_joint_values(rescaled, "default", defaults)
+            yield from mended(moved, evidence, f"{term.label}: {', '.join([*words, said])}")
+        if isinstance(term, BaseTerm | JointTerm):
+            offsets = _offsets(contract, term, lines, scales)
+            written = as_written(term, elements, offsets)
+            shifted = with_term(rescaled, term.label, offset=written)
+            yield from mended(shifted, evidence, f"{term.label}: {', '.join([*words, f'offset {written} missing'])}")
+
+
+def common(scales: list[float | None], lines: list[Line], old: list[float]) -> list[float]:
+    """The one scale that fits every element, or each one's own; an element that stands still takes the others'."""
+    known = [(scale, line) for scale, line in zip(scales, lines, strict=True) if scale is not None]
+    if not known:
+        return old
+    best = min(known, key=lambda pair: pair[1].gain_uncertainty)[0]
+    if all(abs(line.gain - best) <= line.gain_uncertainty for _, line in known) and len(known) > 1:
+        return [best] * len(scales)
+    return [before if scale is None else scale for scale, before in zip(scales, old, strict=True)]
+
+
+def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[float]) -> Any:
+    """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
+    if len(set(values)) == 1:
+        return values[0]
+    if isinstance(term, JointTerm):
+        return dict(zip(elements, values, strict=True))
+    return values if isinstance(term, BaseTerm) else values[0]
+
+
+def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:
+    """What another default pose looks like."""
+    names = contract.joint_names
+    old = [contract.joints[name].default for name in names]
+    new = [defaults.get(name, contract.joints[name].default) for name in names]
+    wrong = [name for name, a, b in zip(names, old, new, strict=True) if a != b]
+    if len(wrong) > 1 and all(value == 0.0 for name, value in zip(names, old, strict=True) if name in wrong):
+        return "default pose not stated: it is zero in the contract"
+    if len(wrong) > 1 and np.allclose(sorted(old), sorted(new), atol=1e-6):
+        by_name = dict(zip(names, new, strict=True))
+        for order, who in orders.items():
+            if np.allclose([by_name[name] for name in order], old, atol=1e-6):
+                return f"default pose in another order, that of {who}"
+        return f"default pose in another order: {', '.join(wrong[:4])}{', ...' if len(wrong) > 4 else ''} differ"
+    shown = [f"{name} {contract.joints[name].default:g} instead of {defaults[name]:g}" for name in wrong[:4]]
+    return f"default position of {', '.join(shown)}{', ...' if len(wrong) > 4 else ''}"
+
+
+def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> list[Line]:
+    signals = Signals(contract, evidence)
+    rows = settled_rows(evidence)
+    found = []
+    for element, recorded in zip(contract.term_elements(term), present(contract, evidence, term), strict=True):
+        raw = signals.of(term, element)
+        found.append(fit(recorded, raw.values, rows & raw.known, rounding=evidence.rounding, size=raw.size))
+    return found
+
+
+def _scale(line: Line, old: float) -> float | None:
+    """The gain of a line as somebody wrote it; None where the signal stands still."""
+    if not line.explains or not np.isfinite(line.gain_uncertainty):
+        return None
+    return snapped(line.gain, line.gain_uncertainty, prefer=old)
+
+
+def _defaults(contract: Contract, term: JointTerm, lines: list[Line], scales: list[float]) -> dict[str, float]:
+    """The default position that each line crosses its offset at."""
+    found = {}
+    for name, line, scale in zip(contract.observation_joints(term), lines, scales, strict=True):
+        before = contract.joints[name].default
+        offset = factors(contract, term, name)[2]
+        # A joint that stands still has no gain of its own: nothing is known of its zero either.
+        if line.explains and scale != 0.0 and np.isfinite(line.gain_uncertainty):
+            doubt = 2.0 * line.allowed / abs(scale) + abs(line.bias / scale) * line.gain_uncertainty / abs(scale)
+            found[name] = snapped((offset - line.bias) / line.gain, doubt, prefer=before)
+        else:
+            found[name] = before
+    return found
+
+
+def _offsets(contract: Contract, term: ObservationTerm, lines: list[Line], scales: list[float]) -> list[float]:
+    found = []
+    for element, line, scale in zip(contract.term_elements(term), lines, scales, strict=True):
+        _, zero, offset = factors(contract, term, element)
+        needed = line.bias + scale * zero
+        found.append(snapped(needed, 2.0 * line.allowed, prefer=offset) if line.explains else offset)
+    return found
+
+
+def _scale_words(elements: tuple[str, ...], old: list[float], new: list[float]) -> str:
+    """What another scale looks like: a factor, a sign, or single elements."""
+    if len(set(old)) == 1 and len(set(new)) == 1 and new[0]:
+        return scale_words(old[0], new[0])
+    flipped = [name for name, a, b in zip(elements, old, new, strict=True) if a == -b and a != b]
+    wrong = [name for name, a, b in zip(elements, old, new, strict=True) if a != b]
+    if flipped == wrong:
+        return f"sign of {', '.join(flipped)} flipped"
+    if len(set(old)) == 1 and old[0] == 1.0 and len(wrong) > 1:
+        return f"the scale {_listed(elements, new)} is missing"
+    if len(set(new)) == 1 and new[0] == 1.0 and len(wrong) > 1:
+        return f"the scale {_listed(elements, old)} is one too many"
+    return ", ".join(
+        f"{name} scaled {a / b:.4g}: scale {a:g} instead of {b:g}" if b else f"{name} has scale {a:g} instead of 0"
+        for name, a, b in zip(elements, old, new, strict=True)
+        if a != b
+    )
+
+
+def scale_words(old: float, new: float) -> str:
+    """One scale instead of another."""
+    factor = f"factor {old / new:.2f}"
+    if old == -new:
+        return "sign flipped"
+    if old == 1.0:
+        return f"{factor}: the scale {new:g} is missing"
+    if new == 1.0:
+        return f"{factor}: the scale {old:g} is one too many"
+    return f"{factor}: scale {old:g} instead of {new:g}"
+
+
+def _listed(elements: tuple[str, ...], values: list[float]) -> str:
+    shown = [f"{name} {value:g}" for name, value in zip(elements, values, strict=True)]
+    return "(" + ", ".join(shown[:4]) + (", ..." if len(shown) > 4 else "") + ")"

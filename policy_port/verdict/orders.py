@@ -1,0 +1,173 @@
+"""Candidates in which joints stand in another order: read off the trace, and the orders that parsers are known for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import yaml
+
+from policy_port.contract.mapping import load_mapping
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import JointTerm
+from policy_port.errors import MappingError
+from policy_port.resources import mappings_dir
+from policy_port.verdict.candidates import Candidates, mended
+from policy_port.verdict.edits import with_action, with_joint_order, with_term
+from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.fits import match, present, settled_rows
+from policy_port.verdict.rebuild import recorded_targets
+from policy_port.verdict.signals import Signals, clipped_action
+
+Names = tuple[str, ...]
+
+
+def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """Another order of all joints, or of one term's or the action's alone."""
+    whole: list[Names] = []
+    for term in contract.observation.terms:
+        if isinstance(term, JointTerm) and term.label in failing:
+            order = _observed_order(contract, evidence, term)
+            if order != contract.observation_joints(term):
+                words = _words(contract.observation_joints(term), order, evidence)
+                yield from mended(
+                    with_term(contract, term.label, joints=_stated(contract, order)), evidence, f"{term.label}: {words}"
+                )
+                whole.append(order)
+    if "target" in failing:
+        order = _driven_order(contract, evidence)
+        if order != contract.action_joint_names:
+            whole.append(order)
+            if len(contract.action.terms) == 1:
+                words = _words(contract.action_joint_names, order, evidence)
+                yield from mended(
+                    with_action(contract, 0, joints=_stated(contract, order)), evidence, f"action: {words}"
+                )
+    if failing:
+        whole += list(known_orders(contract, evidence))
+    for order in dict.fromkeys(whole):
+        if set(order) == set(contract.joint_names) and order != contract.joint_names:
+            words = _words(contract.joint_names, order, evidence)
+            yield from mended(with_joint_order(contract, order), evidence, f"joint order: {words}")
+            yield from mended(
+                with_joint_order(contract, order, values_stay=True),
+                evidence,
+                f"joint names, the values beside them untouched: {words}",
+            )
+
+
+def known_orders(contract: Contract, evidence: Evidence) -> dict[Names, str]:
+    """Orders of exactly the contract's joints that somebody uses, and who: the trace, and every shipped mapping."""
+    found = {}
+    names = set(contract.joint_names)
+    if set(evidence.joint_names) == names:
+        found[evidence.joint_names] = "the trace's joint_names"
+    for order, who in _shipped_orders():
+        if set(order) == names:
+            found.setdefault(order, who)
+    for order in (contract.joint_names, *list(found)):
+        swapped = tuple(_other_side(name) for name in order)
+        if set(swapped) == names:
+            found.setdefault(swapped, "left and right exchanged")
+    return found
+
+
+def exchanged(old: Sequence[str], new: Sequence[str]) -> tuple[str, str] | None:
+    """The two entries that changed places; None where it is another change."""
+    moved = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+    return moved[0] if len(moved) == 2 and moved[0] == moved[1][::-1] else None
+
+
+def _stated(contract: Contract, order: Names) -> list[str] | None:
+    """A term's joints as its YAML holds them; nothing where they are the contract's own."""
+    return None if order == contract.joint_names else list(order)
+
+
+def _words(old: Names, new: Names, evidence: Evidence) -> str:
+    two = exchanged(old, new)
+    if two is not None:
+        return f"{two[0]} and {two[1]} exchanged"
+    if tuple(_other_side(name) for name in old) == new:
+        return "left and right exchanged"
+    who = next((who for order, who in _orders_of(new, evidence) if order == new), None)
+    shown = ", ".join(new[:6]) + (", ..." if len(new) > 6 else "")
+    return f"joints in another order; the source has {shown}" + (f" ({who})" if who else "")
+
+
+def _orders_of(names: Names, evidence: Evidence) -> list[tuple[Names, str]]:
+    own = [(evidence.joint_names, "the trace's joint_names")]
+    return [*(pair for pair in _shipped_orders() if set(pair[0]) == set(names)), *own]
+
+
+@functools.cache
+def _shipped_orders() -> tuple[tuple[Names, str], ...]:
+    found: dict[Names, str] = {}
+    for file in sorted(mappings_dir().glob("*.yaml")):
+        try:
+            mapping = load_mapping(file)
+        except (MappingError, yaml.YAMLError):
+            continue
+        found.setdefault(mapping.source_joint_names, mapping.source or f"source of {file.stem}")
+        found.setdefault(mapping.target_joint_names, mapping.target or f"target of {file.stem}")
+    return tuple(found.items())
+
+
+def _observed_order(contract: Contract, evidence: Evidence, term: JointTerm) -> Names:
+    """The joints that the columns of a term really show, as far as they move."""
+    names = contract.observation_joints(term)
+    others = tuple(name for name in contract.joint_names if name not in names)
+    signals = Signals(contract, evidence)
+    kind = "joint_pos" if term.term == "joint_pos_rel" else term.term
+    raw = [signals.raw(kind, name).values for name in (*names, *others)]
+    places = match(present(contract, evidence, term), raw, settled_rows(evidence), rounding=evidence.rounding)
+    return _completed([None if place is None else (*names, *others)[place] for place in places], names)
+
+
+def _driven_order(contract: Contract, evidence: Evidence) -> Names:
+    """The joint that each action really drives, as far as it moves."""
+    names = contract.action_joint_names
+    signals = Signals(contract, evidence)
+    targets = recorded_targets(contract, evidence)
+    for term in contract.action.terms:
+        for name in contract.action_joints(term):
+            if term.term == "joint_position_delta":
+                place = names.index(name)
+                # In SI like the target: a contract's unit is a factor, which a line takes up.
+                column = evidence.joint_column(name, wanted_by="the action")
+                start = signals.raw(term.reference, name).values
+                joint_pos = evidence.arrays["joint_pos"][:, :, column]
+                targets[place] = targets[place] - (joint_pos if term.reference == "joint_pos" else start)
+    action = clipped_action(contract, evidence)
+    columns = [action[:, :, place] for place in range(len(names))]
+    places = match(targets, columns, settled_rows(evidence), rounding=evidence.rounding)
+    driven: list[str | None] = [None] * len(names)
+    for name, place in zip(names, places, strict=True):
+        if place is not None:
+            driven[place] = name
+    return _completed(driven, names)
+
+
+def _completed(found: Sequence[str | None], names: Names) -> Names:
+    """Fill what the trace does not tell with the names that are left, in their old order."""
+    seen = set[str]()
+    once: list[str | None] = []
+    for name in found:
+        once.append(None if name in seen else name)
+        if name is not None:
+            seen.add(name)
+    # A joint that stands still stays where it is, if nobody else claims the place.
+    for place, name in enumerate(names):
+        if once[place] is None and name not in seen:
+            once[place] = name
+            seen.add(name)
+    left = iter(name for name in names if name not in seen)
+    return tuple(name if name is not None else next(left, names[place]) for place, name in enumerate(once))
+
+
+def _other_side(name: str) -> str:
+    for left, right in (("left", "right"), ("LF_", "RF_"), ("LH_", "RH_"), ("FL_", "FR_"), ("RL_", "RR_")):
+        if name.startswith(left):
+            return right + name.removeprefix(left)
+        if name.startswith(right):
+            return left + name.removeprefix(right)
+    return name

@@ -1,0 +1,131 @@
+"""Candidates in which the contract is right and the raw state was read in another way: frame, quaternion, moment."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from policy_port.contract.spec import Contract
+from policy_port.errors import EvidenceError
+from policy_port.verdict.candidates import Candidate, Candidates
+from policy_port.verdict.evidence import Evidence, Mask
+from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
+
+ARRAY_OF = {
+    "base_lin_vel": ("base_lin_vel",),
+    "base_ang_vel": ("base_ang_vel",),
+    "projected_gravity": ("base_quat",),
+    "velocity_command": ("command",),
+    "joint_pos": ("joint_pos",),
+    "joint_pos_rel": ("joint_pos",),
+    "joint_vel": ("joint_vel",),
+    "joint_target": ("target",),
+    "last_action": ("action",),
+    "goal": ("goal",),
+}
+"""Recorded array behind each kind of term."""
+
+STATE = ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel")
+"""What a simulator reads at one moment."""
+
+
+def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """Other readings of the trace's raw state that would explain the observation under the contract as it is."""
+    kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
+    yield from _frames(contract, evidence, kinds)
+    if "projected_gravity" in kinds or {"base_lin_vel", "base_ang_vel"} & kinds.keys():
+        yield from _quaternions(contract, evidence)
+    yield from _moments(contract, evidence, kinds, failing)
+
+
+def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Candidates:
+    for name in ("base_lin_vel", "base_ang_vel"):
+        if name not in kinds or not {name, "base_quat"} <= evidence.arrays.keys():
+            continue
+        for turn, words, remedy in (
+            (
+                into_world,
+                "in the world frame instead of the base frame",
+                f"the source shows {name} in the world frame and no contract term says so: turn it into the base frame "
+                "in training, or the deployment has to show it in the world frame",
+            ),
+            (
+                into_base,
+                "in the base frame, while the trace's raw values are in the world frame",
+                f"record {name} in the base frame, or have the state reader turn it",
+            ),
+        ):
+            turned = turn(evidence, evidence.arrays[name], f"'{name}'")
+            yield Candidate(
+                contract=contract,
+                evidence=evidence.with_arrays({name: turned}),
+                words=f"{kinds[name]}: {words}",
+                remedy=remedy,
+            )
+
+
+def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
+    if "base_quat" not in evidence.arrays:
+        return
+    stated = recorded_quaternion_order(evidence)
+    other = "xyzw" if stated == "wxyz" else "wxyz"
+    quat = evidence.arrays["base_quat"]
+    # What was written in one order and is read in the other: the scalar goes to the other end.
+    turned = np.roll(quat, 1 if stated == "wxyz" else -1, axis=2)
+    yield Candidate(
+        contract=contract,
+        evidence=evidence.with_arrays({"base_quat": turned}),
+        words=f"quaternion order: base_quat is {other}, not {stated}",
+        remedy=f"read base_quat as {other}; for this trace, write quaternion_order: {other} into its header",
+    )
+    scalar = [0] if stated == "wxyz" else [3]
+    inverse = -quat
+    inverse[:, :, scalar] *= -1.0
+    yield Candidate(
+        contract=contract,
+        evidence=evidence.with_arrays({"base_quat": inverse}),
+        words="quaternion inverted: base_quat is the world in the base, not the base in the world",
+        remedy="conjugate base_quat where it is read",
+    )
+
+
+def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], failing: set[str]) -> Candidates:
+    """One array, or the whole state, a step earlier or later."""
+    groups: list[tuple[str, tuple[str, ...]]] = [
+        (label, ARRAY_OF[kind]) for kind, label in kinds.items() if kind in ARRAY_OF
+    ]
+    if len(groups) > 1:
+        groups.append(("the measured state", STATE))
+        groups.append(("joint positions and velocities", ("joint_pos", "joint_vel")))
+    if "target" in failing:
+        groups.append(("target", ("target",)))
+    for words, names in groups:
+        names = tuple(name for name in names if name in evidence.arrays)
+        for steps in (1, -1):
+            try:
+                moved, usable = _moved(evidence, names, steps)
+            except EvidenceError:
+                continue
+            when = "one step late" if steps == 1 else "one step early"
+            if names == ("target",):
+                # A target is what comes out, the others are what goes in.
+                when = "one step early" if steps == 1 else "one step late"
+            yield Candidate(
+                contract=contract,
+                evidence=evidence.with_arrays(moved, usable),
+                words=f"{words}: {when}",
+                remedy=(
+                    f"the recorded {', '.join(names)} and the observation are of different moments: record what the "
+                    "policy was shown before the step, or add the delay to the loop that runs the port"
+                ),
+            )
+
+
+def _moved(evidence: Evidence, names: tuple[str, ...], steps: int) -> tuple[dict[str, np.ndarray], Mask]:
+    arrays = {}
+    usable = np.ones(evidence.shape, dtype=np.bool_)
+    for name in names:
+        arrays[name], known = evidence.earlier(evidence.array(name, wanted_by="a delay"), steps)
+        # The previous action and target of a row beside the gap are not known either.
+        reach = evidence.earlier(known, 1)[0] if name in ("action", "target") else known
+        usable &= known & reach
+    return arrays, usable

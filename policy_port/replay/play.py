@@ -21,10 +21,13 @@ from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
+from policy_port.replay.report import replay_report
+from policy_port.replay.rerun_log import write_rerun
 from policy_port.replay.result import Result
 from policy_port.replay.task_env import replay_in_env
 from policy_port.replay.velocity import replay_command
 from policy_port.replay.video import LONGEST, Video
+from policy_port.report import write_report
 from policy_port.tasks.reach import SO100_REACH, ReachTask
 from policy_port.trace import Trace
 
@@ -32,6 +35,7 @@ TASKS: dict[str, ReachTask] = {"so100-reach": SO100_REACH}
 """Tasks that a plant can be given, by the name on the command line."""
 
 TRACE, METRICS, PLOT, VIDEO = "trace.npz", "metrics.json", "plot.png", "video.mp4"
+REPORT, RERUN = "report.html", "replay.rrd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,10 @@ class Output:
     """Length at which the video ends [s]."""
     plot: bool = False
     """Whether to draw a plot."""
+    report: bool = False
+    """Whether to write report.html."""
+    rerun: bool = False
+    """Whether to write replay.rrd."""
 
 
 def find_task(name: str) -> ReachTask:
@@ -213,7 +221,12 @@ def _steps(job: FollowVelocity | Episodes, task: ReachTask | None, plant: Plant,
 
 def _finish(result: Result, pilot: Pilot, output: Output) -> Result:
     write_atomic(output.folder / METRICS, result.json())
+    title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
     if output.plot:
-        title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
         plot_replay(Trace(output.folder / TRACE), output.folder / PLOT, title=title)
+    if output.report:
+        report = replay_report(result, pilot, output.folder, trace=TRACE, metrics=METRICS)
+        write_report(output.folder / REPORT, report)
+    if output.rerun:
+        write_rerun(Trace(output.folder / TRACE), output.folder / RERUN, title=title)
     return result

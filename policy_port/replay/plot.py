@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,13 +18,13 @@ STRIDES = 3.0
 """Length of what is drawn of the joints of a walking robot [s]."""
 
 
-def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
+def plot_replay(trace: Trace, path: Path | IO[bytes], *, title: str) -> None:
     """Draw a PNG: base velocity against the command, or tip distance, above; joint targets and positions below.
 
     Args:
         trace: A trace of `play`; of several environments, environment 0 is drawn.
-        path: The PNG.
-        title: Line above the picture.
+        path: The PNG, or a stream for it.
+        title: Line above the picture; none, if empty.
     """
     import matplotlib
 
@@ -46,7 +46,8 @@ def plot_replay(trace: Trace, path: Path, *, title: str) -> None:
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(9.6, 2.6 + 1.25 * rows), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle(title, fontsize=10)
+        if title:
+            figure.suptitle(title, fontsize=10)
         parts: Any = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
         above, below = parts
         if tip_distance(trace) is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ class StandIn:
 
     onnx: Path | None
     contract: Contract
+    chunk: int | None = None
 
 
 @pytest.fixture
@@ -88,6 +91,37 @@ def test_pictures_on_request(port: StandIn, made: list[dict[str, Any]], tmp_path
     with imageio.get_reader(tmp_path / "run" / "video.mp4") as video:  # type: ignore[attr-defined]
         assert video.get_meta_data()["fps"] == pytest.approx(25.0)
         assert 12 <= video.count_frames() <= 14
+
+
+def test_a_report_on_request(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """--report: one page with the verdict, the setting and the hashes of what it rests on."""
+    code, output, _ = run(*WALK, "--out", tmp_path / "run", "--report")
+    assert code == 0
+    assert "report.html" in output
+    page = (tmp_path / "run" / "report.html").read_text()
+    for text in ("Stayed up for 0.50 s", "fake 1.0", "toy.xml", "policy.onnx", "data:image/png;base64,"):
+        assert text in page
+    for name in ("trace.npz", "metrics.json"):
+        assert hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest() in page
+    assert str(tmp_path) not in page, "a report is handed on; where it was made is nobody's business"
+
+
+def test_rerun_without_its_package_is_refused(
+    port: StandIn, made: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named, before the simulator starts."""
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    code, _, error = run(*WALK, "--out", tmp_path / "run", "--rerun")
+    assert (code, "pip install rerun-sdk" in error, made) == (2, True, [])
+
+
+def test_a_recording_for_rerun(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """--rerun writes a .rrd that names the joints."""
+    pytest.importorskip("rerun", reason="rerun-sdk is not installed")
+    assert run(*WALK, "--out", tmp_path / "run", "--rerun")[0] == 0
+    data = (tmp_path / "run" / "replay.rrd").read_bytes()
+    assert data.startswith(b"RRF")
+    assert b"joints/left_knee/target" in data
 
 
 def test_options_reach_the_plant(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""The report of one replay."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+from policy_port.control.pilot import Pilot
+from policy_port.replay.plot import plot_replay
+from policy_port.replay.recording import contract_hash
+from policy_port.replay.result import Result
+from policy_port.report import Picture, Report, Table
+from policy_port.report.page import Tone
+from policy_port.trace import Trace
+
+SHOWN_FAILURES = 20
+"""Failed episodes that are listed one by one."""
+
+CAVEAT = "Staying up and reaching goals does not prove a port; policy-port verify compares it with the source's trace."
+
+
+def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, metrics: str) -> Report:
+    """What a replay found, for a reader who was not there.
+
+    Args:
+        result: What it found.
+        pilot: The policy.
+        folder: Where the replay's files lie.
+        trace: Name of the trace in it.
+        metrics: Name of metrics.json in it.
+    """
+    recorded = Trace(folder / trace)
+    picture = io.BytesIO()
+    title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
+    plot_replay(recorded, picture, title="")
+    verdict, tone = _verdict(result)
+    rows = tuple((metric.key.replace("_", " "), metric.text) for metric in result.metrics if metric.text)
+    tables = [Table(title="Numbers", head=(), rows=rows, note=CAVEAT)]
+    failed = [episode for episode in result.episodes if not episode.success]
+    if failed:
+        more = len(failed) - SHOWN_FAILURES
+        tables.append(
+            Table(
+                title="Failed episodes",
+                head=("seed", "steps", "distance at the end [m]"),
+                rows=tuple(
+                    (str(episode.seed), str(episode.steps), _metres(episode.final_distance, episode.diverged))
+                    for episode in failed[:SHOWN_FAILURES]
+                ),
+                note=f"and {more} more, in {metrics}" if more > 0 else "",
+            )
+        )
+    files = {pilot.onnx.name: pilot.onnx, trace: folder / trace, metrics: folder / metrics}
+    robot = Path(result.setting.get("robot", ""))
+    if robot.is_file():
+        files[robot.name] = robot
+    settings = {key: text for key, text in result.setting.items() if key != "robot"}
+    return Report(
+        title=title,
+        verdict=verdict,
+        tone=tone,
+        warnings=(settings.pop("warning"),) if "warning" in settings else (),
+        tables=tuple(tables),
+        pictures=(
+            Picture(
+                name="replay",
+                title="What was asked for and what happened",
+                png=picture.getvalue(),
+                text="Above: velocity against the command, or distance to the goal. Below: each joint's target and "
+                "position over time.",
+            ),
+        ),
+        settings={
+            **settings,
+            "robot": robot.name or "the environment's",
+            "contract": f"{pilot.contract.name}, SHA-256 {contract_hash(pilot.contract)}",
+        },
+        files=files,
+    )
+
+
+def _verdict(result: Result) -> tuple[str, Tone]:
+    """A sentence, and whether it is bad news; a replay alone never is good news."""
+    found = {metric.key: metric for metric in result.metrics}
+    if "success_rate" in found:
+        rate = found["success_rate"]
+        return f"Success in {rate.text}.", "bad" if rate.value == 0.0 else "neutral"
+    command = result.setting["command"]
+    velocity = found["mean_lin_vel_x"].value
+    moved = "" if velocity is None or not math.isfinite(velocity) else f" Mean forward velocity {velocity:.3f} m/s."
+    if found["fallen"].value:
+        return f"Fell: survived {found['survival'].text} under the command {command}.{moved}", "bad"
+    return f"Stayed up for {found['survival'].value:.2f} s under the command {command}.{moved}", "neutral"
+
+
+def _metres(distance: float | None, diverged: bool) -> str:
+    if diverged:
+        return "the simulation became NaN"
+    return "-" if distance is None else f"{distance:.4f}"

@@ -1,0 +1,6 @@
+"""Reports: one HTML file that holds its pictures, needs no network, and can be printed."""
+
+from policy_port.report.page import Picture, Report, Table
+from policy_port.report.write import write_report
+
+__all__ = ["Picture", "Report", "Table", "write_report"]

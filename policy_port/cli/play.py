@@ -71,6 +71,8 @@ def play(
     no_meshes: MeshesOption = False,
     video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html, which needs no other file.")] = False,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Write replay.rrd for rerun.io; needs rerun-sdk.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False,
 ) -> None:
     """Replay a port in a ManiSkill environment (--env) or on a robot on flat ground (--plant), and measure it."""
@@ -83,8 +85,12 @@ def play(
     from policy_port.export.port import load_port
     from policy_port.files import output_folder
     from policy_port.replay import play as replay
+    from policy_port.replay.rerun_log import require_rerun
     from policy_port.replay.velocity import outside_trained_range
 
+    if rerun:
+        # Before the simulator starts, not after it has run.
+        require_rerun()
     loaded = load_port(port)
     if loaded.onnx is None:
         raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
@@ -95,7 +101,7 @@ def play(
         typer.echo(f"warning: {warning}", err=True)
 
     with output_folder(out, force) as folder:
-        output = replay.Output(folder=folder, video=video, plot=plot)
+        output = replay.Output(folder=folder, video=video, plot=plot, report=report, rerun=rerun)
         if env is not None:
             result = replay.play_in_env(
                 pilot,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
@@ -123,7 +124,7 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
         raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
-    run: Callable[..., Values] = onnx_runner(file) if engine == "onnx" else torchscript_runner(file)
+    run: Callable[..., NDArray[np.float32]] = onnx_runner(file) if engine == "onnx" else torchscript_runner(file)
     actions = run(observation.astype(np.float32), evidence.started).astype(np.float64)
     if actions.ndim != 3:
         raise EvidenceError(

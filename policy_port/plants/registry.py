@@ -9,10 +9,10 @@ from typing import Literal, get_args
 
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.plant import Plant
-from policy_port.plants.robot_file import find_robot
+from policy_port.plants.robot_file import USD_SUFFIXES, find_robot
 from policy_port.plants.setup import PlantSetup
 
-PlantKind = Literal["mujoco", "maniskill"]
+PlantKind = Literal["mujoco", "maniskill", "newton"]
 PLANT_KINDS: tuple[PlantKind, ...] = get_args(PlantKind)
 
 
@@ -25,23 +25,27 @@ def make_plant(
     meshes: bool = True,
     shadows: bool = True,
     sim_backend: str = "physx_cpu",
+    device: str = "cpu",
 ) -> Plant:
     """Stand a robot up in a simulator.
 
     Args:
-        kind: "mujoco" or "maniskill".
+        kind: "mujoco", "maniskill" or "newton".
         robot: A robot file, or the name of a robot that comes with ManiSkill.
         setup: What the contract asks for.
         num_envs: Number of environments.
         meshes: False leaves every mesh out.
         shadows: False draws without shadows; MuJoCo only.
         sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
+        device: "cpu" or "cuda"; Newton only.
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
         MissingDependencyError: When the simulator, or a driver it needs, is not here.
     """
     path = find_robot(robot)
+    if path.suffix.lower() in USD_SUFFIXES and kind in ("mujoco", "maniskill"):
+        raise RobotError(f"{path}: plant '{kind}' reads URDF and MJCF; USD is read by --plant newton")
     match kind:
         case "mujoco":
             _draw_without_a_screen()
@@ -59,6 +63,13 @@ def make_plant(
             except ModuleNotFoundError as cause:
                 raise _not_installed("maniskill", cause) from None
             return Simulated(path, setup, num_envs=num_envs, meshes=meshes)
+        case "newton":
+            _draw_without_a_screen()
+            try:
+                from policy_port.plants.newton_plant import NewtonPlant
+            except ModuleNotFoundError as cause:
+                raise _not_installed("newton", cause) from None
+            return NewtonPlant(path, setup, num_envs=num_envs, meshes=meshes, device=device)
         case _:
             hint = closest(kind, PLANT_KINDS)
             raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(PLANT_KINDS)}")
@@ -73,6 +84,8 @@ def _draw_without_a_screen() -> None:
 def _not_installed(kind: str, cause: ModuleNotFoundError) -> MissingDependencyError:
     if cause.name is not None and cause.name.startswith("policy_port"):
         raise cause
+    extra = "newton" if kind == "newton" else "sim"
     return MissingDependencyError(
-        f"plant '{kind}' needs the Python package {cause.name}, which is not installed: pip install 'policy-port[sim]'"
+        f"plant '{kind}' needs the Python package {cause.name}, which is not installed: "
+        f"pip install 'policy-port[{extra}]'"
     )

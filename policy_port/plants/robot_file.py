@@ -10,21 +10,26 @@ from policy_port.errors import MissingDependencyError, RobotError, closest
 MANISKILL_ROBOTS = {"so100": "so100/so100.urdf", "panda": "panda/panda_v2.urdf"}
 """Robots in the ManiSkill package, by name: path below its robots folder."""
 
+USD_SUFFIXES = (".usd", ".usda", ".usdc", ".usdz")
+"""What Newton alone reads."""
+
 
 def find_robot(name_or_path: str | Path) -> Path:
     """Path of a robot file.
 
     Args:
-        name_or_path: A URDF or MJCF file, or the name of a robot that comes with ManiSkill, such as "so100".
+        name_or_path: A URDF, MJCF or USD file, or the name of a robot that comes with ManiSkill, such as "so100".
 
     Raises:
-        RobotError: When there is no such file or name, or it is no URDF or MJCF file.
+        RobotError: When there is no such file or name, or its ending is none of these.
         MissingDependencyError: When the name needs ManiSkill and it is not installed.
     """
     path = Path(name_or_path)
     if path.is_file():
-        if path.suffix.lower() not in (".urdf", ".xml", ".mjcf"):
-            raise RobotError(f"{path}: a robot file ends in .urdf, .xml or .mjcf")
+        if path.suffix.lower() not in (".urdf", ".xml", ".mjcf", *USD_SUFFIXES):
+            raise RobotError(
+                f"{path}: a robot file ends in .urdf, .xml or .mjcf, or for Newton in {', '.join(USD_SUFFIXES)}"
+            )
         return path
     if path.is_dir():
         found = sorted(str(file) for kind in ("*.urdf", "*.xml") for file in path.glob(kind))

@@ -100,6 +100,7 @@ def play_on_plant(
     timestep: float | None = None,
     meshes: bool = True,
     sim_backend: str = "physx_cpu",
+    device: str = "cpu",
 ) -> Result:
     """Replay on a robot in a simulator, driven from the contract.
 
@@ -107,12 +108,13 @@ def play_on_plant(
         pilot: The policy.
         job: What to do.
         output: Where trace, metrics.json and pictures go.
-        kind: "mujoco" or "maniskill".
+        kind: "mujoco", "maniskill" or "newton".
         robot: A robot file, or the name of a robot that comes with ManiSkill.
         num_envs: Number of environments.
         timestep: Physics timestep instead of the contract's [s].
         meshes: False leaves every mesh out.
         sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
+        device: "cpu" or "cuda"; Newton only.
     """
     contract = pilot.contract
     task = find_task(job.task) if isinstance(job, Episodes) else None
@@ -124,7 +126,7 @@ def play_on_plant(
                 "environment that the policy was trained in; play it with --env, not with --plant"
             )
     setup = PlantSetup.from_contract(contract, timestep=timestep)
-    plant = make_plant(kind, robot, setup, num_envs=num_envs, meshes=meshes, sim_backend=sim_backend)
+    plant = make_plant(kind, robot, setup, num_envs=num_envs, meshes=meshes, sim_backend=sim_backend, device=device)
     with (
         contextlib.closing(plant),
         _observers(output, contract.control_dt, _steps(job, task, plant, pilot)) as observers,

@@ -122,10 +122,13 @@ def setup_of() -> Callable[..., PlantSetup]:
     return make
 
 
-@pytest.fixture(params=["mujoco", "maniskill"])
+PACKAGES = {"mujoco": "mujoco", "maniskill": "sapien", "newton": "newton"}
+
+
+@pytest.fixture(params=PACKAGES)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Both simulators; skipped, saying so, where one is not installed."""
-    pytest.importorskip("mujoco" if request.param == "mujoco" else "sapien")
+    """Every simulator; skipped, saying so, where one is not installed."""
+    pytest.importorskip(PACKAGES[request.param])
     return request.param
 
 

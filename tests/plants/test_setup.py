@@ -116,16 +116,21 @@ def test_robots_that_are_not_there_are_errors(tmp_path):
 def test_an_unknown_plant_is_an_error(tmp_path):
     """Naming those there are."""
     (tmp_path / "robot.urdf").write_text("<robot/>")
-    with pytest.raises(RobotError, match=r"'mujocoo'; did you mean 'mujoco'\? There are: mujoco, maniskill"):
+    with pytest.raises(RobotError, match=r"'mujocoo'; did you mean 'mujoco'\? There are: mujoco, maniskill, newton"):
         make_plant("mujocoo", tmp_path / "robot.urdf", PlantSetup.from_contract(contract()))
 
 
-@pytest.mark.parametrize(("kind", "package"), [("mujoco", "mujoco"), ("maniskill", "sapien")])
-def test_a_simulator_that_is_not_installed_is_named(tmp_path, monkeypatch, kind, package):
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"),
+    [("mujoco", "mujoco", "sim"), ("maniskill", "sapien", "sim"), ("newton", "newton", "newton")],
+)
+def test_a_simulator_that_is_not_installed_is_named(tmp_path, monkeypatch, kind, package, extra):
     """With the command that installs it."""
     (tmp_path / "robot.urdf").write_text("<robot/>")
-    for module in [name for name in sys.modules if name.startswith("policy_port.plants.m")]:
+    for module in [
+        name for name in sys.modules if name.startswith(("policy_port.plants.m", "policy_port.plants.newton"))
+    ]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=rf"package {package}, .*pip install 'policy-port\[sim\]'"):
+    with pytest.raises(MissingDependencyError, match=rf"package {package}, .*pip install 'policy-port\[{extra}\]'"):
         make_plant(kind, tmp_path / "robot.urdf", PlantSetup.from_contract(contract()))

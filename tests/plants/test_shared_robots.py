@@ -75,3 +75,15 @@ def test_the_joints_of_anymal_c_are_in_four_orders(shared):
     )
     assert newton == tuple(f"{leg}_{part}" for leg in sorted_legs for part in parts)
     assert isaac_lab == tuple(f"{leg}_{part}" for part in parts for leg in sorted_legs)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_robot_stands_up_in_newton(file, shared):
+    """In MuJoCo's depth-first order, save where the bodies of an MJCF stand in <frame>: there the last comes first."""
+    pytest.importorskip("newton")
+    names, mujocos = stand(shared, "newton", file), stand(shared, "mujoco", file)
+    if file == "anymal_c/anymal_c.xml":
+        legs = [mujocos[first : first + 3] for first in range(0, 12, 3)]
+        assert names == tuple(name for leg in reversed(legs) for name in leg)
+    else:
+        assert names == mujocos

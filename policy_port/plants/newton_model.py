@@ -1,0 +1,246 @@
+"""From a robot file and a setup to a Newton model: read by Newton's own importers, then drives and ground added."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import newton
+import numpy as np
+import warp
+from numpy.typing import NDArray
+
+from policy_port.errors import RobotError
+from policy_port.plants.newton_file import NAMED, NO_LIMIT, Source, read_robot, tail
+from policy_port.plants.setup import JointSetup, PlantSetup
+
+Solver = newton.solvers.SolverMuJoCo
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewtonRobot:
+    """A model of one or more worlds with a robot each, its solver, and where things are in one world's arrays."""
+
+    model: newton.Model
+    """The model on its device."""
+    solver: Solver
+    """The solver; its `mj_model` is what MuJoCo makes of one world."""
+    joint_names: tuple[str, ...]
+    """Hinges and slides of the robot in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
+    q_index: NDArray[np.intp]
+    """Index of each joint in a world's joint_q."""
+    qd_index: NDArray[np.intp]
+    """Index of each joint in a world's joint_qd."""
+    damping: NDArray[np.float64]
+    """Damping of each drive that Newton holds as the joint's own: of implicit ones [N m s/rad or N s/m]."""
+    base_q: int | None
+    """Index of the free joint's coordinates in a world's joint_q; None where the base is fixed."""
+    base_body: int
+    """Index of the base link among a world's bodies."""
+    frames: dict[str, tuple[int, NDArray[np.float64]]]
+    """Body and pose in it (x, y, z, quaternion xyzw) of every link and site, by name."""
+    skipped_meshes: int
+    """Number of meshes that were left out."""
+
+
+def is_native(device: str) -> bool:
+    """Whether MuJoCo's C library steps the worlds, one at a time, instead of MuJoCo Warp all at once."""
+    return warp.get_device(device).is_cpu
+
+
+def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, device: str) -> NewtonRobot:
+    """Load a robot file and set it up in `worlds` worlds.
+
+    Raises:
+        RobotError: When the file can't be loaded or does not fit the setup.
+        MissingDependencyError: When Newton lacks a package to read it.
+    """
+    builder = newton.ModelBuilder()
+    Solver.register_custom_attributes(builder)
+    source = read_robot(builder, path, setup, meshes=meshes)
+    indices, root = _robot_joints(builder, path, setup)
+    names = tuple(tail(builder.joint_label[index]) for index in indices)
+    joints = setup.in_order(names, robot=str(path))
+    base_body = int(builder.joint_child[root])
+    free = builder.joint_type[root] == newton.JointType.FREE
+    if setup.floating != free:
+        raise RobotError(
+            f"{path}: Newton makes the base {'floating' if free else 'fixed'}, the contract's base.floating says "
+            "otherwise; take the URDF or MJCF of the robot"
+        )
+    if not free and setup.height is not None:
+        pose: Any = builder.joint_X_p[root]
+        builder.joint_X_p[root] = warp.transform((pose.p[0], pose.p[1], setup.height), pose.q)
+    _set_up_joints(builder, indices, joints, setup, source, path)
+    for first, second in source.excluded_pairs:
+        _exclude(builder, first, second)
+    for shape in range(builder.shape_count):
+        # MuJoCo's collision detection keeps no margin in Newton and warns of each.
+        builder.shape_margin[shape] = 0.0
+        if not source.friction_stated:
+            builder.shape_material_mu[shape] = setup.friction
+    if setup.gravity_compensation:
+        builder.custom_attributes["mujoco:gravcomp"].values = dict.fromkeys(range(builder.body_count), 1.0)
+    q_start, qd_start = np.array(builder.joint_q_start), np.array(builder.joint_qd_start)
+    scene = newton.ModelBuilder()
+    Solver.register_custom_attributes(scene)
+    scene.replicate(builder, worlds)
+    planes = (newton.GeoType.PLANE, newton.GeoType.HFIELD)
+    if not any(kind in planes and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
+        scene.add_ground_plane(cfg=newton.ModelBuilder.ShapeConfig(mu=setup.friction))
+    model, solver = _finalize(scene, path, device, _integrator(setup, source))
+    return NewtonRobot(
+        model=model,
+        solver=solver,
+        joint_names=names,
+        q_index=q_start[indices].astype(np.intp),
+        qd_index=qd_start[indices].astype(np.intp),
+        damping=np.array([item.damping or 0.0 if setup.actuation == "implicit" else 0.0 for item in joints]),
+        base_q=int(q_start[root]) if free else None,
+        base_body=base_body,
+        frames=_frames(builder),
+        skipped_meshes=source.skipped_meshes,
+    )
+
+
+def _robot_joints(builder: newton.ModelBuilder, path: Path, setup: PlantSetup) -> tuple[list[int], int]:
+    """Hinges and slides of the tree that holds a joint of the setup, and the joint between its base and the world."""
+    above = {int(child): index for index, child in enumerate(builder.joint_child)}
+
+    def root_of(joint: int) -> int:
+        while (parent := int(builder.joint_parent[joint])) >= 0:
+            joint = above[parent]
+        return joint
+
+    moving = [index for index, kind in enumerate(builder.joint_type) if kind in NAMED]
+    known = set(setup.joint_names)
+    first = next((index for index in moving if tail(builder.joint_label[index]) in known), None)
+    if first is None:
+        setup.in_order([tail(builder.joint_label[index]) for index in moving], robot=str(path))
+        raise RobotError(f"{path}: has no joints to drive")
+    root = root_of(first)
+    for index, kind in enumerate(builder.joint_type):
+        if kind not in (*NAMED, newton.JointType.FIXED, newton.JointType.FREE) and root_of(index) == root:
+            raise RobotError(
+                f"{path}: Newton makes {builder.joint_label[index]} one joint of several axes "
+                f"({newton.JointType(kind).name}), which can't be driven by name; give each axis a body of its own"
+            )
+    return [index for index in moving if root_of(index) == root], root
+
+
+def _set_up_joints(
+    builder: newton.ModelBuilder,
+    indices: list[int],
+    joints: tuple[JointSetup, ...],
+    setup: PlantSetup,
+    source: Source,
+    path: Path,
+) -> None:
+    rows: Any = builder.custom_attributes
+    modes = newton.JointTargetMode
+    if setup.actuation != "model":
+        # The file's actuators stay as rows without effect: Newton can't take them out again.
+        for row in range(len(rows["mujoco:ctrl_source"].values or ())):
+            rows["mujoco:ctrl_source"].values[row] = Solver.CtrlSource.CTRL_DIRECT
+            rows["mujoco:actuator_gainprm"].values[row] = rows["mujoco:actuator_gainprm"].dtype()
+            rows["mujoco:actuator_biasprm"].values[row] = rows["mujoco:actuator_biasprm"].dtype()
+    for index, joint in zip(indices, joints, strict=True):
+        dof = int(builder.joint_qd_start[index])
+        if joint.armature is not None:
+            builder.joint_armature[dof] = joint.armature
+        if setup.actuation == "model":
+            _check_position_drive(builder, dof, joint.name, path)
+            if joint.effort_limit is not None:
+                builder.joint_effort_limit[dof] = joint.effort_limit
+            continue
+        implicit = setup.actuation == "implicit"
+        if implicit:
+            # As in the MuJoCo plant, and for its reason: the damping of an implicit drive is the joint's own.
+            builder.joint_damping[dof] = joint.damping or 0.0
+        builder.joint_target_mode[dof] = int(modes.POSITION)
+        builder.joint_target_ke[dof] = joint.stiffness or 0.0
+        builder.joint_target_kd[dof] = 0.0 if implicit else joint.damping or 0.0
+        # The drive carries the limit: a limit of the joint would cut the torque after implicit integration.
+        builder.joint_effort_limit[dof] = NO_LIMIT
+        limit = joint.effort_limit or source.limit(joint.name)
+        if limit is not None:
+            builder.add_custom_values(
+                **{
+                    "mujoco:ctrl_source": Solver.CtrlSource.JOINT_TARGET,
+                    "mujoco:ctrl_type": Solver.CtrlType.POSITION,
+                    "mujoco:actuator_trntype": Solver.TrnType.JOINT,
+                    "mujoco:actuator_trnid": warp.vec2i(dof, -1),
+                    "mujoco:actuator_forcelimited": 1,
+                    "mujoco:actuator_has_forcerange": 1,
+                    "mujoco:actuator_forcerange": warp.vec2(-limit, limit),
+                }
+            )
+
+
+def _check_position_drive(builder: newton.ModelBuilder, dof: int, name: str, path: Path) -> None:
+    """Refuse what the file's own actuators can't do in Newton."""
+    rows: Any = builder.custom_attributes
+    on_joint = [
+        row
+        for row, (target, kind) in enumerate(
+            zip(rows["mujoco:actuator_trnid"].values or (), rows["mujoco:actuator_trntype"].values or (), strict=True)
+        )
+        if int(kind) == Solver.TrnType.JOINT and int(target[0]) == dof
+    ]
+    if builder.joint_target_mode[dof] not in (
+        newton.JointTargetMode.POSITION,
+        newton.JointTargetMode.POSITION_VELOCITY,
+    ):
+        given = "an actuator that is no <position>" if on_joint else "no actuator"
+        raise RobotError(
+            f"{path}: joint '{name}' has {given} in Newton, but the contract's actuation.kind is model: the robot "
+            "file's position actuators. Write kind: implicit or explicit, and stiffness and damping per joint"
+        )
+    if any(float(rows["mujoco:actuator_gear"].values[row][0]) != 1.0 for row in on_joint):
+        raise RobotError(
+            f"{path}: the actuator of joint '{name}' has a gear, which Newton leaves out; use --plant mujoco"
+        )
+
+
+def _exclude(builder: newton.ModelBuilder, first: str, second: str) -> None:
+    shapes: dict[str, list[int]] = {
+        tail(builder.body_label[body]): list(s) for body, s in builder.body_shapes.items() if body >= 0
+    }
+    for one in shapes.get(first, ()):
+        for other in shapes.get(second, ()):
+            builder.add_shape_collision_filter_pair(one, other)
+
+
+def _integrator(setup: PlantSetup, source: Source) -> str | None:
+    """Integrator under which a drive is what the setup says: as PhysX does it, or torques from the step's start."""
+    return {"implicit": "implicitfast", "explicit": "euler", "model": source.integrator}[setup.actuation]
+
+
+def _finalize(
+    scene: newton.ModelBuilder, path: Path, device: str, integrator: str | None
+) -> tuple[newton.Model, Solver]:
+    native = is_native(device)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = scene.finalize(device=device)
+            solver = Solver(model, use_mujoco_cpu=native, integrator=integrator)
+    except Exception as cause:
+        reason = " ".join(str(cause).split())[:300] or type(cause).__name__
+        raise RobotError(f"{path}: Newton can't simulate it: {reason}") from cause
+    if native:
+        # A diverged state must stay visible, not be replaced by the default pose in the middle of a rollout.
+        solver.mj_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    return model, solver
+
+
+def _frames(builder: newton.ModelBuilder) -> dict[str, tuple[int, NDArray[np.float64]]]:
+    identity = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    frames = {tail(label): (body, identity) for body, label in enumerate(builder.body_label)}
+    for shape, label in enumerate(builder.shape_label):
+        if builder.shape_flags[shape] & newton.ShapeFlags.SITE and builder.shape_body[shape] >= 0:
+            frames[tail(label)] = (int(builder.shape_body[shape]), np.array(builder.shape_transform[shape], float))
+    return frames

@@ -1,0 +1,255 @@
+"""A robot in Newton with its MuJoCo solver, on flat ground, driven by joint position targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import mujoco
+import newton
+import numpy as np
+import warp
+from numpy.typing import NDArray
+
+from policy_port.errors import MissingDependencyError, RobotError, closest
+from policy_port.plants.mujoco_model import lowest_of_geom
+from policy_port.plants.newton_file import NAMED
+from policy_port.plants.newton_model import build_robot, is_native
+from policy_port.plants.newton_worlds import Worlds
+from policy_port.plants.plant import Array, PlantState
+from policy_port.plants.setup import PlantSetup
+
+if TYPE_CHECKING:
+    from policy_port.plants.mujoco_scene import TrackingView
+
+CLEARANCE = 0.001
+"""Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
+
+
+class NewtonPlant:
+    """A robot file in Newton, set up from a contract.
+
+    On the CPU the solver is MuJoCo's C library behind Newton: environments are states of one model and step in turn.
+    On CUDA they are worlds of one model and step together in MuJoCo Warp. State is 32-bit. Contact margins of an MJCF
+    are lost, as its collision detection in Newton has none; otherwise PlantSetup and the file say what they say to
+    the MuJoCo plant. The first use on a machine compiles Warp's kernels, which takes half a minute.
+    """
+
+    def __init__(
+        self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, device: str = "cpu"
+    ) -> None:
+        """Load the robot and put it at its default pose.
+
+        Args:
+            robot_file: A URDF, MJCF or USD file, read by Newton's importers.
+            setup: What the contract asks for.
+            num_envs: Number of environments.
+            meshes: False leaves every mesh out, visual and collision; `skipped_meshes` counts them.
+            device: Warp's name of the device: "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            RobotError: When the file can't be loaded or does not fit the setup.
+            MissingDependencyError: When the device is not here.
+        """
+        # Warp would tell of every kernel that it loads.
+        warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
+        if device != "cpu" and not warp.is_cuda_available():
+            raise MissingDependencyError(
+                f"Newton was asked to run on {device}, and Warp finds no NVIDIA GPU or driver here; ask for cpu"
+            )
+        native = is_native(device)
+        robot = build_robot(Path(robot_file), setup, worlds=1 if native else num_envs, meshes=meshes, device=device)
+        # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
+        mujoco.set_mju_user_warning(lambda message: None)
+        self.skipped_meshes = robot.skipped_meshes
+        self._file = Path(robot_file)
+        self._setup = setup
+        self._robot = robot
+        self._device = device
+        self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
+        self._per_group = num_envs // len(self._groups)
+        self._pose = mujoco.MjData(robot.solver.mj_model)
+        # Newton's arrays are optional to the type checker: a model of particles has none of them.
+        model, solver = cast(Any, robot.model), cast(Any, robot.solver)
+        self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
+        self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
+        self._joint_of = solver.mjc_jnt_to_newton_jnt.numpy()[0]
+        self._base_body = int(np.flatnonzero(solver.mjc_body_to_newton.numpy()[0] == robot.base_body)[0])
+        self._frame = (robot.base_body, np.array([0.0] * 6 + [1.0])) if setup.frame is None else self._find(setup.frame)
+        self._view: TrackingView | None = None
+        self._view_size = (0, 0)
+        joints = setup.in_order(robot.joint_names, robot=str(robot_file))
+        self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+
+    @property
+    def name(self) -> str:
+        """Simulator and version, and the solver that did the work."""
+        solver = "mujoco" if is_native(self._device) else "mujoco warp"
+        return f"newton {newton.__version__}, {solver} on {self._device}"
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Hinges and slides in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
+        return self._robot.joint_names
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments."""
+        return len(self._groups) * self._per_group
+
+    @property
+    def timestep(self) -> float:
+        """Physics timestep [s]."""
+        return self._setup.timestep
+
+    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
+        """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
+        chosen = np.ones(self.num_envs, dtype=np.bool_) if rows is None else rows
+        for group, mine in self._by_group(np.arange(self.num_envs)):
+            picked = mine[chosen[mine]]
+            if picked.size:
+                start = np.stack([self._start_of(joint_pos[row]) for row in picked])
+                group.reset(picked - mine[0], start)
+
+    def read(self, state: PlantState) -> None:
+        """Fill `state` with the present measurement."""
+        robot, (body, local) = self._robot, self._frame
+        for group, mine in self._by_group(np.arange(self.num_envs)):
+            rows = slice(int(mine[0]), int(mine[-1]) + 1)
+            state.joint_pos[rows] = group.host("joint_q")[:, robot.q_index]
+            state.joint_vel[rows] = group.host("joint_qd")[:, robot.qd_index]
+            pose, twist = group.host("body_q")[:, body], group.host("body_qd")[:, body]
+            pose, twist = pose.astype(np.float64), twist.astype(np.float64)
+            centre = np.asarray(group.centre_of_mass[body], dtype=np.float64)
+            turned = pose[:, 3:]
+            lever = _rotate(turned, local[:3] - centre)
+            state.base_pos[rows] = pose[:, :3] + _rotate(turned, local[:3])
+            quat = _product(turned, local[3:])
+            state.base_quat[rows, 0], state.base_quat[rows, 1:] = quat[:, 3], quat[:, :3]
+            # Newton tells the velocity of the centre of mass in world axes; the frame's origin adds its lever arm.
+            inverse = quat * np.array([-1.0, -1.0, -1.0, 1.0])
+            state.base_lin_vel[rows] = _rotate(inverse, twist[:, :3] + np.cross(twist[:, 3:], lever))
+            state.base_ang_vel[rows] = _rotate(inverse, twist[:, 3:])
+
+    def write(self, target: Array) -> None:
+        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        for group, mine in self._by_group(target):
+            group.write(mine)
+
+    def step(self, count: int) -> None:
+        """Advance by `count` physics steps, holding the targets."""
+        for group in self._groups:
+            group.step(count)
+
+    def effort(self) -> Array:
+        """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
+        return np.concatenate([group.effort() for group in self._groups])
+
+    def link_position(self, link: str) -> Array:
+        """Position of a link's or site's origin in the world [m], shape (num_envs, 3)."""
+        body, local = self._find(link)
+        poses = np.concatenate([group.host("body_q")[:, body] for group in self._groups]).astype(np.float64)
+        return poses[:, :3] + _rotate(poses[:, 3:], local[:3])
+
+    def render(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Colour image of environment 0, the camera following the base, shape (height, width, 3).
+
+        Newton's own viewers need a screen. MuJoCo draws what Newton's solver holds: the collision shapes.
+
+        Raises:
+            MissingDependencyError: When the machine can't draw off screen.
+        """
+        self._pose_robot(self._groups[0].host("joint_q")[0])
+        if self._view is None or self._view_size != (height, width):
+            self._open_view(height, width)
+        assert self._view is not None
+        mujoco.mj_camlight(self._robot.solver.mj_model, self._pose)
+        return self._view.image(self._pose)
+
+    def close(self) -> None:
+        """Free the graphics. Calling it twice is harmless."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    def _open_view(self, height: int, width: int) -> None:
+        from policy_port.plants.mujoco_scene import TrackingView
+
+        self.close()
+        model, base = self._robot.solver.mj_model, self._base_body
+        mine = model.body_rootid == base
+        reach = float(np.linalg.norm(self._pose.xpos[mine] - self._pose.xpos[base], axis=1).max())
+        try:
+            self._view = TrackingView(model, base, height=height, width=width, size=max(0.25, 1.3 * reach))
+        except Exception as cause:
+            raise MissingDependencyError(
+                f"MuJoCo, which draws for Newton, can't draw off screen here ({cause}). Set MUJOCO_GL=egl; on Debian "
+                "and Ubuntu it needs libegl1 and libgl1-mesa-dri"
+            ) from cause
+        self._view_size = (height, width)
+
+    def _by_group(self, rows: NDArray[np.generic]) -> list[tuple[Worlds, NDArray]]:
+        size = self._per_group
+        return [(group, rows[i * size : (i + 1) * size]) for i, group in enumerate(self._groups)]
+
+    def _find(self, name: str) -> tuple[int, Array]:
+        frames = self._robot.frames
+        if name not in frames:
+            raise RobotError(
+                f"{self._file}: has no link or site '{name}'{closest(name, frames) or '.'} It has: {', '.join(frames)}"
+            )
+        return frames[name]
+
+    def _start_of(self, joint_pos: Array) -> Array:
+        """A world's joint_q with the robot at `joint_pos`, its base at the start height."""
+        start = self._start.copy()
+        start[self._robot.q_index] = joint_pos
+        if self._robot.base_q is not None:
+            place = self._robot.base_q + 2
+            start[place] = 0.0 if self._setup.height is None else self._setup.height
+            if self._setup.height is None:
+                start[place] = CLEARANCE - self._lowest_point(start)
+        return start
+
+    def _pose_robot(self, joint_q: NDArray[np.floating]) -> None:
+        """Put MuJoCo's picture of a world at Newton's coordinates."""
+        model = self._robot.solver.mj_model
+        for joint, mine in enumerate(self._joint_of):
+            place, start = model.jnt_qposadr[joint], self._joint_q_start[mine]
+            if self._joint_type[mine] in NAMED:
+                self._pose.qpos[place] = joint_q[start]
+            elif self._joint_type[mine] == newton.JointType.FREE:
+                self._pose.qpos[place : place + 3] = joint_q[start : start + 3]
+                x, y, z, w = joint_q[start + 3 : start + 7]
+                self._pose.qpos[place + 3 : place + 7] = w, x, y, z
+        mujoco.mj_kinematics(model, self._pose)
+        mujoco.mj_comPos(model, self._pose)
+
+    def _lowest_point(self, joint_q: Array) -> float:
+        """Height of the lowest point of the robot's collision geometry over the ground [m]."""
+        model = self._robot.solver.mj_model
+        self._pose_robot(joint_q)
+        mine = model.body_rootid[model.geom_bodyid] == self._base_body
+        touching = np.flatnonzero(mine & ((model.geom_contype | model.geom_conaffinity) != 0))
+        if not touching.size:
+            raise RobotError(
+                f"{self._file}: nothing of the robot can touch the ground, so its height can't be found; give "
+                "base.height in the contract" + (" or leave out --no-meshes" if self.skipped_meshes else "")
+            )
+        planes = np.flatnonzero((model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_bodyid == 0))
+        ground = float(model.geom_pos[planes[0], 2]) if planes.size else 0.0
+        return min(lowest_of_geom(model, self._pose, int(geom)) for geom in touching) - ground
+
+
+def _rotate(quat: Array, vector: Array) -> Array:
+    """Vectors turned by quaternions xyzw, shape (worlds, 3)."""
+    axis = quat[..., :3]
+    twice = 2.0 * np.cross(axis, vector)
+    return vector + quat[..., 3:] * twice + np.cross(axis, twice)
+
+
+def _product(left: Array, right: Array) -> Array:
+    """Products of quaternions xyzw, shape (worlds, 4)."""
+    vector = left[:, 3:] * right[:3] + right[3] * left[:, :3] + np.cross(left[:, :3], right[:3])
+    scalar = left[:, 3] * right[3] - left[:, :3] @ right[:3]
+    return np.concatenate([vector, scalar[:, None]], axis=1)

@@ -1,0 +1,88 @@
+"""States of Newton worlds on their device, and how they advance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import newton
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.plants.newton_model import NewtonRobot
+from policy_port.plants.plant import Array
+
+
+class Worlds:
+    """Worlds that share a state: all of them on CUDA, one on the CPU."""
+
+    def __init__(self, robot: NewtonRobot, timestep: float) -> None:
+        """Allocate a state of the robot's model, to be advanced in steps of `timestep` [s]."""
+        self._robot = robot
+        # Newton's arrays are optional to the type checker: a model of particles has none of them.
+        self._model: Any = robot.model
+        self._solver: Any = robot.solver
+        self._timestep = timestep
+        self._states: list[Any] = [robot.model.state(), robot.model.state()]
+        self._control: Any = robot.model.control()
+        self._told: Any = robot.solver.observables({robot.solver.ObservableKind.QFRC_ACTUATOR})
+        self._native = self._solver.use_mujoco_cpu
+        self._count = int(self._model.world_count)
+        self.centre_of_mass: Array = self._model.body_com.numpy().astype(np.float64)
+        """Centres of mass of the first world's bodies, in the body's frame [m]."""
+        self._warm_start = np.zeros(self._solver.mj_model.nv)
+        targets = self._model.joint_target_q.numpy().reshape(self._count, -1)
+        self._target = np.ascontiguousarray(targets, dtype=np.float32)
+
+    def host(self, name: str) -> NDArray[np.float32]:
+        """An array of the present state in this machine's memory, one row per world."""
+        return self._rows(getattr(self._states[0], name))
+
+    def reset(self, rows: NDArray[np.intp], joint_q: Array) -> None:
+        """Put worlds at rest at Newton's coordinates `joint_q`, shape (rows, coordinates); so are their targets."""
+        state = self._states[0]
+        for array, values in ((state.joint_q, joint_q), (state.joint_qd, 0.0), (self._told.qfrc_actuator, 0.0)):
+            self._set(array, rows, values)
+        self._set(self._states[1].joint_qd, rows, 0.0)
+        newton.eval_fk(self._model, state.joint_q, state.joint_qd, state)
+        self._target[np.ix_(rows, self._robot.q_index)] = joint_q[:, self._robot.q_index]
+        self._control.joint_target_q.assign(self._target.reshape(-1))
+        if self._native:
+            self._warm_start[:] = 0.0
+        else:
+            self._set(self._solver.mjw_data.qacc_warmstart, rows, 0.0)
+
+    def write(self, target: Array) -> None:
+        """Set joint position targets [rad or m], shape (worlds, joints)."""
+        self._target[:, self._robot.q_index] = target
+        self._control.joint_target_q.assign(self._target.reshape(-1))
+
+    def step(self, count: int) -> None:
+        """Advance by `count` physics steps."""
+        if self._native:
+            # All environments share MuJoCo's working memory, in which only the solver's warm start outlives a step.
+            self._solver.mj_data.qacc_warmstart[:] = self._warm_start
+        before, after = self._states
+        # MuJoCo counts in 64 bits: of a simulation that diverges, numbers too large for Newton become infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for left in range(count, 0, -1):
+                told = self._told if left == 1 else None
+                self._solver.step(before, after, self._control, None, self._timestep, observables=told)
+                before, after = after, before
+        self._states = [before, after]
+        if self._native:
+            self._warm_start[:] = self._solver.mj_data.qacc_warmstart
+
+    def effort(self) -> Array:
+        """Torque or force of the drives in the last physics step [N m or N], shape (worlds, joints)."""
+        index, before = self._robot.qd_index, self._states[1]
+        spring = self._rows(self._told.qfrc_actuator)[:, index].astype(np.float64)
+        return spring - self._robot.damping * self._rows(before.joint_qd)[:, index]
+
+    def _rows(self, array: Any) -> NDArray[np.float32]:
+        values = array.numpy()
+        return values.reshape(self._count, -1, *values.shape[1:])
+
+    def _set(self, array: Any, rows: NDArray[np.intp], values: Array | float) -> None:
+        changed = array.numpy().reshape(self._count, -1)
+        changed[rows] = values
+        array.assign(changed.reshape(array.shape))

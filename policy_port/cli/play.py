@@ -14,6 +14,14 @@ class PlantName(StrEnum):
 
     MANISKILL = "maniskill"
     MUJOCO = "mujoco"
+    NEWTON = "newton"
+
+
+class Device(StrEnum):
+    """Where Newton's physics runs."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 class SimBackend(StrEnum):
@@ -29,7 +37,9 @@ EnvOption = Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill tas
 PlantOption = Annotated[PlantName | None, typer.Option(help="Simulator for a robot driven from the contract.")]
 RobotOption = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="URDF or MJCF, or a robot of ManiSkill; the contract's robot, if not given."),
+    typer.Option(
+        metavar="FILE", help="URDF, MJCF, for Newton USD, or a robot of ManiSkill; the contract's robot, if not given."
+    ),
 ]
 CommandOption = Annotated[
     str | None, typer.Option(metavar="VX,VY,WZ", help="Velocity command [m/s, m/s, rad/s], with --plant.")
@@ -67,6 +77,7 @@ def play(
     through: ThroughOption = None,
     timestep: TimestepOption = None,
     sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU,
+    device: Annotated[Device, typer.Option(help="Where Newton's physics runs.")] = Device.CPU,
     control_mode: ControlModeOption = None,
     no_meshes: MeshesOption = False,
     video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False,
@@ -128,6 +139,7 @@ def play(
                 timestep=timestep,
                 meshes=not no_meshes,
                 sim_backend=sim_backend.value,
+                device=device.value,
             )
         written = sorted(file.name for file in folder.iterdir())
     typer.echo(result.table())

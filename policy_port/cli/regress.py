@@ -1,0 +1,91 @@
+"""`policy-port regress`: does the replay still do what it did?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.regress.suite import Suite
+
+
+def regress(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="Suite, NAME.regress.yaml; docs/ci.md says more.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Cases at a time, each a process.")] = 1,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the baselines and say what changed, instead of judging.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.", show_default=False)] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write summary.md and verdicts.json.", show_default=False)
+    ] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Judge this case only. Repeatable.", show_default=False)
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run cases again though nothing they depend on has changed.")
+    ] = False,
+    fail_on_skip: Annotated[
+        bool, typer.Option("--fail-on-skip", help="Exit with 3 where a case could not run here.")
+    ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Spread the cases over the Ray cluster at RAY_ADDRESS.")] = False,
+) -> None:
+    """Hold a suite of replays against its baselines: exit 0 pass, 1 regression, 2 bad suite, 3 inconclusive."""
+    import os
+
+    from policy_port.errors import SuiteError, closest
+    from policy_port.regress.suite import load_suite
+
+    loaded = load_suite(suite)
+    names = [item.name for item in loaded.cases]
+    for name in case or ():
+        if name not in names:
+            raise SuiteError(f"{suite}: no case is called '{name}'{closest(name, names) or '.'} There are: {names}")
+    if update:
+        given = {"--junit": junit, "--report": report, "--case": case, "--ray": ray, "--fail-on-skip": fail_on_skip}
+        wrong = [option for option, value in given.items() if value]
+        if wrong:
+            raise typer.BadParameter(f"--update judges nothing, so {', '.join(wrong)} does not go with it")
+        _update(loaded, jobs)
+        return
+
+    from policy_port.regress.report import github_annotations, tally, write_reports
+    from policy_port.regress.run import run_suite
+    from policy_port.regress.verdict import exit_status
+
+    performer = None
+    if ray:
+        from policy_port.regress.ray_cluster import on_ray
+
+        performer = on_ray()
+    verdicts = run_suite(
+        loaded,
+        jobs=jobs,
+        fresh=fresh,
+        only=case or (),
+        performer=performer,
+        on_verdict=lambda verdict: typer.echo(verdict.sentence),
+    )
+    write_reports(loaded, verdicts, folder=report, junit_file=junit)
+    if os.environ.get("GITHUB_ACTIONS"):
+        for line in github_annotations(loaded, verdicts):
+            typer.echo(line)
+    typer.echo(f"{loaded.name}: {tally(verdicts)}")
+    status = exit_status(verdicts, fail_on_skip=fail_on_skip)
+    if status:
+        raise typer.Exit(status)
+
+
+def _update(suite: Suite, jobs: int) -> None:
+    from policy_port.regress.update import Updated, update_suite
+
+    def tell(updated: Updated) -> None:
+        typer.echo(f"{updated.case}:")
+        for line in updated.lines:
+            typer.echo(f"  {line}")
+
+    found = update_suite(suite, jobs=jobs, on_case=tell)
+    written = sum(updated.written for updated in found)
+    typer.echo(f"wrote {written} of {len(found)} baselines to {suite.baselines}")

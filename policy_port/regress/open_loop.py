@@ -1,0 +1,167 @@
+"""Open loop: the same stored states must give the same observations, actions and targets.
+
+No simulator runs, so every difference is one of the policy, its contract or its mapping, and can be named. Two
+interfaces are looked at: the port's own, which is what ships, and the simulator's, in which raw states pass through
+the contract first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.contract import Contract
+from policy_port.contract.layout import observation_slots
+from policy_port.control.controller import Controller
+from policy_port.control.pilot import Pilot
+from policy_port.control.policy import OnnxPolicy, Policy
+from policy_port.regress.player import STATE, Played
+from policy_port.regress.verdict import Finding
+
+PORT_OBSERVATION, OBSERVATION, START = "in_port_observation", "in_observation", "in_start"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What came out at one place, shape (steps, columns)."""
+
+    name: str
+    columns: tuple[str, ...]
+    values: NDArray[Any]
+
+
+def stored_inputs(pilot: Pilot, episodes: list[Played], steps: int) -> Arrays:
+    """The first `steps` moments of the episodes, as what open-loop runs start from."""
+    names = [name for name in (*STATE, "command", "goal") if name in episodes[0].arrays]
+    # An environment records no base and computes its observation itself: there the observation is the input.
+    on_plant = "base_pos" in names
+    chosen = names if on_plant else ["observation"]
+    inputs: Arrays = {}
+    for name in chosen:
+        inputs[f"in_{name}"] = np.concatenate([played.arrays[name] for played in episodes])[:steps].astype(np.float32)
+    starts = [np.arange(len(played.arrays["action"])) == 0 for played in episodes]
+    inputs[START] = np.concatenate(starts)[:steps]
+    seen = np.concatenate([played.arrays["observation"] for played in episodes])[:steps]
+    if pilot.remap is not None:
+        seen = pilot.remap.observation(seen)
+        if pilot.remap.observation_clip is not None:
+            seen = np.clip(seen, *pilot.remap.observation_clip)
+    inputs[PORT_OBSERVATION] = seen.astype(np.float32)
+    return inputs
+
+
+def outputs(pilot: Pilot, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]) -> list[Output]:
+    """Run the policy on stored inputs.
+
+    Raises:
+        PolicyPortError: When the policy does not fit the plant's joints.
+    """
+    start = inputs[START]
+    port, contract = pilot.network_contract, pilot.contract
+    found: list[Output] = []
+    if inputs[PORT_OBSERVATION].shape[1] == port.observation_size:
+        actions = _actions(OnnxPolicy(pilot.onnx), inputs[PORT_OBSERVATION], start)
+        found.append(Output(name="port action", columns=port.action_joint_names, values=actions))
+    if OBSERVATION in inputs:
+        if inputs[OBSERVATION].shape[1] == contract.observation_size:
+            actions = _actions(pilot.open(1), inputs[OBSERVATION], start)
+            found.append(Output(name="action", columns=contract.action_joint_names, values=actions))
+    else:
+        found += _through_the_contract(contract, pilot.open(1), joint_names, inputs)
+    return found
+
+
+def widths(pilot: Pilot) -> dict[str, int]:
+    """Sizes of the observations, stored so that a port of another width is named as such."""
+    return {"port": pilot.network_contract.observation_size, "simulator": pilot.contract.observation_size}
+
+
+def judge(new: list[Output], arrays: Mapping[str, NDArray[Any]], about: dict[str, Any], tolerance: float) -> Finding:
+    """Compare with the stored outputs.
+
+    Args:
+        new: What comes out now.
+        arrays: The baseline's arrays.
+        about: The baseline's `open_loop`: columns of each output.
+        tolerance: See `OpenLoop.tolerance`.
+    """
+    now = {output.name: output for output in new}
+    steps = len(arrays[START])
+    largest, wrong = 0.0, []
+    for name, columns in about["columns"].items():
+        if name not in now:
+            wrong.append(f"the {name} of the stored trace can't be computed: the policy reads another width")
+            continue
+        output = now[name]
+        if list(output.columns) != columns:
+            wrong.append(_other_columns(name, columns, list(output.columns)))
+            continue
+        old = arrays[f"out_{name}"].astype(np.float64)
+        share = np.abs(output.values - old) / np.maximum(1.0, np.abs(old).max(axis=0))
+        largest = max(largest, float(share.max()))
+        if share.max() > tolerance:
+            # The first moment, before anything has fed back, and there the largest: that is where the fault is.
+            step = int(np.argmax((share > tolerance).any(axis=1)))
+            column = int(share[step].argmax())
+            count = int((share > tolerance).any(axis=0).sum())
+            others = f" ({count} of {len(columns)} elements differ)" if count > 1 else ""
+            wrong.append(
+                f"{name} {columns[column]} is {output.values[step, column]:.4g}, stored {old[step, column]:.4g}, at "
+                f"step {step}{others}"
+            )
+    numbers = {"largest_difference": largest, "steps": steps}
+    if wrong:
+        # From the observation on, each follows from the one before.
+        order = sorted(wrong, key=lambda text: not text.startswith("observation"))
+        return Finding("open_loop", "regression", f"for the same stored states, {order[0]}", numbers)
+    text = f"{steps} stored steps give the same actions within {largest:.1e} (allowed {tolerance:g})"
+    return Finding("open_loop", "pass", text, numbers)
+
+
+def _actions(policy: Policy, observation: NDArray[Any], start: NDArray[Any]) -> NDArray[np.float32]:
+    found = []
+    for row, first in zip(observation, start, strict=True):
+        if first:
+            policy.reset()
+        policy.observation[0] = row
+        found.append(policy.act()[0].copy())
+    return np.stack(found)
+
+
+def _through_the_contract(
+    contract: Contract, policy: Policy, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]
+) -> list[Output]:
+    controller = Controller(contract, policy, joint_names, 1)
+    if inputs["in_goal"].shape[1] != controller.goal.shape[1]:
+        return []
+    found: dict[str, list[NDArray[Any]]] = {"observation": [], "action": [], "target": []}
+    for step, first in enumerate(inputs[START]):
+        for name in STATE:
+            getattr(controller.state, name)[0] = inputs[f"in_{name}"][step]
+        controller.command[0] = inputs["in_command"][step]
+        controller.goal[0] = inputs["in_goal"][step]
+        if first:
+            controller.reset()
+        target = controller()
+        found["target"].append(target[0].copy())
+        found["observation"].append(controller.observation[0].copy())
+        found["action"].append(controller.action[0].copy())
+    columns = {
+        "observation": tuple(str(slot) for slot in observation_slots(contract)),
+        "action": contract.action_joint_names,
+        "target": joint_names,
+    }
+    return [Output(name=name, columns=columns[name], values=np.stack(values)) for name, values in found.items()]
+
+
+def _other_columns(name: str, old: list[str], new: list[str]) -> str:
+    for place, (then, now) in enumerate(zip(old, new, strict=False)):
+        if then != now:
+            return f"{name} has another layout: element {place} is {now}, stored {then}"
+    return f"{name} has another layout: {len(new)} elements, stored {len(old)}"

@@ -1,0 +1,105 @@
+"""From a case to the policy that flies it: a port that is there, or one made from checkpoint, contract and mapping."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.contract import Mapping, load_contract, load_mapping
+from policy_port.control.pilot import Pilot
+from policy_port.control.policy import Float32, Policy
+from policy_port.errors import PortError
+from policy_port.export.port import Port, load_port
+from policy_port.regress.suite import Case, Suite
+
+ROUNDING = 1e-5
+"""Size of the noise that stands for another torch or ONNX Runtime, as a share of the action or of 1; real ones differ
+by about 1e-6."""
+
+
+def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, Pilot]:
+    """The case's port, and the policy in the simulator's parsing.
+
+    Args:
+        suite: The suite.
+        case: The case.
+        ports: Folder that keeps the ports that were made.
+        key: Hash of all that goes into a port that is to be made.
+
+    Raises:
+        PolicyPortError: When it can't be read or made.
+    """
+    port = load_port(suite.resolve(case.port)) if case.port is not None else _made(suite, case, ports, key)
+    if port.onnx is None:
+        raise PortError(f"{port.path}: holds no ONNX file, which is what is played; export it with --format onnx")
+    pilot = Pilot(onnx=port.onnx, network_contract=port.contract)
+    if case.through is not None:
+        pilot = pilot.through(mapping_of(suite, case.through))
+    return port, pilot
+
+
+def mapping_of(suite: Suite, text: str) -> Mapping:
+    """A mapping by path or by the name of a shipped one."""
+    return load_mapping(suite.resolve_or_name(text))
+
+
+def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
+    from policy_port.checkpoints import load_policy
+    from policy_port.export.write import write_port
+    from policy_port.remap import build_remap, identity_remap
+
+    assert case.checkpoint is not None
+    assert case.contract is not None
+    ports.mkdir(parents=True, exist_ok=True)
+    folder = ports / key
+    # Cases that share a policy run side by side; the first one makes the port, the others wait for it.
+    with open(ports / f"{key}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return load_port(folder)
+        contract = load_contract(suite.resolve(case.contract))
+        remap = (
+            identity_remap(contract) if case.mapping is None else build_remap(contract, mapping_of(suite, case.mapping))
+        )
+        policy = load_policy(suite.resolve(case.checkpoint), kind=case.library, activation=case.activation)
+        return write_port(folder, policy, remap, formats=("onnx",), fold=case.fold)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RoughPilot(Pilot):
+    """The same policy with its actions shaken by as little as another library's rounding would."""
+
+    def open(self, num_envs: int = 1) -> Policy:
+        """Load the graph; see `Pilot.open`."""
+        return _Rough(super().open(num_envs))
+
+    @staticmethod
+    def like(pilot: Pilot) -> RoughPilot:
+        """Shake `pilot`."""
+        return RoughPilot(onnx=pilot.onnx, network_contract=pilot.network_contract, remap=pilot.remap)
+
+
+class _Rough:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._rng = np.random.default_rng(0)
+
+    @property
+    def observation(self) -> Float32:
+        return self._policy.observation
+
+    @property
+    def action_size(self) -> int:
+        return self._policy.action_size
+
+    def act(self) -> Float32:
+        action = self._policy.act()
+        noise = self._rng.uniform(-ROUNDING, ROUNDING, action.shape)
+        return (action + noise * np.maximum(1.0, np.abs(action))).astype(np.float32)
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        self._policy.reset(rows)

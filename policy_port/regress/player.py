@@ -1,0 +1,195 @@
+"""Playing a case episode by episode, so that a test can stop when it knows enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Rows, SimulatedTime, run
+from policy_port.control.pilot import Pilot
+from policy_port.errors import TaskError
+from policy_port.plants.plant import Array, Plant
+from policy_port.plants.registry import make_plant
+from policy_port.plants.setup import PlantSetup
+from policy_port.regress.schedule import Schedule
+from policy_port.regress.suite import Case, Suite
+from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
+from policy_port.replay.play import find_task
+from policy_port.replay.reach import ReachEpisodes
+from policy_port.replay.velocity import FallRule
+
+STATE = ("joint_pos", "joint_vel", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel")
+"""Measured arrays of a plant's trace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """One episode."""
+
+    seed: int
+    success: bool
+    """Whether the task was fulfilled, or the robot did not fall."""
+    error: float | None
+    """Distance at the end [m], or error of the velocity [m/s]; None where the task tells none."""
+    arrays: dict[str, NDArray[Any]]
+    """What was recorded, shape (steps, ...)."""
+
+
+class Player(Protocol):
+    """A simulator with the policy in it."""
+
+    simulator: str
+    """Which simulator, version and backend."""
+    joint_names: tuple[str, ...]
+    """Joints in the simulator's order."""
+
+    def play(self, seed: int) -> Played:
+        """Do the episode of that seed."""
+        ...
+
+    def close(self) -> None:
+        """Free the simulator."""
+        ...
+
+
+def open_player(suite: Suite, case: Case, pilot: Pilot) -> Player:
+    """Start the simulator of a case.
+
+    Raises:
+        PolicyPortError: When the policy does not fit it, or it is not here.
+    """
+    return EnvPlayer(case, pilot) if case.env is not None else PlantPlayer(suite, case, pilot)
+
+
+class EnvPlayer:
+    """Episodes of a ManiSkill environment."""
+
+    def __init__(self, case: Case, pilot: Pilot) -> None:
+        env = case.env
+        assert env is not None
+        job = EnvJob(
+            env_id=env.id,
+            pilot=pilot,
+            control_mode=env.control_mode,
+            sim_backend=env.sim_backend,
+            draw_seed=None,
+        )
+        self._batch = env.num_envs
+        self._end = case.seed + case.episodes
+        self._runner = EpisodeRunner(job, self._batch)
+        self._ready: dict[int, Played] = {}
+        batch = f", {self._batch} environments" if self._batch > 1 else ""
+        self.simulator = f"{self._runner.about['simulator']}{batch}"
+        self.joint_names = tuple(self._runner.about["joint_names"])
+
+    def play(self, seed: int) -> Played:
+        """Do the episode of that seed, and those after it that share its batch."""
+        if seed not in self._ready:
+            seeds = list(range(seed, max(seed + 1, min(seed + self._batch, self._end))))
+            for found in self._runner.run(seeds):
+                ended = found.ended
+                self._ready[ended.seed] = Played(
+                    seed=ended.seed, success=ended.success, error=ended.final_distance, arrays=found.arrays
+                )
+        return self._ready.pop(seed)
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._runner.close()
+
+
+class PlantPlayer:
+    """Episodes of a task or a command schedule on a plant with one environment."""
+
+    def __init__(self, suite: Suite, case: Case, pilot: Pilot) -> None:
+        plant_case, contract = case.plant, pilot.contract
+        assert plant_case is not None
+        for term in contract.observation.terms:
+            if term.term == "external":
+                raise TaskError(
+                    f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
+                    "environment that the policy was trained in; give the case an env instead of a plant"
+                )
+        self._case = case
+        self._task = find_task(case.task) if case.task is not None else None
+        _check_task(pilot, self._task is not None)
+        setup = PlantSetup.from_contract(contract, timestep=plant_case.timestep)
+        self._decimation = setup.decimation
+        robot = contract.robot if plant_case.robot is None else suite.resolve_or_name(plant_case.robot)
+        self._plant = make_plant(
+            plant_case.simulator, robot, setup, meshes=plant_case.meshes, sim_backend=plant_case.sim_backend
+        )
+        try:
+            self._controller = Controller(contract, pilot.open(1), self._plant.joint_names, 1)
+            self._schedule = None if self._task is not None else self._make_schedule()
+        except BaseException:
+            self.close()
+            raise
+        self.simulator = self._plant.name
+        self.joint_names = self._plant.joint_names
+
+    def play(self, seed: int) -> Played:
+        """Do the episode of that seed."""
+        record = _Record()
+        if self._task is not None:
+            queue = ReachEpisodes(self._task, seed, 1, self._plant)
+            self._run(queue, record)
+            ended = queue.finished[0]
+            return Played(seed=seed, success=ended.success, error=ended.final_distance, arrays=record.arrays())
+        schedule = self._schedule
+        assert schedule is not None
+        schedule.draw(seed, self._case.start_noise)
+        self._run(schedule, record)
+        return Played(seed=seed, success=not schedule.fallen, error=schedule.error, arrays=record.arrays())
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self._plant.close()
+
+    def _run(self, task: ReachEpisodes | Schedule, record: _Record) -> None:
+        run(
+            self._plant,
+            self._controller,
+            task,
+            decimation=self._decimation,
+            clock=SimulatedTime(),
+            observers=(record,),
+        )
+
+    def _make_schedule(self) -> Schedule:
+        controller, plant = self._controller, self._plant
+        plant.reset(controller.default_joint_pos())
+        plant.read(controller.state)
+        rule = FallRule.of(controller.contract, float(controller.state.base_pos[0, 2]))
+        return Schedule(controller.contract, plant, self._case.commands, rule)
+
+
+class _Record:
+    """Keeps every step of environment 0."""
+
+    def __init__(self) -> None:
+        self._steps: list[dict[str, NDArray[Any]]] = []
+
+    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+        """Copy one step; see `control.loop.Observer`."""
+        state = controller.state
+        step = {name: getattr(state, name)[0].copy() for name in STATE}
+        step["command"], step["goal"] = controller.command[0].copy(), controller.goal[0].copy()
+        step["observation"], step["action"] = controller.observation[0].copy(), controller.action[0].copy()
+        step["target"] = target[0].copy()
+        self._steps.append(step)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {name: np.stack([step[name] for step in self._steps]) for name in self._steps[0]}
+
+
+def _check_task(pilot: Pilot, reach: bool) -> None:
+    contract = pilot.contract
+    terms = {term.term for term in contract.observation.terms}
+    wanted, means = ("goal", "a point") if reach else ("velocity_command", "a velocity")
+    if wanted not in terms:
+        raise TaskError(f"the case commands {means}, but contract '{contract.name}' has no {wanted} term")

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePort:
+    """One image that a network reads beside the observation."""
+
+    name: str
+    """Name of the input."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    channels: int
+    """Channels per pixel."""
+    layout: Literal["nhwc", "nchw"]
+    """Memory layout of the batch."""
+    dtype: Literal["uint8", "float32"]
+    """Type of the input."""
+    scale: float | None
+    """Factor that the network itself applies to each pixel; None when a foreign graph does not say."""
+
+    def shape(self, batch: int) -> tuple[int, int, int, int]:
+        """Shape of a batch of this image."""
+        if self.layout == "nhwc":
+            return batch, self.height, self.width, self.channels
+        return batch, self.channels, self.height, self.width
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.height}x{self.width}x{self.channels}, {self.layout}, {self.dtype}"
 
 
 class Actor(nn.Module, abc.ABC):
@@ -22,17 +53,23 @@ class Actor(nn.Module, abc.ABC):
     """Names of the recurrent state tensors: () feed-forward, ("h",) GRU, ("h", "c") LSTM."""
     state_shapes: tuple[tuple[int, int], ...]
     """(layers, hidden) of each state tensor; the tensor itself has shape (layers, batch, hidden)."""
+    images: tuple[ImagePort, ...] = ()
+    """Images that the network reads; most read none."""
+    chunk: int | None = None
+    """Number of steps that one output holds, as an axis between batch and action; None for one action without it."""
 
     @abc.abstractmethod
-    def forward(self, obs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, obs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Compute the actions and the state that the next call needs.
 
         Args:
             obs: Observations, shape (batch, obs_size).
-            *state: One tensor for each of `state_names`, shape (layers, batch, hidden).
+            *rest: One tensor for each of `images`, shape `ImagePort.shape(batch)`, then one for each of `state_names`,
+                shape (layers, batch, hidden).
 
         Returns:
-            The actions, shape (batch, action_size), then the new state tensors in the order of `state_names`.
+            The actions, shape (batch, action_size) or (batch, chunk, action_size), then the new state tensors in the
+            order of `state_names`.
         """
 
     def initial_state(

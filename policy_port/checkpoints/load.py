@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 from torch import Tensor
 
+from policy_port.checkpoints.actor import ImagePort
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Policy, Source
 from policy_port.checkpoints.safe_load import read_source
 from policy_port.errors import CheckpointError, closest
@@ -33,6 +35,7 @@ def load_policy(
     activation: str | None = None,
     agent_yaml: Path | str | None = None,
     teacher: bool = False,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Policy:
     """Read a policy file without executing anything from it.
 
@@ -42,6 +45,7 @@ def load_policy(
         activation: Activation of the hidden layers where the file does not say.
         agent_yaml: The trainer's configuration; looked for beside the file when None.
         teacher: Take the teacher of a distillation file.
+        image_sizes: Height and width by image name, taken where the weights leave the size open and this one fits.
 
     Raises:
         CheckpointError: The file is not a policy, or it can't be read rightly.
@@ -50,7 +54,10 @@ def load_policy(
     source = read_source(Path(path))
     library, evidence = _library(source, kind)
     options = LoadOptions(
-        activation=activation, agent_yaml=None if agent_yaml is None else Path(agent_yaml), teacher=teacher
+        activation=activation,
+        agent_yaml=None if agent_yaml is None else Path(agent_yaml),
+        teacher=teacher,
+        image_sizes=image_sizes or {},
     )
     loaded: Loaded = _loader(library).load(source, options)
     actor = loaded.actor.eval().requires_grad_(False)
@@ -85,6 +92,8 @@ def inspect_file(
         {"name": name, "shape": [layers, "batch", hidden]}
         for name, (layers, hidden) in zip(actor.state_names, actor.state_shapes, strict=True)
     ]
+    images = [{"name": port.name, "shape": ["batch", *port.shape(0)[1:]], **_image(port)} for port in actor.images]
+    chunk = [] if actor.chunk is None else [actor.chunk]
     return {
         "file": str(policy.path),
         "sha256": policy.sha256,
@@ -92,8 +101,8 @@ def inspect_file(
         "library": policy.library,
         "version": policy.version,
         "evidence": list(policy.evidence),
-        "inputs": [{"name": "obs", "shape": ["batch", actor.obs_size]}, *states],
-        "outputs": [{"name": "actions", "shape": ["batch", actor.action_size]}, *states],
+        "inputs": [{"name": "obs", "shape": ["batch", actor.obs_size]}, *images, *states],
+        "outputs": [{"name": "actions", "shape": ["batch", *chunk, actor.action_size]}, *states],
         "architecture": list(policy.architecture),
         "parameters": sum(tensor.numel() for tensor in _stored(actor)),
         "normaliser": None if policy.normaliser is None else _plain(asdict(policy.normaliser)),
@@ -101,6 +110,10 @@ def inspect_file(
         "leftovers": list(policy.leftovers),
         "notes": list(policy.notes),
     }
+
+
+def _image(port: ImagePort) -> dict[str, object]:
+    return {"layout": port.layout, "dtype": port.dtype, "scale": port.scale}
 
 
 def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:

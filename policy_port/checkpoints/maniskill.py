@@ -1,4 +1,4 @@
-"""ManiSkill's baseline scripts: ppo and ppo_fast (a bare state dict with `actor_mean.N`), and sac."""
+"""ManiSkill's baseline scripts: ppo, ppo_fast (a bare state dict with `actor_mean.N`), sac, bc, and those that see."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from policy_port.checkpoints.activations import activation_named
 from policy_port.checkpoints.actor_mean import is_actor_mean, layer_count, load_actor_mean
 from policy_port.checkpoints.assemble import feed_forward
 from policy_port.checkpoints.layers import Rescale
+from policy_port.checkpoints.maniskill_images import is_ppo_rgb, is_sac_rgbd, load_ppo_rgb, load_sac_rgbd
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.checkpoints.tensors import TensorBag
 from policy_port.errors import CheckpointError
@@ -20,7 +21,11 @@ def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a ManiSkill file, or nothing."""
     if is_sac(source):
         return (f"top-level keys {', '.join(source.tree)}", "actor holds backbone.*, fc_mean and fc_logstd")
-    if is_image_policy(source):
+    if is_sac_rgbd(source):
+        return (f"top-level keys {', '.join(source.tree)}", "actor holds encoder.encoder.cnn.* and fc_mean")
+    if is_bc(source):
+        return (f"top-level keys {', '.join(source.tree)}", "actor holds net.* alone")
+    if is_ppo_rgb(source):
         return ("a bare state dict with feature_net.extractors.rgb and actor_mean",)
     if not is_actor_mean(source):
         return ()
@@ -37,11 +42,12 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of a ManiSkill script."""
     if is_sac(source):
         return load_sac(source, options)
-    if is_image_policy(source):
-        raise CheckpointError(
-            f"{source.path}: an image policy of ManiSkill's ppo_rgb; only policies that take one "
-            "observation vector are supported."
-        )
+    if is_sac_rgbd(source):
+        return load_sac_rgbd(source, options)
+    if is_bc(source):
+        return load_bc(source, options)
+    if is_ppo_rgb(source):
+        return load_ppo_rgb(source, options)
     if not is_actor_mean(source):
         raise CheckpointError(f"{source.path}: has no actor_mean.N.weight; so it is not of ManiSkill's scripts.")
     return load_actor_mean(
@@ -53,15 +59,38 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     )
 
 
-def is_image_policy(source: Source) -> bool:
-    """Tell whether the file is of the ppo_rgb script, or of lerobot-sim2real, which shares it."""
-    return any(name.startswith("feature_net.extractors.") for name in source.tree)
+def is_bc(source: Source) -> bool:
+    """Tell whether the file is of the bc script."""
+    actor = source.tree.get("actor")
+    return isinstance(actor, dict) and "net.0.weight" in actor and all(str(name).startswith("net.") for name in actor)
 
 
 def is_sac(source: Source) -> bool:
     """Tell whether the file is of the sac script."""
     actor = source.tree.get("actor")
     return isinstance(actor, dict) and {"fc_mean.weight", "fc_logstd.weight", "backbone.0.weight"} <= set(actor)
+
+
+def load_bc(source: Source, options: LoadOptions) -> Loaded:
+    """Build the actor of the bc script."""
+    bag = TensorBag(source.tree, str(source.path))
+    *trunk, output = bag.take_stack("actor.net")
+    return feed_forward(
+        bag,
+        trunk=trunk,
+        output=output,
+        activation=activation_named(options.activation or "relu", "--activation"),
+        normaliser=nn.Identity(),
+        info=None,
+        head=[],
+        version="bc script",
+        distribution="none; the network's output is the action",
+        notes=(
+            "the script's activation, ReLU, is implied",
+            "a run with --normalize-states keeps its mean and deviation of the states to itself: the actor expects "
+            "observations after that",
+        ),
+    )
 
 
 def load_sac(source: Source, options: LoadOptions) -> Loaded:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
 from policy_port.checkpoints.onnx_nodes import TRANSLATORS, is_size, numbers, size_arithmetic
 from policy_port.checkpoints.onnx_operators import ELEMENTWISE
+from policy_port.checkpoints.onnx_ports import Ports, find_ports
 from policy_port.checkpoints.onnx_read import read_model
 from policy_port.checkpoints.onnx_recurrent import recurrent
-from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
+from policy_port.checkpoints.onnx_runner import OnnxRunner
+from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.checkpoints.safe_load import require_finite
 from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Recorder, Ref, TapeActor, Traced
 from policy_port.errors import CheckpointError
@@ -40,6 +40,9 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     require_finite(dict(actor.named_buffers()), where)
     serialised = model.SerializeToString()
     notes = []
+    notes += [
+        f"image {image}: the layout is told from the sizes, the scale is inside the graph" for image in ports.images
+    ]
     if ports.fixed_batch:
         notes.append("the file takes one observation at a time; the actor takes any number")
     if reader.forgets:
@@ -62,72 +65,6 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """Which inputs and outputs of a model are which."""
-
-    obs: str
-    actions: str
-    states: tuple[tuple[str, str], ...]
-    """Names of the input and the output of each state tensor, hidden before cell."""
-    state_shapes: tuple[tuple[int, int], ...]
-    width: int
-    fixed_batch: bool
-    others: tuple[str, ...]
-    """Outputs without a role."""
-
-
-def find_ports(model: onnx.ModelProto, where: str) -> Ports:
-    """Tell observation, actions and state apart by rank and name."""
-    initial = {tensor.name for tensor in model.graph.initializer}
-    inputs = {item.name: _dimensions(item) for item in model.graph.input if item.name not in initial}
-    outputs = {item.name: _dimensions(item) for item in model.graph.output}
-    listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
-    flat = [name for name, shape in inputs.items() if len(shape) == 2]
-    states = [name for name, shape in inputs.items() if len(shape) == 3]
-    if len(flat) != 1 or len(flat) + len(states) != len(inputs):
-        raise CheckpointError(
-            f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, for recurrent "
-            "policies, states (layers, batch, hidden)."
-        )
-    batch, width = inputs[flat[0]]
-    if not isinstance(width, int) or width < 1:
-        raise CheckpointError(f"{where}: the width of {flat[0]} is not fixed in the file ({inputs[flat[0]]}).")
-    states.sort(key=lambda name: (name.lower().startswith("c") or "cell" in name.lower(), name))
-    pairs, shapes = [], []
-    for name in states:
-        layers, _, hidden = inputs[name]
-        if not isinstance(layers, int) or not isinstance(hidden, int):
-            raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]}).")
-        wanted = name.replace("_in", "_out") if "_in" in name else f"{name}_out"
-        if wanted not in outputs:
-            raise CheckpointError(
-                f"{where}: the state {name} has no output {wanted}; the outputs are {', '.join(outputs)}."
-            )
-        pairs.append((name, wanted))
-        shapes.append((layers, hidden))
-    rest = [name for name in outputs if name not in {out for _, out in pairs}]
-    actions = next((name for name in rest if "action" in name.lower()), rest[0] if len(rest) == 1 else None)
-    if actions is None:
-        raise CheckpointError(f"{where}: which of its outputs {', '.join(rest) or '(none)'} is the action is unclear.")
-    return Ports(
-        obs=flat[0],
-        actions=actions,
-        states=tuple(pairs),
-        state_shapes=tuple(shapes),
-        width=width,
-        fixed_batch=batch == 1,
-        others=tuple(name for name in rest if name != actions),
-    )
-
-
-def _dimensions(item: onnx.ValueInfoProto) -> list[int | str]:
-    return [
-        dimension.dim_value if dimension.HasField("dim_value") else dimension.dim_param or "?"
-        for dimension in item.type.tensor_type.shape.dim
-    ]
-
-
 class GraphReader:
     """Executes the nodes of a model on a recorder."""
 
@@ -142,8 +79,15 @@ class GraphReader:
         """Number of outputs of the node being read."""
         self._model = model
         self._values: dict[str, Any] = {"": None, ports.obs: self.obs}
+        for image in ports.images:
+            dtype = torch.uint8 if image.dtype == "uint8" else torch.float32
+            self._values[image.name] = self.recorder.input(image.shape(BATCH), dtype)
         for (name, _), (layers, hidden) in zip(ports.states, ports.state_shapes, strict=True):
             self._values[name] = self.recorder.input((layers, BATCH, hidden))
+        for image in ports.images:
+            if image.dtype == "float32":
+                # In the precision that the actor runs in, whatever the graph was written in.
+                self._values[image.name] = self.apply("cast", Tensor.type_as, self._values[image.name], self.obs)
         self._initial: dict[str, Tensor] = {}
         for tensor in model.graph.initializer:
             value = self._tensor(tensor)
@@ -185,6 +129,7 @@ class GraphReader:
             action_size=actions.meta.shape[1],
             state_names=tuple(name.replace(".", "_") for name in names),
             state_shapes=self.ports.state_shapes,
+            images=self.ports.images,
             initial=tuple(torch.zeros(layers, 1, hidden) for layers, hidden in self.ports.state_shapes),
         )
 
@@ -229,6 +174,11 @@ class GraphReader:
     def _output(self, name: str, rank: int) -> Traced:
         value = self._values.get(name)
         shape = tuple(value.meta.shape) if isinstance(value, Traced) and isinstance(value.meta, Tensor) else ()
+        if rank == 2 and len(shape) == 3 and shape[0] == BATCH:
+            raise CheckpointError(
+                f"{self.where}: the output {name} holds chunks of {shape[1]} actions. ONNX files of such policies are "
+                "not read; export from the folder that LeRobot wrote."
+            )
         if len(shape) != rank or shape[rank - 2] != BATCH:
             shown = tuple("batch" if size == BATCH else size for size in shape)
             raise CheckpointError(f"{self.where}: the output {name} has shape {shown or 'unknown'}, without the batch.")
@@ -250,39 +200,3 @@ class GraphReader:
             return torch.from_numpy(np.array(numpy_helper.to_array(proto)))
         except (ValueError, TypeError, RuntimeError, KeyError) as error:
             raise CheckpointError(f"{self.where}: the tensor {proto.name} is damaged ({error}).") from error
-
-
-class OnnxRunner(OriginalRunner):
-    """The model in ONNX Runtime on one CPU thread, with its state kept for each row."""
-
-    def __init__(self, model: bytes, ports: Ports) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._ports = ports
-        self._rows: list[list[NDArray[np.float32]]] = []
-
-    def reset(self) -> None:
-        """Set every row's state to zero."""
-        self._rows = []
-
-    def step(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the model on each row, or on all at once where neither state nor a fixed batch forbids it."""
-        rows = np.ascontiguousarray(obs, dtype=np.float32)
-        ports = self._ports
-        if not ports.states and not ports.fixed_batch:
-            return np.asarray(self._session.run([ports.actions], {ports.obs: rows})[0])
-        while len(self._rows) < len(rows):
-            self._rows.append([np.zeros((layers, 1, hidden), np.float32) for layers, hidden in ports.state_shapes])
-        names = [ports.actions, *(out for _, out in ports.states)]
-        actions = []
-        for index, row in enumerate(rows):
-            state = {name: value for (name, _), value in zip(ports.states, self._rows[index], strict=True)}
-            action, *new = self._session.run(names, {ports.obs: row[None], **state})
-            self._rows[index] = [np.asarray(value) for value in new]
-            actions.append(np.asarray(action))
-        return np.concatenate(actions)

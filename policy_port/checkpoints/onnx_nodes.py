@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from policy_port.checkpoints.onnx_images import IMAGE_TRANSLATORS
 from policy_port.checkpoints.tape import MAX_ELEMENTS, Traced
 from policy_port.errors import CheckpointError, UnsafeFileError
 
@@ -309,6 +310,7 @@ def _batch_norm(reader: GraphReader, attributes: Attributes, inputs: list[Any]) 
 
 
 TRANSLATORS: dict[str, Translator] = {
+    **IMAGE_TRANSLATORS,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Celu": _unary("celu", functional.celu, alpha=1.0),

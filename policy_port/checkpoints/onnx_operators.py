@@ -49,7 +49,8 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
 
 WITH_ATTRIBUTES = frozenset(
     [
-        *("BatchNormalization", "Cast", "Celu", "Clip", "Concat", "Constant", "ConstantOfShape", "Dropout", "Elu"),
+        *("AveragePool", "BatchNormalization", "Cast", "Celu", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv"),
+        *("Dropout", "Elu", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
         *("Expand", "Flatten", "GRU", "Gather", "Gelu", "Gemm", "HardSigmoid", "Identity", "LSTM"),
         *("LayerNormalization", "LeakyRelu", "ReduceMean", "ReduceSum", "Reshape", "Selu", "Shape", "Slice"),
         *("Softmax", "Split", "Squeeze", "Transpose", "Unsqueeze"),

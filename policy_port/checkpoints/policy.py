@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class OriginalRunner(abc.ABC):
         """Put the recurrent state of every row back to its start."""
 
     @abc.abstractmethod
-    def step(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def step(self, obs: NDArray[np.float32], *images: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the actions for `obs` of shape (batch, obs_size); rows keep their state between calls."""
 
 
@@ -122,6 +122,8 @@ class LoadOptions:
     """The trainer's configuration; looked for beside the file when None."""
     teacher: bool = False
     """Take the teacher of a distillation file instead of the student."""
+    image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Height and width by image name, taken where the weights leave the size open and this one fits them."""
 
 
 @dataclass(frozen=True, kw_only=True)

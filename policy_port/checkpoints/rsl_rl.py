@@ -12,7 +12,9 @@ from policy_port.checkpoints.activations import RSL_RL_ACTIVATIONS, activation_n
 from policy_port.checkpoints.agent_config import AgentConfig, find_agent_config
 from policy_port.checkpoints.layers import BetaMean, FeedForwardActor, FirstHalf, Normaliser, RecurrentActor, perceptron
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
+from policy_port.checkpoints.rsl_rl_images import has_encoders, take_encoders
 from policy_port.checkpoints.tensors import TensorBag
+from policy_port.checkpoints.vision import ImageActor, Pixels
 from policy_port.errors import CheckpointError
 
 EPSILON = 0.01
@@ -58,11 +60,6 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     where = str(source.path)
     bag = TensorBag(source.tree, where)
     layout = _layout(source, bag, options)
-    if any(name.startswith(layout.convolutions) for name in bag.names):
-        raise CheckpointError(
-            f"{where}: the {layout.role} has a convolutional encoder ({layout.convolutions}*); image policies of "
-            "RSL-RL are not supported. Export it to ONNX where it was trained."
-        )
     config = find_agent_config(source.path, options.agent_yaml)
     section = _section(config, layout)
     activation, named_by = _activation(where, config, section, layout, options)
@@ -73,7 +70,32 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     layers = perceptron(stack, activation)
     normaliser, info = _normaliser(bag, layout)
     architecture = [] if info is None else [f"normaliser {info.formula}, {info.size} entries"]
-    if bag.has(f"{layout.memory}.weight_ih_l0"):
+    notes = _notes(config, layout)
+    if has_encoders(bag, layout.convolutions):
+        encoders = take_encoders(
+            bag,
+            layout.convolutions,
+            section.get("cnn_cfg", section.get(f"{layout.role}_cnn_cfg")),
+            _groups(config, layout),
+            features=stack[0][0].shape[1],
+            vector_size=None if info is None else info.size,
+            sizes=options.image_sizes,
+        )
+        actor = ImageActor(
+            images=encoders.images,
+            pixels=[Pixels(channels_last=False, divisor=None) for _ in encoders.images],
+            encoders=encoders.modules,
+            vector=normaliser,
+            vector_first=True,
+            layers=layers,
+            head=head,
+            obs_size=encoders.vector_size,
+            action_size=actions,
+        )
+        joined = stack[0][0].shape[1]
+        architecture += encoders.described
+        notes = (*notes, *encoders.notes)
+    elif bag.has(f"{layout.memory}.weight_ih_l0"):
         memory = bag.take_memory(layout.memory)
         actor = RecurrentActor(normaliser=normaliser, memory=memory, layers=layers, head=head, action_size=actions)
         architecture.append(
@@ -101,7 +123,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         distribution=distribution,
         normaliser=info,
         leftovers=bag.leftovers(),
-        notes=(f"activation from {named_by}", *_notes(config, layout)),
+        notes=(f"activation from {named_by}", *notes),
     )
 
 
@@ -261,15 +283,21 @@ def _normaliser(bag: TensorBag, layout: _Layout) -> tuple[nn.Module, NormaliserI
     return Normaliser(mean, deviation + torch.tensor(EPSILON, dtype=torch.float32), clip=None), info
 
 
+def _groups(config: AgentConfig | None, layout: _Layout) -> tuple[str, ...]:
+    """Return the observation groups that the network reads, in order, as far as the configuration says."""
+    groups = {} if config is None else config.section("obs_groups")
+    names = groups.get(layout.role, groups.get("policy"))
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
 def _notes(config: AgentConfig | None, layout: _Layout) -> tuple[str, ...]:
     """Return what the trainer's configuration adds outside the network."""
     if config is None:
         return ()
     notes = []
-    groups = config.section("obs_groups")
-    names = groups.get(layout.role, groups.get("policy"))
-    if isinstance(names, list) and len(names) > 1:
-        notes.append(f"observation groups in this order: {', '.join(map(str, names))}")
+    names = _groups(config, layout)
+    if len(names) > 1:
+        notes.append(f"observation groups in this order: {', '.join(names)}")
     clip = config.values.get("clip_actions")
     if isinstance(clip, (int, float)) and not isinstance(clip, bool):
         notes.append(f"the trainer clipped actions to +-{clip:g}; the actor does not")

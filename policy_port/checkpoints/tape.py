@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from policy_port.checkpoints.actor import Actor
+from policy_port.checkpoints.actor import Actor, ImagePort
 from policy_port.errors import CheckpointError, UnsafeFileError
 
 BATCH = 1_000_003
@@ -85,9 +85,9 @@ class Recorder:
         self._metas: dict[int, Tensor] = {}
         self._count = 0
 
-    def input(self, shape: Sequence[int]) -> Traced:
+    def input(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Traced:
         """Return a new input; inputs must be made before the first step, in the order of the call."""
-        return Traced(self._ref(), torch.empty(tuple(shape), device="meta"))
+        return Traced(self._ref(), torch.empty(tuple(shape), dtype=dtype, device="meta"))
 
     def name_constant(self, tensor: Tensor, name: str) -> None:
         """Register a tensor of the file under its own name; a tensor already known keeps its first name."""
@@ -212,23 +212,26 @@ class TapeActor(Actor):
         state_names: tuple[str, ...],
         state_shapes: tuple[tuple[int, int], ...],
         initial: tuple[Tensor, ...],
+        images: tuple[ImagePort, ...] = (),
     ) -> None:
         """Keep what the outputs need of the recording.
 
         Args:
-            recorder: The recording; its first input is the observation, the next are the state tensors.
+            recorder: The recording; its first input is the observation, then come images and state.
             outputs: Where the actions are, then the new state tensors.
             obs_size: Width of one observation.
             action_size: Width of one action.
             state_names: Names of the state tensors.
             state_shapes: (layers, hidden) of each.
             initial: The state at the start, shape (layers, 1, hidden) each.
+            images: Images that the graph reads.
         """
         super().__init__()
         self.obs_size = obs_size
         self.action_size = action_size
         self.state_names = state_names
         self.state_shapes = state_shapes
+        self.images = images
         self._outputs = tuple(output.index for output in outputs)
         self._steps = _needed(recorder.steps, set(self._outputs))
         used = {leaf.name for step in self._steps for leaf in leaves(step.arguments) if isinstance(leaf, ConstantRef)}
@@ -238,9 +241,9 @@ class TapeActor(Actor):
         for name, tensor in zip(state_names, initial, strict=True):
             self.register_buffer(f"initial_state_{name}", tensor.detach(), persistent=False)
 
-    def forward(self, obs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, obs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Replay every step."""
-        values: dict[int, object] = dict(enumerate((obs, *state)))
+        values: dict[int, object] = dict(enumerate((obs, *rest)))
 
         def resolve(leaf: object) -> object:
             if isinstance(leaf, Ref):

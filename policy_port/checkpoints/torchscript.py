@@ -45,7 +45,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     if inputs != ["Tensor"]:
         raise CheckpointError(
             f"{where}: forward() takes ({', '.join(inputs)}); expected one tensor, the observation. Export the policy "
-            "with its state as buffers, or as ONNX."
+            "with its state as buffers, or as ONNX, whose inputs also say how large an image is."
         )
     recording = record(graph, module, tensors, where)
     actor = recording.actor
@@ -89,7 +89,7 @@ class TorchScriptRunner(OriginalRunner):
         """Put every row's state back to its start."""
         self._rows = []
 
-    def step(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def step(self, obs: NDArray[np.float32], *images: NDArray[np.generic]) -> NDArray[np.float32]:
         """Run forward() on each row, or on all at once where there is no state."""
         rows = torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32))
         with torch.no_grad():

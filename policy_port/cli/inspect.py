@@ -42,7 +42,7 @@ def report_lines(found: Mapping[str, Any]) -> list[str]:
         ("evidence", found["evidence"]),
         ("inputs", [_port(port) for port in found["inputs"]]),
         ("outputs", [_port(port) for port in found["outputs"]]),
-        ("state", ["none; feed-forward"] if len(found["inputs"]) == 1 else ["recurrent: " + _names(found["inputs"])]),
+        ("state", ["none; feed-forward"] if len(found["outputs"]) == 1 else ["recurrent: " + _names(found["outputs"])]),
         ("network", [*found["architecture"], f"{found['parameters']} numbers"]),
         ("normaliser", _normaliser(found["normaliser"])),
         ("actions", [found["distribution"]]),
@@ -57,7 +57,11 @@ def report_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _port(port: Mapping[str, Any]) -> str:
-    return f"{port['name']} [{', '.join(map(str, port['shape']))}]"
+    shown = f"{port['name']} [{', '.join(map(str, port['shape']))}]"
+    if "dtype" not in port:
+        return shown
+    scale = "scaled inside" if port["scale"] is None else f"times {port['scale']:.6g} inside"
+    return f"{shown} {port['dtype']}, {port['layout']}, {scale}"
 
 
 def _names(ports: list[Mapping[str, Any]]) -> str:

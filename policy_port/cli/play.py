@@ -105,6 +105,11 @@ def play(
     loaded = load_port(port)
     if loaded.onnx is None:
         raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
+    if loaded.contract.images:
+        names = ", ".join(image.name for image in loaded.contract.images)
+        raise PortError(f"{port}: reads camera images ({names}); play does not feed images to a policy yet")
+    if loaded.chunk is not None:
+        raise PortError(f"{port}: answers with chunks of {loaded.chunk} actions; play does not run those yet")
     pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract)
     if through is not None:
         pilot = pilot.through(load_mapping(through))

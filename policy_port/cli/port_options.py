@@ -57,7 +57,8 @@ def write_and_tell(
     from policy_port.export.write import STAGES, write_port
 
     observations = None if recorded is None else read_recorded(recorded, remap.target)
-    loaded = load_policy(policy, kind=library, activation=activation, agent_yaml=agent)
+    sizes = {image.name: (image.height, image.width) for image in remap.source.images}
+    loaded = load_policy(policy, kind=library, activation=activation, agent_yaml=agent, image_sizes=sizes)
     for note in loaded.notes:
         typer.echo(f"note: {note}", err=True)
     # Shown at once, on a terminal only: most of the time goes by inside one stage, in which nothing could refresh it.
@@ -88,7 +89,10 @@ def summary(port: Port) -> str:
     lines = [f"port: {port.path}"]
     for file in sorted(port.path.iterdir()):
         lines.append(f"  {file.name:<22} {_size(file.stat().st_size):>10}")
-    lines.append(f"reads {port.contract.observation_size} numbers, drives {len(joints)} joints: {', '.join(joints)}")
+    seen = "".join(f" and the image {i.name} ({i.height}x{i.width}x{i.channels})" for i in port.contract.images)
+    many = f", {port.chunk} steps at a time" if port.chunk is not None else ""
+    driven = f"drives {len(joints)} joints: {', '.join(joints)}{many}"
+    lines.append(f"reads {port.contract.observation_size} numbers{seen}, {driven}")
     lines.append(_parity(port.parity))
     return "\n".join(lines)
 

@@ -41,10 +41,11 @@ def state_outputs(actor: Actor) -> tuple[str, ...]:
 
 
 def build_onnx(traced: torch.jit.ScriptModule, actor: Actor) -> onnx.ModelProto:
-    """Turn a traced actor into a graph `obs` (batch, n) -> `actions` (batch, m), with the state beside them."""
-    inputs = [OBSERVATIONS, *state_inputs(actor)]
+    """Turn a traced actor into a graph `obs` (batch, n) -> `actions` (batch, m), with images and state beside them."""
+    images = [image.name for image in actor.images]
+    inputs = [OBSERVATIONS, *images, *state_inputs(actor)]
     outputs = [ACTIONS, *state_outputs(actor)]
-    batch_axis = {name: 0 if name in (OBSERVATIONS, ACTIONS) else 1 for name in (*inputs, *outputs)}
+    batch_axis = {name: 0 if name in (OBSERVATIONS, *images, ACTIONS) else 1 for name in (*inputs, *outputs)}
     written = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         for message, category in _NAMED_WARNINGS:

@@ -12,10 +12,10 @@ the same, and an export gets no credit for arithmetic that it has no need to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -35,14 +35,13 @@ from policy_port.export.parity_gate import (
     judge,
     largest_error,
 )
+from policy_port.export.parity_inputs import Extent, Inputs, draw_inputs
 from policy_port.export.parity_report import FileParity, ParityReport, group_errors, joint_errors, worst_input
 from policy_port.export.parity_runners import (
     ONNX_FILE,
     TORCHSCRIPT_FILE,
     ActorRunner,
     FileRunner,
-    Observations,
-    Resets,
     Runner,
     drive,
     load_exports,
@@ -50,17 +49,10 @@ from policy_port.export.parity_runners import (
 )
 from policy_port.export.parity_selftest import self_test
 from policy_port.export.reference import ByNameReference
-from policy_port.export.sampling import admissible, sample_observations
 
 if TYPE_CHECKING:
     from policy_port.remap import Remap
 
-BATCHES = (64, 7, 1)
-"""Batch sizes, the largest first."""
-STEPS = 50
-"""Steps of each sequence."""
-RESET_RATE = 0.04
-"""Chance that a row starts afresh before a step, beside one certain reset per row."""
 ORIGINAL_BATCH = 7
 """Rows in which the policy file is run by its own runtime, which may need a copy of itself for each."""
 
@@ -97,17 +89,14 @@ def measure(
     exports = load_exports(folder, policy.actor)
     if not exports:
         raise PortError(f"{folder}: holds neither {ONNX_FILE} nor {TORCHSCRIPT_FILE}, so there is nothing to prove")
-    rng = np.random.default_rng(seed)
-    observations = sample_observations(remap.target, STEPS, BATCHES[0], rng)
-    if recorded is not None:
-        observations["recorded"] = admissible(remap.target, _windows(np.asarray(recorded, np.float32)))
-    resets = {name: _resets(rng, *obs.shape[:2]) for name, obs in observations.items()}
+    extent = Extent.of(policy.actor)
+    inputs = draw_inputs(remap.target, extent, recorded, np.random.default_rng(seed))
     proof = _Proof(
         policy=policy,
         remap=remap,
         reference=ByNameReference(remap.source, remap.target, remap.mapping),
-        observations=observations,
-        resets=resets,
+        inputs=inputs,
+        batches=extent.batches,
     )
     with one_thread():
         yardsticks = proof.yardsticks()
@@ -118,9 +107,9 @@ def measure(
         target=remap.target.name,
         policy_sha256=policy.sha256,
         seed=seed,
-        samples={name: obs.shape[0] * obs.shape[1] for name, obs in observations.items()},
-        batches=BATCHES,
-        steps=STEPS,
+        samples={name: shown.obs.shape[0] * shown.obs.shape[1] for name, shown in inputs.items()},
+        batches=extent.batches,
+        steps=extent.steps,
         files=files,
         original=original,
     )
@@ -133,15 +122,19 @@ class _Proof:
     policy: Policy
     remap: Remap
     reference: ByNameReference
-    observations: dict[str, Observations]
-    resets: dict[str, Resets]
+    inputs: dict[str, Inputs]
+    batches: tuple[int, ...]
 
     @property
     def _recurrent(self) -> bool:
         return bool(self.policy.actor.state_names)
 
-    def _run(self, runner: Runner, obs: NDArray, resets: Resets) -> Array:
-        return drive(runner, obs, resets, recurrent=self._recurrent)
+    @property
+    def _chunk(self) -> int:
+        return self.policy.actor.chunk or 1
+
+    def _run(self, runner: Runner, inputs: Inputs) -> Array:
+        return drive(runner, inputs, recurrent=self._recurrent)
 
     def yardsticks(self) -> list[Yardstick]:
         """The reference's actions in every group, and how far torch eager is from them."""
@@ -149,48 +142,55 @@ class _Proof:
         eager = ActorRunner(self.policy.actor, torch.float32)
         expected: dict[str, Array] = {}
         errors: dict[str, Array] = {}
-        for name, obs in self.observations.items():
-            seen = self._by_name(obs.astype(np.float64))
-            expected[name] = self._actions(self._run(exact, seen, self.resets[name]))
+        for name, shown in self.inputs.items():
+            seen = self._by_name(shown.obs.astype(np.float64))
+            expected[name] = self._actions(self._run(exact, replace(shown, obs=seen)))
             rounded = seen.astype(np.float32)
             # Where float32 holds the exact value, converting it needed no rounding.
             held = np.abs(rounded - seen) <= 1e-12 * np.abs(seen)
-            converted = np.where(held, rounded, self._by_name(obs))
+            converted = np.where(held, rounded, self._by_name(shown.obs))
             tries = [rounded] if held.all() else [rounded, converted]
-            runs = [self._actions(self._run(eager, given, self.resets[name])) for given in tries]
+            runs = [self._actions(self._run(eager, replace(shown, obs=given))) for given in tries]
             errors[name] = np.max([largest_error(run, expected[name]) for run in runs], axis=0)
-        return _yardsticks(expected, errors, self.resets)
+        return _yardsticks(expected, errors, self._by_answer("resets"))
 
     def check(self, file: str, runner: Runner, yardsticks: list[Yardstick]) -> FileParity:
         """Drive one export through every group and batch size, and break it on purpose."""
         joints = self.remap.target.action_joint_names
 
-        def run(group: str, obs: Observations, resets: Resets) -> Array:
+        def run(group: str, shown: Inputs) -> Array:
+            steps, batch = shown.obs.shape[:2]
             try:
-                actions = self._run(runner, obs, resets)
+                actions = self._run(runner, shown)
             except Exception as cause:
                 # Both runtimes raise classes of their own that share no base but Exception.
                 reason = (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
-                raise ProofError(f"{file} fails at batch {obs.shape[1]} ({group}): {reason}") from cause
-            if actions.shape != (*obs.shape[:2], len(joints)):
+                raise ProofError(f"{file} fails at batch {batch} ({group}): {reason}") from cause
+            if actions.shape != (steps * self._chunk, batch, len(joints)):
                 raise ProofError(
-                    f"{file} answers batch {obs.shape[1]} with shape {actions.shape[1:]}, contract "
+                    f"{file} answers batch {batch} with shape {actions.shape[1:]}, contract "
                     f"'{self.remap.target.name}' drives {len(joints)} joints: {', '.join(joints)}"
                 )
             return actions
 
+        def unscaled(group: str, shown: Inputs) -> Array:
+            seen = self._by_name(shown.obs.astype(np.float64))
+            return self._actions(self._run(ActorRunner(self.policy.actor, torch.float64), replace(shown, obs=seen)))
+
         outputs = {
             name: [
-                run(name, np.ascontiguousarray(obs[:, :batch]), self.resets[name][:, :batch])
-                for batch in dict.fromkeys(min(batch, obs.shape[1]) for batch in BATCHES)
+                run(name, shown.rows(batch))
+                for batch in dict.fromkeys(min(batch, shown.obs.shape[1]) for batch in self.batches)
             ]
-            for name, obs in self.observations.items()
+            for name, shown in self.inputs.items()
         }
         accusation = f"{file} does not compute what the checkpoint computes"
-        result = _result(file, accusation, yardsticks, outputs, self.observations, joints)
+        result = _result(file, accusation, yardsticks, outputs, self._by_answer("obs"), joints)
         if result.complaint:
             return result
-        probes = self_test(self.remap.target, yardsticks, outputs, self.observations, run, recurrent=self._recurrent)
+        probes = self_test(
+            self.remap.target, yardsticks, outputs, self.inputs, run, unscaled, recurrent=self._recurrent
+        )
         missed = [probe.kind for probe in probes if not probe.caught]
         complaint = f"the proof of {file} has no teeth: it does not notice {', '.join(missed)}" if missed else ""
         return replace(result, probes=probes, complaint=complaint)
@@ -202,23 +202,28 @@ class _Proof:
         original = FileRunner(self.policy.original())
         exact = ActorRunner(self.policy.actor, torch.float64)
         eager = ActorRunner(self.policy.actor, torch.float32)
-        seen: dict[str, Observations] = {}
-        resets: dict[str, Resets] = {}
+        seen: dict[str, NDArray[np.floating]] = {}
+        resets: dict[str, NDArray[np.bool_]] = {}
         expected, errors, outputs = {}, {}, {}
         for name in (*REALISTIC, "normal"):
-            if name not in self.observations:
+            if name not in self.inputs:
                 continue
-            obs = self.observations[name][:, :ORIGINAL_BATCH]
-            seen[name] = self._by_name(obs.astype(np.float64)).astype(np.float32)
-            resets[name] = np.zeros(obs.shape[:2], dtype=bool)
-            resets[name][len(obs) // 2] = True
-            expected[name] = self._run(exact, seen[name], resets[name])
-            errors[name] = largest_error(self._run(eager, seen[name], resets[name]), expected[name])
-            outputs[name] = [self._run(original, seen[name], resets[name])]
+            shown = self.inputs[name].rows(ORIGINAL_BATCH)
+            seen[name] = self._by_name(shown.obs.astype(np.float64)).astype(np.float32)
+            resets[name] = np.zeros(shown.obs.shape[:2], dtype=bool)
+            resets[name][len(shown.obs) // 2] = True
+            shown = replace(shown, obs=seen[name], resets=resets[name])
+            expected[name] = self._run(exact, shown)
+            errors[name] = largest_error(self._run(eager, shown), expected[name])
+            outputs[name] = [self._run(original, shown)]
         joints = self.remap.source.action_joint_names
         name = self.policy.path.name
         accusation = f"reading {name} went wrong: the network that was read is not what its own runtime computes"
         return _result(name, accusation, _yardsticks(expected, errors, resets), outputs, seen, joints)
+
+    def _by_answer(self, field: Literal["obs", "resets"]) -> dict[str, NDArray]:
+        """Observations or resets once for each action, of which a chunk gives many."""
+        return {name: np.repeat(getattr(shown, field), self._chunk, axis=0) for name, shown in self.inputs.items()}
 
     def _by_name(self, obs: NDArray) -> NDArray:
         """Source observations, shape (steps, batch, n)."""
@@ -229,7 +234,9 @@ class _Proof:
         return self.reference.action(flat(raw)).reshape(*raw.shape[:2], -1)
 
 
-def _yardsticks(expected: dict[str, Array], errors: dict[str, Array], resets: dict[str, Resets]) -> list[Yardstick]:
+def _yardsticks(
+    expected: dict[str, Array], errors: dict[str, Array], resets: Mapping[str, NDArray[np.bool_]]
+) -> list[Yardstick]:
     for name, actions in expected.items():
         if not np.isfinite(actions).all():
             raise ProofError(f"the checkpoint itself computes numbers that are not finite from {name} observations")
@@ -251,7 +258,7 @@ def _result(
     accusation: str,
     yardsticks: Sequence[Yardstick],
     outputs: Outputs,
-    observations: dict[str, Observations],
+    observations: Mapping[str, NDArray],
     joints: Sequence[str],
 ) -> FileParity:
     verdicts = judge(yardsticks, outputs)
@@ -276,22 +283,3 @@ def _result(
         probes=(),
         complaint=complaint,
     )
-
-
-def _resets(rng: np.random.Generator, steps: int, batch: int) -> Resets:
-    """Rows that start afresh before a step, each row at least once if there is a step to do it before."""
-    resets = rng.random((steps, batch)) < RESET_RATE
-    if steps > 1:
-        resets[rng.integers(1, steps, batch), np.arange(batch)] = True
-    resets[0] = False
-    return resets
-
-
-def _windows(recorded: Observations) -> Observations:
-    """Cut a recording into sequences of at most STEPS steps, evenly chosen, shape (steps, rows, n)."""
-    tracks = recorded[:, None] if recorded.ndim == 2 else recorded
-    steps = min(STEPS, len(tracks))
-    starts = [*range(0, len(tracks) - steps, steps), len(tracks) - steps]
-    windows = [tracks[start : start + steps, row] for start in starts for row in range(tracks.shape[1])]
-    chosen = np.unique(np.linspace(0, len(windows) - 1, BATCHES[0]).round().astype(int))
-    return np.stack([windows[i] for i in chosen], axis=1)

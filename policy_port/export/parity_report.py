@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,7 +251,7 @@ def worst_input(
     yardsticks: Sequence[Yardstick],
     outputs: Outputs,
     verdicts: Sequence[Verdict],
-    observations: dict[str, NDArray[np.float32]],
+    observations: Mapping[str, NDArray[np.floating]],
     joints: Sequence[str],
 ) -> Worst:
     """Find the observation whose answer is furthest off, measured by what is allowed."""

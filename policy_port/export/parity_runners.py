@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from policy_port.checkpoints.actor import Actor
 from policy_port.checkpoints.policy import OriginalRunner
 from policy_port.errors import ProofError
+from policy_port.export.parity_inputs import Inputs
 from policy_port.export.tracing import torchscript_on_purpose
 
 ONNX_FILE = "policy.onnx"
 TORCHSCRIPT_FILE = "policy.pt"
-
-Observations = NDArray[np.float32]
-Resets = NDArray[np.bool_]
-"""True where a row starts afresh before the step, shape (steps, batch)."""
 
 
 class Runner(abc.ABC):
@@ -38,8 +35,8 @@ class Runner(abc.ABC):
         """Put the rows that `mask`, shape (batch,), names back to their start."""
 
     @abc.abstractmethod
-    def step(self, obs: NDArray[Any]) -> NDArray[Any]:
-        """Actions for `obs` of shape (batch, obs_size)."""
+    def step(self, obs: NDArray[Any], *images: NDArray[Any]) -> NDArray[Any]:
+        """Actions for `obs` of shape (batch, obs_size) and one batch of each image."""
 
 
 class ActorRunner(Runner):
@@ -60,10 +57,12 @@ class ActorRunner(Runner):
         fresh = self._actor.initial_state(len(mask), dtype=self._dtype)
         self._state = tuple(torch.where(chosen, f, s) for f, s in zip(fresh, self._state, strict=True))
 
-    def step(self, obs: NDArray[Any]) -> NDArray[Any]:
+    def step(self, obs: NDArray[Any], *images: NDArray[Any]) -> NDArray[Any]:
         """Run the network and keep its new state."""
         with torch.no_grad():
-            actions, *state = self._actor(torch.from_numpy(obs).to(self._dtype), *self._state)
+            actions, *state = self._actor(
+                torch.from_numpy(obs).to(self._dtype), *map(torch.from_numpy, images), *self._state
+            )
         self._state = tuple(state)
         return actions.numpy()
 
@@ -92,10 +91,11 @@ class OnnxRunner(Runner):
             # ONNX Runtime raises classes of its own that share no base but Exception.
             raise ProofError(f"{path.name} was written but ONNX Runtime can't load it: {_first_line(cause)}") from cause
         self._initial = actor.initial_state
+        self._images = [image.name for image in actor.images]
         self._inputs = [f"{name}_in" for name in actor.state_names]
         self._outputs = ["actions", *(f"{name}_out" for name in actor.state_names)]
         for kind, wanted, found in (
-            ("inputs", ["obs", *self._inputs], self._session.get_inputs()),
+            ("inputs", ["obs", *self._images, *self._inputs], self._session.get_inputs()),
             ("outputs", self._outputs, self._session.get_outputs()),
         ):
             names = [value.name for value in found]
@@ -116,9 +116,10 @@ class OnnxRunner(Runner):
         chosen = mask[None, :, None]
         self._state = [np.where(chosen, f, s) for f, s in zip(fresh, self._state, strict=True)]
 
-    def step(self, obs: NDArray[Any]) -> NDArray[Any]:
+    def step(self, obs: NDArray[Any], *images: NDArray[Any]) -> NDArray[Any]:
         """Run the graph and keep its new state."""
-        feeds = {"obs": obs, **dict(zip(self._inputs, self._state, strict=True))}
+        names = ("obs", *self._images, *self._inputs)
+        feeds = dict(zip(names, (obs, *images, *self._state), strict=True))
         actions, *self._state = self._session.run(self._outputs, feeds)  # type: ignore[assignment]
         return actions  # type: ignore[return-value]
 
@@ -157,10 +158,10 @@ class TorchScriptRunner(Runner):
         """Call the module's own reset of rows."""
         self._module.reset_rows(torch.from_numpy(mask))
 
-    def step(self, obs: NDArray[Any]) -> NDArray[Any]:
+    def step(self, obs: NDArray[Any], *images: NDArray[Any]) -> NDArray[Any]:
         """Run forward()."""
         with torch.no_grad():
-            return self._module(torch.from_numpy(obs)).numpy()
+            return self._module(torch.from_numpy(obs), *map(torch.from_numpy, images)).numpy()
 
 
 class FileRunner(Runner):
@@ -179,9 +180,9 @@ class FileRunner(Runner):
             raise ValueError("the original's runtime resets all rows together")
         self._original.reset()
 
-    def step(self, obs: NDArray[Any]) -> NDArray[Any]:
+    def step(self, obs: NDArray[Any], *images: NDArray[Any]) -> NDArray[Any]:
         """Run the file."""
-        return self._original.step(obs)
+        return self._original.step(obs, *images)
 
 
 def load_exports(folder: Path, actor: Actor) -> dict[str, Runner]:
@@ -205,25 +206,27 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def drive(runner: Runner, obs: NDArray[Any], resets: Resets, *, recurrent: bool) -> NDArray[np.float64]:
+def drive(runner: Runner, inputs: Inputs, *, recurrent: bool) -> NDArray[np.float64]:
     """Step `runner` through sequences from a fresh start.
 
     Args:
         runner: What computes the actions.
-        obs: Observations, shape (steps, batch, obs_size).
-        resets: Rows that start afresh before a step, shape (steps, batch).
+        inputs: The sequences.
         recurrent: False when there is no state to reset.
 
     Returns:
-        Actions, shape (steps, batch, action_size).
+        Actions, shape (steps, batch, action_size); the actions of a chunk stand as further steps.
     """
-    runner.start(obs.shape[1])
+    runner.start(inputs.obs.shape[1])
     outputs = []
-    for step, row in enumerate(obs):
-        if recurrent and step and resets[step].any():
-            runner.reset_rows(resets[step])
-        outputs.append(runner.step(row))
-    return np.stack(outputs).astype(np.float64)
+    for step, row in enumerate(inputs.obs):
+        if recurrent and step and inputs.resets[step].any():
+            runner.reset_rows(inputs.resets[step])
+        outputs.append(runner.step(row, *(image[step] for image in inputs.images)))
+    actions = np.stack(outputs).astype(np.float64)
+    if actions.ndim == 4:
+        actions = np.moveaxis(actions, 2, 1).reshape(-1, actions.shape[1], actions.shape[3])
+    return actions
 
 
 def _first_line(cause: Exception) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from policy_port.contract.spec import Contract
+from policy_port.contract.spec import Contract, ImageInput
 from policy_port.contract.terms import JointTerm, LastActionTerm
+from policy_port.export.image_sampling import Pixels, flip_rows, reverse_channels
 from policy_port.export.parity_gate import Array, Outputs, Yardstick, judge, worst_ratio
+from policy_port.export.parity_inputs import Inputs
 from policy_port.export.parity_report import Probe, Trial
 from policy_port.export.reference import layout
 
-Rerun = Callable[[str, NDArray[np.float32], NDArray[np.bool_]], Array]
-"""Runs the export again: group, observations (steps, batch, n) and resets (steps, batch) to actions."""
+Rerun = Callable[[str, Inputs], Array]
+"""Runs the export again: group and inputs to actions."""
+
+Change = Callable[[ImageInput, Pixels], Pixels]
+"""A fault of one image."""
 
 RERUN_GROUPS = ("realistic", "normal")
 """Groups in which a fault that needs the export to run again is looked for."""
@@ -25,8 +30,9 @@ def self_test(
     contract: Contract,
     yardsticks: Sequence[Yardstick],
     outputs: Outputs,
-    observations: dict[str, NDArray[np.float32]],
+    inputs: Mapping[str, Inputs],
     rerun: Rerun,
+    unscaled: Rerun,
     *,
     recurrent: bool,
 ) -> tuple[Probe, ...]:
@@ -34,17 +40,22 @@ def self_test(
 
     A fault may change nothing, such as swapping two joints that the policy never moves, so others of its kind are
     tried until one is caught.
+
+    Args:
+        contract: The target's contract.
+        yardsticks: What is right.
+        outputs: What the export gave.
+        inputs: What it was shown.
+        rerun: Runs the export again.
+        unscaled: Runs the exact network on pixels that its own scale has not made small.
+        recurrent: Whether the policy has a memory.
     """
 
     def caught(fault: str, broken: Outputs) -> Trial:
         return Trial(fault=fault, ratio=worst_ratio(judge(yardsticks, broken)))
 
-    def again(change: Callable[[NDArray[np.float32]], NDArray[np.float32]], *, reset: bool = True) -> Outputs:
-        return {
-            yard.group: [rerun(yard.group, change(observations[yard.group]), yard.resets & reset)]
-            for yard in yardsticks
-            if yard.group in RERUN_GROUPS
-        }
+    def again(change: Callable[[Inputs], Inputs], run: Rerun = rerun) -> Outputs:
+        return {name: [run(name, change(inputs[name]))] for name in RERUN_GROUPS}
 
     def swapped_actions() -> Iterator[Trial]:
         for a, b in _pairs(names):
@@ -60,10 +71,31 @@ def self_test(
     def swapped_observations() -> Iterator[Trial]:
         for a, b in _pairs(observed):
             order = _swapped_columns(contract, a, b)
-            yield caught(f"observations of {a} and {b} swapped", again(lambda obs, order=order: obs[..., order]))
+            yield caught(
+                f"observations of {a} and {b} swapped",
+                again(lambda shown, order=order: replace(shown, obs=shown.obs[..., order])),
+            )
 
     def stale_state() -> Iterator[Trial]:
-        yield caught("resets of the recurrent state ignored", again(lambda obs: obs, reset=False))
+        none = {name: np.zeros_like(shown.resets) for name, shown in inputs.items()}
+        broken = {name: [rerun(name, replace(inputs[name], resets=none[name]))] for name in RERUN_GROUPS}
+        yield caught("resets of the recurrent state ignored", broken)
+
+    def changed_images(fault: str, change: Change, wanted: Sequence[ImageInput], run: Rerun) -> Iterator[Trial]:
+        for image in wanted:
+            at = contract.images.index(image)
+            broken = again(lambda shown, at=at, image=image: _with_image(shown, at, image, change), run)
+            yield caught(fault.format(image.name), broken)
+
+    def image_probes() -> Iterator[Probe]:
+        coloured = [image for image in contract.images if image.channels > 1]
+        scaled = [image for image in contract.images if image.scale != 1.0]
+        trials = changed_images("channels of image {} in reverse", reverse_channels, coloured, rerun)
+        yield _probe("an image's channels exchanged", trials, "" if coloured else "no image has several channels")
+        trials = changed_images("image {} upside down", flip_rows, contract.images, rerun)
+        yield _probe("an image's rows flipped", trials, "")
+        trials = changed_images("image {} not scaled", lambda image, pixels: pixels / image.scale, scaled, unscaled)
+        yield _probe("an image's scale missing", trials, "" if scaled else "the network takes pixels as they are")
 
     names, observed = contract.action_joint_names, _observed_joints(contract)
     return (
@@ -75,7 +107,13 @@ def self_test(
             "" if len(observed) > 1 else "the policy observes fewer than two joints",
         ),
         _probe("stale recurrent state", stale_state(), "" if recurrent else "the policy has no memory"),
+        *(image_probes() if contract.images else ()),
     )
+
+
+def _with_image(shown: Inputs, at: int, image: ImageInput, change: Change) -> Inputs:
+    changed = change(image, shown.images[at])
+    return replace(shown, images=(*shown.images[:at], changed, *shown.images[at + 1 :]))
 
 
 def _probe(kind: str, trials: Iterator[Trial], note: str) -> Probe:

@@ -44,6 +44,11 @@ class Port:
     sample: Sample
     """The stored rollout, which was replayed."""
 
+    @property
+    def chunk(self) -> int | None:
+        """Number of steps of one answer; None for a policy that answers with one action."""
+        return self.manifest["policy"].get("chunk")
+
     def moved(self, path: Path) -> Port:
         """The same port after its folder was renamed to `path`."""
         return replace(

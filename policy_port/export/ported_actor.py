@@ -73,7 +73,7 @@ class PortedActor(Actor):
     """An actor that reads the target's observations and writes the target's actions.
 
     The wrapped actor is the very object that was given: its trained weights are neither copied nor changed, and its
-    recurrent state is passed through, since a network's memory knows nothing of joints.
+    images and recurrent state are passed through, since neither knows anything of joints.
     """
 
     def __init__(self, actor: Actor, remap: Remap) -> None:
@@ -87,10 +87,11 @@ class PortedActor(Actor):
         self.action_size = len(remap.action.index)
         self.state_names = actor.state_names
         self.state_shapes = actor.state_shapes
+        self.images = actor.images
 
-    def forward(self, obs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, obs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Compute the target's actions and the new state from the target's observations."""
-        action, *new_state = self.actor(self.observation_clip(self.observation(obs)), *state)
+        action, *new_state = self.actor(self.observation_clip(self.observation(obs)), *rest)
         return (self.action(self.action_clip(action)), *new_state)
 
     def initial_state(

@@ -2,6 +2,7 @@
 
 # TorchScript reads the annotations of this file at run time, so they are not postponed.
 import io
+import keyword
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,8 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
     initial = actor.initial_state(1)
     width = actor.obs_size
     match len(initial):
+        case _ if actor.images:
+            module = _seeing(path, traced, actor)
         case 0:
             module = _FeedForward(traced, width)
         case 1:
@@ -45,8 +48,36 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
             )
     saved = io.BytesIO()
     with torchscript_on_purpose():
-        torch.jit.save(torch.jit.script(module.eval()), saved, _extra_files=dict(extra_files))
+        scripted = module if isinstance(module, torch.jit.ScriptModule) else torch.jit.script(module.eval())
+        torch.jit.save(scripted, saved, _extra_files=dict(extra_files))
     _write_without_debug_notes(path, saved)
+
+
+def _seeing(path: Path, traced: torch.jit.ScriptModule, actor: Actor) -> torch.jit.ScriptModule:
+    """Return a module whose forward() takes the images by name after the observation.
+
+    TorchScript knows no variable number of arguments, so forward() is written for the images that there are.
+    """
+    if actor.state_names:
+        raise PortError(
+            f"{path.name}: the network has both images and a memory, which TorchScript ports don't hold; export it "
+            "with --format onnx"
+        )
+    names = [image.name for image in actor.images]
+    if any(not name.isidentifier() or keyword.iskeyword(name) or name in ("self", "obs") for name in names):
+        raise PortError(
+            f"{path.name}: the images {', '.join(names)} can't all be names of arguments in TorchScript; export it "
+            "with --format onnx"
+        )
+    with torchscript_on_purpose():
+        module = torch.jit.script(_Seeing(traced, actor.obs_size).eval())
+    module.define(
+        f"def forward(self, obs: Tensor, {', '.join(f'{name}: Tensor' for name in names)}) -> Tensor:\n"
+        "    if obs.shape[1] != self.width:\n"
+        "        raise RuntimeError('the policy reads observations of another width')\n"
+        f"    return self.core(obs, {', '.join(names)})[0]\n"
+    )
+    return module
 
 
 def _write_without_debug_notes(path: Path, saved: io.BytesIO) -> None:
@@ -70,6 +101,23 @@ class _FeedForward(nn.Module):
         if obs.shape[1] != self.width:
             raise RuntimeError(f"the policy reads observations of width {self.width}, given {obs.shape[1]}")
         return self.core(obs)[0]
+
+    @torch.jit.export
+    def reset(self) -> None:
+        pass
+
+    @torch.jit.export
+    def reset_rows(self, mask: Tensor) -> None:
+        pass
+
+
+class _Seeing(nn.Module):
+    """A network without memory that reads images; forward() is added once their names are known."""
+
+    def __init__(self, core: torch.jit.ScriptModule, width: int) -> None:
+        super().__init__()
+        self.core = core
+        self.width = width
 
     @torch.jit.export
     def reset(self) -> None:

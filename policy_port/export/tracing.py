@@ -16,8 +16,10 @@ _BATCH = 2
 
 
 def example_inputs(actor: Actor) -> tuple[torch.Tensor, ...]:
-    """Return observations and state of the shapes the actor takes."""
-    return (torch.zeros(_BATCH, actor.obs_size), *actor.initial_state(_BATCH))
+    """Return observations, images and state of the shapes the actor takes."""
+    dtypes = {"uint8": torch.uint8, "float32": torch.float32}
+    images = [torch.zeros(image.shape(_BATCH), dtype=dtypes[image.dtype]) for image in actor.images]
+    return (torch.zeros(_BATCH, actor.obs_size), *images, *actor.initial_state(_BATCH))
 
 
 def trace(actor: Actor) -> torch.jit.ScriptModule:

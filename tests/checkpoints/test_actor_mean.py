@@ -90,8 +90,12 @@ def test_sac_squashes_and_rescales(tmp_path: Path, spaced: bool) -> None:
     assert any("not in the file" in note for note in policy.notes) == (not spaced)
 
 
-def test_an_image_policy_is_refused_as_such(tmp_path: Path) -> None:
-    """ManiSkill's ppo_rgb is named, not read as if it took a vector."""
-    state = {"feature_net.extractors.rgb.0.0.weight": torch.zeros(2, 3, 8, 8), "actor_mean.0.weight": torch.zeros(2, 4)}
-    with pytest.raises(CheckpointError, match="an image policy of ManiSkill's ppo_rgb"):
-        load_policy(written.save(state, tmp_path / "final_ckpt.pt"))
+def test_bc_computes_relu_between_its_layers(tmp_path: Path) -> None:
+    """ManiSkill's bc: the layers of net, and a note that statistics of the states are not saved."""
+    actor = written.linears("net", [9, 16, 16, 4], written.generator())
+    policy = load_policy(written.save({"actor": actor}, tmp_path / "ckpt_5.pt"))
+    obs = written.observations(6, 9)
+    expected = written.perceptron(actor, "net", obs.astype(float), "relu")
+    np.testing.assert_allclose(policy.actor(torch.from_numpy(obs))[0].numpy(), expected, atol=1e-5)
+    assert (policy.library, policy.version) == ("maniskill", "bc script")
+    assert any("--normalize-states" in note for note in policy.notes)

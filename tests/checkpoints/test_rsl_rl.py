@@ -205,13 +205,6 @@ def test_python_tags_in_agent_yaml_are_plain_values(tmp_path: Path) -> None:
     assert not Path("executed").exists()
 
 
-def test_convolutions_are_refused_by_name(tmp_path: Path) -> None:
-    """An image policy is not read as if it were a perceptron."""
-    path = written.rsl_rl_5(tmp_path, tensors={"cnns.camera.0.weight": torch.zeros(2, 3, 3, 3)})
-    with pytest.raises(CheckpointError, match="convolutional encoder"):
-        load_policy(path)
-
-
 def test_layers_that_do_not_join_are_refused(tmp_path: Path) -> None:
     """Widths that do not follow from one another are an error naming the layers."""
     path = written.rsl_rl_5(tmp_path, tensors={"mlp.2.weight": torch.zeros(12, 15)})

@@ -250,16 +250,6 @@ def test_network_width_must_be_the_contracts(tmp_path, make_actor, make_policy, 
     assert _left(tmp_path) == []
 
 
-def test_images_are_refused(tmp_path, make_actor, make_policy, contract):
-    """A policy that sees is refused, saying that and which cameras."""
-    image = {
-        "name": "wrist", "height": 8, "width": 8, "channels": 3, "layout": "nhwc", "dtype": "uint8", "scale": 1.0
-    }  # fmt: skip
-    sees = Contract.model_validate({**contract.model_dump(), "images": [image]})
-    with pytest.raises(ContractError, match=r"camera images \(wrist\)"):
-        write_port(tmp_path / "port", make_policy(make_actor()), identity_remap(sees))
-
-
 def test_unknown_format_is_refused(tmp_path, make_actor, make_policy, remap):
     """A misspelt format names the one that was meant."""
     with pytest.raises(OutputError, match="'onx' is unknown; did you mean 'onnx'"):

@@ -66,3 +66,28 @@ def test_every_oracle_holds_in_both_formats(shared: Path, tmp_path: Path, case: 
         for obs, wanted in zip(observations, expected, strict=True):
             actions, *state = actor(torch.from_numpy(obs), *state)
             assert np.abs(actions.numpy() - wanted).max() <= TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_the_oracle_of_the_policy_that_sees_holds_in_both_formats(shared: Path, tmp_path: Path, fold: bool) -> None:
+    """ManiSkill's ppo_rgb: state and 8-bit images go in, in both files and in the ONNX file read again."""
+    folder = shared / "checkpoints" / "maniskill_ppo_rgb"
+    policy = load_policy(folder / "final_ckpt.pt")
+    image = {"name": "rgb", "height": 64, "width": 64, "channels": 3, "layout": "nhwc", "dtype": "uint8"}
+    contract = contract_of(35, 7, images=[{**image, "scale": 1 / 255}])
+    port = write_port(tmp_path / "port", policy, identity_remap(contract), fold=fold)
+    with np.load(folder / "oracle.npz") as oracle:
+        observations, pixels, expected = oracle["state"], oracle["rgb"], oracle["actions"]
+    assert port.onnx is not None
+    assert port.torchscript is not None
+    allowed = TOLERANCE * np.abs(expected).max()
+    fresh = np.zeros(observations.shape[:2], dtype=bool)
+    for run in (onnx_runner(port.onnx), torchscript_runner(port.torchscript)):
+        assert np.abs(run(observations, fresh, {"rgb": pixels}) - expected).max() <= allowed
+    for actor in (policy.actor, load_policy(port.onnx).actor):
+        for obs, seen, wanted in zip(observations, pixels, expected, strict=True):
+            actions = actor(torch.from_numpy(obs), torch.from_numpy(seen))[0]
+            assert np.abs(actions.numpy() - wanted).max() <= allowed
+    probes = {probe["kind"]: probe for probe in port.parity["files"][0]["probes"]}
+    for kind in ("an image's channels exchanged", "an image's rows flipped", "an image's scale missing"):
+        assert probes[kind]["trials"][-1]["ratio"] > 1.0

@@ -60,6 +60,10 @@ class OutputError(PolicyPortError):
     """The output can't be written where the user asked for it."""
 
 
+class SuiteError(PolicyPortError):
+    """A regression suite is malformed, or its baselines are missing or belong to another suite."""
+
+
 class ProofError(PolicyPortError):
     """The export was written and run, and does not compute what the checkpoint computes."""
 

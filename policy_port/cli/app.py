@@ -18,6 +18,7 @@ from policy_port.cli.export import export
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
 from policy_port.cli.play import play
+from policy_port.cli.regress import regress
 from policy_port.cli.remap import remap
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "remap": remap,
     "export": export,
     "play": play,
+    "regress": regress,
     "verify": verify,
     "diagnose": diagnose,
     "emulate": emulate,

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from policy_port import __version__
 from policy_port.cli import doctor
+from policy_port.cli.compare import compare
 from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
 from policy_port.cli.emulate import emulate
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "regress": regress,
     "verify": verify,
     "diagnose": diagnose,
+    "compare": compare,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

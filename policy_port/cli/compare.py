@@ -1,0 +1,96 @@
+"""`policy-port compare`: the same policy in several simulators, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunsArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="RUN...", help="Folders of `play --out`, or traces; the first counts.")
+]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="PP=RUN", help="Isaac Lab's matrix: PP, PN, NN, NP; trained in, played in."),
+]
+NameOption = Annotated[
+    list[str] | None, typer.Option("--name", help="Name of a run in the tables, in the order of the runs.")
+]
+MappingOption = Annotated[
+    list[str] | None, typer.Option("--mapping", metavar="MAP", help="Mapping between runs that name joints otherwise.")
+]
+RankOption = Annotated[
+    Path | None, typer.Option(metavar="CSV", help="policy,WORLD,WORLD: scores or runs; the first world counts.")
+]
+
+
+def compare(
+    runs: RunsArgument = None,
+    tag: TagOption = None,
+    name: NameOption = None,
+    mapping: MappingOption = None,
+    rank: RankOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for plots and comparison.json.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into --out.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False,
+) -> None:
+    """Compare runs of one policy: outcome, speed, joint trajectories, actions, torque; and rank policies by --rank.
+
+    Exit status 0: compared. 2: a run can't be read, or joints can't be matched. Differences are no failure: whether a
+    port is right, verify says.
+    """
+    paths = runs or []
+    tags = [_split(text) for text in tag or []]
+    names = name or []
+    if len(paths) == 1 or (not paths and not tags and rank is None):
+        raise typer.BadParameter("give two runs or more, four --tag, or --rank")
+    if report and out is None:
+        raise typer.BadParameter("--report goes with --out, the folder that it is written to")
+    if names and (len(names) != len(paths) or len(set(names)) < len(names)):
+        raise typer.BadParameter(f"give each of the {len(paths)} runs a --name of its own, given: {', '.join(names)}")
+    repeated = sorted({key for key, _ in tags if [other for other, _ in tags].count(key) > 1})
+    if repeated:
+        raise typer.BadParameter(f"--tag {', '.join(repeated)} is given twice")
+
+    from policy_port.compare.compare import compare_runs
+    from policy_port.compare.labels import run_labels
+    from policy_port.compare.plots import pictures
+    from policy_port.compare.report import comparison_report
+    from policy_port.compare.run import read_run
+    from policy_port.compare.scores import read_rankings
+    from policy_port.contract import load_mapping
+    from policy_port.files import output_folder, write_atomic
+    from policy_port.report import write_report
+
+    mappings = [load_mapping(one) for one in mapping or []]
+    rankings = read_rankings(rank) if rank is not None else ()
+    labels = names or run_labels(paths, taken=[key for key, _ in tags])
+    read = [read_run(path, label) for path, label in zip(paths, labels, strict=True)]
+    found = compare_runs(
+        read, tagged={key: read_run(path, key) for key, path in tags}, mappings=mappings, rankings=rankings
+    )
+    written: list[str] = []
+    if out is not None:
+        with output_folder(out, force) as folder:
+            write_atomic(folder / "comparison.json", found.json())
+            if report:
+                write_report(folder / "report.html", comparison_report(found))
+            else:
+                for picture in pictures(found) if found.runs else ():
+                    write_atomic(folder / f"{picture.name}.png", picture.png)
+            written = sorted(file.name for file in folder.iterdir())
+    if json:
+        typer.echo(found.json().rstrip())
+        return
+    typer.echo(found.text())
+    for file in written:
+        typer.echo(f"wrote {out}/{file}")
+
+
+def _split(text: str) -> tuple[str, Path]:
+    key, equals, path = text.partition("=")
+    if not (key and equals and path):
+        raise typer.BadParameter(f"--tag takes TAG=RUN such as PP=runs/pp, given: {text}")
+    return key, Path(path)

@@ -1,0 +1,1 @@
+"""Runs of one policy in several simulators, side by side."""

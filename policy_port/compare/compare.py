@@ -1,0 +1,150 @@
+"""Runs side by side: numbers of each, differences of pairs, and what casts doubt on them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping as Table
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from policy_port.compare.doubts import doubts
+from policy_port.compare.joints import JointMatch, match_joints
+from policy_port.compare.matrix import HOME, TAGS, Matrix, check_tags
+from policy_port.compare.measure import Measures, measure
+from policy_port.compare.pair import Pair, pair_runs
+from policy_port.compare.run import Run
+from policy_port.compare.scores import Ranking
+from policy_port.compare.words import joint_rows, pair_rows, run_rows, sentence
+from policy_port.contract.mapping import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that was found."""
+
+    runs: tuple[Run, ...]
+    """The runs, the reference first."""
+    measures: dict[str, Measures]
+    """Numbers of each run by its label."""
+    pairs: tuple[Pair, ...]
+    """Each other run against its reference."""
+    matches: dict[str, JointMatch]
+    """How the joints of each other run were matched, by its label."""
+    matrix: Matrix | None
+    """PP, PN, NN, NP, where runs were tagged so."""
+    rankings: tuple[Ranking, ...]
+    """Worlds against the first one."""
+    warnings: tuple[str, ...]
+    """What casts doubt on it."""
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in a few sentences."""
+        return sentence(self.measures, self.pairs, self.matrix, self.rankings)
+
+    def text(self) -> str:
+        """Everything as tables of plain text."""
+        parts = [self.verdict, *(f"warning: {warning}" for warning in self.warnings)]
+        if self.runs:
+            parts.append(_aligned((("", *self.measures), *run_rows(self.runs, self.measures))))
+        if self.pairs:
+            head = ("", *(f"{pair.other} against {pair.reference}" for pair in self.pairs))
+            parts.append(_aligned((head, *pair_rows(self.pairs))))
+            parts.append(_aligned((("joint", *head[1:]), *joint_rows(self.pairs))))
+        if self.matrix is not None:
+            parts.append(_aligned((("", "played in PhysX", "played in Newton"), *self.matrix.rows())))
+        parts += [ranking.text() for ranking in self.rankings]
+        return "\n\n".join(parts)
+
+    def json(self) -> str:
+        """The same for programs, at full precision."""
+        document: dict[str, Any] = {
+            "verdict": self.verdict,
+            "warnings": list(self.warnings),
+            "runs": [
+                {
+                    "label": run.label,
+                    "trace": str(run.path),
+                    "simulator": run.simulator,
+                    "control_dt": run.control_dt,
+                    "contract_sha256": run.header.get("contract_sha256"),
+                    "policy_sha256": run.header.get("policy_sha256"),
+                    "episodes": len(run.episodes),
+                    **_measures(self.measures[run.label]),
+                }
+                for run in self.runs
+            ],
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "matrix": None if self.matrix is None else {t: _measures(m) for t, m in self.matrix.cells.items()},
+            "rankings": [ranking.document() for ranking in self.rankings],
+        }
+        return json.dumps(_finite(document), indent=2) + "\n"
+
+
+def compare_runs(
+    runs: Sequence[Run],
+    *,
+    tagged: Table[str, Run] | None = None,
+    mappings: Sequence[Mapping] = (),
+    rankings: Sequence[Ranking] = (),
+) -> Comparison:
+    """Compare runs.
+
+    Args:
+        runs: Runs of one policy; the first is the reference of the others.
+        tagged: Runs by tag of Isaac Lab's matrix; each is held against the run at home of the same training.
+        mappings: Between the joint names of runs that name them otherwise.
+        rankings: Scores of several policies in several worlds.
+
+    Raises:
+        EvidenceError: When joints can't be matched, or tags are missing.
+    """
+    tagged = dict(tagged or {})
+    warnings = check_tags(tagged) if tagged else []
+    everything = (*runs, *(tagged[tag] for tag in TAGS if tag in tagged))
+    couples = [(runs[0], run) for run in runs[1:]]
+    couples += [(tagged[HOME[tag]], tagged[tag]) for tag in tagged if HOME[tag] != tag]
+    pairs, matches = [], {}
+    for reference, other in couples:
+        warnings += doubts(reference, other)
+        matches[other.label] = match_joints(reference, other, mappings)
+        pairs.append(pair_runs(reference, other, matches[other.label]))
+    warnings += [f"{run.label} was not closed; what was recorded before is used" for run in everything if _torn(run)]
+    measures = {run.label: measure(run) for run in everything}
+    return Comparison(
+        runs=everything,
+        measures=measures,
+        pairs=tuple(pairs),
+        matches=matches,
+        matrix=Matrix(cells={tag: measures[tagged[tag].label] for tag in TAGS}) if tagged else None,
+        rankings=tuple(rankings),
+        warnings=tuple(warnings),
+    )
+
+
+def _torn(run: Run) -> bool:
+    return "finished" not in run.header
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns under each other, each as wide as its widest text."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(f"{t:<{w}}" for t, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _measures(measures: Measures) -> dict[str, Any]:
+    found = asdict(measures)
+    outcome = measures.outcome
+    if outcome is not None:
+        found["outcome"] |= {"rate": outcome.rate, "interval": list(outcome.interval)}
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

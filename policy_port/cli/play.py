@@ -1,4 +1,4 @@
-"""`policy-port play`: let a port drive a robot in a simulator and say how well."""
+"""`policy-port play`: let a port drive a robot, in a simulator or on the desk, and say how well."""
 
 from __future__ import annotations
 
@@ -59,6 +59,15 @@ TimestepOption = Annotated[
     float | None, typer.Option(help="Physics timestep instead of the contract's [s], with --plant.")
 ]
 ControlModeOption = Annotated[str | None, typer.Option(help="Controller of the environment, with --env.")]
+RealOption = Annotated[bool, typer.Option("--real", help="Drive the arm of a robot file; see docs/so100.md.")]
+EmulatedOption = Annotated[bool, typer.Option("--emulated", help="With --real: an emulated arm, to rehearse with.")]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="SPEC", help="Fault of the emulated arm; `emulate --faults` lists them."),
+]
+ContinuousOption = Annotated[
+    bool, typer.Option("--continuous", help="With --real: no Enter before each step. Not for the first run.")
+]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 
 
@@ -85,8 +94,32 @@ def play(
     report: Annotated[bool, typer.Option("--report", help="Write report.html, which needs no other file.")] = False,
     rerun: Annotated[bool, typer.Option("--rerun", help="Write replay.rrd for rerun.io; needs rerun-sdk.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False,
+    real: RealOption = False,
+    emulated: EmulatedOption = False,
+    continuous: ContinuousOption = False,
+    fault: FaultOption = None,
 ) -> None:
-    """Replay a port in a ManiSkill environment (--env) or on a robot on flat ground (--plant), and measure it."""
+    """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
+    if real:
+        _check_real(env, plant, command, timestep, control_mode, video, force)
+        from policy_port.cli.play_real import play_on_arm
+
+        play_on_arm(
+            port,
+            out,
+            robot=robot,
+            task=task,
+            episodes=episodes,
+            seed=seed,
+            through=through,
+            emulated=emulated,
+            faults=fault or [],
+            continuous=continuous,
+            plot=plot,
+        )
+        return
+    if emulated or continuous or fault:
+        raise typer.BadParameter("--emulated, --continuous and --fault go with --real")
     _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode)
     parsed = None if command is None else _parse_command(command)
 
@@ -173,6 +206,22 @@ def _check_options(
         raise typer.BadParameter(f"{', '.join(given)} goes with {other}")
     if plant is not None and (command is None) == (task is None):
         raise typer.BadParameter("with --plant, give exactly one of --command (walk) and --task (so100-reach)")
+
+
+def _check_real(
+    env: str | None,
+    plant: PlantName | None,
+    command: str | None,
+    timestep: float | None,
+    control_mode: str | None,
+    video: bool,
+    force: bool,
+) -> None:
+    simulated = {"--env": env, "--plant": plant, "--command": command, "--timestep": timestep}
+    simulated |= {"--control-mode": control_mode, "--video": video or None, "--force": force or None}
+    given = [name for name, value in simulated.items() if value is not None]
+    if given:
+        raise typer.BadParameter(f"{', '.join(given)} does not go with --real")
 
 
 def _parse_command(text: str) -> tuple[float, float, float]:

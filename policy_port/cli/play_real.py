@@ -1,0 +1,124 @@
+"""The `--real` path of `policy-port play`: the same port, on an arm."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.control.pilot import Pilot
+
+EMBEDDED = "so100-reach"
+"""Word that stands for the policy that ships with the package, as it was trained: in radians."""
+
+
+def play_on_arm(
+    port: Path,
+    out: Path,
+    *,
+    robot: str | None,
+    task: str | None,
+    episodes: int,
+    seed: int,
+    through: str | None,
+    emulated: bool,
+    faults: list[str],
+    continuous: bool,
+    plot: bool,
+) -> None:
+    """Check everything, let the policy drive the arm, leave it at rest, and print the report."""
+    from policy_port.contract import load_mapping
+    from policy_port.errors import OutputError
+    from policy_port.replay.play import find_task
+    from policy_port.robots.console import Console
+    from policy_port.robots.play_real import TRACE, play_real
+    from policy_port.robots.robot_file import load_robot_file
+
+    if robot is None:
+        raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
+    if faults and not emulated:
+        raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
+    wanted = find_task(task or EMBEDDED)
+    known = load_robot_file(robot)
+    console = Console(continuous=continuous)
+    mapping = None if through is None else load_mapping(through)
+    # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out}: exists already; name a folder that does not exist yet")
+    with contextlib.ExitStack() as stack:
+        pilot = stack.enter_context(_pilot(port))
+        if mapping is not None:
+            pilot = pilot.through(mapping)
+        release = None
+        if emulated:
+            from policy_port.robots.emulated import emulate
+
+            rehearsal = stack.enter_context(emulate(known, faults=faults, seed=seed))
+            known, release = rehearsal.robot, rehearsal.let_go
+        made = not out.exists()
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            done = play_real(
+                pilot,
+                known,
+                wanted,
+                seed=seed,
+                episodes=episodes,
+                folder=out,
+                console=console,
+                port_mapping=mapping,
+                on_torque=release or (lambda: None),
+            )
+        except BaseException:
+            if made and not any(out.iterdir()):
+                out.rmdir()
+            raise
+    if plot:
+        from policy_port.replay.play import PLOT
+        from policy_port.replay.plot import plot_replay
+        from policy_port.trace import Trace
+
+        plot_replay(Trace(out / TRACE), out / PLOT, title=f"{pilot.network_contract.name} on {known.name}")
+    typer.echo(done.result.table())
+    for file in sorted(out.iterdir()):
+        typer.echo(f"wrote {file}")
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
+
+
+@contextlib.contextmanager
+def _pilot(port: Path) -> Iterator[Pilot]:
+    """The policy of a port folder, or the embedded one."""
+    import tempfile
+
+    from policy_port.control.pilot import Pilot
+    from policy_port.errors import PortError
+    from policy_port.export.port import load_port
+
+    if str(port) == EMBEDDED and not port.exists():
+        with tempfile.TemporaryDirectory(prefix="policy_port_") as folder:
+            yield _embedded(Path(folder) / "port")
+        return
+    loaded = load_port(port)
+    if loaded.onnx is None:
+        raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
+    yield Pilot(onnx=loaded.onnx, network_contract=loaded.contract)
+
+
+def _embedded(folder: Path) -> Pilot:
+    from policy_port.checkpoints import load_policy
+    from policy_port.contract import load_contract
+    from policy_port.control.pilot import Pilot
+    from policy_port.export.write import write_port
+    from policy_port.remap import identity_remap
+    from policy_port.resources import assets_dir
+
+    assets = assets_dir() / "so100_reach"
+    remap = identity_remap(load_contract(assets / "contract.yaml"))
+    port = write_port(folder, load_policy(assets / "model.pt"), remap, formats=("onnx",))
+    assert port.onnx is not None
+    return Pilot(onnx=port.onnx, network_contract=port.contract)

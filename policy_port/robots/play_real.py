@@ -1,0 +1,222 @@
+"""One run on a real arm from start to end: checks, rehearsal, motion, and an end at rest whatever happens."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from policy_port.contract import Mapping
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Task, run
+from policy_port.control.pilot import Pilot
+from policy_port.errors import PolicyPortError, TaskError
+from policy_port.files import write_atomic
+from policy_port.replay.reach import ReachEpisodes
+from policy_port.replay.recording import trace_header
+from policy_port.replay.result import Metric, Result, episode_metrics, number
+from policy_port.robots.cameras import Cameras
+from policy_port.robots.console import Console
+from policy_port.robots.lerobot_arm import LeRobotArm
+from policy_port.robots.preflight import check_arm, check_contract
+from policy_port.robots.real_time import RealTime
+from policy_port.robots.real_trace import RealTrace
+from policy_port.robots.robot_file import RobotFile
+from policy_port.robots.stop_signals import StopSignals
+from policy_port.robots.stops import ArmStopError, OperatorStopError
+from policy_port.robots.supervisor import Supervisor
+from policy_port.tasks.reach import ReachTask
+
+TRACE, METRICS = "trace.npz", "metrics.json"
+REHEARSED = 30
+"""Control steps of the rehearsal without torque."""
+SLACK = 0.002
+"""Added to the time that a step took in the rehearsal [s]."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealRun:
+    """What became of a run."""
+
+    result: Result
+    """The report."""
+    exit_code: int
+    """0 when the task was done to its end, 130 when somebody ended it, 1 when the arm was stopped."""
+
+
+def play_real(
+    pilot: Pilot,
+    robot: RobotFile,
+    task: ReachTask,
+    *,
+    seed: int,
+    episodes: int,
+    folder: Path,
+    console: Console,
+    port_mapping: Mapping | None = None,
+    on_torque: Callable[[], None] = lambda: None,
+) -> RealRun:
+    """Perform the reach task on an arm.
+
+    Args:
+        pilot: The policy, in radians.
+        robot: The arm.
+        task: Start poses, goals and what counts as success.
+        seed: Seed of the first episode.
+        episodes: Number of episodes.
+        folder: An existing folder for trace and metrics.
+        console: The person in front of the arm.
+        port_mapping: The mapping to LeRobot that the port was made with.
+        on_torque: Called once torque is on.
+
+    Raises:
+        PolicyPortError: When something is not right before anything moves.
+    """
+    contract = pilot.contract
+    check_contract(contract, robot, port_mapping)
+    if abs(contract.control_dt * task.control_frequency - 1.0) > 1e-6:
+        raise TaskError(
+            f"contract '{contract.name}' runs at {1.0 / contract.control_dt:g} Hz, the task at {task.control_frequency}"
+        )
+    if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
+        raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
+    with StopSignals() as signals:
+        arm = LeRobotArm(robot, contract.control_dt)
+        clock, cameras = RealTime(contract.control_dt, robot.timing.deadline), Cameras(robot)
+        supervisor = Supervisor(arm, clock, signals, cameras, console)
+        controller = Controller(contract, pilot.open(1), arm.joint_names, 1)
+        queue = ReachEpisodes(task, seed, episodes, supervisor)
+        trace: RealTrace | None = None
+        stop: BaseException | None = None
+        began = False
+        try:
+            arm.open()
+            check_arm(arm)
+            arm.line.configure()
+            cameras.open()
+            rehearsed = _rehearse(supervisor, controller, clock, contract.control_dt)
+            console.confirm("The arm will move. Keep clear of it, and keep a hand at its power switch.", signals.check)
+            header = trace_header(
+                contract,
+                simulator=supervisor.name,
+                timestep=contract.control_dt,
+                decimation=1,
+                actuation="servo",
+                joint_names=list(arm.joint_names),
+            )
+            trace = RealTrace(folder / TRACE, header, supervisor, clock, cameras, task.tip_links)
+            began = True
+            _perform(supervisor, controller, queue, clock, trace, on_torque)
+        except (Exception, KeyboardInterrupt) as cause:
+            stop = cause
+        if trace is not None:
+            trace.complete()
+        may_move = stop is None or not isinstance(stop, ArmStopError) or stop.may_move
+        at_rest, silent = supervisor.end(may_move=may_move)
+        if trace is not None:
+            rows = [{"seed": seed + n, "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
+            trace.close(episodes=rows, stopped=None if stop is None else _reason(stop))
+    if not began:
+        assert stop is not None
+        raise stop
+    result = _report(supervisor, queue, task, clock, rehearsed, stop, at_rest, silent)
+    write_atomic(folder / METRICS, result.json())
+    if stop is not None and not isinstance(stop, PolicyPortError | KeyboardInterrupt):
+        # A bug keeps its traceback; the arm was looked after first.
+        log.error("the run was ended by an error in the program", exc_info=stop)
+    if stop is None:
+        return RealRun(result=result, exit_code=0 if at_rest and not silent else 1)
+    operator = isinstance(stop, OperatorStopError | KeyboardInterrupt)
+    return RealRun(result=result, exit_code=130 if operator else 1)
+
+
+def _rehearse(supervisor: Supervisor, controller: Controller, clock: RealTime, period: float) -> float:
+    """Run the loop without torque, and find out how long before a target the measurement has to be.
+
+    Returns:
+        99th percentile of the time from measurement to decision [s].
+    """
+    taken = []
+    supervisor.read(controller.state)
+    controller.reset()
+    for _ in range(REHEARSED):
+        clock.wait()
+        start = time.monotonic()
+        supervisor.read(controller.state)
+        controller()
+        taken.append(time.monotonic() - start)
+    slow = float(np.percentile(taken, 99))
+    if float(np.median(taken)) > 0.5 * period:
+        raise ArmStopError(
+            f"a control step takes {np.median(taken):.3f} s without any motion, the period is {period:g} s: this "
+            "computer is too slow or too busy; nothing was moved",
+            may_move=False,
+        )
+    clock.lead = min(slow + SLACK, 0.6 * period)
+    clock.lateness.clear()
+    clock.restart()
+    return slow
+
+
+def _perform(
+    supervisor: Supervisor,
+    controller: Controller,
+    task: Task,
+    clock: RealTime,
+    trace: RealTrace,
+    on_torque: Callable[[], None],
+) -> None:
+    # A collection in the middle of a step makes it late; there is little to collect.
+    gc.collect()
+    gc.disable()
+    try:
+        supervisor.switch_on()
+        on_torque()
+        clock.lateness.clear()
+        run(supervisor, controller, task, decimation=1, clock=clock, observers=(trace,))
+    finally:
+        gc.enable()
+
+
+def _reason(stop: BaseException) -> str:
+    return str(stop) if isinstance(stop, PolicyPortError) else f"{type(stop).__name__}: {stop}"
+
+
+def _report(
+    supervisor: Supervisor,
+    queue: ReachEpisodes,
+    task: ReachTask,
+    clock: RealTime,
+    rehearsed: float,
+    stop: BaseException | None,
+    at_rest: bool,
+    silent: list[str],
+) -> Result:
+    if silent:
+        end = f"torque not confirmed off on {', '.join(silent)}: switch the arm's power supply off"
+    else:
+        end = "at rest, torque off" if at_rest else "torque off where it was"
+    setting = {
+        "robot": supervisor.name,
+        "task": f"reach: tip within {task.success_distance:g} m of the goal after {task.episode_steps} steps",
+        "tip": "by forward kinematics of the measured joints; nobody measured where it truly was",
+        "ended": "task done" if stop is None else _reason(stop),
+        "arm": end,
+    }
+    finished = tuple(queue.finished[number] for number in sorted(queue.finished))
+    metrics = list(episode_metrics(finished)) if finished else [Metric(key="episodes", value=0, text="0")]
+    metrics += [
+        number("steps", supervisor.sends, digits=0),
+        number("period", supervisor.timestep, "s", 4),
+        number("jitter_p99", clock.jitter(99), "s", 5),
+        number("jitter_max", clock.jitter(100), "s", 5),
+        number("measure_and_decide_p99", rehearsed, "s", 5),
+    ]
+    return Result(setting=setting, metrics=tuple(metrics), episodes=finished)

@@ -1,0 +1,266 @@
+"""LeRobot's motors bus, with the errors that a control loop needs to see.
+
+Everything goes over the bus that LeRobot's unmodified SOFollower has made. Positions are read and written raw, because
+LeRobot cuts percent at 0 and 100 and cuts fractions off; its `connect`, `configure` and `disconnect` are not called,
+because the first asks the user, the second ends by switching torque on with whatever goal a servo still has, and the
+third gives up at the first servo in distress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scservo_sdk as scs
+from lerobot.robots.so_follower import SOFollower
+
+from policy_port.errors import RobotError
+from policy_port.plants.plant import Array
+from policy_port.robots.raw_line import torque_off_for_all
+from policy_port.robots.robot_file import MOTORS
+from policy_port.robots.stops import LineError
+
+FIRST, LENGTH = 40, 26
+"""Registers of one reading: from Torque_Enable to Status, so that one instruction tells all there is to know."""
+TRIES = 2
+"""How often a reading is tried; each try takes 50 ms when a servo is silent."""
+OPEN_TRIES, OFF_TRIES = 3, 4
+SETTLE = 0.06
+"""From a goal on the line until a servo surely has it [s]."""
+NEAR = 40
+"""How far a joint may be from the goal with which its torque is switched on [ticks]."""
+FAULTS = {
+    0x01: "supply voltage",
+    0x02: "position sensor",
+    0x04: "overheated",
+    0x08: "overcurrent",
+    0x20: "overload",
+}
+"""Bits of the status byte."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All servos at one moment, in the order of `MOTORS`; each array has shape (motors,)."""
+
+    time: float
+    """When the answer was first asked for [s], on `time.monotonic`: the measurement is not older."""
+    ticks: Array
+    """Present position."""
+    torque: Array
+    """1 where torque is enabled."""
+    goal: Array
+    """Goal position that the servo holds."""
+    load: Array
+    """Share of the stall torque, signed."""
+    voltage: Array
+    """Supply voltage [V]."""
+    temperature: Array
+    """[C]."""
+    status: Array
+    """Status byte."""
+
+    def faults(self) -> list[str]:
+        """What the servos report, such as "elbow_flex: overload"."""
+        return [
+            f"{motor}: {', '.join(text for bit, text in FAULTS.items() if int(status) & bit) or hex(int(status))}"
+            for motor, status in zip(MOTORS, self.status, strict=True)
+            if status
+        ]
+
+
+class ServoLine:
+    """Six servos on one serial port."""
+
+    def __init__(self, follower: SOFollower) -> None:
+        self._bus = follower.bus
+        self._port: Any = follower.bus.port_handler
+        self.ids = [follower.bus.motors[motor].id for motor in MOTORS]
+        """Ids on the bus, in the order of `MOTORS`."""
+        self._reader = scs.GroupSyncRead(self._port, follower.bus.packet_handler, FIRST, LENGTH)
+
+    def open(self) -> None:
+        """Open the port and find all servos; nothing is written to them.
+
+        Raises:
+            RobotError: When the port can't be opened, somebody else has it, or a servo does not answer.
+        """
+        for attempt in range(OPEN_TRIES):
+            try:
+                self._port.is_using = False
+                self._bus.connect()
+                break
+            except Exception as cause:
+                self.close()
+                reason = " ".join(str(cause.__cause__ or cause).split())
+                # A port that is not there will not be there in a moment either.
+                if attempt == OPEN_TRIES - 1 or isinstance(cause.__cause__, OSError):
+                    raise RobotError(f"{self._port.port_name}: the arm does not answer: {reason}") from None
+                time.sleep(0.1)
+        try:
+            fcntl.flock(self._port.ser.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise RobotError(f"{self._port.port_name}: another program is using this port; end it first") from None
+
+    @property
+    def descriptor(self) -> int | None:
+        """File descriptor of the open port."""
+        return self._port.ser.fd if self._port.is_open and self._port.ser is not None else None
+
+    @property
+    def path(self) -> str:
+        """Path of the serial port."""
+        return str(self._port.port_name)
+
+    def configure(self) -> None:
+        """What SOFollower.configure writes, without the torque that it switches on at the end."""
+        bus = self._bus
+        with self._errors("the servos can't be configured"):
+            bus.disable_torque(num_retry=TRIES)
+            bus.configure_motors()
+            for motor in MOTORS:
+                settings = {"Operating_Mode": 0, "P_Coefficient": 16, "I_Coefficient": 0, "D_Coefficient": 32}
+                if motor == "gripper":
+                    # LeRobot's half of the torque and current, so that a gripper that holds something survives.
+                    settings |= {"Max_Torque_Limit": 500, "Protection_Current": 250, "Overload_Torque": 25}
+                for register, value in settings.items():
+                    bus.write(register, motor, value, num_retry=TRIES)
+
+    def calibration(self) -> Any:
+        """LeRobot's calibration as the servos hold it, by motor."""
+        with self._errors("the calibration can't be read"):
+            return self._bus.read_calibration()
+
+    def read(self) -> Reading:
+        """Measure.
+
+        Raises:
+            LineError: When a servo is silent or the line is disturbed or gone.
+        """
+        asked, problem = time.monotonic(), ""
+        for attempt in range(TRIES):
+            if attempt:
+                self._drain()
+            self._reader.clearParam()
+            for servo in self.ids:
+                self._reader.addParam(servo)
+            try:
+                self._port.is_using = False
+                self._reader.txRxPacket()
+            except (termios.error, OSError) as cause:
+                raise LineError(f"the port is gone: {cause}") from None
+            except Exception as cause:
+                # The parser fails on noise with errors of no particular class.
+                problem = f"noise on the line ({type(cause).__name__})"
+                continue
+            data = self._reader.data_dict
+            silent = [motor for motor, servo in zip(MOTORS, self.ids, strict=True) if len(data[servo]) != LENGTH]
+            if not silent:
+                return _reading(asked, [data[servo] for servo in self.ids])
+            problem = f"no valid answer from {silent[0]}"
+        raise LineError(f"{problem}, {TRIES} times in {time.monotonic() - asked:.2f} s")
+
+    def send(self, goals: Array) -> None:
+        """Set goal positions [ticks], in the order of `MOTORS`; nobody answers."""
+        with self._errors("targets can't be sent"):
+            values: dict[str, Any] = {motor: int(goal) for motor, goal in zip(MOTORS, goals, strict=True)}
+            self._bus.sync_write("Goal_Position", values, normalize=False)
+
+    def torque_on(self, goals: Array) -> Reading:
+        """Let the servos hold where they are: first the goal, then torque. Returns the reading afterwards.
+
+        Args:
+            goals: Where they are [ticks].
+
+        Raises:
+            LineError: When a servo did not take its goal or its torque, or is elsewhere.
+        """
+        # A servo keeps its last goal over torque off, and would jump there.
+        self.send(goals)
+        time.sleep(SETTLE)
+        before = self.read()
+        if (before.goal != goals).any() or np.abs(before.ticks - goals).max() > NEAR:
+            raise LineError("the arm moves, or its goals don't arrive: torque was not switched on")
+        with self._errors("torque can't be switched on"):
+            self._bus.enable_torque(num_retry=TRIES)
+        after = self.read()
+        off = [motor for motor, torque in zip(MOTORS, after.torque, strict=True) if torque != 1]
+        if off:
+            raise LineError(f"torque stays off on {', '.join(off)}")
+        return after
+
+    def torque_off(self) -> list[str]:
+        """Switch torque off joint by joint, whatever the line does. Returns the motors that have not confirmed it."""
+        silent: list[str] = list(MOTORS)
+        for _ in range(OFF_TRIES):
+            with contextlib.suppress(Exception):
+                self._port.is_using = False
+                self._port.ser.write(torque_off_for_all(self.ids))
+                self._drain()
+            silent = [motor for motor in silent if not self._switch_off(motor)]
+            if not silent:
+                break
+        return silent
+
+    def close(self) -> None:
+        """Close the port. Twice is harmless."""
+        with contextlib.suppress(Exception):
+            self._port.closePort()
+        # Also where closing failed: LeRobot would otherwise try again when its object is collected.
+        self._port.is_open = False
+        self._port.is_using = False
+
+    def _switch_off(self, motor: str) -> bool:
+        try:
+            self._port.is_using = False
+            servo = self._bus.motors[motor].id
+            result, _ = self._bus.packet_handler.write1ByteTxRx(self._port, servo, FIRST, 0)
+        except Exception:
+            return False
+        # An error in the status byte is a servo in distress, which has obeyed all the same.
+        return result == scs.COMM_SUCCESS
+
+    def _drain(self) -> None:
+        """Forget what is still coming: a late answer would be taken for the next one."""
+        time.sleep(0.003)
+        with contextlib.suppress(Exception):
+            self._port.ser.reset_input_buffer()
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            self._port.is_using = False
+            yield
+        except LineError:
+            raise
+        except Exception as cause:
+            raise LineError(f"{doing}: {' '.join(str(cause).split())}") from None
+
+
+def _reading(asked: float, blocks: Sequence[Sequence[int]]) -> Reading:
+    def word(address: int, sign: int) -> Array:
+        start = address - FIRST
+        raw = np.array([block[start] | block[start + 1] << 8 for block in blocks])
+        size = raw & ((1 << sign) - 1)
+        return np.where(raw >> sign & 1, -size, size).astype(np.float64)
+
+    def byte(address: int) -> Array:
+        return np.array([block[address - FIRST] for block in blocks], dtype=np.float64)
+
+    return Reading(
+        time=asked,
+        ticks=word(56, 15),
+        torque=byte(40),
+        goal=word(42, 15),
+        load=word(60, 10) / 1000.0,
+        voltage=byte(62) / 10.0,
+        temperature=byte(63),
+        status=byte(65),
+    )

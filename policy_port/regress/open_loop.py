@@ -24,6 +24,9 @@ from policy_port.regress.verdict import Finding
 
 PORT_OBSERVATION, OBSERVATION, START = "in_port_observation", "in_observation", "in_start"
 
+ORDER = ("observation", "action", "target", "port action")
+"""Outputs in the order in which they come about in a step; the port's own stand apart."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -93,33 +96,35 @@ def judge(new: list[Output], arrays: Mapping[str, NDArray[Any]], about: dict[str
     """
     now = {output.name: output for output in new}
     steps = len(arrays[START])
-    largest, wrong = 0.0, []
+    largest = 0.0
+    wrong: list[tuple[int, int, str]] = []
     for name, columns in about["columns"].items():
         if name not in now:
-            wrong.append(f"the {name} of the stored trace can't be computed: the policy reads another width")
+            text = f"the {name} of the stored trace can't be computed: the policy reads another width"
+            wrong.append((-1, ORDER.index(name), text))
             continue
         output = now[name]
         if list(output.columns) != columns:
-            wrong.append(_other_columns(name, columns, list(output.columns)))
+            wrong.append((-1, ORDER.index(name), _other_columns(name, columns, list(output.columns))))
             continue
         old = arrays[f"out_{name}"].astype(np.float64)
         share = np.abs(output.values - old) / np.maximum(1.0, np.abs(old).max(axis=0))
         largest = max(largest, float(share.max()))
         if share.max() > tolerance:
-            # The first moment, before anything has fed back, and there the largest: that is where the fault is.
             step = int(np.argmax((share > tolerance).any(axis=1)))
             column = int(share[step].argmax())
-            count = int((share > tolerance).any(axis=0).sum())
+            count = int((share[step] > tolerance).sum())
             others = f" ({count} of {len(columns)} elements differ)" if count > 1 else ""
-            wrong.append(
+            text = (
                 f"{name} {columns[column]} is {output.values[step, column]:.4g}, stored {old[step, column]:.4g}, at "
                 f"step {step}{others}"
             )
+            wrong.append((step, ORDER.index(name), text))
     numbers = {"largest_difference": largest, "steps": steps}
     if wrong:
-        # From the observation on, each follows from the one before.
-        order = sorted(wrong, key=lambda text: not text.startswith("observation"))
-        return Finding("open_loop", "regression", f"for the same stored states, {order[0]}", numbers)
+        # The first moment, before anything has fed back, and there the first place that is reached: that is where
+        # the fault is.
+        return Finding("open_loop", "regression", f"for the same stored states, {min(wrong)[2]}", numbers)
     text = f"{steps} stored steps give the same actions within {largest:.1e} (allowed {tolerance:g})"
     return Finding("open_loop", "pass", text, numbers)
 

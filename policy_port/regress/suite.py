@@ -60,7 +60,7 @@ class CommandStep(Strict):
 class OpenLoop(Strict):
     """The same stored states must give the same observations, actions and targets."""
 
-    steps: Count = 100
+    steps: Count = 50
     """Control steps to store."""
     tolerance: Positive = 1e-4
     """Largest difference, as a share of the element's largest stored value or of 1, whichever is larger."""

@@ -71,6 +71,7 @@ class Comparison:
                     "control_dt": run.control_dt,
                     "contract_sha256": run.header.get("contract_sha256"),
                     "policy_sha256": run.header.get("policy_sha256"),
+                    "checkpoint_sha256": run.header.get("checkpoint_sha256"),
                     "episodes": len(run.episodes),
                     **_measures(self.measures[run.label]),
                 }

@@ -14,21 +14,7 @@ def doubts(reference: Run, other: Run) -> list[str]:
     """What differs between two runs apart from the simulator."""
     found = []
     names = f"{other.label} and {reference.label}"
-    ours, theirs = (run.header.get("policy_sha256") for run in (reference, other))
-    if ours is not None and theirs is not None and ours != theirs:
-        found.append(
-            f"{names} ran different policies ({_short(theirs)} and {_short(ours)}): what differs between them is not "
-            "the simulator's doing alone, unless both files are ports of one checkpoint"
-        )
-    ours, theirs = (run.header.get("contract_sha256") for run in (reference, other))
-    if ours is None or theirs is None:
-        which = " and ".join(run.label for run in (reference, other) if run.header.get("contract_sha256") is None)
-        found.append(f"{which}: the trace's header has no contract_sha256, so nothing tells whether it is one policy")
-    elif ours != theirs:
-        found.append(
-            f"{names} ran under different contracts: '{other.header.get('contract')}' ({_short(theirs)}) and "
-            f"'{reference.header.get('contract')}' ({_short(ours)}): another policy, or the same in another parsing"
-        )
+    found += _policies(reference, other)
     if not math.isclose(reference.control_dt, other.control_dt, rel_tol=1e-6):
         found.append(
             f"{names} ran at different control rates, {1 / other.control_dt:g} and {1 / reference.control_dt:g} Hz: "
@@ -41,6 +27,32 @@ def doubts(reference: Run, other: Run) -> list[str]:
         asked = [", ".join(f"{value:g}" for value in command[0, 0]) for command in commands]
         found.append(f"{names} were given different commands: {asked[1]} and {asked[0]}")
     return found
+
+
+def _policies(reference: Run, other: Run) -> list[str]:
+    """Whether both ran one policy, by the best that both headers know of it."""
+    names = f"{other.label} and {reference.label}"
+    for key, what in (("checkpoint_sha256", "checkpoint"), ("policy_sha256", "file")):
+        ours, theirs = reference.header.get(key), other.header.get(key)
+        if ours is None or theirs is None:
+            continue
+        if ours == theirs:
+            return []
+        unless = "" if what == "checkpoint" else ", unless both files are ports of one checkpoint"
+        return [
+            f"{names} ran different policies ({what} {_short(theirs)} and {_short(ours)}): what differs between them "
+            f"is not the simulator's doing alone{unless}"
+        ]
+    ours, theirs = reference.header.get("contract_sha256"), other.header.get("contract_sha256")
+    if ours is None or theirs is None:
+        which = " and ".join(run.label for run, digest in ((reference, ours), (other, theirs)) if digest is None)
+        return [f"{which}: the header names no policy_sha256 and no contract_sha256, so it may be another policy"]
+    if ours != theirs:
+        return [
+            f"{names} ran under different contracts: '{other.header.get('contract')}' ({_short(theirs)}) and "
+            f"'{reference.header.get('contract')}' ({_short(ours)}): another policy, or the same in another parsing"
+        ]
+    return []
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> bool:

@@ -78,7 +78,7 @@ def check_tags(runs: Mapping[str, Run]) -> list[str]:
         found.append(f"PP and PN were both played in {runs['PP'].simulator}: is a tag wrong?")
     for home, others in (("PP", ("NN", "NP")), ("NN", ("PN",))):
         for other in others:
-            digests = [runs[tag].header.get("policy_sha256") for tag in (home, other)]
+            digests = [runs[tag].header.get("checkpoint_sha256") for tag in (home, other)]
             if digests[0] is not None and digests[0] == digests[1]:
-                found.append(f"{home} and {other} should be two policies, and ran the same file: is a tag wrong?")
+                found.append(f"{home} and {other} should be two policies, and ran the same one: is a tag wrong?")
     return found

@@ -83,6 +83,8 @@ def read_run(path: Path, label: str) -> Run:
         loaded = {name: np.asarray(trace[name]) for name in (*ARRAYS, "episode", "time") if name in trace}
     except TraceError as cause:
         raise EvidenceError(f"{cause}. A run is a folder that `play --out` wrote, or a trace (.npz)") from None
+    if not len(trace) or not all(len(array) for array in loaded.values()):
+        raise EvidenceError(f"{file}: the run is empty: its trace has no step. Play it again")
     steps, envs = _shape(file, loaded)
     names = trace.header.get("joint_names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
@@ -111,8 +113,6 @@ def _shape(file: Path, loaded: dict[str, NDArray[Any]]) -> tuple[int, int]:
         there = ", ".join(loaded) or "nothing that is compared"
         raise EvidenceError(f"{file}: the trace has no 'joint_pos'; it has {there}. Record it, in rad or m")
     joint_pos = loaded["joint_pos"]
-    if not len(joint_pos):
-        raise EvidenceError(f"{file}: the run is empty: its trace has no step. Play it again")
     if joint_pos.ndim not in (2, 3):
         raise EvidenceError(
             f"{file}: joint_pos has shape {joint_pos.shape}; it must be (steps, joints) or (steps, environments, "

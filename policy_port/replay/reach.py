@@ -12,9 +12,8 @@ from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.pilot import Pilot
 from policy_port.errors import TaskError
-from policy_port.files import sha256
 from policy_port.plants.plant import Array, Plant
-from policy_port.replay.recording import TraceObserver, tip_position, trace_header
+from policy_port.replay.recording import TraceObserver, policy_identity, tip_position, trace_header
 from policy_port.replay.result import Episode, Result, episode_metrics
 from policy_port.tasks.reach import ReachTask
 from policy_port.trace import Recorder
@@ -117,7 +116,7 @@ def replay_reach(
         decimation=decimation,
         actuation=contract.actuation.kind,
         joint_names=list(plant.joint_names),
-        policy_sha256=sha256(pilot.onnx),
+        **policy_identity(pilot.onnx),
     )
     with Recorder(trace, header) as recorder:
         record = TraceObserver(recorder, contract.control_dt, plant.num_envs, tip_links=task.tip_links)

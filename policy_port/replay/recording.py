@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
+from policy_port.export.manifest import MANIFEST
+from policy_port.files import sha256
 from policy_port.plants.plant import Array, Plant
 from policy_port.trace import Recorder
 
@@ -39,6 +43,20 @@ UNITS = {
 def contract_hash(contract: Contract) -> str:
     """SHA-256 of the contract's YAML."""
     return hashlib.sha256(contract.to_yaml().encode()).hexdigest()
+
+
+def policy_identity(onnx: Path) -> dict[str, str]:
+    """Header entries that say which file ran, and which checkpoint it is a port of.
+
+    Args:
+        onnx: The graph; in a port folder its manifest names the checkpoint's hash.
+    """
+    found = {"policy_sha256": sha256(onnx)}
+    manifest = onnx.parent / MANIFEST
+    if manifest.is_file():
+        # The port's own hashes were checked when it was loaded.
+        found["checkpoint_sha256"] = json.loads(manifest.read_text(encoding="utf-8"))["policy"]["sha256"]
+    return found
 
 
 def trace_header(

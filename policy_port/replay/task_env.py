@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from policy_port.control.pilot import Pilot
-from policy_port.files import sha256
 from policy_port.replay.env_episodes import EnvEpisode, EnvJob, EpisodeRunner
 from policy_port.replay.env_workers import in_processes
-from policy_port.replay.recording import trace_header
+from policy_port.replay.recording import policy_identity, trace_header
 from policy_port.replay.result import Result, episode_metrics
 from policy_port.trace import Recorder
 
@@ -75,7 +74,7 @@ def replay_in_env(
         decimation=int(about["decimation"]),
         actuation=about["actuation"],
         joint_names=about["joint_names"],
-        policy_sha256=sha256(pilot.onnx),
+        **policy_identity(pilot.onnx),
     )
     try:
         with Recorder(trace, header) as recorder:

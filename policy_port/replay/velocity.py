@@ -16,10 +16,9 @@ from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.pilot import Pilot
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.files import sha256
 from policy_port.plants.plant import Array, Plant
 from policy_port.replay import metrics
-from policy_port.replay.recording import TraceObserver, trace_header
+from policy_port.replay.recording import TraceObserver, policy_identity, trace_header
 from policy_port.replay.result import Metric, Result, number
 from policy_port.trace import Recorder, Trace
 
@@ -182,7 +181,7 @@ def replay_command(
         decimation=decimation,
         actuation=contract.actuation.kind,
         joint_names=list(plant.joint_names),
-        policy_sha256=sha256(pilot.onnx),
+        **policy_identity(pilot.onnx),
     )
     with Recorder(trace, header) as recorder:
         record = TraceObserver(recorder, contract.control_dt, plant.num_envs)

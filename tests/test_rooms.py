@@ -57,7 +57,7 @@ TOP_ROOM = "cli"
 HEAVY: dict[str, set[str]] = {
     "gymnasium": {"tasks", "replay", "descriptors/maniskill_env.py"},
     "imageio": {"replay"},
-    "lerobot": {"robots"},
+    "lerobot": {"robots", "checkpoints/lerobot.py"},
     "mani_skill": {
         "plants",
         "tasks",

@@ -11,6 +11,7 @@ from types import ModuleType
 from torch import Tensor
 
 from policy_port.checkpoints.actor import ImagePort
+from policy_port.checkpoints.lerobot_folder import read_folder
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Policy, Source
 from policy_port.checkpoints.safe_load import read_source
 from policy_port.errors import CheckpointError, closest
@@ -24,6 +25,7 @@ LIBRARIES: dict[str, str] = {
     "sb3": "sb3",
     "torchscript": "torchscript",
     "onnx": "onnx",
+    "lerobot": "lerobot",
 }
 """Container of each library's files, by the name that `--from` takes; the module of that name has the loader."""
 
@@ -40,7 +42,7 @@ def load_policy(
     """Read a policy file without executing anything from it.
 
     Args:
-        path: The file.
+        path: The file, or the folder that LeRobot wrote.
         kind: Library that wrote it, one of `LIBRARIES`; told from the file when None.
         activation: Activation of the hidden layers where the file does not say.
         agent_yaml: The trainer's configuration; looked for beside the file when None.
@@ -51,7 +53,7 @@ def load_policy(
         CheckpointError: The file is not a policy, or it can't be read rightly.
         UnsafeFileError: Reading it would execute code or reach outside it.
     """
-    source = read_source(Path(path))
+    source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
     library, evidence = _library(source, kind)
     options = LoadOptions(
         activation=activation,
@@ -97,7 +99,7 @@ def inspect_file(
     return {
         "file": str(policy.path),
         "sha256": policy.sha256,
-        "bytes": policy.path.stat().st_size,
+        "bytes": _size(policy.path),
         "library": policy.library,
         "version": policy.version,
         "evidence": list(policy.evidence),
@@ -110,6 +112,11 @@ def inspect_file(
         "leftovers": list(policy.leftovers),
         "notes": list(policy.notes),
     }
+
+
+def _size(path: Path) -> int:
+    files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _image(port: ImagePort) -> dict[str, object]:

@@ -134,7 +134,7 @@ class Source:
     data: bytes = field(repr=False)
     sha256: str
     container: str
-    """"torch" (tensors in a pickle), "torchscript", "onnx" or "sb3"."""
+    """"torch" (tensors in a pickle), "torchscript", "onnx", "sb3", or "lerobot" (a folder)."""
     members: dict[str, bytes] = field(repr=False)
     """The archive's members without the leading folder; empty for a file that is not an archive."""
     tree: dict[str, object] = field(repr=False)

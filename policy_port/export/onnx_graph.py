@@ -61,6 +61,10 @@ def build_onnx(traced: torch.jit.ScriptModule, actor: Actor) -> onnx.ModelProto:
             dynamic_axes={name: {axis: "batch"} for name, axis in batch_axis.items()},
         )
     model = onnx.load_model_from_string(written.getvalue())
+    if actor.chunk is not None:
+        # The exporter loses count of the chunk behind the transformer's reshapes.
+        _, steps, width = model.graph.output[0].type.tensor_type.shape.dim
+        steps.dim_value, width.dim_value = actor.chunk, actor.action_size
     tidy(model)
     model.ir_version = IR_VERSION
     model.graph.name = "policy"

@@ -31,6 +31,9 @@ def trace(actor: Actor) -> torch.jit.ScriptModule:
     with torch.no_grad(), torchscript_on_purpose(), warnings.catch_warnings():
         # torch.nn.LSTM and GRU compare widths in Python, which are constants of the network.
         warnings.filterwarnings("ignore", category=TracerWarning, module=r"torch\.nn\.modules\.rnn")
+        # ACT iterates over tokens and pixels, whose number is the network's, and compares widths of its attention.
+        warnings.filterwarnings("ignore", category=TracerWarning, module=r"lerobot\.policies\.act\.")
+        warnings.filterwarnings("ignore", category=TracerWarning, module=r"torch\.nn\.functional|einops\.")
         # check_trace would run the actor a second time and compare; parity does so against the written file.
         traced = torch.jit.trace(actor.eval(), example_inputs(actor), check_trace=False)
     assert isinstance(traced, torch.jit.ScriptModule)

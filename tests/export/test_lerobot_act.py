@@ -1,0 +1,273 @@
+"""ACT folders that LeRobot itself wrote, against LeRobot's own processors and networks; nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from policy_port.checkpoints import inspect_file, load_policy
+from policy_port.cli.app import app
+from policy_port.contract import Contract, Mapping
+from policy_port.errors import CheckpointError, MissingDependencyError, PortError
+from policy_port.export.onnx_metadata import metadata
+from policy_port.export.port import load_port
+from policy_port.export.write import write_port
+from policy_port.remap import build_remap, identity_remap
+
+pytest.importorskip("lerobot")
+# LeRobot's video reader looks for libraries of the system when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+
+STATE, ENVIRONMENT = "observation.state", "observation.environment_state"
+CAMERAS = ("top", "wrist")
+ACTIONS, CHUNK = 4, 5
+
+
+def write_folder(folder: Path, *, cameras: bool, normalisation: str = "MEAN_STD", **changes: Any) -> Path:
+    """A small ACT policy with random weights and statistics, saved by LeRobot."""
+    from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
+    from lerobot.policies.act.configuration_act import ACTConfig
+    from lerobot.policies.act.modeling_act import ACTPolicy
+    from lerobot.policies.act.processor_act import make_act_pre_post_processors
+
+    torch.manual_seed(0)
+    inputs = {STATE: PolicyFeature(type=FeatureType.STATE, shape=(ACTIONS,))}
+    if cameras:
+        shape = (3, 64, 64)
+        inputs |= {f"observation.images.{n}": PolicyFeature(type=FeatureType.VISUAL, shape=shape) for n in CAMERAS}
+    else:
+        inputs[ENVIRONMENT] = PolicyFeature(type=FeatureType.ENV, shape=(3,))
+    mode = NormalizationMode(normalisation)
+    config = ACTConfig(
+        input_features=inputs,
+        output_features={"action": PolicyFeature(type=FeatureType.ACTION, shape=(ACTIONS,))},
+        normalization_mapping={"STATE": mode, "ENV": mode, "ACTION": mode, "VISUAL": NormalizationMode.MEAN_STD},
+        pretrained_backbone_weights=None,
+        device="cpu",
+        chunk_size=CHUNK,
+        n_action_steps=CHUNK,
+        dim_model=32,
+        n_heads=4,
+        dim_feedforward=48,
+        n_encoder_layers=2,
+        latent_dim=8,
+        **changes,
+    )
+    policy = ACTPolicy(config).eval()
+    stats = {}
+    for key, size in ((STATE, ACTIONS), (ENVIRONMENT, 3), ("action", ACTIONS)):
+        low = torch.randn(size)
+        stats[key] = {"mean": torch.randn(size), "std": torch.rand(size) + 0.3, "min": low, "max": low + 2.0}
+    for name in CAMERAS:
+        stats[f"observation.images.{name}"] = {"mean": torch.rand(3, 1, 1), "std": torch.rand(3, 1, 1) + 0.2}
+    policy.save_pretrained(folder)
+    for processor in make_act_pre_post_processors(config, dataset_stats=stats):
+        processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A folder that sees, and one that reads the environment's state."""
+    base = tmp_path_factory.mktemp("act")
+    return {cameras: write_folder(base / str(cameras), cameras=cameras) for cameras in (True, False)}
+
+
+def shown(cameras: bool, rows: int = 3) -> dict[str, torch.Tensor]:
+    """Observations as a data set gives them."""
+    generator = torch.Generator().manual_seed(1)
+    batch = {STATE: torch.randn(rows, ACTIONS, generator=generator)}
+    if not cameras:
+        return batch | {ENVIRONMENT: torch.randn(rows, 3, generator=generator)}
+    return batch | {f"observation.images.{n}": torch.rand(rows, 3, 64, 64, generator=generator) for n in CAMERAS}
+
+
+def answered(folder: Path, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """LeRobot's own chunk of actions, from the folder."""
+    from lerobot.policies.act.modeling_act import ACTPolicy
+    from lerobot.policies.factory import make_pre_post_processors
+
+    policy = ACTPolicy.from_pretrained(folder).eval()
+    before, after = make_pre_post_processors(policy.config, pretrained_path=str(folder))
+    with torch.no_grad():
+        chunk = policy.predict_action_chunk(before(dict(batch)))
+        return torch.stack([after(step) for step in chunk.unbind(1)], dim=1)
+
+
+def inputs_of(batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    vectors = torch.cat([value for key, value in batch.items() if "images" not in key], dim=1)
+    return [vectors, *(value for key, value in batch.items() if "images" in key)]
+
+
+def contract_of(cameras: bool) -> Contract:
+    image = {"height": 64, "width": 64, "channels": 3, "layout": "nchw", "dtype": "float32", "scale": 1.0}
+    terms: list[dict[str, Any]] = [{"term": "joint_pos"}]
+    if not cameras:
+        terms.append({"term": "external", "name": "environment", "size": 3})
+    return Contract.model_validate(
+        {
+            "contract_version": 1,
+            "name": "act",
+            "robot": "arm",
+            "trained_in": "a test",
+            "quaternion_order": "none",
+            "timestep": 1 / 30,
+            "decimation": 1,
+            "base": {"floating": False},
+            "actuation": {"kind": "explicit"},
+            "joints": {f"joint_{i}": {"default": 0.0, "lower": -2.0, "upper": 2.0} for i in range(ACTIONS)},
+            "observation": {"terms": terms},
+            "action": {"terms": [{"term": "joint_position", "scale": 1.0, "offset": 0.0}]},
+            "images": [{"name": name, **image} for name in CAMERAS] if cameras else [],
+        }
+    )
+
+
+@pytest.mark.parametrize("cameras", [True, False])
+def test_the_actor_is_lerobots_policy(made, cameras):
+    """Pre-processor, network and post-processor in one: the whole chunk, in the data set's units."""
+    batch = shown(cameras)
+    actions = load_policy(made[cameras]).actor(*inputs_of(batch))[0]
+    expected = answered(made[cameras], batch)
+    assert actions.shape == (3, CHUNK, ACTIONS)
+    torch.testing.assert_close(actions, expected, atol=1e-5 * float(expected.abs().max()), rtol=0.0)
+
+
+@pytest.mark.parametrize("cameras", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_both_exports_are_lerobots_policy(made, tmp_path, cameras):
+    """Written, proven and run again at two batch sizes, both files answer LeRobot's own chunks."""
+    policy = load_policy(made[cameras])
+    port = write_port(tmp_path / "port", policy, identity_remap(contract_of(cameras)))
+    assert port.parity["passed"]
+    assert metadata(onnx.load(port.onnx))["chunk"] == str(CHUNK) == str(load_port(port.path).chunk)
+    session, module = onnxruntime.InferenceSession(port.onnx), torch.jit.load(port.torchscript)
+    names = [node.name for node in session.get_inputs()]
+    assert names == ["obs", *(CAMERAS if cameras else ())]
+    [output] = session.get_outputs()
+    assert (output.name, output.shape[1:]) == ("actions", [CHUNK, ACTIONS])
+    for rows in (3, 1):
+        batch = shown(cameras, rows)
+        expected, inputs = answered(made[cameras], batch).numpy(), inputs_of(batch)
+        allowed = 1e-5 * np.abs(expected).max()
+        actions = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})[0]
+        np.testing.assert_allclose(actions, expected, atol=allowed)
+        np.testing.assert_allclose(module(*inputs).numpy(), expected, atol=allowed)
+
+
+@pytest.mark.parametrize("normalisation", ["MIN_MAX", "IDENTITY"])
+@pytest.mark.parametrize("changes", [{"pre_norm": True, "feedforward_activation": "gelu"}, {"n_decoder_layers": 2}])
+def test_other_settings_are_lerobots_too(tmp_path, normalisation, changes):
+    """Other normalisations, activations and depths give LeRobot's actions."""
+    folder = write_folder(tmp_path / "act", cameras=False, normalisation=normalisation, **changes)
+    batch = shown(False)
+    expected = answered(folder, batch)
+    actions = load_policy(folder).actor(*inputs_of(batch))[0]
+    torch.testing.assert_close(actions, expected, atol=1e-5 * float(expected.abs().max()), rtol=0.0)
+
+
+def test_inspect_shows_images_and_chunks(made):
+    """The inputs, the chunk, what only training needed, and how the observation is put together."""
+    found = inspect_file(made[True])
+    assert [port["name"] for port in found["inputs"]] == ["obs", *CAMERAS]
+    assert found["outputs"] == [{"name": "actions", "shape": ["batch", CHUNK, ACTIONS]}]
+    assert found["library"] == "lerobot"
+    assert any("chunks of 5 actions" in note for note in found["notes"])
+    assert all("vae_encoder" in name for name in found["leftovers"])
+    assert found["normaliser"]["formula"] == "(observation.state - mean) / (std + 1e-08)"
+    result = CliRunner().invoke(app, ["inspect", str(made[True])])
+    assert "actions [batch, 5, 4]" in result.stdout
+
+
+def test_a_chunk_is_exported_but_not_remapped_or_played(made, tmp_path):
+    """remap and play say that they can't carry chunks, and what can."""
+    contract = contract_of(False)
+    names = list(contract.joints)
+    mapping = Mapping.model_validate({"source_joint_names": names, "target_joint_names": names[::-1]})
+    with pytest.raises(PortError, match="chunks of 5 actions.*`policy-port export`"):
+        write_port(tmp_path / "port", load_policy(made[False]), build_remap(contract, mapping))
+    write_port(tmp_path / "port", load_policy(made[False]), identity_remap(contract))
+    line = ["play", str(tmp_path / "port"), "--plant", "mujoco", "--command", "0,0,0", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, line)
+    assert (result.exit_code, "chunks of 5 actions; play does not" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("diffusion", "draws noise"), ("smolvla", "language"), ("pi0", "language"), ("newest", "not known here")],
+)
+def test_other_policies_are_named_and_refused(tmp_path, kind, reason):
+    """Another LeRobot policy is refused by name, with the reason."""
+    (tmp_path / "config.json").write_text(json.dumps({"type": kind, "input_features": {}, "output_features": {}}))
+    with pytest.raises(CheckpointError, match=f"LeRobot policy of type {kind}: .*{reason}.*Only act"):
+        load_policy(tmp_path)
+
+
+@pytest.fixture
+def copied(made, tmp_path) -> Path:
+    """A folder of its own."""
+    return Path(shutil.copytree(made[False], tmp_path / "act"))
+
+
+def edit(path: Path, change: Any) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def _extra_step(data: dict[str, Any]) -> None:
+    data["steps"].append({"registry_name": "delta_action_processor", "config": {}})
+
+
+def _escape(data: dict[str, Any]) -> None:
+    for step in data["steps"]:
+        if "state_file" in step:
+            step["state_file"] = "../statistics.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("policy_preprocessor.json", _extra_step, "has the step delta_action_processor"),
+        ("policy_preprocessor.json", _escape, "no file name of this folder"),
+        ("config.json", lambda data: data.update(dim_model=10**9), "dim_model is 1000000000"),
+        ("config.json", lambda data: data.update(n_heads=5), "can't be built or filled"),
+        ("config.json", lambda data: data["input_features"].update(text={"shape": [3]}), "reads .*text"),
+        ("config.json", lambda data: data.update(chunk_size=6), "can't be built or filled"),
+    ],
+)
+def test_what_can_not_be_read_rightly_is_refused(copied, file, change, message):
+    """Unknown steps, names that leave the folder, and configurations of another network are errors."""
+    edit(copied / file, change)
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(copied)
+
+
+def test_missing_statistics_are_refused(copied):
+    """LeRobot leaves a feature without statistics as it is; here that is an error."""
+    for file in copied.glob("policy_preprocessor*normalizer_processor.safetensors"):
+        tensors = load_file(file)
+        del tensors[f"{STATE}.mean"]
+        save_file(tensors, file)
+    with pytest.raises(CheckpointError, match=r"no statistic observation\.state\.mean"):
+        load_policy(copied)
+    (copied / "policy_preprocessor.json").unlink()
+    with pytest.raises(CheckpointError, match=r"policy_preprocessor\.json: is missing"):
+        load_policy(copied)
+
+
+def test_without_lerobot_the_extra_is_named(copied, monkeypatch):
+    """Where LeRobot is not installed, the error says which extra brings it."""
+    monkeypatch.setitem(sys.modules, "lerobot.policies.act.modeling_act", None)
+    with pytest.raises(MissingDependencyError, match=r"policy-port\[real\]"):
+        load_policy(copied)

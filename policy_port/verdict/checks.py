@@ -205,21 +205,29 @@ def _of(label: str, bad: list[Bad], elements: int) -> Check:
 def _compare(label: str, names: list[str], expected: Values, recorded: Values, known: Mask, allowed: Values) -> Check:
     """Compare columns; shapes (steps, environments, elements), and (elements,) for `allowed`."""
     error = np.where(known, np.abs(expected - recorded), 0.0)
-    wrong = error > allowed
+    largest = error.max(axis=(0, 1))
     bad = []
-    for column in np.flatnonzero(wrong.any(axis=(0, 1))):
-        step, env = (int(i) for i in np.argwhere(wrong[:, :, column])[0])
-        largest = float(error[:, :, column].max())
-        bad.append(Bad(element=names[column], error=largest, allowed=float(allowed[column]), step=step, env=env))
+    for column in np.flatnonzero(largest > allowed):
+        wrong = error[:, :, column] > allowed[column]
+        step = int(wrong.any(axis=1).argmax())
+        bad.append(
+            Bad(
+                element=names[column],
+                error=float(largest[column]),
+                allowed=float(allowed[column]),
+                step=step,
+                env=int(wrong[step].argmax()),
+            )
+        )
     if not known.any():
         note = "no row of the trace tells"
         return Check(label=label, status="unchecked", elements=len(names), note=note)
-    column = int((error.max(axis=(0, 1)) / allowed).argmax())
+    column = int((largest / allowed).argmax())
     return Check(
         label=label,
         status="wrong" if bad else "equal",
         elements=len(names),
-        error=float(error[:, :, column].max()),
+        error=float(largest[column]),
         allowed=float(allowed[column]),
         bad=tuple(bad),
     )

@@ -117,20 +117,25 @@ class Evidence:
         return replace(self, arrays={**self.arrays, **arrays}, usable=mask)
 
     def shortened(self, rows: int) -> Evidence:
-        """The first steps and environments, `rows` of them at most: a search needs no more."""
+        """The start of every episode, `rows` in all at most; of several environments, the first steps of the first."""
         steps, envs = self.shape
         if steps * envs <= rows:
             return self
-        envs = min(envs, max(1, rows // min(steps, 400)))
-        steps = max(SHORTEST, min(steps, rows // envs))
+        if envs > 1:
+            envs = min(envs, max(1, rows // min(steps, 200)))
+            kept = np.arange(max(SHORTEST, min(steps, rows // envs)))
+        else:
+            episodes = len(np.unique(self.since))
+            # Heads of whole episodes: a cut in the middle of one would look like a jump of the state.
+            kept = np.flatnonzero(self.age[:, 0] < max(SHORTEST, rows // episodes))[: max(rows, SHORTEST)]
 
         def cut(array: NDArray[Any]) -> NDArray[Any]:
-            return array[:steps, :envs]
+            return array[kept, :envs]
 
         return replace(
             self,
             arrays={name: cut(array) for name, array in self.arrays.items()},
-            since=cut(self.since),
+            since=np.searchsorted(kept, cut(self.since)),
             whole=cut(self.whole),
             usable=cut(self.usable),
             time=None if self.time is None else cut(self.time),

@@ -29,10 +29,9 @@ WORDS = {
 
 
 def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
-    """Another history, another order of terms, another clip, or another term in the place of one that fails."""
+    """Another history, another clip, or another term in the place of one that fails."""
     if failing & {term.label for term in contract.observation.terms}:
         yield from _histories(contract, evidence)
-        yield from _term_orders(contract, evidence)
         yield from _clips(contract, evidence, failing)
     for term in contract.observation.terms:
         if term.label in failing:
@@ -52,8 +51,10 @@ def _histories(contract: Contract, evidence: Evidence) -> Candidates:
             yield from mended(with_observation(contract, history=other), evidence, f"history {differs}")
 
 
-def _term_orders(contract: Contract, evidence: Evidence) -> Candidates:
-    """Two terms exchanged, one term moved, and the orders that programs sort terms into."""
+def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+    """Two terms exchanged, or one term moved."""
+    if len(failing & {term.label for term in contract.observation.terms}) < 2:
+        return
     count = len(contract.observation.terms)
     labels = [term.label for term in contract.observation.terms]
     places = tuple(range(count))
@@ -122,6 +123,8 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         )
 
     if not any(moves(column, rows, rounding=evidence.rounding) for column in recorded):
+        if term.term == "constant" and _shows_command(evidence, recorded):
+            yield from put("velocity_command", "it is velocity_command, not constant")
         value = [snapped(float(column[rows].mean()), 1e-6) for column in recorded]
         words = "zeroed in the source" if not any(value) else "constant in the source"
         yield from put("constant", words, value=value)
@@ -147,6 +150,14 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         instead = f"it is {kind}" + (" that the source shows" if term.term != "constant" else ", not constant")
         yield from put(kind, instead, **({} if scale == 1.0 else {"scale": scale}))
     yield from _gait(contract, evidence, term, recorded)
+
+
+def _shows_command(evidence: Evidence, recorded: list[Values]) -> bool:
+    """Whether columns that never move are a command that never changes, and is not zero throughout."""
+    command = evidence.arrays.get("command")
+    if command is None or len(recorded) != command.shape[2] or not command.any():
+        return False
+    return all(np.allclose(column, command[:, :, place], atol=1e-6) for place, column in enumerate(recorded))
 
 
 JOINT_KINDS = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target")

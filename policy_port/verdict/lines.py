@@ -37,14 +37,15 @@ def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -
             yield from mended(rescaled, evidence, f"{term.label}: {words[0]}")
         if isinstance(term, JointTerm) and term.term in ("joint_pos", "joint_pos_rel"):
             other = "joint_pos" if term.term == "joint_pos_rel" else "joint_pos_rel"
-            named = {"name": term.name} if term.name else {}
+            # with_term drops what is None: a name that says no more than the kind.
+            name = None if term.name == other else term.name
             done = (
                 "default pose not subtracted"
                 if other == "joint_pos_rel"
                 else "default pose subtracted though the source does not"
             )
-            if other not in [also.label for also in contract.observation.terms]:
-                swapped = with_term(rescaled, term.label, term=other, **named)
+            if name or other not in [also.label for also in contract.observation.terms if also is not term]:
+                swapped = with_term(rescaled, term.label, term=other, name=name)
                 yield from mended(swapped, evidence, f"{term.label}: {', '.join([*words, done])}")
         if isinstance(term, JointTerm) and term.term == "joint_pos_rel":
             defaults = _defaults(contract, term, lines, scales)

@@ -29,6 +29,9 @@ def what_it_looks_like(
     if any(check.label != "action" for check in failing):
         chain, _ = explain(contract, evidence)
     looks = {}
+    if _normalised(contract, evidence, failing):
+        words = "recorded behind the network's normaliser: every element has mean 0 and deviation 1"
+        return {check.label: words for check in failing}
     for check in failing:
         if check.label == "action":
             looks["action"] = _action(contract, evidence, actions)
@@ -38,6 +41,21 @@ def what_it_looks_like(
         plain = [word.removeprefix(f"{check.label}: ") for word in words]
         looks[check.label] = "; ".join(plain) if plain else _unexplained(contract, evidence, check)
     return looks
+
+
+def _normalised(contract: Contract, evidence: Evidence, failing: list[Check]) -> bool:
+    """Whether nearly every number of the observation is centred and of unit size, where the raw state is not."""
+    terms = {term.label for term in contract.observation.terms}
+    if len(terms & {check.label for check in failing}) < 0.7 * len(terms):
+        return False
+    rows = settled_rows(evidence)
+    seen, expected = evidence.arrays["observation"][rows], rebuild(contract, evidence).values[rows]
+
+    def usual(values: Values) -> float:
+        centred = (np.abs(values.mean(axis=0)) < 0.3) & (np.abs(values.std(axis=0) - 1.0) < 0.5)
+        return float(centred.mean())
+
+    return usual(seen) > 0.7 > usual(expected) + 0.2
 
 
 def _unexplained(contract: Contract, evidence: Evidence, check: Check) -> str:

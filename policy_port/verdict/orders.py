@@ -29,17 +29,17 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
         if isinstance(term, JointTerm) and term.label in failing:
             order = _observed_order(contract, evidence, term)
             if order != contract.observation_joints(term):
-                words = _words(contract.observation_joints(term), order, evidence)
+                words = order_words(contract.observation_joints(term), order, evidence)
                 yield from mended(
                     with_term(contract, term.label, joints=_stated(contract, order)), evidence, f"{term.label}: {words}"
                 )
                 whole.append(order)
     if "target" in failing:
-        order = _driven_order(contract, evidence)
+        order = driven_order(contract, evidence)
         if order != contract.action_joint_names:
             whole.append(order)
             if len(contract.action.terms) == 1:
-                words = _words(contract.action_joint_names, order, evidence)
+                words = order_words(contract.action_joint_names, order, evidence)
                 yield from mended(
                     with_action(contract, 0, joints=_stated(contract, order)), evidence, f"action: {words}"
                 )
@@ -47,7 +47,7 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
         whole += list(known_orders(contract, evidence))
     for order in dict.fromkeys(whole):
         if set(order) == set(contract.joint_names) and order != contract.joint_names:
-            words = _words(contract.joint_names, order, evidence)
+            words = order_words(contract.joint_names, order, evidence)
             yield from mended(with_joint_order(contract, order), evidence, f"joint order: {words}")
             yield from mended(
                 with_joint_order(contract, order, values_stay=True),
@@ -83,7 +83,8 @@ def _stated(contract: Contract, order: Names) -> list[str] | None:
     return None if order == contract.joint_names else list(order)
 
 
-def _words(old: Names, new: Names, evidence: Evidence) -> str:
+def order_words(old: Names, new: Names, evidence: Evidence) -> str:
+    """What another order looks like: two joints exchanged, left and right, or somebody's order."""
     two = exchanged(old, new)
     if two is not None:
         return f"{two[0]} and {two[1]} exchanged"
@@ -123,7 +124,7 @@ def _observed_order(contract: Contract, evidence: Evidence, term: JointTerm) -> 
     return _completed([None if place is None else (*names, *others)[place] for place in places], names)
 
 
-def _driven_order(contract: Contract, evidence: Evidence) -> Names:
+def driven_order(contract: Contract, evidence: Evidence) -> Names:
     """The joint that each action really drives, as far as it moves."""
     names = contract.action_joint_names
     signals = Signals(contract, evidence)

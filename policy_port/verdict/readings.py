@@ -8,6 +8,7 @@ from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.verdict.candidates import Candidate, Candidates
 from policy_port.verdict.evidence import Evidence, Mask
+from policy_port.verdict.orders import driven_order, order_words
 from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
 
 ARRAY_OF = {
@@ -32,9 +33,12 @@ def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]
     """Other readings of the trace's raw state that would explain the observation under the contract as it is."""
     kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
     yield from _frames(contract, evidence, kinds)
+    yield from _axes(contract, evidence, kinds)
     if "projected_gravity" in kinds or {"base_lin_vel", "base_ang_vel"} & kinds.keys():
         yield from _quaternions(contract, evidence)
     yield from _moments(contract, evidence, kinds, failing)
+    if "target" in failing:
+        yield from _target_columns(contract, evidence)
 
 
 def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Candidates:
@@ -63,6 +67,23 @@ def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Ca
             )
 
 
+def _axes(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Candidates:
+    """Two axes of a base vector or of the command exchanged, as between y-up and z-up worlds."""
+    for kind in ("base_lin_vel", "base_ang_vel", "velocity_command"):
+        name = ARRAY_OF[kind][0]
+        if kind not in kinds or name not in evidence.arrays:
+            continue
+        for i, j in ((0, 1), (1, 2), (0, 2)):
+            order = [0, 1, 2]
+            order[i], order[j] = j, i
+            yield Candidate(
+                contract=contract,
+                evidence=evidence.with_arrays({name: evidence.arrays[name][:, :, order]}),
+                words=f"{kinds[kind]}: elements {i} and {j} exchanged",
+                remedy=f"columns {i} and {j} of {name} are exchanged where it is recorded, or where it is shown",
+            )
+
+
 def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
     if "base_quat" not in evidence.arrays:
         return
@@ -85,6 +106,23 @@ def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
         evidence=evidence.with_arrays({"base_quat": inverse}),
         words="quaternion inverted: base_quat is the world in the base, not the base in the world",
         remedy="conjugate base_quat where it is read",
+    )
+
+
+def _target_columns(contract: Contract, evidence: Evidence) -> Candidates:
+    """Targets recorded in another order of joints than the trace's joint_names."""
+    names, driven = contract.action_joint_names, driven_order(contract, evidence)
+    if driven == names:
+        return
+    target = evidence.arrays["target"].copy()
+    for name, found in zip(names, driven, strict=True):
+        there, here = (evidence.joint_column(joint, wanted_by="the action") for joint in (name, found))
+        target[:, :, there] = evidence.arrays["target"][:, :, here]
+    yield Candidate(
+        contract=contract,
+        evidence=evidence.with_arrays({"target": target}),
+        words=f"columns of target: {order_words(names, driven, evidence)}",
+        remedy="record target in the order of joint_names",
     )
 
 

@@ -74,28 +74,28 @@ def rebuild(contract: Contract, evidence: Evidence) -> Rebuilt:
     Raises:
         EvidenceError: When the trace lacks what a term is made of.
     """
-    present = {
-        (label, column.element): column
-        for label, columns in present_columns(contract, evidence).items()
-        for column in columns
-    }
+    columns = [
+        ((label, column.element), column)
+        for label, mine in present_columns(contract, evidence).items()
+        for column in mine
+    ]
+    place = {key: index for index, (key, _) in enumerate(columns)}
+    now = np.stack([column.values for _, column in columns], axis=2)
+    told = np.stack([column.known for _, column in columns], axis=2)
     slots = observation_slots(contract)
+    source = np.array([place[slot.term, slot.element] for slot in slots])
+    ages = np.array([slot.age for slot in slots])
     history = contract.observation.history
     padding = 0.0 if contract.observation.clip is None else float(np.clip(0.0, *contract.observation.clip))
-    values = np.empty((*evidence.shape, len(slots)))
-    known = np.empty(values.shape, dtype=np.bool_)
-    allowed = np.empty(len(slots))
-    for index, slot in enumerate(slots):
-        column = present[slot.term, slot.element]
-        allowed[index] = column.allowed
-        if slot.age == 0:
-            values[:, :, index], known[:, :, index] = column.values, column.known
-            continue
-        before, reached = evidence.earlier(column.values, slot.age)
-        fresh = before if history is not None and history.fill == "first" else padding
-        values[:, :, index] = np.where(reached, before, fresh)
-        seen = evidence.earlier(column.known, slot.age)[0]
-        known[:, :, index] = np.where(reached, seen, evidence.whole & column.known)
+    values, known = now[:, :, source], told[:, :, source]
+    allowed = np.array([column.allowed for _, column in columns])[source]
+    for age in np.unique(ages[ages > 0]):
+        mine = np.flatnonzero(ages == age)
+        (before, reached), (seen, _) = evidence.earlier(now, age), evidence.earlier(told, age)
+        if history is None or history.fill == "zero":
+            before = np.where(reached[:, :, None], before, padding)
+        seen = np.where(reached[:, :, None], seen, evidence.whole[:, :, None] & told)
+        values[:, :, mine], known[:, :, mine] = before[:, :, source[mine]], seen[:, :, source[mine]]
     return Rebuilt(values=values, allowed=allowed, known=known & evidence.usable[:, :, None])
 
 

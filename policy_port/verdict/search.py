@@ -13,13 +13,13 @@ from policy_port.verdict.checks import Check, contract_checks
 from policy_port.verdict.drives import drive_candidates
 from policy_port.verdict.edits import Edit, edits_between, weight
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.layouts import layout_candidates
+from policy_port.verdict.layouts import layout_candidates, term_order_candidates
 from policy_port.verdict.lines import line_candidates
 from policy_port.verdict.orders import joint_order_candidates
 from policy_port.verdict.readings import reading_candidates
 
-ROWS = 3000
-"""Rows of the trace that are searched; the verdict itself uses all."""
+ROWS = 600
+"""Rows of the trace that are searched, spread over its episodes; the verdict itself uses all."""
 
 ROUNDS = 8
 """Independent mistakes that are looked for, one after the other."""
@@ -31,7 +31,9 @@ GENERATORS = (
     action_candidates,
     reading_candidates,
     drive_candidates,
+    term_order_candidates,
 )
+"""The costly ones last: they are left out once a single changed number explains everything."""
 
 READING_WEIGHT = 3
 """What another reading of the trace counts beside edits: a contract is more often wrong than a simulator."""
@@ -92,8 +94,11 @@ def explain(contract: Contract, evidence: Evidence) -> tuple[list[Step], list[St
 
 def _steps(contract: Contract, evidence: Evidence, left: dict[str, float]) -> Iterator[Step]:
     whole = sum(left.values())
+    cheapest = whole
     tried: set[str] = set()
     for generate in GENERATORS:
+        if cheapest <= PRICE:
+            return
         for candidate in generate(contract, evidence, set(left)):
             other_reading = candidate.evidence is not evidence
             if not other_reading:
@@ -111,6 +116,7 @@ def _steps(contract: Contract, evidence: Evidence, left: dict[str, float]) -> It
                 continue
             edits = edits_between(contract, candidate.contract)
             price = PRICE * (READING_WEIGHT if other_reading else weight(edits))
+            cheapest = min(cheapest, total + price)
             yield Step(
                 candidate=candidate,
                 edits=edits,

@@ -1,0 +1,132 @@
+"""Claims about diagnose: the first hypothesis gives the contract back that the trace was recorded with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy_port.contract.diff import differences
+from policy_port.verdict.diagnose import diagnose_contract
+from policy_port.verdict.edits import edits_between, snapped, with_joint_order, with_term
+from policy_port.verdict.verify import verify_contract
+from tests.samples import LEGS
+from tests.verdict.mistakes import MISTAKES, delay, edited, evidence_of, reorder, set_joint, set_scale
+from tests.verdict.synthetic import stacked, toy
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_first_hypothesis_mends_the_contract(tmp_path: Path, mistake: str) -> None:
+    """What the edits give is the correct contract, number by number, and nothing differs any more."""
+    contract = toy()
+    diagnosis = diagnose_contract(edited(contract, MISTAKES[mistake][0]), evidence_of(tmp_path, contract))
+    first = diagnosis.hypotheses[0]
+    assert first.whole, diagnosis.text()
+    # The kind of a term was changed under its old name, which stays.
+    assert [
+        line for line in differences(first.contract, contract, relative_tolerance=1e-4) if ".name" not in line
+    ] == []
+    assert first.edits
+    assert first.residual_after <= first.residual_before or first.residual_before == 0.0
+
+
+@pytest.mark.parametrize("wrong", [{"layout": "time_major"}, {"order": "newest_first"}, {"fill": "zero"}])
+def test_a_history_is_mended(tmp_path: Path, wrong: dict[str, str]) -> None:
+    """The edit names the one key of the history."""
+    diagnosis = diagnose_contract(stacked(**wrong), evidence_of(tmp_path, stacked()))
+    (edit,) = diagnosis.hypotheses[0].edits
+    assert edit.key == f"observation.history.{next(iter(wrong))}"
+    assert diagnosis.hypotheses[0].contract == stacked()
+
+
+def test_independent_mistakes_are_mended_together(tmp_path: Path) -> None:
+    """Another joint order, a missing scale and a wrong gain at once: one hypothesis with all three edits."""
+    contract = toy()
+    wrong = contract
+    for change in (reorder(*LEGS[::-1]), set_scale("joint_vel", 1.0), set_joint("left_hip", "stiffness", 5.0)):
+        wrong = edited(wrong, change)
+    first = diagnose_contract(wrong, evidence_of(tmp_path, contract)).hypotheses[0]
+    assert first.whole
+    assert differences(first.contract, contract) == []
+    assert {edit.key for edit in first.edits} == {
+        "joints (order)",
+        "observation.terms[joint_vel].scale",
+        "joints.left_hip.stiffness",
+    }
+
+
+def test_a_wrong_reading_is_no_edit(tmp_path: Path) -> None:
+    """A state recorded a step late is explained by a remedy, and the contract stays as it is."""
+    contract = toy()
+    first = diagnose_contract(contract, evidence_of(tmp_path, contract, delay)).hypotheses[0]
+    assert (first.whole, first.edits, len(first.remedies)) == (True, (), 1)
+    assert "one step late" in first.words[0]
+
+
+def test_a_correct_contract_has_no_diagnosis(tmp_path: Path) -> None:
+    """Where nothing differs, nothing is suggested."""
+    contract = toy()
+    diagnosis = diagnose_contract(contract, evidence_of(tmp_path, contract))
+    assert diagnosis.ok
+    assert diagnosis.hypotheses == ()
+
+
+def test_nonsense_has_no_hypothesis_that_explains_it(tmp_path: Path) -> None:
+    """Observations drawn at random are explained by nothing, and nothing is said to explain them."""
+    contract = toy()
+
+    def scramble(arrays: dict[str, np.ndarray]) -> None:
+        arrays["observation"] = np.random.default_rng(0).normal(size=arrays["observation"].shape).astype(np.float32)
+
+    diagnosis = diagnose_contract(contract, evidence_of(tmp_path, contract, scramble))
+    assert not any(hypothesis.whole for hypothesis in diagnosis.hypotheses)
+
+
+def test_edits_read_as_yaml_and_rank_by_what_they_change(tmp_path: Path) -> None:
+    """JSON carries the key path, what stood there and what should."""
+    contract = toy()
+    diagnosis = diagnose_contract(edited(contract, set_scale("base_ang_vel", 1.0)), evidence_of(tmp_path, contract))
+    document = json.loads(diagnosis.json())
+    assert document["hypotheses"][0]["edits"] == [
+        {"key": "observation.terms[base_ang_vel].scale", "from": None, "to": 0.25}
+    ]
+    assert "edit    observation.terms[base_ang_vel].scale: (not stated) -> 0.25" in diagnosis.text()
+
+
+def test_edits_between_equal_contracts_are_none() -> None:
+    """A contract needs no edit to become itself; another order is one edit."""
+    contract = toy()
+    assert edits_between(contract, contract) == ()
+    turned = with_joint_order(contract, LEGS[::-1])
+    assert turned is not None
+    (edit,) = edits_between(contract, turned)
+    assert (edit.key, edit.after) == ("joints (order)", list(LEGS[::-1]))
+
+
+def test_a_change_that_is_no_contract_is_none() -> None:
+    """Candidates that break the contract's own rules fall away."""
+    assert with_term(toy(), "joint_vel", joints=["left_hip", "no_such_joint"]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "doubt", "prefer", "expected"),
+    [
+        (0.24999993, 1e-6, None, 0.25),
+        (0.0500004, 1e-6, 0.0500001, 0.0500001),
+        (1e-9, 1e-6, None, 0.0),
+        (0.1234567, 0.0, None, 0.1234567),
+    ],
+)
+def test_numbers_snap_to_what_a_person_wrote(value: float, doubt: float, prefer: float | None, expected: float) -> None:
+    """The shortest decimal within the doubt, or the number that stands there."""
+    assert snapped(value, doubt, prefer=prefer) == expected
+
+
+def test_what_diagnose_gives_is_what_verify_accepts(tmp_path: Path) -> None:
+    """The mended contract passes verify on the trace that showed the mistake."""
+    contract = toy()
+    evidence = evidence_of(tmp_path, contract)
+    wrong = edited(contract, MISTAKES["one default"][0])
+    assert verify_contract(diagnose_contract(wrong, evidence).hypotheses[0].contract, evidence).ok

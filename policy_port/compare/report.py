@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from policy_port.compare.compare import Comparison
-from policy_port.compare.measure import FAST
 from policy_port.compare.pair import APART, LONGEST_LAG
 from policy_port.compare.plots import pictures
-from policy_port.compare.run import METRICS
+from policy_port.compare.run import METRICS, Run
 from policy_port.compare.words import joint_rows, pair_rows, run_rows
 from policy_port.report import Report, Table
 
@@ -50,13 +51,19 @@ def comparison_report(comparison: Comparison) -> Report:
         warnings=comparison.warnings,
         tables=tuple(tables),
         pictures=pictures(comparison) if comparison.runs else (),
-        settings={
-            **{f"contract of {run.label}": _contract(run.header) for run in comparison.runs},
-            "fast": f"action power above {FAST:g} Hz",
-        },
+        settings={run.label: _setting(run) for run in comparison.runs},
         files=files,
     )
 
 
-def _contract(header: dict[str, object]) -> str:
-    return f"{header.get('contract', 'not stated')}, SHA-256 {header.get('contract_sha256', 'not stated')}"
+def _setting(run: Run) -> str:
+    """What the tables do not say of a run: what it was asked, by which policy under which contract."""
+    said = run.metrics.get("setting", {})
+    parts = [f"{key}: {said[key]}" for key in ("command", "task", "seeds", "fall") if key in said]
+    if "robot" in said:
+        # The name, not where it lay: a report is handed on.
+        parts.append(f"robot: {Path(said['robot']).name}")
+    for key in ("contract", "contract_sha256", "checkpoint_sha256", "policy_sha256"):
+        if key in run.header:
+            parts.append(f"{key}: {run.header[key]}")
+    return "; ".join(parts) or "nothing stated"

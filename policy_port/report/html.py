@@ -29,6 +29,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { text-align: left; vertical-align: top; padding: .28rem 1.1rem .28rem 0; border-bottom: 1px solid var(--line); }
 thead th { border-bottom: 2px solid var(--line); }
 tbody th { font-weight: 500; color: var(--faint); white-space: nowrap; }
+td { overflow-wrap: anywhere; min-width: 6rem; }
 .note { color: var(--faint); font-size: .86rem; margin: .4rem 0 0; }
 img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { background: var(--wash); padding: .8rem 1rem; overflow-x: auto; font-size: .82rem; line-height: 1.45; }

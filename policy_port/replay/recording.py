@@ -71,11 +71,24 @@ def trace_header(
         "timestep": timestep,
         "decimation": decimation,
         "control_dt": timestep * decimation,
+        **applied_drives(contract),
         "action_names": list(contract.action_joint_names),
         "observation_names": [str(slot) for slot in observation_slots(contract)],
         "units": UNITS,
         **more,
     }
+
+
+def applied_drives(contract: Contract) -> dict[str, dict[str, float]]:
+    """The gains that a plant was set up with, by joint name: what the contract states and the robot file does not."""
+    found = {}
+    for key in ("stiffness", "damping", "armature", "effort_limit"):
+        stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
+        known = {name: value for name, value in stated.items() if value is not None}
+        # With kind "model" the file's own actuators and damping stand, whatever the contract says.
+        if known and not (contract.actuation.kind == "model" and key in ("stiffness", "damping")):
+            found[key] = known
+    return found
 
 
 class TraceObserver:
@@ -104,8 +117,9 @@ class TraceObserver:
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Record one step; see `Observer`."""
-        np.add(self._steps, 1.0, self._steps)
-        if started.any():
+        # Counted as numbers rather than summed as times, which would drift.
+        self._steps += 1.0
+        if np.count_nonzero(started):
             self._steps[started] = 0.0
             self._episode[started] += 1
         np.multiply(self._steps, self._control_dt, self._time)

@@ -1,0 +1,499 @@
+"""The single mistakes: each takes a contract's data, or a trace's arrays, and spoils them in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Data = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+class NotApplicableError(Exception):
+    """The mistake can't be made with this contract."""
+
+
+def terms_of(data: Data, *kinds: str) -> list[Data]:
+    found = [term for term in data["observation"]["terms"] if term["term"] in kinds]
+    if not found:
+        raise NotApplicableError
+    return found
+
+
+def names_of(data: Data) -> list[str]:
+    return list(data["joints"])
+
+
+def unequal_pair(data: Data) -> tuple[str, str]:
+    """Two joints whose exchange is a mistake of its own: the knee and what follows it, if there is such."""
+    names = names_of(data)
+    knee = next((i for i, name in enumerate(names) if "knee" in name or "thigh" in name or "HFE" in name), 1)
+    return names[knee], names[knee + 1]
+
+
+def reorder(data: Data, order: list[str]) -> None:
+    if order == names_of(data):
+        raise NotApplicableError
+    data["joints"] = {name: data["joints"][name] for name in order}
+
+
+def by_kind(data: Data) -> list[str]:
+    """Joints grouped by kind, as a breadth-first parser has them; by leg where they are grouped by kind already."""
+    names = names_of(data)
+
+    def kind(name: str) -> str:
+        for side in ("left_", "right_", "FL_", "FR_", "RL_", "RR_", "LF_", "LH_", "RF_", "RH_"):
+            if name.startswith(side):
+                return name.removeprefix(side)
+        return name
+
+    kinds = list(dict.fromkeys(map(kind, names)))
+    grouped = [name for wanted in kinds for name in names if kind(name) == wanted]
+    if grouped != names:
+        return grouped
+    sides = list(dict.fromkeys(name.partition("_")[0] for name in names))
+    return [name for side in sides for name in names if name.partition("_")[0] == side]
+
+
+def other_side(name: str) -> str:
+    for a, b in (("left_", "right_"), ("FL_", "FR_"), ("RL_", "RR_"), ("LF_", "RF_"), ("LH_", "RH_")):
+        if name.startswith(a):
+            return b + name.removeprefix(a)
+        if name.startswith(b):
+            return a + name.removeprefix(b)
+    return name
+
+
+def joint_order_parser(data: Data) -> None:
+    reorder(data, by_kind(data))
+
+
+def joint_order_sorted(data: Data) -> None:
+    reorder(data, sorted(names_of(data)))
+
+
+def joint_order_reversed(data: Data) -> None:
+    reorder(data, names_of(data)[::-1])
+
+
+def joint_order_left_right(data: Data) -> None:
+    reorder(data, [other_side(name) for name in names_of(data)])
+
+
+def joint_pair(data: Data) -> dict[str, str]:
+    a, b = unequal_pair(data)
+    order = names_of(data)
+    i, j = order.index(a), order.index(b)
+    order[i], order[j] = order[j], order[i]
+    reorder(data, order)
+    return {"a": a, "b": b}
+
+
+def names_over_values(data: Data) -> None:
+    """The list of names in another order than the lists of values beside it."""
+    order = by_kind(data)
+    if order == names_of(data):
+        raise NotApplicableError
+    data["joints"] = dict(zip(order, list(data["joints"].values()), strict=True))
+
+
+def one_term_order(kind: str) -> Callable[[Data], None]:
+    def mutate(data: Data) -> None:
+        order = by_kind(data)
+        terms_of(data, kind)[0]["joints"] = order if order != names_of(data) else names_of(data)[::-1]
+
+    return mutate
+
+
+def action_order(data: Data) -> None:
+    order = by_kind(data)
+    data["action"]["terms"][0]["joints"] = order if order != names_of(data) else names_of(data)[::-1]
+
+
+def history(**changes: str) -> Callable[[Data], None]:
+    def mutate(data: Data) -> None:
+        if "history" not in data["observation"]:
+            raise NotApplicableError
+        data["observation"]["history"] |= changes
+
+    return mutate
+
+
+def scales_left_out(data: Data) -> None:
+    found = [term for term in data["observation"]["terms"] if term.pop("scale", None) is not None]
+    if not found:
+        raise NotApplicableError
+
+
+def scale_left_out(kind: str) -> Callable[[Data], None]:
+    def mutate(data: Data) -> None:
+        if terms_of(data, kind)[0].pop("scale", None) is None:
+            raise NotApplicableError
+
+    return mutate
+
+
+def scale_times(kind: str, factor: float) -> Callable[[Data], dict[str, str]]:
+    def mutate(data: Data) -> dict[str, str]:
+        term = terms_of(data, kind)[0]
+        old = term.get("scale", 1.0)
+        term["scale"] = [value * factor for value in old] if isinstance(old, list) else old * factor
+        return {"a": f"{abs(factor):.2f}"}
+
+    return mutate
+
+
+def field_in_other_order(*fields: str) -> Callable[[Data], None]:
+    """Values beside the names in another order."""
+
+    def mutate(data: Data) -> None:
+        order = by_kind(data)
+        rows = data["joints"]
+        changed = False
+        for field in fields:
+            if any(field not in row for row in rows.values()):
+                raise NotApplicableError
+            values = [rows[name][field] for name in order]
+            for name, value in zip(list(rows), values, strict=True):
+                changed |= rows[name][field] != value
+                rows[name][field] = value
+        if not changed:
+            raise NotApplicableError
+
+    return mutate
+
+
+def field_times(field: str, factor: float) -> Callable[[Data], dict[str, str]]:
+    def mutate(data: Data) -> dict[str, str]:
+        if any(not row.get(field) for row in data["joints"].values()):
+            raise NotApplicableError
+        for row in data["joints"].values():
+            row[field] *= factor
+        return {"a": f"{factor:.2f}"}
+
+    return mutate
+
+
+def one_field(field: str, factor: float) -> Callable[[Data], dict[str, str]]:
+    def mutate(data: Data) -> dict[str, str]:
+        name = unequal_pair(data)[0]
+        if not data["joints"][name].get(field):
+            raise NotApplicableError
+        data["joints"][name][field] *= factor
+        return {"a": name}
+
+    return mutate
+
+
+def zeroed(kind: str) -> Callable[[Data], None]:
+    """A signal that the deployment does not have, fed as zeros."""
+
+    def mutate(data: Data) -> None:
+        sizes = {"last_action": len(data["joints"]), "gait_phase": 2}
+        term = terms_of(data, kind)[0]
+        size = sizes.get(kind, 3)
+        kept = {key: term[key] for key in ("history",) if key in term}
+        term.clear()
+        term |= {"term": "constant", "name": kind, "value": [0.0] * size, **kept}
+
+    return mutate
+
+
+def kind_instead(kind: str, other: str) -> Callable[[Data], None]:
+    def mutate(data: Data) -> None:
+        terms_of(data, kind)[0]["term"] = other
+
+    return mutate
+
+
+def defaults_zero(data: Data) -> None:
+    if not terms_of(data, "joint_pos_rel"):
+        raise NotApplicableError
+    for row in data["joints"].values():
+        row["default"] = 0.0
+
+
+def one_default(data: Data) -> dict[str, str]:
+    terms_of(data, "joint_pos_rel")
+    name = unequal_pair(data)[0]
+    data["joints"][name]["default"] += 0.1
+    return {"a": name}
+
+
+def default_one_milliradian(data: Data) -> dict[str, str]:
+    terms_of(data, "joint_pos_rel")
+    name = names_of(data)[-1]
+    data["joints"][name]["default"] += 0.001
+    return {"a": name}
+
+
+def default_flipped(data: Data) -> dict[str, str]:
+    terms_of(data, "joint_pos_rel")
+    name = next((name for name, row in data["joints"].items() if row["default"]), None)
+    if name is None:
+        raise NotApplicableError
+    data["joints"][name]["default"] *= -1.0
+    return {"a": name}
+
+
+def table(value: Any, names: list[str]) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else dict.fromkeys(names, value)
+
+
+def observed_sign(data: Data) -> dict[str, str]:
+    """One hip's sign flipped where its position and velocity are read."""
+    name = names_of(data)[0]
+    for term in terms_of(data, "joint_pos_rel", "joint_pos", "joint_vel"):
+        scale = table(term.get("scale", 1.0), term.get("joints") or names_of(data))
+        scale[name] *= -1.0
+        term["scale"] = scale
+    return {"a": name}
+
+
+def hip_sign(data: Data) -> dict[str, str]:
+    """One hip's sign flipped everywhere, in what is read and in what is driven."""
+    found = observed_sign(data)
+    for term in data["action"]["terms"]:
+        scale = table(term["scale"], names_of(data))
+        scale[found["a"]] *= -1.0
+        term["scale"] = scale
+    return found
+
+
+def action_scale(factor: float) -> Callable[[Data], dict[str, str]]:
+    def mutate(data: Data) -> dict[str, str]:
+        for term in data["action"]["terms"]:
+            old = term["scale"]
+            scaled = {name: value * factor for name, value in old.items()} if isinstance(old, dict) else old * factor
+            term["scale"] = scaled
+        return {"a": f"{factor:.2f}"}
+
+    return mutate
+
+
+def one_action_scale(factor: float) -> Callable[[Data], dict[str, str]]:
+    def mutate(data: Data) -> dict[str, str]:
+        name = unequal_pair(data)[1]
+        scale = table(data["action"]["terms"][0]["scale"], names_of(data))
+        scale[name] *= factor
+        data["action"]["terms"][0]["scale"] = scale
+        return {"a": name, "b": f"{factor:.2f}"}
+
+    return mutate
+
+
+def action_scale_rounded(data: Data) -> dict[str, str]:
+    """A scale that went through three decimals, as metadata of one trainer does: 0.7 % off."""
+    return action_scale(0.075 / 0.0745)(data)
+
+
+def action_offset_left_out(data: Data) -> None:
+    term = data["action"]["terms"][0]
+    if term.get("offset") != "default":
+        raise NotApplicableError
+    term["offset"] = 0.0
+
+
+def delta_instead(data: Data) -> None:
+    """Targets read as steps from the measured position."""
+    term = data["action"]["terms"][0]
+    if term["term"] == "joint_position":
+        term.pop("offset")
+        term |= {"term": "joint_position_delta", "reference": "joint_pos"}
+    else:
+        term["reference"] = "joint_pos" if term["reference"] == "joint_target" else "joint_target"
+
+
+def absolute_instead(data: Data) -> None:
+    term = data["action"]["terms"][0]
+    if term["term"] != "joint_position_delta":
+        raise NotApplicableError
+    term.pop("reference")
+    term |= {"term": "joint_position", "offset": "default"}
+
+
+def raw_clip_one(data: Data) -> None:
+    if data["action"].get("raw_clip") == [-1.0, 1.0]:
+        data["action"].pop("raw_clip")
+    else:
+        data["action"]["raw_clip"] = [-1.0, 1.0]
+
+
+def observation_clip(data: Data) -> None:
+    data["observation"]["clip"] = [-1.0, 1.0]
+
+
+def half_rate(data: Data) -> None:
+    data["decimation"] *= 2
+
+
+def double_rate(data: Data) -> None:
+    if data["decimation"] % 2:
+        data["timestep"] /= 2.0
+    else:
+        data["decimation"] //= 2
+
+
+def terms_sorted(data: Data) -> None:
+    terms = data["observation"]["terms"]
+    ordered = sorted(terms, key=lambda term: term["term"])
+    if ordered == terms:
+        raise NotApplicableError
+    data["observation"]["terms"] = ordered
+
+
+def terms_exchanged(a: str, b: str) -> Callable[[Data], dict[str, str]]:
+    def mutate(data: Data) -> dict[str, str]:
+        first, second = terms_of(data, a)[0], terms_of(data, b)[0]
+        terms = data["observation"]["terms"]
+        i, j = terms.index(first), terms.index(second)
+        terms[i], terms[j] = terms[j], terms[i]
+        return {"a": a, "b": b}
+
+    return mutate
+
+
+def command_axes(data: Data) -> None:
+    """Units of the turn rate: degrees, where the network reads radians."""
+    term = terms_of(data, "velocity_command")[0]
+    scale = term.get("scale", 1.0)
+    scale = list(scale) if isinstance(scale, list) else [scale] * 3
+    scale[2] *= 180.0 / math.pi
+    term["scale"] = scale
+
+
+def gait_period(data: Data) -> None:
+    terms_of(data, "gait_phase")[0]["period"] = 0.75
+
+
+def gait_half_turn(data: Data) -> None:
+    terms_of(data, "gait_phase")[0]["offsets"] = [0.5]
+
+
+def actuation_kind(data: Data) -> None:
+    kind = data["actuation"]["kind"]
+    if kind == "model":
+        raise NotApplicableError
+    data["actuation"]["kind"] = "explicit" if kind == "implicit" else "implicit"
+
+
+def both(*mutations: Callable[[Data], Any]) -> Callable[[Data], None]:
+    def mutate(data: Data) -> None:
+        for each in mutations:
+            each(data)
+
+    return mutate
+
+
+def quaternion_xyzw(arrays: Arrays, data: Data) -> None:
+    terms_of(data, "projected_gravity")
+    arrays["base_quat"] = np.roll(arrays["base_quat"], -1, axis=-1)
+
+
+def quaternion_inverse(arrays: Arrays, data: Data) -> None:
+    terms_of(data, "projected_gravity")
+    arrays["base_quat"] = arrays["base_quat"] * [1.0, -1.0, -1.0, -1.0]
+
+
+def turned(quat: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
+    """Base vector to world by the rotation matrix, written out."""
+    w, x, y, z = np.moveaxis(quat, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([sum(row[k] * vector[..., k] for k in range(3)) for row in rows], axis=-1)
+
+
+def world_frame(name: str) -> Callable[[Arrays, Data], None]:
+    def mutate(arrays: Arrays, data: Data) -> None:
+        terms_of(data, name)
+        arrays[name] = turned(arrays["base_quat"], arrays[name])
+
+    return mutate
+
+
+def later(*names: str, steps: int = 1) -> Callable[[Arrays, Data], None]:
+    """The state of another control step beside each observation."""
+
+    def mutate(arrays: Arrays, data: Data) -> None:
+        episode = arrays["episode"]
+        for name in names:
+            moved = np.roll(arrays[name], -steps, axis=0)
+            last = np.roll(episode, -steps, axis=0) != episode
+            arrays[name] = np.where(last[..., None], arrays[name], moved)
+
+    return mutate
+
+
+def noise(arrays: Arrays, data: Data) -> None:
+    """Recorded with the training's observation noise on."""
+    rng = np.random.default_rng(0)
+    seen = arrays["observation"]
+    arrays["observation"] = (seen + rng.uniform(-0.02, 0.02, seen.shape)).astype(seen.dtype)
+
+
+def axes_exchanged(arrays: Arrays, data: Data) -> None:
+    terms_of(data, "base_ang_vel")
+    arrays["base_ang_vel"] = arrays["base_ang_vel"][..., [1, 0, 2]]
+
+
+def finite_differences(arrays: Arrays, data: Data) -> None:
+    """Joint velocities taken as differences of positions, where the source read the simulator's own."""
+    terms_of(data, "joint_vel")
+    difference = np.diff(arrays["joint_pos"], axis=0, prepend=arrays["joint_pos"][:1]) / (
+        data["timestep"] * data["decimation"]
+    )
+    started = np.diff(arrays["episode"], axis=0, prepend=-1) != 0
+    arrays["joint_vel"] = np.where(started[..., None], 0.0, difference).astype(arrays["joint_vel"].dtype)
+
+
+def normalised(arrays: Arrays, data: Data) -> None:
+    """Observations recorded behind the network's normaliser."""
+    seen = arrays["observation"].astype(np.float64)
+    spread = seen.std(axis=0) + 0.01
+    arrays["observation"] = ((seen - seen.mean(axis=0)) / spread).astype(np.float32)
+
+
+def filtered_targets(arrays: Arrays, data: Data) -> None:
+    """Targets behind a low-pass filter that the contract knows nothing of."""
+    target = arrays["target"].copy()
+    for step in range(1, len(target)):
+        target[step] = 0.8 * target[step] + 0.2 * target[step - 1]
+    arrays["target"] = target
+
+
+def degrees(data: Data) -> None:
+    """Positions taken for degrees, where the network reads radians."""
+    for term in terms_of(data, "joint_pos_rel", "joint_pos"):
+        term["scale"] = 57.29577951308232
+
+
+def observed_offset(data: Data) -> dict[str, str]:
+    name = names_of(data)[0]
+    term = terms_of(data, "joint_pos_rel", "joint_pos")[0]
+    term["offset"] = dict.fromkeys(names_of(data), 0.0) | {name: 0.02}
+    return {"a": name}
+
+
+def front_and_rear(data: Data) -> None:
+    """Front and rear legs exchanged."""
+    names = names_of(data)
+    if not any(name.startswith(("FL_", "LF_")) for name in names):
+        raise NotApplicableError
+    swap = {
+        "FL_": "RL_",
+        "RL_": "FL_",
+        "FR_": "RR_",
+        "RR_": "FR_",
+        "LF_": "LH_",
+        "LH_": "LF_",
+        "RF_": "RH_",
+        "RH_": "RF_",
+    }
+    reorder(data, [swap[name[:3]] + name[3:] for name in names])

@@ -77,6 +77,8 @@ def perform_there(job: dict[str, Any], expected: str) -> dict[str, Any]:
         job: The job as data.
         expected: `fingerprint.key` of its case where the run was started.
     """
+    import ray
+
     from policy_port.errors import PolicyPortError
 
     node = f"node {platform.node()}"
@@ -90,4 +92,4 @@ def perform_there(job: dict[str, Any], expected: str) -> dict[str, Any]:
         return {"elsewhere": text, "seconds": 0.0}
     with tempfile.TemporaryDirectory(prefix="policy_port_regress_") as folder:
         there = dataclasses.replace(Job(**job), out=str(Path(folder)))
-        return {**perform(there), "node": platform.node()}
+        return {**perform(there), "node": ray.get_runtime_context().get_node_id()}

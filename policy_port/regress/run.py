@@ -53,9 +53,13 @@ def run_suite(
         SuiteError: When a case has no baseline, or one of another run; nothing is run then.
     """
     cases = [case for case in suite.cases if not only or case.name in only]
-    verdicts: dict[str, Verdict] = {case.name: skip for case in cases if (skip := _cannot_run(suite, case)) is not None}
+    skipped = {case.name: reason for case in cases if (reason := missing_needs(suite, case))}
+    check_baselines(suite, [case for case in cases if case.name not in skipped])
+    skipped |= {case.name: reason for case in cases if case.name not in skipped and (reason := _lacks(suite, case))}
+    verdicts = {
+        name: Verdict(case=name, findings=(Finding("run", "skipped", reason),)) for name, reason in skipped.items()
+    }
     ready = [case for case in cases if case.name not in verdicts]
-    check_baselines(suite, ready)
     cache = cache_folder(suite)
     keys = {case.name: fingerprint.key(suite, case) for case in ready}
     for case in ready:
@@ -120,14 +124,13 @@ def cache_folder(suite: Suite) -> Path:
     return folder
 
 
-def _cannot_run(suite: Suite, case: Case) -> Verdict | None:
-    reason = missing_needs(suite, case)
-    if not reason:
-        try:
-            fingerprint.dependencies(suite, case)
-        except MissingDependencyError as error:
-            reason = str(error)
-    return Verdict(case=case.name, findings=(Finding("run", "skipped", reason),)) if reason else None
+def _lacks(suite: Suite, case: Case) -> str:
+    """Which package the case's robot would come with; "" where it is here."""
+    try:
+        fingerprint.dependencies(suite, case)
+    except MissingDependencyError as error:
+        return str(error)
+    return ""
 
 
 def _verdict(suite: Suite, case: Case, result: dict[str, Any]) -> Verdict:

@@ -118,3 +118,12 @@ def delay(arrays: dict[str, np.ndarray]) -> None:
 
 def swap_targets(arrays: dict[str, np.ndarray]) -> None:
     arrays["target"][:, [0, 1]] = arrays["target"][:, [1, 0]]
+
+
+def exchange_axes(arrays: dict[str, np.ndarray]) -> None:
+    arrays["base_ang_vel"] = arrays["base_ang_vel"][:, [1, 0, 2]]
+
+
+def normalise(arrays: dict[str, np.ndarray]) -> None:
+    seen = arrays["observation"]
+    arrays["observation"] = (seen - seen.mean(axis=0)) / (seen.std(axis=0) + 0.01)

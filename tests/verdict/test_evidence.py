@@ -12,7 +12,7 @@ import pytest
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import read_evidence
 from policy_port.verdict.verify import verify_contract
-from tests.verdict.synthetic import header, simulate, toy, write
+from tests.verdict.synthetic import header, simulate, stacked, toy, write
 
 Arrays = dict[str, np.ndarray]
 
@@ -97,3 +97,14 @@ def test_episodes_are_told_by_time_where_nothing_else_tells(tmp_path: Path) -> N
     evidence = read_evidence(write(tmp_path / "t.npz", arrays, header(contract)))
     assert np.flatnonzero(evidence.started[:, 0]).tolist() == [0, 10, 17]
     assert verify_contract(contract, evidence).ok
+
+
+@pytest.mark.parametrize("lengths", [(100,), (40, 30, 30), (5,) * 20])
+def test_a_shortened_trace_is_still_a_trace(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    """The part that is searched keeps whole starts of episodes: a right contract is right there too."""
+    contract = stacked()
+    evidence = read_evidence(write(tmp_path / "t.npz", simulate(contract, lengths=lengths), header(contract)))
+    short = evidence.shortened(60)
+    assert 20 <= short.shape[0] <= 60
+    assert int(short.started.sum()) == len(lengths)
+    assert verify_contract(contract, short).ok

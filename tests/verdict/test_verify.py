@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from policy_port.verdict.evidence import read_evidence
 from policy_port.verdict.verify import Verdict, verify_contract
 from tests.samples import LEGS
-from tests.verdict.mistakes import MISTAKES, delay, edited, evidence_of, roll_quaternion, set_scale, swap_targets
+from tests.verdict.mistakes import (
+    MISTAKES,
+    delay,
+    edited,
+    evidence_of,
+    exchange_axes,
+    normalise,
+    roll_quaternion,
+    set_scale,
+    swap_targets,
+)
 from tests.verdict.synthetic import header, simulate, stacked, toy, write
 
 
@@ -88,6 +98,8 @@ def test_a_mistake_in_the_contract_is_caught_and_named(tmp_path: Path, mistake: 
     [
         (roll_quaternion, "quaternion order: base_quat is xyzw, not wxyz"),
         (delay, "one step late"),
+        (exchange_axes, "base_ang_vel .*\n.*elements 0 and 1 exchanged"),
+        (normalise, "recorded behind the network's normaliser"),
         (swap_targets, "columns of target: right_hip and right_knee exchanged"),
         (
             lambda arrays: arrays["observation"].__iadd__(np.random.default_rng(1).uniform(-0.02, 0.02, (100, 36))),

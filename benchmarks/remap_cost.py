@@ -127,10 +127,8 @@ def medians(calls: dict[str, Callable[[], None]], rounds: int, repeats: int) -> 
     return {name: (statistics.median(times[name]), ratios[name]) for name in calls}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=301)
-    rounds = parser.parse_args().rounds
+def report(rounds: int) -> None:
+    """Print the ratios, one line per network, remap and batch size."""
     print(f"{'network':<24}{'remap':<22}{'batch':>6}{'unported us':>13}{'nodes':>8}{'quick':>8}{'folded':>8}")
     for network, actor in networks().items():
         unported = build_onnx(trace(actor), actor)
@@ -147,6 +145,12 @@ def main() -> None:
                 )
                 print(f"{network:<24}{label:<22}{batch:>6}{found['unported'][0] * 1e6:>13.1f}{cells}", flush=True)
     print(f"! is over the target: {', '.join(f'{name} {target}' for name, target in TARGETS.items())}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=301)
+    report(parser.parse_args().rounds)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class Recorder:
         self.parts = _parts(self.path)
         self._limits = chunk_steps, chunk_bytes
         self._chunk: dict[str, NDArray[Any]] = {}
+        self._columns: dict[str, tuple[NDArray[Any], tuple[int, ...], np.dtype[Any]]] = {}
         self._capacity = self._filled = self._chunks = 0
         self.steps = 0
         """Steps recorded."""
@@ -79,7 +80,8 @@ class Recorder:
         """Append one step; the arrays are copied.
 
         Raises:
-            TraceError: When a name is new or missing, or an array has another shape than in the first step.
+            TraceError: When a name is new or missing, or an array has another shape than in the first step, or a type
+            that the first step's can't hold.
         """
         if not self._chunk:
             self._allocate(arrays)
@@ -89,13 +91,13 @@ class Recorder:
             raise TraceError(f"step {self.steps}: every step records the same arrays; {differ} differs")
         row = self._filled
         for name, value in arrays.items():
-            try:
-                chunk[name][row] = value
-            except ValueError as cause:
-                shape = np.shape(value)
-                raise TraceError(
-                    f"step {self.steps}: '{name}' has shape {shape}, before {chunk[name].shape[1:]}"
-                ) from cause
+            rows, shape, dtype = self._columns[name]
+            if value.__class__ is not np.ndarray:
+                value = np.asarray(value)
+            # The dtypes of NumPy's own numbers are one object each, so this is quick where nothing has changed.
+            if value.dtype is not dtype or value.shape != shape:
+                self._check(name, value)
+            rows[row] = value
         self._filled = row + 1
         self.steps += 1
         if self._filled == self._capacity:
@@ -119,10 +121,15 @@ class Recorder:
         """Merge the chunks into the .npz; entries given here are added to the header. Further calls do nothing."""
         if not self._open:
             return
-        self.flush()
+        if self._chunks:
+            self.flush()
         self._header |= {"steps": self.steps, "finished": _now(), **header}
         self._write_header()
-        _merge(self.parts, self.path)
+        if self._chunks:
+            _merge(self.parts, self.path)
+        else:
+            # All of it is still in memory, so it need not be written twice.
+            _write_whole(self.parts, self.path, {name: array[: self._filled] for name, array in self._chunk.items()})
         self._open = False
         shutil.rmtree(self.parts, ignore_errors=True)
 
@@ -137,6 +144,17 @@ class Recorder:
             with contextlib.suppress(OSError):
                 self.flush()
 
+    def _check(self, name: str, value: NDArray[Any]) -> None:
+        """Refuse what NumPy would spread over a row, or cut the fraction off, without a word."""
+        _, shape, dtype = self._columns[name]
+        if value.shape != shape:
+            raise TraceError(f"step {self.steps}: '{name}' has shape {value.shape}, before {shape}")
+        if not np.can_cast(value.dtype, dtype, "same_kind"):
+            raise TraceError(
+                f"step {self.steps}: '{name}' is {value.dtype}, in the first step {dtype}; give it the wider type from "
+                "the first step on (0.0, not 0)"
+            )
+
     def _allocate(self, arrays: Mapping[str, Any]) -> None:
         if not arrays:
             raise TraceError("a step without arrays")
@@ -148,6 +166,7 @@ class Recorder:
         per_step = sum(sample.nbytes for sample in samples.values())
         self._capacity = max(1, min(steps, size // max(per_step, 1)))
         self._chunk = {name: np.empty((self._capacity, *s.shape), s.dtype) for name, s in samples.items()}
+        self._columns = {name: (rows, rows.shape[1:], rows.dtype) for name, rows in self._chunk.items()}
 
     def _write_header(self) -> None:
         temporary = self.parts / "header.tmp"
@@ -165,8 +184,10 @@ class Trace(Mapping[str, NDArray[Any]]):
             TraceError: When there is no trace, or it is damaged.
         """
         self.path = Path(path)
-        whole = self.path.is_file()
-        self._files = [self.path] if whole else sorted(_parts(self.path).glob("*.npz"))
+        chunks = sorted(_parts(self.path).glob("*.npz"))
+        # Chunks beside a file are a later recording that was killed, unless the kill fell between merging and tidying.
+        whole = self.path.is_file() and not (chunks and not _is_of(self.path, _parts(self.path) / HEADER))
+        self._files = [self.path] if whole else chunks
         self.complete = whole
         """False where the recording was not closed."""
         if not self._files:
@@ -202,6 +223,15 @@ def _parts(path: Path) -> Path:
     return path.with_name(path.name + ".parts")
 
 
+def _is_of(file: Path, header: Path) -> bool:
+    """Whether a merged file is what the chunks beside `header` were merged into."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.read(HEADER) == header.read_bytes()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
+
+
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
@@ -211,13 +241,29 @@ def _load(file: Path, name: str) -> NDArray[Any]:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
+def _write_whole(parts: Path, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    temporary = parts / "merged.tmp"
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        archive.write(parts / HEADER, HEADER)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
+                np.lib.format.write_array(out, array, allow_pickle=False)
+    _put_in_place(temporary, path)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 def _merge(parts: Path, path: Path) -> None:
     """Join the chunks array by array, so that no more than one chunk's array is in memory."""
     files = sorted(parts.glob("*.npz"))
     temporary = parts / "merged.tmp"
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         archive.write(parts / HEADER, HEADER)
-        for member in zipfile.ZipFile(files[0]).namelist() if files else ():
+        for member in _members(files[0]) if files else ():
             name = member.removesuffix(".npy")
             lengths = [_length(file, member) for file in files]
             first = _load(files[0], name)
@@ -227,9 +273,12 @@ def _merge(parts: Path, path: Path) -> None:
                 np.lib.format.write_array_header_2_0(out, about)
                 for index, file in enumerate(files):
                     out.write((first if index == 0 else _load(file, name)).tobytes())
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    _put_in_place(temporary, path)
+
+
+def _members(file: Path) -> list[str]:
+    with zipfile.ZipFile(file) as archive:
+        return archive.namelist()
 
 
 def _length(file: Path, member: str) -> int:

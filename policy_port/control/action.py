@@ -65,8 +65,12 @@ class ActionDecoder:
         self._lower = np.tile([drive.clip[0] for drive in drives], rows)
         self._upper = np.tile([drive.clip[1] for drive in drives], rows)
         self._adds_to_target = bool(self._keep_target.any())
+        self._all_add_to_target = bool(self._keep_target.all())
         self._adds_to_pos = bool(self._keep_pos.any())
         self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
+        self._shifts = bool(self._bias.any())
+        first = signals.column["last_action"]
+        self._in_order = self._columns.tolist() == list(range(first, first + contract.action_size))
         self._raw = np.zeros_like(self._gain)
         self._measured = np.zeros_like(self._raw)
 
@@ -84,15 +88,20 @@ class ActionDecoder:
         if self._raw_clip is not None:
             np.maximum(last, self._raw_lower, last)
             np.minimum(last, self._raw_upper, last)
-        # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.
-        self._source.take(self._columns, 1, raw, "clip")
-        np.multiply(raw, self._gain, raw)
+        if self._in_order:
+            np.multiply(last, self._gain, raw)
+        else:
+            # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.
+            self._source.take(self._columns, 1, raw, "clip")
+            np.multiply(raw, self._gain, raw)
         if self._adds_to_pos:
             np.multiply(self._joint_pos, self._keep_pos, self._measured)
             np.add(raw, self._measured, raw)
         if self._adds_to_target:
-            np.add(raw, self._bias, raw)
-            np.multiply(target, self._keep_target, target)
+            if self._shifts:
+                np.add(raw, self._bias, raw)
+            if not self._all_add_to_target:
+                np.multiply(target, self._keep_target, target)
             np.add(target, raw, target)
         else:
             np.add(raw, self._bias, target)

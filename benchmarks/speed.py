@@ -1,0 +1,238 @@
+"""What porting costs at run time, as ratios within one run; targets are printed beside, none is enforced.
+
+Everything that is compared is timed in turns, so that a slow spell of the machine falls on all of it; what is printed
+are medians over the turns. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import remap_cost
+
+from policy_port.checkpoints.layers import FeedForwardActor, Normaliser
+from policy_port.checkpoints.load import load_policy
+from policy_port.contract import Contract, load_contract
+from policy_port.control.controller import Controller
+from policy_port.control.loop import SimulatedTime, run
+from policy_port.control.pilot import Pilot
+from policy_port.control.policy import OnnxPolicy
+from policy_port.export.onnx_graph import build_onnx
+from policy_port.export.tracing import trace
+from policy_port.plants.plant import Plant
+from policy_port.plants.registry import make_plant
+from policy_port.plants.setup import PlantSetup
+from policy_port.replay.recording import TraceObserver, trace_header
+from policy_port.replay.velocity import FallRule, FollowCommand
+from policy_port.resources import assets_dir
+from policy_port.trace import Recorder
+
+LEGS = tuple(f"{leg}_{part}" for leg in ("FL", "FR", "RL", "RR") for part in ("hip", "thigh", "calf"))
+STEP_TARGET, REPLAY_TARGET, START_TARGET = 1.5, 0.95, 0.25
+
+
+def turns(calls: dict[str, Callable[[], object]], rounds: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds per call of each variant, round by round, the order changing."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    order = list(calls)
+    for number in range(rounds + 1):
+        shift = number % len(order)
+        for name in order[shift:] + order[:shift]:
+            start = time.perf_counter()
+            for _ in range(repeats):
+                calls[name]()
+            if number:
+                times[name].append((time.perf_counter() - start) / repeats)
+    return times
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+
+
+def walker(widths: list[int], folder: Path) -> tuple[Contract, Path]:
+    """A random network of the usual shape for a walking robot of 12 joints, and its contract."""
+    import torch
+    from torch import nn
+
+    terms = ["base_ang_vel", "projected_gravity", "velocity_command", "joint_pos_rel", "joint_vel", "last_action"]
+    if widths[0] == 48:
+        terms.insert(0, "base_lin_vel")
+    contract = Contract.model_validate(
+        {
+            "contract_version": 1,
+            "name": "walker",
+            "robot": "none",
+            "trained_in": "nowhere",
+            "quaternion_order": "wxyz",
+            "timestep": 0.005,
+            "decimation": 4,
+            "base": {"floating": True},
+            "actuation": {"kind": "implicit"},
+            "joints": {name: {"default": 0.1, "stiffness": 20.0, "damping": 0.5} for name in LEGS},
+            "observation": {"terms": [{"term": term} for term in terms]},
+            "action": {"terms": [{"term": "joint_position", "scale": 0.25, "offset": "default"}]},
+        }
+    )
+    torch.manual_seed(0)
+    actor = FeedForwardActor(
+        normaliser=Normaliser(torch.zeros(widths[0]), torch.ones(widths[0]), None),
+        layers=remap_cost.perceptron_of(widths),
+        head=nn.Identity(),
+        obs_size=widths[0],
+        action_size=widths[-1],
+    ).eval()
+    path = folder / f"{'-'.join(map(str, widths))}.onnx"
+    onnx.save_model(build_onnx(trace(actor), actor), path)
+    return contract, path
+
+
+def embedded(folder: Path) -> tuple[Contract, Path]:
+    """The SO100 policy that ships with the project."""
+    shipped, path = assets_dir() / "so100_reach", folder / "so100.onnx"
+    actor = load_policy(shipped / "model.pt").actor
+    onnx.save_model(build_onnx(trace(actor), actor), path)
+    return load_contract(shipped / "contract.yaml"), path
+
+
+def bare_call(path: Path, num_envs: int) -> Callable[[], None]:
+    """One inference with one thread and bound buffers, and nothing around it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    for node, bind in (
+        (session.get_inputs()[0], binding.bind_ortvalue_input),
+        (session.get_outputs()[0], binding.bind_ortvalue_output),
+    ):
+        values = np.zeros((num_envs, node.shape[1]), np.float32)
+        bind(node.name, onnxruntime.OrtValue.ortvalue_from_numpy(values))
+    return lambda: session.run_with_iobinding(binding)
+
+
+def control_step(rounds: int) -> None:
+    """The whole control step against the bare inference call, one environment."""
+    print(f"\ncontrol step (observation, inference, action) over bare inference, target at most {STEP_TARGET}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases = {"so100 reach (embedded)": embedded(folder)}
+        for widths in ([45, 512, 256, 128, 12], [48, 128, 128, 128, 12]):
+            cases["-".join(map(str, widths))] = walker(widths, folder)
+        for label, (contract, path) in cases.items():
+            controller = Controller(contract, OnnxPolicy(path), contract.joint_names, 1)
+            calls = {"step": controller, "bare": bare_call(path, 1)}
+            # Few calls a turn: what another process takes of the machine then falls between turns, or on few of them.
+            times = turns(calls, rounds, 20)
+            step, bare = (statistics.median(times[key]) * 1e6 for key in ("step", "bare"))
+            found = ratio(times["step"], times["bare"])
+            print(
+                f"  {label:<28}{bare:8.1f} us bare{step:8.1f} us step   ratio {found:.2f}{mark(found <= STEP_TARGET)}"
+            )
+
+
+def replays(rounds: int) -> None:
+    """A recorded replay against the bare simulator that is told the same targets, both from the same start."""
+    print(f"\nreplay, trace written, over the bare simulator with the same targets, target at least {REPLAY_TARGET}")
+    print("  the second ratio counts the bare inference call with the simulator: what no replay can do without")
+    with tempfile.TemporaryDirectory() as name:
+        contract, path = embedded(Path(name))
+        setup = PlantSetup.from_contract(contract)
+        for kind in ("mujoco", "maniskill"):
+            for num_envs, steps in ((1, 500), (16, 60)):
+                with contextlib.closing(make_plant(kind, "so100", setup, num_envs=num_envs)) as plant:
+                    replay_once(plant, contract, path, kind, steps, rounds, Path(name))
+
+
+def replay_once(plant: Plant, contract: Contract, path: Path, kind: str, steps: int, rounds: int, folder: Path) -> None:
+    count, decimation = plant.num_envs, contract.decimation
+    pilot = Pilot(onnx=path, network_contract=contract)
+    controller = Controller(contract, pilot.open(count), plant.joint_names, count)
+    standing = FallRule(min_height=-np.inf, max_tilt=np.pi, text="never")
+    header = trace_header(contract, simulator=plant.name, timestep=plant.timestep, decimation=decimation)
+    targets: list[np.ndarray] = []
+
+    def perform(*observers: Callable[..., None]) -> None:
+        task = FollowCommand((0.0, 0.0, 0.0), steps, count, standing)
+        run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=observers)
+
+    def recorded() -> None:
+        with Recorder(folder / "trace.npz", header) as recorder:
+            perform(TraceObserver(recorder, contract.control_dt, count))
+
+    def bare() -> None:
+        plant.reset(controller.default_joint_pos())
+        for target in targets:
+            plant.write(target)
+            plant.step(decimation)
+
+    infer = bare_call(path, count)
+
+    def inference() -> None:
+        for _ in range(steps):
+            infer()
+
+    perform(lambda plant, controller, target, started: targets.append(target.copy()))
+    times = turns({"replay": recorded, "bare": bare, "inference": inference}, rounds, 1)
+    alone = ratio(times["bare"], times["replay"])
+    needed = [one + other for one, other in zip(times["bare"], times["inference"], strict=True)]
+    both = ratio(needed, times["replay"])
+    speed = count * steps / statistics.median(times["replay"])
+    print(
+        f"  {kind:<10}{count:>3} environments {speed:10.0f} control steps/s   ratio {alone:.2f}"
+        f"{mark(alone >= REPLAY_TARGET)}   with inference {both:.2f}{mark(both >= REPLAY_TARGET)}"
+    )
+
+
+def starts(rounds: int) -> None:
+    """Import and --help against an empty Python start."""
+    program = "import sys; sys.argv = ['policy-port', '--help']; from policy_port.cli.app import main; main()"
+    codes = {"empty": "pass", "import policy_port": "import policy_port", "policy-port --help": program}
+    calls = {
+        label: (lambda code=code: subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL))
+        for label, code in codes.items()
+    }
+    times = turns(calls, rounds, 1)
+    print(
+        f"\nseconds more than an empty Python start ({statistics.median(times['empty']):.3f} s), "
+        f"target at most {START_TARGET}"
+    )
+    for label in itertools.islice(codes, 1, None):
+        more = statistics.median(a - b for a, b in zip(times[label], times["empty"], strict=True))
+        print(f"  {label:<28}{more:6.3f} s{mark(more <= START_TARGET)}")
+
+
+def mark(met: bool) -> str:
+    return "  " if met else " !"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds")
+    parts = {
+        "remap": (remap_cost.report, 301),
+        "step": (control_step, 1001),
+        "replay": (replays, 15),
+        "start": (starts, 15),
+    }
+    parser.add_argument("--only", choices=parts, help="one part")
+    options = parser.parse_args()
+    for name, (part, rounds) in parts.items():
+        if options.only in (None, name):
+            part(max(3, rounds // 10) if options.quick else rounds)
+    print("! misses its target")
+
+
+if __name__ == "__main__":
+    main()

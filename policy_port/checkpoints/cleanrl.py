@@ -11,6 +11,9 @@ from policy_port.errors import CheckpointError
 PPO_LAYERS = 3
 """Linear layers of the script's actor."""
 
+SUPPORTED = "CleanRL ppo_continuous_action"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a CleanRL file, or nothing."""

@@ -50,6 +50,9 @@ _SIZES = {
 _SETTINGS = ("vision_backbone", "replace_final_stride_with_dilation", "pre_norm", "feedforward_activation")
 _BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
+SUPPORTED = "LeRobot ACT: chunks of actions, images, the statistics inside the graph (needs the extra `real`)"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a LeRobot policy, or nothing."""

@@ -61,7 +61,7 @@ def load_policy(
         teacher=teacher,
         image_sizes=image_sizes or {},
     )
-    loaded: Loaded = _loader(library).load(source, options)
+    loaded: Loaded = loader_of(library).load(source, options)
     actor = loaded.actor.eval().requires_grad_(False)
     return Policy(
         path=source.path,
@@ -135,8 +135,8 @@ def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
                 f"{source.path}: --from {kind} does not fit; the file is a {source.container} file"
                 f" ({', '.join(fitting) or 'no library here'})."
             )
-        return kind, (*_loader(kind).evidence(source), f"--from {kind}")
-    found = {name: why for name in fitting if (why := _loader(name).evidence(source))}
+        return kind, (*loader_of(kind).evidence(source), f"--from {kind}")
+    found = {name: why for name in fitting if (why := loader_of(name).evidence(source))}
     if not found:
         keys = ", ".join(list(source.tree)[:12]) or ", ".join(sorted(source.members)[:12])
         raise CheckpointError(
@@ -149,7 +149,8 @@ def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
     return next(iter(found.items()))
 
 
-def _loader(library: str) -> ModuleType:
+def loader_of(library: str) -> ModuleType:
+    """Return the module that loads a library's files, by its name in `LIBRARIES`."""
     # A module called onnx beside the library of that name would confuse readers.
     module = "onnx_file" if library == "onnx" else library
     return importlib.import_module(f"policy_port.checkpoints.{module}")

@@ -16,6 +16,9 @@ from policy_port.errors import CheckpointError
 PPO_LAYERS = 4
 """Linear layers of the scripts' actor."""
 
+SUPPORTED = "ManiSkill ppo, ppo_fast, ppo_rgb (lerobot-sim2real shares it), sac, sac_rgbd with colour, bc"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a ManiSkill file, or nothing."""

@@ -22,6 +22,9 @@ from policy_port.checkpoints.safe_load import require_finite
 from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Recorder, Ref, TapeActor, Traced
 from policy_port.errors import CheckpointError
 
+SUPPORTED = "ONNX with one observation vector, images and recurrent state; weights inside or in a file beside it"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is an ONNX file, or nothing."""

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from policy_port.checkpoints.onnx_operators import OPERATORS
 from policy_port.checkpoints.safe_load import MAX_FILE_BYTES
@@ -39,6 +40,7 @@ def read_model(path: Path, data: bytes) -> onnx.ModelProto:
         raise CheckpointError(f"{where}: not an ONNX model, or cut off ({error or 'no message'}).") from error
     if not model.graph.node:
         raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else.")
+    _require_text(model, where)
     _check_operators(model, where)
     for tensor in _tensors(model.graph):
         _check_tensor(tensor, path)
@@ -49,6 +51,17 @@ def read_model(path: Path, data: bytes) -> onnx.ModelProto:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"{where}: the ONNX checker refuses it ({reason}).") from error
     return model
+
+
+def _require_text(message: Message, where: str) -> None:
+    """Raise on a name that is no text; protobuf hands such names out as bytes, which nothing after this expects."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else (value,)
+        if field.type == FieldDescriptor.TYPE_STRING and any(isinstance(item, bytes) for item in values):
+            raise CheckpointError(f"{where}: {field.name} holds bytes that are no text; the file is damaged.")
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for item in values:
+                _require_text(item, where)
 
 
 def _check_operators(model: onnx.ModelProto, where: str) -> None:

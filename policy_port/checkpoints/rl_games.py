@@ -22,6 +22,9 @@ CLIP = 5.0
 """Bound of the normalised observation."""
 _COMPILED = "_orig_mod."
 
+SUPPORTED = "rl_games: perceptron, with its running mean and variance"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is an rl_games file, or nothing."""

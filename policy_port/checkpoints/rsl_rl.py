@@ -22,6 +22,12 @@ EPSILON = 0.01
 
 _CONTAINERS = ("model_state_dict", "actor_state_dict", "student_state_dict")
 
+SUPPORTED = (
+    "RSL-RL 2.1 to 5.5: perceptron, LSTM, GRU, convolutions (3.3 on); normalisers; Beta and "
+    "state-dependent deviation; distillation"
+)
+"""What of it is read, in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:

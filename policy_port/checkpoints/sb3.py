@@ -26,6 +26,9 @@ _STATISTICS = ("vecnormalize.pkl", "vec_normalize.pkl", "model_vecnormalize.pkl"
 """Names that VecNormalize's statistics are usually saved under."""
 Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
 
+SUPPORTED = "Stable-Baselines3 PPO, SAC, TD3, with the statistics of VecNormalize"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a Stable-Baselines3 file, or nothing."""

@@ -17,6 +17,9 @@ from policy_port.errors import CheckpointError
 
 _SCALERS = ("observation_preprocessor", "state_preprocessor")
 
+SUPPORTED = "skrl 1.x and 2.x: separate and shared models, with or without a scaler"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a skrl file, or nothing."""

@@ -18,6 +18,9 @@ from policy_port.checkpoints.torchscript_record import RESETS, record
 from policy_port.checkpoints.torchscript_scan import refuse_operator, scan_code
 from policy_port.errors import CheckpointError, UnsafeFileError
 
+SUPPORTED = "TorchScript of one observation vector, its recurrent state in buffers"
+"""What of it is read, in words."""
+
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Return why this is a TorchScript file, or nothing."""

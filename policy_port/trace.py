@@ -81,7 +81,7 @@ class Recorder:
 
         Raises:
             TraceError: When a name is new or missing, or an array has another shape than in the first step, or a type
-            that the first step's can't hold.
+                that the first step's can't hold.
         """
         if not self._chunk:
             self._allocate(arrays)

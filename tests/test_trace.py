@@ -128,6 +128,55 @@ def test_steps_must_be_alike(tmp_path: Path) -> None:
         recorder.record(a=np.zeros(4), b=1.0)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (0, 0.02, "'x' is float64, in the first step int64.*0.0, not 0"),
+        (False, 2, "'x' is int64, in the first step bool"),
+        (np.zeros(3), 1.0, r"'x' has shape \(\), before \(3,\)"),
+        (np.zeros(3), np.zeros(1), r"'x' has shape \(1,\), before \(3,\)"),
+    ],
+)
+def test_a_number_is_never_cut_or_spread(tmp_path: Path, first: object, second: object, message: str) -> None:
+    """A time that began as the whole number 0 would read 0, 0, 0; it is refused at the second step."""
+    recorder = Recorder(tmp_path / "trace.npz", {})
+    recorder.record(x=first)
+    with pytest.raises(TraceError, match=message):
+        recorder.record(x=second)
+    assert recorder.steps == 1
+
+
+def test_a_narrower_number_fits_a_wider_one(tmp_path: Path) -> None:
+    """float32 and whole numbers go into a float64 column as they are."""
+    with Recorder(tmp_path / "trace.npz", {}) as recorder:
+        for value in (0.5, np.float32(1.5), 2):
+            recorder.record(x=value)
+    assert Trace(tmp_path / "trace.npz")["x"].tolist() == [0.5, 1.5, 2.0]
+
+
+def test_an_older_trace_does_not_hide_a_killed_recording(tmp_path: Path) -> None:
+    """What was recorded last is what is read, although the older file still stands; until then nothing is lost."""
+    path = tmp_path / "trace.npz"
+    with Recorder(path, {"run": 1}) as recorder:
+        recorder.record(step=1)
+    killed = Recorder(path, {"run": 2}, chunk_steps=1)
+    assert Trace(path).header["run"] == 1, "the later one has not written anything yet"
+    killed.record(step=2)
+    trace = Trace(path)
+    assert (trace.header["run"], trace["step"].tolist(), trace.complete) == (2, [2], False)
+    killed.close()
+    assert (Trace(path).header["run"], Trace(path).complete) == (2, True)
+
+
+def test_a_kill_after_merging_leaves_the_whole_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks that were merged and not yet tidied up do not make the file less than whole."""
+    monkeypatch.setattr(trace_module.shutil, "rmtree", lambda *_, **__: None)
+    with Recorder(tmp_path / "trace.npz", {}, chunk_steps=1) as recorder:
+        recorder.record(step=1)
+    assert (tmp_path / "trace.npz.parts").is_dir()
+    assert Trace(tmp_path / "trace.npz").complete
+
+
 def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
     """Absent, truncated, or another .npz; and an unknown name says which there are."""
     with pytest.raises(TraceError, match="no such trace"):

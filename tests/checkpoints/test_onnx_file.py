@@ -343,3 +343,46 @@ def test_damage_never_ends_in_another_error(tmp_path: Path) -> None:
             load_policy(path)
         except CheckpointError:
             continue
+
+
+def _with_input(path: Path, name: str, shape: list[int | str], kind: int = TensorProto.FLOAT) -> Path:
+    """Add an input that a first node reads, as exporters with several inputs write it."""
+    loaded = onnx.load(perceptron(path))
+    loaded.graph.input.append(helper.make_tensor_value_info(name, kind, shape))
+    onnx.save(loaded, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("time_step", r"time_step \['batch', 1\].*frame of a reference motion.*contract import"),
+        ("height_scan", "obs, height_scan are several vectors .*Exploy and LEAPP.*Join them"),
+    ],
+)
+def test_several_vectors_are_shown_and_refused_with_the_reason(tmp_path: Path, name: str, message: str) -> None:
+    """BeyondMimic's clock and exports with one input for each group are named, not read as if they were one vector."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(_with_input(tmp_path / "policy.onnx", name, ["batch", 1]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "message"),
+    [
+        (["batch", 8, 8, 9], TensorProto.FLOAT, "channels first or last can't be told"),
+        (["batch", 3, "rows", 9], TensorProto.FLOAT, "size of the image camera is not fixed"),
+        (["batch", 3, 64, 64], TensorProto.INT16, "neither uint8 nor float32"),
+    ],
+)
+def test_images_that_are_not_clear_are_refused(tmp_path: Path, shape: list, kind: int, message: str) -> None:
+    """The layout, size and type of an image are told from the file or refused."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(_with_input(tmp_path / "policy.onnx", "camera", shape, kind))
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Protobuf hands damaged names out as bytes; the file is refused instead."""
+    path = perceptron(tmp_path / "policy.onnx")
+    path.write_bytes(path.read_bytes().replace(b"Gemm", b"Ge\xe3m"))
+    with pytest.raises(CheckpointError, match=r"op_type holds bytes that are no text|cut off"):
+        load_policy(path)

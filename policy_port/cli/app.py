@@ -21,6 +21,7 @@ from policy_port.cli.map import map_app
 from policy_port.cli.play import play
 from policy_port.cli.regress import regress
 from policy_port.cli.remap import remap
+from policy_port.cli.robot import robot_app
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
 
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 GROUPS: dict[str, typer.Typer] = {
     "contract": contract_app,
     "map": map_app,
+    "robot": robot_app,
 }
 
 

@@ -101,7 +101,7 @@ def _pilot(port: Path) -> Iterator[Pilot]:
 
     if str(port) == EMBEDDED and not port.exists():
         with tempfile.TemporaryDirectory(prefix="policy_port_") as folder:
-            yield _embedded(Path(folder) / "port")
+            yield embedded(Path(folder) / "port")
         return
     loaded = load_port(port)
     if loaded.onnx is None:
@@ -109,7 +109,8 @@ def _pilot(port: Path) -> Iterator[Pilot]:
     yield Pilot(onnx=loaded.onnx, network_contract=loaded.contract)
 
 
-def _embedded(folder: Path) -> Pilot:
+def embedded(folder: Path) -> Pilot:
+    """Write the embedded policy as a port in radians, and return it."""
     from policy_port.checkpoints import load_policy
     from policy_port.contract import load_contract
     from policy_port.control.pilot import Pilot

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port.plants.plant import Array
 from policy_port.robots.robot_file import MOTORS, RobotFile
@@ -25,14 +26,16 @@ class Judge:
         self._robot = robot
         self._names = tuple(joint_names)
         self._allowed = np.array([robot.joints[name].tracking_error for name in joint_names])
-        self._goals = np.zeros(len(self._names))
+        self._goals = self._had = np.zeros(len(self._names))
         self._lost = np.zeros(len(self._names), dtype=int)
         self._unpowered = 0
+        self.leading = False
+        """The arm is being led to rest: a motor that is too warm for more is still good for that."""
         self._behind = np.full(len(self._names), np.inf)
 
     def start(self, goals: Array) -> None:
         """Torque is on, and these are the goals [ticks]."""
-        self._goals = goals
+        self._goals = self._had = goals
         self._lost[:] = 0
         self._behind[:] = np.inf
 
@@ -40,13 +43,16 @@ class Judge:
         """These goals [ticks] were sent."""
         self._goals = goals
 
-    def look(self, reading: Reading, angles: Array, target: Array) -> None:
+    def look(self, reading: Reading, angles: Array, target: Array) -> NDArray[np.bool_]:
         """Judge a measurement.
 
         Args:
             reading: The servos.
             angles: Their joints' positions [rad].
             target: Targets that are in force [rad].
+
+        Returns:
+            The joints whose last target got lost on the way, shape (joints,).
 
         Raises:
             ArmStopError: When the arm must not go on.
@@ -58,19 +64,25 @@ class Judge:
         faults = reading.faults()
         if faults:
             raise ArmStopError(f"servos report {'; '.join(faults)}", may_move=False)
-        self._look_at_goals(reading)
+        lost = self._look_at_goals(reading)
         self._look_at_power(reading)
         self._look_at_tracking(reading.time, angles, target)
+        return lost
 
-    def _look_at_goals(self, reading: Reading) -> None:
+    def _look_at_goals(self, reading: Reading) -> NDArray[np.bool_]:
         wrong = reading.goal != self._goals
+        strange = wrong & (reading.goal != self._had)
+        if strange.any():
+            raise ArmStopError(f"{MOTORS[int(strange.argmax())]} has a goal that nobody sent", may_move=False)
+        self._had = reading.goal
         self._lost = np.where(wrong, self._lost + 1, 0)
         if self._lost.max() >= PATIENCE:
             raise ArmStopError(f"{MOTORS[int(self._lost.argmax())]} does not take its targets", may_move=False)
+        return wrong
 
     def _look_at_power(self, reading: Reading) -> None:
         hot = int(reading.temperature.argmax())
-        if reading.temperature[hot] > self._robot.max_temperature:
+        if reading.temperature[hot] > self._robot.max_temperature and not self.leading:
             raise ArmStopError(
                 f"{MOTORS[hot]} is at {reading.temperature[hot]:.0f} C; the bound is {self._robot.max_temperature:g}",
                 may_move=True,

@@ -31,10 +31,10 @@ except ModuleNotFoundError as _cause:
         f"the real arm needs the Python package {_cause.name}, which is not installed: pip install 'policy-port[real]'"
     ) from None
 
-JUMP = math.radians(20.0)
-"""A joint does not move so far between two readings: such a reading is confirmed by another one [rad]."""
-AGREE = math.radians(5.0)
-"""Two readings in a row that agree so well are believed [rad]."""
+JUMP = math.radians(5.0)
+"""Beyond what a joint can turn between two readings: such a reading is confirmed by another one [rad]."""
+TOP_SPEED = 5.5
+"""Of a servo without load [rad/s]."""
 
 
 class LeRobotArm:
@@ -109,7 +109,8 @@ class LeRobotArm:
         before, reading = self.reading, self.line.read()
         if before is not None and self._is_odd(before, reading):
             again = self.line.read()
-            if self._apart(reading, again) > AGREE or (reading.torque != again.torque).any():
+            same = all((getattr(reading, key) == getattr(again, key)).all() for key in ("torque", "goal", "status"))
+            if self._jumps(reading, again) or not same:
                 raise LineError("two readings in a row contradict each other: the line or a sensor is broken")
             reading = again
         if before is not None and reading.time > before.time:
@@ -159,14 +160,16 @@ class LeRobotArm:
 
     def _is_odd(self, before: Reading, reading: Reading) -> bool:
         return bool(
-            self._apart(before, reading) > JUMP
+            self._jumps(before, reading)
             or (reading.torque != before.torque).any()
+            or (self.line.goals is not None and (reading.goal != self.line.goals).any())
             or (reading.status != before.status).any()
             or np.abs(reading.temperature - before.temperature).max() > 5.0
         )
 
-    def _apart(self, one: Reading, other: Reading) -> float:
-        return float(np.abs(self.scale.angles(one.ticks) - self.scale.angles(other.ticks)).max())
+    def _jumps(self, one: Reading, other: Reading) -> bool:
+        moved = np.abs(self.scale.angles(one.ticks) - self.scale.angles(other.ticks)).max()
+        return bool(moved > JUMP + TOP_SPEED * abs(other.time - one.time))
 
 
 def _no_calibration(file: Path) -> str:

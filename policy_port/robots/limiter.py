@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port.plants.plant import Array
 
@@ -36,6 +37,11 @@ class Limiter:
     def rest(self) -> None:
         """The target has stood still for long enough that its speed is over."""
         self.velocity = np.zeros_like(self.position)
+
+    def keep(self, joints: NDArray[np.bool_], position: Array) -> None:
+        """Some joints stand still at `position` [rad]: they never got the last target."""
+        self.position = np.where(joints, np.clip(position, self._lower, self._upper), self.position)
+        self.velocity = np.where(joints, 0.0, self.velocity)
 
     def follow(self, asked: Array, speed: float | None = None) -> Array:
         """The next target [rad], shape (joints,).

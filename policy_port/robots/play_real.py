@@ -28,7 +28,7 @@ from policy_port.robots.real_time import RealTime
 from policy_port.robots.real_trace import RealTrace
 from policy_port.robots.robot_file import RobotFile
 from policy_port.robots.stop_signals import StopSignals
-from policy_port.robots.stops import ArmStopError, OperatorStopError
+from policy_port.robots.stops import ArmStopError, Ending, OperatorStopError
 from policy_port.robots.supervisor import Supervisor
 from policy_port.tasks.reach import ReachTask
 
@@ -111,7 +111,7 @@ def play_real(
                 actuation="servo",
                 joint_names=list(arm.joint_names),
             )
-            trace = RealTrace(folder / TRACE, header, supervisor, clock, cameras, task.tip_links)
+            trace = RealTrace(folder / TRACE, header, arm, supervisor, clock, cameras, task.tip_links)
             began = True
             _perform(supervisor, controller, queue, clock, trace, on_torque)
         except (Exception, KeyboardInterrupt) as cause:
@@ -119,20 +119,20 @@ def play_real(
         if trace is not None:
             trace.complete()
         may_move = stop is None or not isinstance(stop, ArmStopError) or stop.may_move
-        at_rest, silent = supervisor.end(may_move=may_move)
+        ending = supervisor.end(may_move=may_move)
         if trace is not None:
             rows = [{"seed": seed + n, "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
             trace.close(episodes=rows, stopped=None if stop is None else _reason(stop))
     if not began:
         assert stop is not None
         raise stop
-    result = _report(supervisor, queue, task, clock, rehearsed, stop, at_rest, silent)
+    result = _report(supervisor, queue, task, clock, rehearsed, stop, ending)
     write_atomic(folder / METRICS, result.json())
     if stop is not None and not isinstance(stop, PolicyPortError | KeyboardInterrupt):
         # A bug keeps its traceback; the arm was looked after first.
         log.error("the run was ended by an error in the program", exc_info=stop)
     if stop is None:
-        return RealRun(result=result, exit_code=0 if at_rest and not silent else 1)
+        return RealRun(result=result, exit_code=0 if ending.at_rest and not ending.silent else 1)
     operator = isinstance(stop, OperatorStopError | KeyboardInterrupt)
     return RealRun(result=result, exit_code=130 if operator else 1)
 
@@ -196,19 +196,14 @@ def _report(
     clock: RealTime,
     rehearsed: float,
     stop: BaseException | None,
-    at_rest: bool,
-    silent: list[str],
+    ending: Ending,
 ) -> Result:
-    if silent:
-        end = f"torque not confirmed off on {', '.join(silent)}: switch the arm's power supply off"
-    else:
-        end = "at rest, torque off" if at_rest else "torque off where it was"
     setting = {
         "robot": supervisor.name,
         "task": f"reach: tip within {task.success_distance:g} m of the goal after {task.episode_steps} steps",
         "tip": "by forward kinematics of the measured joints; nobody measured where it truly was",
         "ended": "task done" if stop is None else _reason(stop),
-        "arm": end,
+        "arm": str(ending),
     }
     finished = tuple(queue.finished[number] for number in sorted(queue.finished))
     metrics = list(episode_metrics(finished)) if finished else [Metric(key="episodes", value=0, text="0")]

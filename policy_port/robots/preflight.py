@@ -68,17 +68,7 @@ def check_arm(arm: LeRobotArm) -> None:
     """
     robot, reading = arm.robot, arm.reading
     assert reading is not None
-    held = arm.line.calibration()
-    problems = []
-    for motor in MOTORS:
-        for key in ("homing_offset", "range_min", "range_max"):
-            here, there = getattr(arm.calibration[motor], key), getattr(held[motor], key)
-            if here != there:
-                problems.append(
-                    f"{motor}: {key} is {there} in the servo and {here} in {arm.calibration_file}: the calibration is "
-                    "another arm's, or an old one; calibrate with lerobot-calibrate"
-                )
-    problems += reading.faults()
+    problems = reading.faults()
     low, high = robot.voltage
     for motor, volts, heat, torque in zip(MOTORS, reading.voltage, reading.temperature, reading.torque, strict=True):
         if not low <= volts <= high:
@@ -90,6 +80,17 @@ def check_arm(arm: LeRobotArm) -> None:
                 f"{motor} has torque already: another program drives the arm, or has left it. End it, hold the arm, "
                 "and run `policy-port robot release --robot FILE`"
             )
+    # A servo in distress does not tell its calibration.
+    _refuse(problems)
+    held = arm.line.calibration()
+    for motor in MOTORS:
+        for key in ("homing_offset", "range_min", "range_max"):
+            here, there = getattr(arm.calibration[motor], key), getattr(held[motor], key)
+            if here != there:
+                problems.append(
+                    f"{motor}: {key} is {there} in the servo and {here} in {arm.calibration_file}: the calibration is "
+                    "another arm's, or an old one; calibrate with lerobot-calibrate"
+                )
     _refuse(problems)
     problems = _narrow_sweeps(arm)
     note = unconfirmed(robot, arm.calibration, arm.calibration_file)

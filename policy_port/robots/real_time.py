@@ -11,6 +11,9 @@ from policy_port.robots.stops import ArmStopError
 SPIN = 0.0003
 """The last moment is not slept through: a sleep ends a little late [s]."""
 
+RESTART = 0.2
+"""Share of the period by which a target may be late without moving the next one."""
+
 
 class RealTime:
     """Real time; see `policy_port.control.loop.Clock`.
@@ -58,7 +61,8 @@ class RealTime:
                 "computer busy",
                 may_move=True,
             )
-        self._due += self._period
+        # After a late target the beat starts anew: two targets in a row at once would be twice the speed.
+        self._due += self._period if late < RESTART * self._period else late + self._period
 
     def pause(self) -> None:
         """Return when the measurement for the next target is due."""

@@ -15,6 +15,7 @@ from policy_port.control.loop import Rows
 from policy_port.plants.plant import Array, Plant
 from policy_port.replay.recording import UNITS, tip_position
 from policy_port.robots.cameras import Cameras
+from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.real_time import RealTime
 from policy_port.robots.supervisor import Supervisor
 from policy_port.trace import Recorder
@@ -42,6 +43,7 @@ class RealTrace:
         self,
         path: Path,
         header: dict[str, Any],
+        arm: LeRobotArm,
         supervisor: Supervisor,
         clock: RealTime,
         cameras: Cameras,
@@ -50,7 +52,8 @@ class RealTrace:
         """Start recording into `path`."""
         header = header | {"units": REAL_UNITS, "camera_names": list(cameras.names)}
         self._recorder = Recorder(path, header, chunk_steps=CHUNK)
-        self._supervisor, self._clock, self._cameras, self._tip_links = supervisor, clock, cameras, tip_links
+        self._arm, self._supervisor, self._clock, self._cameras = arm, supervisor, clock, cameras
+        self._tip_links = tip_links
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="trace", daemon=True)
         self._thread.start()
@@ -73,7 +76,7 @@ class RealTrace:
             "observation": controller.observation,
             "action": controller.action,
             "target": target,
-            "load": self._supervisor.load[None],
+            "load": np.zeros((1, len(target[0]))) if self._arm.reading is None else self._arm.reading.load[None],
         }
         if self._tip_links:
             row["tip_pos"] = tip_position(plant, self._tip_links)

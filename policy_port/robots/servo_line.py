@@ -31,6 +31,8 @@ FIRST, LENGTH = 40, 26
 TRIES = 2
 """How often a reading is tried; each try takes 50 ms when a servo is silent."""
 OPEN_TRIES, OFF_TRIES = 3, 4
+MODEL = 777
+"""Model number of an STS3215."""
 SETTLE = 0.06
 """From a goal on the line until a servo surely has it [s]."""
 NEAR = 40
@@ -83,6 +85,8 @@ class ServoLine:
         self._port: Any = follower.bus.port_handler
         self.ids = [follower.bus.motors[motor].id for motor in MOTORS]
         """Ids on the bus, in the order of `MOTORS`."""
+        self.goals: Array | None = None
+        """Goal positions that were sent last [ticks]; None where none were."""
         self._reader = scs.GroupSyncRead(self._port, follower.bus.packet_handler, FIRST, LENGTH)
 
     def open(self) -> None:
@@ -91,23 +95,41 @@ class ServoLine:
         Raises:
             RobotError: When the port can't be opened, somebody else has it, or a servo does not answer.
         """
-        for attempt in range(OPEN_TRIES):
-            try:
-                self._port.is_using = False
-                self._bus.connect()
-                break
-            except Exception as cause:
-                self.close()
-                reason = " ".join(str(cause.__cause__ or cause).split())
-                # A port that is not there will not be there in a moment either.
-                if attempt == OPEN_TRIES - 1 or isinstance(cause.__cause__, OSError):
-                    raise RobotError(f"{self._port.port_name}: the arm does not answer: {reason}") from None
-                time.sleep(0.1)
+        name = self._port.port_name
         try:
+            self._bus.connect(handshake=False)
             fcntl.flock(self._port.ser.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self.close()
-            raise RobotError(f"{self._port.port_name}: another program is using this port; end it first") from None
+            raise RobotError(f"{name}: another program is using this port; end it first") from None
+        except Exception as cause:
+            self.close()
+            reason = " ".join(str(cause.__cause__ or cause).split())
+            raise RobotError(f"{name}: the port can't be opened: {reason}") from None
+        # LeRobot's own handshake takes a servo in distress for a missing one.
+        firmware = {motor: self._find(motor) for motor in MOTORS}
+        missing = [motor for motor, found in firmware.items() if found is None]
+        problem = ""
+        if missing:
+            problem = f"no answer from {', '.join(missing)}: look at power and cables"
+        elif len(set(firmware.values())) > 1:
+            listed = ", ".join(f"{motor} {found}" for motor, found in firmware.items())
+            problem = f"the servos have different firmware ({listed}): update it with Feetech's program"
+        if problem:
+            self.close()
+            raise RobotError(f"{name}: {problem}")
+
+    def _find(self, motor: str) -> str | None:
+        """Firmware of a servo; None when it does not answer as an STS3215."""
+        for _ in range(OPEN_TRIES):
+            with contextlib.suppress(Exception):
+                self._port.is_using = False
+                answer: Any = self._bus.packet_handler.readTxRx(self._port, self._bus.motors[motor].id, 0, 5)
+                data = answer[0]
+                if len(data) == 5 and data[3] | data[4] << 8 == MODEL:
+                    return f"{data[0]}.{data[1]}"
+            self._drain()
+        return None
 
     @property
     def descriptor(self) -> int | None:
@@ -172,6 +194,7 @@ class ServoLine:
         with self._errors("targets can't be sent"):
             values: dict[str, Any] = {motor: int(goal) for motor, goal in zip(MOTORS, goals, strict=True)}
             self._bus.sync_write("Goal_Position", values, normalize=False)
+            self.goals = goals
 
     def torque_on(self, goals: Array) -> Reading:
         """Let the servos hold where they are: first the goal, then torque. Returns the reading afterwards.
@@ -221,11 +244,11 @@ class ServoLine:
         try:
             self._port.is_using = False
             servo = self._bus.motors[motor].id
-            result, _ = self._bus.packet_handler.write1ByteTxRx(self._port, servo, FIRST, 0)
+            answer: Any = self._bus.packet_handler.write1ByteTxRx(self._port, servo, FIRST, 0)
         except Exception:
             return False
         # An error in the status byte is a servo in distress, which has obeyed all the same.
-        return result == scs.COMM_SUCCESS
+        return answer[0] == scs.COMM_SUCCESS
 
     def _drain(self) -> None:
         """Forget what is still coming: a late answer would be taken for the next one."""

@@ -1,6 +1,8 @@
-"""Why an arm was stopped, and what may still be done with it."""
+"""Why an arm was stopped, what may still be done with it, and where it was left."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from policy_port.errors import RobotError
 
@@ -32,7 +34,25 @@ class OperatorStopError(ArmStopError):
 
 
 class LineError(ArmStopError):
-    """The servos can't be reached."""
+    """The servos can't be reached. The arm may move again once they can: whoever leads it to rest asks again."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason, may_move=False)
+        super().__init__(reason, may_move=True)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Where an arm was left."""
+
+    at_rest: bool
+    """In its rest pose, or never moved."""
+    trouble: str
+    """What kept it from there on the way; empty where nothing did or nobody tried."""
+    silent: tuple[str, ...]
+    """Motors that have not confirmed that their torque is off."""
+
+    def __str__(self) -> str:
+        if self.silent:
+            return f"torque not confirmed off on {', '.join(self.silent)}: switch the arm's power supply off"
+        where = "at rest, torque off" if self.at_rest else "torque off where it was"
+        return where + (f"; on the way to rest: {self.trouble}" if self.trouble else "")

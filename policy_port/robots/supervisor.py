@@ -6,21 +6,20 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.plants.plant import Array, PlantState
 from policy_port.robots.cameras import Cameras
+from policy_port.robots.console import Gate, OpenGate
 from policy_port.robots.judge import Judge
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.limiter import Limiter
 from policy_port.robots.raw_line import torque_off_for_all
 from policy_port.robots.real_time import RealTime
 from policy_port.robots.stop_signals import StopSignals
-from policy_port.robots.stops import ArmStopError
+from policy_port.robots.stops import ArmStopError, Ending, LineError
 from policy_port.robots.watchdog import Watchdog
 
 HOLD = 0.3
@@ -29,24 +28,12 @@ ARRIVED = 0.15
 """How far from its target a joint may stand at the end of a way: gravity and play leave it a little behind [rad]."""
 ARRIVAL_TIME = 1.5
 """How long it may take to get there after the target has arrived [s]."""
+PATIENCE = 6
+"""How often a measurement on the way to rest is tried."""
+PAUSE = 1.8
+"""Periods without a target after which the arm is taken to stand."""
 STILL = 0.1
 """How far a joint may have moved while nobody pressed Enter [rad]."""
-
-
-class Gate(Protocol):
-    """Somebody who lets single steps through."""
-
-    def wait(self, idle: Callable[[], None]) -> bool:
-        """Return when the next step may be done, calling `idle` every now and then; whether it had to wait."""
-        ...
-
-
-class OpenGate:
-    """Every step may be done."""
-
-    def wait(self, idle: Callable[[], None]) -> bool:
-        """Return at once."""
-        return False
 
 
 class Supervisor:
@@ -76,6 +63,7 @@ class Supervisor:
         self._watchdog: Watchdog | None = None
         self._torque = self._stopping = False
         self._first = True
+        self._sent_at = -math.inf
         self.joint_names = names
         self.timestep = arm.timestep
         self.sent = np.zeros(len(names))
@@ -112,17 +100,12 @@ class Supervisor:
         self._clock.restart()
 
     def read(self, state: PlantState) -> None:
-        """Measure into `state`.
-
-        Raises:
-            ArmStopError: When the arm must not go on.
-        """
+        """Measure into `state`; ArmStopError when the arm must not go on."""
         self._check_signals()
         self._beat()
         self._arm.read(state)
-        assert self._arm.reading is not None
         if self._torque:
-            self._judge.look(self._arm.reading, self._arm.angles, self.sent)
+            self._look()
 
     def write(self, target: Array) -> None:
         """Send targets [rad], shape (1, joints), as far as the limits allow; `target` becomes what was sent.
@@ -165,29 +148,23 @@ class Supervisor:
         """End without moving: torque off, port closed. Twice is harmless."""
         self.end(may_move=False)
 
-    @property
-    def load(self) -> Array:
-        """Load of the servos at the last measurement, as a share of their stall torque."""
-        assert self._arm.reading is not None
-        return self._arm.reading.load
-
-    def end(self, *, may_move: bool) -> tuple[bool, list[str]]:
+    def end(self, *, may_move: bool) -> Ending:
         """Hold, lead the arm to rest, switch torque off joint by joint, close the port; whatever fails, go on.
 
         Args:
             may_move: False: torque goes off where the arm is.
-
-        Returns:
-            Whether the arm is at rest, and the motors that have not confirmed that their torque is off.
         """
-        self._stopping, self._clock.deadline = True, math.inf
-        at_rest, silent = not self._torque, []
+        self._stopping = self._judge.leading = True
+        self._clock.deadline = math.inf
+        at_rest, trouble, silent = not self._torque, "", []
         if self._torque and may_move and not self._signals.cut:
-            # Whatever comes in between, torque has to go off afterwards.
-            with contextlib.suppress(Exception):
+            try:
                 self._hold()
                 self._go(np.array(self._robot.pose("rest")))
                 at_rest = True
+            except Exception as cause:
+                # Whatever comes in between, torque has to go off afterwards.
+                trouble = str(cause) or type(cause).__name__
         if self._torque:
             self._beat()
             silent = self._arm.line.torque_off()
@@ -198,7 +175,7 @@ class Supervisor:
         if self._watchdog is not None:
             self._watchdog.close()
             self._watchdog = None
-        return at_rest, silent
+        return Ending(at_rest, trouble, tuple(silent))
 
     def _go(self, pose: Array) -> None:
         """Lead the arm along a straight line in joint space, no joint faster than the approach speed."""
@@ -206,7 +183,6 @@ class Supervisor:
         pose = np.clip(pose, *self._arm.scale.limits)
         steps = max(1, math.ceil(float(np.abs(pose - start).max()) / speed / self.timestep))
         patience = math.ceil(ARRIVAL_TIME / self.timestep)
-        self._limiter.rest()
         self._clock.restart()
         for step in range(1, steps + patience + 1):
             self._pace(start + (pose - start) * min(1.0, step / steps))
@@ -222,6 +198,7 @@ class Supervisor:
 
     def _hold(self) -> None:
         # Where the arm is, not where it was going: a blocked joint is relieved first.
+        self._measure()
         present = self._arm.angles
         self._clock.restart()
         for _ in range(math.ceil(HOLD / self.timestep)):
@@ -236,11 +213,30 @@ class Supervisor:
         self._measure()
 
     def _measure(self) -> None:
-        self._beat()
-        reading = self._arm.measure()
-        self._judge.look(reading, self._arm.angles, self.sent)
+        for tries in range(PATIENCE if self._stopping else 1, 0, -1):
+            self._beat()
+            try:
+                self._arm.measure()
+                break
+            except LineError:
+                # On the way to rest the arm waits for a bad line: letting it fall is the last resort.
+                if tries == 1 or self._signals.cut:
+                    raise
+        self._look()
+
+    def _look(self) -> None:
+        reading = self._arm.reading
+        assert reading is not None
+        lost = self._judge.look(reading, self._arm.angles, self.sent)
+        if lost.any():
+            # The next target counts from the one that the servo has.
+            self._limiter.keep(lost, self._arm.scale.angles(reading.goal))
 
     def _send(self, asked: Array) -> None:
+        now = time.monotonic()
+        if now - self._sent_at > PAUSE * self.timestep:
+            self._limiter.rest()
+        self._sent_at = now
         self.sent = self._limiter.follow(asked)
         goals = self._arm.scale.goals(self.sent)
         self._arm.line.send(goals)
@@ -272,7 +268,6 @@ class Supervisor:
         self._measure()
         if np.abs(self._arm.angles - seen).max() > STILL:
             raise ArmStopError("the arm moved while it was waiting for Enter", may_move=True)
-        self._limiter.rest()
         self._clock.restart()
 
     def _idle(self) -> None:

@@ -1,0 +1,105 @@
+"""`policy-port robot`: look at an arm, and let it go, without moving it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.robots.robot_file import RobotFile
+
+robot_app = typer.Typer(
+    help="Look at an arm without torque, confirm its signs and zeros, let it go.", no_args_is_help=True
+)
+
+FileOption = Annotated[str, typer.Option("--robot", metavar="FILE", help="Robot file, or so100, so101.")]
+EmulatedOption = Annotated[bool, typer.Option("--emulated", help="An emulated arm, to rehearse with.")]
+
+
+@robot_app.command("check")
+def check(
+    robot: FileOption,
+    emulated: EmulatedOption = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="The arm is in its check pose: compare, and note that it was right.")
+    ] = False,
+    contract: Annotated[
+        Path | None, typer.Option(help="Contract whose default pose is drawn; the embedded policy's, if not given.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the arm as it is read, beside the poses to compare.")
+    ] = None,
+) -> None:
+    """Show every joint as ticks, LeRobot's number and the contract's angle. Torque stays off; nothing moves."""
+    from policy_port.contract import load_contract
+    from policy_port.resources import assets_dir
+    from policy_port.robots.check import draw_poses, joint_table, servo_lines
+    from policy_port.robots.confirmation import confirm as note_confirmation
+    from policy_port.robots.confirmation import note_of, unconfirmed
+    from policy_port.robots.lerobot_arm import LeRobotArm
+    from policy_port.robots.robot_file import load_robot_file
+
+    known = load_contract(contract or assets_dir() / "so100_reach" / "contract.yaml")
+    with _reached(load_robot_file(robot), emulated) as there:
+        arm = LeRobotArm(there, known.control_dt)
+        try:
+            arm.open()
+            held = arm.line.calibration()
+        finally:
+            arm.close()
+        typer.echo(joint_table(arm))
+        typer.echo("")
+        for line in servo_lines(arm):
+            typer.echo(line)
+        differ = [
+            motor
+            for motor, ours in arm.calibration.items()
+            if any(
+                getattr(ours, key) != getattr(held[motor], key) for key in ("homing_offset", "range_min", "range_max")
+            )
+        ]
+        typer.echo(f"calibration: {'differs from the servos: ' + ', '.join(differ) if differ else 'as in the servos'}")
+        if picture is not None:
+            poses = {"as it is read": arm.angles, "check pose": there.pose("check"), "rest pose": there.pose("rest")}
+            names = [name for name in there.joint_names if name in known.joints]
+            if len(names) == len(there.joint_names):
+                poses["the contract's default pose"] = tuple(known.joints[name].default for name in names)
+            reason = draw_poses(there, poses, picture)  # type: ignore[arg-type]
+            typer.echo(f"wrote {picture}" if reason is None else f"no picture: {reason}")
+        if confirm:
+            note_confirmation(there, arm.calibration, arm.calibration_file, arm.angles)
+            typer.echo(f"signs and zeros confirmed: {note_of(arm.calibration_file)}")
+        else:
+            typer.echo(unconfirmed(there, arm.calibration, arm.calibration_file) or "signs and zeros were confirmed")
+
+
+@robot_app.command("release")
+def release(robot: FileOption) -> None:
+    """Switch torque off, joint by joint. Hold the arm: it falls where it is not folded."""
+    from policy_port.robots.lerobot_arm import LeRobotArm
+    from policy_port.robots.robot_file import load_robot_file
+
+    arm = LeRobotArm(load_robot_file(robot), 0.05)
+    try:
+        arm.open()
+        silent = arm.line.torque_off()
+    finally:
+        arm.close()
+    typer.echo(f"not confirmed by {', '.join(silent)}: switch the power off" if silent else "torque is off")
+    if silent:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _reached(robot: RobotFile, emulated: bool) -> Iterator[RobotFile]:
+    if not emulated:
+        yield robot
+        return
+    from policy_port.robots.emulated import emulate
+
+    with emulate(robot) as rehearsal:
+        yield rehearsal.robot

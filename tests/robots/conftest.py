@@ -1,0 +1,18 @@
+"""The embedded policy, exported once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policy_port.control.pilot import Pilot
+
+
+@pytest.fixture(scope="session")
+def pilot(tmp_path_factory: pytest.TempPathFactory) -> Pilot:
+    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+    from policy_port.cli.play_real import embedded
+
+    folder: Path = tmp_path_factory.mktemp("embedded")
+    return embedded(folder / "port")

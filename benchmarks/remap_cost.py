@@ -136,9 +136,9 @@ def report(rounds: int) -> None:
             ported = PortedActor(actor, remap)
             graph = build_onnx(trace(ported), ported)
             models = {"unported": unported, "nodes": graph, "quick": quicker(graph), "folded": fold(graph)}
-            for batch, repeats in ((1, 200), (4096, 1)):
+            for batch, repeats in ((1, 20), (4096, 1)):
                 calls = {name: bound_call(model, actor, batch) for name, model in models.items()}
-                found = medians(calls, rounds if batch == 1 else max(15, rounds // 8), repeats)
+                found = medians(calls, 4 * rounds if batch == 1 else max(15, rounds // 8), repeats)
                 cells = "".join(
                     f"{found[name][1]:>7.3f}{' ' if found[name][1] <= target else '!'}"
                     for name, target in TARGETS.items()

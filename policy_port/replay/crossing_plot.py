@@ -35,19 +35,18 @@ def plot_crossing(crossings: Mapping[str, Crossing], path: Path, *, title: str) 
         path: The PNG to write.
         title: What was carried across.
     """
-    import imageio.v2 as imageio
+    import imageio.v3 as imageio
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6 * len(crossings), 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
-    above, below = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1.0])[:, 0]
     pictures = above.subplots(1, len(crossings), squeeze=False)[0]
     plots = below.subplots(1, len(crossings), squeeze=False, sharey=True)[0]
     for picture, plot, (simulator, crossing) in zip(pictures, plots, crossings.items(), strict=True):
-        *_, last = iter(imageio.get_reader(crossing.video))
-        picture.imshow(last)
+        picture.imshow(list(imageio.imiter(crossing.video))[-1])
         picture.set_axis_off()
         picture.set_title(simulator, fontsize=10)
         _draw(plot, Trace(crossing.left_out), WITHOUT, "remap left out")

@@ -57,7 +57,7 @@ class ReachEpisodes:
     def judge(self, plant: Plant, controller: Controller) -> Rows:
         """End the episodes whose time is up, or whose simulation has diverged, and measure how far their tip is."""
         self._age += 1
-        diverged = ~np.isfinite(controller.state.joint_pos).all(axis=1)
+        diverged: Rows = np.logical_not(np.isfinite(controller.state.joint_pos).all(axis=1))
         ended = (self._age >= self._task.episode_steps) | diverged
         if ended.any():
             distance = np.linalg.norm(tip_position(plant, self._task.tip_links) - self._goal, axis=1)

@@ -42,6 +42,7 @@ def _tensor(name: str, entry: object, body: memoryview, where: str) -> torch.Ten
     try:
         assert isinstance(entry, dict)
         dtype, shape, (start, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+        assert isinstance(shape, list)
         numbers = [*shape, start, end]
         assert all(type(number) is int and number >= 0 for number in numbers)
     except (AssertionError, KeyError, TypeError, ValueError) as error:

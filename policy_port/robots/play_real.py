@@ -24,7 +24,7 @@ from policy_port.robots.cameras import Cameras
 from policy_port.robots.console import Console
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.preflight import check_arm, check_contract
-from policy_port.robots.real_time import RealTime, urgent
+from policy_port.robots.real_time import RealTime
 from policy_port.robots.real_trace import RealTrace
 from policy_port.robots.robot_file import RobotFile
 from policy_port.robots.stop_signals import StopSignals
@@ -87,7 +87,7 @@ def play_real(
         )
     if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
         raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
-    with StopSignals() as signals, urgent() as first:
+    with StopSignals() as signals:
         arm = LeRobotArm(robot, contract.control_dt)
         clock, cameras = RealTime(contract.control_dt, robot.timing.deadline), Cameras(robot)
         supervisor = Supervisor(arm, clock, signals, cameras, console)
@@ -126,7 +126,7 @@ def play_real(
     if not began:
         assert stop is not None
         raise stop
-    result = _report(supervisor, queue, task, clock, rehearsed, stop, ending, first)
+    result = _report(supervisor, queue, task, clock, rehearsed, stop, ending)
     write_atomic(folder / METRICS, result.json())
     if stop is not None and not isinstance(stop, PolicyPortError | KeyboardInterrupt):
         # A bug keeps its traceback; the arm was looked after first.
@@ -197,7 +197,6 @@ def _report(
     rehearsed: float,
     stop: BaseException | None,
     ending: Ending,
-    first: bool,
 ) -> Result:
     setting = {
         "robot": supervisor.name,
@@ -205,7 +204,6 @@ def _report(
         "tip": "by forward kinematics of the measured joints; nobody measured where it truly was",
         "ended": "task done" if stop is None else _reason(stop),
         "arm": str(ending),
-        "scheduling": "real-time" if first else "ordinary: this user may not ask for more",
     }
     finished = tuple(queue.finished[number] for number in sorted(queue.finished))
     metrics = list(episode_metrics(finished)) if finished else [Metric(key="episodes", value=0, text="0")]

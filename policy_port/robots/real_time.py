@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -75,23 +72,6 @@ class RealTime:
     def jitter(self, percentile: float) -> float:
         """Percentile of the lateness [s]; NaN where nothing was counted."""
         return float(np.percentile(self.lateness, percentile)) if self.lateness else float("nan")
-
-
-@contextlib.contextmanager
-def urgent() -> Iterator[bool]:
-    """Let this thread go before all ordinary ones, where the user may do that; whether it does."""
-    before = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        # Not for the processes that are started from here.
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    except OSError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, *before)
 
 
 def _sleep_until(moment: float) -> None:

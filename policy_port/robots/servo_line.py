@@ -206,9 +206,12 @@ class ServoLine:
             LineError: When a servo did not take its goal or its torque, or is elsewhere.
         """
         # A servo keeps its last goal over torque off, and would jump there.
-        self.send(goals)
-        time.sleep(SETTLE)
-        before = self.read()
+        for _ in range(TRIES):
+            self.send(goals)
+            time.sleep(SETTLE)
+            before = self.read()
+            if (before.goal == goals).all():
+                break
         if (before.goal != goals).any() or np.abs(before.ticks - goals).max() > NEAR:
             raise LineError("the arm moves, or its goals don't arrive: torque was not switched on")
         with self._errors("torque can't be switched on"):

@@ -1,0 +1,129 @@
+"""Claims about `policy-port play --real`: what it refuses, and one rehearsal from start to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from policy_port.cli.app import app
+from policy_port.trace import Trace
+
+REAL = ["play", "so100-reach", "--real", "--robot", "so100"]
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 2, result.output
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def test_options_of_simulators_do_not_go_with_an_arm(tmp_path: Path) -> None:
+    """Nothing is silently left out."""
+    out = ["--out", str(tmp_path / "run")]
+    assert "--plant, --force does not go with --real" in refused(*REAL, *out, "--plant", "mujoco", "--force")
+    assert "go with --real" in refused("play", "port", *out, "--plant", "mujoco", "--task", "so100-reach", "--emulated")
+    assert "--real needs --robot" in refused("play", "so100-reach", "--real", *out)
+    assert "--fault goes with --emulated" in refused(*REAL, *out, "--continuous", "--fault", "unplug")
+
+
+def test_without_a_person_steps_are_not_let_through(tmp_path: Path) -> None:
+    """No terminal and no --continuous: an error before anything is opened."""
+    message = refused(*REAL, "--emulated", "--out", str(tmp_path / "run"))
+    assert "nobody can press Enter here" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_robot_file_without_a_port_leads_to_no_arm(tmp_path: Path) -> None:
+    """The shipped file names no port, so that nothing moves by accident."""
+    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+    message = refused(*REAL, "--continuous", "--out", str(tmp_path / "run"))
+    assert "names no port" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+    """What an arm has done stays on record."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "trace.npz").touch()
+    assert "exists already" in refused(*REAL, "--emulated", "--continuous", "--out", str(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None:
+    """One command on a fresh clone: checks, motion, rest, report, trace; exit status 0."""
+    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+    out = tmp_path / "run"
+    # Bounds for a machine that runs other tests at the same time.
+    shipped = (Path("policy_port/assets/robots/so100.yaml")).read_text(encoding="utf-8")
+    robot = tmp_path / "arm.yaml"
+    robot.write_text(shipped.replace("deadline: 0.1", "deadline: 2.0").replace("stale: 0.1", "stale: 2.0"))
+    main = "from policy_port.cli.app import main; main()"
+    command = [sys.executable, "-c", main, "play", "so100-reach", "--real", "--robot", str(robot)]
+    done = subprocess.run(
+        [*command, "--emulated", "--continuous", "--episodes", "1", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "at rest, torque off" in done.stdout
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["metrics"]["success_rate"] == 1.0
+    assert metrics["metrics"]["steps"] == 80
+    trace = Trace(out / "trace.npz")
+    assert trace.header["stopped"] is None
+    assert trace["target_sent"].shape == (80, 1, 6)
+    assert abs(trace["target_sent"] - trace["target"]).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_steps_wait_for_enter(tmp_path: Path) -> None:
+    """In a terminal each step is asked for; Ctrl-C at the question ends at rest, with exit status 130."""
+    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+    near, far = pty.openpty()
+    code = "from policy_port.cli.app import main; main()"
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *REAL, "--emulated", "--out", str(tmp_path / "run")],
+        stdin=far,
+        stdout=subprocess.PIPE,
+        stderr=far,
+        text=True,
+    )
+    os.close(far)
+    try:
+        read_until(near, "The arm will move")
+        os.write(near, b"\n")
+        for step in (1, 2, 3):
+            read_until(near, f"step {step} ")
+            os.write(near, b"\n")
+        read_until(near, "step 4 ")
+        run.send_signal(2)
+        output, _ = run.communicate(timeout=30)
+    finally:
+        run.kill()
+        os.close(near)
+    assert run.returncode == 130, output
+    assert "stopped by SIGINT" in output
+    assert "at rest, torque off" in output
+    assert len(Trace(tmp_path / "run" / "trace.npz")["clock"]) == 4
+
+
+def read_until(terminal: int, text: str) -> None:
+    heard, end = "", time.monotonic() + 60.0
+    while text not in heard:
+        assert time.monotonic() < end, f"'{text}' did not come: {heard}"
+        if select.select([terminal], (), (), 0.5)[0]:
+            try:
+                heard += os.read(terminal, 4096).decode()
+            except OSError:
+                pytest.fail(f"the program has ended before '{text}': {heard}")

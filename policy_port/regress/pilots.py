@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
+import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,9 @@ from policy_port.regress.suite import Case, Suite
 ROUNDING = 1e-5
 """Size of the noise that stands for another torch or ONNX Runtime, as a share of the action or of 1; real ones differ
 by about 1e-6."""
+
+KEPT = 7 * 24 * 3600.0
+"""How long a port that was made stays after its last use [s]."""
 
 
 def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, Pilot]:
@@ -60,13 +67,23 @@ def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
     with open(ports / f"{key}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.is_dir():
+            os.utime(folder)
             return load_port(folder)
+        _forget_old(ports)
         contract = load_contract(suite.resolve(case.contract))
         remap = (
             identity_remap(contract) if case.mapping is None else build_remap(contract, mapping_of(suite, case.mapping))
         )
         policy = load_policy(suite.resolve(case.checkpoint), kind=case.library, activation=case.activation)
         return write_port(folder, policy, remap, formats=("onnx",), fold=case.fold)
+
+
+def _forget_old(ports: Path) -> None:
+    """Delete ports that nobody has used for long: each edit of this package makes new ones."""
+    for folder in ports.iterdir():
+        with contextlib.suppress(OSError):
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > KEPT:
+                shutil.rmtree(folder)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import pytest
 
 from policy_port.robots.emulator import EmulatedArm
 
-TRIES = 4
+TRIES = 12
 Connect = Callable[..., Any]
 
 

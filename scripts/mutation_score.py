@@ -283,7 +283,9 @@ def report(
         if mine:
             lines.append(row(words, mine))
     lines.append(row("**all**", visible))
-    lines.append(row(f"all, evidence of one command for {SECONDS:g} s", [o for o in poorer if o.visible]))
+    if poorer:
+        cells = row(f"all, evidence of one command for {SECONDS:g} s", [o for o in poorer if o.visible])
+        lines.append(cells + (" - |" if closed_head(outcomes) else ""))
     lines += ["", "Holds counts contracts only, not traces that were read wrongly.", "", "## Every miss", ""]
     misses = [outcome for outcome in visible if not (outcome.caught and outcome.named and outcome.mended)]
     for outcome in misses:
@@ -293,9 +295,21 @@ def report(
             f"{' (but it holds)' if outcome.explains and not outcome.mended else ''}."
         )
         lines.append(f"  verify: {outcome.looks[:300] or 'nothing'}; diagnose: {outcome.first[:300]}")
+    known = {(outcome.subject, outcome.mutation.key) for outcome in misses}
+    further = [
+        outcome
+        for outcome in poorer
+        if outcome.visible
+        and not (outcome.caught and outcome.named and outcome.mended)
+        and (outcome.subject, outcome.mutation.key) not in known
+    ]
+    lines += ["", f"Further ones, with evidence of one command for {SECONDS:g} s:", ""]
+    for outcome in further:
+        failed = ", ".join(f"not {key}" for key in ("caught", "named", "mended") if not getattr(outcome, key))
+        lines.append(f"- {outcome.subject}, {outcome.mutation.key}: {failed}. diagnose: {outcome.first[:200]}")
     unseen = [outcome for outcome in outcomes if not outcome.visible]
     suspected = [outcome for outcome in unseen if outcome.caught]
-    lines += ["" if misses else "None.", "", "## Mistakes that change no number of these traces", ""]
+    lines += ["" if further else "None.", "## Mistakes that change no number of these traces", ""]
     lines += [f"- {outcome.subject}, {outcome.mutation.key}" for outcome in unseen] or ["None."]
     lines += ["", f"Of these, verify suspects {len(suspected)}.", "", "## Correct ports", ""]
     wrong = [what for what, verdict in alarms if verdict.startswith("ALARM")]

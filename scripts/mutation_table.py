@@ -113,7 +113,10 @@ def mutations() -> list[Mutation]:
         make(key="order of joint_vel alone", group="+", names=ORDER, contract=one_term_order("joint_vel")),
         make(key="order of the action alone", group="+", names=ORDER, contract=action_order),
         make(
-            key="history time-major", group="1", names=(r"history time-major",), contract=history(layout="time_major")
+            key="history time-major",
+            group="1",
+            names=(r"history term-major in the source",),
+            contract=history(layout="time_major"),
         ),
         make(
             key="history newest first",

@@ -21,11 +21,14 @@ USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 """Bounds that trainers put on whole observations."""
 
 WORDS = {
-    "layout": {"term_major": "time-major", "time_major": "term-major"},
-    "order": {"oldest_first": "newest first", "newest_first": "oldest first"},
-    "fill": {"first": "filled with zeros at reset", "zero": "filled with the first observation at reset"},
+    "term_major": "term-major",
+    "time_major": "time-major",
+    "oldest_first": "oldest first",
+    "newest_first": "newest first",
+    "first": "filled with the first observation at reset",
+    "zero": "filled with zeros at reset",
 }
-"""What the source's history is where the contract says the key."""
+"""What each key of a history means."""
 
 
 def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
@@ -42,13 +45,15 @@ def _histories(contract: Contract, evidence: Evidence) -> Candidates:
     history = contract.observation.history
     if history is None:
         return
-    stated = history.model_dump()
-    keys = ("layout", "order", "fill")
+    stated: dict[str, str] = history.model_dump()
+    keys: tuple[str, ...] = ("layout", "order", "fill")
     for values in itertools.product(("term_major", "time_major"), ("oldest_first", "newest_first"), ("first", "zero")):
-        other = dict(zip(keys, values, strict=True))
+        other: dict[str, str] = dict(zip(keys, values, strict=True))
         if other != stated:
-            differs = ", ".join(WORDS[key][stated[key]] for key in keys if other[key] != stated[key])
-            yield from mended(with_observation(contract, history=other), evidence, f"history {differs}")
+            changed = [key for key in keys if other[key] != stated[key]]
+            true, said = (", ".join(WORDS[side[key]] for key in changed) for side in (other, stated))
+            words = f"history {true} in the source, {said} in the contract"
+            yield from mended(with_observation(contract, history=other), evidence, words)
 
 
 def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:

@@ -64,6 +64,8 @@ def _unexplained(contract: Contract, evidence: Evidence, check: Check) -> str:
     places = [place for place, term in enumerate(contract.observation.terms) if term.label == check.label]
     if not places or first is None or first.step is None:
         return "none of the usual mistakes"
+    if contract.observation.terms[places[0]].term == "joint_vel" and _differences(evidence):
+        return "the trace's joint_vel are finite differences of its joint_pos, the source's are not: record its own"
     rebuilt = rebuild(contract, evidence)
     mine = [index for index, slot in enumerate(observation_slots(contract)) if slot.term == check.label]
     rows = settled_rows(evidence)
@@ -73,6 +75,19 @@ def _unexplained(contract: Contract, evidence: Evidence, check: Check) -> str:
     if spread > 0 and mean < 0.2 * spread and steady > 0.8 * spread:
         return f"noise of {spread:.2g}: record without the training's observation noise"
     return f"none of the usual mistakes; {first.element} is off by {first.error:.3g} at most"
+
+
+def _differences(evidence: Evidence) -> bool:
+    """Whether recorded joint velocities are the differences of recorded positions over one period."""
+    period = evidence.header.get("control_dt")
+    if not isinstance(period, int | float) or not {"joint_pos", "joint_vel"} <= evidence.arrays.keys():
+        return False
+    position, velocity = evidence.arrays["joint_pos"], evidence.arrays["joint_vel"]
+    before, known = evidence.earlier(position, 1)
+    gap = np.abs((position - before) / period - velocity)[known]
+    # Float32 positions carry their rounding into the difference.
+    rounding = 4.0 * evidence.rounding * float(np.abs(position).max()) / period
+    return bool(gap.size) and float(gap.max()) <= rounding + 1e-4 * float(np.abs(velocity).max())
 
 
 def _action(contract: Contract, evidence: Evidence, actions: Values | None) -> str:

@@ -140,7 +140,7 @@ def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], fail
         names = tuple(name for name in names if name in evidence.arrays)
         for steps in (1, -1):
             try:
-                moved, usable = _moved(evidence, names, steps)
+                moved, usable = _moved(contract, evidence, names, steps)
             except EvidenceError:
                 continue
             when = "one step late" if steps == 1 else "one step early"
@@ -158,12 +158,16 @@ def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], fail
             )
 
 
-def _moved(evidence: Evidence, names: tuple[str, ...], steps: int) -> tuple[dict[str, np.ndarray], Mask]:
+def _moved(
+    contract: Contract, evidence: Evidence, names: tuple[str, ...], steps: int
+) -> tuple[dict[str, np.ndarray], Mask]:
     arrays = {}
+    depth = max(term.history for term in contract.observation.terms)
     usable = np.ones(evidence.shape, dtype=np.bool_)
     for name in names:
         arrays[name], known = evidence.earlier(evidence.array(name, wanted_by="a delay"), steps)
-        # The previous action and target of a row beside the gap are not known either.
-        reach = evidence.earlier(known, 1)[0] if name in ("action", "target") else known
-        usable &= known & reach
+        # What a row remembers is not known either: its history, its previous action and target.
+        back = depth + (name in ("action", "target"))
+        for step in range(back):
+            usable &= evidence.earlier(known, step)[0]
     return arrays, usable

@@ -127,3 +127,10 @@ def exchange_axes(arrays: dict[str, np.ndarray]) -> None:
 def normalise(arrays: dict[str, np.ndarray]) -> None:
     seen = arrays["observation"]
     arrays["observation"] = (seen - seen.mean(axis=0)) / (seen.std(axis=0) + 0.01)
+
+
+def difference_positions(arrays: dict[str, np.ndarray]) -> None:
+    """Velocities that a recorder took as differences of positions."""
+    change = np.diff(arrays["joint_pos"], axis=0, prepend=arrays["joint_pos"][:1]) / 0.02
+    started = np.diff(arrays["episode"], prepend=-1.0) != 0.0
+    arrays["joint_vel"] = np.where(started[:, None], 0.0, change)

@@ -65,6 +65,12 @@ def test_a_wrong_reading_is_no_edit(tmp_path: Path) -> None:
     assert "one step late" in first.words[0]
 
 
+def test_a_late_state_behind_a_history_is_explained(tmp_path: Path) -> None:
+    """What a history remembers of the moment before the trace is not held against the explanation."""
+    first = diagnose_contract(stacked(), evidence_of(tmp_path, stacked(), delay)).hypotheses[0]
+    assert (first.whole, first.edits) == (True, ())
+
+
 def test_a_correct_contract_has_no_diagnosis(tmp_path: Path) -> None:
     """Where nothing differs, nothing is suggested."""
     contract = toy()

@@ -19,6 +19,7 @@ from tests.samples import LEGS
 from tests.verdict.mistakes import (
     MISTAKES,
     delay,
+    difference_positions,
     edited,
     evidence_of,
     exchange_axes,
@@ -98,6 +99,7 @@ def test_a_mistake_in_the_contract_is_caught_and_named(tmp_path: Path, mistake: 
     [
         (roll_quaternion, "quaternion order: base_quat is xyzw, not wxyz"),
         (delay, "one step late"),
+        (difference_positions, "finite differences of its joint_pos"),
         (exchange_axes, "base_ang_vel .*\n.*elements 0 and 1 exchanged"),
         (normalise, "recorded behind the network's normaliser"),
         (swap_targets, "columns of target: right_hip and right_knee exchanged"),

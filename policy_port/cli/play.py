@@ -101,7 +101,12 @@ def play(
 ) -> None:
     """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
     if real:
-        _check_real(env, plant, command, timestep, control_mode, video, force)
+        simulated = {"--env": env, "--plant": plant, "--command": command, "--timestep": timestep, "--video": video}
+        simulated |= {"--control-mode": control_mode, "--force": force, "--report": report, "--rerun": rerun}
+        simulated |= {"--no-meshes": no_meshes, "--num-envs": num_envs != 1}
+        given = [name for name, value in simulated.items() if value]
+        if given:
+            raise typer.BadParameter(f"{', '.join(given)} does not go with --real")
         from policy_port.cli.play_real import play_on_arm
 
         play_on_arm(
@@ -206,22 +211,6 @@ def _check_options(
         raise typer.BadParameter(f"{', '.join(given)} goes with {other}")
     if plant is not None and (command is None) == (task is None):
         raise typer.BadParameter("with --plant, give exactly one of --command (walk) and --task (so100-reach)")
-
-
-def _check_real(
-    env: str | None,
-    plant: PlantName | None,
-    command: str | None,
-    timestep: float | None,
-    control_mode: str | None,
-    video: bool,
-    force: bool,
-) -> None:
-    simulated = {"--env": env, "--plant": plant, "--command": command, "--timestep": timestep}
-    simulated |= {"--control-mode": control_mode, "--video": video or None, "--force": force or None}
-    given = [name for name, value in simulated.items() if value is not None]
-    if given:
-        raise typer.BadParameter(f"{', '.join(given)} does not go with --real")
 
 
 def _parse_command(text: str) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from policy_port.tasks.reach import ReachTask
 TRACE, METRICS = "trace.npz", "metrics.json"
 REHEARSED = 30
 """Control steps of the rehearsal without torque."""
+SWITCH = 0.0005
+"""How long another thread may keep the interpreter while the arm moves [s]."""
 SLACK = 0.002
 """Added to the time that a step took in the rehearsal [s]."""
 
@@ -176,12 +179,16 @@ def _perform(
     # A collection in the middle of a step makes it late; there is little to collect.
     gc.collect()
     gc.disable()
+    # Cameras and the trace have threads of their own, which Python lets run for 5 ms at a time otherwise.
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
     try:
         supervisor.switch_on()
         on_torque()
         clock.lateness.clear()
         run(supervisor, controller, task, decimation=1, clock=clock, observers=(trace,))
     finally:
+        sys.setswitchinterval(before)
         gc.enable()
 
 

@@ -13,7 +13,7 @@ from policy_port.robots.robot_file import MOTORS, RobotFile
 from policy_port.robots.stops import ArmStopError
 
 if TYPE_CHECKING:
-    from policy_port.robots.servo_line import Reading
+    from policy_port.robots.reading import Reading
 
 PATIENCE = 3
 """Readings in a row: a goal gets lost now and then, and a starting motor pulls the supply down for a moment."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.plant import Array, PlantState
 from policy_port.robots.kinematics import LinkPositions
+from policy_port.robots.reading import Reading
 from policy_port.robots.robot_file import MOTORS, RobotFile
 from policy_port.robots.servo_scale import servo_scale
 from policy_port.robots.stops import LineError
@@ -23,7 +24,7 @@ from policy_port.robots.stops import LineError
 try:
     from lerobot.robots.so_follower import SOFollower, SOFollowerRobotConfig
 
-    from policy_port.robots.servo_line import Reading, ServoLine
+    from policy_port.robots.servo_line import ServoLine
 except ModuleNotFoundError as _cause:
     if (_cause.name or "").startswith("policy_port"):
         raise
@@ -33,6 +34,8 @@ except ModuleNotFoundError as _cause:
 
 JUMP = math.radians(5.0)
 """Beyond what a joint can turn between two readings: such a reading is confirmed by another one [rad]."""
+CONFIRMATIONS = 2
+"""Most readings that confirm an odd one."""
 TOP_SPEED = 5.5
 """Of a servo without load [rad/s]."""
 
@@ -101,18 +104,19 @@ class LeRobotArm:
         self.reading = self.line.read()
 
     def measure(self) -> Reading:
-        """Measure; what no arm can do is confirmed by a second reading.
+        """Measure; what no arm can do is believed when two readings in a row say so.
 
         Raises:
             LineError: When servos can't be reached or readings contradict each other.
         """
         before, reading = self.reading, self.line.read()
         if before is not None and self._is_odd(before, reading):
-            again = self.line.read()
-            same = all((getattr(reading, key) == getattr(again, key)).all() for key in ("torque", "goal", "status"))
-            if self._jumps(reading, again) or not same:
-                raise LineError("two readings in a row contradict each other: the line or a sensor is broken")
-            reading = again
+            for _ in range(CONFIRMATIONS):
+                doubted, reading = reading, self.line.read()
+                if self._agree(doubted, reading):
+                    break
+            else:
+                raise LineError("readings contradict each other: the line or a sensor is broken")
         if before is not None and reading.time > before.time:
             moved = self.scale.angles(reading.ticks) - self.scale.angles(before.ticks)
             self._velocity = moved / (reading.time - before.time)
@@ -166,6 +170,10 @@ class LeRobotArm:
             or (reading.status != before.status).any()
             or np.abs(reading.temperature - before.temperature).max() > 5.0
         )
+
+    def _agree(self, one: Reading, other: Reading) -> bool:
+        same = all((getattr(one, key) == getattr(other, key)).all() for key in ("torque", "goal", "status"))
+        return same and not self._jumps(one, other)
 
     def _jumps(self, one: Reading, other: Reading) -> bool:
         moved = np.abs(self.scale.angles(one.ticks) - self.scale.angles(other.ticks)).max()

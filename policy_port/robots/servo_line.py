@@ -12,8 +12,7 @@ import contextlib
 import fcntl
 import termios
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,10 @@ from lerobot.robots.so_follower import SOFollower
 from policy_port.errors import RobotError
 from policy_port.plants.plant import Array
 from policy_port.robots.raw_line import torque_off_for_all
+from policy_port.robots.reading import FIRST, LENGTH, Reading, decode
 from policy_port.robots.robot_file import MOTORS
 from policy_port.robots.stops import LineError
 
-FIRST, LENGTH = 40, 26
-"""Registers of one reading: from Torque_Enable to Status, so that one instruction tells all there is to know."""
 TRIES = 2
 """How often a reading is tried; each try takes 50 ms when a servo is silent."""
 OPEN_TRIES, OFF_TRIES = 3, 4
@@ -37,44 +35,6 @@ SETTLE = 0.06
 """From a goal on the line until a servo surely has it [s]."""
 NEAR = 40
 """How far a joint may be from the goal with which its torque is switched on [ticks]."""
-FAULTS = {
-    0x01: "supply voltage",
-    0x02: "position sensor",
-    0x04: "overheated",
-    0x08: "overcurrent",
-    0x20: "overload",
-}
-"""Bits of the status byte."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """All servos at one moment, in the order of `MOTORS`; each array has shape (motors,)."""
-
-    time: float
-    """When the answer was first asked for [s], on `time.monotonic`: the measurement is not older."""
-    ticks: Array
-    """Present position."""
-    torque: Array
-    """1 where torque is enabled."""
-    goal: Array
-    """Goal position that the servo holds."""
-    load: Array
-    """Share of the stall torque, signed."""
-    voltage: Array
-    """Supply voltage [V]."""
-    temperature: Array
-    """[C]."""
-    status: Array
-    """Status byte."""
-
-    def faults(self) -> list[str]:
-        """What the servos report, such as "elbow_flex: overload"."""
-        return [
-            f"{motor}: {', '.join(text for bit, text in FAULTS.items() if int(status) & bit) or hex(int(status))}"
-            for motor, status in zip(MOTORS, self.status, strict=True)
-            if status
-        ]
 
 
 class ServoLine:
@@ -144,21 +104,29 @@ class ServoLine:
     def configure(self) -> None:
         """What SOFollower.configure writes, without the torque that it switches on at the end."""
         bus = self._bus
-        with self._errors("the servos can't be configured"):
-            bus.disable_torque(num_retry=TRIES)
-            bus.configure_motors()
-            for motor in MOTORS:
-                settings = {"Operating_Mode": 0, "P_Coefficient": 16, "I_Coefficient": 0, "D_Coefficient": 32}
-                if motor == "gripper":
-                    # LeRobot's half of the torque and current, so that a gripper that holds something survives.
-                    settings |= {"Max_Torque_Limit": 500, "Protection_Current": 250, "Overload_Torque": 25}
+        self._persist("the servos can't be configured", lambda: bus.disable_torque(num_retry=TRIES))
+        self._persist("the servos can't be configured", bus.configure_motors)
+        for motor in MOTORS:
+            settings = {"Operating_Mode": 0, "P_Coefficient": 16, "I_Coefficient": 0, "D_Coefficient": 32}
+            if motor == "gripper":
+                # LeRobot's half of the torque and current, so that a gripper that holds something survives.
+                settings |= {"Max_Torque_Limit": 500, "Protection_Current": 250, "Overload_Torque": 25}
+            with self._errors("the servos can't be configured"):
                 for register, value in settings.items():
                     bus.write(register, motor, value, num_retry=TRIES)
 
     def calibration(self) -> Any:
         """LeRobot's calibration as the servos hold it, by motor."""
-        with self._errors("the calibration can't be read"):
-            return self._bus.read_calibration()
+        return self._persist("the calibration can't be read", self._bus.read_calibration)
+
+    def _persist(self, doing: str, call: Callable[[], Any]) -> Any:
+        """LeRobot does not ask again while it reads and writes many registers; nothing moves yet, so there is time."""
+        for _ in range(OPEN_TRIES - 1):
+            with contextlib.suppress(LineError), self._errors(doing):
+                return call()
+            self._drain()
+        with self._errors(doing):
+            return call()
 
     def read(self) -> Reading:
         """Measure.
@@ -170,6 +138,8 @@ class ServoLine:
         for attempt in range(TRIES):
             if attempt:
                 self._drain()
+            # What came too late for the reading before would be taken for this one.
+            self._clear()
             self._reader.clearParam()
             for servo in self.ids:
                 self._reader.addParam(servo)
@@ -185,7 +155,7 @@ class ServoLine:
             data = self._reader.data_dict
             silent = [motor for motor, servo in zip(MOTORS, self.ids, strict=True) if len(data[servo]) != LENGTH]
             if not silent:
-                return _reading(asked, [data[servo] for servo in self.ids])
+                return decode(asked, [data[servo] for servo in self.ids])
             problem = f"no valid answer from {silent[0]}"
         raise LineError(f"{problem}, {TRIES} times in {time.monotonic() - asked:.2f} s")
 
@@ -222,15 +192,19 @@ class ServoLine:
             raise LineError(f"torque stays off on {', '.join(off)}")
         return after
 
-    def torque_off(self) -> list[str]:
-        """Switch torque off joint by joint, whatever the line does. Returns the motors that have not confirmed it."""
+    def torque_off(self, beat: Callable[[], None] = lambda: None) -> list[str]:
+        """Switch torque off joint by joint, whatever the line does. Returns the motors that have not confirmed it.
+
+        Args:
+            beat: Called before each try: with a silent line this takes longer than a watchdog waits.
+        """
         silent: list[str] = list(MOTORS)
         for _ in range(OFF_TRIES):
             with contextlib.suppress(Exception):
                 self._port.is_using = False
                 self._port.ser.write(torque_off_for_all(self.ids))
                 self._drain()
-            silent = [motor for motor in silent if not self._switch_off(motor)]
+            silent = [motor for motor in silent if not self._switch_off(motor, beat)]
             if not silent:
                 break
         return silent
@@ -243,7 +217,8 @@ class ServoLine:
         self._port.is_open = False
         self._port.is_using = False
 
-    def _switch_off(self, motor: str) -> bool:
+    def _switch_off(self, motor: str, beat: Callable[[], None]) -> bool:
+        beat()
         try:
             self._port.is_using = False
             servo = self._bus.motors[motor].id
@@ -256,6 +231,9 @@ class ServoLine:
     def _drain(self) -> None:
         """Forget what is still coming: a late answer would be taken for the next one."""
         time.sleep(0.003)
+        self._clear()
+
+    def _clear(self) -> None:
         with contextlib.suppress(Exception):
             self._port.ser.reset_input_buffer()
 
@@ -268,25 +246,3 @@ class ServoLine:
             raise
         except Exception as cause:
             raise LineError(f"{doing}: {' '.join(str(cause).split())}") from None
-
-
-def _reading(asked: float, blocks: Sequence[Sequence[int]]) -> Reading:
-    def word(address: int, sign: int) -> Array:
-        start = address - FIRST
-        raw = np.array([block[start] | block[start + 1] << 8 for block in blocks])
-        size = raw & ((1 << sign) - 1)
-        return np.where(raw >> sign & 1, -size, size).astype(np.float64)
-
-    def byte(address: int) -> Array:
-        return np.array([block[address - FIRST] for block in blocks], dtype=np.float64)
-
-    return Reading(
-        time=asked,
-        ticks=word(56, 15),
-        torque=byte(40),
-        goal=word(42, 15),
-        load=word(60, 10) / 1000.0,
-        voltage=byte(62) / 10.0,
-        temperature=byte(63),
-        status=byte(65),
-    )

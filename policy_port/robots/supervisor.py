@@ -166,15 +166,14 @@ class Supervisor:
                 # Whatever comes in between, torque has to go off afterwards.
                 trouble = str(cause) or type(cause).__name__
         if self._torque:
-            self._beat()
-            silent = self._arm.line.torque_off()
+            silent = self._arm.line.torque_off(self._beat)
             self._torque = bool(silent)
         self._signals.on_cut = None
-        self._arm.close()
-        self._cameras.close()
         if self._watchdog is not None:
             self._watchdog.close()
             self._watchdog = None
+        self._arm.close()
+        self._cameras.close()
         return Ending(at_rest, trouble, tuple(silent))
 
     def _go(self, pose: Array) -> None:

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from policy_port.resources import assets_dir
 from policy_port.robots.emulator import EmulatedArm
 
 PARENT = """
@@ -44,8 +45,8 @@ def start(arm: EmulatedArm, how: str) -> subprocess.Popen[str]:
     return parent
 
 
-def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + 10.0
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
@@ -82,3 +83,36 @@ def test_one_silent_servo_does_not_save_the_others(arm: EmulatedArm) -> None:
     parent.kill()
     wait_for(lambda: not any(servo.torque for servo in arm.servos))
     end(parent)
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_torque_and_a_readable_trace(tmp_path: Path) -> None:
+    """SIGKILL in the middle of a run: torque goes off, and the trace ends at most a second before."""
+    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+    from policy_port.trace import Trace
+    from scripts.soak_arm import HELD, SoakArm
+
+    with SoakArm() as soak:
+        file = tmp_path / "arm.yaml"
+        shipped = (assets_dir() / "robots" / "so100.yaml").read_text(encoding="utf-8")
+        for old, new in (
+            ("port: null", f"port: {soak.robot.port}"),
+            ("calibration_dir: null", f"calibration_dir: {soak.folder}"),
+            ("deadline: 0.1", "deadline: 2.0"),
+            ("stale: 0.1", "stale: 2.0"),
+        ):
+            assert old in shipped
+            shipped = shipped.replace(old, new)
+        file.write_text(shipped, encoding="utf-8")
+        code = "from policy_port.cli.app import main; main()"
+        words = ["play", "so100-reach", "--real", "--robot", str(file), "--continuous", "--out", str(tmp_path / "run")]
+        with subprocess.Popen([sys.executable, "-c", code, *words], stdin=subprocess.DEVNULL) as run:
+            wait_for(lambda: all(servo.torque for servo in soak.arm.servos), 40.0)
+            soak.arm.clear(HELD)
+            wait_for(lambda: len(soak.arm.goals("gripper")) > 90, 20.0)
+            run.kill()
+            run.wait()
+            wait_for(lambda: not any(servo.torque for servo in soak.arm.servos))
+    trace = Trace(tmp_path / "run" / "trace.npz")
+    assert not trace.complete
+    assert len(trace["target_sent"]) >= 20

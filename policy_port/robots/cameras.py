@@ -14,6 +14,11 @@ from policy_port.errors import RobotError
 from policy_port.robots.robot_file import CameraBounds, RobotFile
 from policy_port.robots.stops import ArmStopError
 
+CLOSE_TIME = 1.0
+"""How long a camera's thread may take to end [s]."""
+_STALLED: list[Any] = []
+"""Cameras whose thread still reads; kept so that nothing releases them."""
+
 
 class Cameras:
     """Cameras that have to deliver while the arm moves."""
@@ -77,7 +82,19 @@ class Cameras:
         cameras, self._cameras = self._cameras, {}
         for camera in cameras.values():
             with contextlib.suppress(Exception):
-                camera.disconnect()
+                _close(camera)
+
+
+def _close(camera: Any) -> None:
+    thread, stop = camera.thread, camera.stop_event
+    if thread is not None and stop is not None:
+        stop.set()
+        thread.join(CLOSE_TIME)
+        if thread.is_alive():
+            # OpenCV crashes the whole process when a capture is released during a read, which LeRobot would do.
+            _STALLED.append(camera)
+            return
+    camera.disconnect()
 
 
 def _open(bounds: CameraBounds) -> Any:

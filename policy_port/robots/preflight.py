@@ -45,6 +45,9 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: Mapping |
                 f"{', '.join(robot.joints)}. A port in LeRobot's degrees needs --through and its mapping"
             )
             continue
+        if joint.unit != "rad":
+            problems.append(f"'{name}' is in {joint.unit} in contract '{contract.name}'; the arm is driven in rad")
+            continue
         lower, upper = joint.lower, joint.upper
         if lower is None or upper is None:
             problems.append(f"contract '{contract.name}' states no limits for '{name}': add lower and upper")

@@ -229,8 +229,14 @@ def test_policies_that_an_arm_can_not_feed_are_refused() -> None:
         check_contract(type(contract).model_validate(walking), SHIPPED, None)
     data["joints"]["gripper"]["upper"] = 1.5
     del data["joints"]["wrist_flex"]["lower"]
+    data["joints"]["wrist_roll"]["unit"] = "deg"
     data["timestep"] = 0.005
     with pytest.raises(RobotError) as caught:
         check_contract(type(contract).model_validate(data), SHIPPED, None)
-    for part in ("'gripper' goes from -1.1 to 1.5", "no limits for 'wrist_flex'", "runs at 40 Hz"):
+    for part in (
+        "'gripper' goes from -1.1 to 1.5",
+        "no limits for 'wrist_flex'",
+        "runs at 40 Hz",
+        "'wrist_roll' is in deg",
+    ):
         assert part in str(caught.value)

@@ -31,7 +31,12 @@ class SimBackend(StrEnum):
     CUDA = "physx_cuda"
 
 
-PortArgument = Annotated[Path, typer.Argument(metavar="PORT", help="Port folder, from `remap` or `export`.")]
+PortArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PORT", help="Port folder, from `remap` or `export`; with --real also so100-reach, the embedded policy."
+    ),
+]
 OutOption = Annotated[Path, typer.Option(help="Folder for trace and metrics; it must not exist yet.")]
 EnvOption = Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill task environment.")]
 PlantOption = Annotated[PlantName | None, typer.Option(help="Simulator for a robot driven from the contract.")]

@@ -38,7 +38,7 @@ REHEARSED = 30
 """Control steps of the rehearsal without torque."""
 SWITCH = 0.0005
 """How long another thread may keep the interpreter while the arm moves [s]."""
-SLACK = 0.002
+SLACK = 0.004
 """Added to the time that a step took in the rehearsal [s]."""
 
 log = logging.getLogger(__name__)

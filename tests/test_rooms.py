@@ -66,7 +66,7 @@ HEAVY: dict[str, set[str]] = {
         "descriptors/maniskill_actions.py",
         "descriptors/maniskill_observation.py",
     },
-    "matplotlib": {"compare", "replay"},
+    "matplotlib": {"compare", "replay", "report"},
     "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {"checkpoints", "control", "export", "descriptors/onnx_metadata.py"},

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from policy_port.cli.verify import PortArgument, SideOption, TraceOption
+from policy_port.cli.verify import PortArgument, ReportOption, SideOption, TraceOption
 
 
 def diagnose(
@@ -18,6 +18,7 @@ def diagnose(
         Path | None, typer.Option(help="Contract file to write, mended by the first hypothesis.", metavar="YAML")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the contract file.")] = False,
+    report: ReportOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Search the usual mistakes for what explains a trace; rank them, each as the YAML edit that mends it.
@@ -27,8 +28,10 @@ def diagnose(
     from policy_port.errors import OutputError
     from policy_port.export.port import load_port
     from policy_port.files import write_atomic
+    from policy_port.report import write_report
     from policy_port.verdict.diagnose import diagnose_contract, mended_yaml
     from policy_port.verdict.evidence import read_evidence
+    from policy_port.verdict.report import diagnose_report
     from policy_port.verdict.sides import find_side
 
     if write is not None and write.exists() and not force:
@@ -39,6 +42,8 @@ def diagnose(
     found = find_side(load_port(port), evidence, side.value if side else None)
     diagnosis = diagnose_contract(found.contract, evidence)
     typer.echo(diagnosis.json().rstrip() if json else diagnosis.text())
+    if report is not None:
+        write_report(report, diagnose_report(diagnosis, trace, port))
     if diagnosis.ok:
         return
     first = diagnosis.hypotheses[0] if diagnosis.hypotheses else None

@@ -29,12 +29,15 @@ SideOption = Annotated[
     TraceSide | None, typer.Option(help="Parsing that the trace was recorded in, where its header does not tell.")
 ]
 
+ReportOption = Annotated[Path | None, typer.Option(help="HTML file to write, with its plot beside it.", metavar="HTML")]
+
 
 def verify(
     port: PortArgument,
     trace: TraceOption,
     side: SideOption = None,
     engine: Annotated[Engine, typer.Option(help="Which file of the port to run.")] = Engine.ONNX,
+    report: ReportOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Rebuild from a trace's raw state what the network saw, run the port on it, and compare number by number.
@@ -42,11 +45,15 @@ def verify(
     Exit status 0: nothing differs. 1: something does, and is named. 2: the trace or the port can't be used.
     """
     from policy_port.export.port import load_port
+    from policy_port.report import write_report
     from policy_port.verdict.evidence import read_evidence
+    from policy_port.verdict.report import verify_report
     from policy_port.verdict.verify import verify_port
 
     evidence = read_evidence(trace)
     verdict = verify_port(load_port(port), evidence, side=side.value if side else None, engine=engine.value)
     typer.echo(verdict.json().rstrip() if json else verdict.text())
+    if report is not None:
+        write_report(report, verify_report(verdict, port))
     if not verdict.ok:
         raise typer.Exit(1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from policy_port.compare.compare import Comparison
 from policy_port.compare.measure import FAST, action_spectrum, walks
 from policy_port.compare.pair import APART, common_episodes, joint_paths
 from policy_port.compare.run import Run
-from policy_port.report import Picture
+from policy_port.report import Picture, draw_png
 
 COLOURS = ("#1f5fa8", "#d1495b", "#3d8b5f", "#c98a00", "#7b5ea7", "#4f5d73")
 """Of the runs, in their order; more runs start anew with broken lines."""
@@ -30,7 +28,7 @@ def pictures(comparison: Comparison) -> tuple[Picture, ...]:
         Picture(
             name="overview",
             title="At a glance",
-            png=_png(9.6, 3.3, lambda figure: _overview(figure, comparison)),
+            png=draw_png(9.6, 3.3, lambda figure: _overview(figure, comparison)),
             text="Left: forward velocity over time, or the outcome's rate with its interval. Middle: how far the "
             "joints of each run are from the reference over time. Right: power of the actions over frequency.",
         )
@@ -42,35 +40,11 @@ def pictures(comparison: Comparison) -> tuple[Picture, ...]:
             Picture(
                 name="joints",
                 title="Joint trajectories, aligned by their lag",
-                png=_png(9.6, 0.6 + 1.25 * rows, lambda figure: _joints(figure, comparison, rows)),
+                png=draw_png(9.6, 0.6 + 1.25 * rows, lambda figure: _joints(figure, comparison, rows)),
                 text="Position of each joint over time in the reference and in the other runs, each moved by its lag.",
             )
         )
     return tuple(found)
-
-
-def _png(width: float, height: float, draw: Callable[[Any], None]) -> bytes:
-    import matplotlib
-
-    # Drawing into a file needs no screen, and the user's own backend stays as it is.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: Any = {
-        "font.size": 8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.alpha": 0.25,
-    }
-    stream = io.BytesIO()
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        figure.savefig(stream, format="png")
-    return stream.getvalue()
 
 
 def _style(number: int) -> dict[str, Any]:

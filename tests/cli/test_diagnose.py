@@ -70,3 +70,13 @@ def test_json_is_one_document(judged: Judged, tmp_path: Path) -> None:
     first = json.loads(result.stdout)["hypotheses"][0]
     assert first["edits"] == [{"key": "observation.terms[base_ang_vel].scale", "from": None, "to": 0.25}]
     assert (first["wrong_before"], first["wrong_after"]) == (3, 0)
+
+
+def test_the_report_holds_the_edit(judged: Judged, tmp_path: Path) -> None:
+    """--report writes one page with the first hypothesis as its verdict and the edit that mends the contract."""
+    page = tmp_path / "diagnose.html"
+    result = diagnose(judged.wrong.path, judged.trace, "--report", str(page))
+    assert result.exit_code == 1, result.output
+    text = page.read_text(encoding="utf-8")
+    assert "base_ang_vel: factor 4.00: the scale 0.25 is missing." in text
+    assert "observation.terms[base_ang_vel].scale" in text

@@ -102,3 +102,15 @@ def test_bad_input_is_status_two(judged: Judged, tmp_path: Path) -> None:
         result = verify(port, file)
         assert (result.exit_code, words in result.stderr) == (2, True), result.output
         assert "Traceback" not in result.output
+
+
+def test_the_report_says_the_verdict_first_and_holds_its_picture(judged: Judged, tmp_path: Path) -> None:
+    """--report writes one page with the verdict, what it looks like, and the plot, which lies beside it too."""
+    page = tmp_path / "verify.html"
+    result = verify(judged.wrong.path, judged.trace, "--report", str(page))
+    assert result.exit_code == 1, result.output
+    text = page.read_text(encoding="utf-8")
+    assert "comparisons differ: base_ang_vel" in text
+    assert "factor 4.00: the scale 0.25 is missing" in text
+    assert "data:image/png;base64," in text
+    assert (tmp_path / "verify-shares.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,41 @@
+"""Plots for reports, as PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+
+def draw_png(width: float, height: float, draw: Callable[[Any], None]) -> bytes:
+    """Draw a figure in the reports' style.
+
+    Args:
+        width: Width [inch].
+        height: Height [inch].
+        draw: Called with the matplotlib figure.
+
+    Returns:
+        The PNG.
+    """
+    import matplotlib
+
+    # Drawing into a file needs no screen, and the user's own backend stays as it is.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style: Any = {
+        "font.size": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.alpha": 0.25,
+    }
+    stream = io.BytesIO()
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        figure.savefig(stream, format="png")
+    return stream.getvalue()

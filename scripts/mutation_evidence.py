@@ -19,6 +19,7 @@ from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.remap import build_remap, identity_remap
 from policy_port.replay.reach import replay_reach
+from policy_port.replay.recording import contract_hash
 from policy_port.replay.velocity import replay_command
 from policy_port.resources import assets_dir
 from policy_port.tasks.reach import SO100_REACH
@@ -56,9 +57,14 @@ class Subject:
     robot: str
     walks: bool
 
+    @property
+    def key(self) -> str:
+        """Name of what is kept of it: another contract is another subject."""
+        return f"{self.name}-{contract_hash(self.contract)[:8]}"
+
     def port(self, folder: Path, mapping: str | None = None) -> Port:
         """The port, exported as the contract says or through a mapping; made once."""
-        out = folder / (self.name + (f"--{mapping}" if mapping else ""))
+        out = folder / (self.key + (f"--{mapping}" if mapping else ""))
         if not (out / "manifest.json").exists():
             remap = build_remap(self.contract, load_mapping(mapping)) if mapping else identity_remap(self.contract)
             write_port(out, load_policy(self.policy), remap, formats=("onnx",), force=True)

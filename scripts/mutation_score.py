@@ -95,10 +95,10 @@ def score(
     subject: Subject, port: Port, runs: Path, *, closed_loop: bool, poor: bool = False
 ) -> tuple[list[Outcome], int]:
     """Make every mistake in one policy's contract, one at a time."""
-    trace = in_float32(record(subject, port, runs / f"{subject.name}.npz"), runs / f"{subject.name}.float32.npz")
+    trace = in_float32(record(subject, port, runs / f"{subject.key}.npz"), runs / f"{subject.key}.float32.npz")
     if poor:
-        trace = one_command(trace, runs / f"{subject.name}.poor.npz")
-    held_out = read_evidence(record(subject, port, runs / f"{subject.name}.held_out.npz", held_out=True))
+        trace = one_command(trace, runs / f"{subject.key}.poor.npz")
+    held_out = read_evidence(record(subject, port, runs / f"{subject.key}.held_out.npz", held_out=True))
     evidence, file = read_evidence(trace), Trace(trace)
     arrays: Arrays = {name: file[name] for name in file}
     side = Side(name="port", contract=subject.contract, remap=None, reason="the port changes nothing")
@@ -211,25 +211,25 @@ def false_alarms(chosen: list[Subject], runs: Path) -> list[tuple[str, str]]:
 
     for subject in chosen:
         port = subject.port(runs / "ports")
-        trace = runs / f"{subject.name}.npz"
+        trace = runs / f"{subject.key}.npz"
         judge(f"{subject.name}, MuJoCo", port, lambda trace=trace: trace)
-        narrow = runs / f"{subject.name}.float32.npz"
+        narrow = runs / f"{subject.key}.float32.npz"
         judge(f"{subject.name}, MuJoCo, recorded in float32", port, lambda a=trace, b=narrow: in_float32(a, b))
-        other = runs / f"{subject.name}.held_out.npz"
+        other = runs / f"{subject.key}.held_out.npz"
         judge(f"{subject.name}, MuJoCo, other commands", port, lambda other=other: other)
         for file in sorted(mappings_dir().glob("*.yaml")):
             if load_mapping(file).source_joint_names != subject.contract.joint_names or subject.name == "so100_reach":
                 continue
             ported = subject.port(runs / "ports", file.stem)
             judge(f"{subject.name} through {file.stem}, trace of the source", ported, lambda trace=trace: trace)
-            out = runs / f"{subject.name}--{file.stem}.npz"
+            out = runs / f"{subject.key}--{file.stem}.npz"
             judge(
                 f"{subject.name} through {file.stem}, trace of the port",
                 ported,
                 lambda subject=subject, ported=ported, out=out: record(subject, ported, out, named=True),
             )
         if subject.name == "so100_reach":
-            out = runs / f"{subject.name}.maniskill.npz"
+            out = runs / f"{subject.key}.maniskill.npz"
             judge(
                 f"{subject.name}, ManiSkill",
                 port,

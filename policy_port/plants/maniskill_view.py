@@ -31,7 +31,7 @@ class TrackingView:
         """
         self.shape = (height, width)
         try:
-            self._scene = sapien.Scene([physx.PhysxCpuSystem(), sapien.render.RenderSystem()])
+            self._scene = sapien.Scene([physx.PhysxCpuSystem(), sapien.render.RenderSystem(_device())])
         except RuntimeError as cause:
             raise MissingDependencyError(
                 f"SAPIEN found no Vulkan device to draw with ({cause}); `policy-port doctor` says what would mend it"
@@ -45,6 +45,9 @@ class TrackingView:
         origins = np.array([link.entity_pose.p for link in self._robot.links], dtype=np.float64)
         self._distance = 2.4 * max(0.25, 1.1 * float(np.linalg.norm(origins - origins[0], axis=1).max()))
         self._lift = 0.0 if setup.floating else 0.14 * self._distance
+        # Shader and format are SAPIEN's globals, and ManiSkill's environments leave theirs behind.
+        sapien.render.set_camera_shader_dir("default")
+        sapien.render.set_picture_format("Color", "r32g32b32a32sfloat")
         self._camera = self._scene.add_camera("view", width, height, fovy=0.8, near=0.01, far=100.0)
 
     def image(self, base: sapien.Pose, joint_pos: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -69,6 +72,14 @@ class TrackingView:
             ):
                 lines.add_box_visual(sapien.Pose(position), half_size, white)
         lines.build_kinematic(name="grid")
+
+
+def _device() -> sapien.Device:
+    """The device that ManiSkill's environments draw on: SAPIEN draws on one device in a process, named in one way."""
+    try:
+        return sapien.Device("cuda")
+    except RuntimeError:
+        return sapien.Device("cpu")
 
 
 def _look_at(eye: NDArray[np.float64], target: NDArray[np.float64]) -> sapien.Pose:

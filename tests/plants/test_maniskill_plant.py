@@ -135,3 +135,21 @@ def test_what_urdf_can_t_say_of_an_mjcf_is_refused(robot_file, setup_of, stand_u
     path.write_text(text.replace('<joint name="a_knee"', '<joint name="extra" axis="1 0 0"/><joint name="a_knee"'))
     with pytest.raises(RobotError, match=r"body 'a_shin' has 2 joints"):
         stand_up("maniskill", path, setup)
+
+
+@pytest.mark.vulkan
+@pytest.mark.filterwarnings("ignore")
+def test_pictures_do_not_depend_on_who_drew_before(robot_file, setup_of, stand_up):
+    """An environment of ManiSkill leaves its shader and format behind as globals; a plant draws with its own."""
+    gymnasium = pytest.importorskip("gymnasium")
+    import mani_skill.envs  # noqa: F401  registers the environments
+
+    def picture():
+        return stand_up("maniskill", robot_file("tripod.urdf"), setup_of(NAMES, stiffness=5.0, damping=1.0)).render(
+            60, 80
+        )
+
+    before = picture().copy()
+    env = gymnasium.make("PickCube-v1", obs_mode="state", num_envs=1, sim_backend="physx_cpu", render_backend="cpu")
+    env.close()
+    assert abs(picture().astype(int) - before).max() <= 2

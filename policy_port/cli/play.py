@@ -153,7 +153,7 @@ def play(
         raise PortError(f"{port}: reads camera images ({names}); play does not feed images to a policy yet")
     if loaded.chunk is not None:
         raise PortError(f"{port}: answers with chunks of {loaded.chunk} actions; play does not run those yet")
-    pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract)
+    pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract, made_with=loaded.mapping)
     if through is not None:
         pilot = pilot.through(load_mapping(through))
     for warning in outside_trained_range(pilot.contract, parsed) if parsed is not None else ():

@@ -106,7 +106,7 @@ def _pilot(port: Path) -> Iterator[Pilot]:
     loaded = load_port(port)
     if loaded.onnx is None:
         raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
-    yield Pilot(onnx=loaded.onnx, network_contract=loaded.contract)
+    yield Pilot(onnx=loaded.onnx, network_contract=loaded.contract, made_with=loaded.mapping)
 
 
 def embedded(folder: Path) -> Pilot:
@@ -122,4 +122,4 @@ def embedded(folder: Path) -> Pilot:
     remap = identity_remap(load_contract(assets / "contract.yaml"))
     port = write_port(folder, load_policy(assets / "model.pt"), remap, formats=("onnx",))
     assert port.onnx is not None
-    return Pilot(onnx=port.onnx, network_contract=port.contract)
+    return Pilot(onnx=port.onnx, network_contract=port.contract, made_with=port.mapping)

@@ -10,6 +10,7 @@ with the offset in the target's unit; velocities follow without the offset.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -239,6 +240,21 @@ class Mapping(Strict):
             rename={} if self.match == "position" else {t: s for s, t in self.pairs if s != t},
             joints=joints,
         )
+
+    def disagreements(self, other: Mapping) -> list[str]:
+        """What two mappings between the same parsings say differently of a joint, a sentence each."""
+        mine, theirs = dict(self.pairs), dict(other.pairs)
+        found = []
+        for name in mine.keys() & theirs.keys():
+            a, b = self.conversion(name), other.conversion(name)
+            if mine[name] != theirs[name]:
+                found.append(f"{name} is {mine[name]} in one and {theirs[name]} in the other")
+            elif not (math.isclose(a.slope, b.slope, rel_tol=1e-9) and math.isclose(a.offset, b.offset, abs_tol=1e-9)):
+                found.append(
+                    f"{name} is {a.slope:g} x + {a.offset:g} {a.target_unit} in one and "
+                    f"{b.slope:g} x + {b.offset:g} {b.target_unit} in the other"
+                )
+        return sorted(found)
 
     def to_yaml(self) -> str:
         """The mapping as YAML at full precision; `load_mapping` reads back an equal one."""

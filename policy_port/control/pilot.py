@@ -20,6 +20,8 @@ class Pilot:
     """The port's graph."""
     network_contract: Contract
     """Contract of the graph's inputs and outputs."""
+    made_with: Mapping | None = None
+    """The mapping that the port was made with; None where that is not known or there is none."""
     remap: Remap | None = None
     """From the graph's parsing to the simulator's; None where they are the same."""
 
@@ -44,7 +46,8 @@ class Pilot:
             mapping: The mapping that the policy was ported with: from the simulator's parsing to the port's.
 
         Raises:
-            MappingError: When the mapping does not end at the port's parsing, or can't be turned round.
+            MappingError: When the mapping does not end at the port's parsing, says something else of a joint than
+                the one that the port was made with, or can't be turned round.
         """
         names = self.network_contract.joint_names
         if names != mapping.target_joint_names:
@@ -57,8 +60,15 @@ class Pilot:
                 f"the port's joints are {', '.join(names)}, the mapping leads to "
                 f"{', '.join(mapping.target_joint_names)}.{turned} Give the mapping that the policy was ported with"
             )
+        differ = [] if self.made_with is None else self.made_with.disagreements(mapping)
+        if differ:
+            raise MappingError(
+                f"the port was made with another mapping than this one: {'; '.join(differ)} (port against given). "
+                "Where the given one is right, make the port again with it"
+            )
         return Pilot(
             onnx=self.onnx,
             network_contract=self.network_contract,
+            made_with=self.made_with,
             remap=build_remap(self.network_contract, mapping.inverse()),
         )

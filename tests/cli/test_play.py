@@ -30,6 +30,7 @@ class StandIn:
 
     onnx: Path | None
     contract: Contract
+    mapping: Mapping | None = None
     chunk: int | None = None
 
 
@@ -209,6 +210,18 @@ def test_a_mapping_that_leads_elsewhere_is_refused(port: StandIn, tmp_path: Path
     (tmp_path / "map.yaml").write_text(mapping.to_yaml())
     code, _, error = run(*WALK, "--out", tmp_path / "run", "--through", tmp_path / "map.yaml")
     assert (code, "mapping leads to right_knee" in error) == (2, True)
+
+
+def test_a_port_made_with_another_mapping_is_refused(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
+    """A sign that was wrong when the port was made is told by the joint, before a simulator starts."""
+    right = Mapping(source_joint_names=LEGS, target_joint_names=LEGS)
+    port.mapping = Mapping.model_validate(
+        {"source_joint_names": LEGS, "target_joint_names": LEGS, "joints": {LEGS[0]: {"sign": -1}}}
+    )
+    (tmp_path / "map.yaml").write_text(right.to_yaml())
+    code, _, error = run(*WALK, "--out", tmp_path / "run", "--through", tmp_path / "map.yaml")
+    assert (code, made) == (2, [])
+    assert f"{LEGS[0]} is -1 x + 0 rad in one and 1 x + 0 rad in the other" in error
 
 
 def test_a_term_of_a_task_environment_is_refused(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from policy_port.errors import RobotError, TaskError, closest
 from policy_port.robots.confirmation import apart, unconfirmed
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.robot_file import MOTORS, RobotFile
+from policy_port.robots.stops import LineError
 
 ROUNDING = 1e-4
 """Contracts and robot files write limits with a few decimals [rad]."""
@@ -69,23 +70,17 @@ def check_arm(arm: LeRobotArm) -> None:
     Raises:
         RobotError: Listing all that is not right.
     """
-    robot, reading = arm.robot, arm.reading
-    assert reading is not None
-    problems = reading.faults()
-    low, high = robot.voltage
-    for motor, volts, heat, torque in zip(MOTORS, reading.voltage, reading.temperature, reading.torque, strict=True):
-        if not low <= volts <= high:
-            problems.append(f"{motor} has {volts:.1f} V; the bounds are {low:g} to {high:g}")
-        if not 0 < heat <= robot.max_temperature:
-            problems.append(f"{motor} is at {heat:.0f} C; the bound is {robot.max_temperature:g}")
-        if torque:
-            problems.append(
-                f"{motor} has torque already: another program drives the arm, or has left it. End it, hold the arm, "
-                "and run `policy-port robot release --robot FILE`"
-            )
+    robot = arm.robot
     # A servo in distress does not tell its calibration.
-    _refuse(problems)
-    held = arm.line.calibration()
+    _refuse(_distress(arm))
+    try:
+        held = arm.line.calibration()
+    except LineError:
+        # It may have come into distress since; then that is what there is to say.
+        arm.reading = arm.line.read()
+        _refuse(_distress(arm))
+        raise
+    problems = []
     for motor in MOTORS:
         for key in ("homing_offset", "range_min", "range_max"):
             here, there = getattr(arm.calibration[motor], key), getattr(held[motor], key)
@@ -103,6 +98,25 @@ def check_arm(arm: LeRobotArm) -> None:
     if lost:
         problems += ["the arm is not in its rest pose; it has no torque, so put it there by hand:", *lost]
     _refuse(problems)
+
+
+def _distress(arm: LeRobotArm) -> list[str]:
+    """What the last measurement says against moving, by servo."""
+    robot, reading = arm.robot, arm.reading
+    assert reading is not None
+    problems = reading.faults()
+    low, high = robot.voltage
+    for motor, volts, heat, torque in zip(MOTORS, reading.voltage, reading.temperature, reading.torque, strict=True):
+        if not low <= volts <= high:
+            problems.append(f"{motor} has {volts:.1f} V; the bounds are {low:g} to {high:g}")
+        if not 0 < heat <= robot.max_temperature:
+            problems.append(f"{motor} is at {heat:.0f} C; the bound is {robot.max_temperature:g}")
+        if torque:
+            problems.append(
+                f"{motor} has torque already: another program drives the arm, or has left it. End it, hold the arm, "
+                "and run `policy-port robot release --robot FILE`"
+            )
+    return problems
 
 
 def _narrow_sweeps(arm: LeRobotArm) -> list[str]:

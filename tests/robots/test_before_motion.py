@@ -178,6 +178,20 @@ def test_a_sick_arm_is_not_moved(resting: tuple[EmulatedArm, RobotFile], fault: 
     refused(arm, robot, message)
 
 
+def test_a_servo_that_falls_sick_during_the_check_is_named(resting: tuple[EmulatedArm, RobotFile]) -> None:
+    """Too hot only after the measurement, when its calibration is read: the heat is said, not the failed read."""
+    emulated, robot = resting
+    arm = LeRobotArm(robot, 0.05)
+    try:
+        arm.open()
+        emulated.inject("overheat:gripper")
+        with pytest.raises(RobotError, match="gripper is at 85 C"):
+            check_arm(arm)
+    finally:
+        arm.close()
+    assert emulated.wire_log == ()
+
+
 def test_an_arm_that_lies_elsewhere_is_not_moved(resting: tuple[EmulatedArm, RobotFile]) -> None:
     """A run starts at rest; the arm has no torque, so a person can put it there."""
     arm, robot = resting

@@ -34,6 +34,8 @@ class Strikes:
                 self._mechanics.push(index, before.shift - servo.disturbance.shift)
             if servo.name in self._absent - absent:
                 servo.power_up()
+            # An answer may leave before the mechanics move on, and must know of it.
+            servo.measure(0.0)
         self._absent = absent
 
     def _happen(self, event: Fault) -> None:

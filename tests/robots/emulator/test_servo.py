@@ -49,6 +49,25 @@ def test_a_registered_write_waits_for_its_action(bench: Bench) -> None:
     assert [(write.register, write.value) for write in bench.bus.log] == [("Goal_Position", 0x0810)]
 
 
+@pytest.mark.parametrize(
+    ("fault", "register", "value", "status"),
+    [
+        ("overheat:gripper:85", "Present_Temperature", 85, HEAT),
+        ("undervoltage:gripper:3.5", "Present_Voltage", 35, VOLTAGE),
+        ("overload:gripper", "Status", OVERLOAD, OVERLOAD),
+    ],
+)
+def test_the_first_answer_after_a_fault_knows_of_it(
+    bench: Bench, fault: str, register: str, value: int, status: int
+) -> None:
+    """Sensors tell before the mechanics have moved on: a reading must not be older than the fault."""
+    bench.inject(fault)
+    assert bench.read("gripper", register) == value
+    assert bench.read("gripper", "Status") == status
+    bench.clear()
+    assert bench.read("gripper", "Status") == 0
+
+
 def test_unknown_instructions_are_ignored(bench: Bench) -> None:
     """Instructions that the servo does not have, or with too few parameters, are not answered."""
     assert bench.send(1, 0x55, 1, 2, 3) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,16 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from policy_port.checkpoints.onnx_nodes import TRANSLATORS, is_size, numbers, size_arithmetic
+from policy_port.checkpoints.onnx_nodes import TRANSLATORS
 from policy_port.checkpoints.onnx_operators import ELEMENTWISE
 from policy_port.checkpoints.onnx_ports import Ports, find_ports
 from policy_port.checkpoints.onnx_read import read_model
+from policy_port.checkpoints.onnx_record import GraphRecord, is_size, size_arithmetic
 from policy_port.checkpoints.onnx_recurrent import recurrent
 from policy_port.checkpoints.onnx_runner import OnnxRunner
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.checkpoints.safe_load import require_finite
-from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Recorder, Ref, TapeActor, Traced
+from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
 from policy_port.errors import CheckpointError
 
 SUPPORTED = "ONNX with one observation vector, images and recurrent state; weights inside or in a file beside it"
@@ -68,18 +68,11 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     )
 
 
-class GraphReader:
+class GraphReader(GraphRecord):
     """Executes the nodes of a model on a recorder."""
 
     def __init__(self, model: onnx.ModelProto, ports: Ports, where: str) -> None:
-        self.where = where
-        self.ports = ports
-        self.recorder = Recorder(where)
-        self.obs = self.recorder.input((BATCH, ports.width))
-        self.forgets = False
-        """Whether a recurrent layer starts anew at every call."""
-        self.output_count = 0
-        """Number of outputs of the node being read."""
+        super().__init__(ports, where)
         self._model = model
         self._values: dict[str, Any] = {"": None, ports.obs: self.obs}
         for image in ports.images:
@@ -97,10 +90,6 @@ class GraphReader:
             self._initial[tensor.name] = value
             self.recorder.name_constant(value, tensor.name)
         self._values.update(self._initial)
-
-    def apply(self, label: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Record one operation."""
-        return self.recorder.apply(label, function, *arguments)
 
     def run(self) -> TapeActor:
         """Read every node and return the actor."""
@@ -135,22 +124,6 @@ class GraphReader:
             images=self.ports.images,
             initial=tuple(torch.zeros(layers, 1, hidden) for layers, hidden in self.ports.state_shapes),
         )
-
-    def reshape(self, value: Any, target: list[Any]) -> Any:
-        """Record a reshape; a 1 that a file for one observation wrote for its batch becomes the batch."""
-        if isinstance(value, Tensor):
-            return value.reshape(numbers(target))
-        assert isinstance(value.meta, Tensor)
-        single = all(isinstance(item, int) for item in target)
-        if self.ports.fixed_batch and single:
-            one = torch.empty([1 if size == BATCH else size for size in value.meta.shape], device="meta")
-            fixed = list(one.reshape(target).shape)
-            places = [index for index, size in enumerate(fixed) if size == 1]
-            batched = list(value.meta.shape).index(BATCH)
-            place = places[0] if len(places) == 1 else batched if batched in places else None
-            if place is not None:
-                target = [BATCH if index == place else size for index, size in enumerate(fixed)]
-        return self.recorder.reshape(value, target)
 
     def leftovers(self) -> tuple[str, ...]:
         """Return the initialisers that no node reads."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn import functional
 
+from policy_port.checkpoints.onnx_record import Attributes, GraphRecord, Translator
 from policy_port.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from policy_port.checkpoints.onnx_file import GraphReader
 
-Attributes = dict[str, Any]
-
-
-def _window(reader: GraphReader, attributes: Attributes, kind: str) -> tuple[list[int], list[int], list[int]]:
+def _window(reader: GraphRecord, attributes: Attributes, kind: str) -> tuple[list[int], list[int], list[int]]:
     """Return strides, padding and dilations of two spatial axes."""
     if attributes.get("auto_pad", "NOTSET") != "NOTSET" or attributes.get("ceil_mode", 0):
         raise CheckpointError(f"{reader.where}: a {kind} with auto_pad or ceil_mode is not understood.")
@@ -27,33 +23,33 @@ def _window(reader: GraphReader, attributes: Attributes, kind: str) -> tuple[lis
     return strides, pads[:2], dilations
 
 
-def _conv(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _conv(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     strides, pads, dilations = _window(reader, attributes, "Conv")
     bias = inputs[2] if len(inputs) > 2 else None
     group = attributes.get("group", 1)
     return reader.apply("conv2d", functional.conv2d, inputs[0], inputs[1], bias, strides, pads, dilations, group)
 
 
-def _max_pool(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _max_pool(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     strides, pads, dilations = _window(reader, attributes, "MaxPool")
     kernel = list(attributes["kernel_shape"])
     return reader.apply("max_pool2d", torch.max_pool2d, inputs[0], kernel, strides, pads, dilations)
 
 
-def _average_pool(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _average_pool(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     strides, pads, _ = _window(reader, attributes, "AveragePool")
     kernel, counted = list(attributes["kernel_shape"]), bool(attributes.get("count_include_pad", 0))
     return reader.apply("avg_pool2d", functional.avg_pool2d, inputs[0], kernel, strides, pads, False, counted)
 
 
-def _global(label: str, function: Callable[..., Any]) -> Callable[[GraphReader, Attributes, list[Any]], Any]:
-    def run(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _global(label: str, function: Callable[..., Any]) -> Translator:
+    def run(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
         return reader.apply(label, function, inputs[0], [2, 3], True)
 
     return run
 
 
-IMAGE_TRANSLATORS: dict[str, Callable[[GraphReader, Attributes, list[Any]], Any]] = {
+IMAGE_TRANSLATORS: dict[str, Translator] = {
     "AveragePool": _average_pool,
     "Conv": _conv,
     "GlobalAveragePool": _global("mean", torch.mean),

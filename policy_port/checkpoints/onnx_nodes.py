@@ -1,28 +1,18 @@
-"""ONNX operators with attributes, recorded as PyTorch operations.
-
-Each function gets the reader, the node's attributes and its inputs, and returns one output or a list of them. A
-vector of sizes (from Shape, or a constant that shapes something) is a Python list, so that the batch in it stays known.
-"""
+"""ONNX operators with attributes, recorded as PyTorch operations."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from policy_port.checkpoints.onnx_images import IMAGE_TRANSLATORS
+from policy_port.checkpoints.onnx_record import Attributes, GraphRecord, Translator, is_size, meta, numbers
 from policy_port.checkpoints.tape import MAX_ELEMENTS, Traced
 from policy_port.errors import CheckpointError, UnsafeFileError
-
-if TYPE_CHECKING:
-    from policy_port.checkpoints.onnx_file import GraphReader
-
-Attributes = dict[str, Any]
-Translator = Callable[["GraphReader", Attributes, list[Any]], Any]
 
 _DTYPES = {
     1: torch.float32,
@@ -36,42 +26,11 @@ _DTYPES = {
 }
 
 
-def numbers(value: Any) -> list[Any]:
-    """Return a vector of sizes as a list."""
-    if isinstance(value, Tensor):
-        return [int(item) for item in value.reshape(-1).tolist()]
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def is_size(value: Any) -> bool:
-    """Tell whether a value is a vector of sizes or one size, rather than a tensor."""
-    return isinstance(value, (list, int)) or (isinstance(value, Traced) and isinstance(value.meta, int))
-
-
-def size_arithmetic(reader: GraphReader, kind: str, inputs: list[Any]) -> Any:
-    """Compute with sizes, entry by entry."""
-    functions = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul, "Div": operator.floordiv}
-    if kind not in functions or len(inputs) != 2:
-        raise CheckpointError(f"{reader.where}: {kind} of a shape is not understood.")
-    left, right = numbers(inputs[0]), numbers(inputs[1])
-    length = max(len(left), len(right))
-    left, right = left * (length // len(left)), right * (length // len(right))
-    results = [reader.apply(kind, functions[kind], *pair) for pair in zip(left, right, strict=True)]
-    return results if any(isinstance(item, list) for item in inputs) else results[0]
-
-
-def meta(value: Any) -> Tensor:
-    """Return what stands for a tensor on the meta device."""
-    tensor = value.meta if isinstance(value, Traced) else value
-    assert isinstance(tensor, Tensor)
-    return tensor
-
-
 def _optional(inputs: Sequence[Any], index: int) -> Any:
     return inputs[index] if index < len(inputs) else None
 
 
-def _gemm(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _gemm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     left, weight, bias = inputs[0], inputs[1], _optional(inputs, 2)
     alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
     if attributes.get("transA", 0):
@@ -90,14 +49,14 @@ def _gemm(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any
     return reader.apply("add", torch.add, product, reader.apply("mul", torch.mul, bias, beta))
 
 
-def _constant(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _constant(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value = next(iter(attributes.values()))
     if isinstance(value, Tensor):
         return value
     return torch.tensor(value, dtype=torch.int64 if "value_int" in next(iter(attributes)) else torch.float32)
 
 
-def _constant_of_shape(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _constant_of_shape(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     shape = numbers(inputs[0])
     value = attributes.get("value", torch.zeros(1))
     fixed = [item for item in shape if not isinstance(item, Traced)]
@@ -111,39 +70,39 @@ def _constant_of_shape(reader: GraphReader, attributes: Attributes, inputs: list
 def _unary(label: str, function: Callable[..., Tensor], **defaults: float) -> Translator:
     """Translate an operator whose attributes are the function's next arguments, in the order of `defaults`."""
 
-    def run(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+    def run(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
         given = [attributes.get(name, default) for name, default in defaults.items()]
         return reader.apply(label, function, inputs[0], *given)
 
     return run
 
 
-def _selu(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _selu(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     alpha, gamma = attributes.get("alpha", 1.67326319217681), attributes.get("gamma", 1.05070102214813)
     if abs(alpha - 1.6732632) > 1e-6 or abs(gamma - 1.0507010) > 1e-6:
         return reader.apply("elu", torch.ops.aten.elu, inputs[0], alpha, gamma)
     return reader.apply("selu", torch.selu, inputs[0])
 
 
-def _gelu(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _gelu(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     approximate = attributes.get("approximate", "none")
     return reader.apply("gelu", lambda value: functional.gelu(value, approximate=approximate), inputs[0])
 
 
-def _hard_sigmoid(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _hard_sigmoid(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     scaled = reader.apply("mul", torch.mul, inputs[0], attributes.get("alpha", 0.2))
     shifted = reader.apply("add", torch.add, scaled, attributes.get("beta", 0.5))
     return reader.apply("clamp", torch.clamp, shifted, 0.0, 1.0)
 
 
-def _clip(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _clip(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     low = attributes.get("min", _optional(inputs, 1))
     high = attributes.get("max", _optional(inputs, 2))
     bounds = [bound.item() if isinstance(bound, Tensor) else bound for bound in (low, high)]
     return reader.apply("clamp", torch.clamp, inputs[0], *bounds) if bounds != [None, None] else inputs[0]
 
 
-def _cast(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _cast(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     dtype = _DTYPES.get(attributes["to"])
     if dtype is None:
         raise CheckpointError(f"{reader.where}: a Cast to the ONNX type {attributes['to']} is not understood.")
@@ -157,13 +116,13 @@ def _cast(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any
     return reader.apply("cast", Tensor.to, value, dtype)
 
 
-def _concat(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _concat(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     if any(isinstance(item, list) for item in inputs):
         return [number for item in inputs for number in numbers(item)]
     return reader.apply("cat", torch.cat, inputs, attributes["axis"])
 
 
-def _gather(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _gather(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value, index = inputs
     if isinstance(value, list):
         return value[int(index)] if index.ndim == 0 else [value[item] for item in numbers(index)]
@@ -178,7 +137,7 @@ def _gather(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> A
     return reader.apply("index_select", torch.index_select, value, axis, index)
 
 
-def _slice(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _slice(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value = inputs[0]
     if len(inputs) > 1:
         starts, ends = numbers(inputs[1]), numbers(inputs[2])
@@ -196,7 +155,7 @@ def _slice(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> An
     return value
 
 
-def _split(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _split(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     axis = attributes.get("axis", 0)
     sizes = attributes.get("split") or (numbers(inputs[1]) if _optional(inputs, 1) is not None else None)
     if sizes is None:
@@ -206,7 +165,7 @@ def _split(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> An
     return reader.apply("split", torch.split, inputs[0], list(sizes), axis)
 
 
-def _shape(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _shape(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value = inputs[0]
     if isinstance(value, Traced):
         sizes = [reader.recorder.size(value, index) for index in range(meta(value).ndim)]
@@ -215,7 +174,7 @@ def _shape(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> An
     return sizes[attributes.get("start", 0) : attributes.get("end", len(sizes))]
 
 
-def _reshape(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _reshape(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value, target = inputs[0], numbers(inputs[1])
     if isinstance(value, list):
         return value
@@ -229,7 +188,7 @@ def _reshape(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> 
     return reader.reshape(value, target)
 
 
-def _flatten(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _flatten(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     axis = attributes.get("axis", 1)
     shape = meta(inputs[0]).shape
     if axis < 0:
@@ -246,7 +205,7 @@ def _axes(attributes: Attributes, inputs: list[Any]) -> list[int] | None:
     return numbers(inputs[1]) if _optional(inputs, 1) is not None else None
 
 
-def _squeeze(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _squeeze(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value, axes = inputs[0], _axes(attributes, inputs)
     if isinstance(value, list):
         return value[0]
@@ -257,7 +216,7 @@ def _squeeze(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> 
     return value
 
 
-def _unsqueeze(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _unsqueeze(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value, axes = inputs[0], _axes(attributes, inputs) or []
     if not isinstance(value, Tensor) and not (isinstance(value, Traced) and isinstance(value.meta, Tensor)):
         return numbers(value)
@@ -267,7 +226,7 @@ def _unsqueeze(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -
     return value
 
 
-def _expand(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _expand(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value, target = inputs[0], numbers(inputs[1])
     own = list(meta(value).shape)
     padded = [1] * (len(target) - len(own)) + own
@@ -280,13 +239,13 @@ def _expand(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> A
     return reader.apply("expand", Tensor.expand, value, sizes)
 
 
-def _transpose(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _transpose(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     order = attributes.get("perm") or list(reversed(range(meta(inputs[0]).ndim)))
     return reader.apply("permute", torch.permute, inputs[0], list(order))
 
 
 def _reduce(label: str, function: Callable[..., Tensor]) -> Translator:
-    def run(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+    def run(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
         axes = _axes(attributes, inputs)
         if not axes and attributes.get("noop_with_empty_axes", 0):
             return inputs[0]
@@ -297,13 +256,13 @@ def _reduce(label: str, function: Callable[..., Tensor]) -> Translator:
     return run
 
 
-def _layer_norm(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _layer_norm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     shape = list(meta(inputs[0]).shape[attributes.get("axis", -1) :])
     epsilon = attributes.get("epsilon", 1e-5)
     return reader.apply("layer_norm", functional.layer_norm, inputs[0], shape, inputs[1], _optional(inputs, 2), epsilon)
 
 
-def _batch_norm(reader: GraphReader, attributes: Attributes, inputs: list[Any]) -> Any:
+def _batch_norm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value, scale, bias, mean, variance = inputs
     arguments = (value, mean, variance, scale, bias, False, 0.0, attributes.get("epsilon", 1e-5))
     return reader.apply("batch_norm", functional.batch_norm, *arguments)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from policy_port.checkpoints.onnx_record import GraphRecord
 from policy_port.checkpoints.tape import BATCH, Traced
 from policy_port.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from policy_port.checkpoints.onnx_file import GraphReader
 
 _LSTM_GATES = (0, 2, 3, 1)
 """PyTorch's input, forget, cell, output among ONNX's input, output, forget, cell."""
@@ -19,7 +17,7 @@ _GRU_GATES = (1, 0, 2)
 """PyTorch's reset, update, new among ONNX's update, reset, hidden."""
 
 
-def recurrent(reader: GraphReader, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> list[Any]:
+def recurrent(reader: GraphRecord, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> list[Any]:
     """Record an LSTM or a GRU; return Y, Y_h and, for an LSTM, Y_c."""
     _require_plain(reader, kind, attributes, inputs)
     gates = _LSTM_GATES if kind == "LSTM" else _GRU_GATES
@@ -47,7 +45,7 @@ def recurrent(reader: GraphReader, kind: str, attributes: dict[str, Any], inputs
     return [reader.apply("unsqueeze", torch.unsqueeze, out, 1), *states]
 
 
-def _require_plain(reader: GraphReader, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> None:
+def _require_plain(reader: GraphRecord, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> None:
     """Raise on variants that PyTorch has no counterpart of."""
     usual = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}[kind]
     odd = [
@@ -73,7 +71,7 @@ def _ordered(tensor: Tensor, gates: tuple[int, ...], hidden: int) -> Tensor:
     return torch.cat([parts[gate] for gate in gates])
 
 
-def _state(reader: GraphReader, inputs: list[Any], index: int, hidden: int) -> Any:
+def _state(reader: GraphRecord, inputs: list[Any], index: int, hidden: int) -> Any:
     """Return an initial state; one that is not an input of the model starts anew at every call."""
     given = inputs[index] if len(inputs) > index else None
     if isinstance(given, Traced):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from policy_port.checkpoints import torchscript_operators as operators
 from policy_port.checkpoints.tape import Recorder, Traced, leaves
-from policy_port.checkpoints.torchscript_shapes import SHAPE_OPERATORS
+from policy_port.checkpoints.torchscript_shapes import SHAPE_OPERATORS, Walk
 from policy_port.errors import CheckpointError
 
 _MAX_LOOP = 10_000
@@ -37,7 +37,7 @@ class ModuleValue:
         self.path = path
 
 
-class GraphWalker:
+class GraphWalker(Walk):
     """Executes the nodes of a graph on a recorder."""
 
     def __init__(
@@ -49,14 +49,12 @@ class GraphWalker:
         obs: Traced,
         check: Callable[[str, Tensor], None],
     ) -> None:
-        self.recorder = recorder
+        super().__init__(recorder, obs)
         self.check = check
         """Raises on a tensor attribute that must not be used."""
-        self.where = recorder.where
         self.names = names
         """Attribute path of each tensor of the module, by the address of its data."""
         self.states = states
-        self.obs = obs
         self.prints = False
         self._values: dict[str, Any] = {}
         self._attributes: dict[str, Tensor] = {}
@@ -152,14 +150,6 @@ class GraphWalker:
         if name in operators.VIEWS:
             self.mark_view(arguments[0], result)
         return result
-
-    def mark_view(self, base: Any, result: Any) -> None:
-        """Remember that `result` may share memory with `base`."""
-        if isinstance(base, Traced):
-            base.viewed = True
-        for leaf in leaves(result):
-            if isinstance(leaf, Traced):
-                leaf.view = True
 
     def _recorded(self, node: Any, name: str, arguments: list[Any]) -> Any:
         """Record an operator in the overload that the graph names."""

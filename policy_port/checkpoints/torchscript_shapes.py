@@ -8,19 +8,33 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from policy_port.checkpoints.tape import Traced, compare, leaves
+from policy_port.checkpoints.tape import Recorder, Traced, compare, leaves
 from policy_port.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from policy_port.checkpoints.torchscript_graph import GraphWalker
 
 Handled = tuple[bool, Any]
 _LEFT: Handled = (False, None)
+
+
+class Walk:
+    """What an operator may know of the walk over its graph."""
+
+    def __init__(self, recorder: Recorder, obs: Traced) -> None:
+        self.recorder = recorder
+        self.where = recorder.where
+        self.obs = obs
+
+    def mark_view(self, base: Any, result: Any) -> None:
+        """Remember that `result` may share memory with `base`."""
+        if isinstance(base, Traced):
+            base.viewed = True
+        for leaf in leaves(result):
+            if isinstance(leaf, Traced):
+                leaf.view = True
 
 
 def _is_tensor(value: Any) -> bool:
@@ -33,7 +47,7 @@ def _meta(value: Any) -> Tensor:
     return tensor
 
 
-def _size(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _size(walker: Walk, arguments: list[Any]) -> Handled:
     value = arguments[0]
     if isinstance(value, Tensor):
         return True, list(value.shape) if len(arguments) == 1 else value.shape[arguments[1]]
@@ -42,7 +56,7 @@ def _size(walker: GraphWalker, arguments: list[Any]) -> Handled:
     return True, [walker.recorder.size(value, index) for index in range(_meta(value).ndim)]
 
 
-def _slice(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _slice(walker: Walk, arguments: list[Any]) -> Handled:
     if not _is_tensor(arguments[0]):
         items, start, end, step = arguments
         return True, list(items)[slice(start, end, step)]
@@ -56,13 +70,13 @@ def _slice(walker: GraphWalker, arguments: list[Any]) -> Handled:
     return True, result
 
 
-def _select(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _select(walker: Walk, arguments: list[Any]) -> Handled:
     result = walker.recorder.apply("select", torch.ops.aten.select, *arguments)
     walker.mark_view(arguments[0], result)
     return True, result
 
 
-def _view(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _view(walker: Walk, arguments: list[Any]) -> Handled:
     if isinstance(arguments[0], Traced):
         result = walker.recorder.reshape(arguments[0], leaves(arguments[1]))
         walker.mark_view(arguments[0], result)
@@ -70,7 +84,7 @@ def _view(walker: GraphWalker, arguments: list[Any]) -> Handled:
     return True, arguments[0].reshape(arguments[1])
 
 
-def _flatten(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _flatten(walker: Walk, arguments: list[Any]) -> Handled:
     value = arguments[0]
     if not isinstance(value, Traced):
         return True, value.flatten(*arguments[1:])
@@ -80,7 +94,7 @@ def _flatten(walker: GraphWalker, arguments: list[Any]) -> Handled:
     return True, result
 
 
-def _to(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _to(walker: Walk, arguments: list[Any]) -> Handled:
     """Change the type; float32 means the precision the actor runs in."""
     value = arguments[0]
     wanted = next((item for item in arguments[1:] if isinstance(item, torch.dtype)), None)
@@ -93,7 +107,7 @@ def _to(walker: GraphWalker, arguments: list[Any]) -> Handled:
     return True, cast(walker, value, wanted)
 
 
-def cast(walker: GraphWalker, value: Any, wanted: torch.dtype) -> Any:
+def cast(walker: Walk, value: Any, wanted: torch.dtype) -> Any:
     """Record a change of type."""
     if isinstance(value, Tensor):
         return value.to(wanted)
@@ -108,8 +122,8 @@ def _dtype(number: int) -> torch.dtype | None:
     return table.get(number, {0: torch.uint8, 11: torch.bool, 15: torch.bfloat16}.get(number))
 
 
-def _filled(number: float) -> Callable[[GraphWalker, list[Any]], Handled]:
-    def fill(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _filled(number: float) -> Callable[[Walk, list[Any]], Handled]:
+    def fill(walker: Walk, arguments: list[Any]) -> Handled:
         shape = arguments[0]
         if isinstance(shape, Traced):
             return True, walker.recorder.apply("full_like", torch.full_like, shape, number)
@@ -120,10 +134,10 @@ def _filled(number: float) -> Callable[[GraphWalker, list[Any]], Handled]:
     return fill
 
 
-def _number(function: Callable[..., Any]) -> Callable[[GraphWalker, list[Any]], Handled]:
+def _number(function: Callable[..., Any]) -> Callable[[Walk, list[Any]], Handled]:
     """Handle arithmetic between plain numbers; leave tensors to PyTorch."""
 
-    def run(walker: GraphWalker, arguments: list[Any]) -> Handled:
+    def run(walker: Walk, arguments: list[Any]) -> Handled:
         if any(_is_tensor(leaf) for leaf in leaves(arguments)):
             return _LEFT
         if isinstance(arguments[0], list) and function is operator.add:
@@ -133,8 +147,8 @@ def _number(function: Callable[..., Any]) -> Callable[[GraphWalker, list[Any]], 
     return run
 
 
-def _comparison(name: str) -> Callable[[GraphWalker, list[Any]], Handled]:
-    def run(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _comparison(name: str) -> Callable[[Walk, list[Any]], Handled]:
+    def run(walker: Walk, arguments: list[Any]) -> Handled:
         left, right = arguments
         if any(_is_tensor(leaf) for leaf in leaves(arguments)):
             return True, walker.recorder.apply(name, getattr(torch, name), left, right)
@@ -145,17 +159,17 @@ def _comparison(name: str) -> Callable[[GraphWalker, list[Any]], Handled]:
     return run
 
 
-def _plain(function: Callable[..., Any]) -> Callable[[GraphWalker, list[Any]], Handled]:
+def _plain(function: Callable[..., Any]) -> Callable[[Walk, list[Any]], Handled]:
     """Handle an operator whose arguments are never tensors."""
 
-    def run(walker: GraphWalker, arguments: list[Any]) -> Handled:
+    def run(walker: Walk, arguments: list[Any]) -> Handled:
         return True, function(*arguments)
 
     return run
 
 
-def _logical(name: str) -> Callable[[GraphWalker, list[Any]], Handled]:
-    def run(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _logical(name: str) -> Callable[[Walk, list[Any]], Handled]:
+    def run(walker: Walk, arguments: list[Any]) -> Handled:
         if any(_is_tensor(item) for item in arguments):
             return True, walker.recorder.apply(name, getattr(torch, name), *arguments)
         return True, not arguments[0] if name == "logical_not" else (
@@ -165,13 +179,13 @@ def _logical(name: str) -> Callable[[GraphWalker, list[Any]], Handled]:
     return run
 
 
-def _dropout(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _dropout(walker: Walk, arguments: list[Any]) -> Handled:
     if arguments[2]:
         raise CheckpointError(f"{walker.where}: dropout is active; export the policy in evaluation mode.")
     return True, arguments[0]
 
 
-def _scalar(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _scalar(walker: Walk, arguments: list[Any]) -> Handled:
     value = arguments[0]
     if isinstance(value, Tensor):
         return True, value.item()
@@ -180,31 +194,31 @@ def _scalar(walker: GraphWalker, arguments: list[Any]) -> Handled:
     return True, value
 
 
-def _convolution(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _convolution(walker: Walk, arguments: list[Any]) -> Handled:
     return True, walker.recorder.apply("convolution", torch.ops.aten.convolution, *arguments[:9])
 
 
-def _is_none(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _is_none(walker: Walk, arguments: list[Any]) -> Handled:
     left, right = arguments
     return True, left is right
 
 
-def _append(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _append(walker: Walk, arguments: list[Any]) -> Handled:
     arguments[0].append(arguments[1])
     return True, arguments[0]
 
 
-def _text(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _text(walker: Walk, arguments: list[Any]) -> Handled:
     """Build a message; it is only ever shown when the graph refuses its input."""
     shown = [item for item in arguments[1:] if not any(isinstance(leaf, Traced) for leaf in leaves(item))]
     return True, " ".join(map(str, [arguments[0], *shown]))
 
 
-def _tensor(walker: GraphWalker, arguments: list[Any]) -> Handled:
+def _tensor(walker: Walk, arguments: list[Any]) -> Handled:
     return True, torch.tensor(arguments[0])
 
 
-SHAPE_OPERATORS: dict[str, Callable[[GraphWalker, list[Any]], Handled]] = {
+SHAPE_OPERATORS: dict[str, Callable[[Walk, list[Any]], Handled]] = {
     "size": _size,
     "dim": lambda walker, arguments: (True, _meta(arguments[0]).ndim),
     "len": lambda walker, arguments: (

@@ -79,6 +79,17 @@ class ImageInput(Strict):
     """Factor that the network applies to each pixel, for example 1/255."""
     crop: tuple[int, int, int, int] | None = None
     """Rows and columns of the camera's image that are kept before resizing: top, left, height, width."""
+    cameras: tuple[str, ...] = ()
+    """Cameras whose images stand one behind the other on the channels; the one called `name`, if not given."""
+
+    @model_validator(mode="after")
+    def _cameras_share_the_channels(self) -> ImageInput:
+        _refuse_repeats(self.cameras, f"camera of image '{self.name}'", "name each camera once")
+        if self.cameras and self.channels % len(self.cameras):
+            raise ValueError(
+                f"image '{self.name}' has {self.channels} channels, which {len(self.cameras)} cameras can't share"
+            )
+        return self
 
 
 class Contract(Strict):

@@ -33,10 +33,14 @@ class Pilot:
     def open(self, num_envs: int = 1) -> Policy:
         """Load the graph for `num_envs` environments; the policy speaks `contract`.
 
+        A policy that sees has `policy.images`: per step, fill `policy.observation`, show each camera's frame
+        (`policy.images["front"].show(frame)`: uint8 RGB, shape (height, width, 3), or with num_envs in front), then
+        `policy.act()`.
+
         Raises:
-            PortError: When the graph can't be loaded.
+            PortError: When the graph can't be loaded, or its images are not the contract's.
         """
-        policy = OnnxPolicy(self.onnx, num_envs)
+        policy = OnnxPolicy(self.onnx, num_envs, self.network_contract.images)
         return policy if self.remap is None else RemappedPolicy(policy, self.remap)
 
     def through(self, mapping: Mapping) -> Pilot:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from policy_port.contract.spec import check_network_width
+from policy_port.contract.spec import ImageInput, check_network_width
+from policy_port.control.images import Cameras, FrameError, camera_inputs, check_graph
 from policy_port.control.onnx_quick import quicker
 from policy_port.errors import PortError, TaskError
 from policy_port.remap import Remap
@@ -29,11 +31,24 @@ class NonFiniteError(TaskError):
 
 
 class Policy(Protocol):
-    """A network with its memory, for a fixed number of environments."""
+    """A network with its memory, for a fixed number of environments.
+
+    Each step: fill `observation` in place, `policy.images["front"].show(frame)` for each camera, then `act()`.
+    """
 
     @property
     def observation(self) -> Float32:
         """The input, shape (num_envs, observation size); fill it in place, then call `act`."""
+        ...
+
+    @property
+    def images(self) -> Cameras:
+        """Where camera frames go in, by camera name; empty for a policy that does not see.
+
+        `policy.images[name].show(frame)` takes uint8 RGB of shape `policy.images[name].frame_shape` and copies it; the
+        network's own layout, type and range are made there. The names are the contract's `images[].cameras`, or the
+        image's own name where it lists none.
+        """
         ...
 
     @property
@@ -42,13 +57,14 @@ class Policy(Protocol):
         ...
 
     def act(self) -> Float32:
-        """Run the network on `observation` and advance its memory.
+        """Run the network on `observation` and the frames shown, and advance its memory.
 
         Returns:
             Raw actions, shape (num_envs, action size); the next call overwrites them.
 
         Raises:
             NonFiniteError: When a number of the observation or the action is NaN or infinite.
+            FrameError: When a camera has shown no frame since the last step.
         """
         ...
 
@@ -58,14 +74,15 @@ class Policy(Protocol):
 
 
 class OnnxPolicy:
-    """A port's ONNX graph: `obs` and `<name>_in` to `actions` and `<name>_out`."""
+    """A port's ONNX graph: `obs`, images and `<name>_in` to `actions` and `<name>_out`."""
 
-    def __init__(self, path: Path | str, num_envs: int = 1) -> None:
+    def __init__(self, path: Path | str, num_envs: int = 1, images: Sequence[ImageInput] = ()) -> None:
         """Load the graph and bind its buffers.
 
         Args:
             path: The ONNX file.
             num_envs: Number of environments, the batch size of every call.
+            images: The images of the port's contract.
 
         Raises:
             PortError: When the file can't be loaded or its inputs and outputs are not a port's.
@@ -73,8 +90,10 @@ class OnnxPolicy:
         self._session = _session(path)
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
-        memory = [name.removesuffix("_in") for name in inputs if name != "obs"]
-        wanted = {"obs", *(f"{name}_in" for name in memory)}, {"actions", *(f"{name}_out" for name in memory)}
+        seen = {name: (list(node.shape), str(node.type)) for name, node in inputs.items() if len(node.shape) == 4}
+        check_graph(path, images, num_envs, seen)
+        memory = [name.removesuffix("_in") for name in inputs if name != "obs" and name not in seen]
+        wanted = {"obs", *seen, *(f"{name}_in" for name in memory)}, {"actions", *(f"{name}_out" for name in memory)}
         if (set(inputs), set(outputs)) != wanted:
             raise PortError(
                 f"{path}: inputs are {', '.join(inputs)} and outputs {', '.join(outputs)}; a port has obs to actions, "
@@ -89,6 +108,11 @@ class OnnxPolicy:
         self.observation: Float32 = self._both[:split].reshape(num_envs, obs_size)
         """The input, shape (num_envs, observation size)."""
         self._actions = self._both[split:].reshape(num_envs, action_size)
+        self.images, self._image_buffers = camera_inputs(images, num_envs)
+        self._cameras = tuple(self.images.values())
+        if images:
+            # Nobody forgets the state beside the images: until it is filled, it is no number.
+            self.observation.fill(np.nan)
 
         shapes = {name: _shape(path, inputs[f"{name}_in"], num_envs, batch_axis=1) for name in memory}
         self._memory = [{name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(2)]
@@ -107,7 +131,9 @@ class OnnxPolicy:
         return self._memory[self._turn]
 
     def act(self) -> Float32:
-        """Run the network on `observation`; see `Policy.act`."""
+        """Run the network on `observation` and images; see `Policy.act`."""
+        if self._cameras:
+            self._look()
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn ^= 1
         # Zero times NaN or infinity is NaN, which differs from zero; anything finite gives zero.
@@ -121,14 +147,24 @@ class OnnxPolicy:
         for state in self.memory.values():
             state[:, chosen] = 0.0
 
+    def _look(self) -> None:
+        """Every step needs its own frames: an old one would be a delay that nobody notices."""
+        for camera in self._cameras:
+            if not camera.fresh:
+                raise FrameError(
+                    f"camera '{camera.name}' has shown no frame since the last step; call "
+                    f"images['{camera.name}'].show before act"
+                )
+            camera.fresh = False
+
     def _bind(self, read: int, write: int) -> ort.IOBinding:
         binding = self._session.io_binding()
-        sources = {"obs": self.observation}
+        sources: dict[str, NDArray[Any]] = {"obs": self.observation, **self._image_buffers}
         sources |= {f"{name}_in": state for name, state in self._memory[read].items()}
         results = {"actions": self._actions}
         results |= {f"{name}_out": state for name, state in self._memory[write].items()}
         for name, array in sources.items():
-            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in results.items():
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         return binding
@@ -154,6 +190,11 @@ class RemappedPolicy:
         self._remap = remap
         self.observation: Float32 = np.zeros((num_envs, remap.observation.n_in), np.float32)
         """The input in the target's parsing, shape (num_envs, target observation size)."""
+
+    @property
+    def images(self) -> Cameras:
+        """Where camera frames go in; a remap changes no image."""
+        return self._policy.images
 
     @property
     def action_size(self) -> int:

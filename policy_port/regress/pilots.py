@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.contract import Mapping, load_contract, load_mapping
+from policy_port.control.images import Cameras
 from policy_port.control.pilot import Pilot
 from policy_port.control.policy import Float32, Policy
 from policy_port.errors import PortError
@@ -43,6 +44,9 @@ def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, P
     port = load_port(suite.resolve(case.port)) if case.port is not None else _made(suite, case, ports, key)
     if port.onnx is None:
         raise PortError(f"{port.path}: holds no ONNX file, which is what is played; export it with --format onnx")
+    if port.contract.images or port.chunk is not None:
+        what = "camera images" if port.contract.images else f"chunks of {port.chunk} actions"
+        raise PortError(f"{port.path}: has {what}, which a suite's baselines do not hold; use `policy-port play`")
     pilot = Pilot(onnx=port.onnx, network_contract=port.contract)
     if case.through is not None:
         pilot = pilot.through(mapping_of(suite, case.through))
@@ -108,6 +112,10 @@ class _Rough:
     @property
     def observation(self) -> Float32:
         return self._policy.observation
+
+    @property
+    def images(self) -> Cameras:
+        return self._policy.images
 
     @property
     def action_size(self) -> int:

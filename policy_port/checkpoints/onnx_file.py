@@ -22,7 +22,10 @@ from policy_port.checkpoints.safe_load import require_finite
 from policy_port.checkpoints.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
 from policy_port.errors import CheckpointError
 
-SUPPORTED = "ONNX with one observation vector, images and recurrent state; weights inside or in a file beside it"
+SUPPORTED = (
+    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file; weights "
+    "inside or in a file beside it"
+)
 """What of it is read, in words."""
 
 
@@ -36,13 +39,13 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the model and record its graph."""
     where = str(source.path)
-    model = read_model(source.path, source.data)
+    model, left_out = read_model(source.path, source.data)
     ports = find_ports(model, where)
     reader = GraphReader(model, ports, where)
     actor = reader.run()
     require_finite(dict(actor.named_buffers()), where)
     serialised = model.SerializeToString()
-    notes = []
+    notes = [*left_out]
     notes += [
         f"image {image}: the layout is told from the sizes, the scale is inside the graph" for image in ports.images
     ]
@@ -113,7 +116,7 @@ class GraphReader(GraphRecord):
         assert isinstance(actions.meta, Tensor)
         refs: list[Ref] = [actions.ref]
         refs += [self._output(name, 3).ref for _, name in self.ports.states]
-        names = [name.removesuffix("_in") for name, _ in self.ports.states]
+        names = [name.removesuffix("_in").removesuffix(".in") for name, _ in self.ports.states]
         return TapeActor(
             self.recorder,
             outputs=refs,

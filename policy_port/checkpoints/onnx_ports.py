@@ -8,6 +8,7 @@ from typing import Literal
 import onnx
 
 from policy_port.checkpoints.actor import ImagePort
+from policy_port.checkpoints.onnx_cut import action_output, state_output
 from policy_port.errors import CheckpointError
 
 _IMAGE_TYPES: dict[int, Literal["uint8", "float32"]] = {
@@ -56,7 +57,7 @@ def find_ports(model: onnx.ModelProto, where: str) -> Ports:
         layers, _, hidden = inputs[name]
         if not isinstance(layers, int) or not isinstance(hidden, int):
             raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]}).")
-        wanted = name.replace("_in", "_out") if "_in" in name else f"{name}_out"
+        wanted = state_output(name)
         if wanted not in outputs:
             raise CheckpointError(
                 f"{where}: the state {name} has no output {wanted}; the outputs are {', '.join(outputs)}."
@@ -64,7 +65,7 @@ def find_ports(model: onnx.ModelProto, where: str) -> Ports:
         pairs.append((name, wanted))
         shapes.append((layers, hidden))
     rest = [name for name in outputs if name not in {out for _, out in pairs}]
-    actions = next((name for name in rest if "action" in name.lower()), rest[0] if len(rest) == 1 else None)
+    actions = action_output(rest)
     if actions is None:
         raise CheckpointError(f"{where}: which of its outputs {', '.join(rest) or '(none)'} is the action is unclear.")
     return Ports(
@@ -80,18 +81,14 @@ def find_ports(model: onnx.ModelProto, where: str) -> Ports:
 
 
 def _reason(flat: list[str]) -> str:
-    """Say what several flat inputs mean, where their names tell."""
-    if "time_step" in flat:
-        return (
-            " time_step chooses a frame of a reference motion that lies inside the graph (BeyondMimic); a contract has "
-            "no such clock, so the file is not supported: `policy-port contract import` still reads its metadata."
-        )
-    if len(flat) > 1:
-        return (
-            f" {', '.join(flat)} are several vectors (as Exploy and LEAPP may export them), and which of them comes "
-            "first in the observation is not in the file. Join them in one input where it was trained."
-        )
-    return ""
+    """Say what several flat inputs mean."""
+    if len(flat) < 2:
+        return ""
+    return (
+        f" {', '.join(flat)} are several vectors, and the action needs more than one of them (as LEAPP and Exploy may "
+        "export whole environments). Where the file has an output obs that the network reads, that is taken; this one "
+        "has none. Export the network alone, from observation to action."
+    )
 
 
 def _image(item: onnx.ValueInfoProto, sizes: list[int | str], where: str) -> ImagePort:

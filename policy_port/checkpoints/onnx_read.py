@@ -12,6 +12,7 @@ import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from policy_port.checkpoints.onnx_cut import cut_network
 from policy_port.checkpoints.onnx_operators import OPERATORS
 from policy_port.checkpoints.safe_load import MAX_FILE_BYTES
 from policy_port.errors import CheckpointError, UnsafeFileError, closest
@@ -30,8 +31,12 @@ _BYTES: dict[int, int] = {
 }
 
 
-def read_model(path: Path, data: bytes) -> onnx.ModelProto:
-    """Parse and check a model; afterwards all its data is inside it."""
+def read_model(path: Path, data: bytes) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Parse and check a model; afterwards all its data is inside it.
+
+    Returns:
+        The model of the network, and what the file holds beside it, in words.
+    """
     where = str(path)
     model = onnx.ModelProto()
     try:
@@ -41,6 +46,8 @@ def read_model(path: Path, data: bytes) -> onnx.ModelProto:
     if not model.graph.node:
         raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else.")
     _require_text(model, where)
+    # What is left out is never executed, so its operators don't matter.
+    model, notes = cut_network(model)
     _check_operators(model, where)
     for tensor in _tensors(model.graph):
         _check_tensor(tensor, path)
@@ -50,7 +57,7 @@ def read_model(path: Path, data: bytes) -> onnx.ModelProto:
         # The checker reports through several kinds of exception; each means that the model breaks the standard.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"{where}: the ONNX checker refuses it ({reason}).") from error
-    return model
+    return model, notes
 
 
 def _require_text(message: Message, where: str) -> None:
@@ -73,6 +80,11 @@ def _check_operators(model: onnx.ModelProto, where: str) -> None:
             raise UnsafeFileError(
                 f"{where}: uses {node.domain}.{node.op_type}, an operator outside the ONNX standard; that needs a "
                 "compiled library and is refused."
+            )
+        if node.op_type == "If" and any("decimation" in entry.key for entry in model.metadata_props):
+            raise CheckpointError(
+                f"{where}: chooses between steps of a controller and of a simulator, as Exploy wraps its graph; give "
+                "the file of one control step that Exploy writes beside it (its default mode)."
             )
         if node.op_type not in OPERATORS:
             raise UnsafeFileError(

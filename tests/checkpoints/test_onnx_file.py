@@ -354,19 +354,6 @@ def _with_input(path: Path, name: str, shape: list[int | str], kind: int = Tenso
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("time_step", r"time_step \['batch', 1\].*frame of a reference motion.*contract import"),
-        ("height_scan", "obs, height_scan are several vectors .*Exploy and LEAPP.*Join them"),
-    ],
-)
-def test_several_vectors_are_shown_and_refused_with_the_reason(tmp_path: Path, name: str, message: str) -> None:
-    """BeyondMimic's clock and exports with one input for each group are named, not read as if they were one vector."""
-    with pytest.raises(CheckpointError, match=message):
-        load_policy(_with_input(tmp_path / "policy.onnx", name, ["batch", 1]))
-
-
-@pytest.mark.parametrize(
     ("shape", "kind", "message"),
     [
         (["batch", 8, 8, 9], TensorProto.FLOAT, "channels first or last can't be told"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ def make_plant(
     shadows: bool = True,
     sim_backend: str = "physx_cpu",
     device: str = "cpu",
+    processes: int = 1,
 ) -> Plant:
     """Stand a robot up in a simulator.
 
@@ -38,11 +40,19 @@ def make_plant(
         shadows: False draws without shadows; MuJoCo only.
         sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
         device: "cpu" or "cuda"; Newton only.
+        processes: Share the environments out among so many processes, at most one per environment; CPU only.
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
         MissingDependencyError: When the simulator, or a driver it needs, is not here.
     """
+    if min(processes, num_envs) > 1:
+        if "cuda" in (sim_backend if kind == "maniskill" else device):
+            raise RobotError(f"plant '{kind}' on CUDA steps all environments in one batch; leave out --processes")
+        from policy_port.plants.process_plant import ProcessPlant
+
+        part = functools.partial(make_plant, kind, robot, setup, meshes=meshes, shadows=shadows)
+        return ProcessPlant(part, num_envs=num_envs, processes=processes)
     path = find_robot(robot)
     if path.suffix.lower() in USD_SUFFIXES and kind in ("mujoco", "maniskill"):
         raise RobotError(f"{path}: plant '{kind}' reads URDF and MJCF; USD is read by --plant newton")

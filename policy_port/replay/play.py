@@ -101,6 +101,7 @@ def play_on_plant(
     meshes: bool = True,
     sim_backend: str = "physx_cpu",
     device: str = "cpu",
+    processes: int = 1,
 ) -> Result:
     """Replay on a robot in a simulator, driven from the contract.
 
@@ -115,6 +116,7 @@ def play_on_plant(
         meshes: False leaves every mesh out.
         sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
         device: "cpu" or "cuda"; Newton only.
+        processes: Share the environments out among so many processes; CPU only.
     """
     contract = pilot.contract
     task = find_task(job.task) if isinstance(job, Episodes) else None
@@ -126,7 +128,8 @@ def play_on_plant(
                 "environment that the policy was trained in; play it with --env, not with --plant"
             )
     setup = PlantSetup.from_contract(contract, timestep=timestep)
-    plant = make_plant(kind, robot, setup, num_envs=num_envs, meshes=meshes, sim_backend=sim_backend, device=device)
+    where: dict[str, Any] = {"sim_backend": sim_backend, "device": device, "processes": processes}
+    plant = make_plant(kind, robot, setup, num_envs=num_envs, meshes=meshes, **where)
     with (
         contextlib.closing(plant),
         _observers(output, contract.control_dt, _steps(job, task, plant, pilot)) as observers,

@@ -34,7 +34,7 @@ def trajectory(plant: Plant) -> list[np.ndarray]:
         seen += [state.base_lin_vel.copy(), state.base_ang_vel.copy(), plant.link_position("a_shin")]
         plant.write(rng.uniform(-0.5, 0.5, (plant.num_envs, joints)))
         plant.step(4)
-        seen.append(plant.effort())
+        seen.append(plant.effort().copy())
     return seen
 
 

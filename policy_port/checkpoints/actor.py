@@ -57,6 +57,10 @@ class Actor(nn.Module, abc.ABC):
     """Images that the network reads; most read none."""
     chunk: int | None = None
     """Number of steps that one output holds, as an axis between batch and action; None for one action without it."""
+    chunk_steps: int | None = None
+    """Number of steps of a chunk that are performed before the network is asked again; None without chunks."""
+    temporal_ensemble: float | None = None
+    """Coefficient with which whoever performs chunks averages them over time, as LeRobot can; None for never."""
 
     @abc.abstractmethod
     def forward(self, obs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -88,11 +89,11 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         out=out,
         action_size=features.action,
         chunk=int(config["chunk_size"]),
+        performed=_performed(source, config),
     )
     formulas = [formula for _, formula in (*vectors, *seen)]
     backbone = [str(config.get("vision_backbone"))] if features.images else []
     shape = ", ".join(f"{name} {config[name]}" for name in _SIZES if name in config)
-    steps = config.get("n_action_steps")
     return Loaded(
         version="policy folder with processors",
         actor=actor,
@@ -101,12 +102,12 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         normaliser=_info(before, features),
         leftovers=tuple(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items() if name not in used),
         notes=(
-            f"answers with chunks of {config['chunk_size']} actions; LeRobot performs {steps} of them before it asks "
-            "again",
+            f"answers with chunks of {actor.chunk} actions; LeRobot performs {actor.chunk_steps} of them before it "
+            "asks again",
             "the observation is " + ", then ".join(f"{key} ({size})" for key, _, size in features.vectors),
             *(
-                ["temporal ensembling happens between calls and is not in the graph"]
-                if config.get("temporal_ensemble_coeff") is not None
+                ["temporal ensembling happens between calls and is not in the graph; play does it"]
+                if actor.temporal_ensemble is not None
                 else []
             ),
         ),
@@ -127,6 +128,7 @@ class ActActor(Actor):
         out: nn.Module,
         action_size: int,
         chunk: int,
+        performed: tuple[int, float | None],
     ) -> None:
         super().__init__()
         self.network = network
@@ -138,6 +140,7 @@ class ActActor(Actor):
         self.obs_size = sum(vector_sizes.values())
         self.action_size = action_size
         self.chunk = chunk
+        self.chunk_steps, self.temporal_ensemble = performed
         self.state_names = ()
         self.state_shapes = ()
 
@@ -248,6 +251,24 @@ def _network(
         raise CheckpointError(f"{where}: the network that it describes can't be built or filled: {reason}") from error
     network.encoder_latent_input_proj.register_forward_pre_hook(_in_precision)
     return network.eval(), set(names.values())
+
+
+def _performed(source: Source, config: dict[str, Any]) -> tuple[int, float | None]:
+    """How many steps of a chunk are performed, and the coefficient of temporal ensembling."""
+    where = str(source.path / CONFIG)
+    steps, ensemble = config.get("n_action_steps"), config.get("temporal_ensemble_coeff")
+    if type(steps) is not int or not 1 <= steps <= config["chunk_size"]:
+        raise CheckpointError(
+            f"{where}: n_action_steps is {steps!r:.60}; expected 1 to chunk_size, which is {config['chunk_size']}."
+        )
+    if ensemble is None:
+        return steps, None
+    if type(ensemble) not in (int, float) or not math.isfinite(ensemble) or steps != 1:
+        raise CheckpointError(
+            f"{where}: temporal_ensemble_coeff is {ensemble!r:.60} with n_action_steps {steps}; ensembling takes a "
+            "finite number, and asks at every step: n_action_steps 1."
+        )
+    return steps, float(ensemble)
 
 
 def _in_precision(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

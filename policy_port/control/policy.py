@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from policy_port.contract.spec import ImageInput, check_network_width
+from policy_port.control.chunks import Chunking
 from policy_port.control.images import Cameras, FrameError, camera_inputs, check_graph
 from policy_port.control.onnx_quick import quicker
 from policy_port.errors import PortError, TaskError
@@ -31,7 +33,7 @@ class NonFiniteError(TaskError):
 
 
 class Policy(Protocol):
-    """A network with its memory, for a fixed number of environments.
+    """A network with its memory, for a fixed number of environments, one action per step.
 
     Each step: fill `observation` in place, `policy.images["front"].show(frame)` for each camera, then `act()`.
     """
@@ -87,7 +89,7 @@ class OnnxPolicy:
         Raises:
             PortError: When the file can't be loaded or its inputs and outputs are not a port's.
         """
-        self._session = _session(path)
+        self._session, metadata = _session(path)
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
         seen = {name: (list(node.shape), str(node.type)) for name, node in inputs.items() if len(node.shape) == 4}
@@ -100,14 +102,19 @@ class OnnxPolicy:
                 "and NAME_in to NAME_out for its memory. Write it with `policy-port export`"
             )
         obs_size = _shape(path, inputs["obs"], num_envs, batch_axis=0)[1]
-        action_size = _shape(path, outputs["actions"], num_envs, batch_axis=0)[1]
+        chunking = Chunking.of(metadata, path)
+        between = () if chunking is None else (chunking.length,)
+        answer_size = _shape(path, outputs["actions"], num_envs, batch_axis=0, between=between)[1:]
+        self.action_size = answer_size[-1]
+        """Width of the action."""
+        self._plan = chunking.plan(num_envs, self.action_size) if chunking is not None else None
         # Observation and action share memory, so that one product tells whether both are finite.
         split = num_envs * obs_size
-        self._both = np.zeros(split + num_envs * action_size, np.float32)
+        self._both = np.zeros(split + num_envs * math.prod(answer_size), np.float32)
         self._zeros = np.zeros_like(self._both)
         self.observation: Float32 = self._both[:split].reshape(num_envs, obs_size)
         """The input, shape (num_envs, observation size)."""
-        self._actions = self._both[split:].reshape(num_envs, action_size)
+        self._actions = self._both[split:].reshape(num_envs, *answer_size)
         self.images, self._image_buffers = camera_inputs(images, num_envs)
         self._cameras = tuple(self.images.values())
         if images:
@@ -121,11 +128,6 @@ class OnnxPolicy:
         self._turn = 0
 
     @property
-    def action_size(self) -> int:
-        """Width of the action."""
-        return self._actions.shape[1]
-
-    @property
     def memory(self) -> dict[str, Float32]:
         """The recurrent state that the next call reads, by name, shape (layers, num_envs, size)."""
         return self._memory[self._turn]
@@ -134,6 +136,13 @@ class OnnxPolicy:
         """Run the network on `observation` and images; see `Policy.act`."""
         if self._cameras:
             self._look()
+        if self._plan is None:
+            return self._ask()
+        if self._plan.is_due:
+            self._plan.answer(self._ask())
+        return self._plan.step()
+
+    def _ask(self) -> Float32:
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn ^= 1
         # Zero times NaN or infinity is NaN, which differs from zero; anything finite gives zero.
@@ -146,6 +155,8 @@ class OnnxPolicy:
         chosen = slice(None) if rows is None else rows
         for state in self.memory.values():
             state[:, chosen] = 0.0
+        if self._plan is not None:
+            self._plan.reset(rows)
 
     def _look(self) -> None:
         """Every step needs its own frames: an old one would be a delay that nobody notices."""
@@ -170,7 +181,11 @@ class OnnxPolicy:
         return binding
 
     def _explain(self) -> None:
-        for what, values in (("observation", self.observation), ("action", self._actions)):
+        latest = self._actions
+        if self._plan is not None:
+            # The first step of the chunk that holds the number.
+            latest = latest[:, np.isfinite(latest).all(axis=(0, 2)).argmin()]
+        for what, values in (("observation", self.observation), ("action", latest)):
             if not np.isfinite(values).all():
                 raise NonFiniteError(what, values)
 
@@ -217,7 +232,8 @@ class RemappedPolicy:
         self._policy.reset(rows)
 
 
-def _session(path: Path | str) -> ort.InferenceSession:
+def _session(path: Path | str) -> tuple[ort.InferenceSession, dict[str, str]]:
+    """Load a graph; return it with its metadata."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -226,19 +242,28 @@ def _session(path: Path | str) -> ort.InferenceSession:
     if not Path(path).is_file():
         raise PortError(f"{path}: no such file")
     try:
-        graph = quicker(onnx.load(path, load_external_data=False)).SerializeToString()
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        model = onnx.load(path, load_external_data=False)
+        graph = quicker(model).SerializeToString()
+        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     # The exceptions of ONNX, protobuf and ONNX Runtime share no base class but Exception.
     except Exception as cause:
         raise PortError(f"{path}: ONNX Runtime can't load it: {cause}") from cause
+    return session, {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _shape(path: Path | str, node: ort.NodeArg, num_envs: int, *, batch_axis: int) -> tuple[int, ...]:
-    """Shape of an input or output with the batch size filled in."""
-    rank = 2 if batch_axis == 0 else 3
+def _shape(
+    path: Path | str, node: ort.NodeArg, num_envs: int, *, batch_axis: int, between: tuple[int, ...] = ()
+) -> tuple[int, ...]:
+    """Shape of an input or output with the batch size filled in; `between` are sizes behind the batch."""
+    rank = 2 + len(between) if batch_axis == 0 else 3
     shape = list(node.shape)
     known = [size for axis, size in enumerate(shape) if axis != batch_axis]
-    if len(shape) != rank or node.type != "tensor(float)" or not all(isinstance(size, int) for size in known):
+    if (
+        len(shape) != rank
+        or tuple(shape[1 : 1 + len(between)]) != between
+        or node.type != "tensor(float)"
+        or not all(isinstance(size, int) for size in known)
+    ):
         raise PortError(
             f"{path}: {node.name} has shape {node.shape} and type {node.type}; a port has float32 tensors of "
             f"{rank} axes, of which only the batch may be left open"

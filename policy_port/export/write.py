@@ -126,8 +126,10 @@ def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequenc
         "source_sha256": policy.sha256,
         "producer": f"policy-port {__version__}",
     }
-    if policy.actor.chunk is not None:
-        metadata["chunk"] = str(policy.actor.chunk)
+    for key in ("chunk", "chunk_steps", "temporal_ensemble"):
+        value = getattr(policy.actor, key)
+        if value is not None:
+            metadata[key] = repr(value)
     if "onnx" in formats or folded:
         _refuse_initial_state(policy)
         model = onnx_graph.build_onnx(traced, actor)
@@ -176,6 +178,8 @@ def _about(policy: Policy, options: dict[str, Any]) -> dict[str, Any]:
             "version": policy.version,
             "images": [image.name for image in policy.actor.images],
             "chunk": policy.actor.chunk,
+            "chunk_steps": policy.actor.chunk_steps,
+            "temporal_ensemble": policy.actor.temporal_ensemble,
         },
         "options": options,
         "versions": {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from typer.testing import CliRunner
 from policy_port.checkpoints import inspect_file, load_policy
 from policy_port.cli.app import app
 from policy_port.contract import Contract, Mapping
+from policy_port.control.pilot import Pilot
 from policy_port.errors import CheckpointError, MissingDependencyError, PortError
 from policy_port.export.onnx_metadata import metadata
-from policy_port.export.port import load_port
+from policy_port.export.port import Port, load_port
 from policy_port.export.write import write_port
 from policy_port.remap import build_remap, identity_remap
 
@@ -56,13 +59,12 @@ def write_folder(folder: Path, *, cameras: bool, normalisation: str = "MEAN_STD"
         pretrained_backbone_weights=None,
         device="cpu",
         chunk_size=CHUNK,
-        n_action_steps=CHUNK,
         dim_model=32,
         n_heads=4,
         dim_feedforward=48,
         n_encoder_layers=2,
         latent_dim=8,
-        **changes,
+        **{"n_action_steps": CHUNK, **changes},
     )
     policy = ACTPolicy(config).eval()
     stats = {}
@@ -82,6 +84,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """A folder that sees, and one that reads the environment's state."""
     base = tmp_path_factory.mktemp("act")
     return {cameras: write_folder(base / str(cameras), cameras=cameras) for cameras in (True, False)}
+
+
+@pytest.fixture(scope="module")
+def ported(made: dict[bool, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Port]:
+    """A port of each folder, written when it is first asked for."""
+    base = tmp_path_factory.mktemp("ports")
+
+    @functools.cache
+    def write(cameras: bool) -> Port:
+        return write_port(base / str(cameras), load_policy(made[cameras]), identity_remap(contract_of(cameras)))
+
+    return write
 
 
 def shown(cameras: bool, rows: int = 3) -> dict[str, torch.Tensor]:
@@ -145,10 +159,9 @@ def test_the_actor_is_lerobots_policy(made, cameras):
 
 
 @pytest.mark.parametrize("cameras", [pytest.param(True, marks=pytest.mark.slow), False])
-def test_both_exports_are_lerobots_policy(made, tmp_path, cameras):
+def test_both_exports_are_lerobots_policy(made, ported, cameras):
     """Written, proven and run again at two batch sizes, both files answer LeRobot's own chunks."""
-    policy = load_policy(made[cameras])
-    port = write_port(tmp_path / "port", policy, identity_remap(contract_of(cameras)))
+    port = ported(cameras)
     assert port.parity["passed"]
     assert metadata(onnx.load(port.onnx))["chunk"] == str(CHUNK) == str(load_port(port.path).chunk)
     session, module = onnxruntime.InferenceSession(port.onnx), torch.jit.load(port.torchscript)
@@ -189,17 +202,73 @@ def test_inspect_shows_images_and_chunks(made):
     assert "actions [batch, 5, 4]" in result.stdout
 
 
-def test_a_chunk_is_exported_but_not_remapped_or_played(made, tmp_path):
-    """remap and play say that they can't carry chunks, and what can."""
+def test_a_chunk_is_exported_but_not_remapped(made, tmp_path):
+    """remap says that it can't carry chunks, and what can."""
     contract = contract_of(False)
     names = list(contract.joints)
     mapping = Mapping.model_validate({"source_joint_names": names, "target_joint_names": names[::-1]})
     with pytest.raises(PortError, match="chunks of 5 actions.*`policy-port export`"):
         write_port(tmp_path / "port", load_policy(made[False]), build_remap(contract, mapping))
-    write_port(tmp_path / "port", load_policy(made[False]), identity_remap(contract))
-    line = ["play", str(tmp_path / "port"), "--plant", "mujoco", "--command", "0,0,0", "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, line)
-    assert (result.exit_code, "chunks of 5 actions; play does not" in result.stderr) == (2, True)
+
+
+def performed(folder: Path, batches: list[dict[str, torch.Tensor]], resets: tuple[int, ...]) -> np.ndarray:
+    """What LeRobot's own select_action performs, step by step."""
+    from lerobot.policies.act.modeling_act import ACTPolicy
+    from lerobot.policies.factory import make_pre_post_processors
+
+    policy = ACTPolicy.from_pretrained(folder).eval()
+    before, after = make_pre_post_processors(policy.config, pretrained_path=str(folder))
+    actions = []
+    for step, batch in enumerate(batches):
+        if step in resets:
+            policy.reset()
+        actions.append(after(policy.select_action(before(dict(batch)))).numpy())
+    return np.stack(actions)
+
+
+@pytest.mark.parametrize(
+    ("cameras", "changes"),
+    [
+        (False, {"n_action_steps": 3}),
+        (False, {"n_action_steps": 1, "temporal_ensemble_coeff": 0.1}),
+        pytest.param(True, None, marks=pytest.mark.slow),
+    ],
+    ids=["3 of 5", "ensemble", "images"],
+)
+def test_steps_are_performed_as_lerobot_does(made, ported, tmp_path, cameras, changes):
+    """Twelve steps with a reset in the middle of a chunk: LeRobot's select_action and the port do the same."""
+    if changes is None:
+        folder, port = made[cameras], ported(cameras)
+    else:
+        folder = write_folder(tmp_path / "act", cameras=cameras, **changes)
+        contract = contract_of(cameras)
+        port = write_port(tmp_path / "port", load_policy(folder), identity_remap(contract), formats=("onnx",))
+    assert port.manifest["policy"]["chunk_steps"] == (changes or {"n_action_steps": CHUNK})["n_action_steps"]
+    generator = torch.Generator().manual_seed(1)
+    batches, frames = [], []
+    for _ in range(12):
+        frames.append(torch.randint(0, 256, (2, 64, 64, 3), generator=generator, dtype=torch.uint8))
+        batch = {STATE: torch.randn(1, ACTIONS, generator=generator)}
+        if cameras:
+            seen = frames[-1].permute(0, 3, 1, 2).float() / 255
+            batch |= {f"observation.images.{name}": seen[i : i + 1] for i, name in enumerate(CAMERAS)}
+        else:
+            batch |= {ENVIRONMENT: torch.randn(1, 3, generator=generator)}
+        batches.append(batch)
+    expected = performed(folder, batches, resets=(7,))
+
+    policy = Pilot(onnx=port.onnx, network_contract=port.contract).open()
+    found = []
+    for step, (batch, shown) in enumerate(zip(batches, frames, strict=True)):
+        if step == 7:
+            policy.reset()
+        policy.observation[...] = inputs_of(batch)[0].numpy()
+        for name, frame in zip(CAMERAS if cameras else (), shown, strict=False):
+            policy.images[name].show(frame.numpy())
+        found.append(policy.act().copy())
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    receding = np.stack([answered(folder, batch)[:, 0].numpy() for batch in batches])
+    assert np.abs(receding - expected).max() > 0.01, "asking at every step would be another policy"
 
 
 @pytest.mark.parametrize(
@@ -244,6 +313,9 @@ def _escape(data: dict[str, Any]) -> None:
         ("config.json", lambda data: data.update(n_heads=5), "can't be built or filled"),
         ("config.json", lambda data: data["input_features"].update(text={"shape": [3]}), "reads .*text"),
         ("config.json", lambda data: data.update(chunk_size=6), "can't be built or filled"),
+        ("config.json", lambda data: data.update(n_action_steps=6), "n_action_steps is 6; expected 1 to chunk_size"),
+        ("config.json", lambda data: data.pop("n_action_steps"), "n_action_steps is None; expected 1"),
+        ("config.json", lambda data: data.update(temporal_ensemble_coeff=0.01), "ensembling .* n_action_steps 1"),
     ],
 )
 def test_what_can_not_be_read_rightly_is_refused(copied, file, change, message):

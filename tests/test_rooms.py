@@ -47,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
         "files",
     },
     "pytest_plugin": {"regress"},
-    "robots": {"contract", "control", "plants", "replay", "tasks", "trace", "files", "resources"},
+    "robots": {"contract", "control", "plants", "replay", "report", "tasks", "trace", "files", "resources"},
 }
 
 # May import every room; nothing may import it.

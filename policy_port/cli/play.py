@@ -73,6 +73,10 @@ FaultOption = Annotated[
 ContinuousOption = Annotated[
     bool, typer.Option("--continuous", help="With --real: no Enter before each step. Not for the first run.")
 ]
+DatasetOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="With --real: write the run as a LeRobotDataset; it must not exist yet."),
+]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 
 
@@ -103,11 +107,12 @@ def play(
     emulated: EmulatedOption = False,
     continuous: ContinuousOption = False,
     fault: FaultOption = None,
+    dataset: DatasetOption = None,
 ) -> None:
     """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
     if real:
         simulated = {"--env": env, "--plant": plant, "--command": command, "--timestep": timestep, "--video": video}
-        simulated |= {"--control-mode": control_mode, "--force": force, "--report": report, "--rerun": rerun}
+        simulated |= {"--control-mode": control_mode, "--force": force, "--rerun": rerun}
         simulated |= {"--no-meshes": no_meshes, "--num-envs": num_envs != 1}
         given = [name for name, value in simulated.items() if value]
         if given:
@@ -126,10 +131,12 @@ def play(
             faults=fault or [],
             continuous=continuous,
             plot=plot,
+            report=report,
+            dataset=dataset,
         )
         return
-    if emulated or continuous or fault:
-        raise typer.BadParameter("--emulated, --continuous and --fault go with --real")
+    if emulated or continuous or fault or dataset:
+        raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
     _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode)
     parsed = None if command is None else _parse_command(command)
 
@@ -148,11 +155,6 @@ def play(
     loaded = load_port(port)
     if loaded.onnx is None:
         raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
-    if loaded.contract.images:
-        names = ", ".join(image.name for image in loaded.contract.images)
-        raise PortError(f"{port}: reads camera images ({names}); play does not feed images to a policy yet")
-    if loaded.chunk is not None:
-        raise PortError(f"{port}: answers with chunks of {loaded.chunk} actions; play does not run those yet")
     pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract, made_with=loaded.mapping)
     if through is not None:
         pilot = pilot.through(load_mapping(through))

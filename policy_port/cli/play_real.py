@@ -29,14 +29,17 @@ def play_on_arm(
     faults: list[str],
     continuous: bool,
     plot: bool,
+    report: bool,
+    dataset: Path | None,
 ) -> None:
     """Check everything, let the policy drive the arm, leave it at rest, and print the report."""
+    from policy_port.cli.real_outputs import RealOutputs
     from policy_port.contract import load_mapping
     from policy_port.errors import OutputError
     from policy_port.replay.play import find_task
     from policy_port.robots.console import Console
-    from policy_port.robots.play_real import TRACE, play_real
-    from policy_port.robots.robot_file import load_robot_file
+    from policy_port.robots.play_real import play_real
+    from policy_port.robots.robot_file import find_robot_file, load_robot_file
 
     if robot is None:
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
@@ -53,6 +56,10 @@ def play_on_arm(
         pilot = stack.enter_context(_pilot(port))
         if mapping is not None:
             pilot = pilot.through(mapping)
+        if dataset is not None:
+            from policy_port.robots.dataset import check_dataset
+
+            check_dataset(dataset, out, known, pilot.contract.control_dt)
         release = None
         if emulated:
             from policy_port.robots.emulated import emulate
@@ -71,23 +78,25 @@ def play_on_arm(
                 folder=out,
                 console=console,
                 port_mapping=mapping,
+                keep_frames=dataset is not None,
                 on_torque=release or (lambda: None),
             )
         except BaseException:
             if made and not any(out.iterdir()):
                 out.rmdir()
             raise
-    if plot:
-        from policy_port.replay.play import PLOT
-        from policy_port.replay.plot import plot_replay
-        from policy_port.trace import Trace
-
-        plot_replay(Trace(out / TRACE), out / PLOT, title=f"{pilot.network_contract.name} on {known.name}")
     typer.echo(done.result.table())
-    for file in sorted(out.iterdir()):
+    after = RealOutputs(title=f"{pilot.network_contract.name} on {known.name}", out=out, robot=known, done=done)
+    if plot:
+        after.plot()
+    if report:
+        after.report(find_robot_file(robot), emulated=emulated)
+    if dataset is not None:
+        after.dataset(dataset)
+    for file in sorted({*out.iterdir(), *after.outside}):
         typer.echo(f"wrote {file}")
-    if done.exit_code:
-        raise typer.Exit(done.exit_code)
+    if done.exit_code or after.failed:
+        raise typer.Exit(done.exit_code or 1)
 
 
 @contextlib.contextmanager

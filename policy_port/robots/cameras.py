@@ -69,8 +69,15 @@ class Cameras:
             )
 
     def frame(self, name: str) -> NDArray[np.uint8]:
-        """The latest frame, cropped: RGB, shape (height, width, 3)."""
-        image = self._cameras[name].read_latest()
+        """The latest frame, cropped: RGB, shape (height, width, 3).
+
+        Raises:
+            ArmStopError: When it is older than the robot file allows, or the camera is gone.
+        """
+        try:
+            image = self._cameras[name].read_latest(max_age_ms=1000.0 * self._stale)
+        except (TimeoutError, RuntimeError) as cause:
+            raise ArmStopError(f"camera '{name}': {' '.join(str(cause).split())}", may_move=True) from None
         crop = self._bounds[name].crop
         if crop is None:
             return image

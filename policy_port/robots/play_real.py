@@ -17,23 +17,26 @@ from policy_port.control.controller import Controller
 from policy_port.control.loop import Task, run
 from policy_port.control.pilot import Pilot
 from policy_port.errors import PolicyPortError, TaskError
-from policy_port.files import write_atomic
+from policy_port.files import sha256, write_atomic
 from policy_port.replay.reach import ReachEpisodes
-from policy_port.replay.recording import trace_header
+from policy_port.replay.recording import policy_identity, trace_header
 from policy_port.replay.result import Metric, Result, episode_metrics, number
 from policy_port.robots.cameras import Cameras
+from policy_port.robots.confirmation import fingerprint
 from policy_port.robots.console import Console
+from policy_port.robots.frame_spool import FrameSpool
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.preflight import check_arm, check_contract
 from policy_port.robots.real_time import RealTime
-from policy_port.robots.real_trace import RealTrace
+from policy_port.robots.real_trace import RealTrace, Recorded
 from policy_port.robots.robot_file import RobotFile
+from policy_port.robots.servo_scale import ServoScale
 from policy_port.robots.stop_signals import StopSignals
 from policy_port.robots.stops import ArmStopError, Ending, OperatorStopError
 from policy_port.robots.supervisor import Supervisor
 from policy_port.tasks.reach import ReachTask
 
-TRACE, METRICS = "trace.npz", "metrics.json"
+TRACE, METRICS, FRAMES = "trace.npz", "metrics.json", "frames"
 REHEARSED = 30
 """Control steps of the rehearsal without torque."""
 SWITCH = 0.0005
@@ -52,6 +55,10 @@ class RealRun:
     """The report."""
     exit_code: int
     """0 when the task was done to its end, 130 when somebody ended it, 1 when the arm was stopped."""
+    scale: ServoScale
+    """The arm's ticks and LeRobot's numbers."""
+    frames: FrameSpool | None
+    """The cameras' frames, where they were kept."""
 
 
 def play_real(
@@ -64,6 +71,7 @@ def play_real(
     folder: Path,
     console: Console,
     port_mapping: Mapping | None = None,
+    keep_frames: bool = False,
     on_torque: Callable[[], None] = lambda: None,
 ) -> RealRun:
     """Perform the reach task on an arm.
@@ -77,6 +85,7 @@ def play_real(
         folder: An existing folder for trace and metrics.
         console: The person in front of the arm.
         port_mapping: The mapping to LeRobot that the port was made with.
+        keep_frames: Keep what the cameras saw at each step, in a folder beside the trace.
         on_torque: Called once torque is on.
 
     Raises:
@@ -97,6 +106,7 @@ def play_real(
         controller = Controller(contract, pilot.open(1), arm.joint_names, 1)
         queue = ReachEpisodes(task, seed, episodes, supervisor)
         trace: RealTrace | None = None
+        frames: FrameSpool | None = None
         stop: BaseException | None = None
         began = False
         try:
@@ -113,8 +123,12 @@ def play_real(
                 decimation=1,
                 actuation="servo",
                 joint_names=list(arm.joint_names),
+                calibration_sha256=sha256(arm.calibration_file),
+                signs_and_zeros_sha256=fingerprint(robot, arm.calibration),
+                **policy_identity(pilot.onnx),
             )
-            trace = RealTrace(folder / TRACE, header, arm, supervisor, clock, cameras, task.tip_links)
+            frames = FrameSpool(folder / FRAMES) if keep_frames and cameras.names else None
+            trace = RealTrace(folder / TRACE, header, arm, supervisor, clock, cameras, task.tip_links, frames)
             began = True
             _perform(supervisor, controller, queue, clock, trace, on_torque)
         except (Exception, KeyboardInterrupt) as cause:
@@ -123,21 +137,24 @@ def play_real(
             trace.complete()
         may_move = stop is None or not isinstance(stop, ArmStopError) or stop.may_move
         ending = supervisor.end(may_move=may_move)
+        if frames is not None:
+            frames.close()
+        lost = None
         if trace is not None:
             rows = [{"seed": seed + n, "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
-            trace.close(episodes=rows, stopped=None if stop is None else _reason(stop))
+            lost = _failure(lambda: trace.close(episodes=rows, stopped=None if stop is None else _reason(stop)))
     if not began:
         assert stop is not None
         raise stop
-    result = _report(supervisor, queue, task, clock, rehearsed, stop, ending)
-    write_atomic(folder / METRICS, result.json())
+    result = _report(supervisor, queue, task, clock, rehearsed, stop, ending, lost)
+    lost = _failure(lambda: write_atomic(folder / METRICS, result.json())) or lost
     if stop is not None and not isinstance(stop, PolicyPortError | KeyboardInterrupt):
         # A bug keeps its traceback; the arm was looked after first.
         log.error("the run was ended by an error in the program", exc_info=stop)
-    if stop is None:
-        return RealRun(result=result, exit_code=0 if ending.at_rest and not ending.silent else 1)
-    operator = isinstance(stop, OperatorStopError | KeyboardInterrupt)
-    return RealRun(result=result, exit_code=130 if operator else 1)
+    exit_code = 0 if ending.at_rest and not ending.silent and lost is None else 1
+    if stop is not None:
+        exit_code = 130 if isinstance(stop, OperatorStopError | KeyboardInterrupt) else 1
+    return RealRun(result=result, exit_code=exit_code, scale=arm.scale, frames=frames)
 
 
 def _rehearse(supervisor: Supervisor, controller: Controller, clock: RealTime, period: float) -> float:
@@ -186,10 +203,20 @@ def _perform(
         supervisor.switch_on()
         on_torque()
         clock.lateness.clear()
-        run(supervisor, controller, task, decimation=1, clock=clock, observers=(trace,))
+        run(supervisor, controller, Recorded(task, trace), decimation=1, clock=clock, observers=(trace,))
     finally:
         sys.setswitchinterval(before)
         gc.enable()
+
+
+def _failure(write: Callable[[], None]) -> str | None:
+    """Why `write` failed; None where it did not. A full disk must not hide how the arm was left."""
+    try:
+        write()
+    except Exception as cause:
+        log.error("what the run recorded can't be written", exc_info=cause)
+        return _reason(cause)
+    return None
 
 
 def _reason(stop: BaseException) -> str:
@@ -204,6 +231,7 @@ def _report(
     rehearsed: float,
     stop: BaseException | None,
     ending: Ending,
+    lost: str | None,
 ) -> Result:
     setting = {
         "robot": supervisor.name,
@@ -212,6 +240,8 @@ def _report(
         "ended": "task done" if stop is None else _reason(stop),
         "arm": str(ending),
     }
+    if lost is not None:
+        setting["trace"] = f"not whole: {lost}"
     finished = tuple(queue.finished[number] for number in sorted(queue.finished))
     metrics = list(episode_metrics(finished)) if finished else [Metric(key="episodes", value=0, text="0")]
     metrics += [

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from policy_port.control.controller import Controller
-from policy_port.control.loop import Rows
+from policy_port.control.loop import Rows, Task
 from policy_port.plants.plant import Array, Plant
 from policy_port.replay.recording import UNITS, tip_position
 from policy_port.robots.cameras import Cameras
+from policy_port.robots.frame_spool import FrameSpool
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.real_time import RealTime
 from policy_port.robots.supervisor import Supervisor
@@ -48,12 +49,13 @@ class RealTrace:
         clock: RealTime,
         cameras: Cameras,
         tip_links: tuple[str, ...],
+        frames: FrameSpool | None = None,
     ) -> None:
-        """Start recording into `path`."""
+        """Start recording into `path`, and the cameras' frames into `frames`."""
         header = header | {"units": REAL_UNITS, "camera_names": list(cameras.names)}
         self._recorder = Recorder(path, header, chunk_steps=CHUNK)
         self._arm, self._supervisor, self._clock, self._cameras = arm, supervisor, clock, cameras
-        self._tip_links = tip_links
+        self._tip_links, self._frames = tip_links, frames
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="trace", daemon=True)
         self._thread.start()
@@ -65,6 +67,9 @@ class RealTrace:
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Take one step; it is complete once its target has been sent."""
         self.complete()
+        if self._frames is not None:
+            self._cameras.check()
+            self._frames.put({name: self._cameras.frame(name) for name in self._cameras.names})
         if started[0]:
             self._step, self._episode = 0, self._episode + 1
         state = controller.state
@@ -99,7 +104,7 @@ class RealTrace:
         self._recorder.close(**header)
 
     def complete(self) -> None:
-        """Take over what became of the last step."""
+        """Take over what became of the last step; to be called before anything else is sent to the arm."""
         row, self._pending = self._pending, None
         if row is None:
             return
@@ -118,3 +123,24 @@ class RealTrace:
                 self._recorder.record(**row)
             except Exception as failure:
                 self._failure = self._failure or failure
+
+
+class Recorded:
+    """A task whose steps are complete in a trace before the arm is led to the next episode's start pose."""
+
+    def __init__(self, task: Task, trace: RealTrace) -> None:
+        self._task, self._trace = task, trace
+
+    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
+        """Start the next episode; see `Task`."""
+        self._task.begin(rows, start, command, goal)
+
+    def judge(self, plant: Plant, controller: Controller) -> Rows:
+        """Look at the step just done; see `Task`."""
+        self._trace.complete()
+        return self._task.judge(plant, controller)
+
+    @property
+    def done(self) -> bool:
+        """True when there is no episode left to do."""
+        return self._task.done

@@ -1,0 +1,97 @@
+"""What `policy-port play --real` writes after the arm has been looked after."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.robots.play_real import RealRun
+    from policy_port.robots.robot_file import RobotFile
+
+TASK = "Bring the tip of the gripper to the goal and hold it there."
+"""What a dataset says the arm was to do."""
+
+
+@dataclass(kw_only=True)
+class RealOutputs:
+    """What is written once the arm has been looked after; whatever fails, how the arm was left has been told."""
+
+    title: str
+    """What was done with what."""
+    out: Path
+    """The run's folder."""
+    robot: RobotFile
+    """The arm."""
+    done: RealRun
+    """The run."""
+    failed: bool = False
+    """Whether something could not be written."""
+    outside: list[Path] = field(default_factory=list)
+    """What lies outside the run's folder."""
+
+    def plot(self) -> None:
+        """Write plot.png."""
+        from policy_port.replay.play import PLOT
+        from policy_port.replay.plot import plot_replay
+        from policy_port.robots.play_real import TRACE
+        from policy_port.trace import Trace
+
+        with self._told(PLOT):
+            trace = Trace(self.out / TRACE)
+            if len(trace):
+                plot_replay(trace, self.out / PLOT, title=self.title)
+            else:
+                typer.echo("no plot: the run ended before its first step", err=True)
+
+    def report(self, robot_file: Path, *, emulated: bool) -> None:
+        """Write report.html and its pictures."""
+        from policy_port.replay.play import REPORT
+        from policy_port.report import write_report
+        from policy_port.robots.play_real import METRICS, TRACE
+        from policy_port.robots.real_report import real_report
+        from policy_port.trace import Trace
+
+        with self._told(REPORT):
+            files = {robot_file.name: robot_file, TRACE: self.out / TRACE, METRICS: self.out / METRICS}
+            trace = Trace(self.out / TRACE)
+            page = real_report(self.done.result, trace, title=self.title, files=files, emulated=emulated)
+            write_report(self.out / REPORT, page)
+
+    def dataset(self, folder: Path) -> None:
+        """Write the run as a LeRobotDataset."""
+        from policy_port.robots.dataset import write_dataset
+        from policy_port.robots.play_real import TRACE
+        from policy_port.trace import Trace
+
+        frames = self.done.frames
+        with self._told(str(folder)):
+            steps = write_dataset(
+                folder, Trace(self.out / TRACE), self.robot, self.done.scale, task=TASK, frames=frames
+            )  # fmt: skip
+            if steps:
+                self.outside.append(folder)
+            else:
+                typer.echo(f"no dataset in {folder}: the run ended before anything was sent", err=True)
+            if frames is not None:
+                frames.discard()
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        from policy_port.errors import PolicyPortError
+
+        try:
+            yield
+        except PolicyPortError as cause:
+            self.failed = True
+            typer.echo(f"error: {what} was not written: {cause}", err=True)
+        except Exception:
+            # A bug keeps its traceback; the arm's ending and its exit code stand all the same.
+            self.failed = True
+            typer.echo(f"error: {what} was not written:\n{traceback.format_exc()}", err=True)

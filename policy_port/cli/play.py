@@ -77,6 +77,9 @@ DatasetOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="With --real: write the run as a LeRobotDataset; it must not exist yet."),
 ]
+ProcessesOption = Annotated[
+    int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
+]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 
 
@@ -96,6 +99,7 @@ def play(
     timestep: TimestepOption = None,
     sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU,
     device: Annotated[Device, typer.Option(help="Where Newton's physics runs.")] = Device.CPU,
+    processes: ProcessesOption = 1,
     control_mode: ControlModeOption = None,
     no_meshes: MeshesOption = False,
     video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False,
@@ -113,7 +117,7 @@ def play(
     if real:
         simulated = {"--env": env, "--plant": plant, "--command": command, "--timestep": timestep, "--video": video}
         simulated |= {"--control-mode": control_mode, "--force": force, "--rerun": rerun}
-        simulated |= {"--no-meshes": no_meshes, "--num-envs": num_envs != 1}
+        simulated |= {"--no-meshes": no_meshes, "--num-envs": num_envs != 1, "--processes": processes != 1}
         given = [name for name, value in simulated.items() if value]
         if given:
             raise typer.BadParameter(f"{', '.join(given)} does not go with --real")
@@ -137,7 +141,9 @@ def play(
         return
     if emulated or continuous or fault or dataset:
         raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
-    _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode)
+    _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode, processes)
+    if processes > num_envs:
+        raise typer.BadParameter(f"--processes {processes} needs as many environments: give --num-envs {processes}")
     parsed = None if command is None else _parse_command(command)
 
     from policy_port.contract import load_mapping
@@ -190,6 +196,7 @@ def play(
                 meshes=not no_meshes,
                 sim_backend=sim_backend.value,
                 device=device.value,
+                processes=processes,
             )
         written = sorted(file.name for file in folder.iterdir())
     typer.echo(result.table())
@@ -206,11 +213,13 @@ def _check_options(
     timestep: float | None,
     no_meshes: bool,
     control_mode: str | None,
+    processes: int,
 ) -> None:
     if (env is None) == (plant is None):
         raise typer.BadParameter("give exactly one of --env (a ManiSkill task) and --plant (a robot on flat ground)")
     only_plant = {"--robot": robot, "--command": command, "--task": task, "--timestep": timestep}
     only_plant["--no-meshes"] = no_meshes or None
+    only_plant["--processes"] = processes if processes != 1 else None
     foreign = only_plant if env is not None else {"--control-mode": control_mode}
     given = [name for name, value in foreign.items() if value is not None]
     if given:

@@ -142,6 +142,9 @@ def test_a_command_outside_training_is_a_warning(port: StandIn, made: list[dict[
     assert code == 0
     assert "warning: command lin_vel_x = 1.5 is outside [-1, 1]" in error
     assert made[0]["robot"] == "toy", "the contract's robot, where none is named"
+    assert (made[0]["num_envs"], made[0]["processes"]) == (1, 1)
+    run("--plant", "mujoco", "--command", "0,0,0", "--num-envs", "3", "--processes", "2", "--out", tmp_path / "shared")
+    assert (made[1]["num_envs"], made[1]["processes"]) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,8 @@ def test_a_command_outside_training_is_a_warning(port: StandIn, made: list[dict[
         (("--env", "X", "--plant", "mujoco"), "exactly one of --env"),
         (("--env", "X", "--command", "1,0,0"), "--command goes with --plant"),
         (("--env", "X", "--no-meshes"), "--no-meshes goes with --plant"),
+        (("--env", "X", "--num-envs", "2", "--processes", "2"), "--processes goes with --plant"),
+        (("--plant", "mujoco", "--command", "1,0,0", "--processes", "2"), "give --num-envs 2"),
         (("--plant", "mujoco", "--command", "1,0,0", "--control-mode", "x"), "--control-mode goes with --env"),
         (("--plant", "mujoco"), "exactly one of --command"),
         (("--plant", "mujoco", "--command", "1,0,0", "--task", "so100-reach"), "exactly one of --command"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -32,6 +34,7 @@ def test_options_of_simulators_do_not_go_with_an_arm(tmp_path: Path) -> None:
     assert "--plant, --force does not go with --real" in refused(*REAL, *out, "--plant", "mujoco", "--force")
     assert "go with --real" in refused("play", "port", *out, "--plant", "mujoco", "--task", "so100-reach", "--emulated")
     assert "--real needs --robot" in refused("play", "so100-reach", "--real", *out)
+    assert "--dataset go with --real" in refused("play", "port", *out, "--plant", "mujoco", "--dataset", "set")
     assert "--fault goes with --emulated" in refused(*REAL, *out, "--continuous", "--fault", "unplug")
 
 
@@ -57,9 +60,26 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     assert "exists already" in refused(*REAL, "--emulated", "--continuous", "--out", str(tmp_path / "run"))
 
 
+def test_what_a_dataset_needs_is_said_before_anything_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing libraries, or a folder that is taken, cost no run."""
+    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+    from policy_port.robots import dataset
+
+    run, emulated = tmp_path / "run", ["--emulated", "--continuous"]
+    monkeypatch.setattr(dataset, "NEEDED", ("not_there_at_all",))
+    message = refused(*REAL, *emulated, "--out", str(run), "--dataset", str(tmp_path / "set"))
+    assert "not_there_at_all, which are not installed: pip install 'lerobot[dataset]==" in message
+    monkeypatch.setattr(dataset, "NEEDED", ())
+    monkeypatch.setattr(dataset, "dataset_class", lambda: None)
+    monkeypatch.setattr(dataset, "_check_encoder", lambda: None)
+    message = refused(*REAL, *emulated, "--out", str(run), "--dataset", str(tmp_path))
+    assert "exists already; name a folder that does not exist yet for the dataset" in message
+    assert not run.exists()
+
+
 @pytest.mark.slow
 def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None:
-    """One command on a fresh clone: checks, motion, rest, report, trace; exit status 0."""
+    """One command on a fresh clone: checks, motion, rest, table, report, trace; exit status 0."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
     out = tmp_path / "run"
     # Bounds for a machine that runs other tests at the same time.
@@ -69,7 +89,7 @@ def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None
     main = "from policy_port.cli.app import main; main()"
     command = [sys.executable, "-c", main, "play", "so100-reach", "--real", "--robot", str(robot)]
     done = subprocess.run(
-        [*command, "--emulated", "--continuous", "--episodes", "1", "--out", str(out)],
+        [*command, "--emulated", "--continuous", "--episodes", "1", "--out", str(out), "--report"],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -77,6 +97,11 @@ def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "at rest, torque off" in done.stdout
+    assert f"wrote {out / 'report.html'}" in done.stdout
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Done. Success in 100.0 % (1 of 1" in page
+    assert "The arm was emulated" in page
+    assert hashlib.sha256(robot.read_bytes()).hexdigest() in page
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["metrics"]["success_rate"] == 1.0
     assert metrics["metrics"]["steps"] == 80
@@ -88,12 +113,12 @@ def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_steps_wait_for_enter(tmp_path: Path) -> None:
-    """In a terminal each step is asked for; Ctrl-C at the question ends at rest, with exit status 130."""
+    """In a terminal each step is asked for; Ctrl-C at the question ends at rest, with a report and exit status 130."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
     near, far = pty.openpty()
     code = "from policy_port.cli.app import main; main()"
     run = subprocess.Popen(
-        [sys.executable, "-c", code, *REAL, "--emulated", "--out", str(tmp_path / "run")],
+        [sys.executable, "-c", code, *REAL, "--emulated", "--out", str(tmp_path / "run"), "--report", "--plot"],
         stdin=far,
         stdout=subprocess.PIPE,
         stderr=far,
@@ -115,7 +140,11 @@ def test_steps_wait_for_enter(tmp_path: Path) -> None:
     assert run.returncode == 130, output
     assert "stopped by SIGINT" in output
     assert "at rest, torque off" in output
-    assert len(Trace(tmp_path / "run" / "trace.npz")["clock"]) == 4
+    trace = Trace(tmp_path / "run" / "trace.npz")
+    assert np.isfinite(trace["target_sent"]).all(axis=(1, 2)).tolist() == [True, True, True, False]
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Stopped: stopped by SIGINT. No episode came to its end. The arm: at rest, torque off." in page
+    assert (tmp_path / "run" / "plot.png").is_file()
 
 
 def read_until(terminal: int, text: str) -> None:

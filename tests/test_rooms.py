@@ -55,7 +55,7 @@ TOP_ROOM = "cli"
 
 # A heavy library -> the rooms, or single files, that own it. `system` asks each of them whether it works.
 HEAVY: dict[str, set[str]] = {
-    "gymnasium": {"tasks", "replay", "descriptors/maniskill_env.py"},
+    "gymnasium": {"tasks", "replay", "descriptors/maniskill_env.py", "robots/real_env.py"},
     "imageio": {"replay"},
     "lerobot": {"robots", "checkpoints/lerobot.py"},
     "mani_skill": {
@@ -65,6 +65,10 @@ HEAVY: dict[str, set[str]] = {
         "descriptors/maniskill_env.py",
         "descriptors/maniskill_actions.py",
         "descriptors/maniskill_observation.py",
+        # A task policy brings its task along; joint policies need no simulator on the robot's machine.
+        "robots/real_env_task.py",
+        "robots/real_env_proof.py",
+        "robots/real_agent.py",
     },
     "matplotlib": {"compare", "replay", "report"},
     "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
@@ -75,7 +79,18 @@ HEAVY: dict[str, set[str]] = {
     "ray": {"regress"},
     "rsl_rl": set(),
     "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},
-    "torch": {"remap", "checkpoints", "export", "control", "tasks/so100_reach_env.py", "system"},
+    "torch": {
+        "remap",
+        "checkpoints",
+        "export",
+        "control",
+        "tasks/so100_reach_env.py",
+        "system",
+        "robots/real_env.py",
+        "robots/real_env_task.py",
+        "robots/real_env_proof.py",
+        "robots/real_agent.py",
+    },
     "trimesh": {"plants"},
     "warp": {"plants", "descriptors/robot_parsers.py"},
 }

@@ -28,6 +28,7 @@ class StopSignals:
         self.on_cut: Callable[[], None] | None = None
         """What a second one calls, within the signal handler."""
         self._first = 0.0
+        self._released = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -40,8 +41,14 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self.release()
+
+    def release(self) -> None:
+        """Let signals do what they did before; called from another thread, from the next signal on."""
+        self._released = True
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def check(self) -> None:
         """Raise OperatorStopError when a signal has come."""
@@ -49,6 +56,10 @@ class StopSignals:
             raise OperatorStopError(self.received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._released:
+            self.release()
+            signal.raise_signal(number)
+            return
         now = time.monotonic()
         if self.received is None:
             self.received, self._first = signal.Signals(number).name, now

@@ -119,7 +119,7 @@ class Supervisor:
             raise ArmStopError(f"the policy asks for a target of {wrong[0]} that is not finite", may_move=True)
         if self._first:
             self._check_first(asked)
-        if self._gate.wait(self._idle):
+        if self._gate.wait(self.watch):
             self._stand_by()
         self._check_signals()
         self._check_age()
@@ -127,6 +127,11 @@ class Supervisor:
         target[0] = self.sent
         self._first = False
         self.sends += 1
+
+    def watch(self) -> None:
+        """Look after the arm while it waits for something; ArmStopError when it must not go on."""
+        self._check_signals()
+        self._measure()
 
     def step(self, count: int) -> None:
         """Wait until the next measurement is due."""
@@ -268,10 +273,6 @@ class Supervisor:
         if np.abs(self._arm.angles - seen).max() > STILL:
             raise ArmStopError("the arm moved while it was waiting for Enter", may_move=True)
         self._clock.restart()
-
-    def _idle(self) -> None:
-        self._check_signals()
-        self._measure()
 
     def _check_signals(self) -> None:
         if not self._stopping:

@@ -1,0 +1,59 @@
+"""Pictures of an arm's cameras in the size that a task observes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.errors import RobotError, closest
+from policy_port.robots.robot_file import RobotFile
+
+SQUEEZE = 0.01
+"""How far the proportions of a picture may be off; a squeezed cube is another cube."""
+
+
+class Pictures:
+    """Scales pictures down to the task's size, each pixel the mean of what it covers."""
+
+    def __init__(self, wanted: Mapping[str, tuple[int, int]], robot: RobotFile) -> None:
+        """Hold the task's cameras against the robot file's.
+
+        Args:
+            wanted: Height and width of the pictures by the task's name of the camera.
+            robot: The arm.
+
+        Raises:
+            RobotError: When a camera is missing or its picture has other proportions.
+        """
+        self._wanted = dict(wanted)
+        for name, (height, width) in wanted.items():
+            if name not in robot.cameras:
+                raise RobotError(
+                    f"the task looks through a camera '{name}', which the robot file does not have"
+                    f"{closest(name, robot.cameras)}; it has {', '.join(robot.cameras) or 'none'}. Give this name to "
+                    "the camera that stands where the task's does"
+                )
+            bounds = robot.cameras[name]
+            has = (bounds.height, bounds.width) if bounds.crop is None else bounds.crop[2:]
+            if abs(has[0] * width / (has[1] * height) - 1.0) > SQUEEZE:
+                raise RobotError(
+                    f"camera '{name}': its picture is {has[1]}x{has[0]}, the task's is {width}x{height}, of other "
+                    "proportions; crop it in the robot file (crop: [top, left, height, width])"
+                )
+            if has[0] < height or has[1] < width:
+                raise RobotError(
+                    f"camera '{name}': its picture is {has[1]}x{has[0]}, smaller than the task's {width}x{height}"
+                )
+
+    def fit(self, name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture in the task's size: RGB, shape (height, width, 3).
+
+        Args:
+            name: The camera.
+            frame: What it saw, cropped: RGB, shape (rows, columns, 3).
+        """
+        height, width = self._wanted[name]
+        return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -6,6 +6,9 @@
         recorder.record(time=t, joint_pos=q, observation=obs, action=action, target=target)
     recorder.close()
 
+    record = Recorder("run.npz", {...}).bind({"joint_pos": q, "action": action})  # the quick way: q, action are filled
+    record()  # in place, and each call records one step of them
+
     trace = Trace("run.npz")
     trace.header["joint_names"], trace["joint_pos"].shape
 
@@ -18,14 +21,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import os
 import platform
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +39,10 @@ FORMAT = "policy-port trace 1"
 
 HEADER = "header.json"
 """Name of the header inside the file, and in the folder of chunks."""
+
+
+_Column = tuple[tuple[int, ...], np.dtype[Any], Iterable[NDArray[Any]]]
+"""Shape, type, and the pieces of an array, one after the other."""
 
 
 class TraceError(ValueError):
@@ -51,6 +59,7 @@ class Recorder:
         *,
         chunk_steps: int = 1024,
         chunk_bytes: int = 32 * 2**20,
+        durable: bool = True,
     ) -> None:
         """Start a recording; the arrays' names, shapes and types are those of the first step.
 
@@ -59,12 +68,16 @@ class Recorder:
             header: Anything JSON can hold: names, units, rates, versions, the contract's hash.
             chunk_steps: Steps kept in memory at most; a kill loses no more than these.
             chunk_bytes: Memory of a chunk at most [bytes].
+            durable: Wait for the disk after each chunk and at the end, so that a power cut loses no more than a kill
+                does. False leaves that to the system, which takes up to half a minute: for what can be repeated.
         """
         self.path = Path(path)
         self.parts = _parts(self.path)
         self._limits = chunk_steps, chunk_bytes
+        self._durable = durable
         self._chunk: dict[str, NDArray[Any]] = {}
         self._columns: dict[str, tuple[NDArray[Any], tuple[int, ...], np.dtype[Any]]] = {}
+        self._split: Mapping[str, Mapping[str, slice]] = {}
         self._capacity = self._filled = self._chunks = 0
         self.steps = 0
         """Steps recorded."""
@@ -98,10 +111,45 @@ class Recorder:
             if value.dtype is not dtype or value.shape != shape:
                 self._check(name, value)
             rows[row] = value
-        self._filled = row + 1
-        self.steps += 1
-        if self._filled == self._capacity:
-            self.flush()
+        self._count()
+
+    def bind(
+        self, arrays: Mapping[str, NDArray[Any]], split: Mapping[str, Mapping[str, slice]] | None = None
+    ) -> Callable[[], None]:
+        """Return a function that records one step: what the arrays, which are filled in place, hold when it is called.
+
+        All that `record` checks at each step is checked here, once. Use one or the other.
+
+        Args:
+            arrays: The arrays by name; they must stay the same objects.
+            split: Arrays that are several in one: under the array's name, the parts' names and their columns (last
+                axis). Such an array is copied at once; in the trace stand its parts.
+
+        Raises:
+            TraceError: When something was recorded or bound before, an array holds no numbers, or `split` does not
+                fit the arrays.
+        """
+        if self._chunk:
+            raise TraceError("bind comes before the first step, and only once")
+        self._split = split or {}
+        names = [*(arrays.keys() - self._split.keys()), *itertools.chain(*self._split.values())]
+        wide = all(
+            name in arrays and columns.stop <= arrays[name].shape[-1]
+            for name, parts in self._split.items()
+            for columns in parts.values()
+        )
+        if not wide or len(set(names)) < len(names):
+            raise TraceError("split names an array that is not there, columns beyond its last, or a name twice")
+        self._allocate(arrays)
+        pairs = [(self._chunk[name], array) for name, array in arrays.items()]
+
+        def record() -> None:
+            row = self._filled
+            for rows, array in pairs:
+                rows[row] = array
+            self._count()
+
+        return record
 
     def flush(self) -> None:
         """Write the steps in memory to disk."""
@@ -110,9 +158,8 @@ class Recorder:
         part = self.parts / f"{self._chunks:06d}.npz"
         temporary = part.with_suffix(".tmp")
         with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **{name: array[: self._filled] for name, array in self._chunk.items()})
-            file.flush()
-            os.fsync(file.fileno())
+            np.savez(file, allow_pickle=False, **self._recorded())
+            self._wait_for_disk(file)
         temporary.replace(part)
         self._chunks += 1
         self._filled = 0
@@ -125,11 +172,15 @@ class Recorder:
             self.flush()
         self._header |= {"steps": self.steps, "finished": _now(), **header}
         self._write_header()
-        if self._chunks:
-            _merge(self.parts, self.path)
-        else:
-            # All of it is still in memory, so it need not be written twice.
-            _write_whole(self.parts, self.path, {name: array[: self._filled] for name, array in self._chunk.items()})
+        # Where all of it is still in memory, it need not be written twice.
+        columns = (
+            _joined(self.parts) if self._chunks else {n: (a.shape, a.dtype, [a]) for n, a in self._recorded().items()}
+        )
+        temporary = self.parts / "merged.tmp"
+        with open(temporary, "wb") as file:
+            _write(file, self.parts / HEADER, columns)
+            self._wait_for_disk(file)
+        temporary.replace(self.path)
         self._open = False
         shutil.rmtree(self.parts, ignore_errors=True)
 
@@ -143,6 +194,26 @@ class Recorder:
             # The chunks stay for whoever wants to know what happened before.
             with contextlib.suppress(OSError):
                 self.flush()
+
+    def _count(self) -> None:
+        self._filled += 1
+        self.steps += 1
+        if self._filled == self._capacity:
+            self.flush()
+
+    def _recorded(self) -> dict[str, NDArray[Any]]:
+        """The steps in memory, by the names that they have in the trace."""
+        found = {}
+        for name, rows in self._chunk.items():
+            parts = self._split.get(name)
+            steps = rows[: self._filled]
+            found |= {name: steps} if parts is None else {p: steps[..., columns] for p, columns in parts.items()}
+        return found
+
+    def _wait_for_disk(self, file: IO[bytes]) -> None:
+        if self._durable:
+            file.flush()
+            os.fsync(file.fileno())
 
     def _check(self, name: str, value: NDArray[Any]) -> None:
         """Refuse what NumPy would spread over a row, or cut the fraction off, without a word."""
@@ -241,48 +312,35 @@ def _load(file: Path, name: str) -> NDArray[Any]:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _write_whole(parts: Path, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    temporary = parts / "merged.tmp"
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        archive.write(parts / HEADER, HEADER)
-        for name, array in arrays.items():
+def _write(file: IO[bytes], header: Path, columns: Mapping[str, _Column]) -> None:
+    """Write a trace, array by array; no more of it need be in memory than the array that is being written."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.write(header, HEADER)
+        for name, (shape, dtype, pieces) in columns.items():
+            about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
-                np.lib.format.write_array(out, array, allow_pickle=False)
-    _put_in_place(temporary, path)
-
-
-def _put_in_place(temporary: Path, path: Path) -> None:
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _merge(parts: Path, path: Path) -> None:
-    """Join the chunks array by array, so that no more than one chunk's array is in memory."""
-    files = sorted(parts.glob("*.npz"))
-    temporary = parts / "merged.tmp"
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        archive.write(parts / HEADER, HEADER)
-        for member in _members(files[0]) if files else ():
-            name = member.removesuffix(".npy")
-            lengths = [_length(file, member) for file in files]
-            first = _load(files[0], name)
-            with archive.open(member, "w", force_zip64=True) as out:
-                shape = (sum(lengths), *first.shape[1:])
-                about = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_2_0(out, about)
-                for index, file in enumerate(files):
-                    out.write((first if index == 0 else _load(file, name)).tobytes())
-    _put_in_place(temporary, path)
+                for piece in pieces:
+                    out.write(np.ascontiguousarray(piece).data)
 
 
-def _members(file: Path) -> list[str]:
-    with zipfile.ZipFile(file) as archive:
-        return archive.namelist()
+def _joined(parts: Path) -> dict[str, _Column]:
+    """The arrays of the chunks; a chunk's is read when its turn comes."""
+    files = sorted(parts.glob("*.npz"))
+    found = {}
+    with zipfile.ZipFile(files[0]) as first:
+        names = [member.removesuffix(".npy") for member in first.namelist()]
+    for name in names:
+        (_, *shape), dtype = _about(files[0], name)
+        steps = sum(_about(file, name)[0][0] for file in files)
+        found[name] = (steps, *shape), dtype, map(_load, files, itertools.repeat(name))
+    return found
 
 
-def _length(file: Path, member: str) -> int:
-    with zipfile.ZipFile(file) as archive, archive.open(member) as stream:
+def _about(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array in a file."""
+    with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
         major, _ = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        return read(stream)[0][0]
+        shape, _, dtype = read(stream)
+        return shape, dtype

@@ -60,12 +60,25 @@ def test_the_steps_are_copied(tmp_path: Path) -> None:
     assert Trace(tmp_path / "trace.npz")["value"][:, 0].tolist() == [0, 1, 2]
 
 
-def test_a_kill_loses_only_the_last_chunk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "for step in range(37): recorder.record(step=step)\n",
+        "step = np.array(0); record = recorder.bind({'step': step})\n"
+        "for now in range(37):\n"
+        "    step[...] = now\n"
+        "    record()\n",
+    ],
+    ids=["record", "bind"],
+)
+def test_a_kill_loses_only_the_last_chunk(tmp_path: Path, loop: str, durable: bool) -> None:
     """A process killed with SIGKILL leaves whole chunks, which read as a trace that says it is not complete."""
     code = (
-        "import sys, time; from policy_port.trace import Recorder\n"
-        f"recorder = Recorder({str(tmp_path / 'trace.npz')!r}, {{'rate': 50}}, chunk_steps=10)\n"
-        "for step in range(37): recorder.record(step=step)\n"
+        "import time; import numpy as np; from policy_port.trace import Recorder\n"
+        f"path = {str(tmp_path / 'trace.npz')!r}\n"
+        f"recorder = Recorder(path, {{'rate': 50}}, chunk_steps=10, durable={durable})\n"
+        f"{loop}"
         "print('recorded', flush=True); time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -78,6 +91,64 @@ def test_a_kill_loses_only_the_last_chunk(tmp_path: Path) -> None:
     assert not trace.complete
     assert trace["step"].tolist() == list(range(30))
     assert trace.header["rate"] == 50
+
+
+def test_a_bound_recording_is_the_same_trace(tmp_path: Path) -> None:
+    """Arrays filled in place, one of which is several: the trace is the one that `record` writes, over many chunks."""
+    rng = np.random.default_rng(0)
+    row, action, count = np.zeros((3, 7)), np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    split = {"row": {"joint_pos": slice(1, 5), "goal": slice(5, 5), "command": slice(5, 7)}}
+    with (
+        Recorder(tmp_path / "bound.npz", {}, chunk_steps=10) as bound,
+        Recorder(tmp_path / "plain.npz", {}, chunk_steps=7) as plain,
+    ):
+        record = bound.bind({"row": row, "action": action, "count": count}, split)
+        for _ in range(25):
+            row[:], action[:] = rng.normal(size=(3, 7)), rng.normal(size=(3, 2))
+            count += 1
+            record()
+            plain.record(joint_pos=row[:, 1:5], goal=row[:, 5:5], command=row[:, 5:], action=action, count=count)
+    one, other = Trace(tmp_path / "bound.npz"), Trace(tmp_path / "plain.npz")
+    assert list(one) == list(other) == ["joint_pos", "goal", "command", "action", "count"]
+    assert one.header["steps"] == other.header["steps"] == 25
+    for name in other:
+        assert one[name].dtype == other[name].dtype
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_recorder_is_bound_once_and_first(tmp_path: Path) -> None:
+    """Bound a second time, or after a step, or to texts, it says so; and `record` has nothing to add to a bound one."""
+    recorder = Recorder(tmp_path / "trace.npz", {})
+    with pytest.raises(TraceError, match="who holds no numbers"):
+        recorder.bind({"who": np.array(["me"])})
+    recorder.bind({"a": np.zeros(3)})
+    with pytest.raises(TraceError, match="bind comes before the first step, and only once"):
+        recorder.bind({"a": np.zeros(3)})
+    with pytest.raises(TraceError, match="step 0: .* b differs"):
+        recorder.record(a=np.zeros(3), b=1.0)
+
+
+@pytest.mark.parametrize("split", [{"b": {"c": slice(0, 1)}}, {"a": {"c": slice(0, 4)}}, {"a": {"b": slice(0, 1)}}])
+def test_a_split_that_does_not_fit_is_refused(tmp_path: Path, split: dict[str, dict[str, slice]]) -> None:
+    """An array that is not recorded, a part beyond the array, and a part with the name of another array."""
+    recorder = Recorder(tmp_path / "trace.npz", {})
+    arrays = {"a": np.zeros(3)} | ({"b": np.zeros(1)} if "a" in split and "b" in split["a"] else {})
+    with pytest.raises(TraceError, match="split"):
+        recorder.bind(arrays, split)
+
+
+@pytest.mark.parametrize(("durable", "waits"), [(True, 4), (False, 0)])
+def test_the_disk_is_waited_for_where_it_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool, waits: int
+) -> None:
+    """Once for each chunk and once for the whole, before it takes its place; not at all for what can be repeated."""
+    path, seen = tmp_path / "trace.npz", []
+    monkeypatch.setattr(trace_module.os, "fsync", lambda _: seen.append(path.exists()))
+    with Recorder(path, {}, chunk_steps=10, durable=durable) as recorder:
+        for step in range(25):
+            recorder.record(step=step)
+    assert seen == [False] * waits
+    assert Trace(path)["step"].tolist() == list(range(25))
 
 
 def test_an_exception_keeps_what_was_recorded(tmp_path: Path) -> None:

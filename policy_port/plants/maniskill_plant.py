@@ -53,7 +53,12 @@ class ManiSkillPlant:
         self._robots = [_Robot(urdf, setup) for _ in range(num_envs)]
         self._view: TrackingView | None = None
         joints = setup.in_order(self.joint_names, robot=str(robot_file))
+        self._state = PlantState.allocate(num_envs, len(joints))
+        self._measured = False
+        self._drive = _ImplicitDrive(self._robots[0].gains, num_envs)
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+        for row, robot in enumerate(self._robots):
+            robot.read_base(self._state, row)
 
     @property
     def name(self) -> str:
@@ -84,14 +89,23 @@ class ManiSkillPlant:
         for row, robot in enumerate(self._robots):
             if rows is None or rows[row]:
                 robot.reset(joint_pos[row])
+                self._drive.target[row] = joint_pos[row]
+        self._measured = False
 
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
-        for row, robot in enumerate(self._robots):
-            robot.read(state, row)
+        self._measure()
+        found = self._state
+        state.joint_pos[...] = found.joint_pos
+        state.joint_vel[...] = found.joint_vel
+        state.base_pos[...] = found.base_pos
+        state.base_quat[...] = found.base_quat
+        state.base_lin_vel[...] = found.base_lin_vel
+        state.base_ang_vel[...] = found.base_ang_vel
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        self._drive.target[...] = target
         for row, robot in enumerate(self._robots):
             robot.write(target[row])
 
@@ -99,10 +113,24 @@ class ManiSkillPlant:
         """Advance by `count` physics steps, holding the targets."""
         for robot in self._robots:
             robot.step(count)
+        self._measured = False
 
     def effort(self) -> Array:
-        """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
-        return np.stack([robot.effort() for robot in self._robots])
+        """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
+        if self._setup.actuation != "implicit":
+            return np.stack([robot.effort for robot in self._robots])
+        self._measure()
+        return self._drive.effort(self._state)
+
+    def _measure(self) -> None:
+        if self._measured:
+            return
+        for row, robot in enumerate(self._robots):
+            self._state.joint_pos[row] = robot.articulation.qpos
+            self._state.joint_vel[row] = robot.articulation.qvel
+            if robot.frame_moves:
+                robot.read_base(self._state, row)
+        self._measured = True
 
     def link_position(self, link: str) -> Array:
         """Position of a link's origin in the world [m], shape (num_envs, 3)."""
@@ -147,16 +175,18 @@ class _Robot:
         ground = self.scene.create_physical_material(setup.friction, setup.friction, 0.0)
         self.scene.add_ground(0.0, render=False, material=ground)
         self.articulation = build.load(self.scene, urdf, setup)
-        self._gains = build.set_up_joints(self.articulation, urdf, setup)
+        self.gains = build.set_up_joints(self.articulation, urdf, setup)
         self._urdf = urdf
         self._setup = setup
         self._joints = self.articulation.active_joints
         self.joint_names = tuple(joint.name for joint in self._joints)
         self._frame = self.link(setup.frame) if setup.frame is not None else self.articulation.root
+        self.frame_moves = setup.floating or setup.frame is not None
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
         self._explicit = setup.actuation != "implicit"
         self._target = np.zeros(len(self._joints))
-        self._effort = np.zeros(len(self._joints))
+        self.effort = np.zeros(len(self._joints))
+        """What an explicit drive applied in the last physics step [N m or N], shape (joints,)."""
 
     def reset(self, joint_pos: Array) -> None:
         articulation, height = self.articulation, self._setup.height
@@ -178,11 +208,9 @@ class _Robot:
             articulation.set_root_linear_velocity([0.0, 0.0, 0.0])
             articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
         self.write(joint_pos)
-        self._effort[:] = 0.0
+        self.effort[:] = 0.0
 
-    def read(self, state: PlantState, row: int) -> None:
-        state.joint_pos[row] = self.articulation.qpos
-        state.joint_vel[row] = self.articulation.qvel
+    def read_base(self, state: PlantState, row: int) -> None:
         pose = self._frame.entity_pose
         state.base_pos[row] = pose.p
         quat = pose.q.tolist()
@@ -197,18 +225,15 @@ class _Robot:
     def write(self, target: Array) -> None:
         self._target[:] = target
         if not self._explicit:
-            for joint, value in zip(self._joints, target, strict=True):
-                joint.set_drive_target(float(value))
+            for joint, value in zip(self._joints, target.tolist(), strict=True):
+                joint.set_drive_target(value)
 
     def step(self, count: int) -> None:
         for _ in range(count):
             if self._explicit:
-                self._effort[:] = self._drive()
-                self.articulation.set_qf(self._effort.astype(np.float32))
+                self.effort[:] = self._drive()
+                self.articulation.set_qf(self.effort.astype(np.float32))
             self.scene.step()
-
-    def effort(self) -> Array:
-        return self._effort.copy() if self._explicit else self._drive()
 
     def link(self, name: str) -> physx.PhysxArticulationLinkComponent:
         for link in self.articulation.links:
@@ -220,9 +245,32 @@ class _Robot:
         )
 
     def _drive(self) -> Array:
-        gains = self._gains
+        gains = self.gains
         torque = gains.stiffness * (self._target - self.articulation.qpos) - gains.damping * self.articulation.qvel
         return np.clip(torque, -gains.limit, gains.limit)
+
+
+class _ImplicitDrive:
+    """The torque of PhysX's drives, which does not tell it; allocates nothing after its construction."""
+
+    def __init__(self, gains: build.Gains, num_envs: int) -> None:
+        rows = (num_envs, 1)
+        self._stiffness, self._damping = np.tile(gains.stiffness, rows), np.tile(gains.damping, rows)
+        self._upper, self._lower = np.tile(gains.limit, rows), np.tile(-gains.limit, rows)
+        self._torque, self._damped = np.zeros_like(self._upper), np.zeros_like(self._upper)
+        self.target: Array = np.zeros_like(self._upper)
+        """Joint position targets in force [rad or m], shape (num_envs, joints)."""
+
+    def effort(self, state: PlantState) -> Array:
+        """Stiffness and damping applied to a state, within the limits [N m or N], shape (num_envs, joints)."""
+        torque = self._torque
+        np.subtract(self.target, state.joint_pos, torque)
+        np.multiply(self._stiffness, torque, torque)
+        np.multiply(self._damping, state.joint_vel, self._damped)
+        np.subtract(torque, self._damped, torque)
+        np.maximum(torque, self._lower, torque)
+        np.minimum(torque, self._upper, torque)
+        return torque
 
 
 def _into_frame(quat: list[float], vector: list[float]) -> tuple[float, float, float]:

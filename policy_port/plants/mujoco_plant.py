@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import MissingDependencyError, RobotError, closest
+from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_model import build_robot, lowest_of_geom
 from policy_port.plants.plant import Array, PlantState
 from policy_port.plants.setup import PlantSetup
@@ -21,18 +23,6 @@ if TYPE_CHECKING:
 
 CLEARANCE = 0.001
 """Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
-
-
-class _FreeBase:
-    """Views of a free joint's numbers in MuJoCo's state."""
-
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, body: int) -> None:
-        joint = model.body_jntadr[body]
-        position, velocity = model.jnt_qposadr[joint], model.jnt_dofadr[joint]
-        self.pos = data.qpos[position : position + 3]
-        self.quat = data.qpos[position + 3 : position + 7]
-        self.world_linear = data.qvel[velocity : velocity + 3]
-        self.body_angular = data.qvel[velocity + 3 : velocity + 6]
 
 
 class MujocoPlant:
@@ -69,18 +59,24 @@ class MujocoPlant:
         self._robot = robot
         self._model = robot.model
         self._data = [mujoco.MjData(robot.model) for _ in range(num_envs)]
-        self._fresh = [False] * num_envs
+        self._ctrl = [data.ctrl for data in self._data]
+        self._fresh: set[int] = set()
+        self._frames: dict[str, tuple[mujoco.mjtObj, int]] = {}
         self._frame_kind, self._frame = self._find_frame(setup.frame)
+        site = self._frame_kind == mujoco.mjtObj.mjOBJ_SITE
+        self._frame_moves = bool(self._model.body_weldid[self._model.site_bodyid[self._frame] if site else self._frame])
         self._velocity = np.zeros(6)
-        self._control = np.zeros(len(robot.joint_names))
-        self._inverse = np.zeros(4)
-        self._bases = [_FreeBase(robot.model, data, robot.base_body) for data in self._data] if setup.floating else []
+        self._control = np.zeros((num_envs, len(robot.joint_names)))
         self._base_is_frame = setup.floating and setup.frame is None
+        self._measured = self._bind()
         self._view: TrackingView | None = None
         self._view_size = (0, 0)
-        self._pool = ThreadPoolExecutor(min(num_envs, os.cpu_count() or 1)) if num_envs > 1 else None
+        self._helpers = min(num_envs, len(os.sched_getaffinity(0))) - 1
+        self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
         joints = setup.in_order(robot.joint_names, robot=str(robot_file))
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+        if not self._frame_moves:
+            self._read_frame()
 
     @property
     def name(self) -> str:
@@ -110,64 +106,82 @@ class MujocoPlant:
             mujoco.mj_resetData(self._model, data)
             data.qpos[self._robot.qpos_index] = joint_pos[row]
             if self._setup.floating:
-                pos = self._bases[row].pos
-                pos[2] = 0.0 if self._setup.height is None else self._setup.height
+                height = self._base_qpos + 2
+                data.qpos[height] = 0.0 if self._setup.height is None else self._setup.height
                 if self._setup.height is None:
-                    pos[2] = CLEARANCE + self._ground_height() - self._lowest_point(data)
+                    data.qpos[height] = CLEARANCE + self._ground_height() - self._lowest_point(data)
             data.ctrl[self._robot.ctrl_index] = joint_pos[row] * self._robot.ctrl_per_target
-            self._fresh[row] = False
+            self._fresh.discard(row)
 
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
-        robot = self._robot
+        measured = self._measured
+        self._positions.read()
+        self._velocities.read()
+        if self._base_is_frame:
+            np.multiply(measured.base_quat, self._conjugate, self._inverse)
+            for row, inverse in enumerate(self._inverse):
+                mujoco.mju_rotVecQuat(measured.base_lin_vel[row], self._world_linear[row], inverse)
+        elif self._frame_moves:
+            self._read_frame()
+        state.joint_pos[...] = measured.joint_pos
+        state.joint_vel[...] = measured.joint_vel
+        state.base_pos[...] = measured.base_pos
+        state.base_quat[...] = measured.base_quat
+        state.base_lin_vel[...] = measured.base_lin_vel
+        state.base_ang_vel[...] = measured.base_ang_vel
+
+    def _read_frame(self) -> None:
+        measured = self._measured
         for row, data in enumerate(self._data):
-            data.qpos.take(robot.qpos_index, out=state.joint_pos[row], mode="clip")
-            data.qvel.take(robot.dof_index, out=state.joint_vel[row], mode="clip")
-            if self._base_is_frame:
-                base = self._bases[row]
-                state.base_pos[row] = base.pos
-                state.base_quat[row] = base.quat
-                state.base_ang_vel[row] = base.body_angular
-                mujoco.mju_negQuat(self._inverse, base.quat)
-                mujoco.mju_rotVecQuat(state.base_lin_vel[row], base.world_linear, self._inverse)
-                continue
             self._refresh(row)
             if self._frame_kind == mujoco.mjtObj.mjOBJ_SITE:
-                state.base_pos[row] = data.site_xpos[self._frame]
-                mujoco.mju_mat2Quat(state.base_quat[row], data.site_xmat[self._frame])
+                measured.base_pos[row] = data.site_xpos[self._frame]
+                mujoco.mju_mat2Quat(measured.base_quat[row], data.site_xmat[self._frame])
             else:
-                state.base_pos[row] = data.xpos[self._frame]
-                state.base_quat[row] = data.xquat[self._frame]
+                measured.base_pos[row] = data.xpos[self._frame]
+                measured.base_quat[row] = data.xquat[self._frame]
             mujoco.mj_objectVelocity(self._model, data, self._frame_kind, self._frame, self._velocity, 1)
-            state.base_ang_vel[row] = self._velocity[:3]
-            state.base_lin_vel[row] = self._velocity[3:]
+            measured.base_ang_vel[row] = self._velocity[:3]
+            measured.base_lin_vel[row] = self._velocity[3:]
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
-        for row, data in enumerate(self._data):
-            np.multiply(target[row], self._robot.ctrl_per_target, out=self._control)
-            data.ctrl[self._robot.ctrl_index] = self._control
+        np.multiply(target, self._robot.ctrl_per_target, self._control)
+        for row, ctrl in enumerate(self._ctrl):
+            ctrl[self._robot.ctrl_index] = self._control[row]
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
-        if self._pool is None:
-            mujoco.mj_step(self._model, self._data[0], count)
-        else:
-            for _ in self._pool.map(lambda data: mujoco.mj_step(self._model, data, count), self._data):
-                pass
-        self._fresh[:] = [False] * len(self._fresh)
+        # Whoever is free takes the next environment: the threads share one iterator, whose steps are atomic.
+        waiting = iter(self._data)
+        helping = (
+            []
+            if self._pool is None
+            else [self._pool.submit(self._advance, waiting, count) for _ in range(self._helpers)]
+        )
+        self._advance(waiting, count)
+        for helper in helping:
+            helper.result()
+        self._fresh.clear()
+
+    def _advance(self, waiting: Iterator[mujoco.MjData], count: int) -> None:
+        for data in waiting:
+            mujoco.mj_step(self._model, data, count)
 
     def effort(self) -> Array:
-        """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
-        dof = self._robot.dof_index
+        """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
+        torque = self._torque.read()
         if self._setup.actuation == "implicit":
             # The damping of an implicit drive is the joint's own; see mujoco_model.
-            return np.stack([data.qfrc_actuator[dof] + data.qfrc_damper[dof] for data in self._data])
-        return np.stack([data.qfrc_actuator[dof] for data in self._data])
+            np.add(torque, self._damping.read(), torque)
+        return torque
 
     def link_position(self, link: str) -> Array:
         """Position of a link's or site's origin in the world [m], shape (num_envs, 3)."""
-        kind, index = self._find_frame(link)
+        if link not in self._frames:
+            self._frames[link] = self._find_frame(link)
+        kind, index = self._frames[link]
         for row in range(self.num_envs):
             self._refresh(row)
         site = kind == mujoco.mjtObj.mjOBJ_SITE
@@ -194,13 +208,41 @@ class MujocoPlant:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def _bind(self) -> PlantState:
+        """Say which of MuJoCo's numbers are read, joints first, then those of a floating base; return where they go."""
+        model, robot, rows, joints = self._model, self._robot, self.num_envs, len(self.joint_names)
+        qpos, qvel = list(robot.qpos_index), list(robot.dof_index)
+        if self._setup.floating:
+            joint = model.body_jntadr[robot.base_body]
+            self._base_qpos, base_qvel = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
+            qpos += range(self._base_qpos, self._base_qpos + 7)
+            qvel += range(base_qvel, base_qvel + 6)
+        self._positions = Columns([data.qpos for data in self._data], qpos)
+        self._velocities = Columns([data.qvel for data in self._data], qvel)
+        self._torque = Columns([data.qfrc_actuator for data in self._data], list(robot.dof_index))
+        self._damping = Columns([data.qfrc_damper for data in self._data], list(robot.dof_index))
+        self._conjugate = np.tile([1.0, -1.0, -1.0, -1.0], (rows, 1))
+        self._inverse = np.zeros((rows, 4))
+        measured = PlantState.allocate(rows, joints)
+        positions, velocities = self._positions.values, self._velocities.values
+        self._world_linear = velocities[:, joints : joints + 3]
+        own = self._base_is_frame
+        return PlantState(
+            joint_pos=positions[:, :joints],
+            joint_vel=velocities[:, :joints],
+            base_pos=positions[:, joints : joints + 3] if own else measured.base_pos,
+            base_quat=positions[:, joints + 3 :] if own else measured.base_quat,
+            base_lin_vel=measured.base_lin_vel,
+            base_ang_vel=velocities[:, joints + 3 :] if own else measured.base_ang_vel,
+        )
+
     def _refresh(self, row: int) -> None:
         # After a step MuJoCo's positions and velocities of bodies are still those of the step's start.
-        if not self._fresh[row]:
+        if row not in self._fresh:
             mujoco.mj_kinematics(self._model, self._data[row])
             mujoco.mj_comPos(self._model, self._data[row])
             mujoco.mj_comVel(self._model, self._data[row])
-            self._fresh[row] = True
+            self._fresh.add(row)
 
     def _find_frame(self, name: str | None) -> tuple[mujoco.mjtObj, int]:
         if name is None:

@@ -93,7 +93,7 @@ class Plant(Protocol):
     def effort(self) -> Array:
         """Torque or force that the drives applied in the last physics step [N m or N], shape (num_envs, joints).
 
-        NaN where the simulator does not tell.
+        NaN where the simulator does not tell. The next call may overwrite it.
         """
         ...
 

@@ -326,3 +326,30 @@ def test_a_picture_shows_the_robot(kind, robot_file, setup_of, stand_up):
     plant.write(np.full((1, len(NAMES)), 0.9))
     plant.step(200)
     assert np.abs(plant.render(120, 160).astype(int) - first).max() > 30
+
+
+@pytest.mark.parametrize("floating", [True, False])
+@pytest.mark.parametrize("frame", [None, "sensor"])
+def test_an_environment_does_not_know_of_the_others(kind, floating, frame, robot_file, setup_of, stand_up, state_of):
+    """Three environments with targets of their own measure, bit for bit, what each does alone; NaN stays nowhere."""
+    setup = setup_of(NAMES, stiffness=20.0, damping=0.5, floating=floating, frame=frame, height=0.5)
+    rng = np.random.default_rng(0)
+    starts, targets = rng.uniform(-0.3, 0.3, (3, 6)), rng.uniform(-0.5, 0.5, (3, 6))
+
+    def play(rows):
+        plant = stand_up(kind, robot_file("tripod.urdf"), setup, num_envs=len(rows))
+        plant.reset(starts[rows])
+        plant.write(targets[rows])
+        plant.step(50)
+        state = state_of(plant)
+        for array in vars(state).values():
+            array[:] = np.nan
+        plant.read(state)
+        return vars(state) | {"effort": plant.effort().copy()}
+
+    together, alone = play([0, 1, 2]), [play([row]) for row in range(3)]
+    for name, values in together.items():
+        assert np.isfinite(values).all(), name
+        np.testing.assert_array_equal(values, np.concatenate([one[name] for one in alone]), err_msg=name)
+    # An arm is held at its start height, whatever its joints do; what walks is not.
+    assert bool(np.ptp(together["base_pos"], axis=0).any()) == floating

@@ -61,7 +61,8 @@ class Observer(Protocol):
         Args:
             plant: The plant, at the moment that `controller.state` describes.
             controller: State, command, goal, observation and action of the step.
-            target: Joint position targets about to be written [rad or m], plant joint order.
+            target: Joint position targets about to be written [rad or m], plant joint order:
+                `controller.signals.joint_target`.
             started: The environments whose episode starts with this step, shape (num_envs,).
         """
         ...
@@ -83,7 +84,7 @@ def run(
     state, start = controller.state, controller.default_joint_pos()
     starting = np.ones(plant.num_envs, dtype=np.bool_)
     while not task.done:
-        if starting.any():
+        if np.count_nonzero(starting):
             task.begin(starting, start, controller.command, controller.goal)
             plant.reset(start, starting)
             plant.read(state)

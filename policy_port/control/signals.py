@@ -99,10 +99,14 @@ class Signals:
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
 
+    def columns(self, name: str) -> slice:
+        """Where in the row a signal stands."""
+        first = self.column[name]
+        return slice(first, first + self._sizes[name])
+
     def view(self, name: str) -> Array:
         """The columns of one signal."""
-        first = self.column[name]
-        return self.row[:, first : first + self._sizes[name]]
+        return self.row[:, self.columns(name)]
 
     def default_joint_pos(self) -> Array:
         """The contract's default pose [rad or m], shape (num_envs, joints), plant joint order; 0 where unnamed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ UNITS = {
     "tip_distance": "m",
 }
 """Unit and order of each array of a trace."""
+
+SIGNALS = {
+    "joint_pos": "joint_pos",
+    "joint_vel": "joint_vel",
+    "base_pos": "base_pos",
+    "base_quat": "base_quat",
+    "base_lin_vel": "base_lin_vel",
+    "base_ang_vel": "base_ang_vel",
+    "command": "velocity_command",
+    "goal": "goal",
+    "target": "joint_target",
+}
+"""The arrays of a trace that stand in the controller's row of signals, with the signals' names there."""
 
 
 def contract_hash(contract: Contract) -> str:
@@ -109,38 +123,47 @@ class TraceObserver:
             tip_links: Links whose mean position is recorded as tip_pos; none, if empty.
         """
         self._recorder = recorder
-        self._control_dt = control_dt
         self._tip_links = tip_links
+        self._period = np.full(num_envs, control_dt)
+        self._one = np.ones(num_envs)
         self._steps = np.zeros(num_envs)
         self._time = np.zeros(num_envs)
         self._episode = np.full(num_envs, -1)
+        self._tip = np.zeros((num_envs, 3))
+        self._record: Callable[[], None] | None = None
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Record one step; see `Observer`."""
         # Counted as numbers rather than summed as times, which would drift.
-        self._steps += 1.0
+        np.add(self._steps, self._one, self._steps)
         if np.count_nonzero(started):
             self._steps[started] = 0.0
             self._episode[started] += 1
-        np.multiply(self._steps, self._control_dt, self._time)
-        state = controller.state
-        more = {"tip_pos": tip_position(plant, self._tip_links)} if self._tip_links else {}
-        self._recorder.record(
-            time=self._time,
-            episode=self._episode,
-            joint_pos=state.joint_pos,
-            joint_vel=state.joint_vel,
-            base_pos=state.base_pos,
-            base_quat=state.base_quat,
-            base_lin_vel=state.base_lin_vel,
-            base_ang_vel=state.base_ang_vel,
-            command=controller.command,
-            goal=controller.goal,
-            observation=controller.observation,
-            action=controller.action,
-            target=target,
-            effort=plant.effort(),
-            **more,
+        np.multiply(self._steps, self._period, self._time)
+        effort = plant.effort()
+        if self._record is None:
+            self._effort = np.zeros_like(effort)
+            self._record = self._bind(controller, target)
+        self._effort[...] = effort
+        if self._tip_links:
+            self._tip[...] = tip_position(plant, self._tip_links)
+        self._record()
+
+    def _bind(self, controller: Controller, target: Array) -> Callable[[], None]:
+        signals = controller.signals
+        assert target is signals.joint_target, "the loop hands on the controller's targets"
+        arrays = {
+            "time": self._time,
+            "episode": self._episode,
+            "signals": signals.row,
+            "observation": controller.observation,
+            "action": controller.action,
+            "effort": self._effort,
+        }
+        if self._tip_links:
+            arrays["tip_pos"] = self._tip
+        return self._recorder.bind(
+            arrays, split={"signals": {name: signals.columns(signal) for name, signal in SIGNALS.items()}}
         )
 
 

@@ -30,6 +30,7 @@ from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Recorder, Trace
 
 SHIPPED = load_robot_file("so100")
+CALIBRATION: Any = DEFAULT_CALIBRATION
 EPISODES, STEPS = 2, 12
 HUNDREDTH = 5e-4
 """Less than a hundredth of a tick, in degrees or percent."""
@@ -39,7 +40,7 @@ WITH_LEROBOT = pytest.mark.skipif(
 )
 
 
-def lerobot_numbers(robot: RobotFile, ticks: np.ndarray, calibration: Any = DEFAULT_CALIBRATION) -> np.ndarray:
+def lerobot_numbers(robot: RobotFile, ticks: np.ndarray, calibration: Any = CALIBRATION) -> np.ndarray:
     """What LeRobot's own driver makes of readings; shape (steps, motors), motors in the order of their ids."""
     from lerobot.motors import MotorCalibration
     from lerobot.robots.so_follower import SOFollower, SOFollowerRobotConfig
@@ -150,7 +151,7 @@ def synthetic(
     folder: Path, robot: RobotFile, ticks: np.ndarray, sent: np.ndarray, *, names: tuple[str, ...] | None = None
 ) -> Trace:
     """A trace of an arm that read `ticks` and was sent `sent` [rad], its joints in the order `names`."""
-    scale = servo_scale(robot, DEFAULT_CALIBRATION)
+    scale = servo_scale(robot, CALIBRATION)
     names = names or robot.joint_names
     order = [robot.joint_names.index(name) for name in names]
     path = folder / "trace.npz"
@@ -170,7 +171,7 @@ def readings(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Ticks from below to above each sweep, and targets within the limits [rad]."""
     share = np.linspace(-0.05, 1.05, count)[:, None]
     least, most = (
-        np.array([getattr(DEFAULT_CALIBRATION[motor], key) for motor in MOTORS]) for key in ("range_min", "range_max")
+        np.array([getattr(CALIBRATION[motor], key) for motor in MOTORS]) for key in ("range_min", "range_max")
     )
     lower, upper = (
         np.array([getattr(SHIPPED.joints[name], key) for name in SHIPPED.joint_names]) for key in ("lower", "upper")
@@ -192,7 +193,7 @@ def test_units_are_the_robot_files(tmp_path: Path, degrees: bool) -> None:
     )
     ticks, sent = readings(9)
     trace = synthetic(tmp_path, robot, ticks, sent)
-    steps = lerobot_steps(trace, robot, servo_scale(robot, DEFAULT_CALIBRATION))
+    steps = lerobot_steps(trace, robot, servo_scale(robot, CALIBRATION))
     np.testing.assert_allclose(steps.state, lerobot_numbers(robot, ticks), atol=HUNDREDTH)
     assert (steps.state[[0, -1], MOTORS.index("gripper")] == [0.0, 100.0]).all()
     assert (np.abs(steps.state[[0, -1], 0]) > 100.0).all() == degrees
@@ -203,7 +204,7 @@ def test_joints_are_found_by_name(tmp_path: Path) -> None:
     """A trace in another joint order gives the same dataset, in LeRobot's."""
     ticks, sent = readings(6)
     (tmp_path / "other").mkdir()
-    scale = servo_scale(SHIPPED, DEFAULT_CALIBRATION)
+    scale = servo_scale(SHIPPED, CALIBRATION)
     straight = lerobot_steps(synthetic(tmp_path, SHIPPED, ticks, sent), SHIPPED, scale)
     names = tuple(reversed(SHIPPED.joint_names))
     turned = lerobot_steps(synthetic(tmp_path / "other", SHIPPED, ticks, sent, names=names), SHIPPED, scale)
@@ -219,7 +220,7 @@ def test_a_step_that_was_not_sent_is_left_out(tmp_path: Path) -> None:
     """The last one of a run that was stopped."""
     ticks, sent = readings(5)
     sent[-1] = np.nan
-    steps = lerobot_steps(synthetic(tmp_path, SHIPPED, ticks, sent), SHIPPED, servo_scale(SHIPPED, DEFAULT_CALIBRATION))
+    steps = lerobot_steps(synthetic(tmp_path, SHIPPED, ticks, sent), SHIPPED, servo_scale(SHIPPED, CALIBRATION))
     assert steps.rows.tolist() == [0, 1, 2, 3]
     assert steps.episode.tolist() == [0, 0, 0, 1]
     assert np.isfinite(steps.action).all()
@@ -231,11 +232,13 @@ class Double:
     made: Double
 
     def __init__(self, failing: bool = False) -> None:
-        self.failing, self.frames, self.episodes, self.closed = failing, [], [], False
+        self.failing, self.closed = failing, False
+        self.frames: list[dict[str, Any]] = []
+        self.episodes: list[list[dict[str, Any]]] = []
 
     def create(self, *, repo_id: str, fps: int, features: dict[str, Any], root: Path, robot_type: str) -> Double:
         root.mkdir(exist_ok=False)
-        self.about = (repo_id, fps, robot_type)
+        self.about, self.frames = (repo_id, fps, robot_type), []
         self.features = features
         return self
 
@@ -272,7 +275,7 @@ def spooled(folder: Path, count: int) -> FrameSpool:
 def test_each_episode_of_the_run_is_one_of_the_dataset(tmp_path: Path, double: Double) -> None:
     """Every frame with its own step's picture; steps beyond the last whole picture are left out."""
     ticks, sent = readings(8)
-    scale = servo_scale(SHIPPED, DEFAULT_CALIBRATION)
+    scale = servo_scale(SHIPPED, CALIBRATION)
     trace, frames = synthetic(tmp_path, SHIPPED, ticks, sent), spooled(tmp_path, 7)
     assert write_dataset(tmp_path / "set", trace, SHIPPED, scale, task="reach", frames=frames) == 7
     assert [len(episode) for episode in double.episodes] == [3, 3, 1]
@@ -287,7 +290,7 @@ def test_each_episode_of_the_run_is_one_of_the_dataset(tmp_path: Path, double: D
 def test_nothing_is_half_written(tmp_path: Path, double: Double) -> None:
     """A full disk leaves no folder; a run without a step that was sent makes none."""
     ticks, sent = readings(8)
-    scale = servo_scale(SHIPPED, DEFAULT_CALIBRATION)
+    scale = servo_scale(SHIPPED, CALIBRATION)
     trace = synthetic(tmp_path, SHIPPED, ticks, sent)
     double.failing = True
     with pytest.raises(OutputError, match="the disk is full"):
@@ -297,6 +300,38 @@ def test_nothing_is_half_written(tmp_path: Path, double: Double) -> None:
         pass
     assert write_dataset(tmp_path / "set", Trace(tmp_path / "empty.npz"), SHIPPED, scale, task="reach") == 0
     assert not (tmp_path / "set").exists()
+
+
+def test_the_command_writes_it_and_tidies_up(
+    tmp_path: Path, double: Double, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames go once the dataset has them, and stay where it failed; without a step there is a word why."""
+    from policy_port.cli.real_outputs import RealOutputs
+    from policy_port.replay.result import Result
+
+    ticks, sent = readings(4)
+    synthetic(tmp_path, SHIPPED, ticks, sent)
+    frames = spooled(tmp_path, 4)
+    scale = servo_scale(SHIPPED, CALIBRATION)
+    run = RealRun(result=Result(setting={}, metrics=()), exit_code=0, scale=scale, frames=frames)
+    outputs = RealOutputs(title="reach", out=tmp_path, robot=SHIPPED, done=run)
+    double.failing = True
+    outputs.dataset(tmp_path / "set")
+    assert outputs.failed
+    assert frames.folder.is_dir()
+    assert "set was not written" in capsys.readouterr().err
+    double.failing, double.episodes = False, []
+    outputs.dataset(tmp_path / "set")
+    assert outputs.outside == [tmp_path / "set"]
+    assert [len(episode) for episode in double.episodes] == [3, 1]
+    assert not frames.folder.exists()
+    sent[:] = np.nan
+    synthetic(tmp_path, SHIPPED, ticks, sent)
+    outputs = RealOutputs(title="", out=tmp_path, robot=SHIPPED, done=dataclasses.replace(run, frames=None))
+    outputs.dataset(tmp_path / "other")
+    assert not outputs.failed
+    assert "no dataset in" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_can_not_be_written_is_refused_before_motion(
@@ -340,7 +375,7 @@ def test_lerobot_loads_it(done: Done, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     check_dataset(folder, tmp_path / "run", done.robot, 0.05)
     count = write_dataset(folder, done.trace, done.robot, done.run.scale, task="reach", frames=done.run.frames)
-    loaded = LeRobotDataset("local/set", root=folder)
+    loaded: Any = LeRobotDataset("local/set", root=folder)
     steps = lerobot_steps(done.trace, done.robot, done.run.scale)
     assert (count, len(loaded), loaded.num_episodes, loaded.fps) == (EPISODES * STEPS, EPISODES * STEPS, EPISODES, 20)
     assert loaded.meta.robot_type == "so_follower"

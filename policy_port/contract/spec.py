@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from policy_port.contract.image import ImageInput
 from policy_port.contract.joints import Joint, Positive
 from policy_port.contract.terms import (
     VELOCITY_COMMAND,
@@ -58,38 +59,6 @@ class Command(Strict):
     """[m/s]"""
     ang_vel_z: Bounds | None = None
     """[rad/s]"""
-
-
-class ImageInput(Strict):
-    """One camera image that the network reads."""
-
-    name: str
-    """Camera name."""
-    height: Annotated[int, Field(ge=1, le=16384)]
-    """Rows the network sees."""
-    width: Annotated[int, Field(ge=1, le=16384)]
-    """Columns the network sees."""
-    channels: Annotated[int, Field(ge=1, le=64)]
-    """Channels per pixel."""
-    layout: Literal["nhwc", "nchw"]
-    """Memory layout of the batch."""
-    dtype: Literal["uint8", "float32"]
-    """Type of the network's input."""
-    scale: float
-    """Factor that the network applies to each pixel, for example 1/255."""
-    crop: tuple[int, int, int, int] | None = None
-    """Rows and columns of the camera's image that are kept before resizing: top, left, height, width."""
-    cameras: tuple[str, ...] = ()
-    """Cameras whose images stand one behind the other on the channels; the one called `name`, if not given."""
-
-    @model_validator(mode="after")
-    def _cameras_share_the_channels(self) -> ImageInput:
-        _refuse_repeats(self.cameras, f"camera of image '{self.name}'", "name each camera once")
-        if self.cameras and self.channels % len(self.cameras):
-            raise ValueError(
-                f"image '{self.name}' has {self.channels} channels, which {len(self.cameras)} cameras can't share"
-            )
-        return self
 
 
 class Contract(Strict):

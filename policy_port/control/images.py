@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.contract.spec import ImageInput
-from policy_port.errors import PortError, TaskError
+from policy_port.contract.image import ImageInput
+from policy_port.errors import MissingDependencyError, PortError, TaskError
 
 Frames = NDArray[np.uint8]
 Pixels = NDArray[Any]
@@ -40,12 +40,14 @@ class CameraInput:
         """Name of the camera."""
         self.num_envs = len(pixels)
         """Number of environments."""
-        self.frame_shape: tuple[int, ...] = pixels.shape[1:]
-        """Height, width and channels of a frame."""
+        self.frame_shape = (*image.frame_size, pixels.shape[-1])
+        """Height, width and channels of a frame, before the contract's crop and resize."""
         self.fresh = False
         """True when a frame was shown since the network has last looked."""
         self._pixels = pixels
-        self._one = self._pixels[0]
+        top, left, height, width = image.crop or (0, 0, *image.frame_size)
+        self._kept = slice(None), slice(top, top + height), slice(left, left + width)
+        self._resize = None if image.resize is None else Resize(image.resize, pixels.shape)
         # The network multiplies what it reads by the scale, and then expects 0 to 1.
         self._divisor = None if image.dtype == "uint8" else np.float32(255.0 * image.scale)
 
@@ -60,9 +62,9 @@ class CameraInput:
             FrameError: When a frame has another shape or type, saying what was given and what is needed.
         """
         if frames.shape == self.frame_shape and self.num_envs == 1:
-            into = self._one
-        elif frames.shape == self._pixels.shape:
-            into = self._pixels
+            kept = frames[None][self._kept]
+        elif frames.shape == (self.num_envs, *self.frame_shape):
+            kept = frames[self._kept]
         else:
             raise FrameError(self._misshapen(frames))
         if frames.dtype != np.uint8:
@@ -70,10 +72,12 @@ class CameraInput:
                 f"camera '{self.name}': the frame is {frames.dtype}; give uint8 from 0 to 255, as the camera does: "
                 "the contract's type and scale are made here"
             )
+        if self._resize is not None:
+            kept = self._resize(kept)
         if self._divisor is None:
-            np.copyto(into, frames)
+            np.copyto(self._pixels, kept)
         else:
-            np.divide(frames, self._divisor, out=into, dtype=np.float32)
+            np.divide(kept, self._divisor, out=self._pixels, dtype=np.float32)
         self.fresh = True
 
     def _misshapen(self, frames: Pixels) -> str:
@@ -87,6 +91,39 @@ class CameraInput:
         if given == (width, height, channels):
             return f"{says}; it is turned on its side"
         return f"{says}. Open the camera with that size; nothing is resized silently"
+
+
+class Resize:
+    """OpenCV's resizing of bytes, which ManiSkill and LeRobot use too, into one buffer."""
+
+    def __init__(self, how: str, shape: tuple[int, ...]) -> None:
+        """Make the buffer.
+
+        Args:
+            how: "linear", "area" or "nearest".
+            shape: (num_envs, height, width, channels) of the result.
+
+        Raises:
+            MissingDependencyError: When OpenCV is not installed.
+        """
+        try:
+            import cv2
+        except ImportError:
+            raise MissingDependencyError(
+                "the contract resizes images, which needs OpenCV: pip install 'policy-port[sim]' or opencv-python"
+            ) from None
+        self._one = cv2.resize
+        self._how = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}[how]
+        self._size = shape[2], shape[1]
+        self._result = np.zeros(shape, np.uint8)
+
+    def __call__(self, frames: Frames) -> Frames:
+        """Resize each frame; the next call overwrites the result."""
+        for frame, into in zip(frames, self._result, strict=True):
+            resized = self._one(frame, self._size, interpolation=self._how)
+            # OpenCV drops the axis of a single channel.
+            np.copyto(into, resized.reshape(into.shape))
+        return self._result
 
 
 Cameras = Mapping[str, CameraInput]

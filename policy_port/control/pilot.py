@@ -7,7 +7,8 @@ from pathlib import Path
 
 from policy_port.contract.mapping import Mapping
 from policy_port.contract.spec import Contract
-from policy_port.control.policy import OnnxPolicy, Policy, RemappedPolicy
+from policy_port.control.chunks import Chunking
+from policy_port.control.policy import OnnxPolicy, Policy, RemappedPolicy, read_metadata
 from policy_port.errors import MappingError
 from policy_port.remap import Remap, build_remap
 
@@ -42,6 +43,14 @@ class Pilot:
         """
         policy = OnnxPolicy(self.onnx, num_envs, self.network_contract.images)
         return policy if self.remap is None else RemappedPolicy(policy, self.remap)
+
+    def chunking(self) -> Chunking | None:
+        """How the policy's chunks are performed; None for a policy that answers with one action.
+
+        Raises:
+            PortError: When the graph does not say how.
+        """
+        return Chunking.of(read_metadata(self.onnx), self.onnx)
 
     def through(self, mapping: Mapping) -> Pilot:
         """The same policy in the parsing that `mapping` starts from.

@@ -12,7 +12,8 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from policy_port.contract.spec import ImageInput, check_network_width
+from policy_port.contract.image import ImageInput
+from policy_port.contract.spec import check_network_width
 from policy_port.control.chunks import Chunking
 from policy_port.control.images import Cameras, FrameError, camera_inputs, check_graph
 from policy_port.control.onnx_quick import quicker
@@ -248,7 +249,16 @@ def _session(path: Path | str) -> tuple[ort.InferenceSession, dict[str, str]]:
     # The exceptions of ONNX, protobuf and ONNX Runtime share no base class but Exception.
     except Exception as cause:
         raise PortError(f"{path}: ONNX Runtime can't load it: {cause}") from cause
-    return session, {entry.key: entry.value for entry in model.metadata_props}
+    return session, _metadata(model)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a port's graph."""
+    return _metadata(onnx.load(path, load_external_data=False))
+
+
+def _metadata(model: onnx.ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def _shape(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.contract.spec import ImageInput
+from policy_port.contract.image import ImageInput
 
 Pixels = NDArray[Any]
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from policy_port.contract.spec import Contract, ImageInput
+from policy_port.contract.image import ImageInput
+from policy_port.contract.spec import Contract
 from policy_port.contract.terms import JointTerm, LastActionTerm
 from policy_port.export.image_sampling import Pixels, flip_rows, reverse_channels
 from policy_port.export.parity_gate import Array, Outputs, Yardstick, judge, worst_ratio

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.contract.spec import ImageInput
+from policy_port.contract.image import ImageInput
 from policy_port.errors import PortError
 from policy_port.export.image_sampling import Pixels, draw_images
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,7 +12,9 @@ import numpy as np
 from policy_port.control.controller import explain
 from policy_port.control.pilot import Pilot
 from policy_port.control.policy import NonFiniteError
-from policy_port.errors import MissingDependencyError, TaskError, closest
+from policy_port.errors import TaskError
+from policy_port.replay.env_cameras import EnvCameras, flat_state, observation_mode
+from policy_port.replay.open_env import check_fit, open_env, registered
 from policy_port.replay.result import Episode
 
 LONGEST = 100_000
@@ -46,6 +47,8 @@ class EnvEpisode:
     """What was recorded, by name, shape (steps, ...)."""
     frames: list[np.ndarray]
     """Pictures, one per step, where the job asks for them."""
+    first_frames: dict[str, np.ndarray]
+    """What each camera that the policy reads showed at the start, by its name, shape (height, width, 3)."""
 
 
 class EpisodeRunner:
@@ -61,10 +64,12 @@ class EpisodeRunner:
         self._job = job
         self._contract = job.pilot.contract
         self._num_envs = num_envs
-        self._env = _make(job, num_envs)
+        self._env, self._cameras = _open(job, num_envs)
         self._inner: Any = self._env.unwrapped
         try:
-            _check(job, self._inner)
+            check_fit(
+                job.env_id, self._inner, job.pilot.contract, flat_state(self._inner._init_raw_obs, self._inner.device)
+            )
             self._policy = job.pilot.open(num_envs)
         except BaseException:
             self.close()
@@ -75,8 +80,9 @@ class EpisodeRunner:
             "timestep": 1.0 / self._inner.sim_freq,
             "decimation": self._inner.sim_freq // self._inner.control_freq,
             "joint_names": [joint.name for joint in self._inner.agent.robot.active_joints],
+            "images": self._cameras.header(),
         }
-        """Simulator, actuation, rates and joint names of the environment."""
+        """Simulator, actuation, rates, joint names and cameras of the environment."""
 
     def run(self, seeds: Sequence[int]) -> list[EnvEpisode]:
         """Do one episode per seed, at most as many as there are rows.
@@ -94,6 +100,7 @@ class EpisodeRunner:
         last: list[dict[str, Any]] = [{} for _ in range(self._num_envs)]
         steps: list[list[dict[str, Any]]] = [[] for _ in range(self._num_envs)]
         frames: list[np.ndarray] = []
+        first = {name: self._cameras.frames(observation, name) for name in self._cameras.cameras.values()}
         for step in range(LONGEST):
             moment = self._decide(observation, info, step)
             for row in np.flatnonzero(running[:count]):
@@ -129,6 +136,7 @@ class EpisodeRunner:
                 ),
                 arrays={name: np.stack([moment[name] for moment in steps[row]]) for name in steps[row][0]},
                 frames=frames[: len(steps[row])] if seed == self._job.draw_seed else [],
+                first_frames={name: shown[row].copy() for name, shown in first.items()},
             )
             for row, seed in enumerate(seeds)
         ]
@@ -139,9 +147,10 @@ class EpisodeRunner:
 
     def _decide(self, observation: Any, info: dict[str, Any], step: int) -> dict[str, np.ndarray]:
         """Run the policy; return what is worth recording of this moment, rows first."""
-        self._policy.observation[...] = _array(observation)
+        self._policy.observation[...] = _array(flat_state(observation, self._inner.device))
         if self._contract.observation.clip is not None:
             np.clip(self._policy.observation, *self._contract.observation.clip, out=self._policy.observation)
+        seen = self._cameras.show(observation, self._policy) if self._cameras.cameras else {}
         try:
             action = self._policy.act()
         except NonFiniteError as cause:
@@ -153,6 +162,7 @@ class EpisodeRunner:
             "joint_vel": _array(robot.get_qvel()).astype(np.float64),
             "observation": self._policy.observation,
             "action": action,
+            **seen,
         }
         if "distance" in info:
             moment["tip_distance"] = _array(info["distance"]).astype(np.float64)
@@ -168,79 +178,33 @@ class EpisodeRunner:
         return np.clip(action, *bounds) if bounds is not None else action.copy()
 
 
-def _make(job: EnvJob, num_envs: int) -> Any:
+def _open(job: EnvJob, num_envs: int) -> tuple[Any, EnvCameras]:
+    """Open the environment, with the cameras that the contract reads in the sizes that it asks for."""
+    env = _make(job, num_envs, {})
     try:
-        import gymnasium as gym
-        import mani_skill.envs  # noqa: F401  registers ManiSkill's tasks
-        from mani_skill.utils.registration import REGISTERED_ENVS
-
-        import policy_port.tasks.so100_reach_env  # noqa: F401  registers the project's own task
-    except ModuleNotFoundError as cause:
-        raise MissingDependencyError(
-            f"--env needs the Python package {cause.name}, which is not installed: pip install 'policy-port[sim]'"
-        ) from None
-    if job.env_id not in REGISTERED_ENVS:
-        hint = closest(job.env_id, REGISTERED_ENVS) or "."
-        raise TaskError(f"ManiSkill has no environment '{job.env_id}'{hint} It has {len(REGISTERED_ENVS)} others")
-    options: dict[str, Any] = {"control_mode": job.control_mode} if job.control_mode is not None else {}
-    try:
-        with warnings.catch_warnings():
-            # gymnasium warns about habits of ManiSkill that no user can change.
-            warnings.simplefilter("ignore")
-            return gym.make(
-                job.env_id,
-                num_envs=num_envs,
-                obs_mode="state",
-                sim_backend=job.sim_backend,
-                render_backend="none" if job.draw_seed is None else _render_backend(),
-                render_mode=None if job.draw_seed is None else "rgb_array",
-                **options,
-            )
-    except (RuntimeError, OSError) as cause:
-        raise MissingDependencyError(
-            f"{job.env_id}: ManiSkill can't start with {job.sim_backend}: {cause}. `policy-port doctor` says what "
-            "would mend it"
-        ) from cause
+        cameras = EnvCameras(job.env_id, env.unwrapped, job.pilot.contract)
+        if (sizes := cameras.options()) is None:
+            return env, cameras
+    except BaseException:
+        env.close()
+        raise
+    env.close()
+    return _make(job, num_envs, {"sensor_configs": sizes}), cameras
 
 
-def _render_backend() -> str:
-    import sapien
-
-    try:
-        sapien.Device("cuda")
-    except RuntimeError:
-        return "cpu"
-    return "gpu"
-
-
-def _check(job: EnvJob, env: Any) -> None:
-    """Hold the environment's joints, widths and rate against the contract; an environment goes by index, not name."""
-    contract = job.pilot.contract
-    names = tuple(joint.name for joint in env.agent.robot.active_joints)
-    if names != contract.joint_names:
-        raise TaskError(
-            f"{job.env_id}: its robot's joints are {', '.join(names)}, contract '{contract.name}' has "
-            f"{', '.join(contract.joint_names)}. Name the mapping that the port was made with by --through, or make a "
-            f"contract of the environment with `policy-port contract import --env {job.env_id}`"
-        )
-    reads = int(np.prod(env.single_observation_space.shape))
-    writes = int(np.prod(env.single_action_space.shape))
-    if reads != contract.observation_size:
-        raise TaskError(
-            f"{job.env_id}: observes {reads} numbers, contract '{contract.name}' describes "
-            f"{contract.observation_size}: {contract.widths()}. Play another environment, or name the mapping with "
-            "--through"
-        )
-    if writes != contract.action_size:
-        raise TaskError(
-            f"{job.env_id}: takes {writes} actions under {env.control_mode}, contract '{contract.name}' gives "
-            f"{contract.action_size}: {', '.join(contract.action_joint_names)}. Name another controller with "
-            "--control-mode"
-        )
-    if abs(contract.control_dt * env.control_freq - 1.0) > 1e-6:
-        raise TaskError(
-            f"{job.env_id}: runs at {env.control_freq} Hz, contract '{contract.name}' at {1 / contract.control_dt:g} Hz"
-        )
+def _make(job: EnvJob, num_envs: int, options: dict[str, Any]) -> Any:
+    contract, supported = job.pilot.contract, registered(job.env_id).SUPPORTED_OBS_MODES
+    draws = job.draw_seed is not None
+    return open_env(
+        job.env_id,
+        control_mode=job.control_mode,
+        draws=draws or bool(contract.images),
+        num_envs=num_envs,
+        obs_mode=observation_mode(job.env_id, supported, contract),
+        sim_backend=job.sim_backend,
+        render_mode="rgb_array" if draws else None,
+        **options,
+    )
 
 
 def _array(value: Any) -> np.ndarray:

@@ -120,6 +120,11 @@ def play_on_plant(
     """
     contract = pilot.contract
     task = find_task(job.task) if isinstance(job, Episodes) else None
+    if contract.images:
+        raise TaskError(
+            f"contract '{contract.name}' reads camera images ({', '.join(image.name for image in contract.images)}), "
+            "and flat ground has no camera; play it with --env, in the task environment that the policy was trained in"
+        )
     # A controller would find this out as well, but only after the simulator has started.
     for term in contract.observation.terms:
         if term.term == "external":

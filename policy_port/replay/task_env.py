@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from policy_port.control.pilot import Pilot
+from policy_port.files import write_atomic
+from policy_port.replay.env_cameras import UNITS as IMAGE_UNITS
 from policy_port.replay.env_episodes import EnvEpisode, EnvJob, EpisodeRunner
 from policy_port.replay.env_workers import in_processes
-from policy_port.replay.recording import policy_identity, trace_header
+from policy_port.replay.recording import UNITS, policy_identity, trace_header
 from policy_port.replay.result import Result, episode_metrics
 from policy_port.trace import Recorder
+
+FIRST_FRAMES = "first_frames.png"
+"""What the cameras showed the policy at the start of the first episode: red and blue exchanged, or a camera upside
+down, is seen by a person only."""
 
 
 def replay_in_env(
@@ -75,14 +82,17 @@ def replay_in_env(
         actuation=about["actuation"],
         joint_names=about["joint_names"],
         **policy_identity(pilot.onnx),
+        **_more(pilot, about["images"]),
     )
     try:
         with Recorder(trace, header) as recorder:
             for number, episode in enumerate(ended):
                 _record(recorder, number, episode.arrays)
+                if number == 0 and episode.first_frames:
+                    write_atomic(trace.with_name(FIRST_FRAMES), _side_by_side(episode.first_frames))
                 for frame in episode.frames if on_frame is not None else ():
                     on_frame(frame)  # type: ignore[misc]
-                found.append(EnvEpisode(ended=episode.ended, arrays={}, frames=[]))
+                found.append(EnvEpisode(ended=episode.ended, arrays={}, frames=[], first_frames={}))
                 on_episode()
             where = [{"seed": episode.ended.seed, "env": 0, "episode": n} for n, episode in enumerate(found)]
             recorder.close(episodes=where)
@@ -98,6 +108,29 @@ def replay_in_env(
     }
     done = tuple(episode.ended for episode in found)
     return Result(setting=setting, metrics=episode_metrics(done), episodes=done)
+
+
+def _more(pilot: Pilot, images: list[dict[str, Any]]) -> dict[str, Any]:
+    """Entries of the header for policies that see, and for those that answer with chunks."""
+    found: dict[str, Any] = {}
+    if images:
+        found |= {"images": images, "units": {**UNITS, **IMAGE_UNITS}}
+    chunking = pilot.chunking()
+    if chunking is not None:
+        found["chunks"] = {
+            **dataclasses.asdict(chunking),
+            "asked": f"at the steps 0, {chunking.steps}, {2 * chunking.steps}, ... of each episode",
+        }
+    return found
+
+
+def _side_by_side(frames: dict[str, np.ndarray]) -> bytes:
+    """A PNG of what the cameras showed, in the policy's order from the left."""
+    import imageio.v3 as imageio
+
+    height = max(len(frame) for frame in frames.values())
+    padded = [np.pad(frame, ((0, height - len(frame)), (0, 0), (0, 0))) for frame in frames.values()]
+    return imageio.imwrite("<bytes>", np.concatenate(padded, axis=1), extension=".png")
 
 
 def _record(recorder: Recorder, number: int, arrays: dict[str, np.ndarray]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
 
-from policy_port.contract.spec import ImageInput
+from policy_port.contract.image import ImageInput
 from policy_port.control.images import FrameError
 from policy_port.control.policy import NonFiniteError, OnnxPolicy
 from policy_port.errors import PortError
@@ -137,6 +138,53 @@ def test_a_step_without_a_frame_or_a_state_is_an_error(tmp_path: Path) -> None:
     policy.images["left"].show(frames(4, 6, 3))
     with pytest.raises(FrameError, match="camera 'right' has shown no frame since the last step"):
         policy.act()
+
+
+@pytest.mark.parametrize("how", ["linear", "area", "nearest"])
+def test_crop_and_resize_are_the_contracts(tmp_path: Path, how: str) -> None:
+    """What is kept is cut out first and becomes the network's size by OpenCV's interpolation of that name."""
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+    stated = {**RGB.model_dump(), "camera_size": (24, 32), "crop": (2, 3, 20, 27), "resize": how}
+    image = ImageInput.model_validate(stated)
+    policy = OnnxPolicy(save_seeing(tmp_path / "policy.onnx", image), 2, (image,))
+    shown = frames(2, 24, 32, 3)
+    policy.observation.fill(0.0)
+    policy.images["rgb"].show(shown)
+    by = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}[how]
+    expected = [cv2.resize(np.ascontiguousarray(one[2:22, 3:30]), (6, 4), interpolation=by) for one in shown]
+    assert np.array_equal(policy.act()[:, 2:], np.stack(expected).reshape(2, -1))
+    with pytest.raises(FrameError, match="the contract says 24 x 32"):
+        policy.images["rgb"].show(frames(2, 4, 6, 3))
+
+
+def test_a_crop_alone_cuts_out(tmp_path: Path) -> None:
+    """A crop of the network's size needs no interpolation."""
+    image = ImageInput.model_validate({**UNIT.model_dump(), "camera_size": (8, 9), "crop": (3, 2, 4, 6)})
+    policy = OnnxPolicy(save_seeing(tmp_path / "policy.onnx", image), 1, (image,))
+    shown = frames(8, 9, 3)
+    policy.observation.fill(0.0)
+    policy.images["unit"].show(shown)
+    kept = np.moveaxis(shown[3:7, 2:8], 2, 0).astype(np.float32) / np.float32(255)
+    np.testing.assert_allclose(policy.act()[0, 2:], kept.ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop": (0, 0, 4, 6)}, "camera_size, the rows and columns of the camera's image, must be stated"),
+        ({"resize": "area"}, "camera_size.*must be stated"),
+        ({"camera_size": (8, 9)}, "8 x 9 of the camera are kept and the network sees 4 x 6; resize must say how"),
+        ({"camera_size": (8, 9), "crop": (5, 0, 4, 6)}, r"crop 5, 0, 4, 6 .*beyond the camera's 8 x 9"),
+        ({"camera_size": (8, 9), "crop": (0, 0, 4, 5)}, "4 x 5 of the camera are kept"),
+        ({"camera_size": (8, 9), "resize": "cubic"}, "resize"),
+        ({"cameras": ("a", "b")}, "3 channels, which 2 cameras can't share"),
+        ({"cameras": ("a", "a", "b")}, "lists a camera twice: a, a, b"),
+    ],
+)
+def test_an_image_that_can_not_become_the_networks_is_refused(changes: dict[str, Any], message: str) -> None:
+    """Sizes of camera, crop and network must lead from one to the next; how is never guessed."""
+    with pytest.raises(ValidationError, match=message):
+        ImageInput.model_validate({**RGB.model_dump(exclude_none=True), **changes})
 
 
 def test_a_graph_with_other_images_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from policy_port.contract import Contract
 from policy_port.errors import MissingDependencyError, TaskError, closest
 
 
@@ -60,6 +61,44 @@ def registered(env_id: str) -> Any:
         hint = closest(env_id, REGISTERED_ENVS) or "."
         raise TaskError(f"ManiSkill has no environment '{env_id}'{hint} It has {len(REGISTERED_ENVS)} others")
     return REGISTERED_ENVS[env_id].cls
+
+
+def check_fit(env_id: str, env: Any, contract: Contract, state: Any) -> None:
+    """Hold the environment's joints, widths and rate against the contract; an environment goes by index, not name.
+
+    Args:
+        env_id: Name under which it is registered.
+        env: The environment without its wrappers.
+        contract: The policy's.
+        state: The numbers of an observation, shape (num_envs, size).
+
+    Raises:
+        TaskError: When they do not fit.
+    """
+    names = tuple(joint.name for joint in env.agent.robot.active_joints)
+    if names != contract.joint_names:
+        raise TaskError(
+            f"{env_id}: its robot's joints are {', '.join(names)}, contract '{contract.name}' has "
+            f"{', '.join(contract.joint_names)}. Name the mapping that the port was made with by --through, or make a "
+            f"contract of the environment with `policy-port contract import --env {env_id}`"
+        )
+    reads, writes = int(state.shape[-1]), int(env.single_action_space.shape[0])
+    if reads != contract.observation_size:
+        raise TaskError(
+            f"{env_id}: observes {reads} numbers, contract '{contract.name}' describes "
+            f"{contract.observation_size}: {contract.widths()}. Play another environment, or name the mapping with "
+            "--through"
+        )
+    if writes != contract.action_size:
+        raise TaskError(
+            f"{env_id}: takes {writes} actions under {env.control_mode}, contract '{contract.name}' gives "
+            f"{contract.action_size}: {', '.join(contract.action_joint_names)}. Name another controller with "
+            "--control-mode"
+        )
+    if abs(contract.control_dt * env.control_freq - 1.0) > 1e-6:
+        raise TaskError(
+            f"{env_id}: runs at {env.control_freq} Hz, contract '{contract.name}' at {1 / contract.control_dt:g} Hz"
+        )
 
 
 def _render_backend() -> str:

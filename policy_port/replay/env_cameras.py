@@ -64,7 +64,11 @@ class EnvCameras:
             TaskError: When the environment lacks a camera, has them in another order, or says not which is which.
         """
         self._where = f"{env_id}: contract '{contract.name}'"
-        self._present = tuple(env._sensor_configs) if contract.images else ()
+        # An environment without a renderer has no such attribute.
+        present = env._sensor_configs if contract.images else {}
+        self._present = tuple(present)
+        self.own_sizes = {name: (config.height, config.width) for name, config in present.items()}
+        """Height and width of the environment's cameras as they are now."""
         self.images: dict[str, ImageInput] = {}
         """The image that each camera belongs to, by the policy's name of the camera."""
         self.cameras: dict[str, str] = {}
@@ -72,8 +76,6 @@ class EnvCameras:
         for image in contract.images:
             for name, camera in zip(image.cameras or (image.name,), self._find(image), strict=True):
                 self.images[name], self.cameras[name] = image, camera
-        self.own_sizes = {name: (config.height, config.width) for name, config in env._sensor_configs.items()}
-        """Height and width of the environment's cameras as they are now."""
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:

@@ -55,7 +55,8 @@ class ManiSkillPlant:
         joints = setup.in_order(self.joint_names, robot=str(robot_file))
         self._state = PlantState.allocate(num_envs, len(joints))
         self._measured = False
-        self._drive = _ImplicitDrive(self._robots[0].gains, num_envs)
+        self._drive = _Drive(self._robots[0].gains, num_envs)
+        self._applied = np.zeros_like(self._drive.torque)
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
         for row, robot in enumerate(self._robots):
             robot.read_base(self._state, row)
@@ -118,9 +119,9 @@ class ManiSkillPlant:
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
         if self._setup.actuation != "implicit":
-            return np.stack([robot.effort for robot in self._robots])
+            return np.concatenate([robot.drive.torque for robot in self._robots], out=self._applied)
         self._measure()
-        return self._drive.effort(self._state)
+        return self._drive.apply(self._state.joint_pos, self._state.joint_vel)
 
     def _measure(self) -> None:
         if self._measured:
@@ -184,9 +185,9 @@ class _Robot:
         self.frame_moves = setup.floating or setup.frame is not None
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
         self._explicit = setup.actuation != "implicit"
-        self._target = np.zeros(len(self._joints))
-        self.effort = np.zeros(len(self._joints))
-        """What an explicit drive applied in the last physics step [N m or N], shape (joints,)."""
+        self.drive = _Drive(self.gains, 1)
+        """What applies the torques where PhysX does not."""
+        self._joint_pos, self._joint_vel = np.zeros_like(self.drive.torque), np.zeros_like(self.drive.torque)
 
     def reset(self, joint_pos: Array) -> None:
         articulation, height = self.articulation, self._setup.height
@@ -208,7 +209,7 @@ class _Robot:
             articulation.set_root_linear_velocity([0.0, 0.0, 0.0])
             articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
         self.write(joint_pos)
-        self.effort[:] = 0.0
+        self.drive.torque[:] = 0.0
 
     def read_base(self, state: PlantState, row: int) -> None:
         pose = self._frame.entity_pose
@@ -223,7 +224,7 @@ class _Robot:
         state.base_lin_vel[row] = vx - (wy * cz - wz * cy), vy - (wz * cx - wx * cz), vz - (wx * cy - wy * cx)
 
     def write(self, target: Array) -> None:
-        self._target[:] = target
+        self.drive.target[0] = target
         if not self._explicit:
             for joint, value in zip(self._joints, target.tolist(), strict=True):
                 joint.set_drive_target(value)
@@ -231,8 +232,10 @@ class _Robot:
     def step(self, count: int) -> None:
         for _ in range(count):
             if self._explicit:
-                self.effort[:] = self._drive()
-                self.articulation.set_qf(self.effort.astype(np.float32))
+                self._joint_pos[0] = self.articulation.qpos
+                self._joint_vel[0] = self.articulation.qvel
+                torque = self.drive.apply(self._joint_pos, self._joint_vel)
+                self.articulation.set_qf(torque[0].astype(np.float32))
             self.scene.step()
 
     def link(self, name: str) -> physx.PhysxArticulationLinkComponent:
@@ -244,29 +247,26 @@ class _Robot:
             f"{self._urdf.path}: has no link '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
         )
 
-    def _drive(self) -> Array:
-        gains = self.gains
-        torque = gains.stiffness * (self._target - self.articulation.qpos) - gains.damping * self.articulation.qvel
-        return np.clip(torque, -gains.limit, gains.limit)
 
-
-class _ImplicitDrive:
-    """The torque of PhysX's drives, which does not tell it; allocates nothing after its construction."""
+class _Drive:
+    """A PD law: what an explicit drive applies, and what PhysX's implicit one, which does not tell, has applied."""
 
     def __init__(self, gains: build.Gains, num_envs: int) -> None:
         rows = (num_envs, 1)
         self._stiffness, self._damping = np.tile(gains.stiffness, rows), np.tile(gains.damping, rows)
         self._upper, self._lower = np.tile(gains.limit, rows), np.tile(-gains.limit, rows)
-        self._torque, self._damped = np.zeros_like(self._upper), np.zeros_like(self._upper)
+        self._damped = np.zeros_like(self._upper)
         self.target: Array = np.zeros_like(self._upper)
         """Joint position targets in force [rad or m], shape (num_envs, joints)."""
-
-    def effort(self, state: PlantState) -> Array:
+        self.torque: Array = np.zeros_like(self._upper)
         """Stiffness and damping applied to a state, within the limits [N m or N], shape (num_envs, joints)."""
-        torque = self._torque
-        np.subtract(self.target, state.joint_pos, torque)
+
+    def apply(self, joint_pos: Array, joint_vel: Array) -> Array:
+        """Compute and return `torque` at positions [rad or m] and velocities [rad/s or m/s]."""
+        torque = self.torque
+        np.subtract(self.target, joint_pos, torque)
         np.multiply(self._stiffness, torque, torque)
-        np.multiply(self._damping, state.joint_vel, self._damped)
+        np.multiply(self._damping, joint_vel, self._damped)
         np.subtract(torque, self._damped, torque)
         np.maximum(torque, self._lower, torque)
         np.minimum(torque, self._upper, torque)

@@ -66,11 +66,19 @@ def real_report(result: Result, trace: Trace, *, title: str, files: Mapping[str,
     )
 
 
+def _unjudged(result: Result) -> str:
+    count = int(result["episodes"] or 0)
+    if not count:
+        return "No episode came to its end."
+    episodes, succeeded = ("1 episode", "it") if count == 1 else (f"{count} episodes", "they")
+    return f"{episodes} came to {'its' if count == 1 else 'their'} end; whether {succeeded} succeeded, nobody measured."
+
+
 def _verdict(result: Result) -> tuple[str, Tone]:
     """How the run ended and where the arm is; a run that went well is no proof of a port."""
     ended, arm = result.setting["ended"], result.setting["arm"]
     rate = next((metric for metric in result.metrics if metric.key == "success_rate"), None)
-    found = "No episode came to its end." if rate is None else f"Success in {rate.text}."
+    found = _unjudged(result) if rate is None else f"Success in {rate.text}."
     bad = not arm.startswith("at rest")
     if ended == DONE:
         failed = rate is not None and rate.value == 0.0
@@ -96,7 +104,8 @@ def _timing(trace: Trace) -> Table:
         title="Time [ms]",
         head=("what", "median", "99 %", "largest"),
         rows=tuple((name, *_spread(values)) for name, values in series.items()),
-        note=f"The contract's control period is {1000.0 * period:g} ms.",
+        note=f"Of the policy's steps, with a control period of {1000.0 * period:g} ms; the jitter above counts the ways to "
+        "start poses and to rest as well.",
     )
 
 

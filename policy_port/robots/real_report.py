@@ -104,8 +104,8 @@ def _timing(trace: Trace) -> Table:
         title="Time [ms]",
         head=("what", "median", "99 %", "largest"),
         rows=tuple((name, *_spread(values)) for name, values in series.items()),
-        note=f"Of the policy's steps, with a control period of {1000.0 * period:g} ms; the jitter above counts the ways to "
-        "start poses and to rest as well.",
+        note=f"Of the policy's steps; control period {1000.0 * period:g} ms; the jitter above counts the ways "
+        "to start poses and to rest as well.",
     )
 
 

@@ -46,7 +46,8 @@ def recorded(path: Path, *, steps: int = 2 * STEPS) -> Trace:
 
 def outcome(ended: str = "task done", arm: str = REST, *, rate: float | None = 0.5) -> Result:
     rates = () if rate is None else (Metric(key="success_rate", value=rate, text=f"{100 * rate:.1f} %"),)
-    return Result(setting={"ended": ended, "arm": arm, "robot": "so100"}, metrics=rates)
+    episodes = Metric(key="episodes", value=0 if rate is None else 2, text="")
+    return Result(setting={"ended": ended, "arm": arm, "robot": "so100"}, metrics=(episodes, *rates))
 
 
 def page(tmp_path: Path, result: Result | None = None, **more: Any) -> Report:

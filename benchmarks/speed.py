@@ -185,14 +185,12 @@ def replay_once(
         task = FollowCommand((0.5, 0.0, 0.0), steps, count, standing)
         run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=observers)
 
-    traces = (folder / f"{number}.npz" for number in itertools.count())
+    traces = (folder / f"{label} {count} {number}.npz" for number in itertools.count())
 
     def recorded() -> None:
         # As `play` does it: into a new file, nobody waiting for the disk.
-        trace_file = next(traces)
-        with Recorder(trace_file, header, durable=False) as recorder:
+        with Recorder(next(traces), header, durable=False) as recorder:
             perform(TraceObserver(recorder, contract.control_dt, count))
-        trace_file.unlink()
 
     def bare(infer: Callable[[], object] | None = None) -> None:
         plant.reset(controller.default_joint_pos())

@@ -84,10 +84,10 @@ class Recorder:
         self._open = True
         about = {"format": FORMAT, "started": _now(), "numpy": np.__version__, "python": platform.python_version()}
         self._header: dict[str, Any] = {**about, **header}
-        json.dumps(self._header)
+        text = json.dumps(self._header, indent=1)
         shutil.rmtree(self.parts, ignore_errors=True)
         self.parts.mkdir(parents=True)
-        self._write_header()
+        self._write_header(text)
 
     def record(self, **arrays: Any) -> None:
         """Append one step; the arrays are copied.
@@ -168,17 +168,17 @@ class Recorder:
         """Merge the chunks into the .npz; entries given here are added to the header. Further calls do nothing."""
         if not self._open:
             return
+        text = json.dumps(self._header | {"steps": self.steps, "finished": _now(), **header}, indent=1)
         if self._chunks:
             self.flush()
-        self._header |= {"steps": self.steps, "finished": _now(), **header}
-        self._write_header()
-        # Where all of it is still in memory, it need not be written twice.
-        columns = (
-            _joined(self.parts) if self._chunks else {n: (a.shape, a.dtype, [a]) for n, a in self._recorded().items()}
-        )
+            self._write_header(text)
+            columns = _joined(self.parts)
+        else:
+            # All of it is still in memory, so it need not be written twice.
+            columns = {name: (rows.shape, rows.dtype, [rows]) for name, rows in self._recorded().items()}
         temporary = self.parts / "merged.tmp"
         with open(temporary, "wb") as file:
-            _write(file, self.parts / HEADER, columns)
+            _write(file, text, columns)
             self._wait_for_disk(file)
         temporary.replace(self.path)
         self._open = False
@@ -239,9 +239,9 @@ class Recorder:
         self._chunk = {name: np.empty((self._capacity, *s.shape), s.dtype) for name, s in samples.items()}
         self._columns = {name: (rows, rows.shape[1:], rows.dtype) for name, rows in self._chunk.items()}
 
-    def _write_header(self) -> None:
+    def _write_header(self, text: str) -> None:
         temporary = self.parts / "header.tmp"
-        temporary.write_text(json.dumps(self._header, indent=1), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.parts / HEADER)
 
 
@@ -312,10 +312,10 @@ def _load(file: Path, name: str) -> NDArray[Any]:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _write(file: IO[bytes], header: Path, columns: Mapping[str, _Column]) -> None:
+def _write(file: IO[bytes], header: str, columns: Mapping[str, _Column]) -> None:
     """Write a trace, array by array; no more of it need be in memory than the array that is being written."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.write(header, HEADER)
+        archive.writestr(HEADER, header)
         for name, (shape, dtype, pieces) in columns.items():
             about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as out:

@@ -120,8 +120,8 @@ class MujocoPlant:
         self._velocities.read()
         if self._base_is_frame:
             np.multiply(measured.base_quat, self._conjugate, self._inverse)
-            for row, inverse in enumerate(self._inverse):
-                mujoco.mju_rotVecQuat(measured.base_lin_vel[row], self._world_linear[row], inverse)
+            for body, world, inverse in self._linear:
+                mujoco.mju_rotVecQuat(body, world, inverse)
         elif self._frame_moves:
             self._read_frame()
         state.joint_pos[...] = measured.joint_pos
@@ -225,7 +225,8 @@ class MujocoPlant:
         self._inverse = np.zeros((rows, 4))
         measured = PlantState.allocate(rows, joints)
         positions, velocities = self._positions.values, self._velocities.values
-        self._world_linear = velocities[:, joints : joints + 3]
+        # Views of each environment's velocity, made once: making them takes as long as turning it.
+        self._linear = list(zip(measured.base_lin_vel, velocities[:, joints : joints + 3], self._inverse, strict=True))
         own = self._base_is_frame
         return PlantState(
             joint_pos=positions[:, :joints],

@@ -115,8 +115,8 @@ def play(
 ) -> None:
     """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
     if real:
-        simulated = {"--env": env, "--plant": plant, "--command": command, "--timestep": timestep, "--video": video}
-        simulated |= {"--control-mode": control_mode, "--force": force, "--rerun": rerun}
+        simulated = {"--plant": plant, "--command": command, "--timestep": timestep, "--video": video}
+        simulated |= {"--force": force, "--rerun": rerun}
         simulated |= {"--no-meshes": no_meshes, "--num-envs": num_envs != 1, "--processes": processes != 1}
         given = [name for name, value in simulated.items() if value]
         if given:
@@ -128,6 +128,8 @@ def play(
             out,
             robot=robot,
             task=task,
+            env=env,
+            control_mode=control_mode,
             episodes=episodes,
             seed=seed,
             through=through,

@@ -22,6 +22,8 @@ def play_on_arm(
     *,
     robot: str | None,
     task: str | None,
+    env: str | None,
+    control_mode: str | None,
     episodes: int,
     seed: int,
     through: str | None,
@@ -45,7 +47,11 @@ def play_on_arm(
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
     if faults and not emulated:
         raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
-    wanted = find_task(task or EMBEDDED)
+    if task is not None and env is not None:
+        raise typer.BadParameter("give one of --task (reach, without a simulator) and --env (a ManiSkill task)")
+    if control_mode is not None and env is None:
+        raise typer.BadParameter("--control-mode goes with --env")
+    wanted = find_task(task or EMBEDDED) if env is None else None
     known = load_robot_file(robot)
     console = Console(continuous=continuous)
     mapping = None if through is None else load_mapping(through)
@@ -56,6 +62,10 @@ def play_on_arm(
         pilot = stack.enter_context(_pilot(port))
         if mapping is not None:
             pilot = pilot.through(mapping)
+        if env is not None:
+            from policy_port.cli.play_real_env import task_job
+
+            wanted = stack.enter_context(task_job(env, known, control_mode))
         if dataset is not None:
             from policy_port.robots.dataset import check_dataset
 
@@ -66,6 +76,7 @@ def play_on_arm(
 
             rehearsal = stack.enter_context(emulate(known, faults=faults, seed=seed))
             known, release = rehearsal.robot, rehearsal.let_go
+        assert wanted is not None
         made = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         try:
@@ -86,7 +97,9 @@ def play_on_arm(
                 out.rmdir()
             raise
     typer.echo(done.result.table())
-    after = RealOutputs(title=f"{pilot.network_contract.name} on {known.name}", out=out, robot=known, done=done)
+    after = RealOutputs(
+        title=f"{pilot.network_contract.name} on {known.name}", out=out, robot=known, done=done, task=env
+    )
     if plot:
         after.plot()
     if report:

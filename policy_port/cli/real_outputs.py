@@ -31,6 +31,8 @@ class RealOutputs:
     """The arm."""
     done: RealRun
     """The run."""
+    task: str | None = None
+    """Name of the ManiSkill task; None for the reach task."""
     failed: bool = False
     """Whether something could not be written."""
     outside: list[Path] = field(default_factory=list)
@@ -73,7 +75,7 @@ class RealOutputs:
         frames = self.done.frames
         with self._told(str(folder)):
             steps = write_dataset(
-                folder, Trace(self.out / TRACE), self.robot, self.done.scale, task=TASK, frames=frames
+                folder, Trace(self.out / TRACE), self.robot, self.done.scale, task=self.task or TASK, frames=frames
             )  # fmt: skip
             if steps:
                 self.outside.append(folder)

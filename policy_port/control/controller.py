@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,35 @@ from policy_port.errors import TaskError
 from policy_port.plants.plant import Array, PlantState
 
 
+class ObservationPart(Protocol):
+    """Makes the policy's input of signals; see `ObservationBuilder`."""
+
+    def build(self) -> object:
+        """Fill the policy's observation."""
+        ...
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        """Forget the past of environments; of all, if `rows` is None."""
+        ...
+
+
+class ActionPart(Protocol):
+    """Makes targets of the policy's output; see `ActionDecoder`."""
+
+    def decode(self, action: Float32) -> Array:
+        """Set `signals.last_action` and `signals.joint_target`, and return the latter."""
+        ...
+
+
+Parts = Callable[[Contract, Signals, Float32], tuple[ObservationPart, ActionPart]]
+"""Makes both parts of a controller from contract, signals and the policy's input."""
+
+
+def contract_parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[ObservationPart, ActionPart]:
+    """Observation and action as the contract says."""
+    return ObservationBuilder(contract, signals, observation), ActionDecoder(contract, signals)
+
+
 class Controller:
     """A policy at the controls of a plant.
 
@@ -24,7 +54,14 @@ class Controller:
     one call stay valid until the next one.
     """
 
-    def __init__(self, contract: Contract, policy: Policy, plant_joint_names: Sequence[str], num_envs: int) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        policy: Policy,
+        plant_joint_names: Sequence[str],
+        num_envs: int,
+        parts: Parts = contract_parts,
+    ) -> None:
         """Connect a policy to a plant's joints by name.
 
         Args:
@@ -32,6 +69,7 @@ class Controller:
             policy: The policy, with `num_envs` rows.
             plant_joint_names: Joint names in the plant's order.
             num_envs: Number of environments.
+            parts: Who makes observations and targets where that is not the contract alone: a task's own code.
 
         Raises:
             RobotError: When the plant lacks a joint of the contract.
@@ -42,8 +80,7 @@ class Controller:
         self.policy = policy
         self.signals = Signals(contract, plant_joint_names, num_envs)
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
-        self._observation = ObservationBuilder(contract, self.signals, policy.observation)
-        self._decoder = ActionDecoder(contract, self.signals)
+        self._observation, self._decoder = parts(contract, self.signals, policy.observation)
         self._keeps_time = any(term.term == "gait_phase" for term in contract.observation.terms)
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)

@@ -10,25 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from policy_port.contract import Mapping
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Task, run
 from policy_port.control.pilot import Pilot
-from policy_port.errors import PolicyPortError, TaskError
+from policy_port.errors import PolicyPortError
 from policy_port.files import sha256, write_atomic
-from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.recording import policy_identity, trace_header
-from policy_port.replay.result import Metric, Result, episode_metrics, number
+from policy_port.replay.result import Result, number
 from policy_port.robots.cameras import Cameras
 from policy_port.robots.confirmation import fingerprint
 from policy_port.robots.console import Console
 from policy_port.robots.frame_spool import FrameSpool
 from policy_port.robots.lerobot_arm import LeRobotArm
-from policy_port.robots.preflight import check_arm, check_contract
+from policy_port.robots.preflight import check_arm
+from policy_port.robots.real_job import Episodes, ReachJob, RealJob
 from policy_port.robots.real_time import RealTime
 from policy_port.robots.real_trace import RealTrace, Recorded
+from policy_port.robots.rehearsal import REHEARSED, settle
 from policy_port.robots.robot_file import RobotFile
 from policy_port.robots.servo_scale import ServoScale
 from policy_port.robots.stop_signals import StopSignals
@@ -37,12 +36,8 @@ from policy_port.robots.supervisor import Supervisor
 from policy_port.tasks.reach import ReachTask
 
 TRACE, METRICS, FRAMES = "trace.npz", "metrics.json", "frames"
-REHEARSED = 30
-"""Control steps of the rehearsal without torque."""
 SWITCH = 0.0005
 """How long another thread may keep the interpreter while the arm moves [s]."""
-SLACK = 0.004
-"""Added to the time that a step took in the rehearsal [s]."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +59,7 @@ class RealRun:
 def play_real(
     pilot: Pilot,
     robot: RobotFile,
-    task: ReachTask,
+    task: ReachTask | RealJob,
     *,
     seed: int,
     episodes: int,
@@ -74,12 +69,12 @@ def play_real(
     keep_frames: bool = False,
     on_torque: Callable[[], None] = lambda: None,
 ) -> RealRun:
-    """Perform the reach task on an arm.
+    """Perform a task on an arm.
 
     Args:
         pilot: The policy, in radians.
         robot: The arm.
-        task: Start poses, goals and what counts as success.
+        task: The reach task, or another job.
         seed: Seed of the first episode.
         episodes: Number of episodes.
         folder: An existing folder for trace and metrics.
@@ -92,19 +87,14 @@ def play_real(
         PolicyPortError: When something is not right before anything moves.
     """
     contract = pilot.contract
-    check_contract(contract, robot, port_mapping)
-    if abs(contract.control_dt * task.control_frequency - 1.0) > 1e-6:
-        raise TaskError(
-            f"contract '{contract.name}' runs at {1.0 / contract.control_dt:g} Hz, the task at {task.control_frequency}"
-        )
-    if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
-        raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
+    job: RealJob = ReachJob(task) if isinstance(task, ReachTask) else task
+    job.check(pilot, robot, port_mapping)
     with StopSignals() as signals:
         arm = LeRobotArm(robot, contract.control_dt)
         clock, cameras = RealTime(contract.control_dt, robot.timing.deadline), Cameras(robot)
         supervisor = Supervisor(arm, clock, signals, cameras, console)
-        controller = Controller(contract, pilot.open(1), arm.joint_names, 1)
-        queue = ReachEpisodes(task, seed, episodes, supervisor)
+        controller = job.controller(pilot, arm, cameras)
+        queue = job.episodes(seed, episodes, supervisor, console)
         trace: RealTrace | None = None
         frames: FrameSpool | None = None
         stop: BaseException | None = None
@@ -126,9 +116,10 @@ def play_real(
                 calibration_sha256=sha256(arm.calibration_file),
                 signs_and_zeros_sha256=fingerprint(robot, arm.calibration),
                 **policy_identity(pilot.onnx),
+                **job.header,
             )
             frames = FrameSpool(folder / FRAMES) if keep_frames and cameras.names else None
-            trace = RealTrace(folder / TRACE, header, arm, supervisor, clock, cameras, task.tip_links, frames)
+            trace = RealTrace(folder / TRACE, header, arm, supervisor, clock, cameras, job.tip_links, frames)
             began = True
             _perform(supervisor, controller, queue, clock, trace, on_torque)
         except (Exception, KeyboardInterrupt) as cause:
@@ -146,7 +137,7 @@ def play_real(
     if not began:
         assert stop is not None
         raise stop
-    result = _report(supervisor, queue, task, clock, rehearsed, stop, ending, lost)
+    result = _report(supervisor, queue, job, clock, rehearsed, stop, ending, lost)
     lost = _failure(lambda: write_atomic(folder / METRICS, result.json())) or lost
     if stop is not None and not isinstance(stop, PolicyPortError | KeyboardInterrupt):
         # A bug keeps its traceback; the arm was looked after first.
@@ -172,17 +163,7 @@ def _rehearse(supervisor: Supervisor, controller: Controller, clock: RealTime, p
         supervisor.read(controller.state)
         controller()
         taken.append(time.monotonic() - start)
-    slow = float(np.percentile(taken, 99))
-    if float(np.median(taken)) > 0.5 * period:
-        raise ArmStopError(
-            f"a control step takes {np.median(taken):.3f} s without any motion, the period is {period:g} s: this "
-            "computer is too slow or too busy; nothing was moved",
-            may_move=False,
-        )
-    clock.lead = min(slow + SLACK, 0.6 * period)
-    clock.lateness.clear()
-    clock.restart()
-    return slow
+    return settle(clock, taken, period)
 
 
 def _perform(
@@ -225,8 +206,8 @@ def _reason(stop: BaseException) -> str:
 
 def _report(
     supervisor: Supervisor,
-    queue: ReachEpisodes,
-    task: ReachTask,
+    queue: Episodes,
+    job: RealJob,
     clock: RealTime,
     rehearsed: float,
     stop: BaseException | None,
@@ -235,15 +216,13 @@ def _report(
 ) -> Result:
     setting = {
         "robot": supervisor.name,
-        "task": f"reach: tip within {task.success_distance:g} m of the goal after {task.episode_steps} steps",
-        "tip": "by forward kinematics of the measured joints; nobody measured where it truly was",
+        **job.words,
         "ended": "task done" if stop is None else _reason(stop),
         "arm": str(ending),
     }
     if lost is not None:
         setting["trace"] = f"not whole: {lost}"
-    finished = tuple(queue.finished[number] for number in sorted(queue.finished))
-    metrics = list(episode_metrics(finished)) if finished else [Metric(key="episodes", value=0, text="0")]
+    finished, metrics = job.found(queue)
     metrics += [
         number("steps", supervisor.sends, digits=0),
         number("period", supervisor.timestep, "s", 4),

@@ -25,6 +25,16 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: Mapping |
         TaskError: When the policy needs what an arm can't measure.
         RobotError: Listing all that does not fit.
     """
+    check_terms(contract, robot)
+    check_joints(contract, robot, port_mapping)
+
+
+def check_terms(contract: Contract, robot: RobotFile) -> None:
+    """Hold what a policy observes against what an arm measures.
+
+    Raises:
+        TaskError: When the policy needs what an arm can't measure.
+    """
     for term in contract.observation.terms:
         if term.term not in ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action", "goal",
                              "gait_phase", "constant"):  # fmt: skip
@@ -32,6 +42,14 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: Mapping |
                 f"observation term '{term.label}' of contract '{contract.name}' can't be measured on {robot.name}; it "
                 "measures joint positions, and estimates velocities from them"
             )
+
+
+def check_joints(contract: Contract, robot: RobotFile, port_mapping: Mapping | None) -> None:
+    """Hold the joints of a contract against those of a robot file; see `check_contract`.
+
+    Raises:
+        RobotError: Listing all that does not fit.
+    """
     problems = []
     if 1.0 / contract.control_dt > robot.timing.control_frequency * (1.0 + 1e-6):
         problems.append(

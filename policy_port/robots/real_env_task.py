@@ -58,6 +58,8 @@ class RealTask:
             MissingDependencyError: When ManiSkill can't start here.
         """
         self.env_id = env_id
+        self.joint_names = robot.joint_names
+        """Joints in the arm's order."""
         self.made = open_env(
             env_id,
             control_mode=control_mode,

@@ -112,8 +112,8 @@ def origins(
         raise TaskError(
             f"{env_id}: a real arm can't deliver all that this observation mode holds:\n  "
             + "\n  ".join(problems)
-            + "\nChoose another observation mode, leave out what the policy does not read (without=...), or supply a "
-            "measurement (measure=...). Nothing is taken from the simulation instead"
+            + "\nNothing is taken from the simulation instead. Choose another observation mode; with RealEnv leave out "
+            "what the policy does not read (without=...), or measure it (measure=...)"
         )
     return found
 

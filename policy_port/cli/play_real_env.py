@@ -1,0 +1,24 @@
+"""`policy-port play --real --env ID`: a ManiSkill task on an arm."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policy_port.robots.real_env_play import TaskJob
+    from policy_port.robots.robot_file import RobotFile
+
+
+@contextlib.contextmanager
+def task_job(env_id: str, robot: RobotFile, control_mode: str | None) -> Iterator[TaskJob]:
+    """The task as a job for the arm, its simulation open but never stepped."""
+    from policy_port.robots.real_env_play import TaskJob
+    from policy_port.robots.real_env_task import RealTask
+
+    task = RealTask(env_id, robot, control_mode=control_mode)
+    try:
+        yield TaskJob(task)
+    finally:
+        task.close()

@@ -25,6 +25,10 @@ def import_(
     ] = None,
     env: Annotated[str | None, typer.Option(help="ManiSkill environment to ask instead of a file.")] = None,
     control_mode: Annotated[str | None, typer.Option(help="Its control mode in training.")] = None,
+    obs_mode: Annotated[
+        Literal["state", "rgb", "rgb+segmentation"] | None,
+        typer.Option(help="Its observation mode in training; state, if not given. With rgb, the policy sees."),
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; its widths must be the contract's.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the policy; the output's name, if not given.")] = None,
     robot: Annotated[str | None, typer.Option(help="Name of the robot.")] = None,
@@ -97,6 +101,7 @@ def import_(
         gains_order=gains_order,
         env=env,
         control_mode=control_mode,
+        obs_mode=obs_mode,
     )
     imported = import_contract(list(sources or []), kind, options)
     write_atomic(out, imported.contract.to_yaml())

@@ -1,4 +1,4 @@
-"""A ManiSkill environment, asked itself: what its state observation holds, what its controllers compute, its rates."""
+"""A ManiSkill environment, asked itself: what its observation holds, what its controllers compute, its rates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from policy_port.errors import ContractError, MissingDependencyError, closest
 if TYPE_CHECKING:
     from mani_skill.envs.sapien_env import BaseEnv
 
-FLAGS = frozenset({"env", "control_mode"})
+FLAGS = frozenset({"env", "control_mode", "obs_mode"})
 SEED = 0
 
 
@@ -22,14 +22,14 @@ def read(options: ImportOptions) -> Draft:
     """Draft a contract; the environment is built, stepped a few times and closed."""
     if options.env is None:
         raise ContractError("--from maniskill_env needs --env ID, the environment's registered name")
-    env = _make(options.env, options.control_mode)
+    env = _make(options.env, options.control_mode, options.obs_mode or "state")
     try:
         return _draft(env.unwrapped, options)
     finally:
         env.close()
 
 
-def _make(name: str, control_mode: str | None) -> Any:
+def _make(name: str, control_mode: str | None, obs_mode: str) -> Any:
     try:
         import gymnasium
         import mani_skill.envs  # noqa: F401  registers ManiSkill's environments
@@ -52,7 +52,7 @@ def _make(name: str, control_mode: str | None) -> Any:
     try:
         return gymnasium.make(
             name,
-            obs_mode="state",
+            obs_mode=obs_mode,
             control_mode=control_mode,
             num_envs=1,
             sim_backend="physx_cpu",
@@ -60,7 +60,9 @@ def _make(name: str, control_mode: str | None) -> Any:
         )
     except (AssertionError, KeyError, ValueError, NotImplementedError) as cause:
         reason = " ".join(str(cause).split())[:300] or type(cause).__name__
-        raise ContractError(f"--env {name} --control-mode {control_mode}: can't be built: {reason}") from None
+        raise ContractError(
+            f"--env {name} --control-mode {control_mode} in observation mode {obs_mode}: can't be built: {reason}"
+        ) from None
 
 
 def _draft(env: BaseEnv, options: ImportOptions) -> Draft:
@@ -83,6 +85,8 @@ def _draft(env: BaseEnv, options: ImportOptions) -> Draft:
     _default(env, names, draft)
     maniskill_actions.add_action(env, draft)
     maniskill_observation.add_observation(env, str(options.env), draft)
+    if options.obs_mode not in (None, "state"):
+        maniskill_observation.add_images(env, str(options.env), draft)
     return draft
 
 

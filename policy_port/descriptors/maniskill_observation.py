@@ -24,7 +24,7 @@ Numbers = NDArray[np.float64]
 def add_observation(env: BaseEnv, name: str, draft: Draft) -> None:
     """Add one term per entry of the state dictionary, depth first, which is how ManiSkill flattens it.
 
-    The environment must be of mode "state": some leave terms out in mode "state_dict".
+    The environment must be of mode "state", or of a mode with images: some leave terms out in mode "state_dict".
     """
     taken: dict[str, set[str]] = {}
     sizes: dict[str, int] = {}
@@ -32,8 +32,7 @@ def add_observation(env: BaseEnv, name: str, draft: Draft) -> None:
     for _ in range(STEPS):
         flat = _step(env, rng)
         dictionary = env.get_obs(env.get_info(), unflattened=True)
-        assert isinstance(dictionary, dict)
-        entries = dict(_entries(dictionary))
+        entries = dict(_entries(_vectors(dictionary)))
         joined = np.concatenate(list(entries.values()))
         if joined.shape != flat.shape or not np.allclose(joined, flat, atol=1e-6):
             raise ContractError(f"--env {name}: its flat observation is not its dictionary laid out depth first")
@@ -43,6 +42,34 @@ def add_observation(env: BaseEnv, name: str, draft: Draft) -> None:
             same = {kind for kind, other in quantities.items() if _equal(values, other)}
             taken[path] = same & taken.get(path, same)
     _add_terms(name, sizes, taken, draft)
+
+
+def add_images(env: BaseEnv, name: str, draft: Draft) -> None:
+    """Add the colour images of all cameras, as ManiSkill's scripts for policies that see lay them out.
+
+    Raises:
+        ContractError: When the environment has no camera, or cameras of several sizes.
+    """
+    configs: dict[str, Any] = env._sensor_configs
+    cameras = {uid: (config.height, config.width) for uid, config in configs.items()}
+    if len(set(cameras.values())) != 1:
+        sizes = ", ".join(f"{uid} {height}x{width}" for uid, (height, width) in cameras.items()) or "none"
+        raise ContractError(
+            f"--env {name}: its cameras ({sizes}) can't be laid one behind the other; one size is needed"
+        )
+    height, width = next(iter(cameras.values()))
+    image: dict[str, Any] = {"name": "rgb", "height": height, "width": width, "channels": 3 * len(cameras)}
+    image |= {"layout": "nhwc", "dtype": "uint8", "scale": 1.0 / 255.0}
+    draft.data["images"] = [image | {"cameras": list(cameras)}]
+    draft.sources["images"] = (
+        f"{name}: its cameras in its order, as FlattenRGBDObservationWrapper lays them; the scripts divide by 255"
+    )
+
+
+def _vectors(observation: Any) -> dict[str, Any]:
+    """The part of an observation that is numbers."""
+    assert isinstance(observation, dict)
+    return {key: value for key, value in observation.items() if key not in ("sensor_data", "sensor_param")}
 
 
 def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draft: Draft) -> None:
@@ -68,9 +95,13 @@ def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draf
 
 
 def _step(env: BaseEnv, rng: np.random.Generator) -> Numbers:
+    from mani_skill.utils import common
+
     space = env.single_action_space
     action = rng.uniform(space.low, space.high) * 0.5  # pyright: ignore[reportAttributeAccessIssue]
     observation = env.step(action.astype(np.float32))[0]
+    if isinstance(observation, dict):
+        observation = common.flatten_state_dict(_vectors(observation), use_torch=True, device=env.device)
     return np.asarray(observation[0].cpu(), dtype=np.float64)
 
 

@@ -50,6 +50,8 @@ class ImportOptions:
     """ManiSkill environment."""
     control_mode: str | None = None
     """Control mode of the ManiSkill environment."""
+    obs_mode: str | None = None
+    """Observation mode of the ManiSkill environment; "state", if not given."""
 
     def given(self) -> list[str]:
         """Names of the options that the user gave."""

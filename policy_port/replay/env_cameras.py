@@ -21,6 +21,10 @@ order by FlattenRGBDObservationWrapper."""
 COLOURS = 3
 """Channels of a camera."""
 
+FIRST_FRAMES = "first_frames.png"
+"""What the cameras showed the policy at the start of the first episode: red and blue exchanged, or a camera upside
+down, is seen by a person only."""
+
 UNITS = {
     "image_hash": "8-byte BLAKE2b of the frame's bytes, cameras in the order of the header's images",
     "image_mean": "mean red, green and blue of the frame, 0 to 255, cameras in the order of the header's images",

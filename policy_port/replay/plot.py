@@ -52,8 +52,10 @@ def plot_replay(trace: Trace, path: Path | IO[bytes], *, title: str) -> None:
         above, below = parts
         if tip_distance(trace) is not None:
             _draw_distances(above.subplots(), trace)
-        else:
+        elif "command" in trace:
             _draw_velocities(above.subplots(1, 3), trace)
+        else:
+            _draw_actions(above.subplots(), trace)
         grid = below.subplots(rows, columns, sharex=True, squeeze=False)
         _draw_joints(below, trace, names, grid)
         below.supxlabel("time [s]", fontsize=8)
@@ -71,6 +73,16 @@ def _draw_velocities(axes: Any, trace: Trace) -> None:
         axis.set_title(label, fontsize=8)
         axis.set_xlabel("time [s]")
     axes[0].legend(loc="lower right", frameon=False)
+
+
+def _draw_actions(axis: Axes, trace: Trace) -> None:
+    """What the policy answers, for environments that tell neither a distance nor a command."""
+    time, first = _first_episode(trace)
+    for values, name in zip(trace["action"][first, 0].T, trace.header["action_names"], strict=True):
+        axis.plot(time, values, linewidth=0.8, label=name)
+    axis.set_title("action of the first episode", fontsize=8)
+    axis.set_xlabel("time [s]")
+    axis.legend(loc="upper right", frameon=False, fontsize=6, ncols=2)
 
 
 def _draw_distances(axis: Axes, trace: Trace) -> None:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from policy_port.control.pilot import Pilot
+from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.recording import contract_hash
 from policy_port.replay.result import Result
@@ -56,6 +57,8 @@ def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, met
     if robot.is_file():
         files[robot.name] = robot
     settings = {key: text for key, text in result.setting.items() if key != "robot"}
+    frames = folder / FIRST_FRAMES
+    seen = () if not frames.is_file() else (_first_frames(frames.read_bytes()),)
     return Report(
         title=title,
         verdict=verdict,
@@ -67,9 +70,10 @@ def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, met
                 name="replay",
                 title="What was asked for and what happened",
                 png=picture.getvalue(),
-                text="Above: velocity against the command, or distance to the goal. Below: each joint's target and "
-                "position over time.",
+                text="Above: velocity against the command, distance to the goal, or the action. Below: each joint's "
+                "target and position over time.",
             ),
+            *seen,
         ),
         settings={
             **settings,
@@ -77,6 +81,16 @@ def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, met
             "contract": f"{pilot.contract.name}, SHA-256 {contract_hash(pilot.contract)}",
         },
         files=files,
+    )
+
+
+def _first_frames(png: bytes) -> Picture:
+    return Picture(
+        name="first_frames",
+        title="What the cameras showed the policy at first",
+        png=png,
+        text="From the left in the policy's order. Colours that are exchanged or a camera upside down can only be seen "
+        "here: the trace holds no frames.",
     )
 
 

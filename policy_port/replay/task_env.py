@@ -11,16 +11,13 @@ import numpy as np
 
 from policy_port.control.pilot import Pilot
 from policy_port.files import write_atomic
+from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.env_cameras import UNITS as IMAGE_UNITS
 from policy_port.replay.env_episodes import EnvEpisode, EnvJob, EpisodeRunner
 from policy_port.replay.env_workers import in_processes
 from policy_port.replay.recording import UNITS, policy_identity, trace_header
 from policy_port.replay.result import Result, episode_metrics
 from policy_port.trace import Recorder
-
-FIRST_FRAMES = "first_frames.png"
-"""What the cameras showed the policy at the start of the first episode: red and blue exchanged, or a camera upside
-down, is seen by a person only."""
 
 
 def replay_in_env(

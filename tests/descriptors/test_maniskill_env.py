@@ -51,6 +51,27 @@ def test_pick_cube_is_laid_out_as_its_state() -> None:
     assert unsourced(made) == []
 
 
+@pytest.mark.vulkan
+def test_a_policy_that_sees_reads_less_state_and_the_cameras() -> None:
+    """In mode rgb the task's poses are gone, and the image is ManiSkill's rgb, with its camera by name."""
+    options = ImportOptions(name="toy", env="PickCube-v1", control_mode="pd_joint_delta_pos", obs_mode="rgb")
+    made = import_contract([], None, options).contract
+    assert [(term.label, made.term_size(term)) for term in made.observation.terms] == [
+        ("joint_pos", 9),
+        ("joint_vel", 9),
+        ("is_grasped", 1),
+        ("tcp_pose", 7),
+        ("goal_pos", 3),
+    ]
+    [image] = made.images
+    assert (image.name, image.height, image.width, image.channels, image.layout) == ("rgb", 128, 128, 3, "nhwc")
+    assert (image.cameras, image.dtype, image.scale) == (("base_camera",), "uint8", 1 / 255)
+    assert unsourced(made) == []
+    wrong = ImportOptions(name="toy", env="SO100GraspCube-v1", control_mode="pd_joint_delta_pos", obs_mode="rgb")
+    with pytest.raises(ContractError, match="in observation mode rgb: can't be built.*rgb.segmentation"):
+        import_contract([], None, wrong)
+
+
 def test_so100_grasp_cube_has_terms_that_only_mode_state_shows() -> None:
     """31 numbers; the controller's target is recognised by its numbers."""
     made = asked("SO100GraspCube-v1", "pd_joint_target_delta_pos")

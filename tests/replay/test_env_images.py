@@ -140,7 +140,7 @@ def test_ppo_rgb_acts_as_in_its_own_script(tmp_path: Path) -> None:
     pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
     agent = Agent(128)
     port = ported(tmp_path, agent, contract_of(128))
-    result = play(port, tmp_path / "run", "--episodes", "1", "--seed", "3")
+    result = play(port, tmp_path / "run", "--episodes", "1", "--seed", "3", "--report")
     assert result.exit_code == 0, result.output
     trace = Trace(tmp_path / "run" / "trace.npz")
     expected = scripted(agent, ENV, trace, 3)
@@ -154,6 +154,12 @@ def test_ppo_rgb_acts_as_in_its_own_script(tmp_path: Path) -> None:
     assert (camera["camera"], camera["frame"], camera["image"]) == ("base_camera", [128, 128, 3], "rgb")
     assert "not in the trace" in camera["stored"]
     assert (tmp_path / "run" / "first_frames.png").read_bytes().startswith(b"\x89PNG")
+    assert "What the cameras showed the policy at first" in (tmp_path / "run" / "report.html").read_text()
+    verified = CliRunner().invoke(app, ["verify", str(port.path), "--trace", str(tmp_path / "run" / "trace.npz")])
+    assert (verified.exit_code, "reads camera images, which a trace does not hold" in verified.stderr) == (2, True)
+    flat = ["play", str(port.path), "--plant", "mujoco", "--command", "0,0,0", "--out", str(tmp_path / "flat")]
+    refused = CliRunner().invoke(app, flat)
+    assert (refused.exit_code, "flat ground has no camera" in refused.stderr) == (2, True)
 
 
 def register_two_cameras() -> str:

@@ -6,12 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from policy_port.robots.real_agent import LeRobotRealAgent
     from policy_port.robots.real_env import RealEnv
 
-_MODULE_OF: dict[str, str] = {"RealEnv": "policy_port.robots.real_env"}
-"""Exported name -> the module that defines it; loaded on first use, because it needs ManiSkill."""
+_MODULE_OF: dict[str, str] = {
+    "LeRobotRealAgent": "policy_port.robots.real_agent",
+    "RealEnv": "policy_port.robots.real_env",
+}
+"""Exported name -> the module that defines it; loaded on first use, because they need ManiSkill."""
 
-__all__ = ["RealEnv"]
+__all__ = ["LeRobotRealAgent", "RealEnv"]
 
 
 def __getattr__(name: str) -> Any:

@@ -66,7 +66,6 @@ class AttendedArm:
         self._switch = sys.getswitchinterval()
         self._why = "the arm is not open"
         self._cause: BaseException | None = None
-        self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         """Reach the arm and its cameras, and check them; nothing moves.
@@ -108,25 +107,34 @@ class AttendedArm:
             finally:
                 self._used = time.monotonic()
 
+    def power(self) -> None:
+        """Switch torque on, so that the arm holds where it is; where it is on already, nothing happens.
+
+        Raises:
+            ArmStopError: When the arm must not go on; it has ended then.
+        """
+        with self.driving() as supervisor:
+            if self._powered:
+                return
+            question = "The arm will move. Keep clear of it, and keep a hand at its power switch."
+            self._console.confirm(question, self.signals.check)
+            # A collection or another thread in the middle of a step makes it late; there is little to collect.
+            gc.collect()
+            gc.freeze()
+            sys.setswitchinterval(SWITCH)
+            self._powered = True
+            supervisor.switch_on()
+            self._on_torque()
+            threading.Thread(target=self._attend, name="arm", daemon=True).start()
+
     def lead(self, pose: Array) -> None:
         """Lead the arm slowly to a pose [rad], shape (1, joints), and measure it there; torque comes on at first.
 
         Raises:
             ArmStopError: When the arm must not go on; it has ended then.
         """
+        self.power()
         with self.driving() as supervisor:
-            if not self._powered:
-                question = "The arm will move. Keep clear of it, and keep a hand at its power switch."
-                self._console.confirm(question, self.signals.check)
-                # A collection or another thread in the middle of a step makes it late; there is little to collect.
-                gc.collect()
-                gc.freeze()
-                sys.setswitchinterval(SWITCH)
-                self._powered = True
-                supervisor.switch_on()
-                self._on_torque()
-                self._thread = threading.Thread(target=self._attend, name="arm", daemon=True)
-                self._thread.start()
             supervisor.reset(pose)
             supervisor.read(self.state)
 

@@ -5,7 +5,7 @@ The simulation is never stepped. Its robot is put where the real one was measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class RealTask:
         try:
             self._robot = self.base.agent.robot
             self._order = _joint_order(env_id, self.base, robot)
-            self._controllers = list(_position_controllers(env_id, self.base.agent.controller))
+            self._controllers = list(position_controllers(env_id, self.base.agent.controller))
             self._measure = dict(measure or {})
             self.info: dict[str, Any] = self.base.get_info()
             """What the simulation judged once; it was proved that no part of the observation depends on it."""
@@ -162,10 +162,7 @@ class RealTask:
         Args:
             target: What the limits allowed [rad], shape (1, joints), in the arm's joint order.
         """
-        values = self._in(target)
-        for controller in self._controllers:
-            controller._target_qpos = values[:, controller.active_joint_indices].clone()
-            controller.set_drive_targets(controller._target_qpos)
+        feed_back(self._controllers, self._in(target))
 
     def observe(self) -> Any:
         """The task's observation of what was measured last, in the simulation's layout: tensors with a batch of 1."""
@@ -242,13 +239,25 @@ def _joint_order(env_id: str, base: Any, robot: RobotFile) -> list[int]:
     return [names.index(name) for name in robot.joint_names]
 
 
-def _position_controllers(env_id: str, controller: Any) -> Iterator[Any]:
+def feed_back(controllers: Iterable[Any], target: torch.Tensor) -> None:
+    """Let ManiSkill's joint position controllers count from `target` [rad], shape (1, joints), simulation's order."""
+    for controller in controllers:
+        controller._target_qpos = target[:, controller.active_joint_indices].clone()
+        controller.set_drive_targets(controller._target_qpos)
+
+
+def position_controllers(env_id: str, controller: Any) -> Iterator[Any]:
+    """The joint position controllers that `controller` is or consists of.
+
+    Raises:
+        TaskError: When it is or has another one.
+    """
     from mani_skill.agents.controllers.base_controller import DictController
     from mani_skill.agents.controllers.pd_joint_pos import PDJointPosController
 
     if isinstance(controller, DictController):
         for part in controller.controllers.values():
-            yield from _position_controllers(env_id, part)
+            yield from position_controllers(env_id, part)
     elif type(controller) is PDJointPosController and not controller.config.interpolate:
         yield controller
     else:

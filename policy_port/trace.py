@@ -158,7 +158,7 @@ class Recorder:
         part = self.parts / f"{self._chunks:06d}.npz"
         temporary = part.with_suffix(".tmp")
         with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **self._recorded())
+            _write(file, self._recorded())
             self._wait_for_disk(file)
         temporary.replace(part)
         self._chunks += 1
@@ -175,10 +175,10 @@ class Recorder:
             columns = _joined(self.parts)
         else:
             # All of it is still in memory, so it need not be written twice.
-            columns = {name: (rows.shape, rows.dtype, [rows]) for name, rows in self._recorded().items()}
+            columns = self._recorded()
         temporary = self.parts / "merged.tmp"
         with open(temporary, "wb") as file:
-            _write(file, text, columns)
+            _write(file, columns, text)
             self._wait_for_disk(file)
         temporary.replace(self.path)
         self._open = False
@@ -201,14 +201,14 @@ class Recorder:
         if self._filled == self._capacity:
             self.flush()
 
-    def _recorded(self) -> dict[str, NDArray[Any]]:
+    def _recorded(self) -> dict[str, _Column]:
         """The steps in memory, by the names that they have in the trace."""
-        found = {}
+        found: dict[str, NDArray[Any]] = {}
         for name, rows in self._chunk.items():
             parts = self._split.get(name)
             steps = rows[: self._filled]
             found |= {name: steps} if parts is None else {p: steps[..., columns] for p, columns in parts.items()}
-        return found
+        return {name: (steps.shape, steps.dtype, [steps]) for name, steps in found.items()}
 
     def _wait_for_disk(self, file: IO[bytes]) -> None:
         if self._durable:
@@ -312,16 +312,28 @@ def _load(file: Path, name: str) -> NDArray[Any]:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _write(file: IO[bytes], header: str, columns: Mapping[str, _Column]) -> None:
-    """Write a trace, array by array; no more of it need be in memory than the array that is being written."""
+def _write(file: IO[bytes], columns: Mapping[str, _Column], header: str | None = None) -> None:
+    """Write an .npz array by array; no more of it need be in memory than the piece that is being written."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(HEADER, header)
+        if header is not None:
+            archive.writestr(HEADER, header)
         for name, (shape, dtype, pieces) in columns.items():
             about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
                 np.lib.format.write_array_header_2_0(out, about)
                 for piece in pieces:
-                    out.write(np.ascontiguousarray(piece).data)
+                    for block in _blocks(piece):
+                        out.write(block.data)
+
+
+def _blocks(piece: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The steps of an array some at a time, each time in the same memory, which fits into a processor's cache."""
+    count = max(1, 2**18 // max(1, piece[:1].nbytes))
+    block = np.empty((min(count, len(piece)), *piece.shape[1:]), piece.dtype)
+    for first in range(0, len(piece), count):
+        steps = piece[first : first + count]
+        block[: len(steps)] = steps
+        yield block[: len(steps)]
 
 
 def _joined(parts: Path) -> dict[str, _Column]:
@@ -338,9 +350,8 @@ def _joined(parts: Path) -> dict[str, _Column]:
 
 
 def _about(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array in a file."""
+    """Shape and type of an array in a chunk."""
     with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
-        major, _ = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
         return shape, dtype

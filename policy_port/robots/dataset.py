@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def dataset_class() -> Any:
     if missing:
         raise MissingDependencyError(
             f"--dataset needs the Python packages {', '.join(missing)}, which are not installed: "
-            f"pip install 'lerobot[dataset]=={version('lerobot')}'"
+            "pip install 'policy-port[dataset]'"
         )
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 

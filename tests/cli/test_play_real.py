@@ -68,7 +68,7 @@ def test_what_a_dataset_needs_is_said_before_anything_moves(tmp_path: Path, monk
     run, emulated = tmp_path / "run", ["--emulated", "--continuous"]
     monkeypatch.setattr(dataset, "NEEDED", ("not_there_at_all",))
     message = refused(*REAL, *emulated, "--out", str(run), "--dataset", str(tmp_path / "set"))
-    assert "not_there_at_all, which are not installed: pip install 'lerobot[dataset]==" in message
+    assert "not_there_at_all, which are not installed: pip install 'policy-port[dataset]'" in message
     monkeypatch.setattr(dataset, "NEEDED", ())
     monkeypatch.setattr(dataset, "dataset_class", lambda: None)
     monkeypatch.setattr(dataset, "_check_encoder", lambda: None)

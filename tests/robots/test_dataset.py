@@ -36,7 +36,7 @@ HUNDREDTH = 5e-4
 """Less than a hundredth of a tick, in degrees or percent."""
 WITH_LEROBOT = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in module.NEEDED),
-    reason="LeRobot's dataset parts are not installed: pip install 'lerobot[dataset]'",
+    reason="LeRobot's dataset parts are not installed: pip install 'policy-port[dataset]'",
 )
 
 

@@ -79,7 +79,7 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
             yield from mended(changed, evidence, _joined(said, words, "the default pose is not added as offset"))
         if kept == "default" and plain is not None:
             defaults = dict(zip(names, offsets, strict=True))
-            said_defaults = default_words(contract, defaults, known_orders(contract, evidence))
+            said_defaults = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(plain, "default", defaults)
             yield from mended(moved, evidence, _joined(said, words, said_defaults))
     written = _written(names, offsets)

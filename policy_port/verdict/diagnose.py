@@ -128,11 +128,16 @@ def diagnose_contract(contract: Contract, evidence: Evidence) -> Diagnosis:
     )
 
 
-def mended_yaml(diagnosis: Diagnosis) -> str:
-    """The contract of the first hypothesis as YAML, with what was mended among its sources."""
-    contract = diagnosis.hypotheses[0].contract
+def mended_yaml(contract: Contract, edits: tuple[Edit, ...], source: str) -> str:
+    """A mended contract as YAML, with what was mended among its sources.
+
+    Args:
+        contract: The contract after the edits.
+        edits: What was mended.
+        source: Where the edits come from.
+    """
     data = plain(contract)
-    told = {edit.key: "policy-port diagnose, from a trace" for edit in diagnosis.hypotheses[0].edits}
+    told = {edit.key: f"policy-port diagnose, {source}" for edit in edits}
     data["sources"] = {**data.get("sources", {}), **told}
     return Contract.model_validate(data).to_yaml()
 

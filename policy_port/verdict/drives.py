@@ -55,7 +55,7 @@ def _words(contract: Contract, evidence: Evidence, key: str, applied: dict[str, 
     ratios = [a / b for a, b in zip(stated, true, strict=True) if b]
     if ratios and len(ratios) == len(stated) and max(ratios) - min(ratios) <= DRIVE_TOLERANCE * abs(ratios[0]):
         return f"factor {ratios[0]:.2f} on every joint"
-    for order, who in known_orders(contract, evidence).items():
+    for order, who in known_orders(contract, evidence.joint_names).items():
         if all(name in applied for name in order) and all(
             _close(a, applied[name]) for a, name in zip(stated, order, strict=False)
         ):

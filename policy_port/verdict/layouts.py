@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -12,7 +11,8 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.terms import XYZ, GaitPhaseTerm, ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.verdict.candidates import Candidates, mended
-from policy_port.verdict.edits import snapped, with_new_term, with_observation, with_term, with_term_order
+from policy_port.verdict.changes import history_changes, term_order_changes
+from policy_port.verdict.edits import snapped, with_new_term, with_observation, with_term
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
 from policy_port.verdict.signals import Signals
@@ -20,60 +20,24 @@ from policy_port.verdict.signals import Signals
 USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 """Bounds that trainers put on whole observations."""
 
-WORDS = {
-    "term_major": "term-major",
-    "time_major": "time-major",
-    "oldest_first": "oldest first",
-    "newest_first": "newest first",
-    "first": "filled with the first observation at reset",
-    "zero": "filled with zeros at reset",
-}
-"""What each key of a history means."""
-
 
 def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
     """Another history, another clip, or another term in the place of one that fails."""
     if failing & {term.label for term in contract.observation.terms}:
-        yield from _histories(contract, evidence)
+        for changed, words in history_changes(contract):
+            yield from mended(changed, evidence, words)
         yield from _clips(contract, evidence, failing)
     for term in contract.observation.terms:
         if term.label in failing:
             yield from _replaced(contract, evidence, term)
 
 
-def _histories(contract: Contract, evidence: Evidence) -> Candidates:
-    history = contract.observation.history
-    if history is None:
-        return
-    stated: dict[str, str] = history.model_dump()
-    keys: tuple[str, ...] = ("layout", "order", "fill")
-    for values in itertools.product(("term_major", "time_major"), ("oldest_first", "newest_first"), ("first", "zero")):
-        other: dict[str, str] = dict(zip(keys, values, strict=True))
-        if other != stated:
-            changed = [key for key in keys if other[key] != stated[key]]
-            true, said = (", ".join(WORDS[side[key]] for key in changed) for side in (other, stated))
-            words = f"history {true} in the source, {said} in the contract"
-            yield from mended(with_observation(contract, history=other), evidence, words)
-
-
 def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
     """Two terms exchanged, or one term moved."""
     if len(failing & {term.label for term in contract.observation.terms}) < 2:
         return
-    count = len(contract.observation.terms)
-    labels = [term.label for term in contract.observation.terms]
-    places = tuple(range(count))
-    orders = {}
-    for i, j in itertools.combinations(places, 2):
-        swapped = list(places)
-        swapped[i], swapped[j] = j, i
-        orders[tuple(swapped)] = f"terms {labels[i]} and {labels[j]} exchanged"
-    for i, j in itertools.permutations(places, 2):
-        moved = [place for place in places if place != i]
-        moved.insert(j, i)
-        orders.setdefault(tuple(moved), f"term {labels[i]} stands in another place")
-    for order, words in orders.items():
-        yield from mended(with_term_order(contract, order), evidence, words)
+    for changed, words in term_order_changes(contract):
+        yield from mended(changed, evidence, words)
 
 
 def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:

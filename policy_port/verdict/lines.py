@@ -49,7 +49,7 @@ def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -
                 yield from mended(swapped, evidence, f"{term.label}: {', '.join([*words, done])}")
         if isinstance(term, JointTerm) and term.term == "joint_pos_rel":
             defaults = _defaults(contract, term, lines, scales)
-            said = default_words(contract, defaults, known_orders(contract, evidence))
+            said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield from mended(moved, evidence, f"{term.label}: {', '.join([*words, said])}")
         if isinstance(term, BaseTerm | JointTerm):

@@ -21,6 +21,9 @@ from policy_port.verdict.signals import Signals, clipped_action
 
 Names = tuple[str, ...]
 
+TRACE = "the trace's joint_names"
+"""Whose order the columns of a trace have."""
+
 
 def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
     """Another order of all joints, or of one term's or the action's alone."""
@@ -29,7 +32,7 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
         if isinstance(term, JointTerm) and term.label in failing:
             order = _observed_order(contract, evidence, term)
             if order != contract.observation_joints(term):
-                words = order_words(contract.observation_joints(term), order, evidence)
+                words = order_words(contract.observation_joints(term), order, evidence.joint_names)
                 yield from mended(
                     with_term(contract, term.label, joints=_stated(contract, order)), evidence, f"{term.label}: {words}"
                 )
@@ -39,15 +42,15 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
         if order != contract.action_joint_names:
             whole.append(order)
             if len(contract.action.terms) == 1:
-                words = order_words(contract.action_joint_names, order, evidence)
+                words = order_words(contract.action_joint_names, order, evidence.joint_names)
                 yield from mended(
                     with_action(contract, 0, joints=_stated(contract, order)), evidence, f"action: {words}"
                 )
     if failing:
-        whole += list(known_orders(contract, evidence))
+        whole += list(known_orders(contract, evidence.joint_names))
     for order in dict.fromkeys(whole):
         if set(order) == set(contract.joint_names) and order != contract.joint_names:
-            words = order_words(contract.joint_names, order, evidence)
+            words = order_words(contract.joint_names, order, evidence.joint_names)
             yield from mended(with_joint_order(contract, order), evidence, f"joint order: {words}")
             yield from mended(
                 with_joint_order(contract, order, values_stay=True),
@@ -56,12 +59,18 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
             )
 
 
-def known_orders(contract: Contract, evidence: Evidence) -> dict[Names, str]:
-    """Orders of exactly the contract's joints that somebody uses, and who: the trace, and every shipped mapping."""
+def known_orders(contract: Contract, seen: Names, who_saw: str = TRACE) -> dict[Names, str]:
+    """Orders of exactly the contract's joints that somebody uses, and who.
+
+    Args:
+        contract: The contract.
+        seen: Order of a trace's or a simulator's joints; it counts where it names exactly the contract's.
+        who_saw: Whose that is.
+    """
     found = {}
     names = set(contract.joint_names)
-    if set(evidence.joint_names) == names:
-        found[evidence.joint_names] = "the trace's joint_names"
+    if set(seen) == names:
+        found[seen] = who_saw
     for order, who in _shipped_orders():
         if set(order) == names:
             found.setdefault(order, who)
@@ -83,21 +92,20 @@ def _stated(contract: Contract, order: Names) -> list[str] | None:
     return None if order == contract.joint_names else list(order)
 
 
-def order_words(old: Names, new: Names, evidence: Evidence) -> str:
-    """What another order looks like: two joints exchanged, left and right, or somebody's order."""
+def order_words(old: Names, new: Names, seen: Names, who_saw: str = TRACE) -> str:
+    """What another order looks like: two joints exchanged, left and right, or somebody's order; see `known_orders`."""
     two = exchanged(old, new)
     if two is not None:
         return f"{two[0]} and {two[1]} exchanged"
     if tuple(_other_side(name) for name in old) == new:
         return "left and right exchanged"
-    who = next((who for order, who in _orders_of(new, evidence) if order == new), None)
+    who = next((who for order, who in _orders_of(new, seen, who_saw) if order == new), None)
     shown = ", ".join(new[:6]) + (", ..." if len(new) > 6 else "")
     return f"joints in another order; the source has {shown}" + (f" ({who})" if who else "")
 
 
-def _orders_of(names: Names, evidence: Evidence) -> list[tuple[Names, str]]:
-    own = [(evidence.joint_names, "the trace's joint_names")]
-    return [*(pair for pair in _shipped_orders() if set(pair[0]) == set(names)), *own]
+def _orders_of(names: Names, seen: Names, who_saw: str) -> list[tuple[Names, str]]:
+    return [*(pair for pair in _shipped_orders() if set(pair[0]) == set(names)), (seen, who_saw)]
 
 
 @functools.cache

@@ -121,7 +121,7 @@ def _target_columns(contract: Contract, evidence: Evidence) -> Candidates:
     yield Candidate(
         contract=contract,
         evidence=evidence.with_arrays({"target": target}),
-        words=f"columns of target: {order_words(names, driven, evidence)}",
+        words=f"columns of target: {order_words(names, driven, evidence.joint_names)}",
         remedy="record target in the order of joint_names",
     )
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
+from policy_port.contract import load_contract
 from policy_port.contract.diff import differences
+from policy_port.export.write import write_port
+from policy_port.remap import identity_remap
+from policy_port.resources import assets_dir
 from tests.cli import verdict_port
 from tests.cli.verdict_port import Judged, contract_of
+from tests.verdict.mistakes import edited
 from tests.verdict.synthetic import toy
 
 
@@ -80,3 +87,116 @@ def test_the_report_holds_the_edit(judged: Judged, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "base_ang_vel: factor 4.00: the scale 0.25 is missing." in text
     assert "observation.terms[base_ang_vel].scale" in text
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, ["diagnose", *map(str, args)])
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Ports of the policy that ships with the project: right, with one sign flipped, and with two wrong numbers."""
+    source = assets_dir() / "so100_reach"
+    if not (source / "model.pt").is_file():
+        pytest.skip("the embedded policy is not here")
+    contract, policy = load_contract(source / "contract.yaml"), load_policy(source / "model.pt")
+
+    def flip(data: dict[str, Any]) -> None:
+        for term in (*data["observation"]["terms"], *data["action"]["terms"]):
+            if term["term"] in ("joint_pos", "joint_position_delta"):
+                stated = term.get("scale", 1.0)
+                scale = dict(stated) if isinstance(stated, dict) else dict.fromkeys(contract.joint_names, stated)
+                term["scale"] = scale | {"shoulder_pan": -scale["shoulder_pan"]}
+
+    def delay(data: dict[str, Any]) -> None:
+        data["decimation"] *= 2
+
+    folder = tmp_path_factory.mktemp("ports")
+    made = {"right": contract, "flipped": edited(contract, flip), "slow": edited(contract, delay)}
+    return {
+        name: write_port(folder / name, policy, identity_remap(each), formats=("onnx",)).path
+        for name, each in made.items()
+    }
+
+
+TASK = ("--plant", "mujoco", "--task", "so100-reach")
+
+
+@pytest.mark.slow
+def test_without_a_trace_a_right_port_is_status_zero(arm: dict[str, Path]) -> None:
+    """The arm reaches every goal: nothing is searched, and the answer still says what it can't see."""
+    result = run(arm["right"], *TASK)
+    assert result.exit_code == 0, result.output
+    assert "nothing that this test can see is wrong" in result.stdout
+    assert "reached 12 of 12 goals" in result.stdout
+    assert "this is weaker than a trace" in result.stdout
+    assert "12 replays of 1 contracts" in result.stdout
+
+
+@pytest.mark.slow
+def test_without_a_trace_a_flipped_sign_is_found_and_mended(arm: dict[str, Path], tmp_path: Path) -> None:
+    """Status 1, the edit with the numbers before and after, a mended contract that is the right one, and a page."""
+    out, page = tmp_path / "mended.yaml", tmp_path / "page.html"
+    result = run(arm["flipped"], *TASK, "--write", out, "--report", page)
+    assert result.exit_code == 1, result.output
+    assert "1. sign of shoulder_pan flipped in observation and action" in result.stdout
+    assert "edit    action.terms[0].scale: " in result.stdout
+    assert "reached 12 of 12 goals" in result.stdout
+    right = load_contract(assets_dir() / "so100_reach" / "contract.yaml")
+    assert differences(contract_of(out), right, relative_tolerance=1e-9) == []
+    assert contract_of(out).sources["action.terms[0].scale"].startswith("policy-port diagnose, closed loop in mujoco")
+    assert "sign of shoulder_pan flipped in observation and action" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_without_a_trace_json_is_one_document(arm: dict[str, Path]) -> None:
+    """The numbers of every trial, the margins that decide, and the reasons why this is weaker."""
+    result = run(arm["right"], *TASK, "--seed", 5, "--json")
+    document = json.loads(result.stdout)
+    assert (document["ok"], document["hypotheses"], len(document["given"]["loss"])) == (True, [], 12)
+    assert document["setting"]["trials"].endswith("seeds 5 to 16")
+    assert len(document["notes"]) == 3
+
+
+@pytest.mark.slow
+def test_a_rate_that_the_task_does_not_run_at_is_bad_input(arm: dict[str, Path]) -> None:
+    """The task can't be done at another rate: said with both numbers, not searched."""
+    result = run(arm["slow"], *TASK)
+    assert result.exit_code == 2
+    assert "control period of 0.1 s, the reach task runs at 20 Hz" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "exactly one of --trace"),
+        (("--trace", "t.npz", "--plant", "mujoco"), "exactly one of --trace"),
+        (("--trace", "t.npz", "--robot", "a.xml", "--no-meshes"), "--robot, --no-meshes goes with --plant"),
+        (("--trace", "t.npz", "--seed", "1", "--seconds", "3"), "--seconds, --seed goes with --plant"),
+        (("--plant", "mujoco", "--side", "port"), "--side goes with --trace"),
+        (("--plant", "mujoco", "--command", "1,0,0", "--task", "so100-reach"), "at most one of --command"),
+        (("--plant", "mujoco", "--task", "so100-reach", "--seconds", "3"), "--seconds goes with --command"),
+        (("--plant", "mujoco", "--command", "1,0"), "three numbers"),
+        (("--plant", "mujoco", "--task", "so100-reech"), "did you mean 'so100-reach'"),
+        (("--plant", "mujoco", "--write", "no/such/folder.yaml"), "no such folder for the output"),
+    ],
+)
+def test_what_does_not_go_together_is_bad_input(tmp_path: Path, args: tuple[str, ...], message: str) -> None:
+    """Status 2 and one message, before the port is opened."""
+    result = run(tmp_path / "port", *args)
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [(("--robot", "no_such.xml"), "no_such.xml"), (("--through", "nothing"), "no shipped mapping has that name")],
+)
+def test_a_robot_or_mapping_that_is_not_there_is_bad_input(
+    judged: Judged, tmp_path: Path, args: tuple[str, ...], message: str
+) -> None:
+    """Status 2, and nothing is written."""
+    out = tmp_path / "mended.yaml"
+    result = run(judged.wrong.path, "--plant", "mujoco", *args, "--write", out)
+    assert (result.exit_code, out.exists()) == (2, False), result.output
+    assert message in result.stderr

@@ -1,0 +1,124 @@
+"""Guesses in which the action means another target, or the robot is driven with other gains or at another rate."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from policy_port.closed_loop.sides import Names, alike
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import ActionTerm
+from policy_port.verdict.changes import Changes
+from policy_port.verdict.edits import plain, validated, with_action, with_joint_values, with_keys
+
+ACTION_SCALES = (0.25, 0.5, 1.0)
+FACTORS = (0.5, 2.0, 0.25, 4.0, math.pi / 180.0)
+GAIN_FACTORS = (0.5, 2.0, 0.1, 10.0)
+GAINS = ("stiffness", "damping", "armature", "effort_limit")
+
+
+def drive_guesses(contract: Contract) -> Changes:
+    """Another scale, offset, reference or clip of the action; other gains, defaults, rate or actuation."""
+    for place, term in enumerate(contract.action.terms):
+        yield from _actions(contract, place, term)
+    if contract.action.raw_clip is not None:
+        yield with_action(contract, None, raw_clip=None), f"raw_clip {list(contract.action.raw_clip)} too many"
+    for bound in (1.0, 100.0):
+        yield with_action(contract, None, raw_clip=[-bound, bound]), f"raw_clip to [{-bound:g}, {bound:g}] missing"
+    for key in GAINS:
+        stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
+        for factor in GAIN_FACTORS:
+            scaled = {name: value * factor for name, value in stated.items() if value is not None}
+            if scaled:
+                yield with_joint_values(contract, key, scaled), f"{key}: {factor:g} times that on every joint"
+    yield from _unlike(contract)
+    yield from _flipped_defaults(contract)
+    kind = {"implicit": "explicit", "explicit": "implicit"}.get(contract.actuation.kind)
+    if kind is not None:
+        yield with_keys(contract, actuation={"kind": kind}), f"actuation {contract.actuation.kind} instead of {kind}"
+    yield from _rates(contract)
+
+
+def _actions(contract: Contract, place: int, term: ActionTerm) -> Changes:
+    names = contract.action_joints(term)
+    for factor in FACTORS:
+        scale = {name: _of(term.scale, name) * factor for name in names}
+        written = scale if isinstance(term.scale, dict) else scale[names[0]]
+        yield with_action(contract, place, scale=written), f"action: scale {factor:.3g} times that"
+    for scale in ACTION_SCALES:
+        yield with_action(contract, place, scale=scale), f"action: scale {scale:g}"
+    if isinstance(term.scale, dict):
+        common = Counter(term.scale.values()).most_common(1)[0][0]
+        yield with_action(contract, place, scale=common), f"action: one scale, {common:g}, for every joint"
+    if term.clip is not None:
+        yield with_action(contract, place, clip=None), "action: clip of the targets too many"
+    if term.term == "joint_position":
+        if term.offset != "default":
+            yield with_action(contract, place, offset="default"), "action: the default pose is not added as offset"
+        if term.offset == "default" or term.offset:
+            yield with_action(contract, place, offset=0.0), "action: offset added though the source does not"
+    else:
+        changes: dict[str, Any] = {"term": "joint_position", "reference": None, "offset": "default"}
+        yield with_action(contract, place, **changes), "action: targets are absolute"
+    for reference in ("joint_target", "joint_pos"):
+        changes = {"term": "joint_position_delta", "reference": reference, "offset": None}
+        yield with_action(contract, place, **changes), f"action: targets are relative to {reference}"
+
+
+def _unlike(contract: Contract) -> Changes:
+    """One joint whose number is not that of its like on the other sides."""
+    for joints in alike(contract.joint_names).values():
+        for key in ("default", *GAINS):
+            stated = {name: getattr(contract.joints[name], key) for name in joints}
+            yield from _as_the_others(contract, key, stated)
+    for place, term in enumerate(contract.action.terms):
+        if isinstance(term.scale, dict):
+            for joints in alike(contract.action_joints(term)).values():
+                for name, other in _odd({name: term.scale[name] for name in joints}):
+                    scale = term.scale | {name: other}
+                    words = f"action: scale of {name} is not that of its like"
+                    short = other if len(set(scale.values())) == 1 else scale
+                    yield with_action(contract, place, scale=short), words
+
+
+def _as_the_others(contract: Contract, key: str, stated: dict[str, Any]) -> Changes:
+    if any(value is None for value in stated.values()):
+        return
+    for name, other in _odd(stated):
+        changed = with_joint_values(contract, key, {name: other})
+        yield changed, f"{key} of {name} {stated[name]:g} instead of {other:g}, as its like has"
+
+
+def _odd(stated: dict[str, float]) -> list[tuple[str, float]]:
+    """Each joint that differs from one of its like in size, and what that one has, with its own sign or the other's."""
+    found = []
+    for name, value in stated.items():
+        others = {other for mate, other in stated.items() if mate != name and abs(other) != abs(value)}
+        for other in sorted(others | {-other for other in others if min(stated.values()) < 0.0}):
+            found.append((name, other))
+    return found
+
+
+def _flipped_defaults(contract: Contract) -> Changes:
+    groups: list[Names] = [(name,) for name in contract.joint_names] + list(alike(contract.joint_names).values())
+    for joints in groups:
+        flipped = {name: -contract.joints[name].default for name in joints if contract.joints[name].default}
+        if flipped:
+            yield with_joint_values(contract, "default", flipped), f"sign of the default of {', '.join(flipped)}"
+
+
+def _rates(contract: Contract) -> Changes:
+    data = plain(contract)
+    for words, changes in (
+        ("half the rate", {"decimation": contract.decimation * 2}),
+        ("half the rate, by the timestep", {"timestep": contract.timestep * 2.0}),
+        ("twice the rate, by the timestep", {"timestep": contract.timestep / 2.0}),
+    ):
+        yield validated(data | changes), f"control rate: the source has {words}"
+    if contract.decimation % 2 == 0:
+        yield validated(data | {"decimation": contract.decimation // 2}), "control rate: the source has twice the rate"
+
+
+def _of(scale: float | dict[str, float], name: str) -> float:
+    return scale[name] if isinstance(scale, dict) else scale

@@ -90,8 +90,12 @@ class EpisodeRunner:
         Raises:
             TaskError: When the environment tells no success, never ends, or an observation is not finite.
         """
+        import torch
+
         count = len(seeds)
         padded = [*seeds, *[seeds[-1]] * (self._num_envs - count)]
+        # Some environments shake their cameras at each step by torch's own generator, which reset leaves alone.
+        torch.manual_seed(padded[0])
         observation, _ = self._env.reset(seed=padded if self._num_envs > 1 else padded[0])
         self._policy.reset()
         info = self._inner.evaluate()

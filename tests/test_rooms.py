@@ -35,6 +35,8 @@ ROOMS: dict[str, set[str]] = {
     "replay": {"contract", "control", "plants", "tasks", "export", "report", "trace", "files", "resources"},
     "compare": {"contract", "replay", "report", "trace"},
     "verdict": {"contract", "control.units", "remap", "export", "replay.recording", "report", "trace", "resources"},
+    # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.
+    "closed_loop": {"contract", "control", "plants", "replay", "report", "tasks", "verdict"},
     "regress": {
         "contract",
         "remap",

@@ -65,7 +65,7 @@ def play_on_arm(
         if env is not None:
             from policy_port.cli.play_real_env import task_job
 
-            wanted = stack.enter_context(task_job(env, known, control_mode))
+            wanted = stack.enter_context(task_job(env, known, pilot, control_mode))
         if dataset is not None:
             from policy_port.robots.dataset import check_dataset
 

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from policy_port.control.pilot import Pilot
     from policy_port.robots.real_env_play import TaskJob
     from policy_port.robots.robot_file import RobotFile
 
 
 @contextlib.contextmanager
-def task_job(env_id: str, robot: RobotFile, control_mode: str | None) -> Iterator[TaskJob]:
+def task_job(env_id: str, robot: RobotFile, pilot: Pilot, control_mode: str | None) -> Iterator[TaskJob]:
     """The task as a job for the arm, its simulation open but never stepped."""
-    from policy_port.robots.real_env_play import TaskJob
-    from policy_port.robots.real_env_task import RealTask
+    from policy_port.robots.real_env_play import TaskJob, open_task
 
-    task = RealTask(env_id, robot, control_mode=control_mode)
+    task, cameras = open_task(env_id, robot, pilot.contract, control_mode)
     try:
-        yield TaskJob(task)
+        yield TaskJob(task, cameras)
     finally:
         task.close()

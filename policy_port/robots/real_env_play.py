@@ -12,18 +12,19 @@ from policy_port.control.action import ActionDecoder
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
 from policy_port.control.pilot import Pilot
-from policy_port.control.policy import Float32
+from policy_port.control.policy import Float32, Policy
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
 from policy_port.plants.plant import Array, Plant
-from policy_port.replay.env_cameras import flat_state
-from policy_port.replay.open_env import check_fit
+from policy_port.replay.env_cameras import FLAT, EnvCameras, flat_state, observation_mode
+from policy_port.replay.open_env import check_fit, registered
 from policy_port.replay.recording import tip_position
 from policy_port.replay.result import Episode, Metric
 from policy_port.robots.cameras import Cameras
 from policy_port.robots.console import Console
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.preflight import check_joints
+from policy_port.robots.real_env_pictures import Pictures
 from policy_port.robots.real_env_task import RealTask
 from policy_port.robots.real_job import TIP, judged
 from policy_port.robots.real_terms import SCENES, Origin
@@ -31,17 +32,56 @@ from policy_port.robots.robot_file import RobotFile
 from policy_port.robots.supervisor import Supervisor
 from policy_port.tasks.reach import ReachTask
 
+NUMBERS = "state"
+"""Observation mode, and part of one, without pictures."""
 TRIES = 5
 """Actions on which the contract and the task's controller have to agree."""
 APART = 1e-4
 """How far their targets may be apart [rad]."""
 
 
+def open_task(
+    env_id: str, robot: RobotFile, contract: Contract, control_mode: str | None
+) -> tuple[RealTask, EnvCameras | None]:
+    """Open a task in the observation mode that a policy reads, with its cameras in the size that it was trained with.
+
+    Args:
+        env_id: Name under which the task is registered.
+        robot: The arm.
+        contract: The policy's.
+        control_mode: One of the task's controllers; its own default, if None.
+
+    Raises:
+        TaskError: When the task does not fit, or an arm can't deliver what it observes.
+        MissingDependencyError: When ManiSkill can't start here.
+    """
+    mode = observation_mode(env_id, registered(env_id).SUPPORTED_OBS_MODES, contract)
+    # What else a camera shows in the simulation, and where it stands there, no policy of this mode reads.
+    besides = [] if mode == NUMBERS else ["sensor_param", *(set(mode.split("+")) - {FLAT, NUMBERS})]
+    options: dict[str, Any] = {"obs_mode": mode, "control_mode": control_mode, "without": besides}
+    task = RealTask(env_id, robot, **options)
+    if not contract.images:
+        return task, None
+    try:
+        cameras = EnvCameras(env_id, task.base, contract)
+        if (sizes := cameras.options()) is None:
+            return task, cameras
+    except BaseException:
+        task.close()
+        raise
+    task.close()
+    return RealTask(env_id, robot, **options, sensor_configs=sizes), cameras
+
+
 class TaskJob:
     """A ManiSkill task on an arm; see `policy_port.robots.real_job.RealJob`."""
 
-    def __init__(self, task: RealTask) -> None:
+    def __init__(self, task: RealTask, cameras: EnvCameras | None = None) -> None:
         """Do `task`; whoever opened it closes it.
+
+        Args:
+            task: The task.
+            cameras: Which of its cameras the policy looks through; none, if None.
 
         Raises:
             TaskError: When its episodes never end.
@@ -50,7 +90,7 @@ class TaskJob:
 
         if task.max_episode_steps is None:
             raise TaskError(f"{task.env_id}: its episodes never end, so there is no end to what the arm would do")
-        self._task, self._steps = task, task.max_episode_steps
+        self._task, self._cameras, self._steps = task, cameras, task.max_episode_steps
         self._reach: ReachTask | None = task.base.task if isinstance(task.base, SO100ReachEnv) else None
         self.tip_links = () if self._reach is None else self._reach.tip_links
         listed = {str(origin): [path for path, o in task.origins.items() if o is origin] for origin in Origin}
@@ -81,16 +121,18 @@ class TaskJob:
             flat_state(self._task.base._init_raw_obs, self._task.base.device),
         )
         check_actions(contract, self._task)
+        self._pictures = Pictures(self._task.cameras, robot)
 
     def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: Cameras) -> Controller:
         """See `RealJob`."""
+        policy = pilot.open(1)
+        self._task.watch(lambda name: self._pictures.fit(name, cameras.frame(name)))
 
         def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[TaskObservation, TaskAction]:
-            return TaskObservation(self._task, contract, signals, observation), TaskAction(
-                self._task, contract, signals
-            )
+            seen = TaskObservation(self._task, contract, signals, policy, self._cameras)
+            return seen, TaskAction(self._task, contract, signals)
 
-        return Controller(pilot.contract, pilot.open(1), arm.joint_names, 1, parts)
+        return Controller(pilot.contract, policy, arm.joint_names, 1, parts)
 
     def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> TaskEpisodes:
         """See `RealJob`."""
@@ -106,19 +148,24 @@ class TaskJob:
 class TaskObservation:
     """What the task's own code observes of the arm; see `policy_port.control.controller.ObservationPart`."""
 
-    def __init__(self, task: RealTask, contract: Contract, signals: Signals, observation: Float32) -> None:
+    def __init__(
+        self, task: RealTask, contract: Contract, signals: Signals, policy: Policy, cameras: EnvCameras | None
+    ) -> None:
         self._task, self._clip = task, contract.observation.clip
-        self._signals, self._observation = signals, observation
+        self._signals, self._policy, self._cameras = signals, policy, cameras
 
     def build(self) -> None:
-        """Fill the policy's observation."""
-        state = self._signals.state
+        """Fill the policy's observation, and show it what the cameras see."""
+        state, observation = self._signals.state, self._policy.observation
         # What the limits let through of the last target is what the task's controller counts from.
         self._task.sent(self._signals.joint_target)
         self._task.measured(state.joint_pos, state.joint_vel)
-        self._observation[...] = flat_state(self._task.observe(), self._task.base.device).numpy()
+        told = self._task.observe()
+        observation[...] = flat_state(told, self._task.base.device).numpy()
         if self._clip is not None:
-            np.clip(self._observation, *self._clip, out=self._observation)
+            np.clip(observation, *self._clip, out=observation)
+        if self._cameras is not None:
+            self._cameras.show(told, self._policy)
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Let the task's controller start from where the arm is."""

@@ -132,7 +132,7 @@ class Controller:
             self._steps += 1.0
         self._observation.build()
         try:
-            self.action[...] = self.policy.act()
+            self.action = self.policy.act()
         except NonFiniteError as cause:
             raise TaskError(explain(cause, self.contract)) from None
         return self._decoder.decode(self.action)

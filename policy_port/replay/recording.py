@@ -142,9 +142,11 @@ class TraceObserver:
         np.multiply(self._steps, self._period, self._time)
         effort = plant.effort()
         if self._record is None:
-            self._effort = np.zeros_like(effort)
+            # Policies and plants may hand out another array each time; what is bound stays the same one.
+            self._effort, self._action = np.zeros_like(effort), np.zeros_like(controller.action)
             self._record = self._bind(controller, target)
         self._effort[...] = effort
+        self._action[...] = controller.action
         if self._tip_links:
             self._tip[...] = tip_position(plant, self._tip_links)
         self._record()
@@ -157,7 +159,7 @@ class TraceObserver:
             "episode": self._episode,
             "signals": signals.row,
             "observation": controller.observation,
-            "action": controller.action,
+            "action": self._action,
             "effort": self._effort,
         }
         if self._tip_links:

@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/closed_loop.md"), help="report to write")
     parser.add_argument("--only", nargs="*", help="policies whose mistakes are made; all at hand, if not given")
     parser.add_argument("--groups", default="123+", help="groups of mistakes, as mutation_table.py has them")
+    parser.add_argument("--also", nargs="*", default=[], help="mistakes of other groups, by name")
     parser.add_argument("--resume", action="store_true", help="keep what an interrupted run of the same code judged")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,8 @@ def main() -> None:
         )
         evidence = read_evidence(trace)
         for mutation in mutations():
-            if mutation.contract is None or mutation.group not in options.groups:
+            wanted = mutation.group in options.groups or mutation.key in options.also
+            if mutation.contract is None or not wanted:
                 continue
             if (subject.name, mutation.key) in done:
                 continue
@@ -125,6 +127,7 @@ def main() -> None:
             add(judge(subject, port, mutation, wrong, evidence, right.loss))
     command = f"python scripts/closed_loop_score.py --groups {options.groups}"
     command += f" --only {' '.join(options.only)}" if options.only else ""
+    command += " --also" + "".join(f' "{key}"' for key in options.also) if options.also else ""
     options.out.write_text(report(judged, command), encoding="utf-8")
     print(f"wrote {options.out}")
 
@@ -214,21 +217,20 @@ def report(judged: list[Judged], command: str) -> str:
         f"{platform.python_version()}, MuJoCo {mujoco.__version__}, {os.cpu_count()} CPU cores that others used too.",
         "",
         f"{len({each.mistake for each in wrong})} mistakes in {policies}: {len(wrong)} wrong ports, each diagnosed by "
-        "`policy-port diagnose PORT --plant mujoco`. Seen: exit status 1. First: its first hypothesis is the correct "
-        "contract, every number within 1e-4. Alone: and no other does equally well, so that it is given as found. "
-        "First or tied: the correct contract is first, or another of those that do equally well. By trace: the first "
-        "hypothesis of `diagnose --trace` is the correct contract. "
+        "`policy-port diagnose PORT --plant mujoco`. Seen: exit status 1, or 2 where it can't be played. First: its "
+        "first hypothesis is the correct contract, every number within 1e-4. Alone: and no other does equally well, so "
+        "that it is given as found. First or tied: the correct contract is first, or another of those that do equally "
+        "well. By trace: the first hypothesis of `diagnose --trace` is the correct contract. "
         f"A diagnosis that searched took {median}.",
         "",
-        "| how such ports fail | wrong ports | seen | first | alone | first or tied | walk unseen | by trace |",
-        "|---|---|---|---|---|---|---|---|",
+        *head("how such ports fail"),
     ]
     for group, words in GROUPS.items():
         mine = [each for each in wrong if each.group == group]
         if mine:
             lines.append(row(words, mine))
     lines.append(row("**all**", wrong))
-    lines += ["", "## By policy", "", *lines[6:8]]
+    lines += ["", "## By policy", "", *head("policy")]
     lines += [row(name, [e for e in wrong if e.subject == name]) for name in dict.fromkeys(e.subject for e in wrong)]
     lines += ["", "## Correct ports", "", f"{len(alarms)} false alarms in {len(right)} diagnoses of correct ports.", ""]
     for each in right:
@@ -241,6 +243,12 @@ def report(judged: list[Judged], command: str) -> str:
     missed = [each for each in wrong if each.seen and not each.first_right]
     lines += [f"- {each.subject}, {each.mistake}: {each.reason}" for each in missed] or ["None."]
     return "\n".join(lines) + "\n"
+
+
+def head(words: str) -> tuple[str, str]:
+    """The first two lines of a table."""
+    columns = (words, "wrong ports", "seen", "first", "alone", "first or tied", "walk unseen", "by trace")
+    return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
 
 
 def row(words: str, some: list[Judged]) -> str:

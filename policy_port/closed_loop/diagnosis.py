@@ -109,7 +109,8 @@ class ClosedLoopDiagnosis:
         if len(self.guesses) > SHOWN:
             lines.append(f"and {len(self.guesses) - SHOWN} more that do clearly better than the port as given")
         unplayable = f"; {self.unplayable} of them can't be simulated" if self.unplayable else ""
-        lines.append(f"{self.replays} replays of {self.tried + 1} contracts{unplayable}")
+        contracts = f"{self.tried + 1} contracts" if self.tried else "the contract as it was given"
+        lines.append(f"{self.replays} replays of {contracts}{unplayable}")
         lines += [f"note: {note}" for note in WEAKER]
         return "\n".join(lines)
 

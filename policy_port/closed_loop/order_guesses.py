@@ -24,9 +24,9 @@ def order_guesses(contract: Contract, plant_names: Names) -> Changes:
     """Another order of all joints, of two, of one term's, or of a list of numbers beside the names."""
     orders = likely_orders(contract, plant_names)
     for order, who in orders.items():
-        yield with_joint_order(contract, order), f"joint order: the source has that of {who}"
+        yield with_joint_order(contract, order), f"joint order: another in the source ({who})"
     for order, who in orders.items():
-        words = f"joint names, the values beside them untouched: the source has the order of {who}"
+        words = f"joint names, the values beside them untouched: another order in the source ({who})"
         yield with_joint_order(contract, order, values_stay=True), words
     yield from _pairs(contract)
     few = dict(itertools.islice(_principal(contract, plant_names, orders).items(), 8))
@@ -34,9 +34,12 @@ def order_guesses(contract: Contract, plant_names: Names) -> Changes:
         stated = None if order == contract.joint_names else list(order)
         for term in contract.observation.terms:
             if isinstance(term, JointTerm) and set(contract.observation_joints(term)) == set(order):
-                yield with_term(contract, term.label, joints=stated), f"{term.label}: the source has the order of {who}"
+                yield (
+                    with_term(contract, term.label, joints=stated),
+                    f"{term.label}: another joint order in the source ({who})",
+                )
         if len(contract.action.terms) == 1 and set(contract.action_joint_names) == set(order):
-            yield with_action(contract, 0, joints=stated), f"action: the source has the order of {who}"
+            yield with_action(contract, 0, joints=stated), f"action: another joint order in the source ({who})"
     for order, who in few.items():
         for fields in FIELDS:
             yield from _fields(contract, fields, order, who)
@@ -89,4 +92,4 @@ def _fields(contract: Contract, fields: Names, order: Names, who: str) -> Change
             for field in fields:
                 data["joints"][name][field] = getattr(contract.joints[other], field)
         words = "default pose" if fields == ("default",) else " and ".join(fields)
-        yield validated(data), f"{words} in another order, that of {who}"
+        yield validated(data), f"{words} in another order ({who})"

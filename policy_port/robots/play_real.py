@@ -105,7 +105,8 @@ def play_real(
             arm.line.configure()
             cameras.open()
             rehearsed = _rehearse(supervisor, controller, clock, contract.control_dt)
-            console.confirm("The arm will move. Keep clear of it, and keep a hand at its power switch.", signals.check)
+            look = job.look(controller, cameras, folder)
+            console.confirm(f"{look}The arm will move. Keep clear of it, a hand at its power switch.", signals.check)
             header = trace_header(
                 contract,
                 simulator=supervisor.name,

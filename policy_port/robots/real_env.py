@@ -94,6 +94,8 @@ class RealEnv(gym.Env[Any, Any]):
         """Where each part of the observation comes from, by path."""
         self.num_envs = 1
         """Environments in the batch."""
+        self.reconfiguration_freq = 0
+        """Never: ManiSkill's wrappers ask."""
         self.device = self._task.base.device
         """Device of the tensors."""
         self.spec = self._task.made.spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from policy_port.robots.cameras import Cameras
 from policy_port.robots.console import Console
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.preflight import check_joints
-from policy_port.robots.real_env_pictures import Pictures
+from policy_port.robots.real_env_pictures import Pictures, beside
 from policy_port.robots.real_env_task import RealTask
 from policy_port.robots.real_job import TIP, judged
 from policy_port.robots.real_terms import SCENES, Origin
@@ -34,6 +35,8 @@ from policy_port.tasks.reach import ReachTask
 
 NUMBERS = "state"
 """Observation mode, and part of one, without pictures."""
+VIEWS = "views.png"
+"""Picture of what the cameras see."""
 TRIES = 5
 """Actions on which the contract and the task's controller have to agree."""
 APART = 1e-4
@@ -133,6 +136,22 @@ class TaskJob:
             return seen, TaskAction(self._task, contract, signals)
 
         return Controller(pilot.contract, policy, arm.joint_names, 1, parts)
+
+    def look(self, controller: Controller, cameras: Cameras, folder: Path) -> str:
+        """Write a picture of what the arm's cameras see beside what the simulation's see in the same pose.
+
+        No number tells a camera that stands elsewhere, is turned over, or has red and blue exchanged; an eye does.
+        """
+        if not self._task.cameras:
+            return ""
+        self._task.restart(controller.state)
+        names = list(self._task.cameras)
+        sides = [(self._pictures.fit(name, cameras.frame(name)), self._task.drawn(name)) for name in names]
+        beside(folder / VIEWS, sides)
+        return (
+            f"{folder / VIEWS}: left what {', '.join(names)} shows, right the simulation in the same pose. Where they "
+            "differ in more than looks, end here. "
+        )
 
     def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> TaskEpisodes:
         """See `RealJob`."""

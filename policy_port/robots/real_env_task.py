@@ -74,6 +74,8 @@ class RealTask:
         self.base: Any = self.made.unwrapped
         """The task, for its spaces and rates; never step it."""
         try:
+            if self.base.reconfiguration_freq:
+                raise TaskError(f"{env_id}: the arm can't be built anew; give no reconfiguration_freq")
             self._robot = self.base.agent.robot
             self._order = _joint_order(env_id, self.base, robot)
             self._controllers = list(position_controllers(env_id, self.base.agent.controller))
@@ -106,6 +108,7 @@ class RealTask:
         }
         """Height and width of the pictures by camera."""
         self._frames: Frames | None = None
+        self._draw: Callable[[], Any] = self.base._get_obs_sensor_data
         self.base._get_obs_sensor_data = self._sensor_data
         self.base.get_sensor_params = lambda: {name: {} for name in self.cameras}
 
@@ -114,7 +117,13 @@ class RealTask:
         self._frames = frames
 
     def begin(self, seed: int | list[int] | None, options: dict[str, Any] | None = None) -> Array:
-        """Start an episode; return its start pose [rad], shape (1, joints), in the arm's joint order."""
+        """Start an episode; return its start pose [rad], shape (1, joints), in the arm's joint order.
+
+        Raises:
+            TaskError: When the options ask for another robot to be built.
+        """
+        if (options or {}).get("reconfigure"):
+            raise TaskError(f"{self.env_id}: the arm can't be built anew; leave 'reconfigure' out of the options")
         # What the simulation would see of its own world is not even looked at.
         self.base.get_obs = lambda *args, **kwargs: {}
         try:
@@ -167,6 +176,13 @@ class RealTask:
     def observe(self) -> Any:
         """The task's observation of what was measured last, in the simulation's layout: tensors with a batch of 1."""
         return self.base._flatten_raw_obs(self._keep(self.base.get_obs(self.info, unflattened=True)))
+
+    def drawn(self, camera: str) -> np.ndarray:
+        """What the simulation's own camera shows of the arm as last measured: RGB, uint8, shape (height, width, 3).
+
+        For a person to compare; no policy is ever shown it.
+        """
+        return self._draw()[camera]["rgb"][0].cpu().numpy()
 
     def close(self) -> None:
         """Close the simulation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
+from pathlib import Path
 from typing import Any, Protocol
 
 from policy_port.contract import Mapping
@@ -60,6 +61,10 @@ class RealJob(Protocol):
         """The policy at the controls of an arm."""
         ...
 
+    def look(self, controller: Controller, cameras: Cameras, folder: Path) -> str:
+        """Leave in the run's folder what a person should look at before anything moves, and say so; "" for nothing."""
+        ...
+
     def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> Episodes:
         """Episodes with the seeds from `seed` on."""
         ...
@@ -96,6 +101,10 @@ class ReachJob:
     def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: Cameras) -> Controller:
         """See `RealJob`."""
         return Controller(pilot.contract, pilot.open(1), arm.joint_names, 1)
+
+    def look(self, controller: Controller, cameras: Cameras, folder: Path) -> str:
+        """See `RealJob`."""
+        return ""
 
     def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> ReachEpisodes:
         """See `RealJob`."""

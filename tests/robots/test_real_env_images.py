@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("mani_skill", reason="ManiSkill is not installed")
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
+import cv2
 import torch
 from mani_skill.utils.wrappers.flatten import FlattenRGBDObservationWrapper
 from torch import nn
@@ -143,6 +144,12 @@ def test_a_run_with_a_camera(tmp_path: Path, seeing: Pilot) -> None:
     trace = Trace(tmp_path / "trace.npz")
     assert trace.header["origins"]["sensor_data/base_camera/rgb"] == "camera"
     assert np.isfinite(trace["frame_age"]).all()
+    views = cv2.imread(str(tmp_path / "views.png"))
+    assert views is not None
+    assert views.shape == (256, 512, 3)
+    # The simulation's half shows an arm on a table, the other one what the emulated camera shows.
+    assert views[:, 256:].std() > 10
+    assert np.abs(views[:, :256].astype(int) - views[:, 256:]).mean() > 10
 
 
 def test_what_a_camera_can_not_give_is_refused(seeing: Pilot) -> None:

@@ -156,6 +156,7 @@ def test_velocities_are_the_estimates(robot: RobotFile) -> None:
          ["extra/wind: declared as commanded, but it changes with what was measured"]),
         (GRASP, {"without": ("is_graspd",)}, ["observes nothing named 'is_graspd'"]),
         (REACH, {"measure": {"extra/gaol": lambda: 0.0}}, ["observes no 'extra/gaol'; did you mean 'extra/goal'?"]),
+        (REACH, {"reconfiguration_freq": 1}, ["give no reconfiguration_freq"]),
         (REACH, {"obs_mode": "none"}, ["observation mode none"]),
         ("SO100GraspCub-v1", {}, ["did you mean 'SO100GraspCube-v1'?"]),
     ],
@@ -193,9 +194,11 @@ def test_a_supplied_measurement_is_looked_at(robot: RobotFile, value: Any, words
     task.close()
 
 
-def test_bad_actions_are_refused(robot: RobotFile) -> None:
-    """An action of another width, or one that is not finite, makes no target."""
+def test_bad_actions_and_options_are_refused(robot: RobotFile) -> None:
+    """An action of another width, or one that is not finite, makes no target; nothing is built anew under the arm."""
     task = RealTask(REACH, robot)
+    with pytest.raises(TaskError, match="leave 'reconfigure' out"):
+        task.begin(0, {"reconfigure": True})
     for action, words in ((np.zeros(5), "shape"), (np.full(6, np.nan), "not finite"), (np.full(6, np.inf), "finite")):
         with pytest.raises(TaskError, match=words):
             task.targets(action)

@@ -37,6 +37,9 @@ from policy_port.verdict.evidence import Evidence, read_evidence
 
 COMMAND = (0.5, 0.0, 0.0)
 
+SEEDS = 3
+"""Seeds of the trials that each correct port is diagnosed in; wrong ones are in the first."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -105,9 +108,10 @@ def main() -> None:
 
     for subject in subjects():
         port = subject.port(options.runs / "ports")
-        right = done.get((subject.name, "none")) or judge(subject, port, None, subject.contract, None, float("nan"))
-        if (subject.name, "none") not in done:
-            add(right)
+        for seed in range(SEEDS):
+            if (subject.name, right_of(seed)) not in done:
+                add(judge(subject, port, None, subject.contract, None, float("nan"), seed))
+        right = next(each for each in judged if (each.subject, each.mistake) == (subject.name, right_of(0)))
         if options.only and subject.name not in options.only:
             continue
         trace = in_float32(
@@ -139,6 +143,7 @@ def judge(
     contract: Contract,
     evidence: Evidence | None,
     right_loss: float,
+    seed: int = 0,
 ) -> Judged:
     """Diagnose one port without a trace, and with one."""
     by_trace = False
@@ -146,14 +151,14 @@ def judge(
         by_trace = is_mended(mutation, diagnose_contract(contract, evidence), subject.contract, [])
     about = {
         "subject": subject.name,
-        "mistake": "none" if mutation is None else mutation.key,
+        "mistake": right_of(seed) if mutation is None else mutation.key,
         "group": "right" if mutation is None else mutation.group,
         "by_trace": by_trace,
         "right_loss": right_loss,
     }
     began = time.perf_counter()
     try:
-        found = diagnose(subject, port, contract)
+        found = diagnose(subject, port, contract, seed)
     except PolicyPortError as error:
         nan = float("nan")
         numbers = {"loss": nan, "best_loss": nan, "seconds": 0.0, "replays": 0}
@@ -185,14 +190,19 @@ def judge(
     )
 
 
-def diagnose(subject: Subject, port: Port, contract: Contract) -> ClosedLoopDiagnosis:
+def right_of(seed: int) -> str:
+    """What stands in a mistake's place for a correct port."""
+    return f"none, seed {seed}" if seed else "none"
+
+
+def diagnose(subject: Subject, port: Port, contract: Contract, seed: int) -> ClosedLoopDiagnosis:
     """What `policy-port diagnose --plant mujoco` does with a port of this contract."""
     assert port.onnx is not None
     pilot = Pilot(onnx=port.onnx, network_contract=contract)
     robot = Robot(kind="mujoco", file=subject.robot, meshes=False)
     if subject.walks:
-        return diagnose_walk(pilot, robot, COMMAND)
-    return diagnose_reach(pilot, robot, SO100_REACH)
+        return diagnose_walk(pilot, robot, COMMAND, seed=seed)
+    return diagnose_reach(pilot, robot, SO100_REACH, seed=100 * seed)
 
 
 def line(each: Judged) -> str:
@@ -235,7 +245,7 @@ def report(judged: list[Judged], command: str) -> str:
     lines += ["", "## Correct ports", "", f"{len(alarms)} false alarms in {len(right)} diagnoses of correct ports.", ""]
     for each in right:
         said = f"ALARM: {each.first}" if each.seen else "nothing that this test can see is wrong"
-        lines.append(f"- {each.subject}: {said}; loss {each.loss:.2f}")
+        lines.append(f"- {each.subject}{each.mistake.removeprefix('none')}: {said}; loss {each.loss:.2f}")
     unseen = [each for each in wrong if not each.seen]
     lines += ["", "## Wrong ports that walk unseen", ""]
     lines += [f"- {each.subject}, {each.mistake}: {each.reason}" for each in unseen] or ["None."]

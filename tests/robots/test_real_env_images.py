@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from policy_port.control.pilot import Pilot
 from policy_port.errors import RobotError, TaskError
 from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
+from policy_port.replay.env_cameras import EnvCameras
 from policy_port.replay.open_env import open_env
 from policy_port.resources import assets_dir
 from policy_port.robots import RealEnv
@@ -30,6 +32,7 @@ from policy_port.robots.console import Console
 from policy_port.robots.emulated import emulate
 from policy_port.robots.play_real import play_real
 from policy_port.robots.real_env_play import TaskJob, open_task
+from policy_port.robots.real_env_task import RealTask
 from policy_port.robots.robot_file import CameraBounds, RobotFile, load_robot_file
 from policy_port.trace import Trace
 
@@ -95,11 +98,19 @@ def with_camera(**changes: Any) -> RobotFile:
     return robot.model_copy(update={"timing": timing, "approach_speed": 1.2, "cameras": cameras})
 
 
-def test_the_network_sees_what_the_camera_saw(agent: Agent, seeing: Pilot) -> None:
-    """Its action is that of the script's actor, of the mean of each four pixels and of the measured joints."""
-    robot = with_camera()
-    task, cameras = open_task(GRASP, robot, seeing.contract, None)
+@pytest.fixture(scope="module")
+def task_and_cameras(seeing: Pilot) -> Iterator[tuple[RealTask, EnvCameras]]:
+    task, cameras = open_task(GRASP, with_camera(), seeing.contract, None)
     assert cameras is not None
+    yield task, cameras
+    task.close()
+
+
+def test_the_network_sees_what_the_camera_saw(
+    agent: Agent, seeing: Pilot, task_and_cameras: tuple[RealTask, EnvCameras]
+) -> None:
+    """Its action is that of the script's actor, of the mean of each four pixels and of the measured joints."""
+    robot, (task, cameras) = with_camera(), task_and_cameras
     job = TaskJob(task, cameras)
     job.check(seeing, robot, None)
     rng = np.random.default_rng(0)
@@ -118,15 +129,15 @@ def test_the_network_sees_what_the_camera_saw(agent: Agent, seeing: Pilot) -> No
     mirrored = agent.act(small.astype(np.uint8)[..., ::-1].copy(), state)
     assert np.abs(controller.action - mirrored).max() > 1e-4, "red and blue exchanged would be another picture"
     assert job.words["observation"].endswith("camera: sensor_data/base_camera/rgb")
-    task.close()
 
 
-def test_a_run_with_a_camera(tmp_path: Path, seeing: Pilot) -> None:
+def test_a_run_with_a_camera(
+    tmp_path: Path, seeing: Pilot, task_and_cameras: tuple[RealTask, EnvCameras], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the emulated arm and its camera: to the end, at rest, and nobody says that the cube was grasped."""
-    robot = with_camera()
-    task, cameras = open_task(GRASP, robot, seeing.contract, None)
-    task.max_episode_steps = 8
-    with emulate(robot) as rehearsal:
+    task, cameras = task_and_cameras
+    monkeypatch.setattr(task, "max_episode_steps", 8)
+    with emulate(with_camera()) as rehearsal:
         done = play_real(
             seeing,
             rehearsal.robot,
@@ -137,7 +148,6 @@ def test_a_run_with_a_camera(tmp_path: Path, seeing: Pilot) -> None:
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
         )
-    task.close()
     assert (done.result.setting["ended"], done.result.setting["arm"]) == ("task done", "at rest, torque off")
     assert done.result.setting["success"] == "nobody measured it: look"
     assert done.result.episodes == ()
@@ -152,17 +162,14 @@ def test_a_run_with_a_camera(tmp_path: Path, seeing: Pilot) -> None:
     assert np.abs(views[:, :256].astype(int) - views[:, 256:]).mean() > 10
 
 
-def test_what_a_camera_can_not_give_is_refused(seeing: Pilot) -> None:
+def test_what_a_camera_can_not_give_is_refused(seeing: Pilot, task_and_cameras: tuple[RealTask, EnvCameras]) -> None:
     """A camera under another name, of other proportions, and a task that shows more than an arm can."""
-    robot = with_camera()
-    task, cameras = open_task(GRASP, robot, seeing.contract, None)
-    job = TaskJob(task, cameras)
+    robot, job = with_camera(), TaskJob(*task_and_cameras)
     with pytest.raises(RobotError, match="its picture is 160x128, the task's is 64x64, of other proportions"):
         job.check(seeing, with_camera(crop=None), None)
     named = robot.model_copy(update={"cameras": {"base_cam": CAMERA}})
     with pytest.raises(RobotError, match="a camera 'base_camera', .*; did you mean 'base_cam'"):
         job.check(seeing, named, None)
-    task.close()
     # Its rgb observation says whether the cube is grasped.
     with pytest.raises(TaskError, match="extra/is_grasped: not measurable"):
         open_task("PickCubeSO100-v1", robot, seeing.contract, None)

@@ -116,8 +116,20 @@ class ServoLine:
                     bus.write(register, motor, value, num_retry=TRIES)
 
     def calibration(self) -> Any:
-        """LeRobot's calibration as the servos hold it, by motor."""
-        return self._persist("the calibration can't be read", self._bus.read_calibration)
+        """LeRobot's calibration as the servos hold it, by motor.
+
+        Raises:
+            LineError: When it can't be read, or reads differently each time.
+        """
+        # LeRobot takes a late answer to one question for the answer to the next, and does not notice.
+        before = None
+        for _ in range(OPEN_TRIES + 1):
+            held = self._persist("the calibration can't be read", self._bus.read_calibration)
+            if held == before:
+                return held
+            before = held
+            self._drain()
+        raise LineError("the calibration reads differently each time: the line is disturbed")
 
     def _persist(self, doing: str, call: Callable[[], Any]) -> Any:
         """LeRobot does not ask again while it reads and writes many registers; nothing moves yet, so there is time."""

@@ -178,6 +178,31 @@ def test_a_sick_arm_is_not_moved(resting: tuple[EmulatedArm, RobotFile], fault: 
     refused(arm, robot, message)
 
 
+def test_a_calibration_is_believed_once_it_reads_the_same_twice(
+    resting: tuple[EmulatedArm, RobotFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LeRobot takes a late answer for that of the next register; such a reading is not held against the arm."""
+    _, robot = resting
+    arm = LeRobotArm(robot, 0.05)
+    try:
+        arm.open()
+        right = arm.line.calibration()
+        shifted = {motor: dataclasses.replace(held, range_min=held.range_max) for motor, held in right.items()}
+        readings = iter([shifted, right, right])
+        monkeypatch.setattr(arm.line._bus, "read_calibration", lambda: next(readings))
+        assert arm.line.calibration() == right
+        noise = iter(range(100))
+        monkeypatch.setattr(
+            arm.line._bus,
+            "read_calibration",
+            lambda: {"gripper": dataclasses.replace(right["gripper"], range_min=next(noise))},
+        )
+        with pytest.raises(RobotError, match="reads differently each time"):
+            arm.line.calibration()
+    finally:
+        arm.close()
+
+
 def test_a_servo_that_falls_sick_during_the_check_is_named(resting: tuple[EmulatedArm, RobotFile]) -> None:
     """Too hot only after the measurement, when its calibration is read: the heat is said, not the failed read."""
     emulated, robot = resting

@@ -164,7 +164,8 @@ def _ranked(given: Played, pool: list[Played], round_: _Round) -> Found:
     better.sort(key=lambda played: played.outcome.mean)
     tied = [played for played in better if even(played.outcome, better[0].outcome)]
     rest = [played for played in better if played not in tied]
-    tied.sort(key=lambda played: (len(played.words), played.outcome.mean + played.outcome.effort))
+    # What does equally well is told in this order: few mistakes, and joints that do as they are told without haste.
+    tied.sort(key=lambda played: played.outcome.mean + played.outcome.effort + EVEN * len(played.words))
     return Found(given=given, best=(*tied, *rest), tied=len(tied), tried=round_.tried, unplayable=round_.unplayable)
 
 
@@ -178,4 +179,4 @@ def clearly(before: Outcome, after: Outcome) -> bool:
 def even(one: Outcome, best: Outcome) -> bool:
     """Whether one does as well as the best within noise."""
     behind, doubt = gain(one, best)
-    return behind <= max(EVEN, doubt)
+    return behind <= EVEN or (behind <= min(doubt, MARGIN) and not wins_surely(one, best))

@@ -10,7 +10,7 @@ import pytest
 from policy_port.closed_loop.diagnosis import told_of
 from policy_port.closed_loop.guesses import key_of
 from policy_port.closed_loop.outcome import Outcome, gain, widespread_gain, wins_surely
-from policy_port.closed_loop.search import Found, Levels, clearly, search
+from policy_port.closed_loop.search import Found, Levels, clearly, even, search
 from policy_port.closed_loop.stage import Candidate
 from policy_port.closed_loop.words import walked
 from policy_port.contract import Contract
@@ -197,3 +197,13 @@ def test_one_command_alone_is_no_evidence() -> None:
     assert gain(turns_badly, cured)[0] > 0.15
     assert not clearly(turns_badly, cured)
     assert clearly(all_badly, all_well)
+
+
+def test_a_bad_fall_does_not_make_two_candidates_even() -> None:
+    """One fall makes the mean doubtful, and still: who falls does not do as well as who does not."""
+    best, close = outcome(*[0.05] * 12), outcome(*[0.07] * 12)
+    falls = outcome(*[0.06] * 9, *[1.4] * 3)
+    assert gain(falls, best)[0] < gain(falls, best)[1]
+    assert not even(falls, best)
+    assert even(close, best)
+    assert even(best, best)

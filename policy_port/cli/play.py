@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+EPISODES, SECONDS = 100, 10.0
+"""What --episodes and --seconds are where nobody gives them; [s]."""
+
 
 class PlantName(StrEnum):
     """The simulators that a port can be played in."""
@@ -49,9 +52,19 @@ RobotOption = Annotated[
 CommandOption = Annotated[
     str | None, typer.Option(metavar="VX,VY,WZ", help="Velocity command [m/s, m/s, rad/s], with --plant.")
 ]
-SecondsOption = Annotated[float, typer.Option(min=0.0, help="Length of a replay under --command [s].")]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Length of a replay under --command [s], 10 if not given; with --real, of each episode of a policy that "
+        "reads no goal.",
+    ),
+]
 TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
-EpisodesOption = Annotated[int, typer.Option(min=1, help="Episodes of --env or --task.")]
+EpisodesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Episodes of --env or --task, 100 if not given; with --real --seconds, 1 if not given."),
+]
 NumEnvsOption = Annotated[
     int, typer.Option(min=1, help="Environments at a time; with --env on physx_cpu each is a process.")
 ]
@@ -90,9 +103,9 @@ def play(
     plant: PlantOption = None,
     robot: RobotOption = None,
     command: CommandOption = None,
-    seconds: SecondsOption = 10.0,
+    seconds: SecondsOption = None,
     task: TaskOption = None,
-    episodes: EpisodesOption = 100,
+    episodes: EpisodesOption = None,
     num_envs: NumEnvsOption = 1,
     seed: SeedOption = 0,
     through: ThroughOption = None,
@@ -129,8 +142,9 @@ def play(
             robot=robot,
             task=task,
             env=env,
+            seconds=seconds,
             control_mode=control_mode,
-            episodes=episodes,
+            episodes=episodes or (EPISODES if seconds is None else 1),
             seed=seed,
             through=through,
             emulated=emulated,
@@ -144,6 +158,8 @@ def play(
     if emulated or continuous or fault or dataset:
         raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
     _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode, processes)
+    if seconds is not None and command is None:
+        raise typer.BadParameter("--seconds goes with --command, or with --real for a policy that reads no goal")
     if processes > num_envs:
         raise typer.BadParameter(f"--processes {processes} needs as many environments: give --num-envs {processes}")
     parsed = None if command is None else _parse_command(command)
@@ -174,7 +190,7 @@ def play(
         if env is not None:
             result = replay.play_in_env(
                 pilot,
-                replay.Episodes(task=env, episodes=episodes, seed=seed),
+                replay.Episodes(task=env, episodes=episodes or EPISODES, seed=seed),
                 output,
                 num_envs=num_envs,
                 sim_backend=sim_backend.value,
@@ -183,9 +199,9 @@ def play(
         else:
             assert plant is not None
             job = (
-                replay.FollowVelocity(command=parsed, seconds=seconds)
+                replay.FollowVelocity(command=parsed, seconds=SECONDS if seconds is None else seconds)
                 if parsed is not None
-                else replay.Episodes(task=task or "", episodes=episodes, seed=seed)
+                else replay.Episodes(task=task or "", episodes=episodes or EPISODES, seed=seed)
             )
             result = replay.play_on_plant(
                 pilot,

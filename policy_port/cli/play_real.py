@@ -11,7 +11,11 @@ import typer
 
 if TYPE_CHECKING:
     from policy_port.control.pilot import Pilot
+    from policy_port.robots.real_job import RealJob
+    from policy_port.tasks.reach import ReachTask
 
+UNSTATED = "not stated"
+"""What a dataset says that a policy without a task was to do."""
 EMBEDDED = "so100-reach"
 """Word that stands for the policy that ships with the package, as it was trained: in radians."""
 
@@ -23,6 +27,7 @@ def play_on_arm(
     robot: str | None,
     task: str | None,
     env: str | None,
+    seconds: float | None,
     control_mode: str | None,
     episodes: int,
     seed: int,
@@ -37,7 +42,7 @@ def play_on_arm(
     """Check everything, let the policy drive the arm, leave it at rest, and print the report."""
     from policy_port.cli.real_outputs import RealOutputs
     from policy_port.contract import load_mapping
-    from policy_port.errors import OutputError
+    from policy_port.errors import OutputError, TaskError
     from policy_port.replay.play import find_task
     from policy_port.robots.console import Console
     from policy_port.robots.play_real import play_real
@@ -47,11 +52,14 @@ def play_on_arm(
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
     if faults and not emulated:
         raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
-    if task is not None and env is not None:
-        raise typer.BadParameter("give one of --task (reach, without a simulator) and --env (a ManiSkill task)")
+    if sum(choice is not None for choice in (task, env, seconds)) > 1:
+        raise typer.BadParameter(
+            "give one of --task (reach, without a simulator), --env (a ManiSkill task) and --seconds (a policy that "
+            "reads no goal runs for this long)"
+        )
     if control_mode is not None and env is None:
         raise typer.BadParameter("--control-mode goes with --env")
-    wanted = find_task(task or EMBEDDED) if env is None else None
+    wanted: ReachTask | RealJob | None = find_task(task or EMBEDDED) if env is None and seconds is None else None
     known = load_robot_file(robot)
     console = Console(continuous=continuous)
     mapping = None if through is None else load_mapping(through)
@@ -66,6 +74,15 @@ def play_on_arm(
             from policy_port.cli.play_real_env import task_job
 
             wanted = stack.enter_context(task_job(env, known, pilot, control_mode))
+        elif seconds is not None:
+            from policy_port.robots.free_job import FreeJob
+
+            wanted = FreeJob(pilot, seconds, ask=not continuous)
+        elif task is None and not any(term.term == "goal" for term in pilot.contract.observation.terms):
+            raise TaskError(
+                f"contract '{pilot.contract.name}' reads no goal, so the reach task is not for it: say how long each "
+                "episode lasts with --seconds 20, or name a ManiSkill task with --env"
+            )
         if dataset is not None:
             from policy_port.robots.dataset import check_dataset
 
@@ -97,8 +114,9 @@ def play_on_arm(
                 out.rmdir()
             raise
     typer.echo(done.result.table())
+    unstated = None if seconds is None else UNSTATED
     after = RealOutputs(
-        title=f"{pilot.network_contract.name} on {known.name}", out=out, robot=known, done=done, task=env
+        title=f"{pilot.network_contract.name} on {known.name}", out=out, robot=known, done=done, task=env or unstated
     )
     if plot:
         after.plot()

@@ -32,7 +32,7 @@ class RealOutputs:
     done: RealRun
     """The run."""
     task: str | None = None
-    """Name of the ManiSkill task; None for the reach task."""
+    """What the arm was to do, in words; None for the reach task."""
     failed: bool = False
     """Whether something could not be written."""
     outside: list[Path] = field(default_factory=list)

@@ -51,6 +51,14 @@ def check_joints(contract: Contract, robot: RobotFile, port_mapping: Mapping | N
         RobotError: Listing all that does not fit.
     """
     problems = []
+    motors = dict(robot.mapping.pairs).values()
+    if set(contract.joints) <= set(motors):
+        units = ", ".join(dict.fromkeys(joint.unit for joint in contract.joints.values()))
+        raise RobotError(
+            f"the arm was not moved: contract '{contract.name}' is in LeRobot's numbers ({units}, joints "
+            f"{', '.join(contract.joints)}), the arm is driven in rad. Add --through and the mapping between the two: "
+            "what the robot file names as joint_map, such as --through so100_maniskill_to_lerobot"
+        )
     if 1.0 / contract.control_dt > robot.timing.control_frequency * (1.0 + 1e-6):
         problems.append(
             f"the policy runs at {1.0 / contract.control_dt:g} Hz, timing.control_frequency is "
@@ -65,7 +73,10 @@ def check_joints(contract: Contract, robot: RobotFile, port_mapping: Mapping | N
             )
             continue
         if joint.unit != "rad":
-            problems.append(f"'{name}' is in {joint.unit} in contract '{contract.name}'; the arm is driven in rad")
+            problems.append(
+                f"'{name}' is in {joint.unit} in contract '{contract.name}'; the arm is driven in rad. Name the "
+                f"joints as LeRobot does ({', '.join(motors)}), export again, and add --through and the mapping"
+            )
             continue
         lower, upper = joint.lower, joint.upper
         if lower is None or upper is None:

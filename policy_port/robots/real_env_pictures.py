@@ -13,6 +13,8 @@ from policy_port.errors import RobotError, closest
 from policy_port.files import write_atomic
 from policy_port.robots.robot_file import RobotFile
 
+VIEWS = "views.png"
+"""Picture of what the cameras see."""
 VISIBLE = 256
 """Rows that a picture for a person has at least, about."""
 SQUEEZE = 0.01
@@ -21,7 +23,7 @@ SQUEEZE = 0.01
 
 def beside(path: Path, sides: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
     """Write pairs of pictures as a PNG file, one pair below the other; each is RGB, shape (height, width, 3)."""
-    rows = [_enlarged(np.concatenate(pair, axis=1)) for pair in sides]
+    rows = [enlarged(np.concatenate(pair, axis=1)) for pair in sides]
     width = max(row.shape[1] for row in rows)
     filled = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     done, png = cv2.imencode(".png", cv2.cvtColor(np.concatenate(filled), cv2.COLOR_RGB2BGR))
@@ -29,7 +31,8 @@ def beside(path: Path, sides: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8
     write_atomic(path, png.tobytes())
 
 
-def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture that a person can see, each pixel a square."""
     times = max(1, VISIBLE // picture.shape[0])
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 

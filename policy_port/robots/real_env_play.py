@@ -25,7 +25,7 @@ from policy_port.robots.cameras import Cameras
 from policy_port.robots.console import Console
 from policy_port.robots.lerobot_arm import LeRobotArm
 from policy_port.robots.preflight import check_joints
-from policy_port.robots.real_env_pictures import Pictures, beside
+from policy_port.robots.real_env_pictures import VIEWS, Pictures, beside
 from policy_port.robots.real_env_task import RealTask
 from policy_port.robots.real_job import TIP, judged
 from policy_port.robots.real_terms import SCENES, Origin
@@ -35,8 +35,6 @@ from policy_port.tasks.reach import ReachTask
 
 NUMBERS = "state"
 """Observation mode, and part of one, without pictures."""
-VIEWS = "views.png"
-"""Picture of what the cameras see."""
 TRIES = 5
 """Actions on which the contract and the task's controller have to agree."""
 APART = 1e-4

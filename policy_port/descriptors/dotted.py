@@ -1,4 +1,7 @@
-"""Dotted keys into plain contract data: "joints.*.armature", "observation.terms.joint_vel.scale"."""
+"""Dotted keys into plain contract data: "joints.*.armature", "observation.terms.joint_vel.scale".
+
+A name may hold dots itself, as LeRobot's do ("joints.gripper.pos.unit"): the longest name that is there counts.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,7 @@ def assign(data: dict[str, Any], key: str, value: Any) -> None:
     Raises:
         ContractError: When the key leads through something that is no mapping, or names an entry that a list has not.
     """
-    *way, last = key.split(".")
-    nodes: list[Any] = [data]
-    for part in way:
-        nodes = [child for node in nodes for child in _step(node, part, key)]
-    for node in nodes:
-        if isinstance(node, list):
-            node[_index(node, last, key)] = value
-        elif isinstance(node, dict):
-            for name in list(node) if last == "*" else [last]:
-                node[name] = value
-        else:
-            raise ContractError(f"--set {key}: '{way[-1]}' holds no keys to set")
+    _assign(data, key.split("."), key, value)
 
 
 def label(item: Any) -> str | None:
@@ -46,8 +38,7 @@ def label(item: Any) -> str | None:
 
 def covers(pattern: str, key: str) -> bool:
     """Whether `pattern` leads to `key` or to something that holds it."""
-    wanted, parts = pattern.split("."), key.split(".")
-    return len(wanted) <= len(parts) and all(a in ("*", b) for a, b in zip(wanted, parts, strict=False))
+    return _covers(pattern.split("."), key.split("."))
 
 
 def leaves(data: Any, where: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,7 +57,7 @@ def _find(node: Any, parts: list[str], where: str) -> Iterator[tuple[str, Any]]:
     if not parts:
         yield where, node
         return
-    head, rest = parts[0], parts[1:]
+    head, rest = _entry(node, parts)
     if head == "*":
         names = list(node) if isinstance(node, dict) else [label(item) or str(i) for i, item in enumerate(node or [])]
     else:
@@ -84,16 +75,42 @@ def _child(node: Any, name: str) -> Any:
     return None
 
 
-def _step(node: Any, part: str, key: str) -> list[Any]:
+def _entry(node: Any, parts: list[str]) -> tuple[str, list[str]]:
+    """The entry of `node` that dotted parts begin with, and the parts behind it."""
+    if isinstance(node, dict):
+        for count in range(len(parts), 1, -1):
+            if (name := ".".join(parts[:count])) in node:
+                return name, parts[count:]
+    return parts[0], parts[1:]
+
+
+def _covers(wanted: list[str], parts: list[str]) -> bool:
+    if not wanted or not parts:
+        return not wanted
+    if wanted[0] == "*":
+        # The name that it stands for may hold dots.
+        return any(_covers(wanted[1:], parts[count:]) for count in range(1, len(parts) + 1))
+    return wanted[0] == parts[0] and _covers(wanted[1:], parts[1:])
+
+
+def _assign(node: Any, parts: list[str], key: str, value: Any) -> None:
+    head, rest = _entry(node, parts)
     if isinstance(node, list):
-        return list(node) if part == "*" else [node[_index(node, part, key)]]
-    if not isinstance(node, dict):
-        raise ContractError(f"--set {key}: nothing to go into at '{part}'")
-    if part == "*":
-        return list(node.values())
-    if node.get(part) is None:
-        node[part] = {}
-    return [node[part]]
+        for place in range(len(node)) if head == "*" and rest else [_index(node, head, key)]:
+            if rest:
+                _assign(node[place], rest, key, value)
+            else:
+                node[place] = value
+    elif isinstance(node, dict):
+        for name in list(node) if head == "*" else [head]:
+            if not rest:
+                node[name] = value
+                continue
+            if node.get(name) is None:
+                node[name] = {}
+            _assign(node[name], rest, key, value)
+    else:
+        raise ContractError(f"--set {key}: nothing to go into at '{head}'")
 
 
 def _index(node: list[Any], part: str, key: str) -> int:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from policy_port.contract import Contract
 from policy_port.descriptors.dotted import assign, covers, find, label, leaves
 from policy_port.descriptors.options import ImportOptions
-from policy_port.errors import ContractError
+from policy_port.errors import ContractError, closest
 
 BASE_TERMS = frozenset({"base_lin_vel", "base_ang_vel", "projected_gravity"})
 """Observation terms that only a floating base has."""
@@ -147,11 +147,22 @@ class Draft:
         for key, value, source in given:
             if value is None:
                 continue
+            self._refuse_strange_joint(key)
             stated = {old for _, old in find(self.data, key) if old is not None}
             if stated and stated != {value} and key != "trained_in":
                 was = ", ".join(sorted(str(old) for old in stated))
                 self.note(f"{source} replaces {key} {was} ({self.source_of(key) or self.origin}) by {value}")
             self.put(key, value, source)
+
+    def _refuse_strange_joint(self, key: str) -> None:
+        names = self.joint_names
+        known = not names or any(key.startswith(f"joints.{name}.") for name in (*names, "*"))
+        if key.startswith("joints.") and not known:
+            name = key.split(".")[1]
+            raise ContractError(
+                f"--set {key}: there is no joint '{name}'{closest(name, names) or '.'} The joints are: "
+                f"{', '.join(names)}"
+            )
 
     def _label_sources(self) -> None:
         """A term that had no kind until `--set` gave one is filed under its label from now on."""

@@ -1,4 +1,7 @@
-"""LeRobot's config.json: features with their shapes, and neither joint names, nor units, nor a rate."""
+"""LeRobot's config.json: features with their shapes, and neither joint names, nor units, nor a rate.
+
+The data set's meta/info.json beside it brings names and rate, the policy's pre-processor the range of its joints.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.lerobot_statistics import joint_ranges
 from policy_port.descriptors.name_file import read_joint_names
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
 MAIN = "LeRobot policy config"
+INFO = "LeRobot data set's meta/info.json"
 FLAGS = frozenset({"names", "names_order", "control_frequency"})
 
 
 def role(record: Record) -> str | None:
     """What the file is to this importer."""
-    return MAIN if {"type", "input_features", "output_features"} <= set(record.data) else None
+    if {"type", "input_features", "output_features"} <= set(record.data):
+        return MAIN
+    return INFO if {"codebase_version", "features", "fps"} <= set(record.data) else None
 
 
 def beside(path: Path) -> list[Path]:
@@ -35,7 +42,8 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     state, action = _vector(inputs, "observation.state"), _vector(outputs, "action")
     if record.has("n_obs_steps") and record.integer("n_obs_steps") > 1:
         raise record.error("n_obs_steps", f"is {record.integer('n_obs_steps')}: stacked steps of {kind} are not known")
-    _rate(record, options, draft)
+    info = records.get(INFO)
+    _rate(info, options, draft)
     _images(inputs, draft)
     for key, why in (
         ("base.floating", "config.json knows no robot"),
@@ -46,18 +54,21 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         raise outputs.error(
             "action", f"has {action} numbers and observation.state {state}; a contract states one joint set for both"
         )
-    if not _names(record, state, options, draft):
+    draft.put("quaternion_order", "none", "observation.state holds joint positions only")
+    if not _names(record, info, state, options, draft):
         return draft
+    gripper = next((name for name in draft.joint_names if "gripper" in name), "GRIPPER")
     draft.lacks(
         "joints.*.unit",
         "LeRobot keeps positions in the robot's own unit: degrees or percent, depending on use_degrees and the joint",
-        "--set 'joints.*.unit=deg' and, for a gripper, --set joints.gripper.unit=percent",
+        f"--set 'joints.*.unit=deg' and, for a gripper, --set joints.{gripper}.unit=percent",
     )
     draft.lacks(
         "joints.*.default",
         "LeRobot has no default pose; the policy does not use one, a replay starts there",
-        "--set 'joints.*.default=0' or the rest pose, joint by joint",
+        "--set 'joints.*.default=0' or, joint by joint, the pose that demonstrations began in",
     )
+    _limits(record, draft)
     modes = record.data.get("normalization_mapping")
     within = f"statistics of {modes} stay inside the policy" if modes else "normalisation stays inside the policy"
     draft.term({"term": "joint_pos"}, inputs.source("observation.state", within))
@@ -78,17 +89,25 @@ def _vector(features: Record, key: str) -> int:
     return int(size[0])
 
 
-def _rate(record: Record, options: ImportOptions, draft: Draft) -> None:
-    if options.control_frequency is None:
+def _rate(info: Record | None, options: ImportOptions, draft: Draft) -> None:
+    given, source = options.control_frequency, "--control-frequency"
+    if info is not None:
+        fps = info.number("fps")
+        if fps <= 0.0:
+            raise info.error("fps", f"is {fps:g}, expected a rate above 0")
+        if given is not None and abs(given - fps) > 1e-6 * fps:
+            raise info.error("fps", f"is {fps:g}, --control-frequency says {given:g}: a policy runs at its data's rate")
+        given, source = fps, info.source("fps")
+    if given is None:
         why = "config.json has no rate; the data set's fps is the control frequency"
-        draft.lacks("timestep", why, "--control-frequency HERTZ")
+        draft.lacks("timestep", why, "--control-frequency HERTZ, or the data set's meta/info.json as a second SOURCE")
         draft.lacks("decimation", why, "it follows from --control-frequency")
         return
-    period = 1.0 / options.control_frequency
-    draft.control_dt = (period, "--control-frequency")
+    period = 1.0 / given
+    draft.control_dt = (period, source)
     if options.timestep is None:
         # Recorded on a real arm: there is no physics step below the control step.
-        draft.put("timestep", period, "--control-frequency; recorded, not simulated")
+        draft.put("timestep", period, f"{source}; recorded, not simulated")
 
 
 def _images(inputs: Record, draft: Draft) -> None:
@@ -108,12 +127,30 @@ def _images(inputs: Record, draft: Draft) -> None:
         draft.sources["images"] = inputs.source("observation.images.*", "LeRobot feeds float32 in 0..1, channels first")
 
 
-def _names(record: Record, count: int, options: ImportOptions, draft: Draft) -> bool:
+def _limits(record: Record, draft: Draft) -> None:
+    ranges = joint_ranges(record.path.parent, len(draft.joint_names))
+    if ranges is None:
+        draft.note(
+            "the policy's folder tells no range of its joints: lower and upper stay unset, and an arm asks for them"
+        )
+        return
+    source = f"{ranges.source}: least and greatest of observation.state and action in the data set"
+    draft.per_joint("lower", ranges.lower, source)
+    draft.per_joint("upper", ranges.upper, source)
+
+
+def _names(record: Record, info: Record | None, count: int, options: ImportOptions, draft: Draft) -> bool:
+    if info is not None:
+        if options.names is not None:
+            raise ContractError(f"{options.names}: {info.path} has the joint names already; leave out --names")
+        draft.joints(_recorded_names(info, count), info.source("features.observation.state.names"))
+        return True
     if options.names is None:
         draft.lacks(
             "joints",
             f"config.json counts {count} numbers of observation.state and has no names",
-            "--names FILE, a YAML mapping with joint_names in the order of observation.state",
+            "--names FILE, a YAML mapping with joint_names in the order of observation.state, or the data set's "
+            "meta/info.json as a second SOURCE",
         )
         draft.waits_for_names = True
         return False
@@ -124,3 +161,15 @@ def _names(record: Record, count: int, options: ImportOptions, draft: Draft) -> 
         raise ContractError(f"{options.names}: has {len(names.policy)} names, {record.path} has {count} joints")
     draft.joints(names.policy, names.source)
     return True
+
+
+def _recorded_names(info: Record, count: int) -> list[str]:
+    features = info.section("features")
+    state, action = (features.section(key).names("names") for key in ("observation.state", "action"))
+    if list(state) != list(action):
+        raise info.error(
+            "features", f"has the joints {', '.join(state)} in observation.state, in action {', '.join(action)}"
+        )
+    if len(state) != count:
+        raise info.error("features", f"has {len(state)} joints, the policy {count}: it is another data set's")
+    return list(state)

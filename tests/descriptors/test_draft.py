@@ -100,3 +100,14 @@ def test_dotted_keys_lead_through_mappings_lists_and_stars() -> None:
     assert list(find(data, "joints.b.unit")) == [("joints.b.unit", "deg")]
     assert covers("joints.*", "joints.a.unit")
     assert not covers("joints.*.unit", "joints.a.default")
+
+
+def test_names_may_hold_dots() -> None:
+    """The longest name that is there counts, also where a star stands for it."""
+    data = {"joints": {"a": {}, "a.pos": {}}}
+    assign(data, "joints.a.pos.unit", "deg")
+    assign(data, "joints.a.unit", "rad")
+    assert data == {"joints": {"a": {"unit": "rad"}, "a.pos": {"unit": "deg"}}}
+    assert list(find(data, "joints.a.pos.unit")) == [("joints.a.pos.unit", "deg")]
+    assert covers("joints.*.unit", "joints.a.pos.unit")
+    assert not covers("joints.*.unit", "joints.a.pos.default")

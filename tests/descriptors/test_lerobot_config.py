@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from policy_port.descriptors.lerobot_statistics import joint_ranges
+from policy_port.descriptors.options import ImportOptions
+from policy_port.descriptors.registry import Imported, import_contract
 from policy_port.errors import ContractError
 from tests.descriptors.importing import contract, imported, write
 
@@ -102,3 +107,80 @@ def test_what_a_contract_can_not_state_is_refused(
     """Features beside the robot's joints are named, not dropped."""
     with pytest.raises(ContractError, match=message):
         contract(write(tmp_path / "config.json", config(**change)), names=names)
+
+
+STATISTICS = {"observation.state.min": [-3.0, -9.5, 2.0], "observation.state.max": [4.0, 8.0, 90.0],
+              "action.min": [-5.0, -9.0, 1.0], "action.max": [3.0, 8.0004, 99.0]}  # fmt: skip
+
+
+def info(**changes: Any) -> str:
+    joints = {"dtype": "float32", "shape": [3], "names": ["pan.pos", "lift.pos", "gripper.pos"]}
+    features = {"observation.state": joints, "action": joints, "timestamp": {"dtype": "float32", "shape": [1]}}
+    return json.dumps({"codebase_version": "v3.0", "fps": 30, "features": features} | changes)
+
+
+def preprocessor(folder: Path, statistics: dict[str, list[float]], state_file: str = "statistics.safetensors") -> None:
+    save_file({key: torch.tensor(values) for key, values in statistics.items()}, folder / "statistics.safetensors")
+    step = {"registry_name": "normalizer_processor", "config": {}, "state_file": state_file}
+    write(folder / "policy_preprocessor.json", json.dumps({"steps": [{"registry_name": "device_processor"}, step]}))
+
+
+def with_info(tmp_path: Path, given: str | None = None, **options: Any) -> Imported:
+    write(tmp_path / "config.json", config())
+    (tmp_path / "meta").mkdir()
+    sources = [tmp_path / "config.json", Path(write(tmp_path / "meta" / "info.json", given or info()))]
+    settings = {"joints.*.unit": "deg", "joints.gripper.pos.unit": "percent", "joints.*.default": 1.0}
+    settings["base.floating"] = False
+    chosen = ImportOptions(**{"name": "act", "robot": "so100", "actuation": "explicit", "settings": settings} | options)
+    return import_contract(sources, None, chosen)
+
+
+def test_the_data_set_brings_names_and_rate_and_the_policy_its_ranges(tmp_path: Path) -> None:
+    """meta/info.json names the joints, dots and all; limits are how far the demonstrations went, rounded outward."""
+    preprocessor(tmp_path, STATISTICS)
+    made = with_info(tmp_path).contract
+    assert list(made.joints) == ["pan.pos", "lift.pos", "gripper.pos"]
+    assert [joint.unit for joint in made.joints.values()] == ["deg", "deg", "percent"]
+    assert [(joint.lower, joint.upper) for joint in made.joints.values()] == [(-5, 4), (-9.5, 8.001), (1, 99)]
+    assert made.control_dt == pytest.approx(1 / 30)
+    assert made.sources["joints.*.lower"].startswith("statistics.safetensors: least and greatest")
+    assert made.sources["joints.gripper.pos.unit"] == "--set"
+
+
+def test_another_rate_than_the_datas(tmp_path: Path) -> None:
+    """A policy does not run at a rate that its data was not recorded at."""
+    with pytest.raises(ContractError, match="'fps' is 30, --control-frequency says 50: a policy runs at its data's"):
+        with_info(tmp_path, control_frequency=50.0)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"observation.state": {"names": ["a", "b"]}, "action": {"names": ["a", "b"]}}, "2 joints, the policy 3"),
+        ({"observation.state": {"names": ["a", "b", "c"]}, "action": {"names": ["b", "a", "c"]}}, "in action b, a, c"),
+    ],
+)
+def test_another_data_set_is_refused(tmp_path: Path, features: dict[str, Any], message: str) -> None:
+    """Another number of joints, and an order in which state and action differ."""
+    with pytest.raises(ContractError, match=message):
+        with_info(tmp_path, info(features=features))
+
+
+def test_ranges_that_are_none(tmp_path: Path) -> None:
+    """Without statistics limits stay unset and a note says so; damaged ones and names that leave are refused."""
+    preprocessor(tmp_path, {key: value for key, value in STATISTICS.items() if "max" not in key})
+    made = with_info(tmp_path)
+    assert made.contract.joints["pan.pos"].lower is None
+    assert any("tells no range of its joints" in note for note in made.notes)
+    preprocessor(tmp_path, STATISTICS | {"action.min": [1.0, 2.0]})
+    with pytest.raises(ContractError, match="its min of .* is not a finite number for each of 3 joints"):
+        joint_ranges(tmp_path, 3)
+    preprocessor(tmp_path, STATISTICS, state_file="../statistics.safetensors")
+    with pytest.raises(ContractError, match="no file name of this folder"):
+        joint_ranges(tmp_path, 3)
+
+
+def test_a_joint_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """A --set for "gripper" where the joint is "gripper.pos" is a mistake, not another joint."""
+    with pytest.raises(ContractError, match="there is no joint 'gripper'; did you mean 'gripper.pos'"):
+        with_info(tmp_path, settings={"joints.gripper.unit": "percent"})

@@ -79,6 +79,7 @@ class FreeJob:
         """See `RealJob`."""
         check_contract(pilot.contract, robot, port_mapping)
         check_sight(pilot.contract, robot)
+        check_start(pilot.network_contract)
 
     def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: Cameras) -> Controller:
         """See `RealJob`."""
@@ -102,6 +103,24 @@ class FreeJob:
     def found(self, episodes: TimedEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
         """See `RealJob`: how it moved; that says nothing of what it achieved."""
         return (), episodes.metrics()
+
+
+def check_start(contract: Contract) -> None:
+    """Refuse a start pose that is outside the limits that the contract states: a policy was never shown it.
+
+    Raises:
+        TaskError: Naming the joints, in the contract's own units.
+    """
+    strange = [
+        f"{name} at {joint.default:g} {joint.unit}, limits {joint.lower:g} to {joint.upper:g}"
+        for name, joint in contract.joints.items()
+        if joint.lower is not None and joint.upper is not None and not joint.lower <= joint.default <= joint.upper
+    ]
+    if strange:
+        raise TaskError(
+            f"episodes start in the default pose of contract '{contract.name}', which its own limits exclude: "
+            f"{'; '.join(strange)}. Set `default` to the pose that the training's episodes began in, and export again"
+        )
 
 
 class Seeing:

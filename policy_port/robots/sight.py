@@ -33,8 +33,8 @@ def check_sight(contract: Contract, robot: RobotFile) -> None:
             if name not in robot.cameras:
                 problems.append(
                     f"contract '{contract.name}' looks through camera '{name}', the robot file has "
-                    f"{', '.join(robot.cameras) or 'none'}{closest(name, robot.cameras) or '.'} Give this name to the "
-                    "camera that stands where the one of the training stood"
+                    f"{', '.join(robot.cameras) or 'none'}{closest(name, robot.cameras) or '.'} Under cameras, give "
+                    "this name to the one that stands where the one of the training stood"
                 )
                 continue
             if channels != 3:

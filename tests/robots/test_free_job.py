@@ -246,13 +246,21 @@ def test_cameras_that_are_not_the_contracts(pilot: Pilot) -> None:
         RobotError,
         "looks through camera 'front', the robot file has frontal; did you mean 'frontal'",
     )
-    refused(pilot, arm_file(cameras={}), RobotError, r"camera 'front', the robot file has none\. Give")
+    refused(pilot, arm_file(cameras={}), RobotError, r"camera 'front', the robot file has none\. Under cameras, give")
     whole = front.model_copy(update={"crop": None})
     message = "camera 'front': its picture is 112x64 in the robot file, the contract says 96x64 .*camera_size: .64, 112"
     refused(pilot, arm_file(cameras={"front": whole}), RobotError, message)
     image = contract_document()["images"][0] | {"camera_size": [HEIGHT, WIDTH + 16], "resize": "area"}
     flown = told(pilot, images=[image]).through(MAPPING)
     FreeJob(flown, SECONDS, ask=False).check(flown, arm_file(cameras={"front": whole}), MAPPING)
+
+
+@pytest.mark.slow
+def test_a_start_pose_that_no_demonstration_began_in(pilot: Pilot) -> None:
+    """`default: 0` for every joint, as it is written in haste, is refused before the arm is led there."""
+    joints = {name: joint | {"default": 0.0} for name, joint in contract_document()["joints"].items()}
+    message = "shoulder_lift.pos at 0 deg, limits -88 to -72; elbow_flex.pos at 0 deg, limits 77 to 93; wrist_flex.pos"
+    refused(told(pilot, joints=joints), arm_file(), TaskError, message)
 
 
 @pytest.mark.slow

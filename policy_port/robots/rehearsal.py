@@ -14,6 +14,8 @@ REHEARSED = 30
 """Control steps of the rehearsal without torque."""
 ASKED = 3
 """How often the network is asked; once could be bad luck."""
+MARGIN = 1.25
+"""How much longer than its quickest answer a network may take while the arm moves."""
 SLACK = 0.004
 """Added to the time that a step took in the rehearsal [s]."""
 
@@ -36,12 +38,12 @@ def check_asking(robot: RobotFile, taken: Sequence[float], period: float) -> Non
         "heartbeat": timing.heartbeat - period,
         **({"stale_frame": timing.stale_frame} if robot.cameras else {}),
     }
-    short = [f"timing.{key} ({getattr(timing, key):g})" for key, bound in bounds.items() if quickest > bound]
+    short = [f"timing.{key} ({getattr(timing, key):g})" for key, bound in bounds.items() if MARGIN * quickest > bound]
     if short:
         raise ArmStopError(
             f"a control step in which the network is asked takes {quickest:.3f} s, for which {', '.join(short)} of the "
             "robot file leaves no time: the arm would be stopped. Where the arm may stand still for that long, as "
-            f"between two chunks, raise it to {2.0 * quickest:.1f} s or so; else take a faster computer or a smaller "
+            f"between two chunks, raise each to {2.0 * quickest:.1f} s or so; else take a faster computer or a smaller "
             "network. Nothing was moved",
             may_move=False,
         )

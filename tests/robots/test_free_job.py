@@ -277,9 +277,11 @@ def test_a_network_that_thinks_too_long_is_refused() -> None:
     """Before anything moves, with the bounds that a run would have exceeded; the quickest of the answers counts."""
     robot = load_robot_file("so100")
     check_asking(robot, [0.3, 0.05, 0.4], 1 / 30)
+    with pytest.raises(ArmStopError, match=r"takes 0\.090 s, for which timing\.stale \(0\.1\) of"):
+        check_asking(robot, [0.09], 1 / 30)
     with pytest.raises(ArmStopError, match=r"takes 0\.300 s, .*stale \(0\.1\), timing\.deadline \(0\.1\) of"):
         check_asking(robot, [0.3, 0.31], 1 / 30)
-    with pytest.raises(ArmStopError, match=r"timing\.stale_frame \(2\) of.*raise it to 4\.4 s"):
+    with pytest.raises(ArmStopError, match=r"timing\.stale_frame \(2\) of.*raise each to 4\.4 s"):
         check_asking(
             arm_file().model_copy(
                 update={"timing": arm_file().timing.model_copy(update={"stale": 9.0, "deadline": 9.0})}

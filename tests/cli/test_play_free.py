@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
 from policy_port.robots.robot_file import find_robot_file
 from policy_port.trace import Trace
+from tests.cli.test_play_real import read_until
 from tests.robots.act_folder import START, contract_document
 
 
@@ -94,3 +99,33 @@ def test_a_rehearsal_says_what_nobody_measured(port: Path, robot: Path, tmp_path
     assert "Done. 1 episode came to its end; whether it succeeded, nobody measured. The arm: at rest" in page
     assert not (out / "views.png").exists()
     assert abs(Trace(out / "trace.npz")["action"][:, 0] - START).max() < 5.0
+
+
+@pytest.mark.slow
+def test_somebody_prepares_the_scene_between_two_episodes(port: Path, robot: Path, tmp_path: Path) -> None:
+    """In a terminal, without --continuous: steps are let through, and the second episode waits for Enter too."""
+    near, far = pty.openpty()
+    out = tmp_path / "run"
+    given = ("--real", "--emulated", "--robot", robot, "--seconds", 0.2, "--episodes", 2, *THROUGH, "--out", out)
+    code = "from policy_port.cli.app import main; main()"
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, "play", str(port), *map(str, given)],
+        stdin=far,
+        stdout=subprocess.PIPE,
+        stderr=far,
+        text=True,
+    )
+    os.close(far)
+    try:
+        read_until(near, "The arm will move")
+        os.write(near, b"\n")
+        read_until(near, "step 1 ")
+        os.write(near, b"c\n")
+        read_until(near, "Prepare the scene for episode 2 of 2.")
+        os.write(near, b"\n")
+        output, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+        os.close(near)
+    assert run.returncode == 0, output
+    assert Trace(out / "trace.npz")["episode"][:, 0].tolist() == [0, 0, 0, 1, 1, 1]

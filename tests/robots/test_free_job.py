@@ -222,6 +222,10 @@ def test_percent_taken_for_degrees(pilot: Pilot, tmp_path: Path) -> None:
     joints = {name: joint | {"unit": "percent"} for name, joint in contract_document()["joints"].items()}
     with pytest.raises(MappingError, match="shoulder_pan.pos.*source_unit is deg, .*percent"):
         told(pilot, joints=joints).through(MAPPING)
+    # Called degrees, the ends of a sweep lie beyond the arm's own limits.
+    joints = contract_document()["joints"]
+    joints["shoulder_lift.pos"] |= {"lower": -100.0, "upper": 100.0}
+    refused(told(pilot, joints=joints), arm_file(), RobotError, "'shoulder_lift' goes from -1.74533 to 1.74533 rad")
     path = tmp_path / "arm.yaml"
     shipped = Path("policy_port/assets/robots/so100.yaml").read_text(encoding="utf-8")
     path.write_text(shipped.replace("use_degrees: true", "use_degrees: false"), encoding="utf-8")

@@ -17,6 +17,21 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared"))
 
 
+TESTS = Path(__file__).parent
+REAL_TIME = (
+    TESTS / "robots",
+    *(TESTS / "cli" / f"test_{name}.py" for name in ("emulate", "play_free", "play_real", "play_real_env", "robot")),
+)
+"""Tests of an arm emulated in real time: beside other work, deadlines are missed that the code does not miss."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has to run alone."""
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in REAL_TIME):
+            item.add_marker("real_time")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real policies and checkpoints beside the project; the test is skipped where it is absent."""

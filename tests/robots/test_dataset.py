@@ -362,7 +362,7 @@ def test_what_can_not_be_written_is_refused_before_motion(
 def test_missing_parts_of_lerobot_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that brings them."""
     monkeypatch.setattr(module, "NEEDED", ("numpy", "not_there_at_all"))
-    with pytest.raises(MissingDependencyError, match=r"not_there_at_all, .* pip install 'lerobot\[dataset\]==0"):
+    with pytest.raises(MissingDependencyError, match=r"not_there_at_all, .* pip install 'policy-port\[dataset\]'"):
         module.dataset_class()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import os
 import statistics
@@ -151,7 +152,7 @@ def replays(rounds: int) -> None:
     print(f"\nreplay, trace written, over the bare simulator with the same targets, target at least {REPLAY_TARGET}")
     print("  the second ratio has the bare inference call in the bare loop as well: what no replay can do without")
     with tempfile.TemporaryDirectory() as name:
-        cases = {"so100": (*embedded(Path(name)), "so100")}
+        cases = {"so100": embedded_robot(Path(name))}
         if SHARED.is_dir():
             cases["go2"] = walking_go2(Path(name))
         for label, (contract, path, robot) in cases.items():
@@ -211,6 +212,40 @@ def replay_once(
     )
 
 
+def shared_out(rounds: int) -> None:
+    """Sixteen environments in a process for each core against the same in one, told the same targets."""
+    processes = len(os.sched_getaffinity(0))
+    print(f"\n16 environments in {processes} processes over one process")
+    with tempfile.TemporaryDirectory() as name:
+        contract, _, robot = embedded_robot(Path(name)) if not SHARED.is_dir() else walking_go2(Path(name))
+        setup = PlantSetup.from_contract(contract)
+        for kind in ("mujoco", "maniskill"):
+            with contextlib.ExitStack() as stack:
+                plants = {
+                    count: stack.enter_context(
+                        contextlib.closing(make_plant(kind, robot, setup, num_envs=16, processes=count))
+                    )
+                    for count in (1, processes)
+                }
+                calls = {str(count): functools.partial(stand, plant, contract) for count, plant in plants.items()}
+                times = turns(calls, rounds, 1)
+                print(f"  {kind:<12}{ratio(times['1'], times[str(processes)]):6.2f} times as fast")
+
+
+def embedded_robot(folder: Path) -> tuple[Contract, Path, str]:
+    return (*embedded(folder), "so100")
+
+
+def stand(plant: Plant, contract: Contract) -> None:
+    """A second of simulated time at the default pose."""
+    start = np.zeros((plant.num_envs, len(plant.joint_names)))
+    start[:] = [contract.joints[name].default for name in plant.joint_names]
+    plant.reset(start)
+    for _ in range(round(1.0 / contract.control_dt)):
+        plant.write(start)
+        plant.step(contract.decimation)
+
+
 def starts(rounds: int) -> None:
     """Import and --help against an empty Python start."""
     program = "import sys; sys.argv = ['policy-port', '--help']; from policy_port.cli.app import main; main()"
@@ -240,6 +275,7 @@ def main() -> None:
         "remap": (remap_cost.report, 301),
         "step": (control_step, 1001),
         "replay": (replays, 9),
+        "processes": (shared_out, 15),
         "start": (starts, 15),
     }
     parser.add_argument("--only", choices=parts, help="one part")

@@ -20,6 +20,8 @@ SEEING_BATCHES, SEEING_STEPS = (8, 3, 1), 8
 """The same for policies that read images, which take a thousand times the arithmetic."""
 CHUNK_BATCHES, CHUNK_STEPS = (4, 2, 1), 2
 """The same for policies that answer with chunks of actions, each of which is many samples."""
+SEEING_CHUNK_BATCHES, SEEING_CHUNK_STEPS = (2, 1), 1
+"""The same for those that do both: one answer of LeRobot's ACT to two large pictures takes about a second."""
 RESET_RATE = 0.04
 """Chance that a row starts afresh before a step, beside one certain reset per row."""
 
@@ -55,6 +57,8 @@ class Extent:
     @classmethod
     def of(cls, actor: Actor) -> Extent:
         """What a network of this kind is shown."""
+        if actor.chunk is not None and actor.images:
+            return cls(steps=SEEING_CHUNK_STEPS, batches=SEEING_CHUNK_BATCHES)
         if actor.chunk is not None:
             return cls(steps=CHUNK_STEPS, batches=CHUNK_BATCHES)
         if actor.images:

@@ -19,13 +19,13 @@ import torch
 from torch import nn
 
 from policy_port.checkpoints.actor import Actor
-from policy_port.checkpoints.layers import FeedForwardActor, Normaliser, RecurrentActor, perceptron
+from policy_port.checkpoints.networks.layers import FeedForwardActor, Normaliser, RecurrentActor, perceptron
 from policy_port.contract import Contract
-from policy_port.control.onnx_quick import quicker
 from policy_port.export.fold import fold
 from policy_port.export.onnx_graph import build_onnx
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.tracing import trace
+from policy_port.port.quick import quicker
 from policy_port.remap import AffineMap
 from policy_port.remap.build import Remap
 

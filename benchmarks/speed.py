@@ -24,18 +24,18 @@ import onnx
 import onnxruntime
 import remap_cost
 
-from policy_port.checkpoints.layers import FeedForwardActor, Normaliser
 from policy_port.checkpoints.load import load_policy
+from policy_port.checkpoints.networks.layers import FeedForwardActor, Normaliser
 from policy_port.contract import Contract, load_contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import SimulatedTime, run
-from policy_port.control.pilot import Pilot
-from policy_port.control.policy import OnnxPolicy
+from policy_port.control.plant import Plant
 from policy_port.export.onnx_graph import build_onnx
 from policy_port.export.tracing import trace
-from policy_port.plants.plant import Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.pilot import Pilot
+from policy_port.port.runtime import OnnxPolicy
 from policy_port.replay.recording import TraceObserver, trace_header
 from policy_port.replay.velocity import FallRule, FollowCommand
 from policy_port.resources import assets_dir

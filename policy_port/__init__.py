@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from policy_port.checkpoints.load import inspect_file, load_policy
-    from policy_port.contract import Contract, Mapping, load_contract, load_mapping
+    from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
     from policy_port.control.controller import Controller
-    from policy_port.control.policy import OnnxPolicy
     from policy_port.errors import PolicyPortError
-    from policy_port.export.port import Port, load_port
     from policy_port.export.write import write_port
+    from policy_port.port.folder import Port, load_port
+    from policy_port.port.runtime import OnnxPolicy
     from policy_port.remap import Remap, build_remap, identity_remap
 
 __version__ = "0.1.0"
@@ -24,10 +24,10 @@ __version__ = "0.1.0"
 _MODULE_OF: dict[str, str] = {
     "Contract": "policy_port.contract",
     "Controller": "policy_port.control.controller",
-    "Mapping": "policy_port.contract",
-    "OnnxPolicy": "policy_port.control.policy",
+    "RobotMapping": "policy_port.contract",
+    "OnnxPolicy": "policy_port.port.runtime",
     "PolicyPortError": "policy_port.errors",
-    "Port": "policy_port.export.port",
+    "Port": "policy_port.port.folder",
     "Remap": "policy_port.remap",
     "build_remap": "policy_port.remap",
     "identity_remap": "policy_port.remap",
@@ -35,7 +35,7 @@ _MODULE_OF: dict[str, str] = {
     "load_contract": "policy_port.contract",
     "load_mapping": "policy_port.contract",
     "load_policy": "policy_port.checkpoints.load",
-    "load_port": "policy_port.export.port",
+    "load_port": "policy_port.port.folder",
     "write_port": "policy_port.export.write",
 }
 """Exported name -> the module that defines it. Type checkers read the imports above instead."""
@@ -43,11 +43,11 @@ _MODULE_OF: dict[str, str] = {
 __all__ = [
     "Contract",
     "Controller",
-    "Mapping",
     "OnnxPolicy",
     "PolicyPortError",
     "Port",
     "Remap",
+    "RobotMapping",
     "__version__",
     "build_remap",
     "identity_remap",

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import policy_port as pp
-from policy_port.control.pilot import Pilot
+from policy_port.port.pilot import Pilot
 from policy_port.remap import identity_remap
 from policy_port.remap.describe import table
 from policy_port.replay import play as replay
@@ -94,9 +94,9 @@ def _replay(pilot: Pilot, simulator: str, folder: Path, episodes: int, seed: int
     # One episode is enough to see; a software renderer takes longer for a picture than for a second of simulation.
     output = replay.Output(folder=folder, video=pictures, video_seconds=EPISODE_SECONDS, plot=pictures)
     if simulator == "maniskill":
-        job = replay.Episodes(task=ENV_ID, episodes=episodes, seed=seed)
+        job = replay.EpisodeJob(task=ENV_ID, episodes=episodes, seed=seed)
         return replay.play_in_env(pilot, job, output)
-    job = replay.Episodes(task="so100-reach", episodes=episodes, seed=seed)
+    job = replay.EpisodeJob(task="so100-reach", episodes=episodes, seed=seed)
     return replay.play_on_plant(pilot, job, output, kind=simulator, robot=pilot.contract.robot)
 
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from policy_port.checkpoints.lerobot import REFUSED
+from policy_port.checkpoints.libraries.lerobot import REFUSED
 from policy_port.checkpoints.load import LIBRARIES, loader_of
 from policy_port.descriptors.registry import KINDS
 

@@ -13,6 +13,8 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 # Before any test imports matplotlib: plots are written, never shown.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+pytest_plugins = ["tests.small_networks"]
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared"))
 

@@ -2,6 +2,6 @@
 
 from policy_port.checkpoints.actor import Actor
 from policy_port.checkpoints.load import inspect_file, load_policy
-from policy_port.checkpoints.policy import NormaliserInfo, OriginalRunner, Policy
+from policy_port.checkpoints.policy import LoadedPolicy, NormaliserInfo, OriginalRunner
 
-__all__ = ["Actor", "NormaliserInfo", "OriginalRunner", "Policy", "inspect_file", "load_policy"]
+__all__ = ["Actor", "LoadedPolicy", "NormaliserInfo", "OriginalRunner", "inspect_file", "load_policy"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagePort:
+class ImageSpec:
     """One image that a network reads beside the observation."""
 
     name: str
@@ -53,7 +53,7 @@ class Actor(nn.Module, abc.ABC):
     """Names of the recurrent state tensors: () feed-forward, ("h",) GRU, ("h", "c") LSTM."""
     state_shapes: tuple[tuple[int, int], ...]
     """(layers, hidden) of each state tensor; the tensor itself has shape (layers, batch, hidden)."""
-    images: tuple[ImagePort, ...] = ()
+    images: tuple[ImageSpec, ...] = ()
     """Images that the network reads; most read none."""
     chunk: int | None = None
     """Number of steps that one output holds, as an axis between batch and action; None for one action without it."""
@@ -68,7 +68,7 @@ class Actor(nn.Module, abc.ABC):
 
         Args:
             obs: Observations, shape (batch, obs_size).
-            *rest: One tensor for each of `images`, shape `ImagePort.shape(batch)`, then one for each of `state_names`,
+            *rest: One tensor for each of `images`, shape `ImageSpec.shape(batch)`, then one for each of `state_names`,
                 shape (layers, batch, hidden).
 
         Returns:

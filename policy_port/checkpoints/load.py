@@ -10,10 +10,10 @@ from types import ModuleType
 
 from torch import Tensor
 
-from policy_port.checkpoints.actor import ImagePort
-from policy_port.checkpoints.lerobot_folder import read_folder
-from policy_port.checkpoints.policy import Loaded, LoadOptions, Policy, Source
-from policy_port.checkpoints.safe_load import read_source
+from policy_port.checkpoints.actor import ImageSpec
+from policy_port.checkpoints.files.safe_load import read_source
+from policy_port.checkpoints.libraries.lerobot_folder import read_folder
+from policy_port.checkpoints.policy import Loaded, LoadedPolicy, LoadOptions, Source
 from policy_port.errors import CheckpointError, closest
 
 LIBRARIES: dict[str, str] = {
@@ -38,7 +38,7 @@ def load_policy(
     agent_yaml: Path | str | None = None,
     teacher: bool = False,
     image_sizes: Mapping[str, tuple[int, int]] | None = None,
-) -> Policy:
+) -> LoadedPolicy:
     """Read a policy file without executing anything from it.
 
     Args:
@@ -63,7 +63,7 @@ def load_policy(
     )
     loaded: Loaded = loader_of(library).load(source, options)
     actor = loaded.actor.eval().requires_grad_(False)
-    return Policy(
+    return LoadedPolicy(
         path=source.path,
         sha256=source.sha256,
         library=library,
@@ -119,7 +119,7 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _image(port: ImagePort) -> dict[str, object]:
+def _image(port: ImageSpec) -> dict[str, object]:
     return {"layout": port.layout, "dtype": port.dtype, "scale": port.scale}
 
 
@@ -151,8 +151,7 @@ def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
 
 def loader_of(library: str) -> ModuleType:
     """Return the module that loads a library's files, by its name in `LIBRARIES`."""
-    # A module called onnx beside the library of that name would confuse readers.
-    module = "onnx_file" if library == "onnx" else library
+    module = f"{library}.file" if library in ("onnx", "torchscript") else f"libraries.{library}"
     return importlib.import_module(f"policy_port.checkpoints.{module}")
 
 

@@ -69,7 +69,7 @@ class NormaliserInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class LoadedPolicy:
     """A policy read from a file."""
 
     path: Path

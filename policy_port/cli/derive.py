@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from policy_port.contract import Mapping
+    from policy_port.contract import RobotMapping
     from policy_port.descriptors.name_match import NameMatch
 
 Order = Literal["isaaclab", "mujoco", "newton", "sapien"]
@@ -53,7 +53,7 @@ def derive(
     typer.echo(f"{out}: {len(mapping.pairs)} joints correspond")
 
 
-def _from_names(names: tuple[Path, Path], accept: bool) -> Mapping:
+def _from_names(names: tuple[Path, Path], accept: bool) -> RobotMapping:
     from policy_port.descriptors.name_file import read_name_list
     from policy_port.descriptors.name_match import match_names
     from policy_port.errors import MappingError

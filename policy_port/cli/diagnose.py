@@ -13,7 +13,7 @@ from policy_port.cli.verify import PortArgument, ReportOption, SideOption, Trace
 if TYPE_CHECKING:
     from policy_port.closed_loop.diagnosis import ClosedLoopDiagnosis
     from policy_port.contract import Contract
-    from policy_port.verdict.edits import Edit
+    from policy_port.mistakes.edits import Edit
 
 COMMAND = "0.5,0,0"
 """What a walking robot is told, if nothing else is said [m/s, m/s, rad/s]."""
@@ -107,7 +107,7 @@ def _explain(
     port: Path, trace: Path, side: TraceSide | None, write: Path | None, report: Path | None, json: bool
 ) -> None:
     """Diagnose by a trace."""
-    from policy_port.export.port import load_port
+    from policy_port.port.folder import load_port
     from policy_port.report import write_report
     from policy_port.verdict.diagnose import diagnose_contract
     from policy_port.verdict.evidence import read_evidence
@@ -145,9 +145,9 @@ def _play(port: Path, chosen: _Chosen) -> tuple[ClosedLoopDiagnosis, str]:
     from policy_port.cli.play import _parse_command
     from policy_port.closed_loop import diagnose as closed_loop
     from policy_port.contract import load_mapping
-    from policy_port.control.pilot import Pilot
     from policy_port.errors import PortError
-    from policy_port.export.port import load_port
+    from policy_port.port.folder import load_port
+    from policy_port.port.pilot import Pilot
     from policy_port.replay.play import find_task
 
     parsed = _parse_command(chosen.command)

@@ -38,7 +38,7 @@ def show(
     elif loaded.terms or loaded.extra_terms:
         typer.echo("\nThe mapping changes observation terms; --source CONTRACT shows where each goes.")
     for doubt in doubts(loaded):
-        typer.echo(f"{doubt.level}: {doubt.message}", err=True)
+        typer.echo(f"warning: {doubt}", err=True)
 
 
 @map_app.command("check")
@@ -60,7 +60,7 @@ def check(
 
     loaded = load_mapping(mapping)
     for doubt in doubts(loaded):
-        typer.echo(f"{doubt.level}: {doubt.message}", err=True)
+        typer.echo(f"warning: {doubt}", err=True)
     wanted = load_contract(target) if target is not None else None
     if source is None:
         if wanted is not None:

@@ -165,10 +165,10 @@ def play(
     parsed = None if command is None else _parse_command(command)
 
     from policy_port.contract import load_mapping
-    from policy_port.control.pilot import Pilot
     from policy_port.errors import PortError
-    from policy_port.export.port import load_port
     from policy_port.files import output_folder
+    from policy_port.port.folder import load_port
+    from policy_port.port.pilot import Pilot
     from policy_port.replay import play as replay
     from policy_port.replay.rerun_log import require_rerun
     from policy_port.replay.velocity import outside_trained_range
@@ -190,7 +190,7 @@ def play(
         if env is not None:
             result = replay.play_in_env(
                 pilot,
-                replay.Episodes(task=env, episodes=episodes or EPISODES, seed=seed),
+                replay.EpisodeJob(task=env, episodes=episodes or EPISODES, seed=seed),
                 output,
                 num_envs=num_envs,
                 sim_backend=sim_backend.value,
@@ -201,7 +201,7 @@ def play(
             job = (
                 replay.FollowVelocity(command=parsed, seconds=SECONDS if seconds is None else seconds)
                 if parsed is not None
-                else replay.Episodes(task=task or "", episodes=episodes or EPISODES, seed=seed)
+                else replay.EpisodeJob(task=task or "", episodes=episodes or EPISODES, seed=seed)
             )
             result = replay.play_on_plant(
                 pilot,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from policy_port.control.pilot import Pilot
-    from policy_port.robots.real_job import RealJob
+    from policy_port.port.pilot import Pilot
+    from policy_port.robots.jobs.reach_job import RealJob
     from policy_port.tasks.reach import ReachTask
 
 UNSTATED = "not stated"
@@ -44,9 +44,9 @@ def play_on_arm(
     from policy_port.contract import load_mapping
     from policy_port.errors import OutputError, TaskError
     from policy_port.replay.play import find_task
-    from policy_port.robots.console import Console
-    from policy_port.robots.play_real import play_real
-    from policy_port.robots.robot_file import find_robot_file, load_robot_file
+    from policy_port.robots.arm.console import Console
+    from policy_port.robots.arm.robot_file import find_robot_file, load_robot_file
+    from policy_port.robots.jobs.play_real import play_real
 
     if robot is None:
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
@@ -75,7 +75,7 @@ def play_on_arm(
 
             wanted = stack.enter_context(task_job(env, known, pilot, control_mode))
         elif seconds is not None:
-            from policy_port.robots.free_job import FreeJob
+            from policy_port.robots.jobs.free_job import FreeJob
 
             wanted = FreeJob(pilot, seconds, ask=not continuous)
         elif task is None and not any(term.term == "goal" for term in pilot.contract.observation.terms):
@@ -84,12 +84,12 @@ def play_on_arm(
                 "episode lasts with --seconds 20, or name a ManiSkill task with --env"
             )
         if dataset is not None:
-            from policy_port.robots.dataset import check_dataset
+            from policy_port.robots.jobs.dataset import check_dataset
 
             check_dataset(dataset, out, known, pilot.contract.control_dt)
         release = None
         if emulated:
-            from policy_port.robots.emulated import emulate
+            from policy_port.robots.arm.emulated import emulate
 
             rehearsal = stack.enter_context(emulate(known, faults=faults, seed=seed))
             known, release = rehearsal.robot, rehearsal.let_go
@@ -135,9 +135,9 @@ def _pilot(port: Path) -> Iterator[Pilot]:
     """The policy of a port folder, or the embedded one."""
     import tempfile
 
-    from policy_port.control.pilot import Pilot
     from policy_port.errors import PortError
-    from policy_port.export.port import load_port
+    from policy_port.port.folder import load_port
+    from policy_port.port.pilot import Pilot
 
     if str(port) == EMBEDDED and not port.exists():
         with tempfile.TemporaryDirectory(prefix="policy_port_") as folder:
@@ -153,8 +153,8 @@ def embedded(folder: Path) -> Pilot:
     """Write the embedded policy as a port in radians, and return it."""
     from policy_port.checkpoints import load_policy
     from policy_port.contract import load_contract
-    from policy_port.control.pilot import Pilot
     from policy_port.export.write import write_port
+    from policy_port.port.pilot import Pilot
     from policy_port.remap import identity_remap
     from policy_port.resources import assets_dir
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from policy_port.export.port import Port
+    from policy_port.port.folder import Port
     from policy_port.remap import Remap
 
 PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file: a checkpoint, TorchScript, ONNX.")]
@@ -53,8 +53,8 @@ def write_and_tell(
     from tqdm import tqdm
 
     from policy_port.checkpoints import load_policy
-    from policy_port.export.recorded import read_recorded
     from policy_port.export.write import STAGES, write_port
+    from policy_port.proof.recorded import read_recorded
 
     observations = None if recorded is None else read_recorded(recorded, remap.target)
     sizes = {image.name: (image.height, image.width) for image in remap.source.images}

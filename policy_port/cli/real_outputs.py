@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from policy_port.robots.play_real import RealRun
-    from policy_port.robots.robot_file import RobotFile
+    from policy_port.robots.arm.robot_file import RobotFile
+    from policy_port.robots.jobs.play_real import RealRun
 
 TASK = "Bring the tip of the gripper to the goal and hold it there."
 """What a dataset says the arm was to do."""
@@ -42,7 +42,7 @@ class RealOutputs:
         """Write plot.png."""
         from policy_port.replay.play import PLOT
         from policy_port.replay.plot import plot_replay
-        from policy_port.robots.play_real import TRACE
+        from policy_port.robots.jobs.play_real import TRACE
         from policy_port.trace import Trace
 
         with self._told(PLOT):
@@ -56,8 +56,8 @@ class RealOutputs:
         """Write report.html and its pictures."""
         from policy_port.replay.play import REPORT
         from policy_port.report import write_report
-        from policy_port.robots.play_real import METRICS, TRACE
-        from policy_port.robots.real_report import real_report
+        from policy_port.robots.jobs.play_real import METRICS, TRACE
+        from policy_port.robots.jobs.report import real_report
         from policy_port.trace import Trace
 
         with self._told(REPORT):
@@ -68,8 +68,8 @@ class RealOutputs:
 
     def dataset(self, folder: Path) -> None:
         """Write the run as a LeRobotDataset."""
-        from policy_port.robots.dataset import write_dataset
-        from policy_port.robots.play_real import TRACE
+        from policy_port.robots.jobs.dataset import write_dataset
+        from policy_port.robots.jobs.play_real import TRACE
         from policy_port.trace import Trace
 
         frames = self.done.frames

@@ -43,7 +43,7 @@ def remap(
 
     loaded = load_mapping(mapping)
     for doubt in doubts(loaded):
-        typer.echo(f"{doubt.level}: {doubt.message}", err=True)
+        typer.echo(f"warning: {doubt}", err=True)
     write_and_tell(
         policy,
         build_remap(load_contract(contract), loaded),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from policy_port.robots.robot_file import RobotFile
+    from policy_port.robots.arm.robot_file import RobotFile
 
 robot_app = typer.Typer(
     help="Look at an arm without torque, confirm its signs and zeros, let it go.", no_args_is_help=True
@@ -37,11 +37,11 @@ def check(
     """Show every joint as ticks, LeRobot's number and the contract's angle. Torque stays off; nothing moves."""
     from policy_port.contract import load_contract
     from policy_port.resources import assets_dir
-    from policy_port.robots.check import draw_poses, joint_table, servo_lines
-    from policy_port.robots.confirmation import confirm as note_confirmation
-    from policy_port.robots.confirmation import note_of, unconfirmed
-    from policy_port.robots.lerobot_arm import LeRobotArm
-    from policy_port.robots.robot_file import load_robot_file
+    from policy_port.robots.arm.check import draw_poses, joint_table, servo_lines
+    from policy_port.robots.arm.confirmation import confirm as note_confirmation
+    from policy_port.robots.arm.confirmation import note_of, unconfirmed
+    from policy_port.robots.arm.lerobot_arm import LeRobotArm
+    from policy_port.robots.arm.robot_file import load_robot_file
 
     known = load_contract(contract or assets_dir() / "so100_reach" / "contract.yaml")
     with _reached(load_robot_file(robot), emulated) as there:
@@ -80,8 +80,8 @@ def check(
 @robot_app.command("release")
 def release(robot: FileOption) -> None:
     """Switch torque off, joint by joint. Hold the arm: it falls where it is not folded."""
-    from policy_port.robots.lerobot_arm import LeRobotArm
-    from policy_port.robots.robot_file import load_robot_file
+    from policy_port.robots.arm.lerobot_arm import LeRobotArm
+    from policy_port.robots.arm.robot_file import load_robot_file
 
     arm = LeRobotArm(load_robot_file(robot), 0.05)
     try:
@@ -99,7 +99,7 @@ def _reached(robot: RobotFile, emulated: bool) -> Iterator[RobotFile]:
     if not emulated:
         yield robot
         return
-    from policy_port.robots.emulated import emulate
+    from policy_port.robots.arm.emulated import emulate
 
     with emulate(robot) as rehearsal:
         yield rehearsal.robot

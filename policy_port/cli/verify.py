@@ -44,7 +44,7 @@ def verify(
 
     Exit status 0: nothing differs. 1: something does, and is named. 2: the trace or the port can't be used.
     """
-    from policy_port.export.port import load_port
+    from policy_port.port.folder import load_port
     from policy_port.report import write_report
     from policy_port.verdict.evidence import read_evidence
     from policy_port.verdict.report import verify_report

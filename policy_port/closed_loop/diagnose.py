@@ -16,11 +16,11 @@ from policy_port.closed_loop.stage import Candidate, Stage
 from policy_port.closed_loop.walks import Velocity, Walks, commands_around, fall_rule
 from policy_port.closed_loop.words import reached, walked
 from policy_port.contract.spec import Contract
-from policy_port.control.pilot import Pilot
+from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
-from policy_port.plants.plant import Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.pilot import Pilot
 from policy_port.tasks.reach import ReachTask
 
 QUICK_SECONDS, LONGER_SECONDS = 3.0, 4.0

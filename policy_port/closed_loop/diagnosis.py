@@ -10,8 +10,8 @@ from policy_port.closed_loop.outcome import Outcome
 from policy_port.closed_loop.search import BAD, EVEN, GOOD, MARGIN, Found, Played
 from policy_port.closed_loop.words import Told
 from policy_port.contract.spec import Contract
-from policy_port.verdict.diagnose import SHOWN
-from policy_port.verdict.edits import Edit, edits_between
+from policy_port.mistakes.edits import Edit, edits_between
+from policy_port.mistakes.hypothesis import SHOWN
 
 WEAKER = (
     "this is weaker than a trace of the source simulator: it sees how the robot does, not what the network saw, and "

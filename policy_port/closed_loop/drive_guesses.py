@@ -9,8 +9,8 @@ from typing import Any
 from policy_port.closed_loop.sides import Names, alike
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
-from policy_port.verdict.changes import Changes
-from policy_port.verdict.edits import plain, validated, with_action, with_joint_values, with_keys
+from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.edits import plain, validated, with_action, with_joint_values, with_keys
 
 ACTION_SCALES = (0.25, 0.5, 1.0)
 FACTORS = (0.5, 2.0, 0.25, 4.0, math.pi / 180.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.control.controller import Controller
-from policy_port.plants.plant import Array
 
 
 class LateController(Controller):

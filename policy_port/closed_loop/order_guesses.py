@@ -7,9 +7,9 @@ import itertools
 from policy_port.closed_loop.sides import Names, exchanged_sides, grouped_orders, split
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import JointTerm
-from policy_port.verdict.changes import Changes
-from policy_port.verdict.edits import plain, validated, with_action, with_joint_order, with_term
-from policy_port.verdict.orders import known_orders
+from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.edits import plain, validated, with_action, with_joint_order, with_term
+from policy_port.mistakes.orders import known_orders
 
 SIMULATOR = "the simulator's own order"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from policy_port.arrays import Array
 
 IDLE, STANDING = 0.9, 1.7
 """From which loss on a robot that stays up does nothing of what it was told, and what that counts in the search."""

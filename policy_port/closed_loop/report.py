@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from policy_port.closed_loop.diagnosis import WEAKER, ClosedLoopDiagnosis
+from policy_port.mistakes.hypothesis import SHOWN
 from policy_port.report import Picture, Report, Table, draw_png
-from policy_port.verdict.diagnose import SHOWN
 
 GIVEN, BETTER = "#c8373f", "#1f5fa8"
 

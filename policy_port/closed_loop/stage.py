@@ -14,10 +14,10 @@ from policy_port.closed_loop.late import LateController
 from policy_port.closed_loop.outcome import Outcome
 from policy_port.contract.spec import Contract
 from policy_port.control.controller import Controller
-from policy_port.control.pilot import Pilot
-from policy_port.control.policy import Policy
-from policy_port.plants.plant import Plant
+from policy_port.control.plant import Plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.pilot import Pilot
+from policy_port.port.runtime import Policy
 
 KEPT = 8
 """Plants that are kept standing: the contract's own, and those of the last other gains."""

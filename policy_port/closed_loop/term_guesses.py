@@ -9,8 +9,8 @@ from typing import Any
 from policy_port.closed_loop.sides import alike
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GaitPhaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
-from policy_port.verdict.changes import Changes, history_changes, term_order_changes
-from policy_port.verdict.edits import (
+from policy_port.mistakes.changes import Changes, history_changes, term_order_changes
+from policy_port.mistakes.edits import (
     plain,
     validated,
     with_action,

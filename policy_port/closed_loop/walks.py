@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.closed_loop.outcome import Array, Outcome
+from policy_port.arrays import Array
+from policy_port.closed_loop.outcome import Outcome
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
+from policy_port.control.plant import Plant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.plants.plant import Plant
 from policy_port.replay import metrics
 from policy_port.replay.velocity import SETTLING, FallRule
 

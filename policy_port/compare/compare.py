@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping as Table
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from policy_port.compare.pair import Pair, pair_runs
 from policy_port.compare.run import Run
 from policy_port.compare.scores import Ranking
 from policy_port.compare.words import joint_rows, pair_rows, run_rows, sentence
-from policy_port.contract.mapping import Mapping
+from policy_port.contract.mapping import RobotMapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +86,8 @@ class Comparison:
 def compare_runs(
     runs: Sequence[Run],
     *,
-    tagged: Table[str, Run] | None = None,
-    mappings: Sequence[Mapping] = (),
+    tagged: Mapping[str, Run] | None = None,
+    mappings: Sequence[RobotMapping] = (),
     rankings: Sequence[Ranking] = (),
 ) -> Comparison:
     """Compare runs.

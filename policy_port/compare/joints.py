@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from policy_port.compare.run import Run
 from policy_port.contract.joints import UNIT_PER_SI
-from policy_port.contract.mapping import JointConversion, Mapping
+from policy_port.contract.mapping import JointConversion, RobotMapping
 from policy_port.errors import EvidenceError, closest
 
 
@@ -32,7 +32,7 @@ class JointMatch:
     """In words: how they were matched, and what was left out."""
 
 
-def match_joints(reference: Run, other: Run, mappings: Sequence[Mapping] = ()) -> JointMatch:
+def match_joints(reference: Run, other: Run, mappings: Sequence[RobotMapping] = ()) -> JointMatch:
     """Match the joints that the policy drives.
 
     Args:

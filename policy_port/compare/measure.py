@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policy_port.compare.run import Array, Run, Stretch
+from policy_port.arrays import Array
+from policy_port.compare.run import Run, Stretch
 from policy_port.compare.signals import dominant_frequency, power_share, spectrum
 from policy_port.replay.metrics import action_rate, success_interval, tracking_error
 from policy_port.replay.velocity import SETTLING

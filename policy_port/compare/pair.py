@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.arrays import Array
 from policy_port.compare.joints import JointMatch
-from policy_port.compare.run import Array, Run
+from policy_port.compare.run import Run
 from policy_port.compare.signals import SHORTEST, best_lag, divergence_step, overlap, resample, rmse
 
 LONGEST_LAG = 0.5

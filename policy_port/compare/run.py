@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.errors import EvidenceError
 from policy_port.trace import Trace, TraceError
-
-Array = NDArray[np.float64]
 
 TRACE, METRICS = "trace.npz", "metrics.json"
 """What `play` leaves in its folder."""

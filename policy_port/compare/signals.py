@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from policy_port.arrays import Array
 
 SHORTEST = 16
 """Fewest steps that have a spectrum or an alignment."""

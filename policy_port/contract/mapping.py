@@ -11,7 +11,6 @@ with the offset in the target's unit; velocities follow without the offset.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -108,7 +107,7 @@ class TermChange(Strict):
         return self
 
 
-class Mapping(Strict):
+class RobotMapping(Strict):
     """A mapping between two parsings of a robot."""
 
     source: str | None = None
@@ -155,7 +154,7 @@ class Mapping(Strict):
         return self.joints.get(source_name, JointConversion())
 
     @model_validator(mode="after")
-    def _every_joint_is_matched_once(self) -> Mapping:
+    def _every_joint_is_matched_once(self) -> RobotMapping:
         for key, names in (
             ("source_joint_names", self.source_joint_names),
             ("target_joint_names", self.target_joint_names),
@@ -218,7 +217,7 @@ class Mapping(Strict):
         if both:
             raise ValueError(f"{', '.join(both)} is matched and listed under only_in_target; keep one")
 
-    def inverse(self) -> Mapping:
+    def inverse(self) -> RobotMapping:
         """The mapping from target to source.
 
         Raises:
@@ -231,7 +230,7 @@ class Mapping(Strict):
                 "write the other direction as a file of its own"
             )
         joints = {t: self.joints[s].inverse() for s, t in self.pairs if s in self.joints}
-        return Mapping(
+        return RobotMapping(
             source=self.target,
             target=self.source,
             source_joint_names=self.target_joint_names,
@@ -241,7 +240,7 @@ class Mapping(Strict):
             joints=joints,
         )
 
-    def disagreements(self, other: Mapping) -> list[str]:
+    def disagreements(self, other: RobotMapping) -> list[str]:
         """What two mappings between the same parsings say differently of a joint, a sentence each."""
         mine, theirs = dict(self.pairs), dict(other.pairs)
         found = []
@@ -262,13 +261,13 @@ class Mapping(Strict):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
-def load_mapping(path: Path | str) -> Mapping:
+def load_mapping(path: Path | str) -> RobotMapping:
     """Read a mapping file, or one that ships with the package by its bare name ("g1_physx_to_newton").
 
     Raises:
         MappingError: With file, line and key, when the file is missing, malformed or matches a joint twice or not.
     """
-    return parse(Mapping, read_yaml(find_mapping(path), MappingError), MappingError)
+    return parse(RobotMapping, read_yaml(find_mapping(path), MappingError), MappingError)
 
 
 def find_mapping(path: Path | str) -> Path:
@@ -289,39 +288,19 @@ def find_mapping(path: Path | str) -> Path:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that `map check` has to say."""
-
-    level: Literal["error", "warning"]
-    """error: the mapping can't be used. warning: it can, and is probably not what was meant."""
-    message: str
-    """Where, what was given, what exists, what to do."""
-
-
-def doubts(mapping: Mapping) -> list[Finding]:
-    """Things that are legal and usually wrong, each a warning."""
+def doubts(mapping: RobotMapping) -> list[str]:
+    """Things that are legal and usually wrong, a sentence each."""
     findings = []
     if mapping.match == "position":
         moved = [f"{s} -> {t}" for s, t in mapping.pairs if s != t and s in mapping.target_joint_names]
         if moved:
             findings.append(
-                Finding(
-                    level="warning",
-                    message=(
-                        "match: position pairs joints that have a counterpart of their own name elsewhere: "
-                        f"{', '.join(moved[:4])}{', ...' if len(moved) > 4 else ''}. If the names are right, drop "
-                        "`match: position`"
-                    ),
-                )
+                "match: position pairs joints that have a counterpart of their own name elsewhere: "
+                f"{', '.join(moved[:4])}{', ...' if len(moved) > 4 else ''}. If the names are right, drop "
+                "`match: position`"
             )
     for source, target in mapping.pairs:
         sides = [{"left", "right"} & set(name.lower().split("_")) for name in (source, target)]
         if sides[0] and sides[1] and sides[0] != sides[1] and mapping.match == "name":
-            findings.append(
-                Finding(
-                    level="warning",
-                    message=f"rename pairs a left joint with a right one: {source} -> {target}",
-                )
-            )
+            findings.append(f"rename pairs a left joint with a right one: {source} -> {target}")
     return findings

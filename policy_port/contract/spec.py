@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,14 +11,13 @@ import yaml
 from pydantic import Field, model_validator
 
 from policy_port.contract.image import ImageInput
-from policy_port.contract.joints import Joint, Positive
+from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.terms import (
     VELOCITY_COMMAND,
     Action,
     ActionTerm,
     Bounds,
     JointTerm,
-    LastActionTerm,
     Observation,
     ObservationTerm,
 )
@@ -150,6 +150,25 @@ class Contract(Strict):
     def observation_size(self) -> int:
         """Width of the network's input, history included."""
         return sum(self.term_size(term) * term.history for term in self.observation.terms)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the contract's YAML."""
+        return hashlib.sha256(self.to_yaml().encode()).hexdigest()
+
+    def per_si(self, joint: str) -> float:
+        """Contract units per radian or metre of a joint.
+
+        Raises:
+            ContractError: When the unit is percent, whose ratio only a mapping knows.
+        """
+        unit = self.joints[joint].unit
+        if unit == "percent":
+            raise ContractError(
+                f"joint '{joint}' of contract '{self.name}' is in percent of its sweep, which no plant speaks; play "
+                "the policy through the mapping that it was ported with"
+            )
+        return UNIT_PER_SI[unit]
 
     def widths(self) -> str:
         """The sum that makes up the observation's width, in words: "base_ang_vel 3 + joint_vel 12 x 5 = 63"."""
@@ -289,8 +308,3 @@ def _refuse_repeats(names: Iterable[str], what: str, advice: str) -> None:
         if name in seen:
             raise ValueError(f"{what} '{name}' stands twice; {advice}")
         seen.add(name)
-
-
-def reads_last_action(contract: Contract) -> bool:
-    """True when the network sees its own previous output."""
-    return any(isinstance(term, LastActionTerm) for term in contract.observation.terms)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm, Bounds
 from policy_port.control.signals import Signals
-from policy_port.control.units import per_si
-from policy_port.plants.plant import Array
 
 _UNBOUNDED: Bounds = (-np.inf, np.inf)
 
@@ -122,7 +121,7 @@ def _drives(contract: Contract, signals: Signals) -> dict[str, _Drive]:
     column = signals.column["last_action"]
     for term in contract.action.terms:
         for name in contract.action_joints(term):
-            unit = per_si(contract, name)
+            unit = contract.per_si(name)
             scale = term.scale[name] if isinstance(term.scale, dict) else term.scale
             clip = (term.clip[name] if isinstance(term.clip, dict) else term.clip) or _UNBOUNDED
             drives[name] = _Drive(

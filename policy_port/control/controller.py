@@ -8,14 +8,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array, Float32
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract, check_network_width
 from policy_port.control.action import ActionDecoder
 from policy_port.control.observation import ObservationBuilder
-from policy_port.control.policy import Float32, NonFiniteError, Policy
+from policy_port.control.plant import PlantState
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.plants.plant import Array, PlantState
+from policy_port.port.runtime import NonFiniteError, Policy
 
 
 class ObservationPart(Protocol):

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.control.controller import Controller
-from policy_port.plants.plant import Array, Plant
+from policy_port.control.plant import Plant
 
 Rows = NDArray[np.bool_]
 

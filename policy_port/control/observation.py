@@ -16,7 +16,6 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, Bounds, JointTerm, LastActionTerm, ObservationTerm
 from policy_port.control.base_terms import GaitClock, ProjectedGravity
 from policy_port.control.signals import Signals
-from policy_port.control.units import per_si
 from policy_port.errors import ContractError, TaskError
 
 _UNBOUNDED: Bounds = (-np.inf, np.inf)
@@ -207,7 +206,7 @@ def _joint_element(contract: Contract, term: JointTerm, name: str, signals: Sign
     clip = term.clip[name] if isinstance(term.clip, dict) else term.clip
     return _Element(
         column=signals.column[kind] + signals.joint_index[name],
-        unit=per_si(contract, name),
+        unit=contract.per_si(name),
         zero=contract.joints[name].default if term.term == "joint_pos_rel" else 0.0,
         clip=clip or _UNBOUNDED,
         scale=term.scale[name] if isinstance(term.scale, dict) else term.scale,

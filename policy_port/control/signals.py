@@ -12,10 +12,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
-from policy_port.control.units import per_si
-from policy_port.plants.plant import Array, PlantState
+from policy_port.control.plant import PlantState
 
 
 class Signals:
@@ -112,7 +112,7 @@ class Signals:
         """The contract's default pose [rad or m], shape (num_envs, joints), plant joint order; 0 where unnamed."""
         pose = np.zeros((self.num_envs, len(self.joint_names)))
         for name, index in self.joint_index.items():
-            pose[:, index] = self.contract.joints[name].default / per_si(self.contract, name)
+            pose[:, index] = self.contract.joints[name].default / self.contract.per_si(name)
         return pose
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:

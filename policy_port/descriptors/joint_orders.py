@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_port.contract import Mapping
+from policy_port.contract import RobotMapping
 from policy_port.descriptors.kinematic_tree import breadth_first_by_name, depth_first
 from policy_port.descriptors.robot_parsers import USD_SUFFIXES, mujoco_tree, newton_order, newton_tree, sapien_order
 from policy_port.errors import RobotError
-from policy_port.plants.robot_file import find_robot
+from policy_port.robot_models.robot_file import find_robot
 
 ORDERS: dict[str, str] = {
     "isaaclab": "Isaac Lab on PhysX (breadth-first, siblings by link name)",
@@ -64,7 +64,7 @@ def joint_order(path: Path, order: str) -> JointOrder:
     return JointOrder(names=names, note=note)
 
 
-def derive_mapping(robot: str | Path, source: str, target: str) -> tuple[Mapping, list[str]]:
+def derive_mapping(robot: str | Path, source: str, target: str) -> tuple[RobotMapping, list[str]]:
     """The mapping from one simulator's joint order to another's, and what is not certain about it.
 
     Args:
@@ -85,7 +85,7 @@ def derive_mapping(robot: str | Path, source: str, target: str) -> tuple[Mapping
             f"{path}: {source} finds {len(sides[0].names)} joints and {target} {len(sides[1].names)}; they differ in "
             f"{', '.join(odd)}. Write the mapping by hand, with only_in_source or only_in_target"
         )
-    mapping = Mapping(
+    mapping = RobotMapping(
         source=ORDERS[source],
         target=ORDERS[target],
         source_joint_names=sides[0].names,

@@ -49,8 +49,8 @@ def joint_ranges(folder: Path, joints: int) -> JointRanges | None:
 
 
 def _of_file(path: Path, joints: int) -> JointRanges | None:
-    from policy_port.checkpoints.safe_load import read_bounded
-    from policy_port.checkpoints.safetensors_read import read_safetensors
+    from policy_port.checkpoints.files.safe_load import read_bounded
+    from policy_port.checkpoints.files.safetensors_read import read_safetensors
 
     tensors = read_safetensors(read_bounded(path), str(path))
     found = {end: [tensors.get(f"{key}.{end}") for key in KEYS] for end in ("min", "max")}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policy_port.contract import Mapping
+from policy_port.contract import RobotMapping
 
 LEAST_LIKENESS = 0.6
 """Likeness below which nothing is proposed."""
@@ -76,9 +76,9 @@ class NameMatch:
         taken = {proposal.target for proposal in self.proposals}
         return tuple(name for name in self.target if name not in self.source and name not in taken)
 
-    def mapping(self) -> Mapping:
+    def mapping(self) -> RobotMapping:
         """The mapping with every proposal taken."""
-        return Mapping(
+        return RobotMapping(
             source_joint_names=self.source,
             target_joint_names=self.target,
             rename={proposal.source: proposal.target for proposal in self.proposals},

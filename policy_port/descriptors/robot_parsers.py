@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from policy_port.descriptors.kinematic_tree import Link
 from policy_port.errors import MissingDependencyError, RobotError
-from policy_port.plants.urdf import read_urdf
+from policy_port.robot_models.urdf import read_urdf
 
 USD_SUFFIXES = (".usd", ".usda", ".usdc")
 

@@ -16,7 +16,8 @@ from onnx import numpy_helper
 
 from policy_port.errors import PortError
 from policy_port.export.affine_chain import CONSTANT, Chain
-from policy_port.export.onnx_tidy import constants, consumers, drop_unused
+from policy_port.export.onnx_tidy import consumers, drop_unused
+from policy_port.port.format import constants
 
 Floats = NDArray[np.float64]
 

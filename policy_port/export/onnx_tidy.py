@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from policy_port.port.format import constants
+
 _WEIGHT_INPUTS = {
     "LSTM": {1: "weight", 2: "recurrent_weight", 3: "bias"},
     "GRU": {1: "weight", 2: "recurrent_weight", 3: "bias"},
@@ -23,11 +25,6 @@ def tidy(model: onnx.ModelProto) -> None:
     _name_recurrent_weights(graph)
     _share_equal_axes(graph)
     drop_unused(graph)
-
-
-def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
-    """Return the initializers by name."""
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
 def consumers(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:

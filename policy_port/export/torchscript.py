@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from policy_port.checkpoints.actor import Actor
 from policy_port.errors import PortError
-from policy_port.export.tracing import torchscript_on_purpose
+from policy_port.port.torchscript import torchscript_on_purpose
 
 
 def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, extra_files: Mapping[str, str]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator
 
 import torch
 from torch.jit._trace import TracerWarning
 
 from policy_port.checkpoints.actor import Actor
+from policy_port.port.torchscript import torchscript_on_purpose
 
 # Two rows, so that no step of a network can mistake the batch for an axis of length one.
 _BATCH = 2
@@ -38,11 +37,3 @@ def trace(actor: Actor) -> torch.jit.ScriptModule:
         traced = torch.jit.trace(actor.eval(), example_inputs(actor), check_trace=False)
     assert isinstance(traced, torch.jit.ScriptModule)
     return traced
-
-
-@contextlib.contextmanager
-def torchscript_on_purpose() -> Iterator[None]:
-    """Silence torch's advice to move from TorchScript to its compiler: TorchScript files are what robots load."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning)
-        yield

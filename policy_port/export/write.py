@@ -16,20 +16,22 @@ import torch
 from numpy.typing import NDArray
 
 from policy_port import __version__
-from policy_port.checkpoints import Actor, Policy, load_policy
+from policy_port.checkpoints import Actor, LoadedPolicy, load_policy
 from policy_port.contract.spec import check_network_width
 from policy_port.errors import OutputError, PortError, closest
-from policy_port.export import onnx_graph, port
+from policy_port.export import onnx_graph
 from policy_port.export.fold import fold as fold_graph
 from policy_port.export.images import check_images
-from policy_port.export.manifest import write_manifest
-from policy_port.export.onnx_metadata import CONTRACT_KEY, set_metadata
-from policy_port.export.port import Port, load_port
 from policy_port.export.ported_actor import PortedActor
-from policy_port.export.sample import draw, onnx_runner, torchscript_runner
+from policy_port.export.sample import draw
 from policy_port.export.torchscript import save_torchscript
 from policy_port.export.tracing import trace
 from policy_port.files import output_folder
+from policy_port.port import folder as port
+from policy_port.port.folder import Port, load_port
+from policy_port.port.format import CONTRACT_KEY, set_metadata
+from policy_port.port.manifest import write_manifest
+from policy_port.port.sample import onnx_runner, torchscript_runner
 
 if TYPE_CHECKING:
     from policy_port.remap import Remap
@@ -42,7 +44,7 @@ STAGES = ("exporting", "proving parity", "storing a sample", "reading back")
 
 def write_port(
     out: Path | str,
-    policy: Policy,
+    policy: LoadedPolicy,
     remap: Remap,
     *,
     formats: Sequence[str] = FORMATS,
@@ -97,7 +99,7 @@ def write_port(
     return ready.moved(Path(out))
 
 
-def _check(policy: Policy, remap: Remap, formats: Sequence[str]) -> None:
+def _check(policy: LoadedPolicy, remap: Remap, formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise OutputError(
@@ -114,7 +116,7 @@ def _check(policy: Policy, remap: Remap, formats: Sequence[str]) -> None:
         )
 
 
-def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequence[str], *, folded: bool) -> None:
+def _write_networks(folder: Path, policy: LoadedPolicy, remap: Remap, formats: Sequence[str], *, folded: bool) -> None:
     before = not (remap.observation.is_identity and remap.observation_clip is None)
     behind = not (remap.action.is_identity and remap.action_clip is None)
     actor: Actor = PortedActor(policy.actor, remap) if before or behind else policy.actor
@@ -151,7 +153,7 @@ def _write_networks(folder: Path, policy: Policy, remap: Remap, formats: Sequenc
         (folder / port.ONNX).unlink(missing_ok=True)
 
 
-def _refuse_initial_state(policy: Policy) -> None:
+def _refuse_initial_state(policy: LoadedPolicy) -> None:
     """An ONNX graph's state is an input, and whoever runs it starts it at zero."""
     if any(bool(state.any()) for state in policy.actor.initial_state(1)):
         raise PortError(
@@ -160,13 +162,13 @@ def _refuse_initial_state(policy: Policy) -> None:
         )
 
 
-def _prove(folder: Path, policy: Policy, remap: Remap, recorded: NDArray[np.float32] | None, seed: int) -> str:
-    from policy_port.export.parity import prove
+def _prove(folder: Path, policy: LoadedPolicy, remap: Remap, recorded: NDArray[np.float32] | None, seed: int) -> str:
+    from policy_port.proof.parity import prove
 
     return prove(folder, policy, remap, recorded=recorded, seed=seed).to_json()
 
 
-def _about(policy: Policy, options: dict[str, Any]) -> dict[str, Any]:
+def _about(policy: LoadedPolicy, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "port_version": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

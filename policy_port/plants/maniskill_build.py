@@ -18,7 +18,7 @@ from sapien import physx
 
 from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.setup import JointSetup, PlantSetup
-from policy_port.plants.urdf import Urdf, read_urdf
+from policy_port.robot_models.urdf import Urdf, read_urdf
 
 SCENE = {
     "bounce_threshold": 2.0,

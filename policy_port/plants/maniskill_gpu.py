@@ -14,10 +14,11 @@ import sapien
 from numpy.typing import NDArray
 from sapien import physx
 
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_plant import ManiSkillPlant
-from policy_port.plants.plant import Array, PlantState
 from policy_port.plants.setup import PlantSetup
 
 SPACING = 5.0

@@ -11,11 +11,12 @@ import sapien
 from numpy.typing import NDArray
 from sapien import physx
 
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants import maniskill_build as build
-from policy_port.plants.plant import Array, PlantState
 from policy_port.plants.setup import PlantSetup
-from policy_port.plants.urdf import Urdf
+from policy_port.robot_models.urdf import Urdf
 
 if TYPE_CHECKING:
     from policy_port.plants.maniskill_view import TrackingView

@@ -10,7 +10,7 @@ from sapien import physx
 from policy_port.errors import MissingDependencyError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.setup import PlantSetup
-from policy_port.plants.urdf import Urdf
+from policy_port.robot_models.urdf import Urdf
 
 BACKWARDS = np.array([0.624, -0.743, 0.25]) / np.linalg.norm([0.624, -0.743, 0.25])
 """Direction from the robot to the camera: the one from which the MuJoCo plant looks."""

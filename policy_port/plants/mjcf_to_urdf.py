@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from policy_port.errors import RobotError
 from policy_port.plants.mujoco_model import HINGE_OR_SLIDE, compile_spec, effort_limit, load_spec
-from policy_port.plants.urdf import Urdf
+from policy_port.robot_models.urdf import Urdf
 
 Vector = NDArray[np.float64]
 

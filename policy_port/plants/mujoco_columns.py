@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from policy_port.plants.plant import Array
+from policy_port.arrays import Array
 
 
 class Columns:

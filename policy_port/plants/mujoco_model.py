@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from policy_port.errors import RobotError
 from policy_port.plants.mujoco_scene import add_scenery
 from policy_port.plants.setup import JointSetup, PlantSetup
-from policy_port.plants.urdf import mesh_as_stl, read_urdf, refuse_missing_meshes
+from policy_port.robot_models.urdf import mesh_as_stl, read_urdf, refuse_missing_meshes
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 

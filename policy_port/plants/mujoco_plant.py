@@ -12,10 +12,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_model import build_robot, lowest_of_geom
-from policy_port.plants.plant import Array, PlantState
 from policy_port.plants.setup import PlantSetup
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import newton
 
 from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.mujoco_model import effort_limit, load_spec
-from policy_port.plants.robot_file import USD_SUFFIXES
 from policy_port.plants.setup import PlantSetup
-from policy_port.plants.urdf import read_urdf
+from policy_port.robot_models.robot_file import USD_SUFFIXES
+from policy_port.robot_models.urdf import read_urdf
 
 NO_LIMIT = 1.0e6
 """What Newton's importers give a joint without an effort limit [N m or N]."""

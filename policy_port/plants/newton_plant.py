@@ -11,12 +11,13 @@ import numpy as np
 import warp
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.mujoco_model import lowest_of_geom
 from policy_port.plants.newton_file import NAMED
 from policy_port.plants.newton_model import build_robot, is_native
 from policy_port.plants.newton_worlds import Worlds
-from policy_port.plants.plant import Array, PlantState
 from policy_port.plants.setup import PlantSetup
 
 if TYPE_CHECKING:

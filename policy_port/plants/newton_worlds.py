@@ -8,8 +8,8 @@ import newton
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.plants.newton_model import NewtonRobot
-from policy_port.plants.plant import Array
 
 
 class Worlds:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
+from policy_port.control.plant import Plant, PlantState
 from policy_port.errors import RobotError
-from policy_port.plants.plant import Array, Plant, PlantState
 
 END_TIME = 10.0
 """How long a process may take to end [s]."""
@@ -33,7 +34,7 @@ class MakePlant(Protocol):
 
 
 class ProcessPlant:
-    """Environments in several processes behind the protocol of one; see `policy_port.plants.plant.Plant`.
+    """Environments in several processes behind the protocol of one; see `policy_port.control.plant.Plant`.
 
     Rows are dealt out in order, and an environment does not know in which process it is: the numbers are those of a
     single process, bit for bit. Measurements and targets travel through shared memory, one message each way per step.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from policy_port.regress.player import Played
 from policy_port.regress.suite import Golden
-from policy_port.regress.verdict import Finding
+from policy_port.regress.verdict import Found
 
 CLOSE = 0.25
 """Share of the tolerance within which a shaken run still counts as following the course: one shaken run is a sample
@@ -67,7 +67,7 @@ def judge(
     arrays: Mapping[str, NDArray[Any]],
     how: Golden,
     elsewhere: str,
-) -> Finding:
+) -> Found:
     """Hold new courses against the stored ones.
 
     Args:
@@ -79,9 +79,9 @@ def judge(
         elsewhere: What about the simulator or machine is not as it was; a course that differs then proves nothing.
     """
     if not any(about["horizon"]):
-        return Finding("golden", "inconclusive", "the simulator does not repeat even one step of its own course")
+        return Found("golden", "inconclusive", "the simulator does not repeat even one step of its own course")
     if list(joint_names) != about["joint_names"]:
-        return Finding("golden", "regression", f"the simulator's joints are {', '.join(joint_names)}")
+        return Found("golden", "regression", f"the simulator's joints are {', '.join(joint_names)}")
     names = [*joint_names, "base x", "base y", "base z"]
     compared, largest = 0, 0.0
     for number, episode in enumerate(played[: len(about["horizon"])]):
@@ -104,12 +104,10 @@ def judge(
             return _different(text, elsewhere, {"largest_difference": largest})
     whole = sum(about["steps"])
     text = f"{compared} of {whole} steps follow the stored course within {largest:.1e} (allowed {how.tolerance:g})"
-    return Finding("golden", "pass", text, {"largest_difference": largest, "steps": compared})
+    return Found("golden", "pass", text, {"largest_difference": largest, "steps": compared})
 
 
-def _different(text: str, elsewhere: str, numbers: dict[str, float]) -> Finding:
+def _different(text: str, elsewhere: str, numbers: dict[str, float]) -> Found:
     if elsewhere:
-        return Finding(
-            "golden", "inconclusive", f"{text}, but {elsewhere}, so this says nothing of the policy", numbers
-        )
-    return Finding("golden", "regression", text, numbers)
+        return Found("golden", "inconclusive", f"{text}, but {elsewhere}, so this says nothing of the policy", numbers)
+    return Found("golden", "regression", text, numbers)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
-from policy_port.control.pilot import Pilot
-from policy_port.control.policy import OnnxPolicy, Policy
+from policy_port.port.pilot import Pilot
+from policy_port.port.runtime import OnnxPolicy, Policy
 from policy_port.regress.player import STATE, Played
-from policy_port.regress.verdict import Finding
+from policy_port.regress.verdict import Found
 
 PORT_OBSERVATION, OBSERVATION, START = "in_port_observation", "in_observation", "in_start"
 
@@ -85,7 +85,7 @@ def widths(pilot: Pilot) -> dict[str, int]:
     return {"port": pilot.network_contract.observation_size, "simulator": pilot.contract.observation_size}
 
 
-def judge(new: list[Output], arrays: Mapping[str, NDArray[Any]], about: dict[str, Any], tolerance: float) -> Finding:
+def judge(new: list[Output], arrays: Mapping[str, NDArray[Any]], about: dict[str, Any], tolerance: float) -> Found:
     """Compare with the stored outputs.
 
     Args:
@@ -124,9 +124,9 @@ def judge(new: list[Output], arrays: Mapping[str, NDArray[Any]], about: dict[str
     if wrong:
         # The first moment, before anything has fed back, and there the first place that is reached: that is where
         # the fault is.
-        return Finding("open_loop", "regression", f"for the same stored states, {min(wrong)[2]}", numbers)
+        return Found("open_loop", "regression", f"for the same stored states, {min(wrong)[2]}", numbers)
     text = f"{steps} stored steps give the same actions within {largest:.1e} (allowed {tolerance:g})"
-    return Finding("open_loop", "pass", text, numbers)
+    return Found("open_loop", "pass", text, numbers)
 
 
 def _actions(policy: Policy, observation: NDArray[Any], start: NDArray[Any]) -> NDArray[np.float32]:

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.contract import Mapping, load_contract, load_mapping
-from policy_port.control.images import Cameras
-from policy_port.control.pilot import Pilot
-from policy_port.control.policy import Float32, Policy
+from policy_port.arrays import Float32
+from policy_port.contract import RobotMapping, load_contract, load_mapping
 from policy_port.errors import PortError
-from policy_port.export.port import Port, load_port
+from policy_port.port.folder import Port, load_port
+from policy_port.port.images import CameraInputs
+from policy_port.port.pilot import Pilot
+from policy_port.port.runtime import Policy
 from policy_port.regress.suite import Case, Suite
 
 ROUNDING = 1e-5
@@ -53,7 +54,7 @@ def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, P
     return port, pilot
 
 
-def mapping_of(suite: Suite, text: str) -> Mapping:
+def mapping_of(suite: Suite, text: str) -> RobotMapping:
     """A mapping by path or by the name of a shipped one."""
     return load_mapping(suite.resolve_or_name(text))
 
@@ -114,7 +115,7 @@ class _Rough:
         return self._policy.observation
 
     @property
-    def images(self) -> Cameras:
+    def images(self) -> CameraInputs:
         return self._policy.images
 
     @property

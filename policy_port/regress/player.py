@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
-from policy_port.control.pilot import Pilot
+from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
-from policy_port.plants.plant import Array, Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.pilot import Pilot
 from policy_port.regress.schedule import Schedule
 from policy_port.regress.suite import Case, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner

@@ -18,7 +18,7 @@ from policy_port.regress.baseline import changes, check_baselines, load_baseline
 from policy_port.regress.child import Job, Mode
 from policy_port.regress.process import perform
 from policy_port.regress.suite import Case, Suite
-from policy_port.regress.verdict import Finding, Verdict
+from policy_port.regress.verdict import Found, Verdict
 
 CACHE = ".regress_cache"
 """Folder beside the suite that keeps verdicts and the ports that were made; deleting it costs time only."""
@@ -57,7 +57,7 @@ def run_suite(
     check_baselines(suite, [case for case in cases if case.name not in skipped])
     skipped |= {case.name: reason for case in cases if case.name not in skipped and (reason := _lacks(suite, case))}
     verdicts = {
-        name: Verdict(case=name, findings=(Finding("run", "skipped", reason),)) for name, reason in skipped.items()
+        name: Verdict(case=name, findings=(Found("run", "skipped", reason),)) for name, reason in skipped.items()
     }
     ready = [case for case in cases if case.name not in verdicts]
     cache = cache_folder(suite)
@@ -135,15 +135,15 @@ def _lacks(suite: Suite, case: Case) -> str:
 
 def _verdict(suite: Suite, case: Case, result: dict[str, Any]) -> Verdict:
     if "skipped" in result:
-        findings = (Finding("run", "skipped", result["skipped"]),)
+        findings = (Found("run", "skipped", result["skipped"]),)
     elif "crashed" in result:
-        findings = (Finding("run", "regression", result["crashed"]),)
+        findings = (Found("run", "regression", result["crashed"]),)
     elif "elsewhere" in result:
-        findings = (Finding("run", "inconclusive", result["elsewhere"]),)
+        findings = (Found("run", "inconclusive", result["elsewhere"]),)
     elif "failed" in result:
-        findings = (Finding("run", "regression", f"it can't be played: {result['failed']}"),)
+        findings = (Found("run", "regression", f"it can't be played: {result['failed']}"),)
     else:
-        findings = tuple(Finding(**finding) for finding in result["findings"])
+        findings = tuple(Found(**finding) for finding in result["findings"])
     verdict = Verdict(case=case.name, findings=findings, seconds=result["seconds"])
     baseline = load_baseline(suite, case)
     if verdict.status == "skipped" or baseline is None:

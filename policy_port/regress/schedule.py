@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Rows
-from policy_port.control.units import per_si
-from policy_port.plants.plant import Array, Plant
+from policy_port.control.plant import Plant
 from policy_port.regress.suite import CommandStep
 from policy_port.replay.velocity import FallRule
 
@@ -32,7 +32,7 @@ class Schedule:
         self._counted = ages >= np.minimum(settling, np.repeat(counts, counts) // 2)
         self._rule = rule
         self._indices = joint_indices(contract.joint_names, plant.joint_names, wanted_by=f"contract '{contract.name}'")
-        self._per_si = np.array([per_si(contract, name) for name in contract.joint_names])
+        self._per_si = np.array([contract.per_si(name) for name in contract.joint_names])
         self._contract = contract
         self._offset = np.zeros(len(contract.joint_names))
         self._step = 0

@@ -9,7 +9,7 @@ from policy_port.errors import TaskError
 from policy_port.regress.player import Played
 from policy_port.regress.sequential import Decision, decide
 from policy_port.regress.suite import Statistical
-from policy_port.regress.verdict import Finding
+from policy_port.regress.verdict import Found
 
 
 def stored(episodes: Iterable[Played]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Comparison:
         differences = [now - then for now, then in zip(self._new, self._old, strict=False)]
         self.decision = decide(differences, margin=self._how.margin, **self._rates)
 
-    def finding(self) -> Finding:
+    def finding(self) -> Found:
         """What it has come to."""
         seen, decision, how = len(self._new), self.decision, self._how
         then, now = self._mean(self._old[:seen]), self._mean(self._new)
@@ -76,12 +76,12 @@ class Comparison:
             "evidence_sound": decision.sound,
         }
         if decision.answer == "pass":
-            return Finding("statistical", "pass", f"{figures}: no drop of {how.margin:g}", numbers)
+            return Found("statistical", "pass", f"{figures}: no drop of {how.margin:g}", numbers)
         if decision.answer == "regression":
             sure = f"evidence {decision.worse:.3g}, alarm from {1.0 / self._rates['alarm_rate']:.3g}"
-            return Finding("statistical", "regression", f"{figures}: it has become worse ({sure})", numbers)
+            return Found("statistical", "regression", f"{figures}: it has become worse ({sure})", numbers)
         text = f"{figures}: neither worse nor shown to be within {how.margin:g}; more episodes would tell"
-        return Finding("statistical", "inconclusive", text, numbers)
+        return Found("statistical", "inconclusive", text, numbers)
 
     @staticmethod
     def _mean(scores: list[float]) -> float:

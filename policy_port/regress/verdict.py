@@ -12,7 +12,7 @@ EXIT = {"pass": 0, "regression": 1, "inconclusive": 3, "skipped": 0}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Found:
     """What one expectation has found."""
 
     expectation: str
@@ -29,7 +29,7 @@ class Verdict:
     """What was found out about a case."""
 
     case: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Found, ...]
     changes: tuple[str, ...] = ()
     """What is not as it was when the baseline was written."""
     seconds: float = 0.0
@@ -66,7 +66,7 @@ class Verdict:
         """From `plain`."""
         return Verdict(
             case=data["case"],
-            findings=tuple(Finding(**finding) for finding in data["findings"]),
+            findings=tuple(Found(**finding) for finding in data["findings"]),
             changes=tuple(data["changes"]),
             seconds=data["seconds"],
             cached=data["cached"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy_port.contract.layout import Slot, observation_slots
-from policy_port.contract.mapping import Mapping
+from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import (
     ActionTerm,
@@ -33,7 +33,7 @@ class Remap:
     """Contract that the weights were trained with."""
     target: Contract
     """Contract of the ported policy."""
-    mapping: Mapping | None
+    mapping: RobotMapping | None
     """The mapping between the two; None for an export without a remap."""
     observation: AffineMap
     """Target observation to source observation."""
@@ -58,7 +58,7 @@ def identity_remap(contract: Contract) -> Remap:
     )
 
 
-def build_remap(source: Contract, mapping: Mapping) -> Remap:
+def build_remap(source: Contract, mapping: RobotMapping) -> Remap:
     """Build the remap from the parsing of `source` to the target's.
 
     Raises:
@@ -96,7 +96,7 @@ def _commutes(remap: AffineMap, bounds: Bounds) -> bool:
     return bool(plain and inside and (bounds[0] == -bounds[1] or (remap.scale[reads] > 0.0).all()))
 
 
-def _observation_map(source: Contract, target: Contract, mapping: Mapping) -> AffineMap:
+def _observation_map(source: Contract, target: Contract, mapping: RobotMapping) -> AffineMap:
     target_slots = observation_slots(target)
     position = {slot: i for i, slot in enumerate(target_slots)}
     source_terms = {term.label: term for term in source.observation.terms}
@@ -147,7 +147,7 @@ def _plain_row(source: Contract, term: ObservationTerm, after: ObservationTerm, 
 
 
 def _joint_row(
-    mapping: Mapping, term: ObservationTerm, after: ObservationTerm, name: str, there: str
+    mapping: RobotMapping, term: ObservationTerm, after: ObservationTerm, name: str, there: str
 ) -> tuple[float, float]:
     conversion = mapping.conversion(name)
     if isinstance(term, LastActionTerm) and isinstance(after, LastActionTerm):
@@ -166,7 +166,7 @@ def _joint_row(
     return factor, shift
 
 
-def _constant(source: Contract, mapping: Mapping, term: ObservationTerm, slot: Slot) -> float:
+def _constant(source: Contract, mapping: RobotMapping, term: ObservationTerm, slot: Slot) -> float:
     index = source.term_elements(term).index(slot.element)
     given = mapping.terms[term.label].constant
     assert given is not None
@@ -194,7 +194,7 @@ def _encode(term: ObservationTerm, raw: float, element: str, index: int) -> floa
     return scale * raw + offset
 
 
-def _standing_still(source: Contract, mapping: Mapping, term: ObservationTerm, name: str) -> float:
+def _standing_still(source: Contract, mapping: RobotMapping, term: ObservationTerm, name: str) -> float:
     """What the policy sees of a joint that the target lacks: it stands at the stated position."""
     position = mapping.only_in_source[name].position
     if isinstance(term, LastActionTerm):
@@ -218,7 +218,7 @@ def _holding_action(contract: Contract, name: str, position: float) -> float:
     return (position - offset) / scale
 
 
-def _action_map(source: Contract, target: Contract, mapping: Mapping) -> AffineMap:
+def _action_map(source: Contract, target: Contract, mapping: RobotMapping) -> AffineMap:
     there = {t: s for s, t in mapping.pairs}
     names = source.action_joint_names
     rows: list[Row] = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from policy_port.contract.layout import observation_slots
-from policy_port.contract.mapping import Mapping
+from policy_port.contract.mapping import RobotMapping
 from policy_port.remap.affine import CONSTANT
 from policy_port.remap.build import Remap
 
 HEADER = ("source joint", "target joint", "source index", "target index", "sign", "scale", "offset", "unit")
 
 
-def joint_rows(mapping: Mapping) -> list[tuple[str, ...]]:
+def joint_rows(mapping: RobotMapping) -> list[tuple[str, ...]]:
     """One row per joint of either side, in the source's order; see HEADER for the columns."""
     rows = []
     there = dict(mapping.pairs)

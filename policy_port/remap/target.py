@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from policy_port.contract.joints import Joint
-from policy_port.contract.mapping import JointConversion, Mapping, TargetOnly
+from policy_port.contract.mapping import JointConversion, RobotMapping, TargetOnly
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import (
     Action,
@@ -28,7 +28,7 @@ POSITIONS = ("joint_pos", "joint_target")
 """Joint terms that carry the zero of the joint; the others only its direction and unit."""
 
 
-def derive_target(source: Contract, mapping: Mapping) -> Contract:
+def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
     """The contract that the ported policy has on the target's side.
 
     Raw actions keep their size and take the target's direction: target raw = sign * source raw. The target's action
@@ -73,7 +73,7 @@ def derive_target(source: Contract, mapping: Mapping) -> Contract:
         raise MappingError(f"the mapping makes no valid contract of '{source.name}': {problems}") from None
 
 
-def check_fits(source: Contract, mapping: Mapping) -> None:
+def check_fits(source: Contract, mapping: RobotMapping) -> None:
     """Hold a mapping against the source contract.
 
     Raises:
@@ -123,7 +123,7 @@ def check_fits(source: Contract, mapping: Mapping) -> None:
             )
 
 
-def check_target_joints(target: Contract, mapping: Mapping) -> None:
+def check_target_joints(target: Contract, mapping: RobotMapping) -> None:
     """Hold a mapping against the target's joint list alone.
 
     Raises:
@@ -136,12 +136,12 @@ def check_target_joints(target: Contract, mapping: Mapping) -> None:
         )
 
 
-def is_constant(mapping: Mapping, label: str) -> bool:
+def is_constant(mapping: RobotMapping, label: str) -> bool:
     """True when the target lacks the source's term `label`."""
     return label in mapping.terms and mapping.terms[label].constant is not None
 
 
-def target_names(mapping: Mapping, names: tuple[str, ...]) -> tuple[str, ...]:
+def target_names(mapping: RobotMapping, names: tuple[str, ...]) -> tuple[str, ...]:
     """Target joints that correspond to the source joints `names`, in the target's order."""
     wanted = {target for name, target in mapping.pairs if name in names}
     return tuple(name for name in mapping.target_joint_names if name in wanted)
@@ -182,7 +182,7 @@ def _held_joint(held: TargetOnly) -> Joint:
     return Joint(default=held.position, **held.model_dump(exclude={"position"}))
 
 
-def _convert_term(source: Contract, mapping: Mapping, term: ObservationTerm) -> ObservationTerm:
+def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm) -> ObservationTerm:
     change = mapping.terms.get(term.label)
     update: dict[str, Any] = {}
     if change and change.rename:
@@ -212,7 +212,7 @@ def _convert_term(source: Contract, mapping: Mapping, term: ObservationTerm) -> 
     return term.model_copy(update=update)
 
 
-def _joint_clip(mapping: Mapping, term: JointTerm, pairs: list[tuple[str, str]]) -> Any:
+def _joint_clip(mapping: RobotMapping, term: JointTerm, pairs: list[tuple[str, str]]) -> Any:
     bounds = {}
     for name, target in pairs:
         low, high = per_joint(term.clip, name)
@@ -224,14 +224,14 @@ def _joint_clip(mapping: Mapping, term: JointTerm, pairs: list[tuple[str, str]])
     return _table(mapping, term.joints, bounds, widest)
 
 
-def _table(mapping: Mapping, subset: tuple[str, ...] | None, known: dict[str, Any], held: Any) -> dict[str, Any]:
+def _table(mapping: RobotMapping, subset: tuple[str, ...] | None, known: dict[str, Any], held: Any) -> dict[str, Any]:
     """A table in the target's joint order; joints that only the target has get `held`, which nothing reads."""
     if subset is not None:
         return {name: known[name] for name in mapping.target_joint_names if name in known}
     return {name: known.get(name, held) for name in mapping.target_joint_names}
 
 
-def _convert_action(source: Contract, mapping: Mapping, term: ActionTerm) -> ActionTerm:
+def _convert_action(source: Contract, mapping: RobotMapping, term: ActionTerm) -> ActionTerm:
     names = source.action_joints(term)
     pairs = [(s, t) for s, t in mapping.pairs if s in names]
     update: dict[str, Any] = {}
@@ -265,13 +265,13 @@ def _convert_action(source: Contract, mapping: Mapping, term: ActionTerm) -> Act
     return term.model_copy(update=update)
 
 
-def _number_or_table(mapping: Mapping, term: ActionTerm, known: dict[str, Any], held: Any) -> Any:
+def _number_or_table(mapping: RobotMapping, term: ActionTerm, known: dict[str, Any], held: Any) -> Any:
     if len(set(known.values())) == 1:
         return next(iter(known.values()))
     return _table(mapping, term.joints, known, held)
 
 
-def _keeps_bounds(mapping: Mapping, bounds: Bounds) -> bool:
+def _keeps_bounds(mapping: RobotMapping, bounds: Bounds) -> bool:
     return bounds[0] == -bounds[1] or all(mapping.conversion(name).sign > 0 for name, _ in mapping.pairs)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from policy_port.contract.image import ImageInput
 from policy_port.contract.spec import Contract
-from policy_port.control.policy import Policy
 from policy_port.errors import TaskError, closest
+from policy_port.port.runtime import Policy
 
 FLAT = "rgb"
 """What ManiSkill's scripts call the colour images of all cameras, laid one behind the other in the environment's

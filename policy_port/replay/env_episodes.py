@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from policy_port.control.controller import explain
-from policy_port.control.pilot import Pilot
-from policy_port.control.policy import NonFiniteError
 from policy_port.errors import TaskError
+from policy_port.port.pilot import Pilot
+from policy_port.port.runtime import NonFiniteError
 from policy_port.replay.env_cameras import EnvCameras, flat_state, observation_mode
 from policy_port.replay.open_env import check_fit, open_env, registered
 from policy_port.replay.result import Episode

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from policy_port.arrays import Array
 
 SATURATED = 0.99
 """A drive counts as saturated from this share of its effort limit on."""

@@ -11,14 +11,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows
-from policy_port.control.pilot import Pilot
+from policy_port.control.plant import Plant
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
-from policy_port.plants.plant import Array, Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.pilot import Pilot
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
 from policy_port.replay.report import replay_report
@@ -49,7 +50,7 @@ class FollowVelocity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Episodes:
+class EpisodeJob:
     """Seeded episodes of a task; episode e has seed + e in every simulator."""
 
     task: str
@@ -91,7 +92,7 @@ def find_task(name: str) -> ReachTask:
 
 def play_on_plant(
     pilot: Pilot,
-    job: FollowVelocity | Episodes,
+    job: FollowVelocity | EpisodeJob,
     output: Output,
     *,
     kind: str,
@@ -119,7 +120,7 @@ def play_on_plant(
         processes: Share the environments out among so many processes; CPU only.
     """
     contract = pilot.contract
-    task = find_task(job.task) if isinstance(job, Episodes) else None
+    task = find_task(job.task) if isinstance(job, EpisodeJob) else None
     if contract.images:
         raise TaskError(
             f"contract '{contract.name}' reads camera images ({', '.join(image.name for image in contract.images)}), "
@@ -159,7 +160,7 @@ def play_on_plant(
 
 def play_in_env(
     pilot: Pilot,
-    job: Episodes,
+    job: EpisodeJob,
     output: Output,
     *,
     num_envs: int = 1,
@@ -222,7 +223,7 @@ def _bar(total: int, unit: str) -> tqdm[Any]:
     return tqdm(total=total, unit=unit, delay=2.0, leave=False, disable=None)
 
 
-def _steps(job: FollowVelocity | Episodes, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
+def _steps(job: FollowVelocity | EpisodeJob, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
     if isinstance(job, FollowVelocity):
         return round(job.seconds / pilot.contract.control_dt)
     assert task is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from policy_port import __version__
+from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
-from policy_port.export.manifest import MANIFEST
+from policy_port.control.plant import Plant
 from policy_port.files import sha256
-from policy_port.plants.plant import Array, Plant
+from policy_port.port.manifest import MANIFEST
 from policy_port.trace import Recorder
 
 UNITS = {
@@ -54,11 +54,6 @@ SIGNALS = {
 """The arrays of a trace that stand in the controller's row of signals, with the signals' names there."""
 
 
-def contract_hash(contract: Contract) -> str:
-    """SHA-256 of the contract's YAML."""
-    return hashlib.sha256(contract.to_yaml().encode()).hexdigest()
-
-
 def policy_identity(onnx: Path) -> dict[str, str]:
     """Header entries that say which file ran, and which checkpoint it is a port of.
 
@@ -80,7 +75,7 @@ def trace_header(
     return {
         "policy_port": __version__,
         "contract": contract.name,
-        "contract_sha256": contract_hash(contract),
+        "contract_sha256": contract.sha256,
         "simulator": simulator,
         "timestep": timestep,
         "decimation": decimation,

@@ -6,10 +6,9 @@ import io
 import math
 from pathlib import Path
 
-from policy_port.control.pilot import Pilot
+from policy_port.port.pilot import Pilot
 from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.plot import plot_replay
-from policy_port.replay.recording import contract_hash
 from policy_port.replay.result import Result
 from policy_port.report import Picture, Report, Table
 from policy_port.report.page import Tone
@@ -78,7 +77,7 @@ def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, met
         settings={
             **settings,
             "robot": robot.name or "the environment's",
-            "contract": f"{pilot.contract.name}, SHA-256 {contract_hash(pilot.contract)}",
+            "contract": f"{pilot.contract.name}, SHA-256 {pilot.contract.sha256}",
         },
         files=files,
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from policy_port.control.pilot import Pilot
 from policy_port.files import write_atomic
+from policy_port.port.pilot import Pilot
 from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.env_cameras import UNITS as IMAGE_UNITS
 from policy_port.replay.env_episodes import EnvEpisode, EnvJob, EpisodeRunner

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.contract.terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
-from policy_port.control.pilot import Pilot
+from policy_port.control.plant import Plant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.plants.plant import Array, Plant
+from policy_port.port.pilot import Pilot
 from policy_port.replay import metrics
 from policy_port.replay.recording import TraceObserver, policy_identity, trace_header
 from policy_port.replay.result import Metric, Result, number

@@ -8,10 +8,11 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
+from policy_port.control.plant import Plant
 from policy_port.errors import MissingDependencyError
-from policy_port.plants.plant import Array, Plant
 
 PICTURES_PER_SECOND = 25.0
 HEIGHT, WIDTH = 480, 640

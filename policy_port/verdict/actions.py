@@ -8,15 +8,14 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
-from policy_port.control.units import per_si
-from policy_port.verdict.candidates import Candidates, mended
-from policy_port.verdict.edits import snapped, with_action, with_joint_values
+from policy_port.mistakes.edits import snapped, with_action, with_joint_values
+from policy_port.mistakes.orders import known_orders
+from policy_port.verdict.candidates import Explanations, mended
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, Line, fit, present, settled_rows
 from policy_port.verdict.lines import common, default_words, scale_words
-from policy_port.verdict.orders import known_orders
 from policy_port.verdict.rebuild import per_element, recorded_targets
-from policy_port.verdict.signals import Signals, clipped_action
+from policy_port.verdict.signals import RecordedSignals, clipped_action
 
 USUAL_CLIPS = (1.0, 5.0, 10.0, 100.0)
 """Bounds that trainers put on raw actions."""
@@ -25,7 +24,7 @@ ABSOLUTE = "none"
 """Reference of an action that is not a delta."""
 
 
-def action_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def action_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Another meaning of the action, where recorded targets or the last action differ."""
     kinds = {term.term for term in contract.observation.terms if term.label in failing}
     if "target" in failing or "last_action" in kinds:
@@ -38,7 +37,7 @@ def action_candidates(contract: Contract, evidence: Evidence, failing: set[str])
             yield from _lines(contract, evidence, place, term, reference)
 
 
-def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm, reference: str) -> Candidates:
+def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm, reference: str) -> Explanations:
     names = contract.action_joints(term)
     lines = _fits(contract, evidence, term, reference)
     if not any(line.explains for line in lines):
@@ -89,13 +88,13 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
 
 def _fits(contract: Contract, evidence: Evidence, term: ActionTerm, reference: str) -> list[Line]:
     """Line from each raw action to its recorded target [contract unit], less the reference."""
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     action, targets = clipped_action(contract, evidence), recorded_targets(contract, evidence)
     rows = settled_rows(evidence)
     names, found = contract.action_joint_names, []
     for name in contract.action_joints(term):
         column = names.index(name)
-        target = targets[column] * per_si(contract, name)
+        target = targets[column] * contract.per_si(name)
         size = float(np.abs(target).max())
         if reference != ABSOLUTE:
             target = target - signals.raw(reference, name).values
@@ -116,7 +115,7 @@ def _loose(line: Line, size: float, evidence: Evidence) -> Line:
     )
 
 
-def _raw_clips(contract: Contract, evidence: Evidence) -> Candidates:
+def _raw_clips(contract: Contract, evidence: Evidence) -> Explanations:
     if contract.action.raw_clip is not None:
         words = f"raw_clip {list(contract.action.raw_clip)} too many"
         yield from mended(with_action(contract, None, raw_clip=None), evidence, words)
@@ -129,7 +128,7 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Candidates:
 
 def _shown_bounds(contract: Contract, evidence: Evidence) -> list[float]:
     """The largest last_action that several rows show exactly."""
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     shown = [term for term in contract.observation.terms if term.term == "last_action" and term.scale]
     if not shown:
         return []
@@ -141,7 +140,7 @@ def _shown_bounds(contract: Contract, evidence: Evidence) -> list[float]:
     return []
 
 
-def _target_clips(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Candidates:
+def _target_clips(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Explanations:
     if term.clip is not None:
         yield from mended(with_action(contract, place, clip=None), evidence, "action: clip of the targets too many")
     names = contract.action_joints(term)
@@ -151,7 +150,7 @@ def _target_clips(contract: Contract, evidence: Evidence, place: int, term: Acti
         words = "action: clip of the targets to the joint limits missing"
         yield from mended(with_action(contract, place, clip=clip), evidence, words)
     targets = dict(zip(contract.action_joint_names, recorded_targets(contract, evidence), strict=True))
-    shown = {name: _bounds(targets[name] * per_si(contract, name)) for name in names}
+    shown = {name: _bounds(targets[name] * contract.per_si(name)) for name in names}
     if any(pair != WIDE for pair in shown.values()):
         words = "action: clip of the targets missing"
         clip = {name: list(pair) for name, pair in shown.items()}

@@ -10,7 +10,7 @@ from policy_port.verdict.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Candidate:
+class Explanation:
     """One explanation of what differs."""
 
     contract: Contract
@@ -23,10 +23,10 @@ class Candidate:
     """What to do where no edit of the contract mends it."""
 
 
-Candidates = Iterator[Candidate]
+Explanations = Iterator[Explanation]
 
 
-def mended(contract: Contract | None, evidence: Evidence, words: str) -> Candidates:
+def mended(contract: Contract | None, evidence: Evidence, words: str) -> Explanations:
     """The candidate of a changed contract; none where the change is no contract."""
     if contract is not None:
-        yield Candidate(contract=contract, evidence=evidence, words=words)
+        yield Explanation(contract=contract, evidence=evidence, words=words)

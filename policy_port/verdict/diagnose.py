@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy_port.contract.spec import Contract
+from policy_port.mistakes.edits import Edit, edits_between, plain
+from policy_port.mistakes.hypothesis import SHOWN
 from policy_port.verdict.checks import Check, contract_checks
-from policy_port.verdict.edits import Edit, edits_between, plain
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.search import Step, burden, explain
-
-SHOWN = 5
-"""Hypotheses that are told."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from policy_port.contract.spec import Contract
-from policy_port.verdict.candidates import Candidates, mended
+from policy_port.mistakes.edits import with_joint_values, with_keys
+from policy_port.mistakes.orders import known_orders
+from policy_port.verdict.candidates import Explanations, mended
 from policy_port.verdict.checks import DRIVE_KEYS, DRIVE_TOLERANCE, applied_drives
-from policy_port.verdict.edits import with_joint_values, with_keys
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.orders import known_orders
 
 
-def drive_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def drive_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """What the trace's header states, in place of what the contract does."""
     for key in DRIVE_KEYS:
         if key in failing:
@@ -29,7 +29,7 @@ def drive_candidates(contract: Contract, evidence: Evidence, failing: set[str]) 
         yield from mended(with_keys(contract, actuation={"kind": kind}), evidence, words)
 
 
-def _rates(contract: Contract, evidence: Evidence) -> Candidates:
+def _rates(contract: Contract, evidence: Evidence) -> Explanations:
     period, timestep = float(evidence.header["control_dt"]), evidence.header.get("timestep")
     words = f"control period {contract.control_dt:g} s instead of {period:g} s"
     half = contract.control_dt / period

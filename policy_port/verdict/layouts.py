@@ -10,18 +10,18 @@ import numpy as np
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import XYZ, GaitPhaseTerm, ObservationTerm
 from policy_port.errors import EvidenceError
-from policy_port.verdict.candidates import Candidates, mended
-from policy_port.verdict.changes import history_changes, term_order_changes
-from policy_port.verdict.edits import snapped, with_new_term, with_observation, with_term
+from policy_port.mistakes.changes import history_changes, term_order_changes
+from policy_port.mistakes.edits import snapped, with_new_term, with_observation, with_term
+from policy_port.verdict.candidates import Explanations, mended
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
-from policy_port.verdict.signals import Signals
+from policy_port.verdict.signals import RecordedSignals
 
 USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 """Bounds that trainers put on whole observations."""
 
 
-def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Another history, another clip, or another term in the place of one that fails."""
     if failing & {term.label for term in contract.observation.terms}:
         for changed, words in history_changes(contract):
@@ -32,7 +32,7 @@ def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str])
             yield from _replaced(contract, evidence, term)
 
 
-def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Two terms exchanged, or one term moved."""
     if len(failing & {term.label for term in contract.observation.terms}) < 2:
         return
@@ -40,7 +40,7 @@ def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[s
         yield from mended(changed, evidence, words)
 
 
-def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """A clip of the whole observation, or of one term."""
     bounds = {(-value, value) for value in USUAL_CLIPS}
     bounds |= {pair for pair in [_plateaus(list(np.moveaxis(evidence.arrays["observation"], 2, 0)))] if pair}
@@ -79,13 +79,13 @@ def _plateaus(columns: list[Values]) -> tuple[float, float] | None:
     return low, high
 
 
-def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> Candidates:
+def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> Explanations:
     """Another kind of term where this one stands."""
     recorded = present(contract, evidence, term)
     rows = settled_rows(evidence)
     labels = [other.label for other in contract.observation.terms if other is not term]
 
-    def put(kind: str, words: str, **keys: Any) -> Candidates:
+    def put(kind: str, words: str, **keys: Any) -> Explanations:
         named = {"name": term.label} if kind in labels else {}
         yield from mended(
             with_new_term(contract, term.label, {"term": kind, **named, **keys}), evidence, f"{term.label}: {words}"
@@ -98,7 +98,7 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         words = "zeroed in the source" if not any(value) else "constant in the source"
         yield from put("constant", words, value=value)
         return
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     for kind in ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command", *JOINT_KINDS, "last_action"):
         elements = _elements(contract, kind)
         if len(elements) != len(recorded) or kind == term.term:
@@ -140,7 +140,7 @@ def _elements(contract: Contract, kind: str) -> tuple[str, ...]:
     return ("lin_vel_x", "lin_vel_y", "ang_vel_z") if kind == "velocity_command" else XYZ
 
 
-def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Candidates:
+def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Explanations:
     """A gait clock whose period and offsets are read off its angle."""
     count = len(recorded) // 2
     if len(recorded) % 2 or not all(

@@ -8,16 +8,16 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
-from policy_port.verdict.candidates import Candidates, mended
-from policy_port.verdict.edits import snapped, with_joint_values, with_term
+from policy_port.mistakes.edits import snapped, with_joint_values, with_term
+from policy_port.mistakes.orders import known_orders
+from policy_port.verdict.candidates import Explanations, mended
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.fits import Line, fit, present, settled_rows
-from policy_port.verdict.orders import known_orders
 from policy_port.verdict.rebuild import factors
-from policy_port.verdict.signals import Signals
+from policy_port.verdict.signals import RecordedSignals
 
 
-def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Another scale of a term, alone and together with another offset, default pose or kind."""
     for term in contract.observation.terms:
         if term.label not in failing or not isinstance(term, BaseTerm | JointTerm | LastActionTerm | GoalTerm):
@@ -98,7 +98,7 @@ def default_words(contract: Contract, defaults: dict[str, float], orders: dict[t
 
 
 def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> list[Line]:
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     rows = settled_rows(evidence)
     found = []
     for element, recorded in zip(contract.term_elements(term), present(contract, evidence, term), strict=True):

@@ -1,31 +1,21 @@
-"""Candidates in which joints stand in another order: read off the trace, and the orders that parsers are known for."""
+"""Candidates in which joints stand in another order: read off the trace, and the known ones."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
-import yaml
-
-from policy_port.contract.mapping import load_mapping
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import JointTerm
-from policy_port.errors import MappingError
-from policy_port.resources import mappings_dir
-from policy_port.verdict.candidates import Candidates, mended
-from policy_port.verdict.edits import with_action, with_joint_order, with_term
+from policy_port.mistakes.edits import with_action, with_joint_order, with_term
+from policy_port.mistakes.orders import Names, known_orders, order_words
+from policy_port.verdict.candidates import Explanations, mended
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.fits import match, present, settled_rows
 from policy_port.verdict.rebuild import recorded_targets
-from policy_port.verdict.signals import Signals, clipped_action
-
-Names = tuple[str, ...]
-
-TRACE = "the trace's joint_names"
-"""Whose order the columns of a trace have."""
+from policy_port.verdict.signals import RecordedSignals, clipped_action
 
 
-def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Another order of all joints, or of one term's or the action's alone."""
     whole: list[Names] = []
     for term in contract.observation.terms:
@@ -59,73 +49,16 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
             )
 
 
-def known_orders(contract: Contract, seen: Names, who_saw: str = TRACE) -> dict[Names, str]:
-    """Orders of exactly the contract's joints that somebody uses, and who.
-
-    Args:
-        contract: The contract.
-        seen: Order of a trace's or a simulator's joints; it counts where it names exactly the contract's.
-        who_saw: Whose that is.
-    """
-    found = {}
-    names = set(contract.joint_names)
-    if set(seen) == names:
-        found[seen] = who_saw
-    for order, who in _shipped_orders():
-        if set(order) == names:
-            found.setdefault(order, who)
-    for order in (contract.joint_names, *list(found)):
-        swapped = tuple(_other_side(name) for name in order)
-        if set(swapped) == names:
-            found.setdefault(swapped, "left and right exchanged")
-    return found
-
-
-def exchanged(old: Sequence[str], new: Sequence[str]) -> tuple[str, str] | None:
-    """The two entries that changed places; None where it is another change."""
-    moved = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
-    return moved[0] if len(moved) == 2 and moved[0] == moved[1][::-1] else None
-
-
 def _stated(contract: Contract, order: Names) -> list[str] | None:
     """A term's joints as its YAML holds them; nothing where they are the contract's own."""
     return None if order == contract.joint_names else list(order)
-
-
-def order_words(old: Names, new: Names, seen: Names, who_saw: str = TRACE) -> str:
-    """What another order looks like: two joints exchanged, left and right, or somebody's order; see `known_orders`."""
-    two = exchanged(old, new)
-    if two is not None:
-        return f"{two[0]} and {two[1]} exchanged"
-    if tuple(_other_side(name) for name in old) == new:
-        return "left and right exchanged"
-    who = next((who for order, who in _orders_of(new, seen, who_saw) if order == new), None)
-    shown = ", ".join(new[:6]) + (", ..." if len(new) > 6 else "")
-    return f"joints in another order; the source has {shown}" + (f" ({who})" if who else "")
-
-
-def _orders_of(names: Names, seen: Names, who_saw: str) -> list[tuple[Names, str]]:
-    return [*(pair for pair in _shipped_orders() if set(pair[0]) == set(names)), (seen, who_saw)]
-
-
-@functools.cache
-def _shipped_orders() -> tuple[tuple[Names, str], ...]:
-    found: dict[Names, str] = {}
-    for file in sorted(mappings_dir().glob("*.yaml")):
-        try:
-            mapping = load_mapping(file)
-        except (MappingError, yaml.YAMLError):
-            continue
-        found.setdefault(mapping.source_joint_names, mapping.source or f"source of {file.stem}")
-        found.setdefault(mapping.target_joint_names, mapping.target or f"target of {file.stem}")
-    return tuple(found.items())
 
 
 def _observed_order(contract: Contract, evidence: Evidence, term: JointTerm) -> Names:
     """The joints that the columns of a term really show, as far as they move."""
     names = contract.observation_joints(term)
     others = tuple(name for name in contract.joint_names if name not in names)
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     kind = "joint_pos" if term.term == "joint_pos_rel" else term.term
     raw = [signals.raw(kind, name).values for name in (*names, *others)]
     places = match(present(contract, evidence, term), raw, settled_rows(evidence), rounding=evidence.rounding)
@@ -135,7 +68,7 @@ def _observed_order(contract: Contract, evidence: Evidence, term: JointTerm) -> 
 def driven_order(contract: Contract, evidence: Evidence) -> Names:
     """The joint that each action really drives, as far as it moves."""
     names = contract.action_joint_names
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     targets = recorded_targets(contract, evidence)
     for term in contract.action.terms:
         for name in contract.action_joints(term):
@@ -171,12 +104,3 @@ def _completed(found: Sequence[str | None], names: Names) -> Names:
             seen.add(name)
     left = iter(name for name in names if name not in seen)
     return tuple(name if name is not None else next(left, names[place]) for place, name in enumerate(once))
-
-
-def _other_side(name: str) -> str:
-    for left, right in (("left", "right"), ("LF_", "RF_"), ("LH_", "RH_"), ("FL_", "FR_"), ("RL_", "RR_")):
-        if name.startswith(left):
-            return right + name.removeprefix(left)
-        if name.startswith(right):
-            return left + name.removeprefix(right)
-    return name

@@ -6,9 +6,10 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
-from policy_port.verdict.candidates import Candidate, Candidates
+from policy_port.mistakes.orders import order_words
+from policy_port.verdict.candidates import Explanation, Explanations
 from policy_port.verdict.evidence import Evidence, Mask
-from policy_port.verdict.orders import driven_order, order_words
+from policy_port.verdict.orders import driven_order
 from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
 
 ARRAY_OF = {
@@ -29,7 +30,7 @@ STATE = ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel")
 """What a simulator reads at one moment."""
 
 
-def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Candidates:
+def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Other readings of the trace's raw state that would explain the observation under the contract as it is."""
     kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
     yield from _frames(contract, evidence, kinds)
@@ -41,7 +42,7 @@ def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]
         yield from _target_columns(contract, evidence)
 
 
-def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Candidates:
+def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Explanations:
     for name in ("base_lin_vel", "base_ang_vel"):
         if name not in kinds or not {name, "base_quat"} <= evidence.arrays.keys():
             continue
@@ -59,7 +60,7 @@ def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Ca
             ),
         ):
             turned = turn(evidence, evidence.arrays[name], f"'{name}'")
-            yield Candidate(
+            yield Explanation(
                 contract=contract,
                 evidence=evidence.with_arrays({name: turned}),
                 words=f"{kinds[name]}: {words}",
@@ -67,7 +68,7 @@ def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Ca
             )
 
 
-def _axes(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Candidates:
+def _axes(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Explanations:
     """Two axes of a base vector or of the command exchanged, as between y-up and z-up worlds."""
     for kind in ("base_lin_vel", "base_ang_vel", "velocity_command"):
         name = ARRAY_OF[kind][0]
@@ -76,7 +77,7 @@ def _axes(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Cand
         for i, j in ((0, 1), (1, 2), (0, 2)):
             order = [0, 1, 2]
             order[i], order[j] = j, i
-            yield Candidate(
+            yield Explanation(
                 contract=contract,
                 evidence=evidence.with_arrays({name: evidence.arrays[name][:, :, order]}),
                 words=f"{kinds[kind]}: elements {i} and {j} exchanged",
@@ -84,7 +85,7 @@ def _axes(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Cand
             )
 
 
-def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
+def _quaternions(contract: Contract, evidence: Evidence) -> Explanations:
     if "base_quat" not in evidence.arrays:
         return
     stated = recorded_quaternion_order(evidence)
@@ -92,7 +93,7 @@ def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
     quat = evidence.arrays["base_quat"]
     # What was written in one order and is read in the other: the scalar goes to the other end.
     turned = np.roll(quat, 1 if stated == "wxyz" else -1, axis=2)
-    yield Candidate(
+    yield Explanation(
         contract=contract,
         evidence=evidence.with_arrays({"base_quat": turned}),
         words=f"quaternion order: base_quat is {other}, not {stated}",
@@ -101,7 +102,7 @@ def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
     scalar = [0] if stated == "wxyz" else [3]
     inverse = -quat
     inverse[:, :, scalar] *= -1.0
-    yield Candidate(
+    yield Explanation(
         contract=contract,
         evidence=evidence.with_arrays({"base_quat": inverse}),
         words="quaternion inverted: base_quat is the world in the base, not the base in the world",
@@ -109,7 +110,7 @@ def _quaternions(contract: Contract, evidence: Evidence) -> Candidates:
     )
 
 
-def _target_columns(contract: Contract, evidence: Evidence) -> Candidates:
+def _target_columns(contract: Contract, evidence: Evidence) -> Explanations:
     """Targets recorded in another order of joints than the trace's joint_names."""
     names, driven = contract.action_joint_names, driven_order(contract, evidence)
     if driven == names:
@@ -118,7 +119,7 @@ def _target_columns(contract: Contract, evidence: Evidence) -> Candidates:
     for name, found in zip(names, driven, strict=True):
         there, here = (evidence.joint_column(joint, wanted_by="the action") for joint in (name, found))
         target[:, :, there] = evidence.arrays["target"][:, :, here]
-    yield Candidate(
+    yield Explanation(
         contract=contract,
         evidence=evidence.with_arrays({"target": target}),
         words=f"columns of target: {order_words(names, driven, evidence.joint_names)}",
@@ -126,7 +127,7 @@ def _target_columns(contract: Contract, evidence: Evidence) -> Candidates:
     )
 
 
-def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], failing: set[str]) -> Candidates:
+def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], failing: set[str]) -> Explanations:
     """One array, or the whole state, a step earlier or later."""
     groups: list[tuple[str, tuple[str, ...]]] = [
         (label, ARRAY_OF[kind]) for kind, label in kinds.items() if kind in ARRAY_OF
@@ -147,7 +148,7 @@ def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], fail
             if names == ("target",):
                 # A target is what comes out, the others are what goes in.
                 when = "one step early" if steps == 1 else "one step late"
-            yield Candidate(
+            yield Explanation(
                 contract=contract,
                 evidence=evidence.with_arrays(moved, usable),
                 words=f"{words}: {when}",

@@ -13,9 +13,8 @@ import numpy as np
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, JointTerm, ObservationTerm
-from policy_port.control.units import per_si
 from policy_port.verdict.evidence import Evidence, Mask, Values
-from policy_port.verdict.signals import Signals, clipped_action
+from policy_port.verdict.signals import RecordedSignals, clipped_action
 
 ROUNDINGS = 32.0
 """Roundings allowed, each relative to the largest number that goes into an element.
@@ -61,7 +60,7 @@ def present_columns(contract: Contract, evidence: Evidence) -> dict[str, list[Co
     Raises:
         EvidenceError: When the trace lacks what a term is made of.
     """
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     return {
         term.label: [_encode(contract, evidence, signals, term, element) for element in contract.term_elements(term)]
         for term in contract.observation.terms
@@ -106,11 +105,11 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
         EvidenceError: When the trace lacks the targets, or what they are made of.
     """
     action = clipped_action(contract, evidence)
-    signals = Signals(contract, evidence)
+    signals = RecordedSignals(contract, evidence)
     columns: list[Column] = []
     for term in contract.action.terms:
         for name in contract.action_joints(term):
-            unit = per_si(contract, name)
+            unit = contract.per_si(name)
             scale, clip = per_element(term.scale, name), per_element(term.clip, name)
             offset = contract.joints[name].default if term.offset == "default" else per_element(term.offset, name)
             values = scale * action[:, :, len(columns)] + offset
@@ -157,7 +156,9 @@ def per_element(value: Any, name: str, position: int = 0) -> Any:
     return value[position] if isinstance(value, tuple) and len(value) == 3 else value
 
 
-def _encode(contract: Contract, evidence: Evidence, signals: Signals, term: ObservationTerm, element: str) -> Column:
+def _encode(
+    contract: Contract, evidence: Evidence, signals: RecordedSignals, term: ObservationTerm, element: str
+) -> Column:
     if term.term == "external":
         shape = evidence.shape
         return Column(element=element, values=np.zeros(shape), allowed=FLOOR, known=np.zeros(shape, dtype=np.bool_))

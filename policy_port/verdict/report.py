@@ -10,7 +10,7 @@ import numpy as np
 from policy_port.report import Picture, Report, Table, draw_png
 from policy_port.verdict.checks import ROUNDING_RULE, Check
 from policy_port.verdict.diagnose import Diagnosis
-from policy_port.verdict.verify import Verdict
+from policy_port.verdict.verify import Verification
 
 RIGHT, WRONG = "#1f5fa8", "#c8373f"
 
@@ -18,7 +18,7 @@ FLOOR = 1e-4
 """Least share of what is allowed that is drawn; an exact match has none."""
 
 
-def verify_report(verdict: Verdict, port: Path) -> Report:
+def verify_report(verdict: Verification, port: Path) -> Report:
     """What verify found, as a page.
 
     Args:

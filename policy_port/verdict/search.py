@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
+from policy_port.mistakes.edits import Edit, edits_between, weight
 from policy_port.verdict.actions import action_candidates
-from policy_port.verdict.candidates import Candidate
+from policy_port.verdict.candidates import Explanation
 from policy_port.verdict.checks import Check, contract_checks
 from policy_port.verdict.drives import drive_candidates
-from policy_port.verdict.edits import Edit, edits_between, weight
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.layouts import layout_candidates, term_order_candidates
 from policy_port.verdict.lines import line_candidates
@@ -46,7 +46,7 @@ PRICE = 1e-3
 class Step:
     """One explanation, with what it explains."""
 
-    candidate: Candidate
+    candidate: Explanation
     """The explanation."""
     edits: tuple[Edit, ...]
     """Its edits of the contract; none where the trace is read otherwise."""

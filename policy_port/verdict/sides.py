@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError, PortError
-from policy_port.export.port import Port
-from policy_port.export.sample import onnx_runner, torchscript_runner
+from policy_port.port.folder import Port
+from policy_port.port.sample import onnx_runner, torchscript_runner
 from policy_port.remap import Remap, build_remap
 from policy_port.remap.affine import CONSTANT
-from policy_port.replay.recording import contract_hash
 from policy_port.verdict.evidence import Evidence, Values
 
 SideName = Literal["source", "port"]
@@ -53,7 +52,7 @@ def find_side(port: Port, evidence: Evidence, wanted: SideName | None = None) ->
         return _side(port, wanted, "as --side says")
     contracts: dict[SideName, Contract] = {"port": port.contract, "source": port.source_contract}
     for name, contract in contracts.items():
-        if evidence.header.get("contract_sha256") == contract_hash(contract):
+        if evidence.header.get("contract_sha256") == contract.sha256:
             return _side(port, name, f"its header carries the hash of the {name}'s contract")
     fits: dict[SideName, list[str]] = {
         "source": _misfits(port.source_contract, evidence),

@@ -9,7 +9,6 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import XYZ, ConstantTerm, ObservationTerm
-from policy_port.control.units import per_si
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
 
@@ -32,7 +31,7 @@ class Signal(NamedTuple):
     """False where the trace does not reach back far enough to tell."""
 
 
-class Signals:
+class RecordedSignals:
     """The raw signals behind a contract's observation terms; each is computed once."""
 
     def __init__(self, contract: Contract, evidence: Evidence) -> None:
@@ -100,7 +99,7 @@ class Signals:
 
     def _joint(self, array: str, name: str, where: str) -> Values:
         column = self._evidence.joint_column(name, wanted_by=where)
-        return self._evidence.array(array, wanted_by=where)[:, :, column] * per_si(self._contract, name)
+        return self._evidence.array(array, wanted_by=where)[:, :, column] * self._contract.per_si(name)
 
     def _joint_target(self, name: str, where: str) -> Signal:
         target, start = self._joint("target", name, where), self._joint("joint_pos", name, where)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.export.port import Port
+from policy_port.port.folder import Port
 from policy_port.verdict.checks import ROUNDING_RULE, Check, action_check, contract_checks
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.rebuild import present_columns
@@ -19,7 +19,7 @@ from policy_port.verdict.sides import SideName, find_side, port_actions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verification:
     """What verify found."""
 
     trace: Path
@@ -83,7 +83,7 @@ class Verdict:
         return json.dumps(_finite(document), indent=2) + "\n"
 
 
-def verify_port(port: Port, evidence: Evidence, *, side: SideName | None = None, engine: str = "onnx") -> Verdict:
+def verify_port(port: Port, evidence: Evidence, *, side: SideName | None = None, engine: str = "onnx") -> Verification:
     """Hold a port against a trace.
 
     Args:
@@ -106,7 +106,7 @@ def verify_port(port: Port, evidence: Evidence, *, side: SideName | None = None,
 
 def verify_contract(
     contract: Contract, evidence: Evidence, *, actions: np.ndarray | None = None, side: str = "port"
-) -> Verdict:
+) -> Verification:
     """Hold a contract, and what a network did under it, against a trace.
 
     Args:
@@ -126,7 +126,7 @@ def verify_contract(
         from policy_port.verdict.looks import what_it_looks_like
 
         looks = what_it_looks_like(contract, evidence, checks, actions)
-    return Verdict(
+    return Verification(
         trace=evidence.path,
         contract=contract,
         side=side,

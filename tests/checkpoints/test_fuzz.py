@@ -26,19 +26,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_port.checkpoints import load_policy
-from policy_port.checkpoints.agent_config import read_agent_config
-from policy_port.checkpoints.lerobot_folder import read_json
-from policy_port.checkpoints.pickle_scan import scan_pickle
-from policy_port.checkpoints.safetensors_read import read_safetensors
+from policy_port.checkpoints.files.agent_config import read_agent_config
+from policy_port.checkpoints.files.pickle_scan import scan_pickle
+from policy_port.checkpoints.files.safetensors_read import read_safetensors
+from policy_port.checkpoints.libraries.lerobot_folder import read_json
 from policy_port.contract import Contract
 from policy_port.errors import PolicyPortError
 from policy_port.export import write
-from policy_port.export.manifest import check_manifest
-from policy_port.export.port import load_port
+from policy_port.port.folder import load_port
+from policy_port.port.manifest import check_manifest
 from policy_port.remap import identity_remap
-from tests.checkpoints import test_onnx_file, test_sb3, written
-from tests.checkpoints.test_sb3 import foreign as foreign  # the classes that the pickled space needs
-from tests.checkpoints.test_torchscript import Lstm
+from tests.checkpoints import written
+from tests.checkpoints.libraries import test_sb3
+from tests.checkpoints.libraries.test_sb3 import foreign as foreign  # the classes that the pickled space needs
+from tests.checkpoints.onnx import test_file as test_onnx_file
+from tests.checkpoints.torchscript.test_file import Lstm
 from tests.samples import contract_data
 
 SEED = 20_260_101

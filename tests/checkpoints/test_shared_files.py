@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from policy_port.checkpoints import load_policy
-from tests.checkpoints.test_torchscript import differences
+from tests.checkpoints.torchscript.test_file import differences
 
 pytestmark = pytest.mark.shared
 

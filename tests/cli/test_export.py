@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.export import write
-from policy_port.export.port import load_port
+from policy_port.port.folder import load_port
 from tests.samples import LEGS, contract_data
 
 PARITY = '{"max_error": 1e-7, "max_ratio": 0.1}'

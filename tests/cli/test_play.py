@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from policy_port.cli.app import app
-from policy_port.contract import Contract, Mapping
-from policy_port.export import port as port_module
+from policy_port.contract import Contract, RobotMapping
+from policy_port.port import folder as port_module
 from policy_port.replay import play as play_module
 from policy_port.resources import assets_dir
 from policy_port.trace import Trace
@@ -30,7 +30,7 @@ class StandIn:
 
     onnx: Path | None
     contract: Contract
-    mapping: Mapping | None = None
+    mapping: RobotMapping | None = None
     chunk: int | None = None
 
 
@@ -211,7 +211,7 @@ def test_a_port_without_onnx_is_refused(port: StandIn, tmp_path: Path) -> None:
 
 def test_a_mapping_that_leads_elsewhere_is_refused(port: StandIn, tmp_path: Path) -> None:
     """--through takes the mapping that the port was made with."""
-    mapping = Mapping(source_joint_names=LEGS, target_joint_names=LEGS[::-1])
+    mapping = RobotMapping(source_joint_names=LEGS, target_joint_names=LEGS[::-1])
     (tmp_path / "map.yaml").write_text(mapping.to_yaml())
     code, _, error = run(*WALK, "--out", tmp_path / "run", "--through", tmp_path / "map.yaml")
     assert (code, "mapping leads to right_knee" in error) == (2, True)
@@ -219,8 +219,8 @@ def test_a_mapping_that_leads_elsewhere_is_refused(port: StandIn, tmp_path: Path
 
 def test_a_port_made_with_another_mapping_is_refused(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
     """A sign that was wrong when the port was made is told by the joint, before a simulator starts."""
-    right = Mapping(source_joint_names=LEGS, target_joint_names=LEGS)
-    port.mapping = Mapping.model_validate(
+    right = RobotMapping(source_joint_names=LEGS, target_joint_names=LEGS)
+    port.mapping = RobotMapping.model_validate(
         {"source_joint_names": LEGS, "target_joint_names": LEGS, "joints": {LEGS[0]: {"sign": -1}}}
     )
     (tmp_path / "map.yaml").write_text(right.to_yaml())

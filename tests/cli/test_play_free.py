@@ -21,10 +21,10 @@ from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
-from policy_port.robots.robot_file import find_robot_file
+from policy_port.robots.arm.robot_file import find_robot_file
 from policy_port.trace import Trace
 from tests.cli.test_play_real import read_until
-from tests.robots.act_folder import START, contract_document
+from tests.robots.jobs.act_folder import START, contract_document
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
 def test_what_a_dataset_needs_is_said_before_anything_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing libraries, or a folder that is taken, cost no run."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
-    from policy_port.robots import dataset
+    from policy_port.robots.jobs import dataset
 
     run, emulated = tmp_path / "run", ["--emulated", "--continuous"]
     monkeypatch.setattr(dataset, "NEEDED", ("not_there_at_all",))

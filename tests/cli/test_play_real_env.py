@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from policy_port.cli.app import app
-from policy_port.robots.robot_file import find_robot_file
+from policy_port.robots.arm.robot_file import find_robot_file
 
 REAL = ["play", "so100-reach", "--real", "--continuous"]
 REACH = "PolicyPortSO100Reach-v1"

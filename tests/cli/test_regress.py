@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.regress import run as run_module
-from policy_port.regress.verdict import Finding, Status, Verdict
+from policy_port.regress.verdict import Found, Status, Verdict
 from tests.regress.test_suite import CASE, write
 
 
@@ -28,7 +28,7 @@ def test_exit_statuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Status, code: int, with_skips: int
 ) -> None:
     """0 pass, 1 regression, 3 inconclusive; the sentence is printed, and the annotation on GitHub only."""
-    verdict = Verdict(case="walk", findings=(Finding("golden", status, "for a reason"),))
+    verdict = Verdict(case="walk", findings=(Found("golden", status, "for a reason"),))
 
     def judge(suite: object, *, on_verdict: object, **_: object) -> list[Verdict]:
         on_verdict(verdict)  # type: ignore[operator]

@@ -23,7 +23,7 @@ from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.errors import ProofError
 from policy_port.export import write
-from policy_port.export.port import load_port
+from policy_port.port.folder import load_port
 from tests.samples import LEGS, contract_data
 
 OBS, ACTIONS = 24, 4

@@ -12,9 +12,9 @@ pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not install
 
 from policy_port.cli.app import app
 from policy_port.resources import assets_dir
-from policy_port.robots.emulated import HELD
+from policy_port.robots.arm.emulated import HELD
+from policy_port.robots.arm.robot_file import load_robot_file
 from policy_port.robots.emulator import EmulatedArm
-from policy_port.robots.robot_file import load_robot_file
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_confirm_notes_what_it_saw_and_a_wrong_sign_is_refused(arm: EmulatedArm,
 
 def test_release_switches_torque_off(arm: EmulatedArm, tmp_path: Path) -> None:
     """For an arm that another program has left under torque."""
-    from policy_port.robots.lerobot_arm import LeRobotArm
+    from policy_port.robots.arm.lerobot_arm import LeRobotArm
 
     other = LeRobotArm(load_robot_file(tmp_path / "arm.yaml"), 0.05)
     other.open()

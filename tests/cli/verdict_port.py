@@ -12,16 +12,16 @@ import torch
 import yaml
 
 from policy_port.checkpoints import load_policy
-from policy_port.contract import Contract, Mapping
+from policy_port.contract import Contract, RobotMapping
 from policy_port.export import write
-from policy_port.export.port import Port
+from policy_port.port.folder import Port
 from policy_port.remap import build_remap, identity_remap
 from tests.samples import LEGS
 from tests.verdict.mistakes import edited, set_scale
 from tests.verdict.synthetic import header, simulate, toy
 from tests.verdict.synthetic import write as write_trace
 
-REVERSED = Mapping(source_joint_names=LEGS, target_joint_names=LEGS[::-1])
+REVERSED = RobotMapping(source_joint_names=LEGS, target_joint_names=LEGS[::-1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,10 @@ from policy_port.checkpoints import load_policy
 from policy_port.closed_loop.diagnose import Robot, diagnose_walk
 from policy_port.contract import load_contract
 from policy_port.contract.diff import differences
-from policy_port.control.pilot import Pilot
 from policy_port.export.write import write_port
+from policy_port.mistakes.edits import with_joint_order
+from policy_port.port.pilot import Pilot
 from policy_port.remap import identity_remap
-from policy_port.verdict.edits import with_joint_order
 
 NAME = "unitree_rl_gym_g1_12dof"
 CONTRACT = Path(__file__).resolve().parents[1] / "real_policies" / f"{NAME}.yaml"

@@ -12,9 +12,9 @@ from policy_port.closed_loop.diagnose import Robot, diagnose_reach, diagnose_wal
 from policy_port.closed_loop.stage import Candidate, Stage
 from policy_port.closed_loop.walks import Walks, commands_around, fall_rule
 from policy_port.contract import Contract
-from policy_port.control.pilot import Pilot
 from policy_port.errors import TaskError
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.pilot import Pilot
 from policy_port.replay.velocity import FallRule
 from policy_port.tasks.reach import SO100_REACH
 from tests.control.fake_plant import FakePlant

@@ -12,7 +12,7 @@ import pytest
 from policy_port.compare.compare import Comparison, compare_runs
 from policy_port.compare.measure import measure
 from policy_port.compare.run import read_run
-from policy_port.contract.mapping import JointConversion, Mapping
+from policy_port.contract.mapping import JointConversion, RobotMapping
 from policy_port.errors import EvidenceError
 from policy_port.trace import Recorder
 from tests.compare.recordings import FREQUENCY, reach, walk
@@ -93,7 +93,7 @@ def test_other_names_need_a_mapping(tmp_path: Path) -> None:
     second = walk(tmp_path / "b", rename=rename, offset={"left_hip": 0.2})
     with pytest.raises(EvidenceError, match="no joint 'left_hip'; did you mean 'left_hip_joint'.*--mapping"):
         compare(first, second)
-    mapping = Mapping(
+    mapping = RobotMapping(
         source_joint_names=LEGS,
         target_joint_names=tuple(rename.values()),
         rename=rename,
@@ -104,7 +104,7 @@ def test_other_names_need_a_mapping(tmp_path: Path) -> None:
         (pair,) = compare(*runs, mappings=[mapping]).pairs
         assert pair.rmse == pytest.approx(0.0, abs=1e-9)
         assert pair.how.startswith("by mapping")
-    other = Mapping(source_joint_names=("x",), target_joint_names=("x",))
+    other = RobotMapping(source_joint_names=("x",), target_joint_names=("x",))
     with pytest.raises(EvidenceError, match="None of the given mappings"):
         compare(first, second, mappings=[other])
 

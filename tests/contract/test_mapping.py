@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_port.contract import Mapping, load_mapping
+from policy_port.contract import RobotMapping, load_mapping
 from policy_port.contract.mapping import doubts
 from policy_port.errors import MappingError
 from policy_port.resources import mappings_dir
@@ -91,14 +91,14 @@ def test_an_unknown_file_names_the_nearest_shipped_mapping() -> None:
 
 def test_matching_by_position_against_the_names_raises_a_doubt() -> None:
     """The identity mapping between two orders of the same names is legal, and called a probable mistake."""
-    mapping = Mapping(source_joint_names=("hip", "knee"), target_joint_names=("knee", "hip"), match="position")
+    mapping = RobotMapping(source_joint_names=("hip", "knee"), target_joint_names=("knee", "hip"), match="position")
     assert mapping.pairs == (("hip", "knee"), ("knee", "hip"))
-    assert "hip -> knee" in doubts(mapping)[0].message
+    assert "hip -> knee" in doubts(mapping)[0]
 
 
 def test_left_paired_with_right_raises_a_doubt() -> None:
     """A rename that crosses the body is called out."""
-    mapping = Mapping(
+    mapping = RobotMapping(
         source_joint_names=("left_hip", "right_hip"),
         target_joint_names=("left_hip", "right_hip"),
         rename={"left_hip": "right_hip", "right_hip": "left_hip"},

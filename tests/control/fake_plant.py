@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.plants.plant import Array, PlantState
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
 
 
 class FakePlant:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import SimulatedTime, run
-from policy_port.control.policy import OnnxPolicy
+from policy_port.control.plant import Plant
 from policy_port.errors import ContractError, RobotError, TaskError
-from policy_port.plants.plant import Array, Plant
+from policy_port.port.runtime import OnnxPolicy
 from tests.control.fake_plant import FakePlant
 from tests.control.networks import save_linear, save_mlp
 from tests.samples import LEGS, contract_data

@@ -16,16 +16,16 @@ from torch import nn
 from typer.testing import CliRunner
 
 from policy_port.checkpoints import load_policy
-from policy_port.checkpoints.actor import Actor, ImagePort
-from policy_port.checkpoints.layers import linear, perceptron
-from policy_port.checkpoints.policy import Policy
-from policy_port.checkpoints.vision import ImageActor, Pixels
+from policy_port.checkpoints.actor import Actor, ImageSpec
+from policy_port.checkpoints.networks.layers import linear, perceptron
+from policy_port.checkpoints.networks.vision import ImageActor, Pixels
+from policy_port.checkpoints.policy import LoadedPolicy
 from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.errors import CheckpointError, ContractError, PortError, ProofError
-from policy_port.export.parity import measure, prove
-from policy_port.export.port import load_port
 from policy_port.export.write import write_port
+from policy_port.port.folder import load_port
+from policy_port.proof.parity import measure, prove
 from policy_port.remap import build_remap, identity_remap
 
 IMAGE = {"name": "rgb", "height": 12, "width": 16, "channels": 3, "layout": "nhwc", "dtype": "uint8"}
@@ -35,7 +35,7 @@ FRONT = {"name": "front", "height": 9, "width": 9, "channels": 1, "layout": "nch
 def seeing(*images: dict[str, Any]) -> Actor:
     """A network of 15 numbers and these images."""
     torch.manual_seed(0)
-    ports = [ImagePort(scale=1.0 if image["dtype"] == "float32" else 1 / 255, **image) for image in images]
+    ports = [ImageSpec(scale=1.0 if image["dtype"] == "float32" else 1 / 255, **image) for image in images]
     encoders = [
         nn.Sequential(nn.Conv2d(p.channels, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten())
         for p in ports
@@ -73,7 +73,7 @@ def see(contract: Contract) -> Callable[..., Contract]:
 
 
 @pytest.fixture
-def policy(make_policy: Callable[[Actor], Policy]) -> Policy:
+def policy(make_policy: Callable[[Actor], LoadedPolicy]) -> LoadedPolicy:
     return make_policy(seeing(IMAGE, FRONT))
 
 

@@ -20,12 +20,12 @@ from typer.testing import CliRunner
 
 from policy_port.checkpoints import inspect_file, load_policy
 from policy_port.cli.app import app
-from policy_port.contract import Contract, Mapping
-from policy_port.control.pilot import Pilot
+from policy_port.contract import Contract, RobotMapping
 from policy_port.errors import CheckpointError, MissingDependencyError, PortError
-from policy_port.export.onnx_metadata import metadata
-from policy_port.export.port import Port, load_port
 from policy_port.export.write import write_port
+from policy_port.port.folder import Port, load_port
+from policy_port.port.format import metadata
+from policy_port.port.pilot import Pilot
 from policy_port.remap import build_remap, identity_remap
 
 pytest.importorskip("lerobot")
@@ -206,7 +206,7 @@ def test_a_chunk_is_exported_but_not_remapped(made, tmp_path):
     """remap says that it can't carry chunks, and what can."""
     contract = contract_of(False)
     names = list(contract.joints)
-    mapping = Mapping.model_validate({"source_joint_names": names, "target_joint_names": names[::-1]})
+    mapping = RobotMapping.model_validate({"source_joint_names": names, "target_joint_names": names[::-1]})
     with pytest.raises(PortError, match="chunks of 5 actions.*`policy-port export`"):
         write_port(tmp_path / "port", load_policy(made[False]), build_remap(contract, mapping))
 

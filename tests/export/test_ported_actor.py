@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policy_port.checkpoints.actor import Actor
-from policy_port.contract import Mapping
+from policy_port.contract import RobotMapping
 from policy_port.export.onnx_graph import build_onnx, state_inputs
 from policy_port.export.ported_actor import AffineNodes, PortedActor
 from policy_port.export.tracing import trace
@@ -66,7 +66,7 @@ def test_permuted_network_on_permuted_input(make_actor, contract, seed, kind):
     rng = np.random.default_rng(seed)
     names = contract.joint_names
     order = [names[i] for i in rng.permutation(len(names))]
-    mapping = Mapping(source_joint_names=names, target_joint_names=tuple(order))
+    mapping = RobotMapping(source_joint_names=names, target_joint_names=tuple(order))
     actor = make_actor(kind, seed=seed % 1000)
     ported = PortedActor(actor, build_remap(contract, mapping))
     obs = rng.normal(size=(3, 15)).astype(np.float32)

@@ -11,8 +11,8 @@ import yaml
 
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract
-from policy_port.export.sample import onnx_runner, torchscript_runner
 from policy_port.export.write import write_port
+from policy_port.port.sample import onnx_runner, torchscript_runner
 from policy_port.remap import identity_remap
 from tests.checkpoints.test_shared_files import CASES
 

@@ -15,7 +15,8 @@ from policy_port.checkpoints.actor import Actor
 from policy_port.errors import PortError
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.torchscript import save_torchscript
-from policy_port.export.tracing import torchscript_on_purpose, trace
+from policy_port.export.tracing import trace
+from policy_port.port.torchscript import torchscript_on_purpose
 from policy_port.remap import build_remap
 
 

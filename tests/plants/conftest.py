@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.control.plant import Plant, PlantState
 from policy_port.errors import MissingDependencyError
-from policy_port.plants.plant import Plant, PlantState
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.control.plant import Plant, PlantState
 from policy_port.errors import RobotError
-from policy_port.plants.plant import Plant, PlantState
 from policy_port.plants.process_plant import ProcessPlant
 from policy_port.plants.registry import make_plant
 

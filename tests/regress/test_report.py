@@ -10,17 +10,17 @@ import pytest
 
 from policy_port.regress import Suite, load_suite
 from policy_port.regress.report import github_annotations, junit, markdown, tally, write_reports
-from policy_port.regress.verdict import Finding, Verdict, exit_status
+from policy_port.regress.verdict import Found, Verdict, exit_status
 from tests.regress.test_suite import CASE, write
 
-GOOD = Verdict(case="good", findings=(Finding("golden", "pass", "follows | the course"),), cached=True)
+GOOD = Verdict(case="good", findings=(Found("golden", "pass", "follows | the course"),), cached=True)
 BAD = Verdict(
     case="bad",
-    findings=(Finding("open_loop", "regression", "action a is 1, stored 0"), Finding("golden", "pass", "fine")),
+    findings=(Found("open_loop", "regression", "action a is 1, stored 0"), Found("golden", "pass", "fine")),
     changes=("the checkpoint changed", "mujoco 3.1 -> 3.2"),
 )
-UNCLEAR = Verdict(case="unclear", findings=(Finding("statistical", "inconclusive", "100 % or\nnot"),))
-ABSENT = Verdict(case="absent", findings=(Finding("run", "skipped", "no GPU"),))
+UNCLEAR = Verdict(case="unclear", findings=(Found("statistical", "inconclusive", "100 % or\nnot"),))
+ABSENT = Verdict(case="absent", findings=(Found("run", "skipped", "no GPU"),))
 ALL = [GOOD, BAD, UNCLEAR, ABSENT]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_port.contract import Contract, Mapping
+from policy_port.contract import Contract, RobotMapping
 from policy_port.errors import MappingError
 from policy_port.remap import build_remap, derive_target, identity_remap
 from tests.samples import LEGS, contract_data
@@ -21,12 +21,12 @@ def contract(**changes: Any) -> Contract:
     return Contract.model_validate(contract_data(**changes))
 
 
-def mapping(**changes: Any) -> Mapping:
+def mapping(**changes: Any) -> RobotMapping:
     data = {"source_joint_names": LEGS, "target_joint_names": LEGS}
-    return Mapping.model_validate(data | changes)
+    return RobotMapping.model_validate(data | changes)
 
 
-def random_mapping(rng: np.random.Generator) -> Mapping:
+def random_mapping(rng: np.random.Generator) -> RobotMapping:
     """Other order, other names, signs, offsets, units and gears."""
     names = {name: f"{name}_t" for name in LEGS}
     order = [names[LEGS[i]] for i in rng.permutation(len(LEGS))]
@@ -42,7 +42,7 @@ def random_mapping(rng: np.random.Generator) -> Mapping:
     return mapping(target_joint_names=order, rename=names, joints=joints)
 
 
-def convert(m: Mapping, name: str, position: float) -> float:
+def convert(m: RobotMapping, name: str, position: float) -> float:
     """A source position in the target's parsing, from the words of the mapping's docstring."""
     rule = m.joints[name]
     degrees = 180.0 / np.pi if rule.unit == "deg" else 1.0

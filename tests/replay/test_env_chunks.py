@@ -11,7 +11,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from policy_port.contract import Contract
-from policy_port.control.pilot import Pilot
+from policy_port.port.pilot import Pilot
 from policy_port.replay.task_env import replay_in_env
 from policy_port.resources import assets_dir
 from policy_port.trace import Trace

@@ -17,8 +17,8 @@ from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.errors import TaskError
-from policy_port.export.port import Port
 from policy_port.export.write import write_port
+from policy_port.port.folder import Port
 from policy_port.remap import identity_remap
 from policy_port.replay.env_cameras import EnvCameras, observation_mode
 from policy_port.trace import Trace

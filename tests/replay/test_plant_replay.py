@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from policy_port.contract import Contract
-from policy_port.contract.mapping import Mapping
-from policy_port.control.pilot import Pilot
+from policy_port.contract.mapping import RobotMapping
 from policy_port.errors import MappingError, TaskError
+from policy_port.port.pilot import Pilot
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
 from policy_port.replay.velocity import FallRule, outside_trained_range, replay_command
@@ -215,7 +215,7 @@ def test_through_a_mapping_the_port_flies_its_source_side(tmp_path: Path) -> Non
     """A port in degrees under other names behaves as the policy in radians that it was made from."""
     source = pilot_of(tmp_path, goal_follower(), **arm_data())
     degrees = {name: {"unit": "deg"} for name in ARM}
-    mapping = Mapping.model_validate(
+    mapping = RobotMapping.model_validate(
         {
             "source_joint_names": ARM,
             "target_joint_names": [f"{name}.pos" for name in ARM],

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.arrays import Array
 from policy_port.contract import Contract, load_contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
-from policy_port.control.policy import OnnxPolicy
-from policy_port.plants.plant import Array, Plant
+from policy_port.control.plant import Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.port.runtime import OnnxPolicy
 from policy_port.replay.recording import TraceObserver
 from policy_port.replay.velocity import FallRule, FollowCommand
 from policy_port.resources import assets_dir

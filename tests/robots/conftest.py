@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_port.control.pilot import Pilot
+from policy_port.port.pilot import Pilot
 
 
 @pytest.fixture(scope="session")

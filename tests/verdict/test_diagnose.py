@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from policy_port.contract.diff import differences
+from policy_port.mistakes.edits import edits_between, snapped, with_joint_order, with_term
 from policy_port.verdict.diagnose import diagnose_contract
-from policy_port.verdict.edits import edits_between, snapped, with_joint_order, with_term
 from policy_port.verdict.verify import verify_contract
 from tests.samples import LEGS
 from tests.verdict.mistakes import MISTAKES, delay, edited, evidence_of, reorder, set_joint, set_scale

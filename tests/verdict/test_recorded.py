@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import SimulatedTime, run
-from policy_port.control.policy import OnnxPolicy
-from policy_port.plants.plant import Array, Plant
+from policy_port.control.plant import Plant
+from policy_port.port.runtime import OnnxPolicy
 from policy_port.replay.recording import TraceObserver, trace_header
 from policy_port.trace import Recorder
 from policy_port.verdict.evidence import read_evidence

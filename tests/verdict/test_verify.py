@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policy_port.verdict.evidence import read_evidence
-from policy_port.verdict.verify import Verdict, verify_contract
+from policy_port.verdict.verify import Verification, verify_contract
 from tests.samples import LEGS
 from tests.verdict.mistakes import (
     MISTAKES,
@@ -31,7 +31,7 @@ from tests.verdict.mistakes import (
 from tests.verdict.synthetic import header, simulate, stacked, toy, write
 
 
-def wrong_labels(verdict: Verdict) -> set[str]:
+def wrong_labels(verdict: Verification) -> set[str]:
     return {check.label for check in verdict.wrong}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from policy_port.contract import Mapping as JointMapping
+from policy_port.contract import RobotMapping
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import (
@@ -37,7 +37,7 @@ class EmulatedArm:
         self,
         calibration: Calibration | Path | str = DEFAULT_CALIBRATION,
         *,
-        mapping: JointMapping | Path | str = DEFAULT_MAPPING,
+        mapping: RobotMapping | Path | str = DEFAULT_MAPPING,
         pose: Mapping[str, float] | None = None,
         latency: float = 0.0,
         model: Model = "servo",

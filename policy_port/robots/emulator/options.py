@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from policy_port.contract import Mapping as JointMapping
+from policy_port.contract import RobotMapping
 from policy_port.errors import EmulatorError
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.calibration import Calibration
@@ -60,7 +60,7 @@ class ArmOptions:
 
     calibration: Calibration
     """What was calibrated: held by the servos, and where the joints' stops are."""
-    mapping: JointMapping | Path | str = DEFAULT_MAPPING
+    mapping: RobotMapping | Path | str = DEFAULT_MAPPING
     """Where the robot description's joints are in LeRobot's numbers, on this arm."""
     pose: Mapping[str, float] | None = None
     """Joint angles at the start [rad], by servo; those of the rest pose for servos that are not named."""

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from policy_port.contract.mapping import Mapping as JointMapping
-from policy_port.contract.mapping import load_mapping
+from policy_port.contract.mapping import RobotMapping, load_mapping
+from policy_port.control.plant import Plant, PlantState
 from policy_port.errors import EmulatorError
-from policy_port.plants.plant import Plant, PlantState
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robots.emulator.mechanics import Drive, Shaft
@@ -127,7 +126,7 @@ def so100_setup(joints: Mapping[str, float]) -> PlantSetup:
 
 def joint_names(options: ArmOptions) -> dict[str, str]:
     """Name in the robot description of each servo's joint."""
-    mapping = options.mapping if isinstance(options.mapping, JointMapping) else load_mapping(options.mapping)
+    mapping = options.mapping if isinstance(options.mapping, RobotMapping) else load_mapping(options.mapping)
     joints = {target.removesuffix(SUFFIX): source for source, target in mapping.pairs}
     return {servo: joints[servo] for servo in options.calibration}
 

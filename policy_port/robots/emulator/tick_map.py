@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from policy_port.contract.mapping import Mapping, load_mapping
+from policy_port.contract.mapping import RobotMapping, load_mapping
 from policy_port.errors import EmulatorError, closest
 from policy_port.robots.emulator.calibration import Calibration, ServoCalibration
 
@@ -30,7 +30,7 @@ class TickScale:
         return (angle - self.zero) / self.slope
 
 
-def tick_scales(calibration: Calibration, mapping: Mapping | Path | str = DEFAULT_MAPPING) -> dict[str, TickScale]:
+def tick_scales(calibration: Calibration, mapping: RobotMapping | Path | str = DEFAULT_MAPPING) -> dict[str, TickScale]:
     """Scale of each servo, by its name.
 
     Args:
@@ -41,7 +41,7 @@ def tick_scales(calibration: Calibration, mapping: Mapping | Path | str = DEFAUL
         MappingError: When the mapping can't be read.
         EmulatorError: When it lacks a servo or gives it in a unit that LeRobot does not have.
     """
-    mapping = mapping if isinstance(mapping, Mapping) else load_mapping(mapping)
+    mapping = mapping if isinstance(mapping, RobotMapping) else load_mapping(mapping)
     joints = {target.removesuffix(SUFFIX): source for source, target in mapping.pairs}
     scales = {}
     for name, servo in calibration.items():

@@ -1,0 +1,1 @@
+"""Reading files from strangers without running them."""

@@ -1,0 +1,1 @@
+"""The networks that loaders build, as torch modules with explicit state."""

@@ -1,0 +1,58 @@
+"""Putting a feed-forward actor together from a library's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from policy_port.checkpoints.files.tensors import TensorBag
+from policy_port.checkpoints.networks.layers import FeedForwardActor, linear, perceptron
+from policy_port.checkpoints.policy import Loaded, NormaliserInfo
+from policy_port.errors import CheckpointError
+
+Linear = tuple[Tensor, Tensor | None]
+
+
+def feed_forward(
+    bag: TensorBag,
+    *,
+    trunk: Sequence[Linear],
+    output: Linear,
+    activation: Callable[[], nn.Module],
+    normaliser: nn.Module,
+    info: NormaliserInfo | None,
+    head: Sequence[nn.Module],
+    version: str,
+    distribution: str,
+    notes: tuple[str, ...],
+) -> Loaded:
+    """Return the actor: normaliser, trunk with an activation after each layer, output layer, head."""
+    layers = perceptron(trunk, activation, last=True)
+    layers.append(linear(*output))
+    obs_size = (trunk[0] if trunk else output)[0].shape[1]
+    joined = trunk[-1][0].shape[0] if trunk else obs_size
+    if output[0].shape[1] != joined:
+        raise CheckpointError(
+            f"{bag.where}: the last hidden layer writes {joined} values and the output layer reads "
+            f"{output[0].shape[1]}."
+        )
+    if info is not None and info.size != obs_size:
+        raise CheckpointError(f"{bag.where}: the normaliser has {info.size} entries and the network reads {obs_size}.")
+    actor = FeedForwardActor(
+        normaliser=normaliser,
+        layers=layers,
+        head=nn.Sequential(*head) if head else nn.Identity(),
+        obs_size=obs_size,
+        action_size=output[0].shape[0],
+    )
+    architecture = [] if info is None else [f"normaliser {info.formula}, {info.size} entries"]
+    return Loaded(
+        version=version,
+        actor=actor,
+        architecture=(*architecture, *map(str, layers), *(type(module).__name__ for module in head)),
+        distribution=distribution,
+        normaliser=info,
+        leftovers=bag.leftovers(),
+        notes=notes,
+    )

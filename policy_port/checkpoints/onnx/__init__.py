@@ -1,0 +1,1 @@
+"""ONNX files: the network between observation and action, as torch modules."""

@@ -1,0 +1,181 @@
+"""ONNX files: read within bounds, checked, and turned into an actor with explicit state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from policy_port.checkpoints.files.safe_load import require_finite
+from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
+from policy_port.checkpoints.onnx.graph_inputs import GraphInputs, find_ports
+from policy_port.checkpoints.onnx.nodes import TRANSLATORS
+from policy_port.checkpoints.onnx.operators import ELEMENTWISE
+from policy_port.checkpoints.onnx.read import read_model
+from policy_port.checkpoints.onnx.record import GraphRecord, is_size, size_arithmetic
+from policy_port.checkpoints.onnx.recurrent import recurrent
+from policy_port.checkpoints.onnx.runner import OnnxOriginal
+from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
+from policy_port.errors import CheckpointError
+
+SUPPORTED = (
+    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file; weights "
+    "inside or in a file beside it"
+)
+"""What of it is read, in words."""
+
+
+def evidence(source: Source) -> tuple[str, ...]:
+    """Return why this is an ONNX file, or nothing."""
+    if source.container != "onnx":
+        return ()
+    return ("named *.onnx",) if source.path.suffix.lower() == ".onnx" else ("begins like an ONNX model",)
+
+
+def load(source: Source, options: LoadOptions) -> Loaded:
+    """Check the model and record its graph."""
+    where = str(source.path)
+    model, left_out = read_model(source.path, source.data)
+    ports = find_ports(model, where)
+    reader = GraphReader(model, ports, where)
+    actor = reader.run()
+    require_finite(dict(actor.named_buffers()), where)
+    serialised = model.SerializeToString()
+    notes = [*left_out]
+    notes += [
+        f"image {image}: the layout is told from the sizes, the scale is inside the graph" for image in ports.images
+    ]
+    if ports.fixed_batch:
+        notes.append("the file takes one observation at a time; the actor takes any number")
+    if reader.forgets:
+        notes.append(
+            "its recurrent layer starts anew at every call: the state is neither input nor output, so it was probably "
+            "lost when the file was exported"
+        )
+    if ports.others:
+        notes.append(f"outputs not used: {', '.join(ports.others)}")
+    notes += [f"metadata {entry.key}: {entry.value[:80]}" for entry in model.metadata_props]
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return Loaded(
+        version=f"opset {opset}, by {model.producer_name or 'an unnamed producer'} {model.producer_version}".strip(),
+        actor=actor,
+        architecture=actor.describe(),
+        distribution=f"not in the file; the actor returns the output {ports.actions}",
+        leftovers=reader.leftovers(),
+        notes=tuple(notes),
+        original=lambda: OnnxOriginal(serialised, ports),
+    )
+
+
+class GraphReader(GraphRecord):
+    """Executes the nodes of a model on a recorder."""
+
+    def __init__(self, model: onnx.ModelProto, ports: GraphInputs, where: str) -> None:
+        super().__init__(ports, where)
+        self._model = model
+        self._values: dict[str, Any] = {"": None, ports.obs: self.obs}
+        for image in ports.images:
+            dtype = torch.uint8 if image.dtype == "uint8" else torch.float32
+            self._values[image.name] = self.recorder.input(image.shape(BATCH), dtype)
+        for (name, _), (layers, hidden) in zip(ports.states, ports.state_shapes, strict=True):
+            self._values[name] = self.recorder.input((layers, BATCH, hidden))
+        for image in ports.images:
+            if image.dtype == "float32":
+                # In the precision that the actor runs in, whatever the graph was written in.
+                self._values[image.name] = self.apply("cast", Tensor.type_as, self._values[image.name], self.obs)
+        self._initial: dict[str, Tensor] = {}
+        for tensor in model.graph.initializer:
+            value = self._tensor(tensor)
+            self._initial[tensor.name] = value
+            self.recorder.name_constant(value, tensor.name)
+        self._values.update(self._initial)
+
+    def run(self) -> TapeActor:
+        """Read every node and return the actor."""
+        for node in self._model.graph.node:
+            missing = [name for name in node.input if name not in self._values]
+            if missing:
+                raise CheckpointError(f"{self.where}: {node.op_type} reads {missing[0]}, which nothing writes.")
+            self.output_count = len(node.output)
+            attributes = {attribute.name: self._attribute(attribute) for attribute in node.attribute}
+            inputs = [self._values[name] for name in node.input]
+            try:
+                result = self._node(node.op_type, attributes, inputs)
+            except GRAPH_ERRORS as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise CheckpointError(
+                    f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})."
+                ) from error
+            results = result if len(node.output) > 1 and isinstance(result, list) else [result]
+            self._values.update(zip(node.output, results, strict=False))
+        actions = self._output(self.ports.actions, 2)
+        assert isinstance(actions.meta, Tensor)
+        refs: list[Ref] = [actions.ref]
+        refs += [self._output(name, 3).ref for _, name in self.ports.states]
+        names = [name.removesuffix("_in").removesuffix(".in") for name, _ in self.ports.states]
+        return TapeActor(
+            self.recorder,
+            outputs=refs,
+            obs_size=self.ports.width,
+            action_size=actions.meta.shape[1],
+            state_names=tuple(name.replace(".", "_") for name in names),
+            state_shapes=self.ports.state_shapes,
+            images=self.ports.images,
+            initial=tuple(torch.zeros(layers, 1, hidden) for layers, hidden in self.ports.state_shapes),
+        )
+
+    def leftovers(self) -> tuple[str, ...]:
+        """Return the initialisers that no node reads."""
+        read = {name for node in self._model.graph.node for name in node.input}
+        return tuple(f"{name} {tuple(value.shape)}" for name, value in self._initial.items() if name not in read)
+
+    def _node(self, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> Any:
+        if kind in ("LSTM", "GRU"):
+            return recurrent(self, kind, attributes, inputs)
+        if kind in TRANSLATORS:
+            return TRANSLATORS[kind](self, attributes, inputs)
+        function = ELEMENTWISE[kind]
+        if any(attributes.values()):
+            raise CheckpointError(f"{self.where}: {kind} with {', '.join(attributes)} is not understood.")
+        if any(is_size(item) for item in inputs):
+            return size_arithmetic(self, kind, inputs)
+        if kind in ("Max", "Min") and len(inputs) != 2:
+            result = inputs[0]
+            for other in inputs[1:]:
+                result = self.apply(kind.lower(), function, result, other)
+            return result
+        return self.apply(kind.lower(), function, *inputs)
+
+    def _output(self, name: str, rank: int) -> Traced:
+        value = self._values.get(name)
+        shape = tuple(value.meta.shape) if isinstance(value, Traced) and isinstance(value.meta, Tensor) else ()
+        if rank == 2 and len(shape) == 3 and shape[0] == BATCH:
+            raise CheckpointError(
+                f"{self.where}: the output {name} holds chunks of {shape[1]} actions. ONNX files of such policies are "
+                "not read; export from the folder that LeRobot wrote."
+            )
+        if len(shape) != rank or shape[rank - 2] != BATCH:
+            shown = tuple("batch" if size == BATCH else size for size in shape)
+            raise CheckpointError(f"{self.where}: the output {name} has shape {shown or 'unknown'}, without the batch.")
+        assert isinstance(value, Traced)
+        return value
+
+    def _attribute(self, attribute: onnx.AttributeProto) -> Any:
+        value = onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, onnx.TensorProto):
+            return self._tensor(value)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, (int, float)):
+            return value
+        return [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in value]
+
+    def _tensor(self, proto: onnx.TensorProto) -> Tensor:
+        try:
+            return torch.from_numpy(np.array(numpy_helper.to_array(proto)))
+        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+            raise CheckpointError(f"{self.where}: the tensor {proto.name} is damaged ({error}).") from error

@@ -1,0 +1,89 @@
+"""What an ONNX graph is recorded on while its nodes are read, for all who translate nodes.
+
+A vector of sizes (from Shape, or a constant that shapes something) is a Python list, so that the batch in it stays
+known.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policy_port.checkpoints.networks.tape import BATCH, Recorder, Traced
+from policy_port.checkpoints.onnx.graph_inputs import GraphInputs
+from policy_port.errors import CheckpointError
+
+Attributes = dict[str, Any]
+
+
+class GraphRecord:
+    """A recorder and what is known of the graph that is being read."""
+
+    def __init__(self, ports: GraphInputs, where: str) -> None:
+        self.where = where
+        self.ports = ports
+        self.recorder = Recorder(where)
+        self.obs = self.recorder.input((BATCH, ports.width))
+        self.forgets = False
+        """Whether a recurrent layer starts anew at every call."""
+        self.output_count = 0
+        """Number of outputs of the node being read."""
+
+    def apply(self, label: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Record one operation."""
+        return self.recorder.apply(label, function, *arguments)
+
+    def reshape(self, value: Any, target: list[Any]) -> Any:
+        """Record a reshape; a 1 that a file for one observation wrote for its batch becomes the batch."""
+        if isinstance(value, Tensor):
+            return value.reshape(numbers(target))
+        assert isinstance(value.meta, Tensor)
+        single = all(isinstance(item, int) for item in target)
+        if self.ports.fixed_batch and single:
+            one = torch.empty([1 if size == BATCH else size for size in value.meta.shape], device="meta")
+            fixed = list(one.reshape(target).shape)
+            places = [index for index, size in enumerate(fixed) if size == 1]
+            batched = list(value.meta.shape).index(BATCH)
+            place = places[0] if len(places) == 1 else batched if batched in places else None
+            if place is not None:
+                target = [BATCH if index == place else size for index, size in enumerate(fixed)]
+        return self.recorder.reshape(value, target)
+
+
+Translator = Callable[[GraphRecord, Attributes, list[Any]], Any]
+"""Records one node, from its attributes and its inputs; returns one output or a list of them."""
+
+
+def numbers(value: Any) -> list[Any]:
+    """Return a vector of sizes as a list."""
+    if isinstance(value, Tensor):
+        return [int(item) for item in value.reshape(-1).tolist()]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def is_size(value: Any) -> bool:
+    """Tell whether a value is a vector of sizes or one size, rather than a tensor."""
+    return isinstance(value, (list, int)) or (isinstance(value, Traced) and isinstance(value.meta, int))
+
+
+def size_arithmetic(reader: GraphRecord, kind: str, inputs: list[Any]) -> Any:
+    """Compute with sizes, entry by entry."""
+    functions = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul, "Div": operator.floordiv}
+    if kind not in functions or len(inputs) != 2:
+        raise CheckpointError(f"{reader.where}: {kind} of a shape is not understood.")
+    left, right = numbers(inputs[0]), numbers(inputs[1])
+    length = max(len(left), len(right))
+    left, right = left * (length // len(left)), right * (length // len(right))
+    results = [reader.apply(kind, functions[kind], *pair) for pair in zip(left, right, strict=True)]
+    return results if any(isinstance(item, list) for item in inputs) else results[0]
+
+
+def meta(value: Any) -> Tensor:
+    """Return what stands for a tensor on the meta device."""
+    tensor = value.meta if isinstance(value, Traced) else value
+    assert isinstance(tensor, Tensor)
+    return tensor

@@ -1,0 +1,1 @@
+"""TorchScript files: what they compute, recorded without running their code."""

@@ -1,0 +1,159 @@
+"""TorchScript files: checked as text, loaded, and turned into an actor with explicit state."""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from policy_port.checkpoints.files.pickle_scan import scan_pickle
+from policy_port.checkpoints.files.safe_load import check_storages, check_tensor, pack_archive
+from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
+from policy_port.checkpoints.torchscript.record import RESETS, record
+from policy_port.checkpoints.torchscript.scan import refuse_operator, scan_code
+from policy_port.errors import CheckpointError, UnsafeFileError
+
+SUPPORTED = "TorchScript of one observation vector, its recurrent state in buffers"
+"""What of it is read, in words."""
+
+
+def evidence(source: Source) -> tuple[str, ...]:
+    """Return why this is a TorchScript file, or nothing."""
+    if source.container != "torchscript":
+        return ()
+    names = sorted(name for name in source.members if name.endswith(".py"))
+    return (f"a PyTorch archive with code ({names[0] if names else 'code/'})",)
+
+
+def load(source: Source, options: LoadOptions) -> Loaded:
+    """Check the archive, load it, and record its forward()."""
+    where = str(source.path)
+    _check_archive(source)
+    called = scan_code(source.members, where)
+    archive = pack_archive(source.members)
+    module = _load_module(archive, where)
+    tensors = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    for name, tensor in tensors.items():
+        check_tensor(name, tensor, where)
+    graph = module.forward.graph.copy()
+    torch._C._jit_pass_inline(graph)
+    for kind in sorted(_kinds(graph)):
+        refuse_operator(kind, where)
+    inputs = [str(item.type()) for item in list(graph.inputs())[1:]]
+    if inputs != ["Tensor"]:
+        raise CheckpointError(
+            f"{where}: forward() takes ({', '.join(inputs)}); expected one tensor, the observation. Export the policy "
+            "with its state as buffers, or as ONNX, whose inputs also say how large an image is."
+        )
+    recording = record(graph, module, tensors, where)
+    actor = recording.actor
+    used = recording.used | set(recording.states)
+    leftovers = tuple(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items() if name not in used)
+    return Loaded(
+        version=f"archive format {source.members.get('version', b'?').decode('ascii', 'replace').strip()}",
+        actor=actor,
+        architecture=actor.describe(),
+        distribution="not in the file; the actor returns what forward() returns",
+        leftovers=leftovers,
+        notes=(*recording.notes, *_notes(called, module)),
+        original=lambda: TorchScriptRunner(archive, states=recording.states),
+    )
+
+
+def _notes(called: frozenset[str], module: Any) -> tuple[str, ...]:
+    """Return what the code does besides computing actions."""
+    notes = []
+    if "prim::Print" in called:
+        notes.append("the code prints; the actor does not")
+    reset = reset_name(module)
+    if reset is not None:
+        notes.append(f"has a method {reset}()")
+    return tuple(notes)
+
+
+class TorchScriptRunner(OriginalRunner):
+    """The file in torch.jit; a file with state runs row by row, each row with its own contents of the buffers."""
+
+    def __init__(self, archive: bytes, *, states: tuple[str, ...]) -> None:
+        self._module = torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
+        self._states = states
+        clear = reset_name(self._module)
+        if clear is not None and states:
+            getattr(self._module, clear)()
+        self._start = [self._buffer(path).clone() for path in states]
+        self._rows: list[list[Tensor]] = []
+
+    def reset(self) -> None:
+        """Put every row's state back to its start."""
+        self._rows = []
+
+    def step(self, obs: NDArray[np.float32], *images: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Run forward() on each row, or on all at once where there is no state."""
+        rows = torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32))
+        with torch.no_grad():
+            if not self._states:
+                return _first(self._module(rows)).numpy()
+            while len(self._rows) < len(rows):
+                self._rows.append(self._start)
+            return torch.cat([self._step_row(index, row) for index, row in enumerate(rows.split(1))]).numpy()
+
+    def _step_row(self, index: int, row: Tensor) -> Tensor:
+        for path, value in zip(self._states, self._rows[index], strict=True):
+            self._buffer(path).copy_(value)
+        actions = _first(self._module(row)).clone()
+        self._rows[index] = [self._buffer(path).clone() for path in self._states]
+        return actions
+
+    def _buffer(self, path: str) -> Tensor:
+        return functools.reduce(getattr, path.split("."), self._module)
+
+
+def _first(output: Any) -> Tensor:
+    return output[0] if isinstance(output, (tuple, list)) else output
+
+
+def reset_name(module: Any) -> str | None:
+    """Return the name of the method without arguments that clears the state."""
+    for name in RESETS:
+        method = getattr(module, name, None)
+        if method is not None and len(method.schema.arguments) == 1:
+            return name
+    return None
+
+
+def _check_archive(source: Source) -> None:
+    """Check the pickles of the archive before PyTorch's reader, which trusts them, sees them."""
+    for name, content in source.members.items():
+        if "/" not in name and name.endswith(".pkl"):
+            where = f"{source.path}: {name}"
+            scan = scan_pickle(content, where)
+            for imported in sorted(scan.imports):
+                if imported.startswith("__torch__.torch.classes"):
+                    raise UnsafeFileError(f"{where}: holds a compiled object ({imported}); a policy network has none.")
+            check_storages(scan, dict(source.members), f"{name[:-4]}/", str(source.path))
+
+
+def _load_module(archive: bytes, where: str) -> Any:
+    try:
+        return torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
+    except Exception as error:
+        # torch.jit raises RuntimeError for most damage, but other kinds too; none of them is the user's to decode.
+        reason = str(error).strip().splitlines()
+        raise CheckpointError(
+            f"{where}: torch.jit can't load it ({reason[0] if reason else type(error).__name__})."
+        ) from error
+
+
+def _kinds(block: Any) -> set[str]:
+    """Return the kinds of all nodes, inner blocks included."""
+    kinds: set[str] = set()
+    for node in block.nodes():
+        kinds.add(node.kind())
+        for inner in node.blocks():
+            kinds |= _kinds(inner)
+    return kinds

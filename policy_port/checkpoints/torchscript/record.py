@@ -1,0 +1,220 @@
+"""Finding the width and the state of a TorchScript graph, and recording it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from policy_port.checkpoints.files.safe_load import check_tensor
+from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Recorder, TapeActor, Traced
+from policy_port.checkpoints.torchscript.graph import GraphRaisesError, GraphWalker, StateFoundError
+from policy_port.checkpoints.torchscript.operators import IN_PLACE, VIEWS
+from policy_port.errors import CheckpointError
+
+_MAX_GUESSED_WIDTH = 1024
+_MAX_STATES = 8
+RESETS = ("reset_memory", "reset")
+"""Names of the method that clears the state, in the order of preference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A recorded forward()."""
+
+    actor: TapeActor
+    used: frozenset[str]
+    """Names of the module's tensors that the actor holds."""
+    states: tuple[str, ...]
+    """Attributes that are the recurrent state."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """An attribute that forward() overwrites."""
+
+    path: str
+    name: str
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(layers, hidden)."""
+        return (self.tensor.shape[0] if self.tensor.ndim == 3 else 1, self.tensor.shape[-1])
+
+
+class _Widths:
+    """Walks a graph with one observation width after another."""
+
+    def __init__(self, graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> None:
+        self.graph = graph
+        self.module = module
+        self.tensors = tensors
+        self.where = where
+        self.paths = overwritten(graph)
+        self.first_error: Exception | None = None
+
+    def try_width(self, width: int) -> TapeActor | None:
+        """Record the graph for this width; None when it does not fit."""
+        while True:
+            try:
+                return self._walk(width)
+            except StateFoundError as need:
+                if need.path in self.paths or len(self.paths) >= _MAX_STATES:
+                    raise CheckpointError(f"{self.where}: the state {need.path} can't be followed.") from need
+                self.paths.append(need.path)
+            except GraphRaisesError as error:
+                self._remember(error)
+                return None
+            except CheckpointError as error:
+                self._remember(error, important=True)
+                return None
+            except GRAPH_ERRORS as error:
+                # PyTorch's own complaint that the shapes do not fit.
+                self._remember(error)
+                return None
+
+    def _remember(self, error: Exception, *, important: bool = False) -> None:
+        if self.first_error is None or (important and not isinstance(self.first_error, CheckpointError)):
+            self.first_error = error
+
+    def states(self) -> tuple[_State, ...]:
+        """Return the overwritten attributes, hidden before cell."""
+        found = []
+        for path in self.paths:
+            tensor = self.tensors.get(path)
+            shape = () if tensor is None else tuple(tensor.shape)
+            if tensor is None or not ((len(shape) == 3 and shape[1] == 1) or (len(shape) == 2 and shape[0] == 1)):
+                raise CheckpointError(
+                    f"{self.where}: forward() overwrites {path} of shape {shape}; recurrent state must have shape "
+                    "(layers, 1, hidden) or (1, hidden)."
+                )
+            leaf = path.rsplit(".", 1)[-1]
+            found.append((leaf.lower().startswith("c") or "cell" in leaf.lower(), path, tensor))
+        found.sort(key=lambda item: item[:2])
+        names = ["c" if cell else "h" for cell, _, _ in found]
+        if len(set(names)) != len(names):
+            names = [path.replace(".", "_") for _, path, _ in found]
+        return tuple(
+            _State(path=path, name=name, tensor=tensor) for name, (_, path, tensor) in zip(names, found, strict=True)
+        )
+
+    def _walk(self, width: int) -> TapeActor:
+        recorder = Recorder(self.where)
+        states = self.states()
+        obs = recorder.input((BATCH, width))
+        inputs = [recorder.input((state.shape[0], BATCH, state.shape[1])) for state in states]
+        handles: dict[str, Traced] = {}
+        for state, given in zip(states, inputs, strict=True):
+            handle = given if state.tensor.ndim == 3 else recorder.apply("squeeze", Tensor.squeeze, given, 0)
+            assert isinstance(handle, Traced)
+            # A handle of its own, so that overwriting it leaves the input as it was.
+            handles[state.path] = Traced(handle.ref, handle.meta)
+        walker = GraphWalker(
+            recorder,
+            names={tensor.data_ptr(): name for name, tensor in self.tensors.items()},
+            states=handles,
+            obs=Traced(obs.ref, obs.meta),
+            check=lambda name, tensor: check_tensor(name, tensor, self.where),
+        )
+        result = walker.run(self.graph, self.module)[0]
+        if isinstance(result, (tuple, list)):
+            result = result[0]
+        if not isinstance(result, Traced) or not isinstance(result.meta, Tensor):
+            raise CheckpointError(f"{self.where}: forward() returns something that does not depend on the observation.")
+        shape = tuple(result.meta.shape)
+        if len(shape) != 2 or shape[0] != BATCH:
+            shown = tuple("batch" if size == BATCH else size for size in shape)
+            raise CheckpointError(f"{self.where}: forward() returns shape {shown}; expected (batch, actions).")
+        outputs = [result.ref]
+        for state in states:
+            new: object = handles[state.path]
+            if state.tensor.ndim == 2:
+                new = recorder.apply("unsqueeze", Tensor.unsqueeze, new, 0)
+            assert isinstance(new, Traced)
+            outputs.append(new.ref)
+        cleared = any(hasattr(self.module, name) for name in RESETS)
+        return TapeActor(
+            recorder,
+            outputs=outputs,
+            obs_size=width,
+            action_size=shape[1],
+            state_names=tuple(state.name for state in states),
+            state_shapes=tuple(state.shape for state in states),
+            initial=tuple(
+                (state.tensor * 0 if cleared else state.tensor).reshape(state.shape[0], 1, state.shape[1])
+                for state in states
+            ),
+        )
+
+
+def record(graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> Recording:
+    """Record an inlined graph; the observation's width is the one that its shapes fit."""
+    widths = _Widths(graph, module, tensors, where)
+    actors = _fitting(widths, sorted(_candidates(tensors)))
+    if not actors and not isinstance(widths.first_error, CheckpointError):
+        actors = _fitting(widths, range(1, _MAX_GUESSED_WIDTH + 1))
+    if not actors:
+        if isinstance(widths.first_error, CheckpointError) and not isinstance(widths.first_error, GraphRaisesError):
+            raise widths.first_error
+        raise CheckpointError(
+            f"{where}: no observation width fits the graph ({_first_line(widths.first_error)})."
+        ) from widths.first_error
+    # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
+    actors = [actor for actor in actors if actor.obs_size != 1] or actors
+    actor = actors[0]
+    notes = []
+    if len(actors) > 1:
+        others = ", ".join(str(other.obs_size) for other in actors[1:6])
+        notes.append(f"the graph also takes observations of width {others}; it reads {actor.obs_size}")
+    states = widths.states()
+    for state in states:
+        if bool((state.tensor != 0).any()):
+            notes.append(f"the file was saved with {state.path} not zero")
+    used = frozenset(name for name in tensors if name.replace(".", "_") in actor.constant_names())
+    return Recording(actor=actor, used=used, states=tuple(state.path for state in states), notes=tuple(notes))
+
+
+def overwritten(graph: Any) -> list[str]:
+    """Return the attributes that the graph writes to, directly or through a slice of them."""
+    paths: dict[str, str] = {next(iter(graph.inputs())).debugName(): ""}
+    found: dict[str, None] = {}
+
+    def visit(block: Any) -> None:
+        for node in block.nodes():
+            inputs = list(node.inputs())
+            path = paths.get(inputs[0].debugName()) if inputs else None
+            kind = node.kind()
+            name = kind.partition("::")[2]
+            if kind in ("prim::GetAttr", "prim::SetAttr") and path is not None:
+                inner = f"{path}.{node.s('name')}" if path else node.s("name")
+                if kind == "prim::SetAttr":
+                    found[inner] = None
+                else:
+                    paths[node.output().debugName()] = inner
+            elif kind.startswith("aten::") and path and name in IN_PLACE:
+                found[path] = None
+            elif kind.startswith("aten::") and path and name in VIEWS and node.outputsSize() == 1:
+                paths[node.output().debugName()] = path
+            for inner_block in node.blocks():
+                visit(inner_block)
+
+    visit(graph)
+    return list(found)
+
+
+def _fitting(widths: _Widths, candidates: Iterable[int]) -> list[TapeActor]:
+    return [actor for width in candidates if (actor := widths.try_width(width)) is not None]
+
+
+def _candidates(tensors: dict[str, Tensor]) -> set[int]:
+    """Return the widths that some tensor of the module suggests."""
+    return {tensor.shape[-1] for tensor in tensors.values() if tensor.ndim >= 1 and 0 < tensor.shape[-1] <= 100_000}
+
+
+def _first_line(error: Exception | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

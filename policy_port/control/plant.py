@@ -1,0 +1,114 @@
+"""The plant protocol: anything that can be read and driven by joint position targets.
+
+A plant never sees a network, an observation layout or a scale. It speaks SI units, its own joint order, and names.
+All arrays are float64, one row per environment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantState:
+    """What a plant measures at one moment; the arrays are allocated once and filled in place."""
+
+    joint_pos: Array
+    """Joint positions [rad or m], shape (num_envs, joints), plant joint order."""
+    joint_vel: Array
+    """Joint velocities [rad/s or m/s], shape (num_envs, joints), plant joint order."""
+    base_pos: Array
+    """Position of the base frame in the world [m], shape (num_envs, 3)."""
+    base_quat: Array
+    """Orientation of the base frame in the world, wxyz, shape (num_envs, 4)."""
+    base_lin_vel: Array
+    """Linear velocity of the base frame's origin, expressed in the base frame [m/s], shape (num_envs, 3)."""
+    base_ang_vel: Array
+    """Angular velocity of the base, expressed in the base frame [rad/s], shape (num_envs, 3)."""
+
+    @staticmethod
+    def allocate(num_envs: int, joints: int) -> PlantState:
+        """Zeroed arrays for `num_envs` environments with `joints` joints; the orientation is the identity."""
+        quat = np.zeros((num_envs, 4))
+        quat[:, 0] = 1.0
+        return PlantState(
+            joint_pos=np.zeros((num_envs, joints)),
+            joint_vel=np.zeros((num_envs, joints)),
+            base_pos=np.zeros((num_envs, 3)),
+            base_quat=quat,
+            base_lin_vel=np.zeros((num_envs, 3)),
+            base_ang_vel=np.zeros((num_envs, 3)),
+        )
+
+
+class Plant(Protocol):
+    """A simulated or real robot under joint position control."""
+
+    @property
+    def name(self) -> str:
+        """Which simulator or robot, and version: "mujoco 3.17.0"."""
+        ...
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Joint names in the plant's own order."""
+        ...
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments stepped together."""
+        ...
+
+    @property
+    def timestep(self) -> float:
+        """Physics timestep [s]."""
+        ...
+
+    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
+        """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints), plant joint order.
+
+        The base stands at its start height; targets are set to the same positions. `rows` selects environments;
+        all, if None.
+        """
+        ...
+
+    def read(self, state: PlantState) -> None:
+        """Fill `state` with the present measurement."""
+        ...
+
+    def write(self, target: Array) -> None:
+        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        ...
+
+    def step(self, count: int) -> None:
+        """Advance by `count` physics steps, holding the targets."""
+        ...
+
+    def effort(self) -> Array:
+        """Torque or force that the drives applied in the last physics step [N m or N], shape (num_envs, joints).
+
+        NaN where the simulator does not tell. The next call may overwrite it.
+        """
+        ...
+
+    def link_position(self, link: str) -> Array:
+        """Position of a link's or site's origin in the world [m], shape (num_envs, 3).
+
+        Raises:
+            RobotError: When the robot has no such link, naming those it has.
+        """
+        ...
+
+    def render(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Colour image of environment 0, shape (height, width, 3)."""
+        ...
+
+    def close(self) -> None:
+        """Free what the simulator holds. Calling it twice is harmless."""
+        ...

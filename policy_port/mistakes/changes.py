@@ -1,0 +1,56 @@
+"""Changes of a contract that no evidence is needed to think of: histories and orders of terms."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from policy_port.contract.spec import Contract
+from policy_port.mistakes.edits import with_observation, with_term_order
+
+Changes = Iterator[tuple[Contract | None, str]]
+"""The changed contract, None where it is no contract, and what would be wrong with the one as it was given."""
+
+WORDS = {
+    "term_major": "term-major",
+    "time_major": "time-major",
+    "oldest_first": "oldest first",
+    "newest_first": "newest first",
+    "first": "filled with the first observation at reset",
+    "zero": "filled with zeros at reset",
+}
+"""What each key of a history means."""
+
+
+def history_changes(contract: Contract) -> Changes:
+    """Every other layout, order and fill of a history."""
+    history = contract.observation.history
+    if history is None:
+        return
+    stated: dict[str, str] = history.model_dump()
+    keys: tuple[str, ...] = ("layout", "order", "fill")
+    for values in itertools.product(("term_major", "time_major"), ("oldest_first", "newest_first"), ("first", "zero")):
+        other: dict[str, str] = dict(zip(keys, values, strict=True))
+        if other != stated:
+            changed = [key for key in keys if other[key] != stated[key]]
+            true, said = (", ".join(WORDS[side[key]] for key in changed) for side in (other, stated))
+            words = f"history {true} in the source, {said} in the contract"
+            yield with_observation(contract, history=other), words
+
+
+def term_order_changes(contract: Contract) -> Changes:
+    """Two terms exchanged, or one term moved."""
+    count = len(contract.observation.terms)
+    labels = [term.label for term in contract.observation.terms]
+    places = tuple(range(count))
+    orders = {}
+    for i, j in itertools.combinations(places, 2):
+        swapped = list(places)
+        swapped[i], swapped[j] = j, i
+        orders[tuple(swapped)] = f"terms {labels[i]} and {labels[j]} exchanged"
+    for i, j in itertools.permutations(places, 2):
+        moved = [place for place in places if place != i]
+        moved.insert(j, i)
+        orders.setdefault(tuple(moved), f"term {labels[i]} stands in another place")
+    for order, words in orders.items():
+        yield with_term_order(contract, order), words

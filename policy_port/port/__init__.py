@@ -1,0 +1,1 @@
+"""The port: the folder that `remap` and `export` write, its format, and what runs it."""

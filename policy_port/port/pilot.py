@@ -1,0 +1,87 @@
+"""A ported policy and the parsing that it is flown in, as plain data that another process can open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_port.contract.mapping import RobotMapping
+from policy_port.contract.spec import Contract
+from policy_port.errors import MappingError
+from policy_port.port.chunks import Chunking
+from policy_port.port.runtime import OnnxPolicy, Policy, RemappedPolicy, read_metadata
+from policy_port.remap import Remap, build_remap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pilot:
+    """An ONNX file, its contract, and the remap to the simulator's parsing where that is another one."""
+
+    onnx: Path
+    """The port's graph."""
+    network_contract: Contract
+    """Contract of the graph's inputs and outputs."""
+    made_with: RobotMapping | None = None
+    """The mapping that the port was made with; None where that is not known or there is none."""
+    remap: Remap | None = None
+    """From the graph's parsing to the simulator's; None where they are the same."""
+
+    @property
+    def contract(self) -> Contract:
+        """The contract that the simulator has to fulfil."""
+        return self.network_contract if self.remap is None else self.remap.target
+
+    def open(self, num_envs: int = 1) -> Policy:
+        """Load the graph for `num_envs` environments; the policy speaks `contract`.
+
+        A policy that sees has `policy.images`: per step, fill `policy.observation`, show each camera's frame
+        (`policy.images["front"].show(frame)`: uint8 RGB, shape (height, width, 3), or with num_envs in front), then
+        `policy.act()`.
+
+        Raises:
+            PortError: When the graph can't be loaded, or its images are not the contract's.
+        """
+        policy = OnnxPolicy(self.onnx, num_envs, self.network_contract.images)
+        return policy if self.remap is None else RemappedPolicy(policy, self.remap)
+
+    def chunking(self) -> Chunking | None:
+        """How the policy's chunks are performed; None for a policy that answers with one action.
+
+        Raises:
+            PortError: When the graph does not say how.
+        """
+        return Chunking.of(read_metadata(self.onnx), self.onnx)
+
+    def through(self, mapping: RobotMapping) -> Pilot:
+        """The same policy in the parsing that `mapping` starts from.
+
+        Args:
+            mapping: The mapping that the policy was ported with: from the simulator's parsing to the port's.
+
+        Raises:
+            MappingError: When the mapping does not end at the port's parsing, says something else of a joint than
+                the one that the port was made with, or can't be turned round.
+        """
+        names = self.network_contract.joint_names
+        if names != mapping.target_joint_names:
+            turned = (
+                " It starts there: this port already speaks the simulator's side"
+                if (names == mapping.source_joint_names)
+                else ""
+            )
+            raise MappingError(
+                f"the port's joints are {', '.join(names)}, the mapping leads to "
+                f"{', '.join(mapping.target_joint_names)}.{turned} Give the mapping that the policy was ported with"
+            )
+        differ = [] if self.made_with is None else self.made_with.disagreements(mapping)
+        if differ:
+            raise MappingError(
+                f"the port was made with another mapping than this one: {'; '.join(differ)} (port against given). "
+                "Where the given one is right, make the port again with it"
+            )
+        return Pilot(
+            onnx=self.onnx,
+            network_contract=self.network_contract,
+            made_with=self.made_with,
+            remap=build_remap(self.network_contract, mapping.inverse()),
+        )

@@ -1,0 +1,161 @@
+"""Faults put into a real export's outputs on purpose: a gate that lets one pass proves nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from policy_port.arrays import Array, Pixels
+from policy_port.contract.image import ImageInput
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import JointTerm, LastActionTerm
+from policy_port.proof.gate import Outputs, Yardstick, judge, worst_ratio
+from policy_port.proof.image_sampling import flip_rows, reverse_channels
+from policy_port.proof.inputs import Inputs
+from policy_port.proof.reference import layout
+from policy_port.proof.report import Probe, Trial
+
+Rerun = Callable[[str, Inputs], Array]
+"""Runs the export again: group and inputs to actions."""
+
+Change = Callable[[ImageInput, Pixels], Pixels]
+"""A fault of one image."""
+
+RERUN_GROUPS = ("realistic", "normal")
+"""Groups in which a fault that needs the export to run again is looked for."""
+
+
+def self_test(
+    contract: Contract,
+    yardsticks: Sequence[Yardstick],
+    outputs: Outputs,
+    inputs: Mapping[str, Inputs],
+    rerun: Rerun,
+    unscaled: Rerun,
+    *,
+    recurrent: bool,
+) -> tuple[Probe, ...]:
+    """Break the export in each way that a port breaks in practice, and hold each against the gate.
+
+    A fault may change nothing, such as swapping two joints that the policy never moves, so others of its kind are
+    tried until one is caught.
+
+    Args:
+        contract: The target's contract.
+        yardsticks: What is right.
+        outputs: What the export gave.
+        inputs: What it was shown.
+        rerun: Runs the export again.
+        unscaled: Runs the exact network on pixels that its own scale has not made small.
+        recurrent: Whether the policy has a memory.
+    """
+
+    def caught(fault: str, broken: Outputs) -> Trial:
+        return Trial(fault=fault, ratio=worst_ratio(judge(yardsticks, broken)))
+
+    def again(change: Callable[[Inputs], Inputs], run: Rerun = rerun) -> Outputs:
+        return {name: [run(name, change(inputs[name]))] for name in RERUN_GROUPS}
+
+    def swapped_actions() -> Iterator[Trial]:
+        for a, b in _pairs(names):
+            order = _exchange(list(range(len(names))), names.index(a), names.index(b))
+            yield caught(f"actions of {a} and {b} swapped", {g: [v[..., order] for v in o] for g, o in outputs.items()})
+
+    def flipped_signs() -> Iterator[Trial]:
+        for i, name in enumerate(names):
+            sign = np.ones(len(names))
+            sign[i] = -1.0
+            yield caught(f"sign of {name} flipped", {g: [v * sign for v in o] for g, o in outputs.items()})
+
+    def swapped_observations() -> Iterator[Trial]:
+        for a, b in _pairs(observed):
+            order = _swapped_columns(contract, a, b)
+            yield caught(
+                f"observations of {a} and {b} swapped",
+                again(lambda shown, order=order: replace(shown, obs=shown.obs[..., order])),
+            )
+
+    def stale_state() -> Iterator[Trial]:
+        none = {name: np.zeros_like(shown.resets) for name, shown in inputs.items()}
+        broken = {name: [rerun(name, replace(inputs[name], resets=none[name]))] for name in RERUN_GROUPS}
+        yield caught("resets of the recurrent state ignored", broken)
+
+    def changed_images(fault: str, change: Change, wanted: Sequence[ImageInput], run: Rerun) -> Iterator[Trial]:
+        for image in wanted:
+            at = contract.images.index(image)
+            broken = again(lambda shown, at=at, image=image: _with_image(shown, at, image, change), run)
+            yield caught(fault.format(image.name), broken)
+
+    def image_probes() -> Iterator[Probe]:
+        coloured = [image for image in contract.images if image.channels > 1]
+        scaled = [image for image in contract.images if image.scale != 1.0]
+        trials = changed_images("channels of image {} in reverse", reverse_channels, coloured, rerun)
+        yield _probe("an image's channels exchanged", trials, "" if coloured else "no image has several channels")
+        trials = changed_images("image {} upside down", flip_rows, contract.images, rerun)
+        yield _probe("an image's rows flipped", trials, "")
+        trials = changed_images("image {} not scaled", lambda image, pixels: pixels / image.scale, scaled, unscaled)
+        yield _probe("an image's scale missing", trials, "" if scaled else "the network takes pixels as they are")
+
+    names, observed = contract.action_joint_names, _observed_joints(contract)
+    return (
+        _probe("two actions swapped", swapped_actions(), "" if len(names) > 1 else "the policy moves a single joint"),
+        _probe("one sign flipped", flipped_signs(), ""),
+        _probe(
+            "two joints' observations swapped",
+            swapped_observations(),
+            "" if len(observed) > 1 else "the policy observes fewer than two joints",
+        ),
+        _probe("stale recurrent state", stale_state(), "" if recurrent else "the policy has no memory"),
+        *(image_probes() if contract.images else ()),
+    )
+
+
+def _with_image(shown: Inputs, at: int, image: ImageInput, change: Change) -> Inputs:
+    changed = change(image, shown.images[at])
+    return replace(shown, images=(*shown.images[:at], changed, *shown.images[at + 1 :]))
+
+
+def _probe(kind: str, trials: Iterator[Trial], note: str) -> Probe:
+    tried: list[Trial] = []
+    if not note:
+        for trial in trials:
+            tried.append(trial)
+            if trial.ratio > 1.0:
+                break
+    return Probe(kind=kind, trials=tuple(tried), note=note)
+
+
+def _pairs(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Neighbours first, then every joint with the first one."""
+    yield from itertools.pairwise(names)
+    yield from ((names[0], name) for name in names[2:])
+
+
+def _exchange(order: list[int], i: int, j: int) -> list[int]:
+    order[i], order[j] = order[j], order[i]
+    return order
+
+
+def _observed_joints(contract: Contract) -> tuple[str, ...]:
+    measured = {element for label, element, _ in layout(contract) if _measures_joints(contract, label)}
+    return tuple(name for name in contract.joint_names if name in measured)
+
+
+def _measures_joints(contract: Contract, label: str) -> bool:
+    term = next(term for term in contract.observation.terms if term.label == label)
+    return isinstance(term, JointTerm | LastActionTerm)
+
+
+def _swapped_columns(contract: Contract, a: str, b: str) -> list[int]:
+    """Column that each number of the observation is read from when all that joints a and b measure is exchanged."""
+    keys = layout(contract)
+    other = {a: b, b: a}
+    order = list(range(len(keys)))
+    for column, (label, element, age) in enumerate(keys):
+        twin = (label, other.get(element, element), age)
+        if element in other and _measures_joints(contract, label) and twin in keys:
+            order[column] = keys.index(twin)
+    return order

@@ -1,0 +1,1 @@
+"""Robot models: the files that describe a robot's bodies and joints."""

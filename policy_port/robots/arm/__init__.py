@@ -1,0 +1,1 @@
+"""The arm: its driver, its supervisor, and its session."""

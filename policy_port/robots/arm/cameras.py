@@ -1,0 +1,123 @@
+"""The cameras of a robot file, through LeRobot, with the age of each frame."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.errors import RobotError
+from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
+from policy_port.robots.arm.stops import ArmStopError
+
+CLOSE_TIME = 1.0
+"""How long a camera's thread may take to end [s]."""
+_STALLED: list[Any] = []
+"""Cameras whose thread still reads; kept so that nothing releases them."""
+
+
+class ArmCameras:
+    """Cameras that have to deliver while the arm moves."""
+
+    def __init__(self, robot: RobotFile) -> None:
+        self._bounds = robot.cameras
+        self._stale = robot.timing.stale_frame
+        self._cameras: dict[str, Any] = {}
+        self.names = tuple(robot.cameras)
+        """Names, in the order of `ages`."""
+
+    def open(self) -> None:
+        """Open all cameras and wait for their first frames.
+
+        Raises:
+            RobotError: When one does not open, or delivers another size.
+        """
+        for name, bounds in self._bounds.items():
+            try:
+                self._cameras[name] = _open(bounds)
+            except Exception as cause:
+                self.close()
+                raise RobotError(f"camera '{name}' ({bounds.source}): {' '.join(str(cause).split())}") from None
+            size = self._cameras[name].latest_frame.shape[:2]
+            if size != (bounds.height, bounds.width):
+                self.close()
+                raise RobotError(
+                    f"camera '{name}' delivers {size[1]}x{size[0]}, the robot file says {bounds.width}x{bounds.height}"
+                )
+
+    def ages(self) -> NDArray[np.float64]:
+        """Age of each camera's latest frame [s]; infinite where there is none."""
+        now = time.perf_counter()
+        stamps = [camera.latest_timestamp for camera in self._cameras.values()]
+        return np.array([math.inf if stamp is None else now - stamp for stamp in stamps])
+
+    def check(self) -> None:
+        """Raise ArmStopError when a frame is too old."""
+        if not self._cameras:
+            return
+        ages = self.ages()
+        worst = int(ages.argmax())
+        if ages[worst] > self._stale:
+            raise ArmStopError(
+                f"the last frame of camera '{self.names[worst]}' is {ages[worst]:.2f} s old; the bound is "
+                f"{self._stale:g}",
+                may_move=True,
+            )
+
+    def frame(self, name: str) -> NDArray[np.uint8]:
+        """The latest frame, cropped: RGB, shape (height, width, 3).
+
+        Raises:
+            ArmStopError: When it is older than the robot file allows, or the camera is gone.
+        """
+        try:
+            image = self._cameras[name].read_latest(max_age_ms=1000.0 * self._stale)
+        except (TimeoutError, RuntimeError) as cause:
+            raise ArmStopError(f"camera '{name}': {' '.join(str(cause).split())}", may_move=True) from None
+        crop = self._bounds[name].crop
+        if crop is None:
+            return image
+        top, left, height, width = crop
+        return image[top : top + height, left : left + width]
+
+    def close(self) -> None:
+        """Close all cameras. Twice is harmless."""
+        cameras, self._cameras = self._cameras, {}
+        for camera in cameras.values():
+            with contextlib.suppress(Exception):
+                _close(camera)
+
+
+def _close(camera: Any) -> None:
+    thread, stop = camera.thread, camera.stop_event
+    if thread is not None and stop is not None:
+        stop.set()
+        thread.join(CLOSE_TIME)
+        if thread.is_alive():
+            # OpenCV crashes the whole process when a capture is released during a read, which LeRobot would do.
+            _STALLED.append(camera)
+            return
+    camera.disconnect()
+
+
+def _open(bounds: CameraBounds) -> Any:
+    from lerobot.cameras.opencv import OpenCVCamera, OpenCVCameraConfig
+
+    if isinstance(bounds.source, str) and "://" in bounds.source:
+        # A stream has the size and rate that it has: asking it for others fails. LeRobot's class takes a path, and a
+        # path would lose one of the two slashes.
+        config = OpenCVCameraConfig(index_or_path=bounds.source)  # type: ignore[arg-type]
+    else:
+        config = OpenCVCameraConfig(
+            index_or_path=bounds.source,  # type: ignore[arg-type]
+            fps=round(bounds.fps),
+            width=bounds.width,
+            height=bounds.height,
+        )
+    camera = OpenCVCamera(config)
+    camera.connect()
+    return camera

@@ -1,0 +1,89 @@
+"""A robot file's arm, emulated: for rehearsing a deployment before there is an arm, or before it is trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from policy_port.plants.setup import PlantSetup
+from policy_port.robots.arm.confirmation import confirm
+from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
+from policy_port.robots.emulator import EmulatedArm
+from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_calibration
+
+LATENCY = 0.001
+"""Of a USB adapter [s]."""
+HELD = "stuck"
+"""The fault that is a person's hand: joints without torque stay where they are."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """An emulated arm at rest."""
+
+    robot: RobotFile
+    """The robot file, which leads to it."""
+    arm: EmulatedArm
+    """The arm, still held by hand."""
+
+    def let_go(self) -> None:
+        """The hand lets go: torque is on."""
+        with contextlib.suppress(Exception):
+            self.arm.clear(HELD)
+
+
+@contextlib.contextmanager
+def emulate(
+    robot: RobotFile,
+    *,
+    model: Literal["servo", "mujoco"] = "servo",
+    plant_setup: PlantSetup | None = None,
+    faults: Sequence[str] = (),
+    seed: int = 0,
+) -> Iterator[Rehearsal]:
+    """An arm as the shipped robot file of this kind describes it, driven through `robot`, which may be wrong.
+
+    Somebody has put it into its check pose and confirmed signs and zeros, and laid it down to rest.
+
+    Args:
+        robot: The robot file to rehearse.
+        model: What moves when the servos do.
+        plant_setup: Gains of the MuJoCo model; those of an SO100's servos, if None.
+        faults: Faults of the emulated arm, timed from the start.
+        seed: Seed of the faults that strike at random.
+
+    Raises:
+        RobotError: When `robot` reads the check pose as another one.
+    """
+    truth = load_robot_file(robot.name)
+    with tempfile.TemporaryDirectory(prefix="policy_port_") as folder:
+        calibration = DEFAULT_CALIBRATION
+        own = None if robot.calibration_dir is None else robot.calibration_dir / f"{robot.id}.json"
+        if own is not None and own.is_file():
+            calibration = read_calibration(own)
+
+        def arm(pose: Literal["rest", "check"], **more: object) -> EmulatedArm:
+            angles = dict(zip(MOTORS, truth.pose(pose), strict=True))
+            return EmulatedArm(
+                calibration, mapping=truth.mapping, pose=angles, latency=LATENCY, process=True, **more  # type: ignore[arg-type]
+            )  # fmt: skip
+
+        there = {"calibration_dir": Path(folder)}
+        with arm("check", faults=[HELD]) as held:
+            held.write_calibration(Path(folder) / f"{robot.id}.json")
+            reached = LeRobotArm(robot.model_copy(update=there | {"port": held.port}), 0.05)
+            try:
+                reached.open()
+                confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
+            finally:
+                reached.close()
+        options = {"model": model, "plant_setup": plant_setup, "seed": seed}
+        cameras = [f"{n}={c.width}x{c.height}@{c.fps:g}" for n, c in robot.cameras.items()]
+        with arm("rest", faults=[HELD, *faults], cameras=cameras, **options) as resting:
+            sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}
+            yield Rehearsal(robot.model_copy(update=there | {"port": resting.port, "cameras": sources}), resting)

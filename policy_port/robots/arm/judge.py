@@ -1,0 +1,110 @@
+"""What a measurement says about whether an arm may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array
+from policy_port.robots.arm.robot_file import MOTORS, RobotFile
+from policy_port.robots.arm.stops import ArmStopError
+
+if TYPE_CHECKING:
+    from policy_port.robots.arm.reading import Reading
+
+PATIENCE = 3
+"""Readings in a row: a goal gets lost now and then, and a starting motor pulls the supply down for a moment."""
+
+
+class Judge:
+    """Looks at each measurement of an arm under torque."""
+
+    def __init__(self, robot: RobotFile, joint_names: Sequence[str]) -> None:
+        self._robot = robot
+        self._names = tuple(joint_names)
+        self._allowed = np.array([robot.joints[name].tracking_error for name in joint_names])
+        self._goals = self._had = np.zeros(len(self._names))
+        self._lost = np.zeros(len(self._names), dtype=int)
+        self._unpowered = 0
+        self.leading = False
+        """The arm is being led to rest: a motor that is too warm for more is still good for that."""
+        self._behind = np.full(len(self._names), np.inf)
+
+    def start(self, goals: Array) -> None:
+        """Torque is on, and these are the goals [ticks]."""
+        self._goals = self._had = goals
+        self._lost[:] = 0
+        self._behind[:] = np.inf
+
+    def sent(self, goals: Array) -> None:
+        """These goals [ticks] were sent."""
+        self._goals = goals
+
+    def look(self, reading: Reading, angles: Array, target: Array) -> NDArray[np.bool_]:
+        """Judge a measurement.
+
+        Args:
+            reading: The servos.
+            angles: Their joints' positions [rad].
+            target: Targets that are in force [rad].
+
+        Returns:
+            The joints whose last target got lost on the way, shape (joints,).
+
+        Raises:
+            ArmStopError: When the arm must not go on.
+        """
+        off = [motor for motor, torque in zip(MOTORS, reading.torque, strict=True) if torque != 1]
+        if off:
+            what = "all servos: the supply has broken down" if len(off) == len(MOTORS) else ", ".join(off)
+            raise ArmStopError(f"torque was found off on {what}", may_move=False)
+        faults = reading.faults()
+        if faults:
+            raise ArmStopError(f"servos report {'; '.join(faults)}", may_move=False)
+        lost = self._look_at_goals(reading)
+        self._look_at_power(reading)
+        self._look_at_tracking(reading.time, angles, target)
+        return lost
+
+    def _look_at_goals(self, reading: Reading) -> NDArray[np.bool_]:
+        wrong = reading.goal != self._goals
+        strange = wrong & (reading.goal != self._had)
+        if strange.any():
+            raise ArmStopError(f"{MOTORS[int(strange.argmax())]} has a goal that nobody sent", may_move=False)
+        self._had = reading.goal
+        self._lost = np.where(wrong, self._lost + 1, 0)
+        if self._lost.max() >= PATIENCE:
+            raise ArmStopError(f"{MOTORS[int(self._lost.argmax())]} does not take its targets", may_move=False)
+        return wrong
+
+    def _look_at_power(self, reading: Reading) -> None:
+        hot = int(reading.temperature.argmax())
+        if reading.temperature[hot] > self._robot.max_temperature and not self.leading:
+            raise ArmStopError(
+                f"{MOTORS[hot]} is at {reading.temperature[hot]:.0f} C; the bound is {self._robot.max_temperature:g}",
+                may_move=True,
+            )
+        low, high = self._robot.voltage
+        outside = (reading.voltage < low) | (reading.voltage > high)
+        self._unpowered = self._unpowered + 1 if outside.any() else 0
+        if self._unpowered >= PATIENCE:
+            worst = int(outside.argmax())
+            raise ArmStopError(
+                f"{MOTORS[worst]} has {reading.voltage[worst]:.1f} V; the bounds are {low:g} to {high:g}",
+                may_move=False,
+            )
+
+    def _look_at_tracking(self, now: float, angles: Array, target: Array) -> None:
+        behind = np.abs(target - angles) > self._allowed
+        self._behind = np.where(behind, np.minimum(self._behind, now), np.inf)
+        since = now - self._behind
+        worst = int(since.argmax())
+        if since[worst] > self._robot.timing.tracking:
+            raise ArmStopError(
+                f"{self._names[worst]} stays {abs(target[worst] - angles[worst]):.2f} rad behind its target: something "
+                "blocks it",
+                may_move=True,
+            )

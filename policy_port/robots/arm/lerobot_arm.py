@@ -1,0 +1,190 @@
+"""An SO100 or SO101 under LeRobot as a plant: radians outside, LeRobot's numbers nowhere but in its scale.
+
+The bare arm does what it is told; `Supervisor` decides what it is told, and nothing else may hold one.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
+from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.robots.arm.kinematics import LinkPositions
+from policy_port.robots.arm.reading import Reading
+from policy_port.robots.arm.robot_file import MOTORS, RobotFile
+from policy_port.robots.arm.servo_scale import servo_scale
+from policy_port.robots.arm.stops import LineError
+
+try:
+    from lerobot.robots.so_follower import SOFollower, SOFollowerRobotConfig
+
+    from policy_port.robots.arm.servo_line import ServoLine
+except ModuleNotFoundError as _cause:
+    if (_cause.name or "").startswith("policy_port"):
+        raise
+    raise MissingDependencyError(
+        f"the real arm needs the Python package {_cause.name}, which is not installed: pip install 'policy-port[real]'"
+    ) from None
+
+JUMP = math.radians(5.0)
+"""Beyond what a joint can turn between two readings: such a reading is confirmed by another one [rad]."""
+CONFIRMATIONS = 2
+"""Most readings that confirm an odd one."""
+TOP_SPEED = 5.5
+"""Of a servo without load [rad/s]."""
+
+
+class LeRobotArm:
+    """The arm of a robot file; see `policy_port.control.plant.Plant`."""
+
+    num_envs = 1
+
+    def __init__(self, robot: RobotFile, control_dt: float) -> None:
+        """Find the calibration; the port is opened by `open`.
+
+        Args:
+            robot: The arm.
+            control_dt: Control period [s]; on an arm it is the time step as well.
+
+        Raises:
+            RobotError: When no port is named, or the calibration is missing.
+        """
+        if robot.port is None:
+            raise RobotError(
+                "the robot file names no port; copy it and set `port:` to what lerobot-find-port says, or rehearse "
+                "with --emulated"
+            )
+        self.robot = robot
+        self._follower = SOFollower(
+            SOFollowerRobotConfig(
+                port=robot.port, id=robot.id, calibration_dir=robot.calibration_dir, use_degrees=robot.use_degrees
+            )
+        )
+        self.calibration: dict[str, Any] = dict(self._follower.calibration)
+        """LeRobot's calibration by motor."""
+        if set(self.calibration) != set(MOTORS):
+            raise RobotError(_no_calibration(self._follower.calibration_fpath))
+        self.calibration_file: Path = self._follower.calibration_fpath
+        """Where it was read from."""
+        self.scale = servo_scale(robot, self.calibration)
+        """Ticks and radians."""
+        self.line = ServoLine(self._follower)
+        """The servos."""
+        self.reading: Reading | None = None
+        """The last measurement."""
+        self.joint_names = robot.joint_names
+        self.timestep = control_dt
+        self._velocity = np.zeros(len(MOTORS))
+        self._links = None if robot.kinematics is None else LinkPositions(robot.kinematics)
+
+    @property
+    def name(self) -> str:
+        """Robot, driver and version."""
+        return f"{self.robot.name} under lerobot {version('lerobot')}"
+
+    @property
+    def angles(self) -> Array:
+        """Joint positions of the last measurement [rad], shape (joints,)."""
+        assert self.reading is not None
+        return self.scale.angles(self.reading.ticks)
+
+    def open(self) -> None:
+        """Open the port, find all servos and measure.
+
+        Raises:
+            RobotError: When the arm can't be reached.
+        """
+        self.line.open()
+        self.reading = self.line.read()
+
+    def measure(self) -> Reading:
+        """Measure; what no arm can do is believed when two readings in a row say so.
+
+        Raises:
+            LineError: When servos can't be reached or readings contradict each other.
+        """
+        before, reading = self.reading, self.line.read()
+        if before is not None and self._is_odd(before, reading):
+            for _ in range(CONFIRMATIONS):
+                doubted, reading = reading, self.line.read()
+                if self._agree(doubted, reading):
+                    break
+            else:
+                raise LineError("readings contradict each other: the line or a sensor is broken")
+        if before is not None and reading.time > before.time:
+            moved = self.scale.angles(reading.ticks) - self.scale.angles(before.ticks)
+            self._velocity = moved / (reading.time - before.time)
+        self.reading = reading
+        return reading
+
+    def send(self, angles: Array) -> None:
+        """Send targets [rad], shape (joints,), rounded to the nearest tick within the bounds."""
+        self.line.send(self.scale.goals(angles))
+
+    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
+        """A real arm is nowhere at once: only the supervisor leads it to a pose."""
+        raise RobotError("an arm can't be put anywhere; drive it through its supervisor")
+
+    def read(self, state: PlantState) -> None:
+        """Measure into `state`; velocities are estimated from the last two positions."""
+        self.measure()
+        state.joint_pos[0] = self.angles
+        state.joint_vel[0] = self._velocity
+
+    def write(self, target: Array) -> None:
+        """Send targets [rad], shape (1, joints)."""
+        self.send(target[0])
+
+    def step(self, count: int) -> None:
+        """Time passes by itself."""
+
+    def effort(self) -> Array:
+        """NaN: the servos report a share of their torque, not newton metres."""
+        return np.full((1, len(MOTORS)), np.nan)
+
+    def link_position(self, link: str) -> Array:
+        """Position of a link [m], shape (1, 3), by forward kinematics of the measured joints."""
+        if self._links is None:
+            raise RobotError(f"the robot file of '{self.robot.name}' has no kinematics, so no link can be found")
+        return self._links.position(link, dict(zip(self.joint_names, self.angles.tolist(), strict=True)))[None]
+
+    def render(self, height: int, width: int) -> NDArray[np.uint8]:
+        """There is no picture of an arm without a camera."""
+        raise RobotError("a real arm can't be drawn; look at it")
+
+    def close(self) -> None:
+        """Close the port, whatever the servos do."""
+        self.line.close()
+
+    def _is_odd(self, before: Reading, reading: Reading) -> bool:
+        return bool(
+            self._jumps(before, reading)
+            or (reading.torque != before.torque).any()
+            or (self.line.goals is not None and (reading.goal != self.line.goals).any())
+            or (reading.status != before.status).any()
+            or np.abs(reading.temperature - before.temperature).max() > 5.0
+        )
+
+    def _agree(self, one: Reading, other: Reading) -> bool:
+        same = all((getattr(one, key) == getattr(other, key)).all() for key in ("torque", "goal", "status"))
+        return same and not self._jumps(one, other)
+
+    def _jumps(self, one: Reading, other: Reading) -> bool:
+        moved = np.abs(self.scale.angles(one.ticks) - self.scale.angles(other.ticks)).max()
+        return bool(moved > JUMP + TOP_SPEED * abs(other.time - one.time))
+
+
+def _no_calibration(file: Path) -> str:
+    older = file.parent.parent / "so100_follower" / file.name
+    hint = f" LeRobot before 0.5 kept it in {older}: copy it." if older.is_file() else ""
+    return (
+        f"{file}: holds no calibration of all six motors.{hint} Calibrate the arm: "
+        f"lerobot-calibrate --robot.type=so100_follower --robot.port=PORT --robot.id={file.stem}"
+    )

@@ -1,0 +1,66 @@
+"""Targets within position, speed and acceleration limits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array
+
+
+class Limiter:
+    """Follows the targets that are asked for as closely as the limits allow, and never overshoots them."""
+
+    def __init__(self, lower: Array, upper: Array, speed: Array, acceleration: Array, period: float) -> None:
+        """Set the limits, each of shape (joints,).
+
+        Args:
+            lower: Least position [rad].
+            upper: Greatest position [rad].
+            speed: Greatest speed [rad/s].
+            acceleration: Greatest acceleration [rad/s^2].
+            period: Time between two targets [s].
+        """
+        self._lower, self._upper, self._speed, self._period = lower, upper, speed, period
+        self._acceleration = acceleration
+        self._change = acceleration * period
+        self.position = np.zeros_like(lower)
+        """The target sent last [rad]."""
+        self.velocity = np.zeros_like(lower)
+        """Its speed [rad/s]."""
+
+    def start(self, position: Array) -> None:
+        """Stand still at `position`, or at the nearest one within the limits."""
+        self.position = np.clip(position, self._lower, self._upper)
+        self.velocity = np.zeros_like(self.position)
+
+    def rest(self) -> None:
+        """The target has stood still for long enough that its speed is over."""
+        self.velocity = np.zeros_like(self.position)
+
+    def keep(self, joints: NDArray[np.bool_], position: Array) -> None:
+        """Some joints stand still at `position` [rad]: they never got the last target."""
+        self.position = np.where(joints, np.clip(position, self._lower, self._upper), self.position)
+        self.velocity = np.where(joints, 0.0, self.velocity)
+
+    def follow(self, asked: Array, speed: float | None = None) -> Array:
+        """The next target [rad], shape (joints,).
+
+        Args:
+            asked: Where to go [rad].
+            speed: Another, lower speed limit for all joints [rad/s].
+        """
+        goal = np.clip(asked, self._lower, self._upper)
+        distance = goal - self.position
+        top = self._speed if speed is None else np.minimum(self._speed, speed)
+        # No faster than it can stop from before the goal; half a step is lost to deciding once per step.
+        half = 0.5 * self._change
+        stoppable = np.sqrt(half * half + 2.0 * self._acceleration * np.abs(distance)) - half
+        size = np.minimum(np.minimum(top, stoppable), np.abs(distance) / self._period)
+        wanted = np.copysign(size, distance)
+        velocity = self.velocity + np.clip(wanted - self.velocity, -self._change, self._change)
+        before = self.position
+        # Rounding, and a speed limit that was lowered on the way, must not lead out of the limits.
+        self.position = np.clip(before + velocity * self._period, self._lower, self._upper)
+        self.velocity = (self.position - before) / self._period
+        return self.position

@@ -1,0 +1,82 @@
+"""The clock of a real arm: targets go out at equal distances, and the measurement is taken shortly before."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from policy_port.robots.arm.stops import ArmStopError
+
+SPIN = 0.0003
+"""The last moment is not slept through: a sleep ends a little late [s]."""
+
+RESTART = 0.2
+"""Share of the period by which a target may be late without moving the next one."""
+
+
+class RealTime:
+    """Real time; see `policy_port.control.loop.Clock`.
+
+    A period runs from one target to the next. Its end is the measurement, `lead` before the next target is due, so
+    that what a target rests on is as old as it takes to measure and decide, not a whole period older.
+    """
+
+    def __init__(self, period: float, deadline: float) -> None:
+        """Start the clock.
+
+        Args:
+            period: Time between two targets [s].
+            deadline: How late a target may be sent [s].
+        """
+        self._period = period
+        self.deadline = deadline
+        """How late a target may be sent [s]."""
+        self.lead = 0.25 * period
+        """How long before a target the measurement is taken [s]."""
+        self.lateness: list[float] = []
+        """How late each target went out [s]; the first one after a start is not counted."""
+        self._due: float | None = None
+
+    def restart(self) -> None:
+        """The next target is due at once."""
+        self._due = None
+
+    def wait(self) -> None:
+        """Return when the next target is due.
+
+        Raises:
+            ArmStopError: When it was due long ago.
+        """
+        if self._due is None:
+            self._due = time.monotonic() + self._period
+            return
+        _sleep_until(self._due)
+        late = time.monotonic() - self._due
+        self.lateness.append(late)
+        if late > self.deadline:
+            self._due = None
+            raise ArmStopError(
+                f"a target was due {late:.3f} s ago; the bound is {self.deadline:g} s. Something else keeps this "
+                "computer busy",
+                may_move=True,
+            )
+        # After a late target the beat starts anew: two targets in a row at once would be twice the speed.
+        self._due += self._period if late < RESTART * self._period else late + self._period
+
+    def pause(self) -> None:
+        """Return when the measurement for the next target is due."""
+        if self._due is not None:
+            _sleep_until(self._due - self.lead)
+
+    def jitter(self, percentile: float) -> float:
+        """Percentile of the lateness [s]; NaN where nothing was counted."""
+        return float(np.percentile(self.lateness, percentile)) if self.lateness else float("nan")
+
+
+def _sleep_until(moment: float) -> None:
+    left = moment - time.monotonic()
+    if left > SPIN:
+        time.sleep(left - SPIN)
+    while time.monotonic() < moment:
+        pass

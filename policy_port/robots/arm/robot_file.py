@@ -1,0 +1,238 @@
+"""The robot file: one arm on one desk, as data. Radians and seconds; LeRobot's numbers stand in the joint map only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from policy_port.contract import RobotMapping, load_mapping
+from policy_port.contract.joints import Positive
+from policy_port.contract.yaml_file import Strict, parse, read_yaml
+from policy_port.errors import RobotError, closest
+from policy_port.resources import assets_dir
+
+MOTORS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+"""LeRobot's motors of an SO100 or SO101, in the order of their ids on the bus, 1 to 6."""
+SUFFIX = ".pos"
+"""LeRobot's ending of the names of joint positions."""
+
+Vector = tuple[float, float, float]
+
+
+class JointBounds(Strict):
+    """What one joint may do, in the contract's sense of direction and zero."""
+
+    lower: float
+    """Least position that is ever sent [rad]."""
+    upper: float
+    """Greatest position that is ever sent [rad]."""
+    speed: Positive
+    """Greatest speed of the targets that are sent [rad/s]."""
+    acceleration: Positive
+    """Greatest acceleration of the targets that are sent [rad/s^2]."""
+    tracking_error: Positive
+    """How far the joint may stay behind its target before it counts as blocked [rad]."""
+    rest: float
+    """Position in the rest pose [rad]: where the arm lies without torque."""
+    check: float
+    """Position in the check pose [rad], whose mirror image and whose neighbours it is not."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> JointBounds:
+        if not self.lower < self.upper:
+            raise ValueError(f"lower {self.lower} is not below upper {self.upper}")
+        for key in ("rest", "check"):
+            if not self.lower <= getattr(self, key) <= self.upper:
+                raise ValueError(f"{key} {getattr(self, key)} is not within {self.lower} to {self.upper}")
+        return self
+
+
+class CameraBounds(Strict):
+    """A camera that has to deliver while the arm moves."""
+
+    source: int | str
+    """Index, device path or address, as OpenCV takes it."""
+    width: Annotated[int, Field(ge=16, le=4096)]
+    """Pixels."""
+    height: Annotated[int, Field(ge=16, le=4096)]
+    """Pixels."""
+    fps: Positive
+    """Frames per second."""
+    crop: tuple[int, int, int, int] | None = None
+    """Rows and columns that are kept: top, left, height, width."""
+
+
+class Timing(Strict):
+    """When something takes too long [s]."""
+
+    control_frequency: Positive
+    """Most control steps per second [Hz]."""
+    stale: Positive
+    """Oldest measurement that a target may rest on."""
+    stale_frame: Positive
+    """Oldest picture that a target may rest on."""
+    deadline: Positive
+    """How late a target may be sent."""
+    tracking: Positive
+    """How long a joint may stay behind its target by more than its tracking_error."""
+    heartbeat: Positive
+    """Without a sign of life for so long, the watchdog ends the program and switches torque off."""
+
+
+class Link(Strict):
+    """A link's place on its parent."""
+
+    parent: str
+    """Link that it is fixed to or turns on."""
+    joint: str | None = None
+    """Joint between the two; None where they are one piece."""
+    xyz: Vector
+    """Origin on the parent [m]."""
+    rpy: Vector = (0.0, 0.0, 0.0)
+    """Orientation on the parent: roll, pitch, yaw about the parent's axes [rad]."""
+    axis: Vector = (0.0, 0.0, 1.0)
+    """Axis of the joint in the link's frame."""
+
+
+class Kinematics(Strict):
+    """Where links are, from the robot description."""
+
+    source: str
+    """Where the numbers came from."""
+    root: str
+    """Link whose frame positions are given in."""
+    links: dict[str, Link]
+    """Links by name; a parent stands before its children."""
+
+    @model_validator(mode="after")
+    def _parents_come_first(self) -> Kinematics:
+        known = {self.root}
+        for name, link in self.links.items():
+            if link.parent not in known:
+                raise ValueError(f"link '{name}' stands on '{link.parent}', which is not above it")
+            known.add(name)
+        return self
+
+
+class RobotFile(Strict):
+    """One arm: how it is reached, what its joints are called, and what it may do."""
+
+    robot_version: Literal[1]
+    """Version of this format."""
+    name: Literal["so100", "so101"]
+    """Kind of arm."""
+    port: str | None
+    """Serial port; None where it is not decided."""
+    id: Annotated[str, Field(pattern=r"[A-Za-z0-9_.-]+")]
+    """Name of the arm in LeRobot, under which the calibration is kept."""
+    calibration_dir: Path | None = None
+    """Folder of the calibration, relative to the robot file; LeRobot's own, if not given."""
+    use_degrees: bool
+    """LeRobot's option: body joints in degrees, or -100..100 of their sweep."""
+    joint_map: str | RobotMapping
+    """Mapping from the contract's joints to LeRobot's: a file beside this one, a shipped one by name, or inline."""
+    joints: dict[str, JointBounds]
+    """Bounds by the contract's joint name."""
+    approach_speed: Positive
+    """Speed of the ways that the policy does not choose [rad/s]."""
+    rest_tolerance: Positive
+    """How far the arm may be from its rest pose when a run starts [rad]."""
+    check_tolerance: Positive
+    """How far the arm may be from its check pose when the joint map is confirmed [rad]."""
+    first_target: Positive
+    """How far the policy's first target may be from where the arm is [rad]."""
+    voltage: tuple[float, float]
+    """Least and greatest supply voltage [V]."""
+    max_temperature: Positive
+    """Greatest temperature of a motor [C]."""
+    timing: Timing
+    """When something takes too long."""
+    cameras: dict[str, CameraBounds] = {}
+    """Cameras by name."""
+    kinematics: Kinematics | None = None
+    """Where links are; None where tasks that need it can't be judged."""
+
+    @property
+    def mapping(self) -> RobotMapping:
+        """The joint map."""
+        assert isinstance(self.joint_map, RobotMapping)
+        return self.joint_map
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """The contract's name of each motor's joint, in the order of `MOTORS`."""
+        joints = {target.removesuffix(SUFFIX): source for source, target in self.mapping.pairs}
+        return tuple(joints[motor] for motor in MOTORS)
+
+    def pose(self, key: Literal["rest", "check"]) -> tuple[float, ...]:
+        """The rest or check pose [rad], in the order of `joint_names`."""
+        return tuple(getattr(self.joints[name], key) for name in self.joint_names)
+
+
+def load_robot_file(path: Path | str) -> RobotFile:
+    """Read a robot file, or one that ships with the package by its name ("so100").
+
+    Raises:
+        RobotError: With file, line and key, when it is missing, malformed or contradicts itself.
+        MappingError: When the joint map is.
+    """
+    file = find_robot_file(path)
+    robot = parse(RobotFile, read_yaml(file, RobotError), RobotError)
+    changes: dict[str, object] = {}
+    if isinstance(robot.joint_map, str):
+        beside = file.parent / robot.joint_map
+        changes["joint_map"] = load_mapping(beside if beside.is_file() else robot.joint_map)
+    if robot.calibration_dir is not None:
+        changes["calibration_dir"] = (file.parent / robot.calibration_dir.expanduser()).resolve()
+    robot = robot.model_copy(update=changes)
+    _check(robot, file)
+    return robot
+
+
+def find_robot_file(path: Path | str) -> Path:
+    """Path of a robot file given as a file or by the name of a shipped one.
+
+    Raises:
+        RobotError: When neither exists, naming the shipped ones.
+    """
+    given = Path(path)
+    if given.exists():
+        return given
+    shipped = {file.stem: file for file in sorted((assets_dir() / "robots").glob("*.yaml"))}
+    if given.name.removesuffix(".yaml") in shipped and given.parent == Path("."):
+        return shipped[given.name.removesuffix(".yaml")]
+    raise RobotError(
+        f"{path}: no such file, and no shipped robot file has that name{closest(given.stem, shipped) or '.'} "
+        f"Shipped: {', '.join(shipped)}. Start from a copy: cp {shipped['so100']} my_arm.yaml"
+    )
+
+
+def _check(robot: RobotFile, file: Path) -> None:
+    mapping = robot.mapping
+    motors = {target.removesuffix(SUFFIX): source for source, target in mapping.pairs}
+    odd = sorted(set(motors) ^ set(MOTORS)) + sorted(mapping.only_in_source) + sorted(mapping.only_in_target)
+    if odd:
+        raise RobotError(
+            f"{file}: joint_map: {odd[0]} is on one side only; LeRobot's are: "
+            f"{', '.join(name + SUFFIX for name in MOTORS)}"
+        )
+    for name in motors.values():
+        if name not in robot.joints:
+            raise RobotError(f"{file}: joints has no '{name}', which the joint map names{closest(name, robot.joints)}")
+    for name in robot.joints:
+        if name not in motors.values():
+            raise RobotError(f"{file}: joints.{name}: the joint map has no such joint{closest(name, motors.values())}")
+    for motor, name in motors.items():
+        conversion = mapping.conversion(name)
+        wanted = "percent" if motor == "gripper" or not robot.use_degrees else "deg"
+        if conversion.source_unit != "rad" or conversion.target_unit != wanted:
+            raise RobotError(
+                f"{file}: joint_map gives '{name}' in {conversion.source_unit} -> {conversion.target_unit}; with "
+                f"use_degrees: {str(robot.use_degrees).lower()} LeRobot's {motor} is in {wanted}, and the contract's "
+                "joints are in rad"
+            )
+    for link in robot.kinematics.links.values() if robot.kinematics else ():
+        if link.joint is not None and link.joint not in robot.joints:
+            raise RobotError(f"{file}: kinematics names joint '{link.joint}'{closest(link.joint, robot.joints)}")

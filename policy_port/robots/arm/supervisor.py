@@ -1,0 +1,296 @@
+"""The supervisor: the only way to the arm. Every target is limited, every measurement is judged, every end is led."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
+from policy_port.robots.arm.cameras import ArmCameras
+from policy_port.robots.arm.console import Gate, OpenGate
+from policy_port.robots.arm.judge import Judge
+from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.limiter import Limiter
+from policy_port.robots.arm.raw_line import torque_off_for_all
+from policy_port.robots.arm.real_time import RealTime
+from policy_port.robots.arm.stop_signals import StopSignals
+from policy_port.robots.arm.stops import ArmStopError, Ending, LineError
+from policy_port.robots.arm.watchdog import Watchdog
+
+HOLD = 0.3
+"""How long the arm is held before it is led to rest [s]."""
+ARRIVED = 0.15
+"""How far from its target a joint may stand at the end of a way: gravity and play leave it a little behind [rad]."""
+ARRIVAL_TIME = 1.5
+"""How long it may take to get there after the target has arrived [s]."""
+PATIENCE = 6
+"""How often a measurement on the way to rest is tried."""
+PAUSE = 1.8
+"""Periods without a target after which the arm is taken to stand."""
+STILL = 0.1
+"""How far a joint may have moved while nobody pressed Enter [rad]."""
+
+
+class Supervisor:
+    """A supervised arm; see `policy_port.control.plant.Plant`.
+
+    `write` sends what the limits allow and puts that into `target`, which is the controller's own memory of its
+    target: a policy that adds to its last target does not wind up.
+    """
+
+    num_envs = 1
+
+    def __init__(
+        self, arm: LeRobotArm, clock: RealTime, signals: StopSignals, cameras: ArmCameras, gate: Gate | None = None
+    ) -> None:
+        """Take over an arm that is open and has no torque."""
+        robot, names = arm.robot, arm.joint_names
+        self._arm, self._clock, self._signals, self._cameras = arm, clock, signals, cameras
+        self._robot, self._gate = robot, gate or OpenGate()
+        self._judge = Judge(robot, names)
+        bounds = [robot.joints[name] for name in names]
+        self._limiter = Limiter(
+            *arm.scale.limits,
+            speed=np.array([joint.speed for joint in bounds]),
+            acceleration=np.array([joint.acceleration for joint in bounds]),
+            period=arm.timestep,
+        )
+        self._watchdog: Watchdog | None = None
+        self._torque = self._stopping = False
+        self._first = True
+        self._sent_at = -math.inf
+        self.joint_names = names
+        self.timestep = arm.timestep
+        self.sent = np.zeros(len(names))
+        """The target sent last [rad]."""
+        self.sends = 0
+        """Targets that the policy has had sent."""
+        self.age = math.nan
+        """Age of the measurement that the last target rested on, when it was sent [s]."""
+        signals.on_cut = self._cut
+
+    @property
+    def name(self) -> str:
+        """Robot, driver and version."""
+        return self._arm.name
+
+    def switch_on(self) -> None:
+        """Start the watchdog and let the arm hold where it is."""
+        self._signals.check()
+        self._arm.measure()
+        self._limiter.start(self._arm.angles)
+        self.sent = self._limiter.position
+        self._watchdog = Watchdog(
+            self._arm.line.path, self._arm.line.ids, max(self._robot.timing.heartbeat, 2 * self.timestep)
+        )
+        # From here on torque may be on, whatever happens in the next line.
+        self._torque = True
+        self._arm.line.torque_on(self._arm.scale.goals(self.sent))
+        self._judge.start(self._arm.scale.goals(self.sent))
+
+    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
+        """Lead the arm slowly to a start pose [rad], shape (1, joints), and let it stand there."""
+        self._go(joint_pos[0])
+        self._first = True
+        self._clock.restart()
+
+    def read(self, state: PlantState) -> None:
+        """Measure into `state`; ArmStopError when the arm must not go on."""
+        self._check_signals()
+        self._beat()
+        self._arm.read(state)
+        if self._torque:
+            self._look()
+
+    def write(self, target: Array) -> None:
+        """Send targets [rad], shape (1, joints), as far as the limits allow; `target` becomes what was sent.
+
+        Raises:
+            ArmStopError: When the arm must not go on.
+        """
+        asked = target[0]
+        wrong = [name for name, value in zip(self.joint_names, asked, strict=True) if not math.isfinite(value)]
+        if wrong:
+            raise ArmStopError(f"the policy asks for a target of {wrong[0]} that is not finite", may_move=True)
+        if self._first:
+            self._check_first(asked)
+        if self._gate.wait(self.watch):
+            self._stand_by()
+        self._check_signals()
+        self._check_age()
+        self._send(asked)
+        target[0] = self.sent
+        self._first = False
+        self.sends += 1
+
+    def watch(self) -> None:
+        """Look after the arm while it waits for something; ArmStopError when it must not go on."""
+        self._check_signals()
+        self._measure()
+
+    def step(self, count: int) -> None:
+        """Wait until the next measurement is due."""
+        self._clock.pause()
+
+    def effort(self) -> Array:
+        """NaN: the servos report a share of their torque, not newton metres."""
+        return self._arm.effort()
+
+    def link_position(self, link: str) -> Array:
+        """Position of a link [m], shape (1, 3), by forward kinematics."""
+        return self._arm.link_position(link)
+
+    def render(self, height: int, width: int) -> NDArray[np.uint8]:
+        """There is no picture of an arm without a camera."""
+        return self._arm.render(height, width)
+
+    def close(self) -> None:
+        """End without moving: torque off, port closed. Twice is harmless."""
+        self.end(may_move=False)
+
+    def end(self, *, may_move: bool) -> Ending:
+        """Hold, lead the arm to rest, switch torque off joint by joint, close the port; whatever fails, go on.
+
+        Args:
+            may_move: False: torque goes off where the arm is.
+        """
+        self._stopping = self._judge.leading = True
+        self._clock.deadline = math.inf
+        at_rest, trouble, silent = not self._torque, "", []
+        if self._torque and may_move and not self._signals.cut:
+            try:
+                self._hold()
+                self._go(np.array(self._robot.pose("rest")))
+                at_rest = True
+            except Exception as cause:
+                # Whatever comes in between, torque has to go off afterwards.
+                trouble = str(cause) or type(cause).__name__
+        if self._torque:
+            silent = self._arm.line.torque_off(self._beat)
+            self._torque = bool(silent)
+        self._signals.on_cut = None
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
+        self._arm.close()
+        self._cameras.close()
+        return Ending(at_rest, trouble, tuple(silent))
+
+    def _go(self, pose: Array) -> None:
+        """Lead the arm along a straight line in joint space, no joint faster than the approach speed."""
+        speed, start = self._robot.approach_speed, self._limiter.position.copy()
+        pose = np.clip(pose, *self._arm.scale.limits)
+        steps = max(1, math.ceil(float(np.abs(pose - start).max()) / speed / self.timestep))
+        patience = math.ceil(ARRIVAL_TIME / self.timestep)
+        self._clock.restart()
+        for step in range(1, steps + patience + 1):
+            self._pace(start + (pose - start) * min(1.0, step / steps))
+            there = np.abs(self._limiter.position - pose).max() < 1e-6
+            if step >= steps and there and np.abs(self._arm.angles - pose).max() < ARRIVED:
+                break
+        else:
+            behind = self.joint_names[int(np.abs(self._arm.angles - pose).argmax())]
+            raise ArmStopError(f"{behind} did not arrive where it was led", may_move=False)
+        # What it measures next is to be a standing arm.
+        for _ in range(math.ceil(HOLD / self.timestep)):
+            self._pace(pose)
+
+    def _hold(self) -> None:
+        # Where the arm is, not where it was going: a blocked joint is relieved first.
+        self._measure()
+        present = self._arm.angles
+        self._clock.restart()
+        for _ in range(math.ceil(HOLD / self.timestep)):
+            self._pace(present)
+
+    def _pace(self, asked: Array) -> None:
+        """One control step of the supervisor's own."""
+        self._clock.wait()
+        self._check_signals()
+        self._send(asked)
+        self._clock.pause()
+        self._measure()
+
+    def _measure(self) -> None:
+        for tries in range(PATIENCE if self._stopping else 1, 0, -1):
+            self._beat()
+            try:
+                self._arm.measure()
+                break
+            except LineError:
+                # On the way to rest the arm waits for a bad line: letting it fall is the last resort.
+                if tries == 1 or self._signals.cut:
+                    raise
+        self._look()
+
+    def _look(self) -> None:
+        reading = self._arm.reading
+        assert reading is not None
+        lost = self._judge.look(reading, self._arm.angles, self.sent)
+        if lost.any():
+            # The next target counts from the one that the servo has.
+            self._limiter.keep(lost, self._arm.scale.angles(reading.goal))
+
+    def _send(self, asked: Array) -> None:
+        now = time.monotonic()
+        if now - self._sent_at > PAUSE * self.timestep:
+            self._limiter.rest()
+        self._sent_at = now
+        self.sent = self._limiter.follow(asked)
+        goals = self._arm.scale.goals(self.sent)
+        self._arm.line.send(goals)
+        self._judge.sent(goals)
+
+    def _check_first(self, asked: Array) -> None:
+        away = np.abs(asked - self._arm.angles)
+        worst = int(away.argmax())
+        if away[worst] > self._robot.first_target:
+            raise ArmStopError(
+                f"the policy's first target of {self.joint_names[worst]} is {asked[worst]:.3f} rad, the arm is at "
+                f"{self._arm.angles[worst]:.3f}; the bound is {self._robot.first_target:g}",
+                may_move=True,
+            )
+
+    def _check_age(self) -> None:
+        assert self._arm.reading is not None
+        self.age = time.monotonic() - self._arm.reading.time
+        if self.age > self._robot.timing.stale:
+            raise ArmStopError(
+                f"the last measurement is {self.age:.3f} s old; the bound is {self._robot.timing.stale:g}",
+                may_move=True,
+            )
+        self._cameras.check()
+
+    def _stand_by(self) -> None:
+        """After a wait for Enter: the arm has to be where the policy saw it, and starts from standstill."""
+        seen = self._arm.angles
+        self._measure()
+        if np.abs(self._arm.angles - seen).max() > STILL:
+            raise ArmStopError("the arm moved while it was waiting for Enter", may_move=True)
+        self._clock.restart()
+
+    def _check_signals(self) -> None:
+        if not self._stopping:
+            self._signals.check()
+        elif self._signals.cut:
+            raise ArmStopError("torque was cut", may_move=False)
+
+    def _beat(self) -> None:
+        if self._watchdog is None:
+            return
+        if not self._watchdog.alive and not self._stopping:
+            raise ArmStopError("the watchdog has died", may_move=True)
+        self._watchdog.beat()
+
+    def _cut(self) -> None:
+        """In the signal handler: torque off on all servos at once, in the middle of whatever is being said."""
+        descriptor = self._arm.line.descriptor
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(descriptor, torque_off_for_all(self._arm.line.ids))

@@ -1,0 +1,1 @@
+"""What an arm is asked to do, and what is kept of it."""

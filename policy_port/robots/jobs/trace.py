@@ -1,0 +1,147 @@
+"""The trace of a real run: what was asked, what was sent, how old everything was; written beside the loop."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Rows, Task
+from policy_port.control.plant import Plant
+from policy_port.replay.recording import UNITS, tip_position
+from policy_port.robots.arm.cameras import ArmCameras
+from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.real_time import RealTime
+from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.jobs.frame_spool import FrameSpool
+from policy_port.trace import Recorder
+
+REAL_UNITS = {
+    **UNITS,
+    "joint_vel": "rad/s, joint_names, estimated from the last two positions",
+    "target": "what the policy asked for, rad, joint_names",
+    "target_sent": "what was sent, rad, joint_names; NaN where the run ended before it was",
+    "observation_age": "s, from the measurement to the sending; NaN where nothing was sent",
+    "frame_age": "s, camera_names",
+    "lateness": "s, from when the target was due to when it was sent",
+    "load": "share of the stall torque, joint_names",
+    "clock": "s on the monotonic clock, when the policy had decided",
+}
+"""Unit and order of each array."""
+CHUNK = 20
+"""Steps between two writes to disk."""
+
+
+class RealTrace:
+    """An observer that records every step, and lets a thread of its own write to disk: a slow disk delays no target."""
+
+    def __init__(
+        self,
+        path: Path,
+        header: dict[str, Any],
+        arm: LeRobotArm,
+        supervisor: Supervisor,
+        clock: RealTime,
+        cameras: ArmCameras,
+        tip_links: tuple[str, ...],
+        frames: FrameSpool | None = None,
+    ) -> None:
+        """Start recording into `path`, and the cameras' frames into `frames`."""
+        header = header | {"units": REAL_UNITS, "camera_names": list(cameras.names)}
+        self._recorder = Recorder(path, header, chunk_steps=CHUNK)
+        self._arm, self._supervisor, self._clock, self._cameras = arm, supervisor, clock, cameras
+        self._tip_links, self._frames = tip_links, frames
+        self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="trace", daemon=True)
+        self._thread.start()
+        self._pending: dict[str, Any] | None = None
+        self._counted = (0, 0)
+        self._step, self._episode = 0, -1
+        self._failure: Exception | None = None
+
+    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+        """Take one step; it is complete once its target has been sent."""
+        self.complete()
+        if self._frames is not None:
+            self._cameras.check()
+            self._frames.put({name: self._cameras.frame(name) for name in self._cameras.names})
+        if started[0]:
+            self._step, self._episode = 0, self._episode + 1
+        state = controller.state
+        row = {
+            "joint_pos": state.joint_pos,
+            "joint_vel": state.joint_vel,
+            "command": controller.command,
+            "goal": controller.goal,
+            "observation": controller.observation,
+            "action": controller.action,
+            "target": target,
+            "load": np.zeros((1, len(target[0]))) if self._arm.reading is None else self._arm.reading.load[None],
+        }
+        if self._tip_links:
+            row["tip_pos"] = tip_position(plant, self._tip_links)
+        self._pending = {name: np.array(value) for name, value in row.items()} | {
+            "time": np.array([self._step * controller.contract.control_dt]),
+            "episode": np.array([self._episode]),
+            "frame_age": self._cameras.ages()[None],
+            "clock": time.monotonic(),
+        }
+        self._counted = self._supervisor.sends, len(self._clock.lateness)
+        self._step += 1
+
+    def close(self, **header: Any) -> None:
+        """Write what is left, and the entries given here into the header."""
+        self.complete()
+        self._rows.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        self._recorder.close(**header)
+
+    def complete(self) -> None:
+        """Take over what became of the last step; to be called before anything else is sent to the arm."""
+        row, self._pending = self._pending, None
+        if row is None:
+            return
+        sends, beats = self._counted
+        was_sent = self._supervisor.sends > sends
+        nothing = np.full_like(self._supervisor.sent, np.nan)
+        row["target_sent"] = (self._supervisor.sent if was_sent else nothing)[None].copy()
+        row["observation_age"] = np.array([self._supervisor.age if was_sent else np.nan])
+        late = self._clock.lateness[-1] if len(self._clock.lateness) > beats else np.nan
+        row["lateness"] = np.array([late])
+        self._rows.put(row)
+
+    def _write(self) -> None:
+        while (row := self._rows.get()) is not None:
+            try:
+                self._recorder.record(**row)
+            except Exception as failure:
+                self._failure = self._failure or failure
+
+
+class Recorded:
+    """A task whose steps are complete in a trace before the arm is led to the next episode's start pose."""
+
+    def __init__(self, task: Task, trace: RealTrace) -> None:
+        self._task, self._trace = task, trace
+
+    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
+        """Start the next episode; see `Task`."""
+        self._task.begin(rows, start, command, goal)
+
+    def judge(self, plant: Plant, controller: Controller) -> Rows:
+        """Look at the step just done; see `Task`."""
+        self._trace.complete()
+        return self._task.judge(plant, controller)
+
+    @property
+    def done(self) -> bool:
+        """True when there is no episode left to do."""
+        return self._task.done

@@ -1,0 +1,1 @@
+"""ManiSkill tasks on the arm."""

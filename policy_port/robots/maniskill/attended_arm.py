@@ -1,0 +1,177 @@
+"""A supervised arm for programs with a loop of their own: watched while they think, and ended with them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.control.plant import PlantState
+from policy_port.errors import RobotError
+from policy_port.robots.arm.cameras import ArmCameras
+from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.preflight import check_arm
+from policy_port.robots.arm.real_time import RealTime
+from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.stop_signals import StopSignals
+from policy_port.robots.arm.stops import ArmStopError, Ending
+from policy_port.robots.arm.supervisor import Supervisor
+
+SWITCH = 0.0005
+"""How long another thread may keep the interpreter while the arm is under torque [s]."""
+UNATTENDED = 0.2
+"""After so long without a call the arm is looked after from a thread of its own [s]."""
+
+
+class AttendedArm:
+    """An arm behind its supervisor.
+
+    Whatever goes wrong in `driving` ends the arm: held, led to rest where that may be, torque off, port closed. So do
+    Ctrl-C and the end of the program. While the program does something else, a thread watches the standing arm.
+    """
+
+    def __init__(
+        self, robot: RobotFile, control_dt: float, console: Console, on_torque: Callable[[], None] = lambda: None
+    ) -> None:
+        """Find the arm; `open` reaches it.
+
+        Args:
+            robot: The arm.
+            control_dt: Control period [s].
+            console: The person in front of the arm.
+            on_torque: Called once torque is on.
+        """
+        self.robot = robot
+        self.arm = LeRobotArm(robot, control_dt)
+        self.signals = StopSignals()
+        self.clock = RealTime(control_dt, robot.timing.deadline)
+        self.cameras = ArmCameras(robot)
+        self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, console)
+        self.state = PlantState.allocate(1, len(self.arm.joint_names))
+        """The last measurement."""
+        self.ending: Ending | None = None
+        """Where the arm was left; None while it is open."""
+        self._console, self._on_torque = console, on_torque
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._used = time.monotonic()
+        self._powered = False
+        self._switch = sys.getswitchinterval()
+        self._why = "the arm is not open"
+        self._cause: BaseException | None = None
+
+    def open(self) -> None:
+        """Reach the arm and its cameras, and check them; nothing moves.
+
+        Raises:
+            RobotError: When something is not right.
+        """
+        self.signals.__enter__()
+        atexit.register(self.close)
+        try:
+            self.arm.open()
+            check_arm(self.arm)
+            self.arm.line.configure()
+            self.cameras.open()
+            self.supervisor.read(self.state)
+        except BaseException:
+            self._end(may_move=False, why="the arm could not be opened")
+            raise
+        self._why = ""
+
+    @contextlib.contextmanager
+    def driving(self) -> Iterator[Supervisor]:
+        """The supervisor, for one call; whatever is raised in it ends the arm first.
+
+        Raises:
+            RobotError: When the arm has ended before, saying why.
+        """
+        with self._lock:
+            if self._why:
+                raise RobotError(f"{self._why}; make a new one to go on") from self._cause
+            try:
+                yield self.supervisor
+            except BaseException as cause:
+                may_move = not isinstance(cause, ArmStopError) or cause.may_move
+                self._cause = cause
+                self._end(may_move=may_move, why=f"the arm was stopped: {str(cause) or type(cause).__name__}")
+                cause.add_note(f"The arm: {self.ending}.")
+                raise
+            finally:
+                self._used = time.monotonic()
+
+    def power(self) -> None:
+        """Switch torque on, so that the arm holds where it is; where it is on already, nothing happens.
+
+        Raises:
+            ArmStopError: When the arm must not go on; it has ended then.
+        """
+        with self.driving() as supervisor:
+            if self._powered:
+                return
+            question = "The arm will move. Keep clear of it, and keep a hand at its power switch."
+            self._console.confirm(question, self.signals.check)
+            # A collection or another thread in the middle of a step makes it late; there is little to collect.
+            gc.collect()
+            gc.freeze()
+            sys.setswitchinterval(SWITCH)
+            self._powered = True
+            supervisor.switch_on()
+            self._on_torque()
+            threading.Thread(target=self._attend, name="arm", daemon=True).start()
+
+    def lead(self, pose: Array) -> None:
+        """Lead the arm slowly to a pose [rad], shape (1, joints), and measure it there; torque comes on at first.
+
+        Raises:
+            ArmStopError: When the arm must not go on; it has ended then.
+        """
+        self.power()
+        with self.driving() as supervisor:
+            supervisor.reset(pose)
+            supervisor.read(self.state)
+
+    def ask(self, question: str) -> None:
+        """Wait for the person in front of the arm, while it stays watched."""
+        with self.driving() as supervisor:
+            self._console.confirm(question, supervisor.watch if self._powered else self.signals.check)
+
+    def frame(self, name: str) -> np.ndarray:
+        """The latest picture of a camera: RGB, shape (height, width, 3)."""
+        return self.cameras.frame(name)
+
+    def close(self) -> None:
+        """Lead the arm to rest, torque off, port closed. Twice is harmless."""
+        with self._lock:
+            self._end(may_move=True, why="the arm was closed")
+
+    def _end(self, *, may_move: bool, why: str) -> None:
+        if self.ending is not None:
+            return
+        self._why = why
+        self.ending = self.supervisor.end(may_move=may_move and self._powered)
+        self._over.set()
+        if self._powered:
+            gc.unfreeze()
+            sys.setswitchinterval(self._switch)
+        self.signals.release()
+        atexit.unregister(self.close)
+
+    def _attend(self) -> None:
+        while not self._over.wait(0.5 * UNATTENDED):
+            if time.monotonic() - self._used < UNATTENDED or not self._lock.acquire(blocking=False):
+                continue
+            try:
+                # What ends the arm here is told by the program's next call.
+                with contextlib.suppress(Exception), self.driving() as supervisor:
+                    supervisor.watch()
+            finally:
+                self._lock.release()

@@ -1,0 +1,296 @@
+"""A port at the controls of an arm in a ManiSkill task: the loop of every run, with the task's own code in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array, Float32
+from policy_port.contract import Contract, RobotMapping
+from policy_port.control.action import ActionDecoder
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Rows
+from policy_port.control.plant import Plant
+from policy_port.control.signals import Signals
+from policy_port.errors import TaskError
+from policy_port.port.pilot import Pilot
+from policy_port.port.runtime import Policy
+from policy_port.replay.env_cameras import FLAT, EnvCameras, flat_state, observation_mode
+from policy_port.replay.open_env import check_fit, registered
+from policy_port.replay.recording import tip_position
+from policy_port.replay.result import Episode, Metric
+from policy_port.robots.arm.cameras import ArmCameras
+from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.preflight import check_joints
+from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.jobs.pictures import VIEWS, Pictures, beside
+from policy_port.robots.jobs.reach_job import TIP, judged
+from policy_port.robots.maniskill.task import RealTask
+from policy_port.robots.maniskill.terms import SCENES, Origin
+from policy_port.tasks.reach import ReachTask
+
+NUMBERS = "state"
+"""Observation mode, and part of one, without pictures."""
+TRIES = 5
+"""Actions on which the contract and the task's controller have to agree."""
+APART = 1e-4
+"""How far their targets may be apart [rad]."""
+
+
+def open_task(
+    env_id: str, robot: RobotFile, contract: Contract, control_mode: str | None
+) -> tuple[RealTask, EnvCameras | None]:
+    """Open a task in the observation mode that a policy reads, with its cameras in the size that it was trained with.
+
+    Args:
+        env_id: Name under which the task is registered.
+        robot: The arm.
+        contract: The policy's.
+        control_mode: One of the task's controllers; its own default, if None.
+
+    Raises:
+        TaskError: When the task does not fit, or an arm can't deliver what it observes.
+        MissingDependencyError: When ManiSkill can't start here.
+    """
+    mode = observation_mode(env_id, registered(env_id).SUPPORTED_OBS_MODES, contract)
+    # What else a camera shows in the simulation, and where it stands there, no policy of this mode reads.
+    besides = [] if mode == NUMBERS else ["sensor_param", *(set(mode.split("+")) - {FLAT, NUMBERS})]
+    options: dict[str, Any] = {"obs_mode": mode, "control_mode": control_mode, "without": besides}
+    task = RealTask(env_id, robot, **options)
+    if not contract.images:
+        return task, None
+    try:
+        cameras = EnvCameras(env_id, task.base, contract)
+        if (sizes := cameras.options()) is None:
+            return task, cameras
+    except BaseException:
+        task.close()
+        raise
+    task.close()
+    return RealTask(env_id, robot, **options, sensor_configs=sizes), cameras
+
+
+class TaskJob:
+    """A ManiSkill task on an arm; see `policy_port.robots.jobs.reach_job.RealJob`."""
+
+    def __init__(self, task: RealTask, cameras: EnvCameras | None = None) -> None:
+        """Do `task`; whoever opened it closes it.
+
+        Args:
+            task: The task.
+            cameras: Which of its cameras the policy looks through; none, if None.
+
+        Raises:
+            TaskError: When its episodes never end.
+        """
+        from policy_port.tasks.so100_reach_env import SO100ReachEnv
+
+        if task.max_episode_steps is None:
+            raise TaskError(f"{task.env_id}: its episodes never end, so there is no end to what the arm would do")
+        self._task, self._cameras, self._steps = task, cameras, task.max_episode_steps
+        self._reach: ReachTask | None = task.base.task if isinstance(task.base, SO100ReachEnv) else None
+        self.tip_links = () if self._reach is None else self._reach.tip_links
+        listed = {str(origin): [path for path, o in task.origins.items() if o is origin] for origin in Origin}
+        self.words = {
+            "task": f"{task.env_id} under {task.base.control_mode}, {self._steps} steps an episode",
+            "observation": "; ".join(f"{origin}: {', '.join(paths)}" for origin, paths in listed.items() if paths),
+            **({"success": "nobody measured it: look"} if self._reach is None else {"tip": TIP}),
+        }
+        self.header: dict[str, Any] = {
+            "task": task.env_id,
+            "control_mode": task.base.control_mode,
+            "origins": {path: str(origin) for path, origin in task.origins.items()},
+        }
+
+    def check(self, pilot: Pilot, robot: RobotFile, port_mapping: RobotMapping | None) -> None:
+        """See `RealJob`.
+
+        Raises:
+            TaskError: When the contract is not the task's.
+            RobotError: When it is not the arm's.
+        """
+        contract = pilot.contract
+        check_joints(contract, robot, port_mapping)
+        check_fit(
+            self._task.env_id,
+            self._task.base,
+            contract,
+            flat_state(self._task.base._init_raw_obs, self._task.base.device),
+        )
+        check_actions(contract, self._task)
+        self._pictures = Pictures(self._task.cameras, robot)
+
+    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+        """See `RealJob`."""
+        policy = pilot.open(1)
+        self._task.watch(lambda name: self._pictures.fit(name, cameras.frame(name)))
+
+        def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[TaskObservation, TaskAction]:
+            seen = TaskObservation(self._task, contract, signals, policy, self._cameras)
+            return seen, TaskAction(self._task, contract, signals)
+
+        return Controller(pilot.contract, policy, arm.joint_names, 1, parts)
+
+    def look(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
+        """Write a picture of what the arm's cameras see beside what the simulation's see in the same pose.
+
+        No number tells a camera that stands elsewhere, is turned over, or has red and blue exchanged; an eye does.
+        """
+        if not self._task.cameras:
+            return ""
+        self._task.restart(controller.state)
+        names = list(self._task.cameras)
+        sides = [(self._pictures.fit(name, cameras.frame(name)), self._task.drawn(name)) for name in names]
+        beside(folder / VIEWS, sides)
+        return (
+            f"{folder / VIEWS}: left what {', '.join(names)} shows, right the simulation in the same pose. Where they "
+            "differ in more than looks, end here. "
+        )
+
+    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> TaskEpisodes:
+        """See `RealJob`."""
+        return TaskEpisodes(self._task, self._reach, self._steps, seed, count, supervisor, console)
+
+    def found(self, episodes: TaskEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
+        """See `RealJob`."""
+        if self._reach is not None:
+            return judged(episodes.finished)
+        return (), [Metric(key="episodes", value=episodes.ended, text=str(episodes.ended))]
+
+
+class TaskObservation:
+    """What the task's own code observes of the arm; see `policy_port.control.controller.ObservationPart`."""
+
+    def __init__(
+        self, task: RealTask, contract: Contract, signals: Signals, policy: Policy, cameras: EnvCameras | None
+    ) -> None:
+        self._task, self._clip = task, contract.observation.clip
+        self._signals, self._policy, self._cameras = signals, policy, cameras
+
+    def build(self) -> None:
+        """Fill the policy's observation, and show it what the cameras see."""
+        state, observation = self._signals.state, self._policy.observation
+        # What the limits let through of the last target is what the task's controller counts from.
+        self._task.sent(self._signals.joint_target)
+        self._task.measured(state.joint_pos, state.joint_vel)
+        told = self._task.observe()
+        observation[...] = flat_state(told, self._task.base.device).numpy()
+        if self._clip is not None:
+            np.clip(observation, *self._clip, out=observation)
+        if self._cameras is not None:
+            self._cameras.show(told, self._policy)
+
+    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
+        """Let the task's controller start from where the arm is."""
+        self._task.restart(self._signals.state)
+
+
+class TaskAction:
+    """Targets by the task's own controller; see `policy_port.control.controller.ActionPart`."""
+
+    def __init__(self, task: RealTask, contract: Contract, signals: Signals) -> None:
+        self._task, self._clip, self._signals = task, contract.action.raw_clip, signals
+
+    def decode(self, action: Float32) -> Array:
+        """Set the last action and the targets [rad], shape (1, joints), in the arm's joint order."""
+        last = self._signals.last_action
+        last[...] = action if self._clip is None else np.clip(action, *self._clip)
+        self._signals.joint_target[...] = self._task.targets(last[0])
+        return self._signals.joint_target
+
+
+class TaskEpisodes:
+    """Episodes of a task that end by their length; whether they succeeded is said of the reach task only."""
+
+    def __init__(
+        self,
+        task: RealTask,
+        reach: ReachTask | None,
+        steps: int,
+        seed: int,
+        count: int,
+        supervisor: Supervisor,
+        console: Console,
+    ) -> None:
+        self._task, self._reach, self._steps = task, reach, steps
+        self._seed, self._count = seed, count
+        self._supervisor, self._console = supervisor, console
+        self._scene = SCENES.get(task.env_id)
+        self._goal = np.full(3, np.nan)
+        self._age, self._number = 0, -1
+        self.ended = 0
+        """Episodes that came to their end."""
+        self.finished: dict[int, Episode] = {}
+        """Those that could be judged, by their number."""
+        self.rows: dict[int, tuple[int, int]] = {}
+        """Where each episode stands in the trace: environment, and number of the episode in that environment."""
+
+    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
+        """Start the next episode; somebody is asked to prepare it where it needs that."""
+        self._number += 1
+        self._age = 0
+        start[...] = self._task.begin(self._seed + self._number)
+        goal[...] = np.nan
+        if self._reach is not None:
+            # Commanded by the task's seed, as in the simulation.
+            self._goal = self._task.base.goal[0].numpy().astype(np.float64)
+            goal[...] = self._goal
+        if self._scene is not None:
+            self._console.confirm(f"{self._scene} The arm then goes to its start pose.", self._supervisor.watch)
+        self.rows[self._number] = (0, self._number)
+
+    def judge(self, plant: Plant, controller: Controller) -> Rows:
+        """End the episode when its time is up."""
+        self._age += 1
+        over = self._age >= self._steps
+        if over:
+            self.ended += 1
+            if self._reach is not None:
+                tip = tip_position(plant, self._reach.tip_links)[0]
+                distance = float(np.linalg.norm(tip - self._goal))
+                self.finished[self._number] = Episode(
+                    seed=self._seed + self._number,
+                    steps=self._age,
+                    success=distance <= self._reach.success_distance,
+                    final_distance=distance,
+                )
+        return np.array([over])
+
+    @property
+    def done(self) -> bool:
+        """True when every episode has ended."""
+        return self.ended == self._count
+
+
+def check_actions(contract: Contract, task: RealTask) -> None:
+    """Hold what the contract says of actions against what the task's controller makes of them.
+
+    Raises:
+        TaskError: Naming a joint for which they differ: another control mode, or another contract.
+    """
+    joints = len(task.joint_names)
+    signals = Signals(contract, task.joint_names, 1)
+    decoder = ActionDecoder(contract, signals)
+    rng = np.random.default_rng(0)
+    for _ in range(TRIES):
+        signals.state.joint_pos[...] = rng.uniform(-0.2, 0.2, joints)
+        held = rng.uniform(-0.2, 0.2, (1, joints))
+        action = rng.uniform(-1.0, 1.0, (1, contract.action_size)).astype(np.float32)
+        signals.joint_target[...] = held
+        said = decoder.decode(action).copy()
+        task.measured(signals.state.joint_pos, np.zeros_like(held))
+        task.sent(held)
+        done = task.targets(action if contract.action.raw_clip is None else np.clip(action, *contract.action.raw_clip))
+        worst = int(np.abs(said - done).argmax())
+        if abs(said[0, worst] - done[0, worst]) > APART:
+            joint = task.joint_names[worst]
+            raise TaskError(
+                f"{task.env_id}: under {task.base.control_mode}, an action moves the target of {joint} to "
+                f"{done[0, worst]:.3f} rad, contract '{contract.name}' says {said[0, worst]:.3f}. Name the "
+                "controller that the policy was trained with (--control-mode), or correct the contract"
+            )

@@ -1,0 +1,72 @@
+"""Cameras of a robot file: opened through LeRobot, and a stalled one stops the arm."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+
+from policy_port.errors import RobotError
+from policy_port.port.pilot import Pilot
+from policy_port.robots.arm.cameras import ArmCameras
+from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.emulated import emulate
+from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.jobs.play_real import play_real
+from policy_port.tasks.reach import SO100_REACH
+from policy_port.trace import Trace
+
+pytestmark = pytest.mark.slow
+
+
+def with_camera(**changes: object) -> RobotFile:
+    robot = load_robot_file("so100")
+    timing = robot.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0, "stale_frame": 1.0})
+    camera = CameraBounds(source=0, width=160, height=120, fps=15, crop=(10, 20, 64, 96))
+    return robot.model_copy(
+        update={"cameras": {"front": camera.model_copy(update=changes)}, "timing": timing, "approach_speed": 1.1}
+    )
+
+
+def test_a_stalled_camera_ends_the_run_at_rest(tmp_path: Path, pilot: Pilot) -> None:
+    """Frames stop, the connection stays: the run ends at rest, and the trace says how old the last frame was."""
+    task = dataclasses.replace(SO100_REACH, episode_steps=200)
+    with emulate(with_camera()) as rehearsal:
+
+        def on_torque() -> None:
+            rehearsal.let_go()
+            rehearsal.arm.inject("stall-camera@1")
+
+        done = play_real(
+            pilot,
+            rehearsal.robot,
+            task,
+            seed=0,
+            episodes=1,
+            folder=tmp_path,
+            console=Console(continuous=True),
+            on_torque=on_torque,
+        )
+    assert "the last frame of camera 'front' is" in done.result.setting["ended"]
+    assert done.result.setting["arm"] == "at rest, torque off"
+    assert done.exit_code == 1
+    ages = Trace(tmp_path / "trace.npz")["frame_age"]
+    assert np.isfinite(ages).all()
+    assert ages[0] < 1.0
+
+
+def test_frames_are_cropped_and_a_wrong_size_is_refused() -> None:
+    """The crop is the robot file's; a camera that delivers another size is named before anything moves."""
+    with emulate(with_camera()) as rehearsal:
+        cameras = ArmCameras(rehearsal.robot)
+        cameras.open()
+        assert cameras.frame("front").shape == (64, 96, 3)
+        cameras.check()
+        cameras.close()
+        front = rehearsal.robot.cameras["front"].model_copy(update={"width": 320})
+        with pytest.raises(RobotError, match="delivers 160x120, the robot file says 320x120"):
+            ArmCameras(rehearsal.robot.model_copy(update={"cameras": {"front": front}})).open()

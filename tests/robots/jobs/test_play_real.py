@@ -1,0 +1,103 @@
+"""Whatever ends a run, the arm ends at rest or without torque, and the wire has seen nothing outside the limits."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+
+from benchmarks.soak_arm import SoakArm
+from policy_port.port.pilot import Pilot
+from policy_port.robots.arm.robot_file import load_robot_file
+from policy_port.robots.arm.stop_signals import StopSignals
+from policy_port.robots.arm.stops import OperatorStopError
+
+pytestmark = pytest.mark.slow
+
+# A machine that is busy with other tests makes steps late; that these bounds stop a run is tested apart from it.
+PATIENT = load_robot_file("so100").timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0})
+
+
+@pytest.fixture(scope="module")
+def arm() -> Iterator[SoakArm]:
+    # A quicker way to the start and back: most of a short run's time.
+    with SoakArm(timing=PATIENT, approach_speed=1.1) as arm:
+        yield arm
+
+
+def test_a_run_ends_at_rest(arm: SoakArm, pilot: Pilot) -> None:
+    """Task done, arm at rest, torque off, every goal within the limits, a trace of every step."""
+    outcome = arm.run(pilot)
+    assert (outcome.ended, outcome.steps, outcome.at_rest) == ("task done", 20, True)
+    assert outcome.good, outcome
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ctrl_c_at_any_time_ends_at_rest(arm: SoakArm, pilot: Pilot, seed: int) -> None:
+    """Before, during and after the motion; the port is free for the next run."""
+    after = random.Random(seed).uniform(0.2, 3.0)
+    outcome = arm.run(pilot, signals=((after, signal.SIGINT),))
+    assert outcome.good, outcome
+    assert outcome.at_rest, outcome
+
+
+def test_sigterm_ends_at_rest(arm: SoakArm, pilot: Pilot) -> None:
+    """`kill` is Ctrl-C for those who are not at the terminal."""
+    outcome = arm.run(pilot, episode_steps=100, signals=((3.0, signal.SIGTERM),))
+    assert outcome.good, outcome
+    assert outcome.ended == "stopped by SIGTERM"
+    assert outcome.at_rest
+
+
+def test_a_second_ctrl_c_cuts_torque_at_once(arm: SoakArm, pilot: Pilot) -> None:
+    """No way back to rest: torque goes off where the arm is."""
+    outcome = arm.run(pilot, episode_steps=100, signals=((3.0, signal.SIGINT), (3.4, signal.SIGINT)))
+    assert outcome.good, outcome
+    assert outcome.ended == "stopped by SIGINT"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "rests"),
+    [
+        ("overload:elbow_flex@1.2", "elbow_flex: overload", False),
+        ("brownout@1.1", "all servos: the supply has broken down", False),
+        ("silent:gripper@1.3", "no valid answer from gripper", False),
+        ("overheat:gripper:65@1.3", "gripper is at 65 C", True),
+        ("unplug@1.3", "the port is gone|targets can't be sent", False),
+        ("lost:0.15@0.5", "", None),
+        ("flip:0.1@0.5", "", None),
+    ],
+)
+def test_faults_end_in_safety(arm: SoakArm, pilot: Pilot, fault: str, reason: str, rests: bool | None) -> None:
+    """Torque is off on every servo that can hear, at rest where the fault allows, and the next run finds the port."""
+    import re
+
+    outcome = arm.run(pilot, episode_steps=30, fault=fault)
+    assert outcome.good, outcome
+    assert re.search(reason, outcome.ended), outcome
+    if rests is not None:
+        assert outcome.at_rest is rests
+
+
+def test_a_blocked_joint_is_noticed(arm: SoakArm, pilot: Pilot) -> None:
+    """A joint that stays behind its target for too long ends the run."""
+    outcome = arm.run(pilot, episode_steps=100, fault="stuck:shoulder_lift@1.5")
+    assert outcome.good, outcome
+    assert "shoulder_lift stays" in outcome.ended
+
+
+def test_signals_are_questions_not_exceptions() -> None:
+    """Between two questions nothing happens; afterwards the old handlers are back."""
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignals() as signals:
+        signals.check()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(OperatorStopError, match="stopped by SIGINT"):
+            signals.check()
+        signal.raise_signal(signal.SIGINT)
+        assert not signals.cut
+    assert signal.getsignal(signal.SIGINT) == before

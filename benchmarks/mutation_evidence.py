@@ -16,7 +16,6 @@ from policy_port.export.write import write_port
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.folder import Port, load_port
-from policy_port.port.pilot import Pilot
 from policy_port.remap import build_remap, identity_remap
 from policy_port.replay.reach import replay_reach
 from policy_port.replay.velocity import replay_command
@@ -101,8 +100,7 @@ def record(
     """
     if out.exists():
         return out
-    assert port.onnx is not None
-    pilot = Pilot(onnx=port.onnx, network_contract=port.contract)
+    pilot = port.pilot()
     parts = [out.with_suffix(f".{number}.npz") for number in range(len(HELD_OUT if held_out else WALKS))]
     with stand_up(kind, subject.robot, pilot.contract) as (plant, decimation):
         if subject.walks:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from policy_port.errors import PolicyPortError
     from policy_port.export.write import write_port
     from policy_port.port.folder import Port, load_port
+    from policy_port.port.pilot import Pilot
     from policy_port.port.runtime import OnnxPolicy
     from policy_port.remap import Remap, build_remap, identity_remap
 
@@ -26,6 +27,7 @@ _MODULE_OF: dict[str, str] = {
     "Controller": "policy_port.control.controller",
     "RobotMapping": "policy_port.contract",
     "OnnxPolicy": "policy_port.port.runtime",
+    "Pilot": "policy_port.port.pilot",
     "PolicyPortError": "policy_port.errors",
     "Port": "policy_port.port.folder",
     "Remap": "policy_port.remap",
@@ -44,6 +46,7 @@ __all__ = [
     "Contract",
     "Controller",
     "OnnxPolicy",
+    "Pilot",
     "PolicyPortError",
     "Port",
     "Remap",

@@ -11,10 +11,10 @@ import argparse
 import math
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import policy_port as pp
-from policy_port.port.pilot import Pilot
 from policy_port.remap import identity_remap
 from policy_port.remap.describe import table
 from policy_port.replay import play as replay
@@ -63,7 +63,7 @@ def _demonstrate(out: Path, episodes: int, seed: int) -> None:
         for label, onnx in networks.items():
             _say(f"{episodes} episodes in {simulator}, {label}")
             folder = folders[simulator, label]
-            pilot = Pilot(onnx=onnx, network_contract=port.contract).through(mapping)
+            pilot = replace(port.pilot(mapping), onnx=onnx)
             result = _replay(pilot, simulator, folder, episodes, seed, pictures=label == "remapped")
             parity = _parity_error(port if label == "remapped" else untouched)
             rows.append((simulator, label, f"{parity:.1e}", *_summary(result)))
@@ -89,7 +89,7 @@ def _demonstrate(out: Path, episodes: int, seed: int) -> None:
     print(f"port: {port.path}")
 
 
-def _replay(pilot: Pilot, simulator: str, folder: Path, episodes: int, seed: int, *, pictures: bool) -> Result:
+def _replay(pilot: pp.Pilot, simulator: str, folder: Path, episodes: int, seed: int, *, pictures: bool) -> Result:
     folder.mkdir(parents=True)
     # One episode is enough to see; a software renderer takes longer for a picture than for a second of simulation.
     output = replay.Output(folder=folder, video=pictures, video_seconds=EPISODE_SECONDS, plot=pictures)

@@ -15,12 +15,11 @@ from policy_port.cli.compare import compare
 from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
 from policy_port.cli.emulate import emulate
-from policy_port.cli.export import export
+from policy_port.cli.export import export, remap
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
 from policy_port.cli.play import play
 from policy_port.cli.regress import regress
-from policy_port.cli.remap import remap
 from policy_port.cli.robot import robot_app
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError

@@ -147,20 +147,15 @@ def _play(port: Path, chosen: _Chosen) -> tuple[ClosedLoopDiagnosis, str]:
     from policy_port.contract import load_mapping
     from policy_port.errors import PortError
     from policy_port.port.folder import load_port
-    from policy_port.port.pilot import Pilot
     from policy_port.replay.play import find_task
 
     parsed = _parse_command(chosen.command)
     task = find_task(chosen.task) if chosen.task is not None else None
     loaded = load_port(port)
-    if loaded.onnx is None:
-        raise PortError(f"{port}: holds no ONNX file, which is what is played; export it with --format onnx")
     if loaded.contract.images or loaded.chunk is not None:
         what = "reads camera images" if loaded.contract.images else "answers with chunks of actions"
         raise PortError(f"{port}: {what}; diagnose --plant plays policies that do not")
-    pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract, made_with=loaded.mapping)
-    if chosen.through is not None:
-        pilot = pilot.through(load_mapping(chosen.through))
+    pilot = loaded.pilot(None if chosen.through is None else load_mapping(chosen.through))
     robot = closed_loop.Robot(kind=chosen.plant, file=chosen.robot or pilot.contract.robot, meshes=chosen.meshes)
     side = "the source's side" if chosen.through is not None else "the port's side"
     if task is not None:

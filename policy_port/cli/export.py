@@ -1,20 +1,66 @@
-"""`policy-port export`: write a policy as it is, with its contract and the proof."""
+"""`policy-port remap` and `export`: write a policy for another parsing of its robot, or as it is, with the proof."""
 
 from __future__ import annotations
 
-from policy_port.cli.port_options import (
-    ActivationOption,
-    AgentOption,
-    ContractOption,
-    FoldOption,
-    ForceOption,
-    FormatOption,
-    FromOption,
-    OutOption,
-    PolicyArgument,
-    RecordedOption,
-    SeedOption,
-)
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.port.folder import Port
+    from policy_port.remap import Remap
+
+PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file: a checkpoint, TorchScript, ONNX.")]
+ContractOption = Annotated[Path, typer.Option("--contract", help="Contract that the policy was trained with.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist yet.")]
+FormatOption = Annotated[str, typer.Option("--format", help="torchscript, onnx, or both with a comma between.")]
+FoldOption = Annotated[
+    bool,
+    typer.Option("--fold", help="Fold everything affine into the first and last layer: no cost, weights change."),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="LIBRARY", help="Library that wrote the policy, if it can't be told.")
+]
+ActivationOption = Annotated[
+    str | None, typer.Option(help="Activation of the hidden layers, where the file does not say.")
+]
+AgentOption = Annotated[
+    Path | None, typer.Option("--agent", help="The trainer's agent.yaml, if it does not lie beside the policy.")
+]
+RecordedOption = Annotated[
+    Path | None, typer.Option(help="Trace, .npz or .npy with observations of the port's side to prove parity on too.")
+]
+MappingOption = Annotated[str, typer.Option("--mapping", help="Mapping file, or the name of a shipped one.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the observations that parity draws.")]
+
+
+def remap(
+    policy: PolicyArgument,
+    contract: ContractOption,
+    mapping: MappingOption,
+    out: OutOption,
+    format_: FormatOption = "torchscript,onnx",
+    fold: FoldOption = False,
+    force: ForceOption = False,
+    library: FromOption = None,
+    activation: ActivationOption = None,
+    agent: AgentOption = None,
+    recorded: RecordedOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Write the policy for another parsing of its robot, and prove that it arrived unchanged."""
+    given = locals()
+    from policy_port.contract import load_contract, load_mapping
+    from policy_port.contract.mapping import doubts
+    from policy_port.remap import build_remap
+
+    loaded = load_mapping(mapping)
+    for doubt in doubts(loaded):
+        typer.echo(f"warning: {doubt}", err=True)
+    _write(build_remap(load_contract(contract), loaded), given)
 
 
 def export(
@@ -31,20 +77,74 @@ def export(
     seed: SeedOption = 0,
 ) -> None:
     """Write the policy as TorchScript and ONNX with its contract, and prove that it arrived unchanged."""
-    from policy_port.cli.port_options import write_and_tell
+    given = locals()
     from policy_port.contract import load_contract
     from policy_port.remap import identity_remap
 
-    write_and_tell(
-        policy,
-        identity_remap(load_contract(contract)),
-        out,
-        format_=format_,
-        fold=fold,
-        force=force,
-        library=library,
-        activation=activation,
-        agent=agent,
-        recorded=recorded,
-        seed=seed,
+    _write(identity_remap(load_contract(contract)), given)
+
+
+def _write(remap: Remap, given: Mapping[str, Any]) -> None:
+    """Load the policy, write the port with a progress bar, and print what was written.
+
+    Args:
+        remap: What to write around the policy.
+        given: The command's options by name.
+    """
+    from tqdm import tqdm
+
+    from policy_port.checkpoints import load_policy
+    from policy_port.export.write import STAGES, write_port
+    from policy_port.proof.recorded import read_recorded
+
+    recorded = None if given["recorded"] is None else read_recorded(given["recorded"], remap.target)
+    loaded = load_policy(
+        given["policy"],
+        kind=given["library"],
+        activation=given["activation"],
+        agent_yaml=given["agent"],
+        image_sizes={image.name: (image.height, image.width) for image in remap.source.images},
     )
+    for note in loaded.notes:
+        typer.echo(f"note: {note}", err=True)
+    # Shown at once, on a terminal only: most of the time goes by inside one stage, in which nothing could refresh it.
+    layout = "{desc:<20} {bar} {n}/{total}"
+    with tqdm(total=len(STAGES), disable=None, leave=False, bar_format=layout) as bar:
+
+        def progress(stage: str) -> None:
+            bar.update(STAGES.index(stage) - bar.n)
+            bar.set_description_str(stage)
+
+        port = write_port(
+            given["out"],
+            loaded,
+            remap,
+            formats=tuple(name.strip() for name in given["format_"].split(",") if name.strip()),
+            recorded=recorded,
+            progress=progress,
+            **{key: given[key] for key in ("fold", "seed", "force")},
+        )
+    typer.echo(summary(port))
+
+
+def summary(port: Port) -> str:
+    """What was written, and how exactly it computes what the checkpoint computes."""
+    joints = port.contract.action_joint_names
+    lines = [f"port: {port.path}"]
+    for file in sorted(port.path.iterdir()):
+        lines.append(f"  {file.name:<22} {_size(file.stat().st_size):>10}")
+    seen = "".join(f" and the image {i.name} ({i.height}x{i.width}x{i.channels})" for i in port.contract.images)
+    many = f", {port.chunk} steps at a time" if port.chunk is not None else ""
+    driven = f"drives {len(joints)} joints: {', '.join(joints)}{many}"
+    lines.append(f"reads {port.contract.observation_size} numbers{seen}, {driven}")
+    lines.append(_parity(port.parity))
+    return "\n".join(lines)
+
+
+def _parity(parity: dict[str, Any]) -> str:
+    error, share = parity["max_error"], 100.0 * parity["max_ratio"]
+    return f"parity: largest error {error:.1e}, at most {share:.0f} % of what is allowed; parity.json has every joint"
+
+
+def _size(size: int) -> str:
+    return f"{size} B" if size < 1024 else f"{size / 1024:.1f} KiB" if size < 1024**2 else f"{size / 1024**2:.1f} MiB"

@@ -165,10 +165,8 @@ def play(
     parsed = None if command is None else _parse_command(command)
 
     from policy_port.contract import load_mapping
-    from policy_port.errors import PortError
     from policy_port.files import output_folder
     from policy_port.port.folder import load_port
-    from policy_port.port.pilot import Pilot
     from policy_port.replay import play as replay
     from policy_port.replay.rerun_log import require_rerun
     from policy_port.replay.velocity import outside_trained_range
@@ -176,12 +174,7 @@ def play(
     if rerun:
         # Before the simulator starts, not after it has run.
         require_rerun()
-    loaded = load_port(port)
-    if loaded.onnx is None:
-        raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
-    pilot = Pilot(onnx=loaded.onnx, network_contract=loaded.contract, made_with=loaded.mapping)
-    if through is not None:
-        pilot = pilot.through(load_mapping(through))
+    pilot = load_port(port).pilot(None if through is None else load_mapping(through))
     for warning in outside_trained_range(pilot.contract, parsed) if parsed is not None else ():
         typer.echo(f"warning: {warning}", err=True)
 

@@ -135,18 +135,13 @@ def _pilot(port: Path) -> Iterator[Pilot]:
     """The policy of a port folder, or the embedded one."""
     import tempfile
 
-    from policy_port.errors import PortError
     from policy_port.port.folder import load_port
-    from policy_port.port.pilot import Pilot
 
     if str(port) == EMBEDDED and not port.exists():
         with tempfile.TemporaryDirectory(prefix="policy_port_") as folder:
             yield embedded(Path(folder) / "port")
         return
-    loaded = load_port(port)
-    if loaded.onnx is None:
-        raise PortError(f"{port}: holds no ONNX file, which is what play runs; export it with --format onnx")
-    yield Pilot(onnx=loaded.onnx, network_contract=loaded.contract, made_with=loaded.mapping)
+    yield load_port(port).pilot()
 
 
 def embedded(folder: Path) -> Pilot:
@@ -154,12 +149,9 @@ def embedded(folder: Path) -> Pilot:
     from policy_port.checkpoints import load_policy
     from policy_port.contract import load_contract
     from policy_port.export.write import write_port
-    from policy_port.port.pilot import Pilot
     from policy_port.remap import identity_remap
     from policy_port.resources import assets_dir
 
     assets = assets_dir() / "so100_reach"
     remap = identity_remap(load_contract(assets / "contract.yaml"))
-    port = write_port(folder, load_policy(assets / "model.pt"), remap, formats=("onnx",))
-    assert port.onnx is not None
-    return Pilot(onnx=port.onnx, network_contract=port.contract, made_with=port.mapping)
+    return write_port(folder, load_policy(assets / "model.pt"), remap, formats=("onnx",)).pilot()

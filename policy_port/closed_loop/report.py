@@ -9,6 +9,7 @@ import numpy as np
 
 from policy_port.closed_loop.diagnosis import WEAKER, ClosedLoopDiagnosis
 from policy_port.mistakes.hypothesis import SHOWN
+from policy_port.port.format import MANIFEST
 from policy_port.report import Picture, Report, Table, draw_png
 
 GIVEN, BETTER = "#c8373f", "#1f5fa8"
@@ -38,7 +39,7 @@ def closed_loop_report(diagnosis: ClosedLoopDiagnosis, port: Path) -> Report:
         pictures=(_losses(diagnosis),),
         text=diagnosis.text(),
         settings=diagnosis.setting,
-        files={"port manifest": port / "manifest.json"},
+        files={"port manifest": port / MANIFEST},
     )
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 
 import onnx
 import torch
 
+from policy_port import __version__
 from policy_port.checkpoints.actor import Actor
 from policy_port.export.onnx_tidy import tidy
 from policy_port.export.tracing import example_inputs
+from policy_port.port.format import ACTIONS, OBSERVATION, STATE_IN, STATE_OUT
 
 OPSET = 17
 IR_VERSION = 8
 """What belongs to opset 17; ONNX Runtime reads it from 1.12 on."""
-
-OBSERVATIONS = "obs"
-ACTIONS = "actions"
 
 # The exporter that torch deprecates is used on purpose: its successor refuses TorchScript policies, unrolls an LSTM
 # into its arithmetic and writes weights into a second file. What it says about that is no news to the user; state and
@@ -32,20 +32,20 @@ _NAMED_WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
 
 def state_inputs(actor: Actor) -> tuple[str, ...]:
     """Names of the graph's state inputs, such as ("h_in", "c_in")."""
-    return tuple(f"{name}_in" for name in actor.state_names)
+    return tuple(f"{name}{STATE_IN}" for name in actor.state_names)
 
 
 def state_outputs(actor: Actor) -> tuple[str, ...]:
     """Names of the graph's state outputs, such as ("h_out", "c_out")."""
-    return tuple(f"{name}_out" for name in actor.state_names)
+    return tuple(f"{name}{STATE_OUT}" for name in actor.state_names)
 
 
 def build_onnx(traced: torch.jit.ScriptModule, actor: Actor) -> onnx.ModelProto:
     """Turn a traced actor into a graph `obs` (batch, n) -> `actions` (batch, m), with images and state beside them."""
     images = [image.name for image in actor.images]
-    inputs = [OBSERVATIONS, *images, *state_inputs(actor)]
+    inputs = [OBSERVATION, *images, *state_inputs(actor)]
     outputs = [ACTIONS, *state_outputs(actor)]
-    batch_axis = {name: 0 if name in (OBSERVATIONS, *images, ACTIONS) else 1 for name in (*inputs, *outputs)}
+    batch_axis = {name: 0 if name in (OBSERVATION, *images, ACTIONS) else 1 for name in (*inputs, *outputs)}
     written = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         for message, category in _NAMED_WARNINGS:
@@ -69,6 +69,14 @@ def build_onnx(traced: torch.jit.ScriptModule, actor: Actor) -> onnx.ModelProto:
     model.ir_version = IR_VERSION
     model.graph.name = "policy"
     return model
+
+
+def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Replace the graph's metadata and name this program as its producer."""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+    model.producer_name = "policy-port"
+    model.producer_version = __version__
 
 
 def check(model: onnx.ModelProto) -> None:

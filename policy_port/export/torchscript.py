@@ -33,10 +33,8 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
     initial = actor.initial_state(1)
     width = actor.obs_size
     match len(initial):
-        case _ if actor.images:
-            module = _seeing(path, traced, actor)
-        case 0:
-            module = _FeedForward(traced, width)
+        case count if count == 0 or actor.images:
+            module = _stateless(path, traced, actor)
         case 1:
             module = _OneState(traced, width, *initial)
         case 2:
@@ -53,7 +51,7 @@ def save_torchscript(path: Path, traced: torch.jit.ScriptModule, actor: Actor, e
     _write_without_debug_notes(path, saved)
 
 
-def _seeing(path: Path, traced: torch.jit.ScriptModule, actor: Actor) -> torch.jit.ScriptModule:
+def _stateless(path: Path, traced: torch.jit.ScriptModule, actor: Actor) -> torch.jit.ScriptModule:
     """Return a module whose forward() takes the images by name after the observation.
 
     TorchScript knows no variable number of arguments, so forward() is written for the images that there are.
@@ -70,12 +68,13 @@ def _seeing(path: Path, traced: torch.jit.ScriptModule, actor: Actor) -> torch.j
             "with --format onnx"
         )
     with torchscript_on_purpose():
-        module = torch.jit.script(_Seeing(traced, actor.obs_size).eval())
+        module = torch.jit.script(_Stateless(traced, actor.obs_size).eval())
     module.define(
-        f"def forward(self, obs: Tensor, {', '.join(f'{name}: Tensor' for name in names)}) -> Tensor:\n"
+        f"def forward(self, {', '.join(f'{name}: Tensor' for name in ('obs', *names))}) -> Tensor:\n"
         "    if obs.shape[1] != self.width:\n"
-        "        raise RuntimeError('the policy reads observations of another width')\n"
-        f"    return self.core(obs, {', '.join(names)})[0]\n"
+        "        raise RuntimeError('the policy reads observations of width {}, given {}'"
+        ".format(self.width, obs.shape[1]))\n"
+        f"    return self.core({', '.join(('obs', *names))})[0]\n"
     )
     return module
 
@@ -89,30 +88,8 @@ def _write_without_debug_notes(path: Path, saved: io.BytesIO) -> None:
                 file.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry), entry.compress_type)
 
 
-class _FeedForward(nn.Module):
-    """A network without memory."""
-
-    def __init__(self, core: torch.jit.ScriptModule, width: int) -> None:
-        super().__init__()
-        self.core = core
-        self.width = width
-
-    def forward(self, obs: Tensor) -> Tensor:
-        if obs.shape[1] != self.width:
-            raise RuntimeError(f"the policy reads observations of width {self.width}, given {obs.shape[1]}")
-        return self.core(obs)[0]
-
-    @torch.jit.export
-    def reset(self) -> None:
-        pass
-
-    @torch.jit.export
-    def reset_rows(self, mask: Tensor) -> None:
-        pass
-
-
-class _Seeing(nn.Module):
-    """A network without memory that reads images; forward() is added once their names are known."""
+class _Stateless(nn.Module):
+    """A network without memory; forward() is added once the names of its images are known."""
 
     def __init__(self, core: torch.jit.ScriptModule, width: int) -> None:
         super().__init__()

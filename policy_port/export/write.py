@@ -27,11 +27,10 @@ from policy_port.export.sample import draw
 from policy_port.export.torchscript import save_torchscript
 from policy_port.export.tracing import trace
 from policy_port.files import output_folder
-from policy_port.port import folder as port
+from policy_port.port import format as names
 from policy_port.port.folder import Port, load_port
-from policy_port.port.format import CONTRACT_KEY, set_metadata
 from policy_port.port.manifest import write_manifest
-from policy_port.port.sample import onnx_runner, torchscript_runner
+from policy_port.port.sample import run_file
 
 if TYPE_CHECKING:
     from policy_port.remap import Remap
@@ -81,17 +80,17 @@ def write_port(
     with output_folder(out, force) as folder:
         progress(STAGES[0])
         _write_networks(folder, policy, remap, formats, folded=fold)
-        (folder / port.CONTRACT).write_text(remap.target.to_yaml(), encoding="utf-8")
-        (folder / port.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
+        (folder / names.CONTRACT).write_text(remap.target.to_yaml(), encoding="utf-8")
+        (folder / names.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
         if remap.mapping is not None:
-            (folder / port.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
+            (folder / names.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
-        (folder / port.PARITY).write_text(report, encoding="utf-8")
+        (folder / names.PARITY).write_text(report, encoding="utf-8")
         progress(STAGES[2])
-        written = folder / port.ONNX
-        run = onnx_runner(written) if written.exists() else torchscript_runner(folder / port.TORCHSCRIPT)
-        draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / port.SAMPLE)
+        written = folder / names.ONNX
+        run = run_file(written if written.exists() else folder / names.TORCHSCRIPT)
+        draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / names.SAMPLE)
         options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
         write_manifest(folder, _about(policy, options))
         progress(STAGES[3])
@@ -123,34 +122,30 @@ def _write_networks(folder: Path, policy: LoadedPolicy, remap: Remap, formats: S
     traced = trace(actor)
     contract = remap.target.model_dump_json(exclude_none=True)
     metadata = {
-        CONTRACT_KEY: contract,
-        "policy_port_version": __version__,
-        "source_sha256": policy.sha256,
-        "producer": f"policy-port {__version__}",
+        names.CONTRACT_KEY: contract,
+        names.VERSION_KEY: __version__,
+        names.SOURCE_KEY: policy.sha256,
+        names.PRODUCER_KEY: f"policy-port {__version__}",
     }
-    for key in ("chunk", "chunk_steps", "temporal_ensemble"):
-        value = getattr(policy.actor, key)
-        if value is not None:
-            metadata[key] = repr(value)
+    metadata |= {key: repr(value) for key, value in _chunking(policy.actor).items() if value is not None}
     if "onnx" in formats or folded:
         _refuse_initial_state(policy)
         model = onnx_graph.build_onnx(traced, actor)
         if folded:
             model = fold_graph(model, observation=before, action=behind)
-        set_metadata(model, metadata)
+        onnx_graph.set_metadata(model, metadata)
         onnx_graph.check(model)
-        onnx.save_model(model, folder / port.ONNX)
+        onnx.save_model(model, folder / names.ONNX)
     if "torchscript" in formats:
         if folded:
             # The folded numbers exist in the ONNX graph only, so TorchScript is made from what was written there.
-            actor = load_policy(folder / port.ONNX).actor
+            actor = load_policy(folder / names.ONNX).actor
             traced = trace(actor)
-        about = json.dumps({key: value for key, value in metadata.items() if key != CONTRACT_KEY})
-        save_torchscript(
-            folder / port.TORCHSCRIPT, traced, actor, {"contract.json": contract, "policy_port.json": about}
-        )
+        about = json.dumps({key: value for key, value in metadata.items() if key != names.CONTRACT_KEY})
+        texts = {names.CONTRACT_TEXT: contract, names.ABOUT_TEXT: about}
+        save_torchscript(folder / names.TORCHSCRIPT, traced, actor, texts)
     if "onnx" not in formats:
-        (folder / port.ONNX).unlink(missing_ok=True)
+        (folder / names.ONNX).unlink(missing_ok=True)
 
 
 def _refuse_initial_state(policy: LoadedPolicy) -> None:
@@ -168,20 +163,23 @@ def _prove(folder: Path, policy: LoadedPolicy, remap: Remap, recorded: NDArray[n
     return prove(folder, policy, remap, recorded=recorded, seed=seed).to_json()
 
 
+def _chunking(actor: Actor) -> dict[str, Any]:
+    """How the actor's chunks are performed, under the format's keys."""
+    return {key: getattr(actor, key) for key in names.CHUNKING}
+
+
 def _about(policy: LoadedPolicy, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "port_version": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         # The name without its folder: a port says what was ported, not who keeps it where.
-        "policy": {
+        names.POLICY: {
             "file": policy.path.name,
             "sha256": policy.sha256,
             "library": policy.library,
             "version": policy.version,
             "images": [image.name for image in policy.actor.images],
-            "chunk": policy.actor.chunk,
-            "chunk_steps": policy.actor.chunk_steps,
-            "temporal_ensemble": policy.actor.temporal_ensemble,
+            **_chunking(policy.actor),
         },
         "options": options,
         "versions": {

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Float32
 from policy_port.errors import PortError
+from policy_port.port.format import CHUNK, CHUNK_STEPS, TEMPORAL_ENSEMBLE
 
 Rows = NDArray[np.bool_]
-
-LENGTH, STEPS, ENSEMBLE = "chunk", "chunk_steps", "temporal_ensemble"
-"""Metadata keys of a port's graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +35,15 @@ class Chunking:
         Raises:
             PortError: When it does not say how many steps are performed, or says what can't be.
         """
-        if LENGTH not in metadata:
+        if CHUNK not in metadata:
             return None
-        if STEPS not in metadata:
+        if CHUNK_STEPS not in metadata:
             raise PortError(
-                f"{where}: answers with chunks of {metadata[LENGTH]} actions and does not say how many are performed "
+                f"{where}: answers with chunks of {metadata[CHUNK]} actions and does not say how many are performed "
                 "before it is asked again; an older version wrote it. Export it again"
             )
-        ensemble = float(metadata[ENSEMBLE]) if ENSEMBLE in metadata else None
-        chunking = cls(length=int(metadata[LENGTH]), steps=int(metadata[STEPS]), ensemble=ensemble)
+        ensemble = float(metadata[TEMPORAL_ENSEMBLE]) if TEMPORAL_ENSEMBLE in metadata else None
+        chunking = cls(length=int(metadata[CHUNK]), steps=int(metadata[CHUNK_STEPS]), ensemble=ensemble)
         if not 1 <= chunking.steps <= chunking.length or (ensemble is not None and chunking.steps != 1):
             raise PortError(f"{where}: its metadata is no chunking that LeRobot knows: {chunking}; export it again")
         return chunking

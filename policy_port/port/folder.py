@@ -9,16 +9,23 @@ from typing import Any
 
 from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
 from policy_port.errors import PortError
+from policy_port.port.format import (
+    CHUNK,
+    CONTRACT,
+    CONTRACT_KEY,
+    MAPPING,
+    ONNX,
+    PARITY,
+    POLICY,
+    SAMPLE,
+    SOURCE_CONTRACT,
+    TORCHSCRIPT,
+    constants,
+    metadata,
+)
 from policy_port.port.manifest import check_manifest
-from policy_port.port.sample import Sample, onnx_runner, torchscript_runner
-
-TORCHSCRIPT = "policy.pt"
-ONNX = "policy.onnx"
-CONTRACT = "contract.yaml"
-SOURCE_CONTRACT = "source_contract.yaml"
-MAPPING = "mapping.yaml"
-PARITY = "parity.json"
-SAMPLE = "sample.npz"
+from policy_port.port.pilot import Pilot
+from policy_port.port.sample import Sample, run_file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +54,23 @@ class Port:
     @property
     def chunk(self) -> int | None:
         """Number of steps of one answer; None for a policy that answers with one action."""
-        return self.manifest["policy"].get("chunk")
+        return self.manifest[POLICY].get(CHUNK)
+
+    def pilot(self, through: RobotMapping | None = None) -> Pilot:
+        """The policy, ready to be flown in a loop: `port.pilot().open()`.
+
+        Args:
+            through: The mapping that the port was made with, to fly in the parsing that it starts from; None to fly in
+                the port's own.
+
+        Raises:
+            PortError: When the port holds no ONNX file.
+            MappingError: When the port was not made with that mapping; see `Pilot.through`.
+        """
+        if self.onnx is None:
+            raise PortError(f"{self.path}: holds no ONNX file, which is what is played; export it with --format onnx")
+        pilot = Pilot(onnx=self.onnx, network_contract=self.contract, made_with=self.mapping)
+        return pilot if through is None else pilot.through(through)
 
     def moved(self, path: Path) -> Port:
         """The same port after its folder was renamed to `path`."""
@@ -65,6 +88,7 @@ def load_port(path: Path | str) -> Port:
     Raises:
         PortError: When a file is missing, changed or unknown, a weight is not finite, the ONNX file carries another
             contract, or the sample comes out differently.
+        CheckpointError: When a port of TorchScript alone does not load, or does more than a network has need of.
     """
     folder = Path(path)
     manifest = check_manifest(folder)
@@ -87,19 +111,16 @@ def load_port(path: Path | str) -> Port:
     )
     if onnx is not None:
         _check_onnx(onnx, port.contract)
-        port.sample.check(onnx_runner(onnx), onnx)
-    elif torchscript is not None:
-        port.sample.check(torchscript_runner(torchscript), torchscript)
-    else:
+    file = onnx or torchscript
+    if file is None:
         raise PortError(f"{folder}: holds neither {ONNX} nor {TORCHSCRIPT}")
+    port.sample.check(run_file(file), file)
     return port
 
 
 def _check_onnx(path: Path, contract: Contract) -> None:
     import numpy as np
     import onnx
-
-    from policy_port.port.format import CONTRACT_KEY, constants, metadata
 
     # External data is left where it is: a port's file has none, and a path in it may lead anywhere.
     model = onnx.load_model(path, load_external_data=False)

@@ -1,25 +1,55 @@
-"""What an ONNX file says about itself; apart from the exporter, so that reading a port does without torch."""
+"""Every name and key of a port: of its files, its graph, its metadata, its sample and its manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
-from policy_port import __version__
+if TYPE_CHECKING:
+    import onnx
 
+# The files of the folder.
+TORCHSCRIPT = "policy.pt"
+ONNX = "policy.onnx"
+CONTRACT = "contract.yaml"
+SOURCE_CONTRACT = "source_contract.yaml"
+MAPPING = "mapping.yaml"
+PARITY = "parity.json"
+SAMPLE = "sample.npz"
+MANIFEST = "manifest.json"
+
+# The graph's inputs and outputs; images go by their names in the contract.
+OBSERVATION = "obs"
+ACTIONS = "actions"
+STATE_IN, STATE_OUT = "_in", "_out"
+"""What follows the name of a recurrent state where it goes in and comes out."""
+
+# The metadata of an ONNX file.
 CONTRACT_KEY = "contract"
-"""Metadata key of the contract, as JSON at full precision."""
+"""The contract, as JSON at full precision."""
+VERSION_KEY = "policy_port_version"
+SOURCE_KEY = "source_sha256"
+PRODUCER_KEY = "producer"
+CHUNK = "chunk"
+CHUNK_STEPS = "chunk_steps"
+TEMPORAL_ENSEMBLE = "temporal_ensemble"
+CHUNKING = (CHUNK, CHUNK_STEPS, TEMPORAL_ENSEMBLE)
+"""The manifest has these too, and the actor has them as attributes."""
 
+# Texts inside a TorchScript file.
+CONTRACT_TEXT = "contract.json"
+ABOUT_TEXT = "policy_port.json"
 
-def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Replace the graph's metadata and name this program as its producer."""
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, dict(metadata))
-    model.producer_name = "policy-port"
-    model.producer_version = __version__
+# The arrays of the sample that are no names of the graph.
+SAMPLE_RESET = "reset"
+SAMPLE_IMAGE = "image_"
+"""Goes before the name of an image."""
+
+# The manifest.
+POLICY = "policy"
+FILES = "files"
+OWN_SUM = "sha256_of_the_rest"
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
@@ -29,4 +59,6 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     """Return the initializers by name."""
+    from onnx import numpy_helper
+
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

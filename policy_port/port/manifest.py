@@ -9,10 +9,8 @@ from typing import Any
 
 from policy_port.errors import PortError
 from policy_port.files import sha256
+from policy_port.port.format import FILES, MANIFEST, OWN_SUM
 
-MANIFEST = "manifest.json"
-
-_OWN_SUM = "sha256_of_the_rest"
 _ADVICE = "Write the port again with `policy-port remap` or `export`, or copy it again from where it came"
 
 
@@ -27,8 +25,8 @@ def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
         The manifest.
     """
     files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
-    manifest = {**about, "files": files}
-    manifest[_OWN_SUM] = hashlib.sha256(_text(manifest).encode()).hexdigest()
+    manifest = {**about, FILES: files}
+    manifest[OWN_SUM] = hashlib.sha256(_text(manifest).encode()).hexdigest()
     (folder / MANIFEST).write_text(_text(manifest), encoding="utf-8", newline="\n")
     return manifest
 
@@ -40,7 +38,7 @@ def check_manifest(folder: Path) -> dict[str, Any]:
         PortError: Naming the file that is missing, changed or unknown, and what to do.
     """
     manifest = _read(folder)
-    files: dict[str, str] = manifest["files"]
+    files: dict[str, str] = manifest[FILES]
     present = {file.name for file in folder.iterdir()} - {MANIFEST}
     for name in sorted(present - files.keys()):
         raise PortError(f"{folder / name}: is not in the port's manifest; move it out of the folder")
@@ -62,9 +60,9 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         manifest = json.loads(text)
-        rest = {key: value for key, value in manifest.items() if key != _OWN_SUM}
+        rest = {key: value for key, value in manifest.items() if key != OWN_SUM}
         # The whole text counts, so that not even a space can change unseen.
-        intact = text == _text(manifest) and hashlib.sha256(_text(rest).encode()).hexdigest() == manifest[_OWN_SUM]
+        intact = text == _text(manifest) and hashlib.sha256(_text(rest).encode()).hexdigest() == manifest[OWN_SUM]
     except (ValueError, KeyError, AttributeError, RecursionError):
         intact, manifest = False, {}
     if not intact:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import onnx
 
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.spec import Contract
 from policy_port.errors import MappingError
 from policy_port.port.chunks import Chunking
-from policy_port.port.runtime import OnnxPolicy, Policy, RemappedPolicy, read_metadata
+from policy_port.port.format import metadata
+from policy_port.port.runtime import OnnxPolicy, Policy, RemappedPolicy
 from policy_port.remap import Remap, build_remap
 
 
@@ -50,7 +53,7 @@ class Pilot:
         Raises:
             PortError: When the graph does not say how.
         """
-        return Chunking.of(read_metadata(self.onnx), self.onnx)
+        return Chunking.of(metadata(onnx.load(self.onnx, load_external_data=False)), self.onnx)
 
     def through(self, mapping: RobotMapping) -> Pilot:
         """The same policy in the parsing that `mapping` starts from.
@@ -79,9 +82,4 @@ class Pilot:
                 f"the port was made with another mapping than this one: {'; '.join(differ)} (port against given). "
                 "Where the given one is right, make the port again with it"
             )
-        return Pilot(
-            onnx=self.onnx,
-            network_contract=self.network_contract,
-            made_with=self.made_with,
-            remap=build_remap(self.network_contract, mapping.inverse()),
-        )
+        return replace(self, remap=build_remap(self.network_contract, mapping.inverse()))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from policy_port.arrays import Float32
 from policy_port.contract.image import ImageInput
 from policy_port.contract.spec import check_network_width
 from policy_port.errors import PortError, TaskError
+from policy_port.onnx_session import open_session
 from policy_port.port.chunks import Chunking
+from policy_port.port.format import ACTIONS, OBSERVATION, STATE_IN, STATE_OUT, metadata
 from policy_port.port.images import CameraInputs, FrameError, camera_inputs, check_graph
 from policy_port.port.quick import quicker
 from policy_port.remap import Remap
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 class NonFiniteError(TaskError):
@@ -89,22 +93,23 @@ class OnnxPolicy:
         Raises:
             PortError: When the file can't be loaded or its inputs and outputs are not a port's.
         """
-        self._session, metadata = _session(path)
+        self._session, about = _session(path)
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
         seen = {name: (list(node.shape), str(node.type)) for name, node in inputs.items() if len(node.shape) == 4}
         check_graph(path, images, num_envs, seen)
-        memory = [name.removesuffix("_in") for name in inputs if name != "obs" and name not in seen]
-        wanted = {"obs", *seen, *(f"{name}_in" for name in memory)}, {"actions", *(f"{name}_out" for name in memory)}
-        if (set(inputs), set(outputs)) != wanted:
+        memory = [name.removesuffix(STATE_IN) for name in inputs if name != OBSERVATION and name not in seen]
+        wanted_inputs = {OBSERVATION, *seen, *(f"{name}{STATE_IN}" for name in memory)}
+        wanted_outputs = {ACTIONS, *(f"{name}{STATE_OUT}" for name in memory)}
+        if (set(inputs), set(outputs)) != (wanted_inputs, wanted_outputs):
             raise PortError(
-                f"{path}: inputs are {', '.join(inputs)} and outputs {', '.join(outputs)}; a port has obs to actions, "
-                "and NAME_in to NAME_out for its memory. Write it with `policy-port export`"
+                f"{path}: inputs are {', '.join(inputs)} and outputs {', '.join(outputs)}; a port has {OBSERVATION} to "
+                f"{ACTIONS}, and NAME{STATE_IN} to NAME{STATE_OUT} for its memory. Write it with `policy-port export`"
             )
-        obs_size = _shape(path, inputs["obs"], num_envs, batch_axis=0)[1]
-        chunking = Chunking.of(metadata, path)
+        obs_size = _shape(path, inputs[OBSERVATION], num_envs, batch_axis=0)[1]
+        chunking = Chunking.of(about, path)
         between = () if chunking is None else (chunking.length,)
-        answer_size = _shape(path, outputs["actions"], num_envs, batch_axis=0, between=between)[1:]
+        answer_size = _shape(path, outputs[ACTIONS], num_envs, batch_axis=0, between=between)[1:]
         self.action_size = answer_size[-1]
         """Width of the action."""
         self._plan = chunking.plan(num_envs, self.action_size) if chunking is not None else None
@@ -121,7 +126,7 @@ class OnnxPolicy:
             # Nobody forgets the state beside the images: until it is filled, it is no number.
             self.observation.fill(np.nan)
 
-        shapes = {name: _shape(path, inputs[f"{name}_in"], num_envs, batch_axis=1) for name in memory}
+        shapes = {name: _shape(path, inputs[f"{name}{STATE_IN}"], num_envs, batch_axis=1) for name in memory}
         self._memory = [{name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(2)]
         # Two bindings take turns: what one call writes, the next one reads.
         self._bindings = (self._bind(0, 1), self._bind(1, 0)) if memory else (self._bind(0, 1),) * 2
@@ -170,10 +175,10 @@ class OnnxPolicy:
 
     def _bind(self, read: int, write: int) -> ort.IOBinding:
         binding = self._session.io_binding()
-        sources: dict[str, NDArray[Any]] = {"obs": self.observation, **self._image_buffers}
-        sources |= {f"{name}_in": state for name, state in self._memory[read].items()}
-        results = {"actions": self._actions}
-        results |= {f"{name}_out": state for name, state in self._memory[write].items()}
+        sources: dict[str, NDArray[Any]] = {OBSERVATION: self.observation, **self._image_buffers}
+        sources |= {f"{name}{STATE_IN}": state for name, state in self._memory[read].items()}
+        results = {ACTIONS: self._actions}
+        results |= {f"{name}{STATE_OUT}": state for name, state in self._memory[write].items()}
         for name, array in sources.items():
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in results.items():
@@ -234,30 +239,15 @@ class RemappedPolicy:
 
 def _session(path: Path | str) -> tuple[ort.InferenceSession, dict[str, str]]:
     """Load a graph; return it with its metadata."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
     if not Path(path).is_file():
         raise PortError(f"{path}: no such file")
     try:
         model = onnx.load(path, load_external_data=False)
         graph = quicker(model).SerializeToString()
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    # The exceptions of ONNX, protobuf and ONNX Runtime share no base class but Exception.
+    # The exceptions of ONNX and protobuf share no base class but Exception.
     except Exception as cause:
         raise PortError(f"{path}: ONNX Runtime can't load it: {cause}") from cause
-    return session, _metadata(model)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Metadata of a port's graph."""
-    return _metadata(onnx.load(path, load_external_data=False))
-
-
-def _metadata(model: onnx.ModelProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in model.metadata_props}
+    return open_session(graph, PortError, f"{path}:"), metadata(model)
 
 
 def _shape(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Float32, Pixels
 from policy_port.errors import PortError
-
-NO_IMAGES: Mapping[str, Pixels] = {}
+from policy_port.onnx_session import open_session
+from policy_port.port.format import ACTIONS, OBSERVATION, SAMPLE_IMAGE, SAMPLE_RESET, TORCHSCRIPT
 
 TOLERANCE = 1e-5
 """Largest difference of a replay, as a fraction of the sample's largest action. ONNX Runtime gives the same bits on
@@ -24,8 +24,6 @@ the same processor; another one sums in another order, which costs about a tenth
 
 RunFile = Callable[[Float32, NDArray[np.bool_], Mapping[str, Pixels]], Float32]
 """From observations, resets and images by name to actions."""
-
-_IMAGE = "image_"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,15 +41,17 @@ class Sample:
 
     def save(self, path: Path) -> None:
         """Write the sample."""
-        images = {f"{_IMAGE}{name}": pixels for name, pixels in self.images.items()}
-        np.savez(path, obs=self.obs, reset=self.reset, actions=self.actions, **images)  # pyright: ignore[reportArgumentType]
+        images = {f"{SAMPLE_IMAGE}{name}": pixels for name, pixels in self.images.items()}
+        arrays = {OBSERVATION: self.obs, SAMPLE_RESET: self.reset, ACTIONS: self.actions, **images}
+        np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def load(cls, path: Path) -> Sample:
         """Read a sample."""
         with np.load(path, allow_pickle=False) as arrays:
-            images = {name.removeprefix(_IMAGE): arrays[name] for name in arrays.files if name.startswith(_IMAGE)}
-            return cls(obs=arrays["obs"], reset=arrays["reset"], actions=arrays["actions"], images=images)
+            shown = [name for name in arrays.files if name.startswith(SAMPLE_IMAGE)]
+            images = {name.removeprefix(SAMPLE_IMAGE): arrays[name] for name in shown}
+            return cls(obs=arrays[OBSERVATION], reset=arrays[SAMPLE_RESET], actions=arrays[ACTIONS], images=images)
 
     def check(self, run: RunFile, where: Path) -> None:
         """Replay the sample.
@@ -73,24 +73,28 @@ class Sample:
             )
 
 
-def onnx_runner(path: Path) -> RunFile:
-    """Run an ONNX port in plain ONNX Runtime on one thread."""
-    import onnxruntime
+def run_file(path: Path) -> RunFile:
+    """Open a port's ONNX file in plain ONNX Runtime on one thread, its TorchScript file in plain torch on the CPU.
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    Raises:
+        PortError: When ONNX Runtime refuses the file.
+        CheckpointError: When torch refuses the file, or it is refused unseen; see `open_torchscript`.
+    """
+    return _run_torchscript(path) if path.name == TORCHSCRIPT else _run_onnx(path)
+
+
+def _run_onnx(path: Path) -> RunFile:
+    session = open_session(path, PortError, f"{path}:")
     states = [node for node in session.get_inputs() if len(node.shape) == 3]
 
-    def run(obs: Float32, reset: NDArray[np.bool_], images: Mapping[str, Pixels] = NO_IMAGES) -> Float32:
+    def run(obs: Float32, reset: NDArray[np.bool_], images: Mapping[str, Pixels]) -> Float32:
         memory = {node.name: np.zeros((node.shape[0], obs.shape[1], node.shape[2]), np.float32) for node in states}
         actions = []
         for step, (now, rows) in enumerate(zip(obs, reset, strict=True)):
             seen = {name: pixels[step] for name, pixels in images.items()}
             for state in memory.values():
                 state[:, rows] = 0.0
-            action, *after = session.run(None, {"obs": now, **seen, **memory})
+            action, *after = session.run(None, {OBSERVATION: now, **seen, **memory})
             memory = {name: np.asarray(state) for name, state in zip(memory, after, strict=True)}
             actions.append(np.asarray(action))
         return np.stack(actions)
@@ -98,16 +102,14 @@ def onnx_runner(path: Path) -> RunFile:
     return run
 
 
-def torchscript_runner(path: Path) -> RunFile:
-    """Run a TorchScript port in plain torch on the CPU."""
+def _run_torchscript(path: Path) -> RunFile:
     import torch
 
-    from policy_port.port.torchscript import torchscript_on_purpose
+    from policy_port.port.torchscript import open_torchscript
 
-    with torchscript_on_purpose():
-        module = torch.jit.load(str(path), map_location="cpu")
+    module = open_torchscript(path)
 
-    def run(obs: Float32, reset: NDArray[np.bool_], images: Mapping[str, Pixels] = NO_IMAGES) -> Float32:
+    def run(obs: Float32, reset: NDArray[np.bool_], images: Mapping[str, Pixels]) -> Float32:
         actions = []
         with torch.inference_mode():
             for step, (now, rows) in enumerate(zip(obs, reset, strict=True)):

@@ -1,4 +1,4 @@
-"""How far an export may be off, and what an export that is further off looks like."""
+"""How far an export may be off."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.checkpoints.policy import LoadedPolicy
 from policy_port.errors import PortError, ProofError
+from policy_port.port.format import ONNX, TORCHSCRIPT
 from policy_port.proof.diagnosis import looks_like, name_some
 from policy_port.proof.gate import (
     REALISTIC,
@@ -39,8 +40,6 @@ from policy_port.proof.inputs import Extent, Inputs, draw_inputs
 from policy_port.proof.reference import ByNameReference
 from policy_port.proof.report import FileParity, ParityReport, group_errors, joint_errors, worst_input
 from policy_port.proof.runners import (
-    ONNX_FILE,
-    TORCHSCRIPT_FILE,
     ActorRunner,
     FileRunner,
     Runner,
@@ -88,7 +87,7 @@ def measure(
     """Measure what `prove` judges, and report it whether or not it passed."""
     exports = load_exports(folder, policy.actor)
     if not exports:
-        raise PortError(f"{folder}: holds neither {ONNX_FILE} nor {TORCHSCRIPT_FILE}, so there is nothing to prove")
+        raise PortError(f"{folder}: holds neither {ONNX} nor {TORCHSCRIPT}, so there is nothing to prove")
     extent = Extent.of(policy.actor)
     inputs = draw_inputs(remap.target, extent, recorded, np.random.default_rng(seed))
     proof = _Proof(

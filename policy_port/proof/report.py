@@ -172,38 +172,6 @@ class ParityReport:
         data = {"passed": self.passed, "max_error": self.max_error, "max_ratio": self.max_ratio}
         return json.dumps(_plain(data | dataclasses.asdict(self)), indent=2, allow_nan=False) + "\n"
 
-    def worst_inputs(self) -> dict[str, NDArray[np.float32]]:
-        """The worst observation of each export by file name, for `numpy.savez`."""
-        return {file.file: np.asarray(file.worst.observation, dtype=np.float32) for file in self.files}
-
-    def table(self) -> str:
-        """One line per file and joint."""
-        header = ("file", "joint", "max", "p99.9", "mean", "eager", "range", "of allowed")
-        rows: list[tuple[str, ...]] = [header]
-        for file in self.files:
-            for joint in file.joints:
-                numbers = (joint.max, joint.p999, joint.mean, joint.eager, joint.action_range)
-                rows.append((file.file, joint.joint, *(f"{x:.2e}" for x in numbers), f"{100.0 * joint.ratio:.0f} %"))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i < 2 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        return "\n".join(line.rstrip() for line in lines)
-
-    def summary(self) -> str:
-        """One line."""
-        names = " and ".join(file.file for file in self.files)
-        if not self.passed:
-            return self.complaints[0]
-        return (
-            f"parity of {names}: largest error {self.max_error:.1e}, at most {100.0 * self.max_ratio:.0f} % of what is "
-            f"allowed, over {sum(self.samples.values())} observations; every deliberate fault was caught"
-        )
-
 
 def joint_errors(
     yardsticks: Sequence[Yardstick],

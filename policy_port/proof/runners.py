@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from policy_port.checkpoints.actor import Actor
 from policy_port.checkpoints.policy import OriginalRunner
-from policy_port.errors import ProofError
-from policy_port.port.torchscript import torchscript_on_purpose
+from policy_port.errors import CheckpointError, ProofError
+from policy_port.onnx_session import open_session
+from policy_port.port.format import ACTIONS, OBSERVATION, ONNX, STATE_IN, STATE_OUT, TORCHSCRIPT
+from policy_port.port.torchscript import open_torchscript
 from policy_port.proof.inputs import Inputs
-
-ONNX_FILE = "policy.onnx"
-TORCHSCRIPT_FILE = "policy.pt"
 
 
 class Runner(abc.ABC):
@@ -80,22 +79,13 @@ class OnnxRunner(Runner):
         Raises:
             ProofError: When ONNX Runtime refuses the file, or its inputs and outputs are not those of the network.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as cause:
-            # ONNX Runtime raises classes of its own that share no base but Exception.
-            raise ProofError(f"{path.name} was written but ONNX Runtime can't load it: {_first_line(cause)}") from cause
+        self._session = open_session(path, ProofError, f"{path.name} was written but")
         self._initial = actor.initial_state
-        self._images = [image.name for image in actor.images]
-        self._inputs = [f"{name}_in" for name in actor.state_names]
-        self._outputs = ["actions", *(f"{name}_out" for name in actor.state_names)]
+        images = [image.name for image in actor.images]
+        self._inputs = [OBSERVATION, *images, *(f"{name}{STATE_IN}" for name in actor.state_names)]
+        self._outputs = [ACTIONS, *(f"{name}{STATE_OUT}" for name in actor.state_names)]
         for kind, wanted, found in (
-            ("inputs", ["obs", *self._images, *self._inputs], self._session.get_inputs()),
+            ("inputs", self._inputs, self._session.get_inputs()),
             ("outputs", self._outputs, self._session.get_outputs()),
         ):
             names = [value.name for value in found]
@@ -118,8 +108,7 @@ class OnnxRunner(Runner):
 
     def step(self, obs: NDArray[Any], *images: NDArray[Any]) -> NDArray[Any]:
         """Run the graph and keep its new state."""
-        names = ("obs", *self._images, *self._inputs)
-        feeds = dict(zip(names, (obs, *images, *self._state), strict=True))
+        feeds = dict(zip(self._inputs, (obs, *images, *self._state), strict=True))
         actions, *self._state = self._session.run(self._outputs, feeds)  # type: ignore[assignment]
         return actions  # type: ignore[return-value]
 
@@ -138,11 +127,9 @@ class TorchScriptRunner(Runner):
             ProofError: When torch refuses the file, or a recurrent one has no `reset` or `reset_rows`.
         """
         try:
-            with torchscript_on_purpose():
-                self._module: Any = torch.jit.load(str(path), map_location="cpu").eval()
-        except Exception as cause:
-            # torch.jit raises RuntimeError for most damage, but other kinds too.
-            raise ProofError(f"{path.name} was written but torch.jit can't load it: {_first_line(cause)}") from cause
+            self._module = open_torchscript(path)
+        except CheckpointError as cause:
+            raise ProofError(f"{path.name} was written but torch.jit can't load it: {cause}") from cause
         self._recurrent = bool(actor.state_names)
         methods = self._module._c._method_names()
         absent = [name for name in ("reset", "reset_rows") if name not in methods]
@@ -187,12 +174,8 @@ class FileRunner(Runner):
 
 def load_exports(folder: Path, actor: Actor) -> dict[str, Runner]:
     """A runner for each export file in `folder`, by file name, each loaded from disk."""
-    runners: dict[str, Runner] = {}
-    if (folder / ONNX_FILE).exists():
-        runners[ONNX_FILE] = OnnxRunner(folder / ONNX_FILE, actor)
-    if (folder / TORCHSCRIPT_FILE).exists():
-        runners[TORCHSCRIPT_FILE] = TorchScriptRunner(folder / TORCHSCRIPT_FILE, actor)
-    return runners
+    kinds = {ONNX: OnnxRunner, TORCHSCRIPT: TorchScriptRunner}
+    return {file: kind(folder / file, actor) for file, kind in kinds.items() if (folder / file).exists()}
 
 
 @contextlib.contextmanager
@@ -227,8 +210,3 @@ def drive(runner: Runner, inputs: Inputs, *, recurrent: bool) -> NDArray[np.floa
     if actions.ndim == 4:
         actions = np.moveaxis(actions, 2, 1).reshape(-1, actions.shape[1], actions.shape[3])
     return actions
-
-
-def _first_line(cause: Exception) -> str:
-    lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__

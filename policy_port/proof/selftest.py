@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,65 +52,75 @@ def self_test(
         unscaled: Runs the exact network on pixels that its own scale has not made small.
         recurrent: Whether the policy has a memory.
     """
+    faults = _Faults(contract, yardsticks, outputs, inputs, rerun)
+    one_joint = "" if len(contract.action_joint_names) > 1 else "the policy moves a single joint"
+    unseen = "" if len(_observed_joints(contract)) > 1 else "the policy observes fewer than two joints"
+    return (
+        _probe("two actions swapped", faults.swapped_actions(), one_joint),
+        _probe("one sign flipped", faults.flipped_signs(), ""),
+        _probe("two joints' observations swapped", faults.swapped_observations(), unseen),
+        _probe("stale recurrent state", faults.stale_state(), "" if recurrent else "the policy has no memory"),
+        *(faults.image_probes(unscaled) if contract.images else ()),
+    )
 
-    def caught(fault: str, broken: Outputs) -> Trial:
-        return Trial(fault=fault, ratio=worst_ratio(judge(yardsticks, broken)))
 
-    def again(change: Callable[[Inputs], Inputs], run: Rerun = rerun) -> Outputs:
-        return {name: [run(name, change(inputs[name]))] for name in RERUN_GROUPS}
+@dataclass(frozen=True)
+class _Faults:
+    """Broken outputs of one export, kind by kind; each trial is made when it is asked for."""
 
-    def swapped_actions() -> Iterator[Trial]:
+    contract: Contract
+    yardsticks: Sequence[Yardstick]
+    outputs: Outputs
+    inputs: Mapping[str, Inputs]
+    rerun: Rerun
+
+    def swapped_actions(self) -> Iterator[Trial]:
+        names = self.contract.action_joint_names
         for a, b in _pairs(names):
             order = _exchange(list(range(len(names))), names.index(a), names.index(b))
-            yield caught(f"actions of {a} and {b} swapped", {g: [v[..., order] for v in o] for g, o in outputs.items()})
+            broken = {group: [values[..., order] for values in given] for group, given in self.outputs.items()}
+            yield self._caught(f"actions of {a} and {b} swapped", broken)
 
-    def flipped_signs() -> Iterator[Trial]:
+    def flipped_signs(self) -> Iterator[Trial]:
+        names = self.contract.action_joint_names
         for i, name in enumerate(names):
             sign = np.ones(len(names))
             sign[i] = -1.0
-            yield caught(f"sign of {name} flipped", {g: [v * sign for v in o] for g, o in outputs.items()})
+            broken = {group: [values * sign for values in given] for group, given in self.outputs.items()}
+            yield self._caught(f"sign of {name} flipped", broken)
 
-    def swapped_observations() -> Iterator[Trial]:
-        for a, b in _pairs(observed):
-            order = _swapped_columns(contract, a, b)
-            yield caught(
-                f"observations of {a} and {b} swapped",
-                again(lambda shown, order=order: replace(shown, obs=shown.obs[..., order])),
-            )
+    def swapped_observations(self) -> Iterator[Trial]:
+        for a, b in _pairs(_observed_joints(self.contract)):
+            order = _swapped_columns(self.contract, a, b)
+            broken = self._again(lambda shown, order=order: replace(shown, obs=shown.obs[..., order]), self.rerun)
+            yield self._caught(f"observations of {a} and {b} swapped", broken)
 
-    def stale_state() -> Iterator[Trial]:
-        none = {name: np.zeros_like(shown.resets) for name, shown in inputs.items()}
-        broken = {name: [rerun(name, replace(inputs[name], resets=none[name]))] for name in RERUN_GROUPS}
-        yield caught("resets of the recurrent state ignored", broken)
+    def stale_state(self) -> Iterator[Trial]:
+        broken = self._again(lambda shown: replace(shown, resets=np.zeros_like(shown.resets)), self.rerun)
+        yield self._caught("resets of the recurrent state ignored", broken)
 
-    def changed_images(fault: str, change: Change, wanted: Sequence[ImageInput], run: Rerun) -> Iterator[Trial]:
-        for image in wanted:
-            at = contract.images.index(image)
-            broken = again(lambda shown, at=at, image=image: _with_image(shown, at, image, change), run)
-            yield caught(fault.format(image.name), broken)
-
-    def image_probes() -> Iterator[Probe]:
-        coloured = [image for image in contract.images if image.channels > 1]
-        scaled = [image for image in contract.images if image.scale != 1.0]
-        trials = changed_images("channels of image {} in reverse", reverse_channels, coloured, rerun)
+    def image_probes(self, unscaled: Rerun) -> Iterator[Probe]:
+        images = self.contract.images
+        coloured = [image for image in images if image.channels > 1]
+        scaled = [image for image in images if image.scale != 1.0]
+        trials = self._changed_images("channels of image {} in reverse", reverse_channels, coloured, self.rerun)
         yield _probe("an image's channels exchanged", trials, "" if coloured else "no image has several channels")
-        trials = changed_images("image {} upside down", flip_rows, contract.images, rerun)
+        trials = self._changed_images("image {} upside down", flip_rows, images, self.rerun)
         yield _probe("an image's rows flipped", trials, "")
-        trials = changed_images("image {} not scaled", lambda image, pixels: pixels / image.scale, scaled, unscaled)
+        trials = self._changed_images("image {} not scaled", lambda image, seen: seen / image.scale, scaled, unscaled)
         yield _probe("an image's scale missing", trials, "" if scaled else "the network takes pixels as they are")
 
-    names, observed = contract.action_joint_names, _observed_joints(contract)
-    return (
-        _probe("two actions swapped", swapped_actions(), "" if len(names) > 1 else "the policy moves a single joint"),
-        _probe("one sign flipped", flipped_signs(), ""),
-        _probe(
-            "two joints' observations swapped",
-            swapped_observations(),
-            "" if len(observed) > 1 else "the policy observes fewer than two joints",
-        ),
-        _probe("stale recurrent state", stale_state(), "" if recurrent else "the policy has no memory"),
-        *(image_probes() if contract.images else ()),
-    )
+    def _changed_images(self, fault: str, change: Change, wanted: Sequence[ImageInput], run: Rerun) -> Iterator[Trial]:
+        for image in wanted:
+            at = self.contract.images.index(image)
+            broken = self._again(lambda shown, at=at, image=image: _with_image(shown, at, image, change), run)
+            yield self._caught(fault.format(image.name), broken)
+
+    def _again(self, change: Callable[[Inputs], Inputs], run: Rerun) -> Outputs:
+        return {name: [run(name, change(self.inputs[name]))] for name in RERUN_GROUPS}
+
+    def _caught(self, fault: str, broken: Outputs) -> Trial:
+        return Trial(fault=fault, ratio=worst_ratio(judge(self.yardsticks, broken)))
 
 
 def _with_image(shown: Inputs, at: int, image: ImageInput, change: Change) -> Inputs:

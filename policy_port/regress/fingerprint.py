@@ -14,6 +14,7 @@ import policy_port
 from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
+from policy_port.port.format import CONTRACT, MANIFEST
 from policy_port.regress.suite import Case, Suite
 from policy_port.robot_models.robot_file import find_robot
 
@@ -24,7 +25,10 @@ OF_SIMULATOR = {
     "newton": ("newton", "mujoco-warp", "mujoco"),
 }
 
-ROOMS = ("checkpoints", "contract", "control", "export", "plants", "regress", "remap", "replay", "tasks")
+ROOMS = (
+    *("checkpoints", "contract", "control", "export", "plants", "port"),
+    *("proof", "regress", "remap", "replay", "robot_models", "tasks"),
+)
 """Rooms of this package that have a part in a verdict."""
 
 ROBOT_FILES = {".xml", ".urdf", ".mjcf", ".stl", ".obj", ".dae", ".glb", ".ply"}
@@ -53,7 +57,7 @@ def dependencies(suite: Suite, case: Case) -> dict[str, str]:
     if case.port is not None:
         folder = suite.resolve(case.port)
         # The manifest holds the date of the export: the same port made again is the same port.
-        files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name != "manifest.json"]
+        files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name != MANIFEST]
         found["port"] = _hash_files(folder, files)
     else:
         assert case.checkpoint is not None
@@ -116,7 +120,7 @@ def _robot(suite: Suite, case: Case) -> str:
         name = load_contract(suite.resolve(case.contract)).robot
     else:
         assert case.port is not None
-        name = load_contract(suite.resolve(case.port) / "contract.yaml").robot
+        name = load_contract(suite.resolve(case.port) / CONTRACT).robot
     path = find_robot(name)
     folder = path.resolve().parent
     files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in ROBOT_FILES and file.is_file()]

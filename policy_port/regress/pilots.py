@@ -43,15 +43,10 @@ def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, P
         PolicyPortError: When it can't be read or made.
     """
     port = load_port(suite.resolve(case.port)) if case.port is not None else _made(suite, case, ports, key)
-    if port.onnx is None:
-        raise PortError(f"{port.path}: holds no ONNX file, which is what is played; export it with --format onnx")
     if port.contract.images or port.chunk is not None:
         what = "camera images" if port.contract.images else f"chunks of {port.chunk} actions"
         raise PortError(f"{port.path}: has {what}, which a suite's baselines do not hold; use `policy-port play`")
-    pilot = Pilot(onnx=port.onnx, network_contract=port.contract)
-    if case.through is not None:
-        pilot = pilot.through(mapping_of(suite, case.through))
-    return port, pilot
+    return port, port.pilot(None if case.through is None else mapping_of(suite, case.through))
 
 
 def mapping_of(suite: Suite, text: str) -> RobotMapping:
@@ -102,7 +97,7 @@ class RoughPilot(Pilot):
     @staticmethod
     def like(pilot: Pilot) -> RoughPilot:
         """Shake `pilot`."""
-        return RoughPilot(onnx=pilot.onnx, network_contract=pilot.network_contract, remap=pilot.remap)
+        return RoughPilot(**vars(pilot))
 
 
 class _Rough:

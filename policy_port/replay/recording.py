@@ -17,7 +17,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
 from policy_port.files import sha256
-from policy_port.port.manifest import MANIFEST
+from policy_port.port.format import MANIFEST
 from policy_port.trace import Recorder
 
 UNITS = {

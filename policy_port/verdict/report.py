@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.port.format import MANIFEST
 from policy_port.report import Picture, Report, Table, draw_png
 from policy_port.verdict.checks import ROUNDING_RULE, Check
 from policy_port.verdict.diagnose import Diagnosis
@@ -39,7 +40,7 @@ def verify_report(verdict: Verification, port: Path) -> Report:
         tables=(Table(title="Comparisons", head=HEAD, rows=rows, note=ROUNDING_RULE),),
         pictures=(_shares(verdict.checks),),
         settings={"trace": f"{verdict.steps} steps of {verdict.envs} environments", "side": verdict.side},
-        files={"trace": verdict.trace, "port manifest": port / "manifest.json"},
+        files={"trace": verdict.trace, "port manifest": port / MANIFEST},
     )
 
 
@@ -77,7 +78,7 @@ def diagnose_report(diagnosis: Diagnosis, trace: Path, port: Path) -> Report:
         tables=(Table(title="Hypotheses", head=head, rows=rows),) if rows else (),
         pictures=(_shares(diagnosis.checks),),
         text=diagnosis.text(),
-        files={"trace": trace, "port manifest": port / "manifest.json"},
+        files={"trace": trace, "port manifest": port / MANIFEST},
     )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError, PortError
 from policy_port.port.folder import Port
-from policy_port.port.sample import onnx_runner, torchscript_runner
+from policy_port.port.sample import run_file
 from policy_port.remap import Remap, build_remap
 from policy_port.remap.affine import CONSTANT
 from policy_port.verdict.evidence import Evidence, Values
@@ -123,8 +121,7 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
         raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
-    run: Callable[..., NDArray[np.float32]] = onnx_runner(file) if engine == "onnx" else torchscript_runner(file)
-    actions = run(observation.astype(np.float32), evidence.started).astype(np.float64)
+    actions = run_file(file)(observation.astype(np.float32), evidence.started, {}).astype(np.float64)
     if actions.ndim != 3:
         raise EvidenceError(
             f"{port.path}: answers with chunks of actions, and a trace does not tell when each was asked for; verify "

@@ -25,7 +25,6 @@ from policy_port.errors import CheckpointError, MissingDependencyError, PortErro
 from policy_port.export.write import write_port
 from policy_port.port.folder import Port, load_port
 from policy_port.port.format import metadata
-from policy_port.port.pilot import Pilot
 from policy_port.remap import build_remap, identity_remap
 
 pytest.importorskip("lerobot")
@@ -257,7 +256,7 @@ def test_steps_are_performed_as_lerobot_does(made, ported, tmp_path, cameras, ch
         batches.append(batch)
     expected = performed(folder, batches, resets=(7,))
 
-    policy = Pilot(onnx=port.onnx, network_contract=port.contract).open()
+    policy = port.pilot().open()
     found = []
     for step, (batch, shown) in enumerate(zip(batches, frames, strict=True)):
         if step == 7:

@@ -12,10 +12,10 @@ import torch
 
 from policy_port.checkpoints.actor import Actor
 from policy_port.contract import Contract
-from policy_port.export.onnx_graph import build_onnx, check, state_inputs, state_outputs
+from policy_port.export.onnx_graph import build_onnx, check, set_metadata, state_inputs, state_outputs
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.tracing import trace
-from policy_port.port.format import constants, metadata, set_metadata
+from policy_port.port.format import constants, metadata
 from policy_port.remap import build_remap
 
 MakeActor = Callable[..., Actor]

@@ -12,7 +12,7 @@ import yaml
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract
 from policy_port.export.write import write_port
-from policy_port.port.sample import onnx_runner, torchscript_runner
+from policy_port.port.sample import run_file
 from policy_port.remap import identity_remap
 from tests.checkpoints.test_shared_files import CASES
 
@@ -57,8 +57,8 @@ def test_every_oracle_holds_in_both_formats(shared: Path, tmp_path: Path, case: 
     fresh[0] = True
     assert port.onnx is not None
     assert port.torchscript is not None
-    for run in (onnx_runner(port.onnx), torchscript_runner(port.torchscript)):
-        assert np.abs(run(observations, fresh) - expected).max() <= TOLERANCE * np.abs(expected).max()
+    for run in (run_file(port.onnx), run_file(port.torchscript)):
+        assert np.abs(run(observations, fresh, {}) - expected).max() <= TOLERANCE * np.abs(expected).max()
     for file in (port.onnx, port.torchscript):
         actor = load_policy(file).actor
         assert (actor.obs_size, actor.action_size) == (policy.actor.obs_size, policy.actor.action_size)
@@ -82,7 +82,7 @@ def test_the_oracle_of_the_policy_that_sees_holds_in_both_formats(shared: Path, 
     assert port.torchscript is not None
     allowed = TOLERANCE * np.abs(expected).max()
     fresh = np.zeros(observations.shape[:2], dtype=bool)
-    for run in (onnx_runner(port.onnx), torchscript_runner(port.torchscript)):
+    for run in (run_file(port.onnx), run_file(port.torchscript)):
         assert np.abs(run(observations, fresh, {"rgb": pixels}) - expected).max() <= allowed
     for actor in (policy.actor, load_policy(port.onnx).actor):
         for obs, seen, wanted in zip(observations, pixels, expected, strict=True):

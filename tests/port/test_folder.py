@@ -21,8 +21,8 @@ from policy_port.export.ported_actor import PortedActor
 from policy_port.export.tracing import trace
 from policy_port.export.write import write_port
 from policy_port.port.folder import load_port
-from policy_port.port.format import metadata
-from policy_port.port.manifest import MANIFEST, write_manifest
+from policy_port.port.format import MANIFEST, metadata
+from policy_port.port.manifest import write_manifest
 from policy_port.remap import build_remap, identity_remap
 
 PARITY = '{"max_error": 1e-7, "max_ratio": 0.1}'

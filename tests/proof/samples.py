@@ -242,7 +242,7 @@ class _Script(nn.Module):
     @torch.jit.export
     def reset_rows(self, mask: Tensor) -> None:
         if not self.ignore_resets:
-            keep = (~mask).view(1, -1, 1).to(self.h.dtype)
+            keep = torch.logical_not(mask).view(1, -1, 1).to(self.h.dtype)
             self.h = self.h * keep
             self.c = self.c * keep
 

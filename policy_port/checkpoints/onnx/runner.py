@@ -7,19 +7,15 @@ from numpy.typing import NDArray
 
 from policy_port.checkpoints.onnx.graph_inputs import GraphInputs
 from policy_port.checkpoints.policy import OriginalRunner
+from policy_port.errors import CheckpointError
+from policy_port.onnx_session import open_session
 
 
 class OnnxOriginal(OriginalRunner):
     """The model in ONNX Runtime on one CPU thread, with its state kept for each row."""
 
     def __init__(self, model: bytes, ports: GraphInputs) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(model, CheckpointError, "the model:")
         self._ports = ports
         self._rows: list[list[NDArray[np.float32]]] = []
 

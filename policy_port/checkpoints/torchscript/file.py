@@ -33,17 +33,9 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the archive, load it, and record its forward()."""
     where = str(source.path)
-    _check_archive(source)
-    called = scan_code(source.members, where)
-    archive = pack_archive(source.members)
-    module = _load_module(archive, where)
+    module, archive, called = open_module(source)
     tensors = {name: tensor.detach() for name, tensor in module.state_dict().items()}
-    for name, tensor in tensors.items():
-        check_tensor(name, tensor, where)
-    graph = module.forward.graph.copy()
-    torch._C._jit_pass_inline(graph)
-    for kind in sorted(_kinds(graph)):
-        refuse_operator(kind, where)
+    graph = _inlined(module)
     inputs = [str(item.type()) for item in list(graph.inputs())[1:]]
     if inputs != ["Tensor"]:
         raise CheckpointError(
@@ -138,6 +130,32 @@ def _check_archive(source: Source) -> None:
             check_storages(scan, dict(source.members), f"{name[:-4]}/", str(source.path))
 
 
+def open_module(source: Source, also: frozenset[str] = frozenset()) -> tuple[Any, bytes, frozenset[str]]:
+    """Check an archive, load it, and check what was loaded.
+
+    Args:
+        source: The file.
+        also: Operators that may appear in it beside those that are read.
+
+    Returns:
+        The module, the archive that it was loaded from, and the operators that its code calls.
+
+    Raises:
+        UnsafeFileError: When loading or running it would do more than compute; nothing of it was executed.
+        CheckpointError: When it is damaged or holds weights that are not finite.
+    """
+    where = str(source.path)
+    _check_archive(source)
+    called = scan_code(source.members, where, also)
+    archive = pack_archive(source.members)
+    module = _load_module(archive, where)
+    for name, tensor in module.state_dict().items():
+        check_tensor(name, tensor.detach(), where)
+    for kind in sorted(_kinds(_inlined(module))):
+        refuse_operator(kind, where, also)
+    return module, archive, called
+
+
 def _load_module(archive: bytes, where: str) -> Any:
     try:
         return torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
@@ -147,6 +165,13 @@ def _load_module(archive: bytes, where: str) -> Any:
         raise CheckpointError(
             f"{where}: torch.jit can't load it ({reason[0] if reason else type(error).__name__})."
         ) from error
+
+
+def _inlined(module: Any) -> Any:
+    """Return a copy of forward()'s graph without calls."""
+    graph = module.forward.graph.copy()
+    torch._C._jit_pass_inline(graph)
+    return graph
 
 
 def _kinds(block: Any) -> set[str]:

@@ -15,8 +15,8 @@ from policy_port.errors import CheckpointError, UnsafeFileError, closest
 _MAX_CODE_BYTES = 16 * 1024 * 1024
 
 
-def scan_code(members: Mapping[str, bytes], where: str) -> frozenset[str]:
-    """Return the operators that the archive's code calls; raise on one that a network has no need of."""
+def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the operators that the archive's code calls; raise on one that is neither in OPERATORS nor in `also`."""
     files = {name: content for name, content in members.items() if name.startswith("code/") and name.endswith(".py")}
     if sum(len(content) for content in files.values()) > _MAX_CODE_BYTES:
         raise UnsafeFileError(f"{where}: more than {_MAX_CODE_BYTES} bytes of code; this is not a policy network.")
@@ -47,15 +47,15 @@ def scan_code(members: Mapping[str, bytes], where: str) -> frozenset[str]:
                 named = aliases.get(node.func.id, [node.func]) if isinstance(node.func, ast.Name) else [node.func]
                 for operator in filter(None, (_operator(function, methods) for function in named)):
                     called.add(operator)
-                    refuse_operator(operator, f"{where}: {name}, line {node.lineno}")
+                    refuse_operator(operator, f"{where}: {name}, line {node.lineno}", also)
             elif isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_own(node):
                 raise UnsafeFileError(f"{where}: {name}, line {node.lineno} imports {ast.unparse(node)!r}.")
     return frozenset(called)
 
 
-def refuse_operator(operator: str, where: str) -> None:
+def refuse_operator(operator: str, where: str, also: frozenset[str] = frozenset()) -> None:
     """Raise when an operator is not on the list of those that networks use."""
-    if operator not in OPERATORS:
+    if operator not in OPERATORS and operator not in also:
         raise UnsafeFileError(
             f"{where}: calls {operator}, which a policy network has no need of{closest(operator, OPERATORS)}. "
             "The file was not loaded."

@@ -60,8 +60,7 @@ def pilot(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pilot:
     contract = Contract.model_validate(contract_document())
     place = tmp_path_factory.mktemp("port") / "port"
     port = write_port(place, load_policy(folder), identity_remap(contract), formats=("onnx",))
-    assert port.onnx is not None
-    return Pilot(onnx=port.onnx, network_contract=port.contract, made_with=port.mapping)
+    return port.pilot()
 
 
 def arm_file(**changes: Any) -> RobotFile:

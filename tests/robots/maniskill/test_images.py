@@ -87,8 +87,7 @@ def seeing(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Pilot:
     torch.save(agent.state_dict(), folder / "final_ckpt.pt")
     policy = load_policy(folder / "final_ckpt.pt", image_sizes={"rgb": (64, 64)})
     port = write_port(folder / "port", policy, identity_remap(contract), formats=("onnx",))
-    assert port.onnx is not None
-    return Pilot(onnx=port.onnx, network_contract=port.contract)
+    return port.pilot()
 
 
 def with_camera(**changes: Any) -> RobotFile:

@@ -24,11 +24,12 @@ def lerobot_units(name: str, angle: float) -> float:
     return conversion.slope * angle + conversion.offset
 
 
-def settle(arm: EmulatedArm, within: float = 4.0) -> None:
+def settle(arm: EmulatedArm, within: float = 10.0) -> None:
     """Wait until nothing has moved for a while."""
     end = time.monotonic() + within
     still = 0
-    while time.monotonic() < end and still < 8:
+    while still < 8:
+        assert time.monotonic() < end, "the arm does not come to rest"
         time.sleep(0.03)
         still = still + 1 if all(abs(servo.velocity) < 1.0 for servo in arm.servos) else 0
 
@@ -49,10 +50,13 @@ def test_what_lerobot_reads_is_where_the_joints_are(follower: Connect) -> None:
     """Degrees and percent are the joints' true angles through the shipped mapping, elbow offset included."""
     pose = {"shoulder_pan": 0.4, "shoulder_lift": -0.6, "elbow_flex": 0.5, "wrist_flex": -0.3, "gripper": 0.2}
     with EmulatedArm(pose=pose) as arm:
-        observation = follower(arm).get_observation()
-        for name, angle in arm.angles().items():
+        robot = follower(arm)
+        # Under torque the arm sags a little: what is compared has to stand still between the two looks.
+        settle(arm)
+        observation, angles = robot.get_observation(), arm.angles()
+        for name, angle in angles.items():
             assert observation[f"{name}.pos"] == pytest.approx(lerobot_units(name, angle), abs=0.1), name
-        assert arm.angles()["shoulder_pan"] == pytest.approx(0.4, abs=0.001)
+        assert angles["shoulder_pan"] == pytest.approx(0.4, abs=0.001)
 
 
 def test_an_action_is_carried_out_within_the_dead_band(follower: Connect) -> None:

@@ -14,6 +14,8 @@ import pytest
 from policy_port.resources import assets_dir
 from policy_port.robots.emulator import EmulatedArm
 
+pytestmark = pytest.mark.real_time
+
 PARENT = """
 import sys, time
 from policy_port.robots.arm.raw_line import packet
@@ -90,7 +92,6 @@ def test_a_killed_run_leaves_no_torque_and_a_readable_trace(tmp_path: Path) -> N
     """SIGKILL in the middle of a run: torque goes off, and the trace ends at most a second before."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
     from benchmarks.soak_arm import HELD, SoakArm
-
     from policy_port.trace import Trace
 
     with SoakArm() as soak:

@@ -235,8 +235,8 @@ def _send(number: int, after: float, clock: Clock) -> Callable[[], None]:
         return cancel
     due = clock.now() + after
 
-    def live(now: float) -> None:
-        if now >= due:
+    def live() -> None:
+        if clock.now() >= due:
             clock.leave(live)
             os.kill(os.getpid(), number)
 

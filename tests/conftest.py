@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared"))
 WATCHED = 0.3
 """For how long the machine's lateness is measured before a test in real time [s]."""
-LATE = 0.01
-"""A machine that is so late misses deadlines that the code does not miss [s]."""
+LATE = 0.02
+"""A machine that is so late misses deadlines that the code does not miss [s]: LeRobot gives an answer 0.05."""
+WATCHES = 10
+"""How often a quiet moment is looked for."""
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +52,19 @@ def _no_vulkan() -> str:
 
 
 def _lateness() -> float:
-    """The longest time for which this process, asleep or at work, was kept from going on [s]."""
-    worst, before = 0.0, time.monotonic()
-    for end, pause in ((before + WATCHED / 2, 0.0), (before + WATCHED, 0.002)):
-        while before < end:
-            if pause:
+    """The longest time for which this process, asleep or at work, was kept from going on in its best moment [s]."""
+    best = float("inf")
+    for _ in range(WATCHES):
+        worst, before = 0.0, time.monotonic()
+        for end, pause in ((before + WATCHED / 2, 0.0), (before + WATCHED, 0.002)):
+            while before < end:
                 time.sleep(pause)
-            now = time.monotonic()
-            worst, before = max(worst, now - before - pause), now
-    return worst
+                now = time.monotonic()
+                worst, before = max(worst, now - before - pause), now
+        best = min(best, worst)
+        if best <= LATE:
+            break
+    return best
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -70,6 +76,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("vulkan") and _no_vulkan():
         pytest.skip(_no_vulkan())
     if item.get_closest_marker("real_time") and (late := _lateness()) > LATE:
-        pytest.skip(f"this machine is busy: it was {1000 * late:.0f} ms late, tests in real time bear {1000 * LATE:g}")
+        pytest.skip(f"this machine is busy: it is {1000 * late:.0f} ms late, tests in real time bear {1000 * LATE:g}")
     if item.get_closest_marker("arm") and "POLICY_PORT_ARM" not in os.environ:
         pytest.skip("no arm: POLICY_PORT_ARM names no serial port")

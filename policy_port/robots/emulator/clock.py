@@ -59,12 +59,12 @@ class VirtualClock(Clock):
     """A time that passes only while somebody sleeps on this clock, or by `LOOK` for each `look`.
 
     How busy the machine is changes nothing of what happens on it. Computing takes no time. What follows the clock
-    lives on the threads of those who use it: it is called with each new time, before the sleeper returns.
+    lives on the threads of those who use it: it is called at each new time, before the sleeper returns.
     """
 
     def __init__(self) -> None:
         self._now = 0.0
-        self._followers: list[Callable[[float], None]] = []
+        self._followers: list[Callable[[], None]] = []
         self._turn = threading.RLock()
 
     def now(self) -> float:
@@ -85,19 +85,19 @@ class VirtualClock(Clock):
                 self._now = min(self._now + STRIDE, moment)
                 self._tell()
 
-    def follow(self, live: Callable[[float], None]) -> None:
-        """Have `live` called with each new time, until `leave`."""
+    def follow(self, live: Callable[[], None]) -> None:
+        """Have `live` called at each new time, until `leave`."""
         with self._turn:
             self._followers.append(live)
 
-    def leave(self, live: Callable[[float], None]) -> None:
+    def leave(self, live: Callable[[], None]) -> None:
         """Call `live` no more. Twice is harmless."""
         with self._turn:
             self._followers = [follower for follower in self._followers if follower != live]
 
     def _tell(self) -> None:
         for live in tuple(self._followers):
-            live(self._now)
+            live()
 
 
 REAL = RealClock()

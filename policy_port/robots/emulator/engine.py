@@ -198,11 +198,12 @@ class Engine:
         ready = select.select(sources, (), (), pause)[0]
         if self._bell in ready and os.read(self._bell, 1) == b"!":
             return
-        self._live(self._clock.now())
+        self._live()
 
-    def _live(self, now: float) -> None:
-        """Move, hear and speak up to `now`."""
+    def _live(self) -> None:
+        """Move, hear and speak up to now."""
         with self._lock:
+            now = self._clock.now()
             self._advance(now)
             self._strikes.update(now)
             if not self._is_plugged_right():
@@ -217,7 +218,7 @@ class Engine:
         self._advance(now)
         if self._terminal is not None and not self._stop.is_set():
             self._hear(self._terminal, now)
-            if self._answers:
+            if self._answers and self._thread.is_alive():
                 os.write(self._ring, b".")
 
     def _hear(self, terminal: Terminal, now: float) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION
+from policy_port.robots.emulator.clock import REAL, Clock, VirtualClock
 from policy_port.robots.emulator.tick_map import tick_scales
 from policy_port.robots.jobs.play_real import play_real
 from policy_port.tasks.reach import SO100_REACH
@@ -61,8 +63,9 @@ class Outcome:
 class SoakArm:
     """An emulated arm that many runs use one after the other; its robot file fits it."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, clock: Clock = REAL, **changes: Any) -> None:
         self._stack = contextlib.ExitStack()
+        self.clock = clock
         self._changes = changes
 
     def __enter__(self) -> SoakArm:
@@ -71,7 +74,14 @@ class SoakArm:
         pose = dict(zip(shipped.joint_names, shipped.pose("rest"), strict=True))
         link = self.folder / "port"
         self.arm = self._stack.enter_context(
-            EmulatedArm(pose=pose, latency=0.001, process=True, faults=[HELD], port_link=link)
+            EmulatedArm(
+                pose=pose,
+                latency=0.001,
+                process=self.clock is REAL,
+                faults=[HELD],
+                port_link=link,
+                clock=self.clock,
+            )
         )
         self.arm.write_calibration(self.folder / "so100.json")
         self.robot: RobotFile = shipped.model_copy(
@@ -110,7 +120,6 @@ class SoakArm:
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
         before = len(self.arm.wire_log)
-        timers = [threading.Timer(after, os.kill, (os.getpid(), number)) for after, number in signals]
 
         def on_torque() -> None:
             self.arm.clear(HELD)
@@ -118,8 +127,7 @@ class SoakArm:
                 self.arm.inject(fault)
 
         late = [signal.signal(number, signal.SIG_IGN) for _, number in signals[:1]]
-        for timer in timers:
-            timer.start()
+        timers = [_send(number, after, self.clock) for after, number in signals]
         try:
             done = play_real(
                 pilot,
@@ -130,15 +138,15 @@ class SoakArm:
                 folder=folder,
                 console=Console(continuous=True),
                 on_torque=on_torque,
+                time=self.clock,
             )
             ended = done.result.setting["ended"]
         except PolicyPortError as error:
             ended = f"error: {error}"
         finally:
             # A signal that comes after the run has ended is for nobody.
-            for timer in timers:
-                timer.cancel()
-                timer.join()
+            for take_back in timers:
+                take_back()
             for handler in late:
                 signal.signal(signals[0][1], handler)
         return self._outcome(ended, folder, self.arm.wire_log[before:], fault)
@@ -147,7 +155,7 @@ class SoakArm:
         """A person mends what was broken, lays the arm down to rest, and holds it there."""
         self.arm.clear()
         if any(servo.torque for servo in self.arm.servos):
-            arm = LeRobotArm(self.robot, 0.05)
+            arm = LeRobotArm(self.robot, 0.05, self.clock)
             arm.open()
             arm.line.torque_off()
             arm.close()
@@ -212,3 +220,25 @@ class SoakArm:
                 if len(steps) > 1 and abs(steps[-1] - steps[-2]) > bounds.acceleration * PERIOD**2 + 2 * tick + 1e-9:
                     found.append(f"{name}: {abs(steps[-1] - steps[-2]) / PERIOD**2:.1f} rad/s^2")
         return found
+
+
+def _send(number: int, after: float, clock: Clock) -> Callable[[], None]:
+    """Send this process a signal after so many seconds; returns what takes it back."""
+    if not isinstance(clock, VirtualClock):
+        timer = threading.Timer(after, os.kill, (os.getpid(), number))
+        timer.start()
+
+        def cancel() -> None:
+            timer.cancel()
+            timer.join()
+
+        return cancel
+    due = clock.now() + after
+
+    def live() -> None:
+        if clock.now() >= due:
+            clock.leave(live)
+            os.kill(os.getpid(), number)
+
+    clock.follow(live)
+    return lambda: clock.leave(live)

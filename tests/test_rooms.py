@@ -82,8 +82,28 @@ ROOMS: dict[str, set[str]] = {
         "resources",
         "robots.emulator",
     },
-    "robots.jobs": {"contract", "control", "files", "port", "replay", "report", "robots.arm", "tasks", "trace"},
-    "robots.maniskill": {"contract", "control", "port", "replay", "robots.arm", "robots.jobs", "tasks"},
+    "robots.jobs": {
+        "contract",
+        "control",
+        "files",
+        "port",
+        "replay",
+        "report",
+        "robots.arm",
+        "robots.emulator.clock",
+        "tasks",
+        "trace",
+    },
+    "robots.maniskill": {
+        "contract",
+        "control",
+        "port",
+        "replay",
+        "robots.arm",
+        "robots.emulator.clock",
+        "robots.jobs",
+        "tasks",
+    },
 }
 
 # May import every room; nothing may import it.

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from policy_port.cli.app import app
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.trace import Trace
 
 REAL = ["play", "so100-reach", "--real", "--robot", "so100"]
@@ -78,24 +79,16 @@ def test_what_a_dataset_needs_is_said_before_anything_moves(tmp_path: Path, monk
 
 
 @pytest.mark.slow
-def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None:
+def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path, clock: VirtualClock) -> None:
     """One command on a fresh clone: checks, motion, rest, table, report, trace; exit status 0."""
-    pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
     out = tmp_path / "run"
-    # Bounds for a machine that runs other tests at the same time.
+    # The watchdog lives in real time, and waits for a machine that is busy.
     shipped = (Path("policy_port/assets/robots/so100.yaml")).read_text(encoding="utf-8")
     robot = tmp_path / "arm.yaml"
-    robot.write_text(shipped.replace("deadline: 0.1", "deadline: 2.0").replace("stale: 0.1", "stale: 2.0"))
-    main = "from policy_port.cli.app import main; main()"
-    command = [sys.executable, "-c", main, "play", "so100-reach", "--real", "--robot", str(robot)]
-    done = subprocess.run(
-        [*command, "--emulated", "--continuous", "--episodes", "1", "--out", str(out), "--report"],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    robot.write_text(shipped.replace("heartbeat: 1.0", "heartbeat: 600.0"))
+    command = ["play", "so100-reach", "--real", "--robot", str(robot), "--emulated", "--continuous"]
+    done = CliRunner().invoke(app, [*command, "--episodes", "1", "--out", str(out), "--report"])
+    assert done.exit_code == 0, done.output
     assert "at rest, torque off" in done.stdout
     assert f"wrote {out / 'report.html'}" in done.stdout
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -112,6 +105,7 @@ def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_steps_wait_for_enter(tmp_path: Path) -> None:
     """In a terminal each step is asked for; Ctrl-C at the question ends at rest, with a report and exit status 130."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")

@@ -15,14 +15,15 @@ from policy_port.resources import assets_dir
 from policy_port.robots.arm.emulated import HELD
 from policy_port.robots.arm.robot_file import load_robot_file
 from policy_port.robots.emulator import EmulatedArm
+from policy_port.robots.emulator.clock import VirtualClock
 
 
 @pytest.fixture
-def arm(tmp_path: Path) -> Iterator[EmulatedArm]:
+def arm(tmp_path: Path, clock: VirtualClock) -> Iterator[EmulatedArm]:
     """An arm that somebody holds in its check pose, and a robot file for it."""
     shipped = load_robot_file("so100")
     pose = dict(zip(shipped.joint_names, shipped.pose("check"), strict=True))
-    with EmulatedArm(pose=pose, faults=[HELD], port_link=tmp_path / "port") as arm:
+    with EmulatedArm(pose=pose, faults=[HELD], port_link=tmp_path / "port", clock=clock) as arm:
         arm.write_calibration(tmp_path / "calibration" / "so100.json")
         text = (assets_dir() / "robots" / "so100.yaml").read_text(encoding="utf-8")
         text = text.replace("port: null", f"port: {tmp_path / 'port'}")
@@ -81,7 +82,7 @@ def test_release_switches_torque_off(arm: EmulatedArm, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_check_draws_the_poses_to_compare(tmp_path: Path) -> None:
+def test_check_draws_the_poses_to_compare(tmp_path: Path, clock: VirtualClock) -> None:
     """Beside the arm as it is read: check pose, rest pose, and the contract's default pose."""
     pytest.importorskip("mujoco")
     pytest.importorskip("mani_skill")

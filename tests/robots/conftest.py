@@ -1,4 +1,4 @@
-"""The embedded policy, exported once."""
+"""The embedded policy, exported once, and the time in which emulated arms move."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 from policy_port.port.pilot import Pilot
+from policy_port.robots.emulator.clock import VirtualClock
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A time that passes only while a test sleeps on it: however busy the machine is, the same happens."""
+    return VirtualClock()
 
 
 @pytest.fixture(scope="session")

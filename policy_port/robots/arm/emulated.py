@@ -15,6 +15,7 @@ from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_calibration
+from policy_port.robots.emulator.clock import REAL, Clock
 
 LATENCY = 0.001
 """Of a USB adapter [s]."""
@@ -45,6 +46,7 @@ def emulate(
     plant_setup: PlantSetup | None = None,
     faults: Sequence[str] = (),
     seed: int = 0,
+    clock: Clock = REAL,
 ) -> Iterator[Rehearsal]:
     """An arm as the shipped robot file of this kind describes it, driven through `robot`, which may be wrong.
 
@@ -56,6 +58,7 @@ def emulate(
         plant_setup: Gains of the MuJoCo model; those of an SO100's servos, if None.
         faults: Faults of the emulated arm, timed from the start.
         seed: Seed of the faults that strike at random.
+        clock: The time in which it moves; `EmulatedArm` says more.
 
     Raises:
         RobotError: When `robot` reads the check pose as another one.
@@ -68,15 +71,21 @@ def emulate(
             calibration = read_calibration(own)
 
         def arm(pose: Literal["rest", "check"], **more: object) -> EmulatedArm:
-            angles = dict(zip(MOTORS, truth.pose(pose), strict=True))
+            angles: dict[str, float] = dict(zip(MOTORS, truth.pose(pose), strict=True))
             return EmulatedArm(
-                calibration, mapping=truth.mapping, pose=angles, latency=LATENCY, process=True, **more  # type: ignore[arg-type]
-            )  # fmt: skip
+                calibration,
+                mapping=truth.mapping,
+                pose=angles,
+                latency=LATENCY,
+                process=clock is REAL,
+                clock=clock,
+                **more,  # type: ignore[arg-type]
+            )
 
         there = {"calibration_dir": Path(folder)}
         with arm("check", faults=[HELD]) as held:
             held.write_calibration(Path(folder) / f"{robot.id}.json")
-            reached = LeRobotArm(robot.model_copy(update=there | {"port": held.port}), 0.05)
+            reached = LeRobotArm(robot.model_copy(update=there | {"port": held.port}), 0.05, clock)
             try:
                 reached.open()
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)

@@ -21,6 +21,7 @@ from policy_port.robots.arm.reading import Reading
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.servo_scale import servo_scale
 from policy_port.robots.arm.stops import LineError
+from policy_port.robots.emulator.clock import REAL, Clock
 
 try:
     from lerobot.robots.so_follower import SOFollower, SOFollowerRobotConfig
@@ -46,12 +47,13 @@ class LeRobotArm:
 
     num_envs = 1
 
-    def __init__(self, robot: RobotFile, control_dt: float) -> None:
+    def __init__(self, robot: RobotFile, control_dt: float, clock: Clock = REAL) -> None:
         """Find the calibration; the port is opened by `open`.
 
         Args:
             robot: The arm.
             control_dt: Control period [s]; on an arm it is the time step as well.
+            clock: The time by which it is driven and read.
 
         Raises:
             RobotError: When no port is named, or the calibration is missing.
@@ -61,7 +63,7 @@ class LeRobotArm:
                 "the robot file names no port; copy it and set `port:` to what lerobot-find-port says, or rehearse "
                 "with --emulated"
             )
-        self.robot = robot
+        self.robot, self.clock = robot, clock
         self._follower = SOFollower(
             SOFollowerRobotConfig(
                 port=robot.port, id=robot.id, calibration_dir=robot.calibration_dir, use_degrees=robot.use_degrees
@@ -75,7 +77,7 @@ class LeRobotArm:
         """Where it was read from."""
         self.scale = servo_scale(robot, self.calibration)
         """Ticks and radians."""
-        self.line = ServoLine(self._follower)
+        self.line = ServoLine(self._follower, clock)
         """The servos."""
         self.reading: Reading | None = None
         """The last measurement."""

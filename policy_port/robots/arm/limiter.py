@@ -22,7 +22,6 @@ class Limiter:
             period: Time between two targets [s].
         """
         self._lower, self._upper, self._speed, self._period = lower, upper, speed, period
-        self._acceleration = acceleration
         self._change = acceleration * period
         self.position = np.zeros_like(lower)
         """The target sent last [rad]."""
@@ -53,11 +52,12 @@ class Limiter:
         goal = np.clip(asked, self._lower, self._upper)
         distance = goal - self.position
         top = self._speed if speed is None else np.minimum(self._speed, speed)
-        # No faster than it can stop from before the goal; half a step is lost to deciding once per step.
-        half = 0.5 * self._change
-        stoppable = np.sqrt(half * half + 2.0 * self._acceleration * np.abs(distance)) - half
-        size = np.minimum(np.minimum(top, stoppable), np.abs(distance) / self._period)
-        wanted = np.copysign(size, distance)
+        # No faster than it can stop from before the goal. Braking takes `change` off the speed once per step, so from
+        # n times that it covers n (n + 1) / 2 times what one such step does; in between it needs a step more.
+        left = np.abs(distance) / (self._change * self._period)
+        braking = np.floor(np.sqrt(2.0 * left + 0.25) - 0.5)
+        stoppable = (left / (braking + 1.0) + 0.5 * braking) * self._change
+        wanted = np.copysign(np.minimum(top, stoppable), distance)
         velocity = self.velocity + np.clip(wanted - self.velocity, -self._change, self._change)
         before = self.position
         # Rounding, and a speed limit that was lowered on the way, must not lead out of the limits.

@@ -27,7 +27,7 @@ class Reading:
     """All servos at one moment, in the order of `MOTORS`; each array has shape (motors,)."""
 
     time: float
-    """When the answer was first asked for [s], on `time.monotonic`: the measurement is not older."""
+    """When the answer was first asked for [s], on the arm's clock: the measurement is not older."""
     ticks: Array
     """Present position."""
     torque: Array

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from policy_port.robots.arm.stops import ArmStopError
-
-SPIN = 0.0003
-"""The last moment is not slept through: a sleep ends a little late [s]."""
+from policy_port.robots.emulator.clock import REAL, Clock
 
 RESTART = 0.2
 """Share of the period by which a target may be late without moving the next one."""
 
 
 class RealTime:
-    """Real time; see `policy_port.control.loop.Clock`.
+    """The beat of a control loop; see `policy_port.control.loop.Clock`.
 
     A period runs from one target to the next. Its end is the measurement, `lead` before the next target is due, so
     that what a target rests on is as old as it takes to measure and decide, not a whole period older.
     """
 
-    def __init__(self, period: float, deadline: float) -> None:
+    def __init__(self, period: float, deadline: float, clock: Clock = REAL) -> None:
         """Start the clock.
 
         Args:
             period: Time between two targets [s].
             deadline: How late a target may be sent [s].
+            clock: What it goes by.
         """
-        self._period = period
+        self._period, self._clock = period, clock
         self.deadline = deadline
         """How late a target may be sent [s]."""
         self.lead = 0.25 * period
@@ -49,10 +46,10 @@ class RealTime:
             ArmStopError: When it was due long ago.
         """
         if self._due is None:
-            self._due = time.monotonic() + self._period
+            self._due = self._clock.now() + self._period
             return
-        _sleep_until(self._due)
-        late = time.monotonic() - self._due
+        self._clock.sleep_until(self._due)
+        late = self._clock.now() - self._due
         self.lateness.append(late)
         if late > self.deadline:
             self._due = None
@@ -67,16 +64,8 @@ class RealTime:
     def pause(self) -> None:
         """Return when the measurement for the next target is due."""
         if self._due is not None:
-            _sleep_until(self._due - self.lead)
+            self._clock.sleep_until(self._due - self.lead)
 
     def jitter(self, percentile: float) -> float:
         """Percentile of the lateness [s]; NaN where nothing was counted."""
         return float(np.percentile(self.lateness, percentile)) if self.lateness else float("nan")
-
-
-def _sleep_until(moment: float) -> None:
-    left = moment - time.monotonic()
-    if left > SPIN:
-        time.sleep(left - SPIN)
-    while time.monotonic() < moment:
-        pass

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import termios
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +24,7 @@ from policy_port.robots.arm.raw_line import torque_off_for_all
 from policy_port.robots.arm.reading import FIRST, LENGTH, Reading, decode
 from policy_port.robots.arm.robot_file import MOTORS
 from policy_port.robots.arm.stops import LineError
+from policy_port.robots.emulator.clock import REAL, Clock
 
 TRIES = 2
 """How often a reading is tried; each try takes 50 ms when a servo is silent."""
@@ -40,9 +40,11 @@ NEAR = 40
 class ServoLine:
     """Six servos on one serial port."""
 
-    def __init__(self, follower: SOFollower) -> None:
-        self._bus = follower.bus
+    def __init__(self, follower: SOFollower, clock: Clock = REAL) -> None:
+        self._bus, self._clock = follower.bus, clock
         self._port: Any = follower.bus.port_handler
+        # How long the driver waits for an answer goes by the same clock, in its milliseconds; its own can be set back.
+        self._port.getCurrentTime = lambda: 1000.0 * clock.look()
         self.ids = [follower.bus.motors[motor].id for motor in MOTORS]
         """Ids on the bus, in the order of `MOTORS`."""
         self.goals: Array | None = None
@@ -146,7 +148,7 @@ class ServoLine:
         Raises:
             LineError: When a servo is silent or the line is disturbed or gone.
         """
-        asked, problem = time.monotonic(), ""
+        asked, problem = self._clock.now(), ""
         for attempt in range(TRIES):
             if attempt:
                 self._drain()
@@ -169,7 +171,7 @@ class ServoLine:
             if not silent:
                 return decode(asked, [data[servo] for servo in self.ids])
             problem = f"no valid answer from {silent[0]}"
-        raise LineError(f"{problem}, {TRIES} times in {time.monotonic() - asked:.2f} s")
+        raise LineError(f"{problem}, {TRIES} times in {self._clock.now() - asked:.2f} s")
 
     def send(self, goals: Array) -> None:
         """Set goal positions [ticks], in the order of `MOTORS`; nobody answers."""
@@ -190,7 +192,7 @@ class ServoLine:
         # A servo keeps its last goal over torque off, and would jump there.
         for _ in range(TRIES):
             self.send(goals)
-            time.sleep(SETTLE)
+            self._clock.sleep(SETTLE)
             before = self.read()
             if (before.goal == goals).all():
                 break
@@ -242,7 +244,7 @@ class ServoLine:
 
     def _drain(self) -> None:
         """Forget what is still coming: a late answer would be taken for the next one."""
-        time.sleep(0.003)
+        self._clock.sleep(0.003)
         self._clear()
 
     def _clear(self) -> None:

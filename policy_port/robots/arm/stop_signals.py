@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 from policy_port.robots.arm.stops import OperatorStopError
+from policy_port.robots.emulator.clock import REAL, Clock
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGTSTP")
 """Ctrl-C, kill, a closed terminal, Ctrl-backslash, and Ctrl-Z, which would leave a torqued arm to itself."""
@@ -20,7 +20,8 @@ ECHO = 0.25
 class StopSignals:
     """The first signal asks for an orderly end; a second one cuts torque at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = REAL) -> None:
+        self._clock = clock
         self.received: str | None = None
         """Name of the first signal."""
         self.cut = False
@@ -60,7 +61,7 @@ class StopSignals:
             self.release()
             signal.raise_signal(number)
             return
-        now = time.monotonic()
+        now = self._clock.now()
         if self.received is None:
             self.received, self._first = signal.Signals(number).name, now
         elif now - self._first > ECHO:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -238,7 +237,7 @@ class Supervisor:
             self._limiter.keep(lost, self._arm.scale.angles(reading.goal))
 
     def _send(self, asked: Array) -> None:
-        now = time.monotonic()
+        now = self._arm.clock.now()
         if now - self._sent_at > PAUSE * self.timestep:
             self._limiter.rest()
         self._sent_at = now
@@ -259,7 +258,7 @@ class Supervisor:
 
     def _check_age(self) -> None:
         assert self._arm.reading is not None
-        self.age = time.monotonic() - self._arm.reading.time
+        self.age = self._arm.clock.now() - self._arm.reading.time
         if self.age > self._robot.timing.stale:
             raise ArmStopError(
                 f"the last measurement is {self.age:.3f} s old; the bound is {self._robot.timing.stale:g}",

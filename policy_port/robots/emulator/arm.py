@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from policy_port.contract import RobotMapping
+from policy_port.errors import EmulatorError
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import (
@@ -15,6 +16,7 @@ from policy_port.robots.emulator.calibration import (
     read_calibration,
     write_calibration,
 )
+from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.emulator.engine import Engine
 from policy_port.robots.emulator.faults import Fault
 from policy_port.robots.emulator.options import ArmOptions, CameraSpec, Model, parse_camera
@@ -47,6 +49,7 @@ class EmulatedArm:
         port_link: Path | str | None = None,
         seed: int = 0,
         process: bool = False,
+        clock: Clock = REAL,
     ) -> None:
         """Describe the arm; it begins to live with the `with` block.
 
@@ -62,6 +65,8 @@ class EmulatedArm:
             port_link: Symbolic link to make to the port.
             seed: Seed of the faults that strike at random.
             process: Live in a process of its own, so that neither side's Python holds up the other's.
+            clock: The time in which the arm moves; on a virtual one it moves and answers while its users sleep on that
+                clock or look at it, and cameras still take real time.
 
         Raises:
             EmulatorError: When something asked for does not exist, saying what does.
@@ -79,11 +84,13 @@ class EmulatedArm:
             port_link=None if port_link is None else Path(port_link).absolute(),
             seed=seed,
         )
-        self._in_process = process
+        if process and clock is not REAL:
+            raise EmulatorError("an arm in a process of its own lives in real time; leave out process or clock")
+        self._in_process, self.clock = process, clock
         self._engine: Engine | EngineProcess | None = None
 
     def __enter__(self) -> EmulatedArm:
-        engine = EngineProcess(self.options) if self._in_process else Engine(self.options)
+        engine = EngineProcess(self.options) if self._in_process else Engine(self.options, self.clock)
         engine.start()
         self._engine = engine
         return self
@@ -106,7 +113,7 @@ class EmulatedArm:
 
     @property
     def wire_log(self) -> tuple[WireWrite, ...]:
-        """Every register that hosts have written over the wire, in order of arrival, on the monotonic clock."""
+        """Every register that hosts have written over the wire, in order of arrival, on the arm's clock."""
         return self._live.wire_log()
 
     def goals(self, joint: str | None = None) -> tuple[WireWrite, ...]:

@@ -23,7 +23,7 @@ class WireWrite:
     """One register of one servo, as a host wrote it over the wire."""
 
     time: float
-    """When it was received [s], on `time.monotonic`."""
+    """When it was received [s], on the arm's clock."""
     joint: str
     """Name of the servo."""
     register: str

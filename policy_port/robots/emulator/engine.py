@@ -1,4 +1,4 @@
-"""The emulated arm at work: one thread that answers the wire and lets the mechanics move in real time."""
+"""The emulated arm at work: it answers the wire and lets the mechanics move as time passes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import random
 import select
 import threading
-import time
 
 from policy_port.errors import EmulatorError
 from policy_port.robots.emulator.build import build_arm
 from policy_port.robots.emulator.bus import Answer, Bus, WireWrite
 from policy_port.robots.emulator.camera import MjpegCamera
+from policy_port.robots.emulator.clock import REAL, Clock, VirtualClock
 from policy_port.robots.emulator.faults import Fault, FaultList, parse_fault
 from policy_port.robots.emulator.options import ArmOptions
 from policy_port.robots.emulator.packets import Decoder
@@ -32,11 +32,11 @@ MOST_CATCH_UP = 0.5
 
 
 class Engine:
-    """An emulated arm in this process."""
+    """An emulated arm in this process: in real time on a thread of its own, else as a follower of its clock."""
 
-    def __init__(self, options: ArmOptions) -> None:
+    def __init__(self, options: ArmOptions, clock: Clock = REAL) -> None:
         """Put the arm together and open its port; `start` lets it live."""
-        self._options = options
+        self._options, self._clock = options, clock
         self._joints = tuple(options.calibration)
         self._cameras_named = tuple(camera.name for camera in options.cameras)
         faults = [self._parse(spec) for spec in options.faults]
@@ -56,16 +56,19 @@ class Engine:
         self._terminal: Terminal | None = Terminal(options.port_link)
         self._port = self._terminal.path
         self._bell, self._ring = os.pipe()
-        self._clock = self._heard = self._begin = time.monotonic()
+        self._moved = self._heard = begin = clock.now()
         self._thread = threading.Thread(target=self._run, name="emulated arm")
         self._cameras: dict[str, MjpegCamera] = {}
         for fault in faults:
-            self._faults.add(fault, self._begin)
+            self._faults.add(fault, begin)
 
     def start(self) -> None:
         """Open the cameras and begin to answer."""
-        self._clock = self._heard = time.monotonic()
-        self._thread.start()
+        self._moved = self._heard = self._clock.now()
+        if isinstance(self._clock, VirtualClock):
+            self._clock.follow(self._live)
+        else:
+            self._thread.start()
         try:
             for spec in self._options.cameras:
                 pictures = open_pictures(self._options, self.angles)
@@ -85,6 +88,8 @@ class Engine:
         self._cameras = {}
         if not self._stop.is_set():
             self._stop.set()
+            if isinstance(self._clock, VirtualClock):
+                self._clock.leave(self._live)
             os.write(self._ring, b"!")
             if self._thread.ident is not None:
                 self._thread.join()
@@ -138,7 +143,7 @@ class Engine:
         """Let something go wrong; its start counts from now."""
         parsed = self._parse(fault) if isinstance(fault, str) else fault
         with self._lock:
-            now = time.monotonic()
+            now = self._clock.now()
             self._advance(now)
             self._faults.add(parsed, now)
             self._settle(now)
@@ -148,7 +153,7 @@ class Engine:
         """Take a fault back, also one that has not started; all of them, if None."""
         parsed = self._parse(fault) if isinstance(fault, str) else fault
         with self._lock:
-            now = time.monotonic()
+            now = self._clock.now()
             self._advance(now)
             known = self._faults.known
             if parsed is not None and parsed not in known:
@@ -188,28 +193,32 @@ class Engine:
         """Wait for something to do, and do it."""
         pause = SILENCE if self._decoder.pending else IDLE_TIME
         if self._answers:
-            pause = min(pause, max(0.0, self._answers[0][0] - time.monotonic()))
+            pause = min(pause, max(0.0, self._answers[0][0] - self._clock.now()))
         sources = [self._bell] if self._terminal is None else [self._bell, self._terminal.fileno()]
         ready = select.select(sources, (), (), pause)[0]
         if self._bell in ready and os.read(self._bell, 1) == b"!":
             return
+        self._live()
+
+    def _live(self) -> None:
+        """Move, hear and speak up to now."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock.now()
             self._advance(now)
             self._strikes.update(now)
             if not self._is_plugged_right():
                 self._plug()
             if self._terminal is not None:
                 self._hear(self._terminal, now)
-                self._speak(self._terminal, time.monotonic())
+                self._speak(self._terminal, self._clock.now())
 
     def _catch_up(self) -> None:
         """Take in what a client has already sent, before somebody looks; the lock is held."""
-        now = time.monotonic()
+        now = self._clock.now()
         self._advance(now)
-        if self._terminal is not None and self._thread.is_alive():
+        if self._terminal is not None and not self._stop.is_set():
             self._hear(self._terminal, now)
-            if self._answers:
+            if self._answers and self._thread.is_alive():
                 os.write(self._ring, b".")
 
     def _hear(self, terminal: Terminal, now: float) -> None:
@@ -230,7 +239,10 @@ class Engine:
     def _settle(self, now: float) -> None:
         """Let faults act before the caller goes on; the lock is held."""
         self._strikes.update(now)
-        if self._thread.is_alive():
+        if isinstance(self._clock, VirtualClock):
+            if not self._is_plugged_right():
+                self._plug()
+        elif self._thread.is_alive():
             # Only the thread that waits on the terminal may close it.
             os.write(self._ring, b".")
             self._plugged.wait_for(lambda: self._is_plugged_right() or not self._thread.is_alive(), 1.0)
@@ -263,19 +275,19 @@ class Engine:
     def _advance(self, now: float) -> None:
         """Let the mechanics move up to `now`."""
         parts, time_step = self._parts, self._parts.mechanics.step_time
-        elapsed = now - self._clock
+        elapsed = now - self._moved
         if elapsed > MOST_CATCH_UP:
-            self._clock = now - MOST_CATCH_UP
+            self._moved = now - MOST_CATCH_UP
         rate = self._faults.find("babble")
         if rate is not None:
             self._babble = min(self._babble + rate * elapsed, 256.0)
             if self._babble >= 1.0:
                 self._plan(Answer(now, self._random.randbytes(int(self._babble))))
                 self._babble -= int(self._babble)
-        while self._clock + time_step <= now:
-            self._clock += time_step
+        while self._moved + time_step <= now:
+            self._moved += time_step
             for servo in parts.servos:
-                servo.control(self._clock, time_step)
+                servo.control(self._moved, time_step)
             parts.mechanics.step([servo.drive for servo in parts.servos])
             for servo in parts.servos:
                 servo.measure(time_step)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from policy_port.robots.arm.servo_scale import ServoScale
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending, OperatorStopError
 from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.jobs.frame_spool import FrameSpool
 from policy_port.robots.jobs.reach_job import ArmEpisodes, ReachJob, RealJob
 from policy_port.robots.jobs.trace import RealTrace, Recorded
@@ -68,6 +68,7 @@ def play_real(
     port_mapping: RobotMapping | None = None,
     keep_frames: bool = False,
     on_torque: Callable[[], None] = lambda: None,
+    time: Clock = REAL,
 ) -> RealRun:
     """Perform a task on an arm.
 
@@ -82,6 +83,7 @@ def play_real(
         port_mapping: The mapping to LeRobot that the port was made with.
         keep_frames: Keep what the cameras saw at each step, in a folder beside the trace.
         on_torque: Called once torque is on.
+        time: What the run goes by.
 
     Raises:
         PolicyPortError: When something is not right before anything moves.
@@ -89,9 +91,9 @@ def play_real(
     contract = pilot.contract
     job: RealJob = ReachJob(task) if isinstance(task, ReachTask) else task
     job.check(pilot, robot, port_mapping)
-    with StopSignals() as signals:
-        arm = LeRobotArm(robot, contract.control_dt)
-        clock, cameras = RealTime(contract.control_dt, robot.timing.deadline), ArmCameras(robot)
+    with StopSignals(time) as signals:
+        arm = LeRobotArm(robot, contract.control_dt, time)
+        clock, cameras = RealTime(contract.control_dt, robot.timing.deadline, time), ArmCameras(robot)
         supervisor = Supervisor(arm, clock, signals, cameras, console)
         controller = job.controller(pilot, arm, cameras)
         queue = job.episodes(seed, episodes, supervisor, console)
@@ -104,7 +106,7 @@ def play_real(
             check_arm(arm)
             arm.line.configure()
             cameras.open()
-            rehearsed = _rehearse(supervisor, controller, clock, robot, contract.control_dt)
+            rehearsed = _rehearse(supervisor, controller, clock, arm)
             look = job.look(controller, cameras, folder)
             console.confirm(f"{look}The arm will move. Keep clear of it, a hand at its power switch.", signals.check)
             header = trace_header(
@@ -149,9 +151,7 @@ def play_real(
     return RealRun(result=result, exit_code=exit_code, scale=arm.scale, frames=frames)
 
 
-def _rehearse(
-    supervisor: Supervisor, controller: Controller, clock: RealTime, robot: RobotFile, period: float
-) -> float:
+def _rehearse(supervisor: Supervisor, controller: Controller, clock: RealTime, arm: LeRobotArm) -> float:
     """Run the loop without torque, and find out how long before a target the measurement has to be.
 
     Returns:
@@ -159,10 +159,10 @@ def _rehearse(
     """
 
     def step() -> float:
-        start = time.monotonic()
+        start = arm.clock.now()
         supervisor.read(controller.state)
         controller()
-        return time.monotonic() - start
+        return arm.clock.now() - start
 
     def ask() -> float:
         controller.reset()
@@ -171,13 +171,13 @@ def _rehearse(
     supervisor.read(controller.state)
     # What runs for the first time takes longer.
     ask()
-    check_asking(robot, [ask() for _ in range(ASKED)], period)
+    check_asking(arm.robot, [ask() for _ in range(ASKED)], arm.timestep)
     controller.reset()
     taken = []
     for _ in range(REHEARSED):
         clock.wait()
         taken.append(step())
-    return settle(clock, taken, period)
+    return settle(clock, taken, arm.timestep)
 
 
 def _perform(

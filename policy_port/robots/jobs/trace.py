@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ REAL_UNITS = {
     "frame_age": "s, camera_names",
     "lateness": "s, from when the target was due to when it was sent",
     "load": "share of the stall torque, joint_names",
-    "clock": "s on the monotonic clock, when the policy had decided",
+    "clock": "s on the arm's clock, when the policy had decided",
 }
 """Unit and order of each array."""
 CHUNK = 20
@@ -90,7 +89,7 @@ class RealTrace:
             "time": np.array([self._step * controller.contract.control_dt]),
             "episode": np.array([self._episode]),
             "frame_age": self._cameras.ages()[None],
-            "clock": time.monotonic(),
+            "clock": self._arm.clock.now(),
         }
         self._counted = self._supervisor.sends, len(self._clock.lateness)
         self._step += 1

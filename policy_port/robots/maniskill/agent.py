@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from policy_port.errors import MissingDependencyError, RobotError, TaskError, closest
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.maniskill.attended_arm import AttendedArm
 from policy_port.robots.maniskill.task import feed_back, position_controllers
 
@@ -50,6 +50,7 @@ class LeRobotRealAgent(BaseRealAgent):
         lead: float = 0.25,
         continuous: bool = False,
         on_torque: Callable[[], None] = lambda: None,
+        time: Clock = REAL,
         **kwargs: Any,
     ) -> None:
         """Describe the arm; `start` reaches it.
@@ -63,6 +64,7 @@ class LeRobotRealAgent(BaseRealAgent):
             lead: How long before the next target the observation is taken, as a share of the control interval.
             continuous: Targets need no Enter. Not for the first run.
             on_torque: Called once torque is on.
+            time: What it goes by.
             **kwargs: For ManiSkill's `BaseRealAgent`.
 
         Raises:
@@ -80,7 +82,7 @@ class LeRobotRealAgent(BaseRealAgent):
         self._period = 1.0 / control_freq
         self._ahead = lead * self._period
         self._console = Console(continuous=continuous)
-        self._on_torque = on_torque
+        self._on_torque, self._time = on_torque, time
         self._attended: AttendedArm | None = None
         self._fresh = False
         self._sent_at: float | None = None
@@ -99,7 +101,7 @@ class LeRobotRealAgent(BaseRealAgent):
         """
         if self._attended is not None and self._attended.ending is None:
             raise RobotError("the arm is open already")
-        self._attended = AttendedArm(self.robot_file, self._period, self._console, self._on_torque)
+        self._attended = AttendedArm(self.robot_file, self._period, self._console, self._on_torque, self._time)
         self._fresh, self._sent_at, self._captured = False, None, None
         self._attended.open()
 
@@ -123,12 +125,12 @@ class LeRobotRealAgent(BaseRealAgent):
         arm.power()
         if self._sent_at is not None:
             # Targets that come faster than they may would be a higher speed than the limits say.
-            _sleep_until(self._sent_at + self._period)
+            self._time.sleep_until(self._sent_at + self._period)
         with arm.driving() as supervisor:
             supervisor.read(arm.state)
             asked = target.copy()
             supervisor.write(target)
-            self._sent_at, self._fresh = time.monotonic(), False
+            self._sent_at, self._fresh = self._time.now(), False
         if self._sim_agent is not None and (asked != target).any():
             self._feed_back(target)
 
@@ -194,7 +196,7 @@ class LeRobotRealAgent(BaseRealAgent):
 
     def _wait(self) -> None:
         if self._sent_at is not None:
-            _sleep_until(self._sent_at + self._period - self._ahead)
+            self._time.sleep_until(self._sent_at + self._period - self._ahead)
 
     def _measure(self) -> None:
         if self._fresh and self.use_cached_qpos:
@@ -276,9 +278,3 @@ def _camera(name: str, config: Any) -> CameraBounds:
             "fps": config.fps,
         }
     )
-
-
-def _sleep_until(moment: float) -> None:
-    left = moment - time.monotonic()
-    if left > 0.0:
-        time.sleep(left)

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -24,6 +23,7 @@ from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending
 from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.emulator.clock import REAL, Clock
 
 SWITCH = 0.0005
 """How long another thread may keep the interpreter while the arm is under torque [s]."""
@@ -39,7 +39,12 @@ class AttendedArm:
     """
 
     def __init__(
-        self, robot: RobotFile, control_dt: float, console: Console, on_torque: Callable[[], None] = lambda: None
+        self,
+        robot: RobotFile,
+        control_dt: float,
+        console: Console,
+        on_torque: Callable[[], None] = lambda: None,
+        time: Clock = REAL,
     ) -> None:
         """Find the arm; `open` reaches it.
 
@@ -48,11 +53,12 @@ class AttendedArm:
             control_dt: Control period [s].
             console: The person in front of the arm.
             on_torque: Called once torque is on.
+            time: What it goes by.
         """
         self.robot = robot
-        self.arm = LeRobotArm(robot, control_dt)
-        self.signals = StopSignals()
-        self.clock = RealTime(control_dt, robot.timing.deadline)
+        self.arm = LeRobotArm(robot, control_dt, time)
+        self.signals = StopSignals(time)
+        self.clock = RealTime(control_dt, robot.timing.deadline, time)
         self.cameras = ArmCameras(robot)
         self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, console)
         self.state = PlantState.allocate(1, len(self.arm.joint_names))
@@ -62,7 +68,7 @@ class AttendedArm:
         self._console, self._on_torque = console, on_torque
         self._lock = threading.RLock()
         self._over = threading.Event()
-        self._used = time.monotonic()
+        self._used = time.now()
         self._powered = False
         self._switch = sys.getswitchinterval()
         self._why = "the arm is not open"
@@ -106,7 +112,7 @@ class AttendedArm:
                 cause.add_note(f"The arm: {self.ending}.")
                 raise
             finally:
-                self._used = time.monotonic()
+                self._used = self.arm.clock.now()
 
     def power(self) -> None:
         """Switch torque on, so that the arm holds where it is; where it is on already, nothing happens.
@@ -167,7 +173,7 @@ class AttendedArm:
 
     def _attend(self) -> None:
         while not self._over.wait(0.5 * UNATTENDED):
-            if time.monotonic() - self._used < UNATTENDED or not self._lock.acquire(blocking=False):
+            if self.arm.clock.now() - self._used < UNATTENDED or not self._lock.acquire(blocking=False):
                 continue
             try:
                 # What ends the arm here is told by the program's next call.

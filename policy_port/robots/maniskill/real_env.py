@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.rehearsal import REHEARSED, settle
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
 from policy_port.robots.arm.stops import ArmStopError
+from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.jobs.pictures import Pictures
 from policy_port.robots.maniskill.attended_arm import AttendedArm
 from policy_port.robots.maniskill.task import Measure, RealTask
@@ -50,6 +50,7 @@ class RealEnv(gym.Env[Any, Any]):
         measure: Mapping[str, Measure] | None = None,
         continuous: bool = False,
         on_torque: Callable[[], None] = lambda: None,
+        time: Clock = REAL,
         **options: Any,
     ) -> None:
         """Open the task and the arm, and check them; nothing moves before the first `reset`.
@@ -64,6 +65,7 @@ class RealEnv(gym.Env[Any, Any]):
             measure: Functions that measure what the arm doesn't, by path such as "extra/is_grasped".
             continuous: Steps need no Enter. Not for the first run.
             on_torque: Called once torque is on.
+            time: What it goes by.
             **options: More options of the task, for `gymnasium.make`.
 
         Raises:
@@ -84,7 +86,7 @@ class RealEnv(gym.Env[Any, Any]):
         )
         try:
             pictures = Pictures(self._task.cameras, known)
-            self._arm = AttendedArm(known, self._task.control_dt, console, on_torque)
+            self._arm = AttendedArm(known, self._task.control_dt, console, on_torque, time)
             self._task.watch(lambda name: pictures.fit(name, self._arm.frame(name)))
             self._arm.open()
         except BaseException:
@@ -182,10 +184,10 @@ class RealEnv(gym.Env[Any, Any]):
             self._task.restart(self._arm.state)
             for _ in range(REHEARSED):
                 self._arm.clock.wait()
-                start = time.monotonic()
+                start = self._arm.arm.clock.now()
                 supervisor.read(self._arm.state)
                 self._task.targets(decide(self._observe()))
-                taken.append(time.monotonic() - start)
+                taken.append(self._arm.arm.clock.now() - start)
             return settle(self._arm.clock, taken, self._task.control_dt)
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -226,7 +228,7 @@ class RealEnv(gym.Env[Any, Any]):
         if not self._ready:
             raise TaskError("call reset before step: the arm is led to a start pose first")
         with self._arm.driving() as supervisor:
-            age = time.monotonic() - self._seen
+            age = self._arm.arm.clock.now() - self._seen
             if age > self._stale:
                 raise ArmStopError(
                     f"the action rests on an observation that is {age:.2f} s old; the bound is {self._stale:g}. Let "
@@ -258,7 +260,7 @@ class RealEnv(gym.Env[Any, Any]):
         self._task.close()
 
     def _observe(self) -> Any:
-        state, self._seen = self._arm.state, time.monotonic()
+        state, self._seen = self._arm.state, self._arm.arm.clock.now()
         self._task.measured(state.joint_pos, state.joint_vel)
         return self._task.observe()
 

@@ -22,6 +22,7 @@ from policy_port.robots.arm.preflight import check_arm, check_contract
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, write_calibration
+from policy_port.robots.emulator.clock import Clock, VirtualClock
 
 SHIPPED = load_robot_file("so100")
 JOINTS = SHIPPED.joint_names
@@ -40,9 +41,9 @@ def posed(key: Any) -> dict[str, float]:
 
 
 @pytest.fixture
-def resting(tmp_path: Path) -> Iterator[tuple[EmulatedArm, RobotFile]]:
+def resting(tmp_path: Path, clock: VirtualClock) -> Iterator[tuple[EmulatedArm, RobotFile]]:
     """An arm at rest, whose signs and zeros were confirmed, and a robot file that fits."""
-    with EmulatedArm(pose=posed("rest"), faults=[HELD]) as arm:
+    with EmulatedArm(pose=posed("rest"), faults=[HELD], clock=clock) as arm:
         arm.write_calibration(tmp_path / "so100.json")
         robot = SHIPPED.model_copy(update={"port": arm.port, "calibration_dir": tmp_path})
         note(robot)
@@ -56,8 +57,8 @@ def note(robot: RobotFile) -> None:
     confirm(robot, arm.calibration, arm.calibration_file, np.array(robot.pose("check")))
 
 
-def checked(robot: RobotFile) -> LeRobotArm:
-    arm = LeRobotArm(robot, 0.05)
+def checked(robot: RobotFile, clock: Clock) -> LeRobotArm:
+    arm = LeRobotArm(robot, 0.05, clock)
     try:
         arm.open()
         check_arm(arm)
@@ -68,22 +69,22 @@ def checked(robot: RobotFile) -> LeRobotArm:
 
 def refused(arm: EmulatedArm, robot: RobotFile, message: str) -> None:
     with pytest.raises(RobotError, match=message):
-        checked(robot)
+        checked(robot, arm.clock)
     assert arm.wire_log == ()
 
 
 def test_an_arm_that_is_right_is_accepted_and_only_read(resting: tuple[EmulatedArm, RobotFile]) -> None:
     """All checks pass, and not one register was written."""
     arm, robot = resting
-    checked(robot)
+    checked(robot, arm.clock)
     assert arm.wire_log == ()
 
 
-def test_a_wrong_sign_is_seen_in_the_check_pose(tmp_path: Path) -> None:
+def test_a_wrong_sign_is_seen_in_the_check_pose(tmp_path: Path, clock: VirtualClock) -> None:
     """Whichever joint's sign is wrong: held in the check pose, that joint is read as its mirror image."""
-    with EmulatedArm(pose=posed("check"), faults=[HELD]) as arm:
+    with EmulatedArm(pose=posed("check"), faults=[HELD], clock=clock) as arm:
         arm.write_calibration(tmp_path / "so100.json")
-        reached = LeRobotArm(SHIPPED.model_copy(update={"port": arm.port, "calibration_dir": tmp_path}), 0.05)
+        reached = LeRobotArm(SHIPPED.model_copy(update={"port": arm.port, "calibration_dir": tmp_path}), 0.05, clock)
         reached.open()
         reading = reached.reading
         reached.close()
@@ -182,8 +183,8 @@ def test_a_calibration_is_believed_once_it_reads_the_same_twice(
     resting: tuple[EmulatedArm, RobotFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LeRobot takes a late answer for that of the next register; such a reading is not held against the arm."""
-    _, robot = resting
-    arm = LeRobotArm(robot, 0.05)
+    emulated, robot = resting
+    arm = LeRobotArm(robot, 0.05, emulated.clock)
     try:
         arm.open()
         right = arm.line.calibration()
@@ -206,7 +207,7 @@ def test_a_calibration_is_believed_once_it_reads_the_same_twice(
 def test_a_servo_that_falls_sick_during_the_check_is_named(resting: tuple[EmulatedArm, RobotFile]) -> None:
     """Too hot only after the measurement, when its calibration is read: the heat is said, not the failed read."""
     emulated, robot = resting
-    arm = LeRobotArm(robot, 0.05)
+    arm = LeRobotArm(robot, 0.05, emulated.clock)
     try:
         arm.open()
         emulated.inject("overheat:gripper")
@@ -226,22 +227,22 @@ def test_an_arm_that_lies_elsewhere_is_not_moved(resting: tuple[EmulatedArm, Rob
 
 def test_an_arm_under_torque_is_not_touched(resting: tuple[EmulatedArm, RobotFile]) -> None:
     """Torque that somebody else switched on is a reason to ask, not to take over."""
-    _, robot = resting
-    other = LeRobotArm(robot, 0.05)
+    arm, robot = resting
+    other = LeRobotArm(robot, 0.05, arm.clock)
     other.open()
     assert other.reading is not None
     other.line.torque_on(other.reading.ticks)
     with pytest.raises(RobotError, match="another program is using this port"):
-        LeRobotArm(robot, 0.05).open()
+        LeRobotArm(robot, 0.05, arm.clock).open()
     other.close()
     with pytest.raises(RobotError, match="has torque already"):
-        checked(robot)
+        checked(robot, arm.clock)
 
 
 def test_torque_comes_on_where_the_arm_is(resting: tuple[EmulatedArm, RobotFile]) -> None:
     """A goal that a servo still has from before does not make it jump: the present position goes first."""
     arm, robot = resting
-    reached = LeRobotArm(robot, 0.05)
+    reached = LeRobotArm(robot, 0.05, arm.clock)
     reached.open()
     assert reached.reading is not None
     away = reached.reading.ticks.copy()
@@ -249,9 +250,7 @@ def test_torque_comes_on_where_the_arm_is(resting: tuple[EmulatedArm, RobotFile]
     reached.line.send(away)
     arm.clear(HELD)
     reached.line.torque_on(reached.reading.ticks)
-    import time
-
-    time.sleep(0.4)
+    arm.clock.sleep(0.4)
     assert abs(arm.servo("shoulder_pan").position - reached.reading.ticks[0]) < 8
     assert reached.line.torque_off() == []
     reached.close()

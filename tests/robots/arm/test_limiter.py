@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy_port.robots.arm.limiter import Limiter
@@ -67,7 +67,12 @@ def limiter(robot: RobotFile, period: float) -> Limiter:
     )
 
 
+# Full speed towards a limit, from a speed that is no multiple of what one step of braking takes off.
+NEAR_A_LIMIT = [[0.0] * 6 if far else [2.0] * 6 for far in (1, 0, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1)]
+
+
 @settings(deadline=None, max_examples=60)
+@example(asked=NEAR_A_LIMIT, period=1 / 30)
 @given(
     asked=st.lists(st.lists(st.floats(-10.0, 10.0), min_size=6, max_size=6), min_size=1, max_size=30),
     period=st.sampled_from([1 / 30, 0.05, 1 / 15]),

@@ -14,6 +14,8 @@ import pytest
 from policy_port.resources import assets_dir
 from policy_port.robots.emulator import EmulatedArm
 
+pytestmark = pytest.mark.real_time
+
 PARENT = """
 import sys, time
 from policy_port.robots.arm.raw_line import packet

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from policy_port.robots.emulator import EmulatedArm
 
-TRIES = 12
 Connect = Callable[..., Any]
 
 
@@ -30,18 +28,9 @@ def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connec
         config = {"port": arm.port, "id": "emulated", "calibration_dir": tmp_path} | config
         robot = module.SOFollower(module.SOFollowerRobotConfig(**config))
         opened.append(robot)
-        # LeRobot gives an answer 50 ms and does not ask again while it connects: too few on a machine that is busy
-        # with other tests.
-        for attempt in range(TRIES):
-            try:
-                robot.connect(calibrate)
-                break
-            except (RuntimeError, ConnectionError, IndexError):
-                robot.bus.port_handler.closePort()
-                if attempt == TRIES - 1:
-                    raise
-                # An answer to the try before, which LeRobot would take for one of the next, has come by then.
-                time.sleep(0.1)
+        # The 50 ms that LeRobot gives an answer go by the arm's clock, in its milliseconds.
+        monkeypatch.setattr(robot.bus.port_handler, "getCurrentTime", lambda: 1000.0 * arm.clock.look())
+        robot.connect(calibrate)
         return robot
 
     yield connect

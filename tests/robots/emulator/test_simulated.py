@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,7 @@ from policy_port.plants.registry import make_plant
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.simulated import ROBOT, so100_setup
 from tests.robots.emulator.bench import JOINTS, Bench
-from tests.robots.emulator.test_camera import Viewer
+from tests.robots.emulator.test_camera import Viewer, see
 
 pytest.importorskip("mujoco", reason="mujoco is not installed")
 pytest.importorskip("trimesh", reason="trimesh is not installed")
@@ -83,9 +81,6 @@ def test_the_camera_renders_the_simulated_arm() -> None:
             assert still.shape == (72, 96, 3)
             assert still.std() > 10
             arm.inject("push:shoulder_pan:700")
-            time.sleep(0.3)
-            for _ in range(3):
-                moved = viewer.picture()
-            assert np.abs(moved.astype(int) - still).max() > 60
+            see(viewer, lambda moved: bool(np.abs(moved.astype(int) - still).max() > 60))
         finally:
             viewer.close()

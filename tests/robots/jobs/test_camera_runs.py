@@ -15,27 +15,26 @@ from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
-from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.play_real import play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Trace
+from tests.robots.unhurried import unhurried
 
 pytestmark = pytest.mark.slow
 
 
 def with_camera(**changes: object) -> RobotFile:
-    robot = load_robot_file("so100")
-    timing = robot.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0, "stale_frame": 1.0})
     camera = CameraBounds(source=0, width=160, height=120, fps=15, crop=(10, 20, 64, 96))
-    return robot.model_copy(
-        update={"cameras": {"front": camera.model_copy(update=changes)}, "timing": timing, "approach_speed": 1.1}
-    )
+    return unhurried(timing={"stale_frame": 2.0}, cameras={"front": camera.model_copy(update=changes)})
 
 
 def test_a_stalled_camera_ends_the_run_at_rest(tmp_path: Path, pilot: Pilot) -> None:
     """Frames stop, the connection stays: the run ends at rest, and the trace says how old the last frame was."""
-    task = dataclasses.replace(SO100_REACH, episode_steps=200)
-    with emulate(with_camera()) as rehearsal:
+    # Frames age in real time, so the arm moves until they are too old, whatever its own clock says by then.
+    task, clock = dataclasses.replace(SO100_REACH, episode_steps=1_000_000), VirtualClock()
+    with emulate(with_camera(), clock=clock) as rehearsal:
 
         def on_torque() -> None:
             rehearsal.let_go()
@@ -50,18 +49,19 @@ def test_a_stalled_camera_ends_the_run_at_rest(tmp_path: Path, pilot: Pilot) -> 
             folder=tmp_path,
             console=Console(continuous=True),
             on_torque=on_torque,
+            time=clock,
         )
     assert "the last frame of camera 'front' is" in done.result.setting["ended"]
     assert done.result.setting["arm"] == "at rest, torque off"
     assert done.exit_code == 1
     ages = Trace(tmp_path / "trace.npz")["frame_age"]
     assert np.isfinite(ages).all()
-    assert ages[0] < 1.0
+    assert ages[0] < 2.0
 
 
 def test_frames_are_cropped_and_a_wrong_size_is_refused() -> None:
     """The crop is the robot file's; a camera that delivers another size is named before anything moves."""
-    with emulate(with_camera()) as rehearsal:
+    with emulate(with_camera(), clock=VirtualClock()) as rehearsal:
         cameras = ArmCameras(rehearsal.robot)
         cameras.open()
         assert cameras.frame("front").shape == (64, 96, 3)

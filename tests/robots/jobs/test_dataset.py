@@ -22,12 +22,14 @@ from policy_port.robots.arm.robot_file import MOTORS, CameraBounds, RobotFile, l
 from policy_port.robots.arm.servo_scale import servo_scale
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs import dataset as module
 from policy_port.robots.jobs.dataset import check_dataset, features, lerobot_steps, write_dataset
 from policy_port.robots.jobs.frame_spool import FrameSpool
 from policy_port.robots.jobs.play_real import RealRun, play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Recorder, Trace
+from tests.robots.unhurried import unhurried
 
 SHIPPED = load_robot_file("so100")
 CALIBRATION: Any = DEFAULT_CALIBRATION
@@ -64,18 +66,11 @@ class Done:
 def done(tmp_path_factory: pytest.TempPathFactory, pilot: Pilot) -> Iterator[Done]:
     """Two episodes on an arm that is slower than the policy asks for, with a camera."""
     folder = tmp_path_factory.mktemp("run")
-    timing = SHIPPED.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0, "stale_frame": 2.0})
     slow = SHIPPED.joints["shoulder_lift"].model_copy(update={"speed": 0.5})
     camera = CameraBounds(source=0, width=64, height=48, fps=15, crop=(8, 4, 32, 48))
-    robot = SHIPPED.model_copy(
-        update={
-            "cameras": {"front": camera},
-            "timing": timing,
-            "approach_speed": 1.1,
-            "joints": SHIPPED.joints | {"shoulder_lift": slow},
-        }
-    )
-    with emulate(robot) as rehearsal:
+    robot = unhurried(cameras={"front": camera}, joints=SHIPPED.joints | {"shoulder_lift": slow})
+    clock = VirtualClock()
+    with emulate(robot, clock=clock) as rehearsal:
         run = play_real(
             pilot,
             rehearsal.robot,
@@ -86,6 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, pilot: Pilot) -> Iterator[Don
             console=Console(continuous=True),
             keep_frames=True,
             on_torque=rehearsal.let_go,
+            time=clock,
         )
         assert run.result.setting["ended"] == "task done"
         yield Done(run, rehearsal.robot, Trace(folder / "trace.npz"), rehearsal.arm.wire_log, folder)
@@ -95,7 +91,7 @@ def written_after(done: Done) -> list[list[WireWrite]]:
     """The goal of each step and motor as the wire log has it: the first one after the policy had decided."""
     goals = {motor: [w for w in done.log if (w.joint, w.register) == (motor, "Goal_Position")] for motor in MOTORS}
     return [
-        [next(write for write in goals[motor] if write.time > decided) for motor in MOTORS]
+        [next(write for write in goals[motor] if write.time >= decided) for motor in MOTORS]
         for decided in done.trace["clock"]
     ]
 

@@ -26,6 +26,7 @@ from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.rehearsal import check_asking
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
 from policy_port.robots.arm.stops import ArmStopError
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.free_job import RESET, FreeJob
 from policy_port.robots.jobs.play_real import RealRun, play_real
 from policy_port.trace import Trace
@@ -39,6 +40,7 @@ from tests.robots.jobs.act_folder import (
     select_actions,
     write_act,
 )
+from tests.robots.unhurried import unhurried
 
 # LeRobot's video reader looks for libraries of the system when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -64,10 +66,8 @@ def pilot(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pilot:
 
 
 def arm_file(**changes: Any) -> RobotFile:
-    robot = load_robot_file("so100")
-    timing = robot.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0, "stale_frame": 2.0})
     camera = CameraBounds(source=0, width=WIDTH + 16, height=HEIGHT, fps=RATE, crop=(0, 8, HEIGHT, WIDTH))
-    return robot.model_copy(update={"timing": timing, "approach_speed": 1.1, "cameras": {"front": camera}} | changes)
+    return unhurried(cameras={"front": camera}).model_copy(update=changes)
 
 
 def in_degrees(angles: np.ndarray) -> np.ndarray:
@@ -105,7 +105,8 @@ class Shown:
 def perform(pilot: Pilot, robot: RobotFile, out: Path, shown: Shown, **more: Any) -> tuple[RealRun, np.ndarray]:
     """Play on the emulated arm; return the run and the last goals that each motor was sent, in ticks."""
     through = pilot.through(MAPPING)
-    with emulate(robot) as rehearsal:
+    clock = VirtualClock()
+    with emulate(robot, clock=clock) as rehearsal:
 
         def on_torque() -> None:
             rehearsal.let_go()
@@ -120,11 +121,12 @@ def perform(pilot: Pilot, robot: RobotFile, out: Path, shown: Shown, **more: Any
             console=Console(continuous=True),
             port_mapping=MAPPING,
             on_torque=on_torque,
+            time=clock,
             **{"episodes": 1, **more},
         )
         log = [[w for w in rehearsal.arm.goals(motor)] for motor in MOTORS]
         decided = Trace(out / "trace.npz")["clock"]
-        goals = [[next((w.value for w in writes if w.time > t), -1) for writes in log] for t in decided]
+        goals = [[next((w.value for w in writes if w.time >= t), -1) for writes in log] for t in decided]
     return done, np.array(goals)
 
 
@@ -284,14 +286,9 @@ def test_a_network_that_thinks_too_long_is_refused() -> None:
         check_asking(robot, [0.09], 1 / 30)
     with pytest.raises(ArmStopError, match=r"takes 0\.300 s, .*stale \(0\.1\), timing\.deadline \(0\.1\) of"):
         check_asking(robot, [0.3, 0.31], 1 / 30)
+    bounds = robot.timing.model_copy(update={"stale": 9.0, "deadline": 9.0, "heartbeat": 9.0, "stale_frame": 2.0})
     with pytest.raises(ArmStopError, match=r"timing\.stale_frame \(2\) of.*raise each to 4\.4 s"):
-        check_asking(
-            arm_file().model_copy(
-                update={"timing": arm_file().timing.model_copy(update={"stale": 9.0, "deadline": 9.0})}
-            ),
-            [2.2],
-            1 / 30,
-        )
+        check_asking(arm_file(timing=bounds), [2.2], 1 / 30)
 
 
 def test_the_scene_is_asked_for_between_episodes() -> None:

@@ -12,20 +12,18 @@ pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not install
 
 from benchmarks.soak_arm import SoakArm
 from policy_port.port.pilot import Pilot
-from policy_port.robots.arm.robot_file import load_robot_file
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import OperatorStopError
+from policy_port.robots.emulator.clock import VirtualClock
+from tests.robots.unhurried import unhurried
 
 pytestmark = pytest.mark.slow
-
-# A machine that is busy with other tests makes steps late; that these bounds stop a run is tested apart from it.
-PATIENT = load_robot_file("so100").timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0})
 
 
 @pytest.fixture(scope="module")
 def arm() -> Iterator[SoakArm]:
-    # A quicker way to the start and back: most of a short run's time.
-    with SoakArm(timing=PATIENT, approach_speed=1.1) as arm:
+    robot = unhurried()
+    with SoakArm(VirtualClock(), timing=robot.timing, approach_speed=robot.approach_speed) as arm:
         yield arm
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,18 +24,13 @@ from policy_port.errors import RobotError, TaskError
 from policy_port.replay.open_env import open_env
 from policy_port.robots import LeRobotRealAgent
 from policy_port.robots.arm.emulated import Rehearsal, emulate
-from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.arm.robot_file import CameraBounds, load_robot_file
 from policy_port.robots.arm.stops import ArmStopError
+from policy_port.robots.emulator.clock import VirtualClock
+from tests.robots.unhurried import unhurried
 
 GRASP = "SO100GraspCube-v1"
 FRONT = CameraBounds(source=0, width=160, height=120, fps=30, crop=(0, 0, 120, 120))
-
-
-def patient(**changes: Any) -> RobotFile:
-    """Bounds for a machine that runs other tests at the same time, and a quick way to the start."""
-    robot = load_robot_file("so100")
-    timing = robot.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0, "stale_frame": 2.0})
-    return robot.model_copy(update={"timing": timing, "approach_speed": 1.2} | changes)
 
 
 @pytest.fixture
@@ -46,8 +40,9 @@ def stack() -> Iterator[ExitStack]:
 
 
 def started(stack: ExitStack, **changes: Any) -> tuple[Rehearsal, Any]:
-    rehearsal = stack.enter_context(emulate(patient(**changes)))
-    agent = LeRobotRealAgent(rehearsal.robot, continuous=True, on_torque=rehearsal.let_go)
+    clock = VirtualClock()
+    rehearsal = stack.enter_context(emulate(unhurried(**changes), clock=clock))
+    agent = LeRobotRealAgent(rehearsal.robot, continuous=True, on_torque=rehearsal.let_go, time=clock)
     stack.callback(agent.stop)
     agent.start()
     return rehearsal, agent
@@ -165,5 +160,4 @@ def test_in_maniskills_own_sim2realenv(stack: ExitStack) -> None:
     with pytest.raises(RobotError, match="the arm was stopped"):
         sim.step(np.ones(6, np.float32))
     assert len(rehearsal.arm.goals()) == sent
-    time.sleep(0.1)
     assert not any(servo.torque for servo in rehearsal.arm.servos)

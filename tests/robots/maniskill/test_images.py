@@ -30,11 +30,13 @@ from policy_port.resources import assets_dir
 from policy_port.robots import RealEnv
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
-from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.play_real import play_real
 from policy_port.robots.maniskill.play import TaskJob, open_task
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.trace import Trace
+from tests.robots.unhurried import unhurried
 
 pytestmark = [pytest.mark.slow, pytest.mark.vulkan, pytest.mark.filterwarnings("ignore")]
 
@@ -91,10 +93,7 @@ def seeing(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Pilot:
 
 
 def with_camera(**changes: Any) -> RobotFile:
-    robot = load_robot_file("so100")
-    timing = robot.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0, "stale_frame": 2.0})
-    cameras = {"base_camera": CAMERA.model_copy(update=changes)}
-    return robot.model_copy(update={"timing": timing, "approach_speed": 1.2, "cameras": cameras})
+    return unhurried(cameras={"base_camera": CAMERA.model_copy(update=changes)})
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,8 @@ def test_a_run_with_a_camera(
     """On the emulated arm and its camera: to the end, at rest, and nobody says that the cube was grasped."""
     task, cameras = task_and_cameras
     monkeypatch.setattr(task, "max_episode_steps", 8)
-    with emulate(with_camera()) as rehearsal:
+    clock = VirtualClock()
+    with emulate(with_camera(), clock=clock) as rehearsal:
         done = play_real(
             seeing,
             rehearsal.robot,
@@ -146,6 +146,7 @@ def test_a_run_with_a_camera(
             folder=tmp_path,
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
+            time=clock,
         )
     assert (done.result.setting["ended"], done.result.setting["arm"]) == ("task done", "at rest, torque off")
     assert done.result.setting["success"] == "nobody measured it: look"
@@ -177,7 +178,8 @@ def test_what_a_camera_can_not_give_is_refused(seeing: Pilot, task_and_cameras: 
 def test_realenv_under_maniskills_wrapper() -> None:
     """Wrapped like the simulation it has the simulation's space, and the camera's picture in it."""
     besides = ("segmentation", "sensor_param")
-    with emulate(with_camera()) as rehearsal:
+    clock = VirtualClock()
+    with emulate(with_camera(), clock=clock) as rehearsal:
         real = RealEnv(
             GRASP,
             rehearsal.robot,
@@ -185,6 +187,7 @@ def test_realenv_under_maniskills_wrapper() -> None:
             without=besides,
             continuous=True,
             on_torque=rehearsal.let_go,
+            time=clock,
         )
         env: Any = FlattenRGBDObservationWrapper(real, depth=False)
         sim: Any = FlattenRGBDObservationWrapper(

@@ -19,21 +19,20 @@ from policy_port.port.pilot import Pilot
 from policy_port.replay.result import Result
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
-from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
+from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.play_real import play_real
 from policy_port.robots.jobs.report import real_report
 from policy_port.robots.maniskill.play import TaskJob
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.tasks.so100_reach_env import ENV_ID as REACH
 from policy_port.trace import Trace
+from tests.robots.unhurried import unhurried
 
 
 @pytest.fixture(scope="module")
 def robot() -> RobotFile:
-    """Bounds for a machine that runs other tests at the same time, and a quick way to the start."""
-    robot = load_robot_file("so100")
-    timing = robot.timing.model_copy(update={"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0})
-    return robot.model_copy(update={"timing": timing, "approach_speed": 1.2})
+    return unhurried()
 
 
 @pytest.fixture
@@ -90,12 +89,12 @@ def test_a_task_without_an_end_is_refused(task: RealTask) -> None:
 
 @pytest.mark.slow
 def test_the_embedded_policy_reaches_in_the_task(
-    tmp_path: Path, robot: RobotFile, pilot: Pilot, task: RealTask
+    tmp_path: Path, robot: RobotFile, pilot: Pilot, task: RealTask, clock: VirtualClock
 ) -> None:
     """It reaches; each observation holds what was measured, what was really sent, and the goal of the seed."""
     # Slower than the policy asks for, so that what was sent is not what was asked.
     slow = {name: joint.model_copy(update={"speed": 0.9}) for name, joint in robot.joints.items()}
-    with emulate(robot.model_copy(update={"joints": slow})) as rehearsal:
+    with emulate(robot.model_copy(update={"joints": slow}), clock=clock) as rehearsal:
         done = play_real(
             pilot,
             rehearsal.robot,
@@ -105,6 +104,7 @@ def test_the_embedded_policy_reaches_in_the_task(
             folder=tmp_path,
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
+            time=clock,
         )
     assert done.result.setting["ended"] == "task done"
     assert done.result.setting["arm"] == "at rest, torque off"
@@ -124,13 +124,15 @@ def test_the_embedded_policy_reaches_in_the_task(
 
 
 @pytest.mark.slow
-def test_success_that_nobody_measured_is_not_reported(tmp_path: Path, robot: RobotFile, pilot: Pilot) -> None:
+def test_success_that_nobody_measured_is_not_reported(
+    tmp_path: Path, robot: RobotFile, pilot: Pilot, clock: VirtualClock
+) -> None:
     """Without a judge there is no rate: the report says how many episodes there were, and that somebody has to look."""
     task = RealTask(REACH, robot)
     job = TaskJob(task)
     job._reach, job.words["success"] = None, "nobody measured it: look"
     task.max_episode_steps, job._steps = 5, 5
-    with emulate(robot) as rehearsal:
+    with emulate(robot, clock=clock) as rehearsal:
         done = play_real(
             pilot,
             rehearsal.robot,
@@ -140,6 +142,7 @@ def test_success_that_nobody_measured_is_not_reported(tmp_path: Path, robot: Rob
             folder=tmp_path,
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
+            time=clock,
         )
     task.close()
     result: Result = done.result

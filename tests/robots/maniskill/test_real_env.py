@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,23 +19,17 @@ import torch
 from policy_port.errors import RobotError, TaskError
 from policy_port.robots import RealEnv
 from policy_port.robots.arm.emulated import Rehearsal, emulate
-from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
 from policy_port.robots.arm.stops import ArmStopError
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION
+from policy_port.robots.emulator.clock import REAL, Clock, VirtualClock
 from policy_port.robots.emulator.tick_map import tick_scales
 from policy_port.tasks.so100_reach_env import ENV_ID as REACH
+from tests.robots.unhurried import unhurried
 
 pytestmark = pytest.mark.slow
 
 AHEAD, BACK = np.eye(6, dtype=np.float32)[0], -np.eye(6, dtype=np.float32)[0]
 STILL = np.zeros(6, np.float32)
-
-
-def patient(**changes: Any) -> RobotFile:
-    """The shipped arm with a quick way to the start; a machine that is busy with other tests stops nothing."""
-    robot = load_robot_file("so100")
-    timing = {"deadline": 2.0, "stale": 2.0, "heartbeat": 5.0} | changes
-    return robot.model_copy(update={"timing": robot.timing.model_copy(update=timing), "approach_speed": 1.2})
 
 
 class Opened:
@@ -46,14 +39,16 @@ class Opened:
         self._stack = stack
         self.rehearsal: Rehearsal
 
-    def __call__(self, steps: int = 80, **changes: Any) -> RealEnv:
-        self.rehearsal = self._stack.enter_context(emulate(patient(**changes)))
+    def __call__(self, steps: int = 80, clock: Clock = REAL, **timing: float) -> RealEnv:
+        robot = unhurried(timing=timing)
+        self.rehearsal = self._stack.enter_context(emulate(robot, clock=clock))
         env = RealEnv(
             REACH,
             self.rehearsal.robot,
             max_episode_steps=steps,
             continuous=True,
             on_torque=self.rehearsal.let_go,
+            time=clock,
         )
         self._stack.callback(env.close)
         return env
@@ -69,9 +64,9 @@ def opened() -> Iterator[Opened]:
         yield Opened(stack)
 
 
-def test_episodes_on_the_arm(opened: Opened) -> None:
+def test_episodes_on_the_arm(opened: Opened, clock: VirtualClock) -> None:
     """Batch, reward, length and proprioception as documented; no wind-up; steps counted anew; at rest in the end."""
-    env = opened(steps=48)
+    env = opened(steps=48, clock=clock)
     arm = opened.rehearsal.arm
     for seed in (3, 4):
         observation, info = env.reset(seed=seed)
@@ -100,9 +95,9 @@ def test_episodes_on_the_arm(opened: Opened) -> None:
         env.step(STILL)
 
 
-def test_the_observation_is_of_the_intervals_end(opened: Opened) -> None:
+def test_the_observation_is_of_the_intervals_end(opened: Opened, clock: VirtualClock) -> None:
     """It is measured most of a period after the target was sent, and just before the next one is due."""
-    env = opened()
+    env = opened(clock=clock)
     env.reset(seed=0)
     supervisor, ages = env._arm.supervisor, []
     for _ in range(20):
@@ -113,9 +108,9 @@ def test_the_observation_is_of_the_intervals_end(opened: Opened) -> None:
     assert 0.6 * 0.05 < np.median(ages) < 0.05
 
 
-def test_one_error_on_the_line_ends_it_safely(opened: Opened) -> None:
+def test_one_error_on_the_line_ends_it_safely(opened: Opened, clock: VirtualClock) -> None:
     """The arm rests or is without torque, nothing is sent any more, and the environment says why it is over."""
-    env = opened()
+    env = opened(clock=clock)
     env.reset(seed=0)
     env.step(STILL)
     opened.rehearsal.arm.inject("silent:elbow_flex")
@@ -135,9 +130,9 @@ def test_one_error_on_the_line_ends_it_safely(opened: Opened) -> None:
     assert len(opened.rehearsal.arm.goals()) == sent
 
 
-def test_an_action_that_is_not_finite_ends_at_rest(opened: Opened) -> None:
+def test_an_action_that_is_not_finite_ends_at_rest(opened: Opened, clock: VirtualClock) -> None:
     """NaN stops; before the first reset there is no step at all."""
-    env = opened()
+    env = opened(clock=clock)
     with pytest.raises(TaskError, match="call reset before step"):
         env.step(STILL)
     env.reset(seed=0)
@@ -146,9 +141,10 @@ def test_an_action_that_is_not_finite_ends_at_rest(opened: Opened) -> None:
     assert env.ended == "at rest, torque off"
 
 
+@pytest.mark.real_time
 def test_ctrl_c_while_the_program_thinks_ends_at_rest(opened: Opened) -> None:
     """Nobody calls the environment, for longer than the watchdog waits: the arm is watched all the same."""
-    env = opened(heartbeat=1.0)
+    env = opened(heartbeat=1.0, deadline=2.0, stale=2.0)
     env.reset(seed=0)
     time.sleep(1.5)
     assert env.ended is None
@@ -166,21 +162,21 @@ def test_ctrl_c_while_the_program_thinks_ends_at_rest(opened: Opened) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_action_on_an_old_observation_is_refused(opened: Opened) -> None:
+def test_an_action_on_an_old_observation_is_refused(opened: Opened, clock: VirtualClock) -> None:
     """A policy that takes too long to make up its mind does not act on what was."""
-    env = opened(stale=0.3)
+    env = opened(clock=clock, stale=0.3)
     env.reset(seed=0)
-    time.sleep(0.5)
+    clock.sleep(0.5)
     with pytest.raises(ArmStopError, match="rests on an observation that is"):
         env.step(STILL)
     assert env.ended == "at rest, torque off"
 
 
-def test_a_policy_too_slow_for_its_period_is_told_before_motion(opened: Opened) -> None:
+def test_a_policy_too_slow_for_its_period_is_told_before_motion(opened: Opened, clock: VirtualClock) -> None:
     """The rehearsal moves nothing, and says so."""
-    env = opened()
+    env = opened(clock=clock)
     slow = env.rehearse(lambda observation: STILL)
     assert env._arm.clock.lead == min(slow + 0.004, 0.6 * 0.05)
     with pytest.raises(ArmStopError, match="too slow or too busy; nothing was moved"):
-        env.rehearse(lambda observation: time.sleep(0.03) or STILL)
+        env.rehearse(lambda observation: clock.sleep(0.03) or STILL)
     assert all(item.value == 0 for item in opened.rehearsal.arm.torque_commands())

@@ -18,6 +18,12 @@ SI_UNITS: tuple[JointUnit, ...] = ("rad", "m")
 UNIT_PER_SI: dict[JointUnit, float] = {"rad": 1.0, "m": 1.0, "deg": 180.0 / math.pi, "percent": 1.0}
 """Factor from radians (or metres) to the unit. `percent` has no fixed one: a mapping's `scale` gives it."""
 
+SWING: dict[JointUnit, float] = {**{unit: 0.5 * ratio for unit, ratio in UNIT_PER_SI.items()}, "percent": 20.0}
+"""Half of a joint's usual range where no limits are stated [unit]."""
+
+SPEED: dict[JointUnit, float] = {**{unit: 8.0 * ratio for unit, ratio in UNIT_PER_SI.items()}, "percent": 200.0}
+"""Largest usual joint velocity [unit/s]."""
+
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 
@@ -44,6 +50,12 @@ class Joint(Strict):
     """Reflected rotor inertia [kg m^2 or kg]."""
     effort_limit: Positive | None = None
     """Largest torque or force of the drive [N m or N]."""
+
+    @property
+    def sweep(self) -> tuple[float, float]:
+        """The limits; a swing about the default where they are not stated [unit]."""
+        low = self.default - SWING[self.unit] if self.lower is None else self.lower
+        return low, self.default + SWING[self.unit] if self.upper is None else self.upper
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> Joint:

@@ -31,16 +31,11 @@ def observation_slots(contract: Contract) -> tuple[Slot, ...]:
     def ages(length: int) -> range:
         return range(length) if newest_first else range(length - 1, -1, -1)
 
-    if history is not None and history.layout == "time_major":
-        return tuple(
-            Slot(term.label, element, age)
-            for age in ages(terms[0].history)
-            for term in terms
-            for element in contract.term_elements(term)
-        )
+    together = [terms] if history is not None and history.layout == "time_major" else [(term,) for term in terms]
     return tuple(
         Slot(term.label, element, age)
-        for term in terms
-        for age in ages(term.history)
+        for group in together
+        for age in ages(group[0].history)
+        for term in group
         for element in contract.term_elements(term)
     )

@@ -49,6 +49,10 @@ class JointConversion(Strict):
         ratio = UNIT_PER_SI[self.target_unit] / UNIT_PER_SI[self.source_unit]
         return self.sign * self.scale * ratio
 
+    def position(self, source: float) -> float:
+        """The target's position of the source's."""
+        return self.slope * source + self.offset
+
     def inverse(self) -> JointConversion:
         """The conversion from target to source."""
         return JointConversion(

@@ -19,7 +19,7 @@ from policy_port.contract.terms import (
     Bounds,
     JointTerm,
     Observation,
-    ObservationTerm,
+    Term,
 )
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import ContractError, closest
@@ -107,11 +107,16 @@ class Contract(Strict):
 
     def observation_joints(self, term: JointTerm) -> tuple[str, ...]:
         """Joint names that `term` observes, in order."""
-        return term.joints if term.joints is not None else self.joint_names
+        return term.elements(self)
 
     def action_joints(self, term: ActionTerm) -> tuple[str, ...]:
         """Joint names that `term` drives, in order."""
         return term.joints if term.joints is not None else self.joint_names
+
+    def holding_action(self, joint: str, position: float) -> float:
+        """The raw action that keeps a joint of the action at `position` [unit]."""
+        term = next(term for term in self.action.terms if joint in self.action_joints(term))
+        return term.hold(self, joint, position)
 
     @property
     def action_joint_names(self) -> tuple[str, ...]:
@@ -123,28 +128,13 @@ class Contract(Strict):
         """Width of the network's output."""
         return len(self.action_joint_names)
 
-    def term_size(self, term: ObservationTerm) -> int:
+    def term_size(self, term: Term) -> int:
         """Number of elements of one step of `term`, without history."""
         return len(self.term_elements(term))
 
-    def term_elements(self, term: ObservationTerm) -> tuple[str, ...]:
+    def term_elements(self, term: Term) -> tuple[str, ...]:
         """Name of each element of one step of `term`: joint names, axes, or indices."""
-        match term.term:
-            case "base_lin_vel" | "base_ang_vel" | "projected_gravity":
-                return ("x", "y", "z")
-            case "velocity_command":
-                return VELOCITY_COMMAND
-            case "joint_pos" | "joint_pos_rel" | "joint_vel" | "joint_target":
-                return self.observation_joints(term)
-            case "last_action":
-                return self.action_joint_names
-            case "gait_phase":
-                count = range(len(term.offsets))
-                return tuple(f"sin{i}" for i in count) + tuple(f"cos{i}" for i in count)
-            case "constant":
-                return tuple(str(i) for i in range(len(term.value)))
-            case _:
-                return tuple(str(i) for i in range(term.size))
+        return term.elements(self)
 
     @property
     def observation_size(self) -> int:
@@ -182,19 +172,15 @@ class Contract(Strict):
     def _names_exist(self) -> Contract:
         labels = [term.label for term in self.observation.terms]
         _refuse_repeats(labels, "observation term", "give one of them another `name`")
-        for term in self.observation.terms:
-            if isinstance(term, JointTerm):
-                self._check_joints(term.joints, f"observation term '{term.label}'")
-                for key in ("scale", "offset", "clip"):
-                    value = getattr(term, key)
-                    if isinstance(value, dict):
-                        self._check_keys(value, self.observation_joints(term), f"{term.label}.{key}")
-        for term in self.action.terms:
-            self._check_joints(term.joints, f"action term '{term.term}'")
+        observed = [term for term in self.observation.terms if isinstance(term, JointTerm)]
+        for term in (*observed, *self.action.terms):
+            kind, label = ("observation", term.label) if isinstance(term, JointTerm) else ("action", term.term)
+            names = self.joint_names if term.joints is None else term.joints
+            self._check_joints(term.joints, f"{kind} term '{label}'")
             for key in ("scale", "offset", "clip"):
                 value = getattr(term, key)
                 if isinstance(value, dict):
-                    self._check_keys(value, self.action_joints(term), f"{term.term}.{key}")
+                    self._check_keys(value, names, f"{label}.{key}")
         _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
         return self
 
@@ -216,12 +202,10 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _orientation_is_stated(self) -> Contract:
-        kinds = {term.term for term in self.observation.terms}
-        base_kinds = kinds & {"base_lin_vel", "base_ang_vel", "projected_gravity"}
-        if base_kinds and self.quaternion_order == "none":
+        turned = sorted({term.term for term in self.observation.terms if term.needs_orientation})
+        if turned and self.quaternion_order == "none":
             raise ValueError(
-                f"quaternion_order is none, but {', '.join(sorted(base_kinds))} needs the base's orientation; "
-                "write wxyz or xyzw"
+                f"quaternion_order is none, but {', '.join(turned)} needs the base's orientation; write wxyz or xyzw"
             )
         return self
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from policy_port.contract.spec import Contract
+from policy_port.contract.terms import GaitPhaseTerm
 from policy_port.control.signals import Signals
 
 
@@ -56,11 +56,11 @@ class ProjectedGravity:
 class GaitClock:
     """Sine and cosine of 2 pi (t / period + offset) for every offset of every gait_phase term."""
 
-    def __init__(self, contract: Contract, signals: Signals) -> None:
+    def __init__(self, signals: Signals) -> None:
         clocks = [
             (math.tau / term.period, math.tau * offset)
-            for term in contract.observation.terms
-            if term.term == "gait_phase"
+            for term in signals.contract.observation.terms
+            if isinstance(term, GaitPhaseTerm)
             for offset in term.offsets
         ]
         self._clocks = clocks
@@ -86,3 +86,7 @@ class GaitClock:
             angle = time * rate + start
             row[sine + index] = math.sin(angle)
             row[cosine + index] = math.cos(angle)
+
+
+READERS = {"projected_gravity": ProjectedGravity, "gait_sin": GaitClock}
+"""What computes a signal, by the name of the first signal that it writes; `update` is called where a term reads it."""

@@ -82,7 +82,7 @@ class Controller:
         self.signals = Signals(contract, plant_joint_names, num_envs)
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
-        self._keeps_time = any(term.term == "gait_phase" for term in contract.observation.terms)
+        self._keeps_time = any(term.keeps_time for term in contract.observation.terms)
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)
         self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)

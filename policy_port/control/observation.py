@@ -6,31 +6,18 @@ gain and bias once, so that a step is one gather and at most one clip, one produ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, Bounds, JointTerm, LastActionTerm, ObservationTerm
-from policy_port.control.base_terms import GaitClock, ProjectedGravity
+from policy_port.contract.terms import UNBOUNDED
+from policy_port.control.base_terms import READERS
 from policy_port.control.signals import Signals
-from policy_port.errors import ContractError, TaskError
-
-_UNBOUNDED: Bounds = (-np.inf, np.inf)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Element:
-    """One number of one step: scale * clip(unit * signal - zero) + offset."""
-
-    column: int
-    unit: float = 1.0
-    zero: float = 0.0
-    clip: Bounds = _UNBOUNDED
-    scale: float = 1.0
-    offset: float = 0.0
+from policy_port.errors import ContractError
 
 
 class ObservationBuilder:
@@ -55,26 +42,28 @@ class ObservationBuilder:
                 f"contract '{contract.name}' describes observations of shape {(rows, size)}, "
                 f"the policy reads {self.observation.shape}: {contract.widths()}"
             )
-        elements = [element for term in contract.observation.terms for element in _elements(contract, term, signals)]
+        columns, numbers = _elements(contract, signals)
+        unit, shift, scale, offset, low, high = numbers.T
         self._source = signals.row
-        self._columns = np.array([e.column for e in elements], dtype=np.intp)
-        self._raw = np.zeros((rows, len(elements)))
+        self._columns = np.array(columns, dtype=np.intp)
+        self._raw = np.zeros((rows, len(columns)))
         # One row per environment although all are equal: NumPy takes a third of the time when nothing is broadcast.
-        self._lower = np.tile([(e.clip[0] + e.zero) / e.unit for e in elements], (rows, 1))
-        self._upper = np.tile([(e.clip[1] + e.zero) / e.unit for e in elements], (rows, 1))
-        self._gain = np.tile([e.scale * e.unit for e in elements], (rows, 1))
-        self._bias = np.tile([e.offset - e.scale * e.zero for e in elements], (rows, 1))
+        self._lower = np.tile((low - shift) / unit, (rows, 1))
+        self._upper = np.tile((high - shift) / unit, (rows, 1))
+        self._gain = np.tile(scale * unit, (rows, 1))
+        self._bias = np.tile(offset + scale * shift, (rows, 1))
         self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
         self._scales = bool((self._gain != 1.0).any())
         self._shifts = bool((self._bias != 0.0).any())
         self._clips_group = contract.observation.clip is not None
-        low, high = contract.observation.clip or _UNBOUNDED
-        self._group_lower, self._group_upper = np.full_like(self._raw, low), np.full_like(self._raw, high)
+        self._group_lower, self._group_upper = (
+            np.full_like(self._raw, bound) for bound in contract.observation.clip or UNBOUNDED
+        )
 
-        kinds = {term.term for term in contract.observation.terms}
-        self._gravity = ProjectedGravity(signals) if "projected_gravity" in kinds else None
-        self._clock = GaitClock(contract, signals) if "gait_phase" in kinds else None
-        self._history = _History(contract, self.observation) if self.observation.shape[1] > len(elements) else None
+        read = dict.fromkeys(r.signal for term in contract.observation.terms for r in term.readings(contract))
+        readers = [READERS[name](signals) for name in read if name in READERS]
+        self._updates = tuple(reader.update for reader in readers)
+        self._history = _History(contract, self.observation) if self.observation.shape[1] > len(columns) else None
         self._step = self.observation if self._history is None else self._history.step
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
@@ -88,10 +77,8 @@ class ObservationBuilder:
         Returns:
             `self.observation`, shape (num_envs, observation size).
         """
-        if self._gravity is not None:
-            self._gravity.update()
-        if self._clock is not None:
-            self._clock.update()
+        for update in self._updates:
+            update()
         raw = self._raw
         # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.
         self._source.take(self._columns, 1, raw, "clip")
@@ -140,7 +127,7 @@ class _History:
             dtype=np.intp,
         )
         self._fill_first = layout.fill == "first"
-        self._zero = np.float32(np.clip(0.0, *(contract.observation.clip or _UNBOUNDED)))
+        self._zero = np.float32(np.clip(0.0, *(contract.observation.clip or UNBOUNDED)))
         self._fresh = np.ones(rows, dtype=np.bool_)
         self._any_fresh = True
 
@@ -162,66 +149,19 @@ class _History:
         self._any_fresh = False
 
 
-def _elements(contract: Contract, term: ObservationTerm, signals: Signals) -> list[_Element]:
-    """The numbers of one step of `term`, in order."""
-    match term:
-        case BaseTerm():
-            first = signals.column[term.term]
-            return [
-                _Element(
-                    column=first + axis,
-                    clip=term.clip or _UNBOUNDED,
-                    scale=term.scale[axis] if isinstance(term.scale, tuple) else term.scale,
-                    offset=term.offset[axis] if isinstance(term.offset, tuple) else term.offset,
-                )
-                for axis in range(3)
-            ]
-        case JointTerm():
-            return [_joint_element(contract, term, name, signals) for name in contract.observation_joints(term)]
-        case LastActionTerm():
-            first = signals.column["last_action"]
-            return [
-                _Element(column=first + index, clip=term.clip or _UNBOUNDED, scale=term.scale)
-                for index in range(contract.action_size)
-            ]
-    match term.term:
-        case "gait_phase":
-            first, count = _first_of(contract, term), len(term.offsets)
-            blocks = (signals.column["gait_sin"] + first, signals.column["gait_cos"] + first)
-            return [_Element(column=block + index) for block in blocks for index in range(count)]
-        case "goal":
-            first = signals.column["goal"] + _first_of(contract, term)
-            return [_Element(column=first + index, scale=term.scale) for index in range(term.size)]
-        case "constant":
-            return [_Element(column=signals.column["zero"], offset=value) for value in term.value]
-        case "external":
-            raise TaskError(
-                f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
-                "environment that the policy was trained in; play it with --env, not with --plant"
-            )
+def _elements(contract: Contract, signals: Signals) -> tuple[list[int], Array]:
+    """Column of each number of one step, and its unit, shift, scale, offset and bounds, shape (numbers, 6).
 
-
-def _joint_element(contract: Contract, term: JointTerm, name: str, signals: Signals) -> _Element:
-    kind = "joint_pos" if term.term == "joint_pos_rel" else term.term
-    clip = term.clip[name] if isinstance(term.clip, dict) else term.clip
-    return _Element(
-        column=signals.column[kind] + signals.joint_index[name],
-        unit=contract.per_si(name),
-        zero=contract.joints[name].default if term.term == "joint_pos_rel" else 0.0,
-        clip=clip or _UNBOUNDED,
-        scale=term.scale[name] if isinstance(term.scale, dict) else term.scale,
-        offset=term.offset[name] if isinstance(term.offset, dict) else term.offset,
-    )
-
-
-def _first_of(contract: Contract, wanted: ObservationTerm) -> int:
-    """Where the numbers of `wanted` start among those of all terms of its kind."""
-    first = 0
+    The number is scale * clip(unit * signal + shift) + offset.
+    """
+    columns: list[int] = []
+    numbers: list[tuple[float, ...]] = []
+    taken: Counter[str] = Counter()
     for term in contract.observation.terms:
-        if term is wanted:
-            break
-        if term.term == "goal" and wanted.term == "goal":
-            first += term.size
-        elif term.term == "gait_phase" and wanted.term == "gait_phase":
-            first += len(term.offsets)
-    return first
+        for element, (signal, place, unit, shift) in zip(term.elements(contract), term.readings(contract), strict=True):
+            index = signals.joint_index[place] if isinstance(place, str) else taken[signal] + place
+            columns.append(signals.column[signal] + index)
+            scale, offset = term.entry("scale", element), term.entry("offset", element)
+            numbers.append((unit, shift, scale, offset, *(term.entry("clip", element) or UNBOUNDED)))
+        taken.update(term.columns(contract))
+    return columns, np.array(numbers)

@@ -45,8 +45,6 @@ class Signals:
         """Index of each contract joint in the plant's order."""
 
         joints = len(self.joint_names)
-        goal = sum(term.size for term in contract.observation.terms if term.term == "goal")
-        clocks = sum(len(term.offsets) for term in contract.observation.terms if term.term == "gait_phase")
         sizes = {
             "joint_pos": joints,
             "joint_vel": joints,
@@ -56,13 +54,14 @@ class Signals:
             "base_ang_vel": 3,
             "projected_gravity": 3,
             "velocity_command": 3,
-            "goal": goal,
+            "goal": 0,
             "joint_target": joints,
             "last_action": contract.action_size,
-            "gait_sin": clocks,
-            "gait_cos": clocks,
             "zero": 1,
         }
+        for term in contract.observation.terms:
+            for name, size in term.columns(contract).items():
+                sizes[name] = sizes.get(name, 0) + size
         self.column: dict[str, int] = {}
         """First column of each signal."""
         width = 0

@@ -24,7 +24,7 @@ def describe(contract: Contract) -> str:
         *_history(contract),
         "",
         f"action, {contract.action_size} numbers"
-        + (f", raw clip {contract.action.raw_clip}" if _raw(contract) else ""),
+        + (f", raw clip {contract.action.raw_clip}" if contract.action.raw_clip is not None else ""),
         table(("term", "joints", "scale", "offset", "clip"), _actions(contract)),
         "",
         "joints, in the policy's order",
@@ -90,10 +90,6 @@ def _actions(contract: Contract) -> list[tuple[str, ...]]:
 
 def _joints(contract: Contract) -> list[tuple[str, ...]]:
     return [(name, *(_short(getattr(joint, key)) for key in _JOINT_KEYS)) for name, joint in contract.joints.items()]
-
-
-def _raw(contract: Contract) -> bool:
-    return contract.action.raw_clip is not None
 
 
 def _short(value: Any) -> str:

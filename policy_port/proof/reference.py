@@ -34,6 +34,13 @@ Values = NDArray[Any]
 Key = tuple[str, str, int]
 """Term label, joint name or element, age in steps."""
 
+KINDS = (
+    *("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command"),
+    *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action"),
+    *("gait_phase", "goal", "constant", "external"),
+)
+"""The terms whose physics is written here."""
+
 
 class ByNameReference:
     """The two conversions around a network: target observation to source observation, raw action back.
@@ -49,7 +56,16 @@ class ByNameReference:
             source: Contract that the weights were trained with.
             target: Contract of the port.
             mapping: What joins the two; None when the port is the source, number by number.
+
+        Raises:
+            NotImplementedError: When a contract observes a term that this file says nothing of.
         """
+        for term in (*source.observation.terms, *target.observation.terms):
+            if term.term not in KINDS:
+                raise NotImplementedError(
+                    f"observation term '{term.label}': what a remap must make of {term.term} is not written in "
+                    "proof/reference.py, so no port of it can be proved"
+                )
         self._source = source
         self._target = target
         self._mapping = mapping

@@ -9,18 +9,10 @@ import numpy as np
 from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import (
-    ActionTerm,
-    BaseTerm,
-    Bounds,
-    JointPositionAction,
-    JointTerm,
-    LastActionTerm,
-    ObservationTerm,
-)
+from policy_port.contract.terms import UNBOUNDED, Bounds, PerJointTerm, Term
 from policy_port.errors import MappingError
 from policy_port.remap.affine import CONSTANT, AffineMap
-from policy_port.remap.target import POSITIONS, derive_target, is_constant, per_joint
+from policy_port.remap.target import derive_target, is_constant
 
 Row = tuple[int, float, float]
 
@@ -101,28 +93,33 @@ def _observation_map(source: Contract, target: Contract, mapping: RobotMapping) 
     position = {slot: i for i, slot in enumerate(target_slots)}
     source_terms = {term.label: term for term in source.observation.terms}
     target_terms = {term.label: term for term in target.observation.terms}
-    renamed = dict(mapping.pairs)
+    there = dict(mapping.pairs)
     rows: list[Row] = []
     source_slots = observation_slots(source)
     for slot in source_slots:
-        term = source_terms[slot.term]
+        term, element = source_terms[slot.term], slot.element
         if is_constant(mapping, slot.term):
-            rows.append((CONSTANT, 0.0, _constant(source, mapping, term, slot)))
+            rows.append((CONSTANT, 0.0, _encode(term, _constant(source, mapping, term, element), element)))
+            continue
+        per_joint = isinstance(term, PerJointTerm)
+        if per_joint and element in mapping.only_in_source:
+            still = term.still(source, element, mapping.only_in_source[element].position)
+            rows.append((CONSTANT, 0.0, _encode(term, still, element)))
             continue
         change = mapping.terms.get(slot.term)
         # The label a renamed term has on the target's side; an unnamed term is known by its kind.
-        label = change.rename if change and change.rename else slot.term
-        after = target_terms[label]
-        if isinstance(term, JointTerm | LastActionTerm):
-            if slot.element in mapping.only_in_source:
-                rows.append((CONSTANT, 0.0, _standing_still(source, mapping, term, slot.element)))
-                continue
-            there = renamed[slot.element]
-            rows.append(
-                (position[Slot(label, there, slot.age)], *_joint_row(mapping, term, after, slot.element, there))
-            )
-        else:
-            rows.append((position[slot._replace(term=label)], *_plain_row(source, term, after, slot.element)))
+        after = target_terms[change.rename if change and change.rename else slot.term]
+        slope, shift = term.converted(mapping.conversion(element)) if per_joint else (1.0, 0.0)
+        seen = there[element] if per_joint else element
+        # raw source = (raw target - shift) / slope
+        scale = term.entry("scale", element)
+        factor, offset = _rescale(
+            scale / slope,
+            term.entry("offset", element) - scale * shift / slope,
+            after.entry("scale", seen),
+            after.entry("offset", seen),
+        )
+        rows.append((position[Slot(after.label, seen, slot.age)], factor, offset))
     return AffineMap.of_rows([str(s) for s in target_slots], [str(s) for s in source_slots], rows)
 
 
@@ -134,88 +131,22 @@ def _rescale(scale: float, offset: float, scale_after: float, offset_after: floa
     return factor, offset - factor * offset_after + 0.0
 
 
-def _plain_row(source: Contract, term: ObservationTerm, after: ObservationTerm, element: str) -> tuple[float, float]:
-    index = source.term_elements(term).index(element)
-
-    def numbers(term: ObservationTerm) -> tuple[float, float]:
-        if isinstance(term, BaseTerm):
-            scale = term.scale[index] if isinstance(term.scale, tuple) else term.scale
-            return scale, term.offset[index] if isinstance(term.offset, tuple) else term.offset
-        return (term.scale, 0.0) if term.term == "goal" else (1.0, 0.0)
-
-    return _rescale(*numbers(term), *numbers(after))
-
-
-def _joint_row(
-    mapping: RobotMapping, term: ObservationTerm, after: ObservationTerm, name: str, there: str
-) -> tuple[float, float]:
-    conversion = mapping.conversion(name)
-    if isinstance(term, LastActionTerm) and isinstance(after, LastActionTerm):
-        return conversion.sign * term.scale / after.scale, 0.0
-    assert isinstance(term, JointTerm)
-    assert isinstance(after, JointTerm)
-    # raw source = (raw target - zero) / slope
-    zero = conversion.offset if term.term in POSITIONS else 0.0
-    scale, offset = per_joint(term.scale, name), per_joint(term.offset, name)
-    factor, shift = _rescale(
-        scale / conversion.slope,
-        offset - scale * zero / conversion.slope,
-        per_joint(after.scale, there),
-        per_joint(after.offset, there),
-    )
-    return factor, shift
-
-
-def _constant(source: Contract, mapping: RobotMapping, term: ObservationTerm, slot: Slot) -> float:
-    index = source.term_elements(term).index(slot.element)
-    given = mapping.terms[term.label].constant
+def _constant(source: Contract, mapping: RobotMapping, term: Term, element: str) -> float:
+    given, elements = mapping.terms[term.label].constant, source.term_elements(term)
     assert given is not None
-    if isinstance(given, tuple) and len(given) != source.term_size(term):
+    if not isinstance(given, tuple):
+        return given
+    if len(given) != len(elements):
         raise MappingError(
-            f"terms.{term.label}.constant has {len(given)} numbers, the term has {source.term_size(term)}: "
-            f"{', '.join(source.term_elements(term))}"
+            f"terms.{term.label}.constant has {len(given)} numbers, the term has {len(elements)}: {', '.join(elements)}"
         )
-    raw = given[index] if isinstance(given, tuple) else given
-    return _encode(term, raw, slot.element, index)
+    return given[elements.index(element)]
 
 
-def _encode(term: ObservationTerm, raw: float, element: str, index: int) -> float:
+def _encode(term: Term, raw: float, element: str) -> float:
     """The value that the network sees for a raw value: scale * clip(raw) + offset."""
-    clip = getattr(term, "clip", None)
-    scale, offset = getattr(term, "scale", 1.0), getattr(term, "offset", 0.0)
-    if isinstance(clip, dict):
-        clip = clip[element]
-    if clip is not None:
-        raw = min(max(raw, clip[0]), clip[1])
-    scale, offset = (
-        value[element] if isinstance(value, dict) else value[index] if isinstance(value, tuple) else value
-        for value in (scale, offset)
-    )
-    return scale * raw + offset
-
-
-def _standing_still(source: Contract, mapping: RobotMapping, term: ObservationTerm, name: str) -> float:
-    """What the policy sees of a joint that the target lacks: it stands at the stated position."""
-    position = mapping.only_in_source[name].position
-    if isinstance(term, LastActionTerm):
-        return _encode(term, _holding_action(source, name, position), name, 0)
-    raw = {
-        "joint_pos": position,
-        "joint_target": position,
-        "joint_pos_rel": position - source.joints[name].default,
-        "joint_vel": 0.0,
-    }[term.term]
-    return _encode(term, raw, name, 0)
-
-
-def _holding_action(contract: Contract, name: str, position: float) -> float:
-    """The raw action that keeps a joint where it is."""
-    term: ActionTerm = next(term for term in contract.action.terms if name in contract.action_joints(term))
-    scale = per_joint(term.scale, name)
-    if not isinstance(term, JointPositionAction):
-        return -per_joint(term.offset, name) / scale + 0.0
-    offset = contract.joints[name].default if term.offset == "default" else per_joint(term.offset, name)
-    return (position - offset) / scale
+    low, high = term.entry("clip", element) or UNBOUNDED
+    return term.entry("scale", element) * min(max(raw, low), high) + term.entry("offset", element)
 
 
 def _action_map(source: Contract, target: Contract, mapping: RobotMapping) -> AffineMap:
@@ -225,7 +156,7 @@ def _action_map(source: Contract, target: Contract, mapping: RobotMapping) -> Af
     for name in target.action_joint_names:
         if name in mapping.only_in_target:
             position = mapping.only_in_target[name].position
-            rows.append((CONSTANT, 0.0, _holding_action(target, name, position)))
+            rows.append((CONSTANT, 0.0, target.holding_action(name, position)))
         else:
             rows.append((names.index(there[name]), float(mapping.conversion(there[name]).sign), 0.0))
     return AffineMap.of_rows(names, target.action_joint_names, rows)

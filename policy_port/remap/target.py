@@ -10,22 +10,14 @@ from policy_port.contract.joints import Joint
 from policy_port.contract.mapping import JointConversion, RobotMapping, TargetOnly
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import (
-    Action,
     ActionTerm,
     Bounds,
-    ConstantTerm,
-    GaitPhaseTerm,
-    JointPositionAction,
     JointPositionDeltaAction,
     JointTerm,
     LastActionTerm,
-    Observation,
     ObservationTerm,
 )
 from policy_port.errors import MappingError, closest
-
-POSITIONS = ("joint_pos", "joint_target")
-"""Joint terms that carry the zero of the joint; the others only its direction and unit."""
 
 
 def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
@@ -52,22 +44,19 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
     ]
     terms += mapping.extra_terms
     changed = {
-        **_fields(source),
+        **dict(source),
         "quaternion_order": mapping.quaternion_order or source.quaternion_order,
         "joints": joints,
-        "observation": Observation(
-            terms=tuple(_ordered(terms, mapping.target_term_order)),
-            history=mapping.history or source.observation.history,
-            clip=source.observation.clip,
-        ),
-        "action": Action(
-            terms=tuple(_convert_action(source, mapping, term) for term in source.action.terms),
-            raw_clip=source.action.raw_clip,
+        "action": source.action.model_copy(
+            update={"terms": tuple(_convert_action(source, mapping, term) for term in source.action.terms)}
         ),
         "sources": {**source.sources, "mapping": f"{mapping.source or 'source'} -> {mapping.target or 'target'}"},
     }
+    stacked = {"history": mapping.history or source.observation.history, "clip": source.observation.clip}
+    ordered = tuple(_ordered(terms, mapping.target_term_order))
     try:
-        return Contract(**changed)
+        changed["observation"] = type(source.observation)(terms=ordered, **stacked)
+        return type(source)(**changed)
     except ValidationError as cause:
         problems = "; ".join(item["msg"].removeprefix("Value error, ") for item in cause.errors(include_url=False))
         raise MappingError(f"the mapping makes no valid contract of '{source.name}': {problems}") from None
@@ -147,23 +136,14 @@ def target_names(mapping: RobotMapping, names: tuple[str, ...]) -> tuple[str, ..
     return tuple(name for name in mapping.target_joint_names if name in wanted)
 
 
-def per_joint(value: Any, name: str) -> Any:
-    """The entry of a number-or-table for one joint."""
-    return value[name] if isinstance(value, dict) else value
-
-
-def _fields(contract: Contract) -> dict[str, Any]:
-    return {name: getattr(contract, name) for name in Contract.model_fields}
-
-
-def _bounds(low: float, high: float, slope: float, offset: float) -> Bounds:
-    ends = (slope * low + offset, slope * high + offset)
+def _bounds(bounds: Bounds, slope: float, offset: float) -> Bounds:
+    ends = (slope * bounds[0] + offset, slope * bounds[1] + offset)
     return (min(ends), max(ends))
 
 
 def _convert_joint(joint: Joint, conversion: JointConversion) -> Joint:
     def position(value: float | None) -> float | None:
-        return None if value is None else conversion.slope * value + conversion.offset
+        return None if value is None else conversion.position(value)
 
     lower, upper = position(joint.lower), position(joint.upper)
     if conversion.sign < 0:
@@ -188,7 +168,7 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
     if change and change.rename:
         update["name"] = change.rename
     if isinstance(term, JointTerm):
-        names = source.observation_joints(term)
+        names = term.elements(source)
         pairs = [(s, t) for s, t in mapping.pairs if s in names]
         if term.joints is not None:
             update["joints"] = target_names(mapping, names)
@@ -206,18 +186,14 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
             "the target's observation can't be clipped so. Move the clip to action.raw_clip, where the network sees it"
         )
     if change and change.scale is not None:
-        if isinstance(term, ConstantTerm | GaitPhaseTerm) or not hasattr(term, "scale"):
+        if "scale" not in type(term).model_fields:
             raise MappingError(f"terms.{term.label}: a {term.term} term has no scale to change")
         update["scale"] = change.scale
     return term.model_copy(update=update)
 
 
 def _joint_clip(mapping: RobotMapping, term: JointTerm, pairs: list[tuple[str, str]]) -> Any:
-    bounds = {}
-    for name, target in pairs:
-        low, high = per_joint(term.clip, name)
-        conversion = mapping.conversion(name)
-        bounds[target] = _bounds(low, high, conversion.slope, conversion.offset if term.term in POSITIONS else 0.0)
+    bounds = {t: _bounds(term.entry("clip", s), *term.converted(mapping.conversion(s))) for s, t in pairs}
     if len(set(bounds.values())) == 1 and not isinstance(term.clip, dict):
         return next(iter(bounds.values()))
     widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))
@@ -233,35 +209,21 @@ def _table(mapping: RobotMapping, subset: tuple[str, ...] | None, known: dict[st
 
 def _convert_action(source: Contract, mapping: RobotMapping, term: ActionTerm) -> ActionTerm:
     names = source.action_joints(term)
-    pairs = [(s, t) for s, t in mapping.pairs if s in names]
-    update: dict[str, Any] = {}
-    if term.joints is not None:
-        update["joints"] = target_names(mapping, names)
-    scale = {t: abs(mapping.conversion(s).slope) * per_joint(term.scale, s) for s, t in pairs}
+    pairs = [(t, s, mapping.conversion(s)) for s, t in mapping.pairs if s in names]
+    held = {name: joint.position for name, joint in mapping.only_in_target.items()} if term.joints is None else {}
+    update: dict[str, Any] = {} if term.joints is None else {"joints": target_names(mapping, names)}
+    scale = {t: abs(rule.slope) * term.entry("scale", s) for t, s, rule in pairs}
     update["scale"] = _number_or_table(mapping, term, scale, 1.0)
-    if isinstance(term, JointPositionAction) and term.offset != "default":
-        offset = {
-            t: mapping.conversion(s).slope * per_joint(term.offset, s) + mapping.conversion(s).offset for s, t in pairs
-        }
-        held = {name: joint.position for name, joint in mapping.only_in_target.items()}
-        whole = {**offset, **(held if term.joints is None else {})}
-        update["offset"] = _number_or_table(mapping, term, whole, 0.0)
     if isinstance(term, JointPositionDeltaAction):
-        offset = {t: mapping.conversion(s).slope * per_joint(term.offset, s) for s, t in pairs}
+        offset = {t: rule.slope * term.entry("offset", s) for t, s, rule in pairs}
         update["offset"] = _number_or_table(mapping, term, offset, 0.0)
+    elif term.offset != "default":
+        offset = {t: rule.position(term.entry("offset", s)) for t, s, rule in pairs}
+        update["offset"] = _number_or_table(mapping, term, {**offset, **held}, 0.0)
     if term.clip is not None:
-        bounds = {
-            t: _bounds(
-                *(term.clip[s] if isinstance(term.clip, dict) else term.clip),
-                mapping.conversion(s).slope,
-                mapping.conversion(s).offset,
-            )
-            for s, t in pairs
-        }
-        held_bounds = {name: (j.position - 1e-6, j.position + 1e-6) for name, j in mapping.only_in_target.items()}
-        update["clip"] = _number_or_table(
-            mapping, term, {**bounds, **(held_bounds if term.joints is None else {})}, None
-        )
+        bounds = {t: _bounds(term.entry("clip", s), rule.slope, rule.offset) for t, s, rule in pairs}
+        still = {name: (position - 1e-6, position + 1e-6) for name, position in held.items()}
+        update["clip"] = _number_or_table(mapping, term, {**bounds, **still}, None)
     return term.model_copy(update=update)
 
 

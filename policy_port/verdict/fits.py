@@ -9,7 +9,7 @@ import numpy as np
 
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import ObservationTerm
+from policy_port.contract.terms import Term
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.rebuild import FLOOR, ROUNDINGS
 
@@ -92,7 +92,7 @@ def settled_rows(evidence: Evidence) -> Mask:
     return evidence.usable & evidence.whole & (evidence.age >= 1)
 
 
-def present(contract: Contract, evidence: Evidence, term: ObservationTerm) -> list[Values]:
+def present(contract: Contract, evidence: Evidence, term: Term) -> list[Values]:
     """The recorded numbers of the present step of a term, each of shape (steps, environments)."""
     observation = evidence.arrays["observation"]
     return [

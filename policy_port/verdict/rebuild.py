@@ -12,7 +12,7 @@ import numpy as np
 
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, JointTerm, ObservationTerm
+from policy_port.contract.terms import BaseTerm, ConstantTerm, JointTerm, ObservationTerm, Term
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.signals import RecordedSignals, clipped_action
 
@@ -136,14 +136,14 @@ def recorded_targets(contract: Contract, evidence: Evidence) -> list[Values]:
     return [target[:, :, evidence.joint_column(name, wanted_by=where)] for name in contract.action_joint_names]
 
 
-def factors(contract: Contract, term: ObservationTerm, element: str) -> tuple[float, float, float]:
+def factors(contract: Contract, term: Term, element: str) -> tuple[float, float, float]:
     """Scale, zero and offset of an element: the network sees scale * (raw - zero) + offset, clips aside."""
     position = contract.term_elements(term).index(element)
     match term:
         case BaseTerm() | JointTerm():
             zero = contract.joints[element].default if term.term == "joint_pos_rel" else 0.0
             return per_element(term.scale, element, position), zero, per_element(term.offset, element, position)
-        case _ if term.term == "constant":
+        case ConstantTerm():
             return 0.0, 0.0, term.value[position]
         case _:
             return getattr(term, "scale", 1.0), 0.0, 0.0

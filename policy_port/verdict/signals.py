@@ -90,6 +90,8 @@ class RecordedSignals:
                     )
                 values = goal[:, :, int(element)]
                 return Signal(values, _peak(values), everywhere)
+            case _ if kind not in VECTOR_OF:
+                raise NotImplementedError(f"verdict/signals.py does not say what {where} is made of")
             case _:
                 vector = evidence.array(VECTOR_OF[kind], wanted_by=where)
                 axis = ("lin_vel_x", "lin_vel_y", "ang_vel_z") if kind == "velocity_command" else XYZ

@@ -256,3 +256,18 @@ def test_a_mapping_of_another_robot_is_told_in_one_sentence() -> None:
     with pytest.raises(MappingError, match="is of another robot: none of its joints") as refused:
         derive_target(contract(), mapping(source_joint_names=names, target_joint_names=names))
     assert len(str(refused.value)) < 300
+
+
+def test_a_last_action_that_is_scaled_away_stays_zero() -> None:
+    """Scale 0 hides the last action on both sides; it is no division by zero."""
+    terms = [{"term": "last_action", "scale": 0.0}]
+    remap = build_remap(contract(observation={"terms": terms}), mapping(joints={"left_hip": {"sign": -1}}))
+    assert remap.observation(np.ones(remap.observation.n_in)).tolist() == [0.0] * 4
+
+
+def test_a_mapping_that_leaves_the_target_nothing_to_observe_is_refused() -> None:
+    """All terms constant is a mistake of the mapping, told as one."""
+    with pytest.raises(MappingError, match="makes no valid contract of 'toy'"):
+        derive_target(
+            contract(observation={"terms": [{"term": "joint_vel"}]}), mapping(terms={"joint_vel": {"constant": 0.0}})
+        )

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.contract.spec import Contract
-from policy_port.contract.terms import Bounds
+from policy_port.contract.parsing import Parsing
 
 
 class Draws:
     """Numbers over `length` steps of `batch` independent sequences; equal generators draw equal numbers."""
 
-    def __init__(self, contract: Contract, length: int, batch: int, rng: np.random.Generator) -> None:
+    def __init__(self, contract: Parsing, length: int, batch: int, rng: np.random.Generator) -> None:
         self.shape = (length, batch)
         self._contract, self._rng = contract, rng
         self.positions: dict[str, Array] = {}
@@ -39,7 +38,7 @@ class Draws:
         """Three of them, shape (length, batch, 3)."""
         return np.stack([self.smooth() for _ in range(3)], axis=-1)
 
-    def held(self, bounds: Sequence[Bounds]) -> Array:
+    def held(self, bounds: Sequence[tuple[float, float]]) -> Array:
         """Numbers that are drawn once per sequence, as commands and goals are, shape (length, batch, bounds)."""
         return np.stack([np.broadcast_to(self._rng.uniform(*b, self.shape[1]), self.shape) for b in bounds], axis=-1)
 

@@ -62,3 +62,43 @@ class Joint(Strict):
         if self.lower is not None and self.upper is not None and self.lower >= self.upper:
             raise ValueError(f"lower {self.lower} is not below upper {self.upper}")
         return self
+
+
+class JointConversion(Strict):
+    """How a source joint's position becomes the target joint's: target = slope * source + offset."""
+
+    sign: Literal[1, -1] = 1
+    """-1 where the two parsings turn the joint in opposite directions."""
+    scale: Positive = 1.0
+    """Factor beside the unit's, such as a gear ratio or percent per radian."""
+    offset: float = 0.0
+    """Target position at source position zero [target unit]."""
+    source_unit: JointUnit = "rad"
+    """Unit of the source's position; must be the source contract's."""
+    unit: JointUnit | None = None
+    """Unit of the target's position; the source's unit, if not given."""
+
+    @property
+    def target_unit(self) -> JointUnit:
+        """Unit of the target's position."""
+        return self.unit or self.source_unit
+
+    @property
+    def slope(self) -> float:
+        """Target units per source unit, signed."""
+        ratio = UNIT_PER_SI[self.target_unit] / UNIT_PER_SI[self.source_unit]
+        return self.sign * self.scale * ratio
+
+    def position(self, source: float) -> float:
+        """The target's position of the source's."""
+        return self.slope * source + self.offset
+
+    def inverse(self) -> JointConversion:
+        """The conversion from target to source."""
+        return JointConversion(
+            sign=self.sign,
+            scale=1.0 / self.scale,
+            offset=-self.offset / self.slope,
+            source_unit=self.target_unit,
+            unit=self.source_unit,
+        )

@@ -20,20 +20,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from policy_port.arrays import Array
-from policy_port.contract.joints import SPEED, Joint
+from policy_port.contract.draws import Draws
+from policy_port.contract.joints import SPEED, Joint, JointConversion
+from policy_port.contract.parsing import Parsing
 from policy_port.contract.yaml_file import Strict
 from policy_port.errors import TaskError
-
-if TYPE_CHECKING:
-    from policy_port.contract.draws import Draws
-    from policy_port.contract.mapping import JointConversion
-    from policy_port.contract.spec import Contract
 
 Bounds = tuple[float, float]
 UNBOUNDED: Bounds = (-math.inf, math.inf)
@@ -89,15 +86,15 @@ class Term(_Elementwise):
         """Name under which reports, mappings and traces know the term."""
         return self.name or self.term
 
-    def elements(self, contract: Contract) -> tuple[str, ...]:
+    def elements(self, contract: Parsing) -> tuple[str, ...]:
         """Name of each element of one step: indices, where the class does not say joint names or axes."""
         return tuple(map(str, range(len(self.readings(contract)))))
 
-    def columns(self, contract: Contract) -> dict[str, int]:
+    def columns(self, contract: Parsing) -> dict[str, int]:
         """Columns that the term has to itself, by the signal's name; it shares all other signals."""
         return {}
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """Where each element is read from: the term's own columns, where the class does not say otherwise.
 
         Raises:
@@ -107,7 +104,7 @@ class Term(_Elementwise):
         return tuple(Reading(name, index) for name, size in self.columns(contract).items() for index in range(size))
 
     @abstractmethod
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Raw values as they might be in training, shape (length, batch, elements)."""
 
 
@@ -130,15 +127,15 @@ class BaseTerm(Term):
         value = super().entry(key, element)
         return value[self.axes.index(element)] if isinstance(value, tuple) and key != "clip" else value
 
-    def elements(self, contract: Contract) -> tuple[str, ...]:
+    def elements(self, contract: Parsing) -> tuple[str, ...]:
         """The axes."""
         return self.axes
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """The axes of the signal."""
         return tuple(Reading(self.term, axis) for axis in range(3))
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Up to `reach`."""
         return self.reach * draws.vector()
 
@@ -163,7 +160,7 @@ class ProjectedGravityTerm(BaseTerm):
     needs_orientation = True
     term: Literal["projected_gravity"]
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Roll and pitch of up to 0.6 rad."""
         roll, pitch = 0.6 * draws.smooth(), 0.6 * draws.smooth()
         return np.stack([np.sin(pitch), -np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch)], axis=-1)
@@ -175,7 +172,7 @@ class VelocityCommandTerm(BaseTerm):
     axes = VELOCITY_COMMAND
     term: Literal["velocity_command"]
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Within the trained ranges; +-1 where they are not stated."""
         return draws.held([getattr(contract.command, axis) or (-1.0, 1.0) for axis in self.axes])
 
@@ -188,7 +185,7 @@ class PerJointTerm(Term):
         """Slope and shift of the target's raw value: slope * the source's + shift."""
 
     @abstractmethod
-    def still(self, contract: Contract, joint: str, position: float) -> float:
+    def still(self, contract: Parsing, joint: str, position: float) -> float:
         """Raw value of a joint that stands still at `position` [unit]."""
 
 
@@ -204,11 +201,11 @@ class JointTerm(PerJointTerm):
     clip: Bounds | dict[str, Bounds] | None = None
     """Bounds of the raw value, applied before scale."""
 
-    def elements(self, contract: Contract) -> tuple[str, ...]:
+    def elements(self, contract: Parsing) -> tuple[str, ...]:
         """Joint names."""
         return contract.joint_names if self.joints is None else self.joints
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """The joints' numbers in their units."""
         return tuple(Reading(self.term, name, contract.per_si(name)) for name in self.elements(contract))
 
@@ -216,11 +213,11 @@ class JointTerm(PerJointTerm):
         """A difference or a rate has the joint's direction and unit, and no zero of its own."""
         return conversion.slope, 0.0
 
-    def still(self, contract: Contract, joint: str, position: float) -> float:
+    def still(self, contract: Parsing, joint: str, position: float) -> float:
         """What a joint shows that does not move."""
         return self.moving(contract.joints[joint], position, 0.0)
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Each joint as it moves."""
         names = self.elements(contract)
         return np.stack([self.moving(contract.joints[n], draws.positions[n], draws.smooth()) for n in names], axis=-1)
@@ -249,7 +246,7 @@ class JointPosRelTerm(JointTerm):
 
     term: Literal["joint_pos_rel"]
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """The positions, less the default pose."""
         names = self.elements(contract)
         return tuple(Reading("joint_pos", n, contract.per_si(n), -contract.joints[n].default) for n in names)
@@ -289,11 +286,11 @@ class LastActionTerm(PerJointTerm):
     clip: Bounds | None = None
     """Bounds of the raw action, applied before scale."""
 
-    def elements(self, contract: Contract) -> tuple[str, ...]:
+    def elements(self, contract: Parsing) -> tuple[str, ...]:
         """The action's joints."""
         return contract.action_joint_names
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """The action, number by number."""
         return tuple(Reading("last_action", index) for index in range(contract.action_size))
 
@@ -301,11 +298,11 @@ class LastActionTerm(PerJointTerm):
         """Raw actions keep their size and take the target's direction."""
         return conversion.sign, 0.0
 
-    def still(self, contract: Contract, joint: str, position: float) -> float:
+    def still(self, contract: Parsing, joint: str, position: float) -> float:
         """The raw action that keeps the joint there."""
         return contract.holding_action(joint, position)
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Noise within the raw clip."""
         noise = draws.noise(contract.action_size)
         return noise if contract.action.raw_clip is None else np.clip(noise, *contract.action.raw_clip)
@@ -321,15 +318,15 @@ class GaitPhaseTerm(Term):
     offsets: tuple[float, ...] = (0.0,)
     """Phase offset of each clock, as a fraction of the period."""
 
-    def elements(self, contract: Contract) -> tuple[str, ...]:
+    def elements(self, contract: Parsing) -> tuple[str, ...]:
         """sin0, sin1, ..., cos0, cos1, ..."""
         return tuple(f"{wave}{i}" for wave in ("sin", "cos") for i in range(len(self.offsets)))
 
-    def columns(self, contract: Contract) -> dict[str, int]:
+    def columns(self, contract: Parsing) -> dict[str, int]:
         """A sine and a cosine per clock."""
         return {"gait_sin": len(self.offsets), "gait_cos": len(self.offsets)}
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """The clocks from some moment on."""
         time = draws.time(self.period)
         phases = [2.0 * math.pi * (time / self.period + offset) for offset in self.offsets]
@@ -358,11 +355,11 @@ class GoalTerm(Term):
                 raise ValueError(f"{key} has {len(values)} entries, size says {self.size}")
         return self
 
-    def columns(self, contract: Contract) -> dict[str, int]:
+    def columns(self, contract: Parsing) -> dict[str, int]:
         """Goals stand one after the other."""
         return {"goal": self.size}
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Between `low` and `high`; +-1 where they are not stated."""
         low, high = self.low or (-1.0,) * self.size, self.high or (1.0,) * self.size
         return draws.held(list(zip(low, high, strict=True)))
@@ -375,11 +372,11 @@ class ConstantTerm(Term):
     value: tuple[float, ...]
     """The numbers, as the network sees them."""
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """The numbers, on top of a signal that is always zero."""
         return tuple(Reading("zero", 0, shift=value) for value in self.value)
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """The numbers, for ever."""
         return np.broadcast_to(self.value, (*draws.shape, len(self.value)))
 
@@ -400,18 +397,18 @@ class ExternalTerm(Term):
             raise ValueError("an external term needs a `name`, such as obj_pose")
         return self
 
-    def elements(self, contract: Contract) -> tuple[str, ...]:
+    def elements(self, contract: Parsing) -> tuple[str, ...]:
         """Indices."""
         return tuple(map(str, range(self.size)))
 
-    def readings(self, contract: Contract) -> tuple[Reading, ...]:
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """None: the error names the term."""
         raise TaskError(
             f"observation term '{self.label}' of contract '{contract.name}' can only be computed by the task "
             "environment that the policy was trained in; play it with --env, not with --plant"
         )
 
-    def draw(self, contract: Contract, draws: Draws) -> Array:
+    def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Noise."""
         return draws.noise(self.size)
 
@@ -461,10 +458,10 @@ class JointAction(_Elementwise):
     """An action term: a joint position target made of one number of the network per joint."""
 
     @abstractmethod
-    def hold(self, contract: Contract, joint: str, position: float) -> float:
+    def hold(self, contract: Parsing, joint: str, position: float) -> float:
         """Raw action that keeps a joint at `position` [unit]."""
 
-    def zero(self, contract: Contract, joint: str) -> float:
+    def zero(self, contract: Parsing, joint: str) -> float:
         """What raw action zero means [unit]: a position, or a delta."""
         offset = self.entry("offset", joint)
         return contract.joints[joint].default if offset == "default" else offset
@@ -483,7 +480,7 @@ class JointPositionAction(JointAction):
     clip: Bounds | dict[str, Bounds] | None = None
     """Bounds of the target [unit]."""
 
-    def hold(self, contract: Contract, joint: str, position: float) -> float:
+    def hold(self, contract: Parsing, joint: str, position: float) -> float:
         """The raw action that says the position."""
         return (position - self.zero(contract, joint)) / self.entry("scale", joint)
 
@@ -507,7 +504,7 @@ class JointPositionDeltaAction(JointAction):
     clip: Bounds | dict[str, Bounds] | None = None
     """Bounds of the target [unit]. ManiSkill's controllers have none."""
 
-    def hold(self, contract: Contract, joint: str, position: float) -> float:
+    def hold(self, contract: Parsing, joint: str, position: float) -> float:
         """The raw action that adds nothing."""
         return -self.zero(contract, joint) / self.entry("scale", joint) + 0.0
 

@@ -1,0 +1,43 @@
+"""What an observation term asks of the contract that it stands in; `spec.Contract` is one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Parsing(Protocol):
+    """The part of a contract that its terms may read, so that a term can be read before the contract."""
+
+    # What a contract holds as fields is read-only here. Action and command are described after the terms.
+    name: Any
+    joints: Any
+    action: Any
+    command: Any
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Joint names in the policy's joint order."""
+        ...
+
+    @property
+    def action_joint_names(self) -> tuple[str, ...]:
+        """Joint name of each element of the action."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """Width of the network's output."""
+        ...
+
+    @property
+    def control_dt(self) -> float:
+        """Control period [s]."""
+        ...
+
+    def per_si(self, joint: str) -> float:
+        """Contract units per radian or metre of a joint."""
+        ...
+
+    def holding_action(self, joint: str, position: float) -> float:
+        """The raw action that keeps a joint at `position` [unit]."""
+        ...

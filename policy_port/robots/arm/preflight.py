@@ -28,16 +28,6 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: RobotMapp
         TaskError: When the policy needs what an arm can't measure.
         RobotError: Listing all that does not fit.
     """
-    check_terms(contract, robot)
-    check_joints(contract, robot, port_mapping)
-
-
-def check_terms(contract: Contract, robot: RobotFile) -> None:
-    """Hold what a policy observes against what an arm measures.
-
-    Raises:
-        TaskError: When the policy needs what an arm can't measure.
-    """
     for term in contract.observation.terms:
         if term.term not in ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action", "goal",
                              "gait_phase", "constant"):  # fmt: skip
@@ -45,6 +35,7 @@ def check_terms(contract: Contract, robot: RobotFile) -> None:
                 f"observation term '{term.label}' of contract '{contract.name}' can't be measured on {robot.name}; it "
                 "measures joint positions, and estimates velocities from them"
             )
+    check_joints(contract, robot, port_mapping)
 
 
 def check_joints(contract: Contract, robot: RobotFile, port_mapping: RobotMapping | None) -> None:

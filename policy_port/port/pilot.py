@@ -29,6 +29,9 @@ class Pilot:
     remap: Remap | None = None
     """From the graph's parsing to the simulator's; None where they are the same."""
 
+    flown_through: RobotMapping | None = None
+    """The mapping whose source parsing the simulator or arm has; None where it speaks the graph's."""
+
     @property
     def contract(self) -> Contract:
         """The contract that the simulator has to fulfil."""
@@ -82,4 +85,4 @@ class Pilot:
                 f"the port was made with another mapping than this one: {'; '.join(differ)} (port against given). "
                 "Where the given one is right, make the port again with it"
             )
-        return replace(self, remap=build_remap(self.network_contract, mapping.inverse()))
+        return replace(self, flown_through=mapping, remap=build_remap(self.network_contract, mapping.inverse()))

@@ -16,7 +16,7 @@ from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
 from policy_port.port.format import CONTRACT, MANIFEST
 from policy_port.regress.suite import Case, Suite
-from policy_port.robot_models.robot_file import find_robot
+from policy_port.robot_models.find import find_robot
 
 ALWAYS = ("numpy", "onnx", "onnxruntime", "torch")
 OF_SIMULATOR = {

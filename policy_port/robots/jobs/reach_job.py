@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from policy_port.contract import RobotMapping
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Task
 from policy_port.errors import TaskError
@@ -14,11 +13,9 @@ from policy_port.port.pilot import Pilot
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.result import Episode, Metric, episode_metrics
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.preflight import check_contract
 from policy_port.robots.arm.robot_file import RobotFile
-from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.arm.session import ArmSession
 from policy_port.tasks.reach import ReachTask
 
 
@@ -49,7 +46,7 @@ class RealJob(Protocol):
         """What the trace says of it."""
         ...
 
-    def check(self, pilot: Pilot, robot: RobotFile, port_mapping: RobotMapping | None) -> None:
+    def check(self, pilot: Pilot, robot: RobotFile) -> None:
         """Hold policy, arm and job against each other, before the arm is reached.
 
         Raises:
@@ -57,7 +54,7 @@ class RealJob(Protocol):
         """
         ...
 
-    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+    def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """The policy at the controls of an arm."""
         ...
 
@@ -65,8 +62,8 @@ class RealJob(Protocol):
         """Leave in the run's folder what a person should look at before anything moves, and say so; "" for nothing."""
         ...
 
-    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> ArmEpisodes:
-        """Episodes with the seeds from `seed` on."""
+    def episodes(self, seeds: range, session: ArmSession) -> ArmEpisodes:
+        """An episode for each seed."""
         ...
 
     def found(self, episodes: Any) -> tuple[tuple[Episode, ...], list[Metric]]:
@@ -86,10 +83,10 @@ class ReachJob:
         }
         self.header: dict[str, Any] = {}
 
-    def check(self, pilot: Pilot, robot: RobotFile, port_mapping: RobotMapping | None) -> None:
+    def check(self, pilot: Pilot, robot: RobotFile) -> None:
         """See `RealJob`."""
         contract = pilot.contract
-        check_contract(contract, robot, port_mapping)
+        check_contract(contract, robot, pilot.flown_through)
         if abs(contract.control_dt * self._task.control_frequency - 1.0) > 1e-6:
             raise TaskError(
                 f"contract '{contract.name}' runs at {1.0 / contract.control_dt:g} Hz, the task at "
@@ -98,17 +95,17 @@ class ReachJob:
         if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
             raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
 
-    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+    def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""
-        return Controller(pilot.contract, pilot.open(1), arm.joint_names, 1)
+        return Controller(pilot.contract, pilot.open(1), session.arm.joint_names, 1)
 
     def look(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
         """See `RealJob`."""
         return ""
 
-    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> ReachEpisodes:
+    def episodes(self, seeds: range, session: ArmSession) -> ReachEpisodes:
         """See `RealJob`."""
-        return ReachEpisodes(self._task, seed, count, supervisor)
+        return ReachEpisodes(self._task, seeds.start, len(seeds), session.supervisor)
 
     def found(self, episodes: ReachEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
         """See `RealJob`."""

@@ -55,9 +55,8 @@ def rehearse(
 
     # What runs for the first time takes longer.
     afresh()
-    check_asking(
-        arm.robot, sorted(afresh() for _ in range(REHEARSED if begin is None else ASKED))[-ASKED:], arm.timestep
-    )
+    asked = sorted(afresh() for _ in range(REHEARSED if begin is None else ASKED))[-ASKED:]
+    check_asking(arm.robot, asked, arm.timestep)
     if begin is not None:
         begin()
     clock.restart()

@@ -6,7 +6,7 @@ import ast
 import gc
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,15 @@ PERIOD = 0.05
 
 @pytest.fixture
 def rehearsal(clock: VirtualClock) -> Iterator[Rehearsal]:
-    """The shipped arm, on a time that passes only while somebody sleeps on it."""
+    """The shipped arm."""
     with emulate(unhurried(), clock=clock) as rehearsal:
         yield rehearsal
 
 
-Make = Callable[..., ArmSession]
-
-
-@pytest.fixture
-def made(rehearsal: Rehearsal, clock: VirtualClock) -> Make:
-    """Makes a session with other bounds."""
-
-    def make(**timing: float) -> ArmSession:
-        robot = rehearsal.robot
-        robot = robot.model_copy(update={"timing": robot.timing.model_copy(update=timing)})
-        return ArmSession(robot, PERIOD, Console(continuous=True), rehearsal.let_go, clock)
-
-    return make
+def made(rehearsal: Rehearsal, **timing: float) -> ArmSession:
+    robot = rehearsal.robot
+    robot = robot.model_copy(update={"timing": robot.timing.model_copy(update=timing)})
+    return ArmSession(robot, PERIOD, Console(continuous=True), rehearsal.let_go, rehearsal.arm.clock)
 
 
 def powered(rehearsal: Rehearsal) -> list[str]:
@@ -68,11 +59,11 @@ def test_nothing_else_makes_an_arm() -> None:
     assert builders == {"robots/arm/session.py", "robots/arm/lerobot_arm.py"}
 
 
-def test_an_error_of_any_kind_ends_at_rest_and_gives_back_what_was_taken(rehearsal: Rehearsal, made: Make) -> None:
+def test_an_error_of_any_kind_ends_at_rest_and_gives_back_what_was_taken(rehearsal: Rehearsal) -> None:
     """SystemExit too; collections stay on, and thread switching, signals and frozen objects are as before."""
     before, handler = sys.getswitchinterval(), signal.getsignal(signal.SIGINT)
     frozen = gc.get_freeze_count()
-    session = made()
+    session = made(rehearsal)
     with pytest.raises(SystemExit) as stop, session:
         session.open()
         session.power()
@@ -90,30 +81,30 @@ def test_an_error_of_any_kind_ends_at_rest_and_gives_back_what_was_taken(rehears
         pass
 
 
-def test_a_signal_while_something_is_written_is_a_question(made: Make) -> None:
+def test_a_signal_while_something_is_written_is_a_question(rehearsal: Rehearsal) -> None:
     """After the arm has ended, within the block, Ctrl-C interrupts nothing; outside of it, it does again."""
-    with made() as session:
+    with made(rehearsal) as session:
         session.open()
         session.close()
         signal.raise_signal(signal.SIGINT)
         assert session.signals.received == "SIGINT"
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    session = made()
+    session = made(rehearsal)
     session.open()
     session.close()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_network_that_is_asked_now_and_then_is_timed(rehearsal: Rehearsal, made: Make, clock: VirtualClock) -> None:
+def test_a_network_that_is_asked_now_and_then_is_timed(rehearsal: Rehearsal) -> None:
     """Slow in every eighth step: refused before torque, whether or not the policy can be begun anew."""
     steps = [0]
 
     def step() -> None:
         session.supervisor.read(session.state)
         if steps[0] % 8 == 0:
-            clock.sleep(0.2)
+            rehearsal.arm.clock.sleep(0.2)
         steps[0] += 1
 
     def begin() -> None:
@@ -121,7 +112,7 @@ def test_a_network_that_is_asked_now_and_then_is_timed(rehearsal: Rehearsal, mad
 
     for more in ((), (begin,)):
         steps[0] = 0
-        session = made(stale=0.1)
+        session = made(rehearsal, stale=0.1)
         session.open()
         with pytest.raises(
             ArmStopError, match=r"the network is asked takes 0\.2.* s, for which timing\.stale \(0\.1\)"
@@ -131,7 +122,7 @@ def test_a_network_that_is_asked_now_and_then_is_timed(rehearsal: Rehearsal, mad
     assert all(item.value == 0 for item in rehearsal.arm.torque_commands())
 
 
-def test_the_person_is_warned_once(rehearsal: Rehearsal, made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_person_is_warned_once(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one wording, before torque, by `warn` or else by `power`."""
     asked: list[str] = []
 
@@ -141,7 +132,7 @@ def test_the_person_is_warned_once(rehearsal: Rehearsal, made: Make, monkeypatch
 
     monkeypatch.setattr(Console, "confirm", confirm)
     warning = "The arm will move. Keep clear of it, a hand at its power switch."
-    with made() as session:
+    with made(rehearsal) as session:
         session.open()
         session.warn("Look. ")
         session.power()
@@ -149,7 +140,7 @@ def test_the_person_is_warned_once(rehearsal: Rehearsal, made: Make, monkeypatch
     assert asked == [f"Look. {warning}"]
     asked.clear()
     rehearsal.arm.inject("stuck")
-    with made() as session:
+    with made(rehearsal) as session:
         session.open()
         session.power()
     assert asked == [warning]

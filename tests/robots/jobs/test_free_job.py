@@ -196,7 +196,7 @@ def refused(pilot: Pilot, robot: RobotFile, kind: type[Exception], message: str,
     flown = pilot.through(MAPPING) if through else pilot
     job = FreeJob(flown, SECONDS, ask=False)
     with pytest.raises(kind, match=message):
-        job.check(flown, robot, MAPPING if through else None)
+        job.check(flown, robot)
 
 
 def told(pilot: Pilot, **changes: Any) -> Pilot:
@@ -214,7 +214,7 @@ def test_a_port_in_degrees_without_its_mapping(pilot: Pilot) -> None:
     refused(pilot, arm_file(), RobotError, message, through=False)
     named = {name.removesuffix(".pos"): joint for name, joint in contract_document()["joints"].items()}
     refused(told(pilot, joints=named), arm_file(), RobotError, "'gripper' is in percent .*--through", through=False)
-    FreeJob(pilot.through(MAPPING), SECONDS, ask=False).check(pilot.through(MAPPING), arm_file(), MAPPING)
+    FreeJob(pilot.through(MAPPING), SECONDS, ask=False).check(pilot.through(MAPPING), arm_file())
 
 
 @pytest.mark.slow
@@ -257,7 +257,7 @@ def test_cameras_that_are_not_the_contracts(pilot: Pilot) -> None:
     refused(pilot, arm_file(cameras={"front": whole}), RobotError, message)
     image = contract_document()["images"][0] | {"camera_size": [HEIGHT, WIDTH + 16], "resize": "area"}
     flown = told(pilot, images=[image]).through(MAPPING)
-    FreeJob(flown, SECONDS, ask=False).check(flown, arm_file(cameras={"front": whole}), MAPPING)
+    FreeJob(flown, SECONDS, ask=False).check(flown, arm_file(cameras={"front": whole}))
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def test_a_policy_too_slow_for_its_period_is_told_before_motion(opened: Opened, 
 
 def test_a_network_that_the_arm_can_not_wait_for_is_told_before_motion(opened: Opened, clock: VirtualClock) -> None:
     """A policy that performs chunks and is quick in most steps is held against the bounds, as in `play --real`."""
-    env, steps = opened(clock=clock, stale=0.1), iter(range(1000))
+    env, steps = opened(clock=clock, stale=0.1, deadline=2.0), iter(range(1000))
 
     def decide(observation: object) -> np.ndarray:
         if next(steps) % 8 == 0:

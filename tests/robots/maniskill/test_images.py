@@ -110,7 +110,7 @@ def test_the_network_sees_what_the_camera_saw(
     """Its action is that of the script's actor, of the mean of each four pixels and of the measured joints."""
     robot, (task, cameras) = with_camera(), task_and_cameras
     job = TaskJob(task, cameras)
-    job.check(seeing, robot, None)
+    job.check(seeing, robot)
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
     camera: Any = SimpleNamespace(frame=lambda name: {"base_camera": frame}[name])
@@ -165,10 +165,10 @@ def test_what_a_camera_can_not_give_is_refused(seeing: Pilot, task_and_cameras: 
     """A camera under another name, of other proportions, and a task that shows more than an arm can."""
     robot, job = with_camera(), TaskJob(*task_and_cameras)
     with pytest.raises(RobotError, match="its picture is 160x128, the task's is 64x64, of other proportions"):
-        job.check(seeing, with_camera(crop=None), None)
+        job.check(seeing, with_camera(crop=None))
     named = robot.model_copy(update={"cameras": {"base_cam": CAMERA}})
     with pytest.raises(RobotError, match="a camera 'base_camera', .*; did you mean 'base_cam'"):
-        job.check(seeing, named, None)
+        job.check(seeing, named)
     # Its rgb observation says whether the cube is grasped.
     with pytest.raises(TaskError, match="extra/is_grasped: not measurable"):
         open_task("PickCubeSO100-v1", robot, seeing.contract, None)

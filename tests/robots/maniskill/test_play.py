@@ -56,19 +56,19 @@ def changed(pilot: Pilot, **parts: Any) -> Pilot:
 
 def test_a_port_has_to_fit_the_task(robot: RobotFile, pilot: Pilot, task: RealTask) -> None:
     """Another controller, scale or rate, limits beyond the arm's: each is named before the arm is reached."""
-    TaskJob(task).check(pilot, robot, None)
+    TaskJob(task).check(pilot, robot)
     scaled = changed(pilot, action__terms__0__scale__elbow_flex=0.06)
     with pytest.raises(TaskError, match="an action moves the target of elbow_flex to .* contract 'so100_reach' says"):
-        TaskJob(task).check(scaled, robot, None)
+        TaskJob(task).check(scaled, robot)
     with pytest.raises(TaskError, match="runs at 20 Hz, contract 'so100_reach' at 25 Hz"):
-        TaskJob(task).check(changed(pilot, timestep=0.008), robot, None)
+        TaskJob(task).check(changed(pilot, timestep=0.008), robot)
     narrow = robot.joints | {"elbow_flex": robot.joints["elbow_flex"].model_copy(update={"upper": 1.0})}
     with pytest.raises(RobotError, match="'elbow_flex' goes from"):
-        TaskJob(task).check(pilot, robot.model_copy(update={"joints": narrow}), None)
+        TaskJob(task).check(pilot, robot.model_copy(update={"joints": narrow}))
     for mode in ("pd_joint_delta_pos", "pd_joint_pos"):
         other = RealTask(REACH, robot, control_mode=mode)
         with pytest.raises(TaskError, match=f"under {mode}, an action moves the target of .*--control-mode"):
-            TaskJob(other).check(pilot, robot, None)
+            TaskJob(other).check(pilot, robot)
         other.close()
 
 
@@ -76,7 +76,7 @@ def test_a_port_of_another_width_is_refused(robot: RobotFile, pilot: Pilot) -> N
     """The task without one of the parts that the port reads."""
     task = RealTask(REACH, robot, without=("goal",))
     with pytest.raises(TaskError, match="observes 12 numbers, contract 'so100_reach' describes 15"):
-        TaskJob(task).check(pilot, robot, None)
+        TaskJob(task).check(pilot, robot)
     task.close()
 
 

@@ -22,12 +22,14 @@ from policy_port.robots.arm.confirmation import fingerprint, note_of
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
+from policy_port.robots.arm.session import without_torque
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION
 from policy_port.robots.emulator.clock import REAL, Clock, VirtualClock
 from policy_port.robots.emulator.tick_map import tick_scales
-from policy_port.robots.jobs.play_real import play_real
+from policy_port.robots.jobs.reach_job import ReachJob
+from policy_port.robots.jobs.run import Keep, play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Trace
 
@@ -87,7 +89,7 @@ class SoakArm:
         self.robot: RobotFile = shipped.model_copy(
             update={"port": str(link), "calibration_dir": self.folder} | self._changes
         )
-        arm = LeRobotArm(self.robot, 0.05)
+        arm = LeRobotArm(self.robot, PERIOD)
         note_of(arm.calibration_file).write_text(fingerprint(self.robot, arm.calibration))
         self._runs = 0
         return self
@@ -132,10 +134,9 @@ class SoakArm:
             done = play_real(
                 pilot,
                 self.robot,
-                dataclasses.replace(SO100_REACH, episode_steps=episode_steps),
-                seed=seed,
-                episodes=1,
-                folder=folder,
+                ReachJob(dataclasses.replace(SO100_REACH, episode_steps=episode_steps)),
+                seeds=range(seed, seed + 1),
+                keep=Keep(folder=folder),
                 console=Console(continuous=True),
                 on_torque=on_torque,
                 time=self.clock,
@@ -155,10 +156,8 @@ class SoakArm:
         """A person mends what was broken, lays the arm down to rest, and holds it there."""
         self.arm.clear()
         if any(servo.torque for servo in self.arm.servos):
-            arm = LeRobotArm(self.robot, 0.05, self.clock)
-            arm.open()
-            arm.line.torque_off()
-            arm.close()
+            with without_torque(self.robot, time=self.clock) as arm:
+                arm.line.torque_off()
         scales, angles = tick_scales(DEFAULT_CALIBRATION), self.arm.angles()
         rest = dict(zip(self.robot.joint_names, self.robot.pose("rest"), strict=True))
         self.arm.inject(HELD)

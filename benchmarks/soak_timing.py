@@ -12,7 +12,8 @@ from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import CameraBounds, load_robot_file
-from policy_port.robots.jobs.play_real import play_real
+from policy_port.robots.jobs.reach_job import ReachJob
+from policy_port.robots.jobs.run import Keep, play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Trace
 
@@ -29,10 +30,9 @@ def jitter(pilot: Pilot, frequency: float, seconds: float, *, camera: bool = Fal
         done = play_real(
             dataclasses.replace(pilot, network_contract=contract),
             rehearsal.robot,
-            task,
-            seed=0,
-            episodes=1,
-            folder=Path(folder),
+            ReachJob(task),
+            seeds=range(1),
+            keep=Keep(folder=Path(folder)),
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
         )

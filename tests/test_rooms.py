@@ -103,7 +103,7 @@ TOP_ROOM = "cli"
 
 # A heavy library -> the rooms, or single files, that own it. `system` asks each of them whether it works.
 HEAVY: dict[str, set[str]] = {
-    "gymnasium": {"tasks", "replay", "descriptors/maniskill_env.py", "robots/maniskill/real_env.py"},
+    "gymnasium": {"tasks", "replay", "descriptors/maniskill_env.py", "robots/maniskill/env.py"},
     "imageio": {"replay"},
     "lerobot": {"robots", "checkpoints/libraries/lerobot.py"},
     "mani_skill": {
@@ -137,7 +137,7 @@ HEAVY: dict[str, set[str]] = {
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
         "system",
-        "robots/maniskill/real_env.py",
+        "robots/maniskill/env.py",
         "robots/maniskill/task.py",
         "robots/maniskill/proof.py",
         "robots/maniskill/agent.py",

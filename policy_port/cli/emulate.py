@@ -15,39 +15,50 @@ if TYPE_CHECKING:
     from policy_port.robots.emulator import EmulatedArm
 
 
+ROBOTS = ("so100", "so101")
+RobotArgument = Annotated[str, typer.Argument(help="so100 or so101: the same servos.", show_default=False)]
+LinkOption = Annotated[
+    Path | None, typer.Option(help="Symbolic link to make to the port, for robot files.", show_default=False)
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="LeRobot's calibration file that the servos hold; where it does not exist, it is written, with the "
+        "emulated arm's own calibration. LeRobot reads CALIBRATION_DIR/ID.json.",
+        show_default=False,
+    ),
+]
+LatencyOption = Annotated[float, typer.Option(help="From an instruction to its answer [ms].")]
+ModelOption = Annotated[
+    Literal["servo", "mujoco"], typer.Option(help="servo: joints with lag; mujoco: the robot in MuJoCo.")
+]
+CameraOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=WxH@FPS", help="A camera, MJPEG on the loopback interface. Repeatable."),
+]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SPEC",
+        help="KIND[:TARGET][:NUMBER][@START][+DURATION], such as silent:elbow_flex@5+2. Repeatable.",
+    ),
+]
+DurationOption = Annotated[
+    float | None, typer.Option(help="End after so many seconds; without it, Ctrl-C does.", show_default=False)
+]
+
+
 def emulate(
-    robot: Annotated[str, typer.Argument(help="so100 or so101: the same servos.", show_default=False)] = "so100",
-    port_link: Annotated[
-        Path | None, typer.Option(help="Symbolic link to make to the port, for robot files.", show_default=False)
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="LeRobot's calibration file that the servos hold; where it does not exist, it is written, with the "
-            "emulated arm's own calibration. LeRobot reads CALIBRATION_DIR/ID.json.",
-            show_default=False,
-        ),
-    ] = None,
-    latency_ms: Annotated[float, typer.Option(help="From an instruction to its answer [ms].")] = 1.0,
-    model: Annotated[
-        Literal["servo", "mujoco"], typer.Option(help="servo: joints with lag; mujoco: the robot in MuJoCo.")
-    ] = "servo",
-    camera: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=WxH@FPS", help="A camera, MJPEG on the loopback interface. Repeatable."),
-    ] = None,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SPEC",
-            help="KIND[:TARGET][:NUMBER][@START][+DURATION], such as silent:elbow_flex@5+2. Repeatable.",
-        ),
-    ] = None,
+    robot: RobotArgument = "so100",
+    port_link: LinkOption = None,
+    calibration: CalibrationOption = None,
+    latency_ms: LatencyOption = 1.0,
+    model: ModelOption = "servo",
+    camera: CameraOption = None,
+    fault: FaultOption = None,
     faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the faults that strike at random.")] = 0,
-    duration: Annotated[
-        float | None, typer.Option(help="End after so many seconds; without it, Ctrl-C does.", show_default=False)
-    ] = None,
+    duration: DurationOption = None,
 ) -> None:
     """Emulate an SO100 or SO101 arm: servos behind a port that LeRobot opens, cameras, and faults on demand."""
     from policy_port.errors import EmulatorError, closest
@@ -58,10 +69,9 @@ def emulate(
     if faults:
         typer.echo(table())
         return
-    robots = ("so100", "so101")
-    if robot not in robots:
-        hint = closest(robot, robots) or "."
-        raise EmulatorError(f"no emulated robot is called '{robot}'{hint} There are: {', '.join(robots)}")
+    if robot not in ROBOTS:
+        hint = closest(robot, ROBOTS) or "."
+        raise EmulatorError(f"no emulated robot is called '{robot}'{hint} There are: {', '.join(ROBOTS)}")
     if calibration is not None and not calibration.exists():
         write_calibration(calibration)
         typer.echo(f"calibration  written to {calibration}")

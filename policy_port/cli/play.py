@@ -134,25 +134,22 @@ def play(
         given = [name for name, value in simulated.items() if value]
         if given:
             raise typer.BadParameter(f"{', '.join(given)} does not go with --real")
-        from policy_port.cli.play_real import play_on_arm
+        from policy_port.cli.play_real import ArmOptions, WorkOptions, play_on_arm
+        from policy_port.cli.real_outputs import OutputOptions
 
         play_on_arm(
             port,
-            out,
-            robot=robot,
-            task=task,
-            env=env,
-            seconds=seconds,
-            control_mode=control_mode,
-            episodes=episodes or (EPISODES if seconds is None else 1),
-            seed=seed,
             through=through,
-            emulated=emulated,
-            faults=fault or [],
-            continuous=continuous,
-            plot=plot,
-            report=report,
-            dataset=dataset,
+            work=WorkOptions(
+                task=task,
+                env=env,
+                seconds=seconds,
+                control_mode=control_mode,
+                episodes=episodes or (EPISODES if seconds is None else 1),
+                seed=seed,
+            ),
+            arm=ArmOptions(robot=robot, emulated=emulated, faults=fault or [], continuous=continuous),
+            outputs=OutputOptions(out=out, plot=plot, report=report, dataset=dataset),
         )
         return
     if emulated or continuous or fault or dataset:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from policy_port.cli.real_outputs import OutputOptions
     from policy_port.port.pilot import Pilot
+    from policy_port.robots.arm.robot_file import RobotFile
     from policy_port.robots.jobs.reach_job import RealJob
-    from policy_port.tasks.reach import ReachTask
 
 UNSTATED = "not stated"
 """What a dataset says that a policy without a task was to do."""
@@ -20,114 +22,152 @@ EMBEDDED = "so100-reach"
 """Word that stands for the policy that ships with the package, as it was trained: in radians."""
 
 
-def play_on_arm(
-    port: Path,
-    out: Path,
-    *,
-    robot: str | None,
-    task: str | None,
-    env: str | None,
-    seconds: float | None,
-    control_mode: str | None,
-    episodes: int,
-    seed: int,
-    through: str | None,
-    emulated: bool,
-    faults: list[str],
-    continuous: bool,
-    plot: bool,
-    report: bool,
-    dataset: Path | None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions:
+    """What the policy is to do; one of task, env and seconds, or none for the reach task."""
+
+    task: str | None
+    env: str | None
+    seconds: float | None
+    control_mode: str | None
+    episodes: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmOptions:
+    """Which arm does it."""
+
+    robot: str | None
+    emulated: bool
+    faults: list[str]
+    continuous: bool
+
+
+def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmOptions, outputs: OutputOptions) -> None:
     """Check everything, let the policy drive the arm, leave it at rest, and print the report."""
     from policy_port.cli.real_outputs import RealOutputs
     from policy_port.contract import load_mapping
-    from policy_port.errors import OutputError, TaskError
-    from policy_port.replay.play import find_task
     from policy_port.robots.arm.console import Console
-    from policy_port.robots.arm.robot_file import find_robot_file, load_robot_file
-    from policy_port.robots.jobs.play_real import play_real
+    from policy_port.robots.arm.robot_file import load_robot_file
+    from policy_port.robots.jobs.run import Keep, play_real
 
-    if robot is None:
-        raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
-    if faults and not emulated:
-        raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
-    if sum(choice is not None for choice in (task, env, seconds)) > 1:
-        raise typer.BadParameter(
-            "give one of --task (reach, without a simulator), --env (a ManiSkill task) and --seconds (a policy that "
-            "reads no goal runs for this long)"
-        )
-    if control_mode is not None and env is None:
-        raise typer.BadParameter("--control-mode goes with --env")
-    wanted: ReachTask | RealJob | None = find_task(task or EMBEDDED) if env is None and seconds is None else None
-    known = load_robot_file(robot)
-    console = Console(continuous=continuous)
+    robot_file = _check_options(work, arm)
+    known = load_robot_file(robot_file)
+    console = Console(continuous=arm.continuous)
     mapping = None if through is None else load_mapping(through)
-    # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out}: exists already; name a folder that does not exist yet")
+    _check_folder(outputs.out)
     with contextlib.ExitStack() as stack:
         pilot = stack.enter_context(_pilot(port))
         if mapping is not None:
             pilot = pilot.through(mapping)
-        if env is not None:
-            from policy_port.cli.play_real_env import task_job
-
-            wanted = stack.enter_context(task_job(env, known, pilot, control_mode))
-        elif seconds is not None:
-            from policy_port.robots.jobs.free_job import FreeJob
-
-            wanted = FreeJob(pilot, seconds, ask=not continuous)
-        elif task is None and not any(term.term == "goal" for term in pilot.contract.observation.terms):
-            raise TaskError(
-                f"contract '{pilot.contract.name}' reads no goal, so the reach task is not for it: say how long each "
-                "episode lasts with --seconds 20, or name a ManiSkill task with --env"
-            )
-        if dataset is not None:
+        job = stack.enter_context(_job(work, known, pilot, ask=not arm.continuous))
+        if outputs.dataset is not None:
             from policy_port.robots.jobs.dataset import check_dataset
 
-            check_dataset(dataset, out, known, pilot.contract.control_dt)
-        release = None
-        if emulated:
-            from policy_port.robots.arm.emulated import emulate
-
-            rehearsal = stack.enter_context(emulate(known, faults=faults, seed=seed))
-            known, release = rehearsal.robot, rehearsal.let_go
-        assert wanted is not None
-        made = not out.exists()
-        out.mkdir(parents=True, exist_ok=True)
-        try:
+            check_dataset(outputs.dataset, outputs.out, known, pilot.contract.control_dt)
+        where = reached(known, emulated=arm.emulated, faults=arm.faults, seed=work.seed)
+        known, on_torque = stack.enter_context(where)
+        with _folder(outputs.out):
             done = play_real(
                 pilot,
                 known,
-                wanted,
-                seed=seed,
-                episodes=episodes,
-                folder=out,
+                job,
+                seeds=range(work.seed, work.seed + work.episodes),
+                keep=Keep(folder=outputs.out, frames=outputs.dataset is not None),
                 console=console,
                 port_mapping=mapping,
-                keep_frames=dataset is not None,
-                on_torque=release or (lambda: None),
+                on_torque=on_torque,
             )
-        except BaseException:
-            if made and not any(out.iterdir()):
-                out.rmdir()
-            raise
     typer.echo(done.result.table())
-    unstated = None if seconds is None else UNSTATED
-    after = RealOutputs(
-        title=f"{pilot.network_contract.name} on {known.name}", out=out, robot=known, done=done, task=env or unstated
-    )
-    if plot:
-        after.plot()
-    if report:
-        after.report(find_robot_file(robot), emulated=emulated)
-    if dataset is not None:
-        after.dataset(dataset)
-    for file in sorted({*out.iterdir(), *after.outside}):
-        typer.echo(f"wrote {file}")
+    unstated = None if work.seconds is None else UNSTATED
+    title = f"{pilot.network_contract.name} on {known.name}"
+    after = RealOutputs(title=title, out=outputs.out, robot=known, done=done, task=work.env or unstated)
+    after.write(outputs, robot_file, emulated=arm.emulated)
     if done.exit_code or after.failed:
         raise typer.Exit(done.exit_code or 1)
+
+
+def _check_options(work: WorkOptions, arm: ArmOptions) -> str:
+    """Refuse options that contradict each other; return the robot file."""
+    from policy_port.replay.play import find_task
+
+    if arm.robot is None:
+        raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
+    if arm.faults and not arm.emulated:
+        raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
+    if sum(choice is not None for choice in (work.task, work.env, work.seconds)) > 1:
+        raise typer.BadParameter(
+            "give one of --task (reach, without a simulator), --env (a ManiSkill task) and --seconds (a policy that "
+            "reads no goal runs for this long)"
+        )
+    if work.control_mode is not None and work.env is None:
+        raise typer.BadParameter("--control-mode goes with --env")
+    if work.task is not None:
+        find_task(work.task)
+    return arm.robot
+
+
+def _check_folder(out: Path) -> None:
+    from policy_port.errors import OutputError
+
+    # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out}: exists already; name a folder that does not exist yet")
+
+
+@contextlib.contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """The run's folder; it goes again where a run ended before it left anything."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if made and not any(out.iterdir()):
+            out.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Iterator[RealJob]:
+    """What the arm is to do; a ManiSkill task's simulation is open meanwhile, but never stepped."""
+    from policy_port.errors import TaskError
+    from policy_port.replay.play import find_task
+    from policy_port.robots.jobs.reach_job import ReachJob
+
+    if work.env is not None:
+        from policy_port.robots.maniskill.play import TaskJob, open_task
+
+        task, cameras = open_task(work.env, robot, pilot.contract, work.control_mode)
+        with contextlib.closing(task):
+            yield TaskJob(task, cameras)
+        return
+    if work.seconds is not None:
+        from policy_port.robots.jobs.free_job import FreeJob
+
+        yield FreeJob(pilot, work.seconds, ask=ask)
+        return
+    if work.task is None and not any(term.term == "goal" for term in pilot.contract.observation.terms):
+        raise TaskError(
+            f"contract '{pilot.contract.name}' reads no goal, so the reach task is not for it: say how long each "
+            "episode lasts with --seconds 20, or name a ManiSkill task with --env"
+        )
+    yield ReachJob(find_task(work.task or EMBEDDED))
+
+
+@contextlib.contextmanager
+def reached(
+    robot: RobotFile, *, emulated: bool, faults: Sequence[str] = (), seed: int = 0
+) -> Iterator[tuple[RobotFile, Callable[[], None]]]:
+    """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on."""
+    if not emulated:
+        yield robot, lambda: None
+        return
+    from policy_port.robots.arm.emulated import emulate
+
+    with emulate(robot, faults=faults, seed=seed) as rehearsal:
+        yield rehearsal.robot, rehearsal.let_go
 
 
 @contextlib.contextmanager

@@ -13,10 +13,20 @@ import typer
 
 if TYPE_CHECKING:
     from policy_port.robots.arm.robot_file import RobotFile
-    from policy_port.robots.jobs.play_real import RealRun
+    from policy_port.robots.jobs.run import RealRun
 
 TASK = "Bring the tip of the gripper to the goal and hold it there."
 """What a dataset says the arm was to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What is written of a run."""
+
+    out: Path
+    plot: bool
+    report: bool
+    dataset: Path | None
 
 
 @dataclass(kw_only=True)
@@ -38,11 +48,24 @@ class RealOutputs:
     outside: list[Path] = field(default_factory=list)
     """What lies outside the run's folder."""
 
+    def write(self, options: OutputOptions, robot_file: str, *, emulated: bool) -> None:
+        """Write what was asked for, and say which files there are."""
+        from policy_port.robots.arm.robot_file import find_robot_file
+
+        if options.plot:
+            self.plot()
+        if options.report:
+            self.report(find_robot_file(robot_file), emulated=emulated)
+        if options.dataset is not None:
+            self.dataset(options.dataset)
+        for file in sorted({*self.out.iterdir(), *self.outside}):
+            typer.echo(f"wrote {file}")
+
     def plot(self) -> None:
         """Write plot.png."""
         from policy_port.replay.play import PLOT
         from policy_port.replay.plot import plot_replay
-        from policy_port.robots.jobs.play_real import TRACE
+        from policy_port.robots.jobs.run import TRACE
         from policy_port.trace import Trace
 
         with self._told(PLOT):
@@ -56,20 +79,21 @@ class RealOutputs:
         """Write report.html and its pictures."""
         from policy_port.replay.play import REPORT
         from policy_port.report import write_report
-        from policy_port.robots.jobs.play_real import METRICS, TRACE
         from policy_port.robots.jobs.report import real_report
+        from policy_port.robots.jobs.run import METRICS, TRACE
         from policy_port.trace import Trace
 
         with self._told(REPORT):
             files = {robot_file.name: robot_file, TRACE: self.out / TRACE, METRICS: self.out / METRICS}
             trace = Trace(self.out / TRACE)
-            page = real_report(self.done.result, trace, title=self.title, files=files, emulated=emulated)
+            run = self.done
+            page = real_report(run.result, run.end, trace, title=self.title, files=files, emulated=emulated)
             write_report(self.out / REPORT, page)
 
     def dataset(self, folder: Path) -> None:
         """Write the run as a LeRobotDataset."""
         from policy_port.robots.jobs.dataset import write_dataset
-        from policy_port.robots.jobs.play_real import TRACE
+        from policy_port.robots.jobs.run import TRACE
         from policy_port.trace import Trace
 
         frames = self.done.frames

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from policy_port.robots.arm.robot_file import RobotFile
 
 robot_app = typer.Typer(
     help="Look at an arm without torque, confirm its signs and zeros, let it go.", no_args_is_help=True
@@ -35,33 +30,25 @@ def check(
     ] = None,
 ) -> None:
     """Show every joint as ticks, LeRobot's number and the contract's angle. Torque stays off; nothing moves."""
+    from policy_port.cli.play_real import reached
     from policy_port.contract import load_contract
     from policy_port.resources import assets_dir
     from policy_port.robots.arm.check import draw_poses, joint_table, servo_lines
     from policy_port.robots.arm.confirmation import confirm as note_confirmation
     from policy_port.robots.arm.confirmation import note_of, unconfirmed
-    from policy_port.robots.arm.lerobot_arm import LeRobotArm
+    from policy_port.robots.arm.preflight import differences
     from policy_port.robots.arm.robot_file import load_robot_file
+    from policy_port.robots.arm.session import without_torque
 
     known = load_contract(contract or assets_dir() / "so100_reach" / "contract.yaml")
-    with _reached(load_robot_file(robot), emulated) as there:
-        arm = LeRobotArm(there, known.control_dt)
-        try:
-            arm.open()
+    with reached(load_robot_file(robot), emulated=emulated) as (there, _):
+        with without_torque(there, known.control_dt) as arm:
             held = arm.line.calibration()
-        finally:
-            arm.close()
         typer.echo(joint_table(arm))
         typer.echo("")
         for line in servo_lines(arm):
             typer.echo(line)
-        differ = [
-            motor
-            for motor, ours in arm.calibration.items()
-            if any(
-                getattr(ours, key) != getattr(held[motor], key) for key in ("homing_offset", "range_min", "range_max")
-            )
-        ]
+        differ = dict.fromkeys(motor for motor, *_ in differences(arm.calibration, held))
         typer.echo(f"calibration: {'differs from the servos: ' + ', '.join(differ) if differ else 'as in the servos'}")
         if picture is not None:
             poses = {"as it is read": arm.angles, "check pose": there.pose("check"), "rest pose": there.pose("rest")}
@@ -80,26 +67,11 @@ def check(
 @robot_app.command("release")
 def release(robot: FileOption) -> None:
     """Switch torque off, joint by joint. Hold the arm: it falls where it is not folded."""
-    from policy_port.robots.arm.lerobot_arm import LeRobotArm
     from policy_port.robots.arm.robot_file import load_robot_file
+    from policy_port.robots.arm.session import without_torque
 
-    arm = LeRobotArm(load_robot_file(robot), 0.05)
-    try:
-        arm.open()
+    with without_torque(load_robot_file(robot)) as arm:
         silent = arm.line.torque_off()
-    finally:
-        arm.close()
     typer.echo(f"not confirmed by {', '.join(silent)}: switch the power off" if silent else "torque is off")
     if silent:
         raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _reached(robot: RobotFile, emulated: bool) -> Iterator[RobotFile]:
-    if not emulated:
-        yield robot
-        return
-    from policy_port.robots.arm.emulated import emulate
-
-    with emulate(robot) as rehearsal:
-        yield rehearsal.robot

@@ -13,7 +13,7 @@ import newton
 from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.mujoco_model import effort_limit, load_spec
 from policy_port.plants.setup import PlantSetup
-from policy_port.robot_models.robot_file import USD_SUFFIXES
+from policy_port.robot_models.find import USD_SUFFIXES
 from policy_port.robot_models.urdf import read_urdf
 
 NO_LIMIT = 1.0e6

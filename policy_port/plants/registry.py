@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from policy_port.control.plant import Plant
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.setup import PlantSetup
-from policy_port.robot_models.robot_file import USD_SUFFIXES, find_robot
+from policy_port.robot_models.find import USD_SUFFIXES, find_robot
 
 PlantKind = Literal["mujoco", "maniskill", "newton"]
 PLANT_KINDS: tuple[PlantKind, ...] = get_args(PlantKind)

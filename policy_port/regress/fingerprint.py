@@ -15,7 +15,7 @@ from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
 from policy_port.regress.suite import Case, Suite
-from policy_port.robot_models.robot_file import find_robot
+from policy_port.robot_models.find import find_robot
 
 ALWAYS = ("numpy", "onnx", "onnxruntime", "torch")
 OF_SIMULATOR = {

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from policy_port.robots.maniskill.agent import LeRobotRealAgent
-    from policy_port.robots.maniskill.real_env import RealEnv
+    from policy_port.robots.maniskill.env import RealEnv
 
 _MODULE_OF: dict[str, str] = {
     "LeRobotRealAgent": "policy_port.robots.maniskill.agent",
-    "RealEnv": "policy_port.robots.maniskill.real_env",
+    "RealEnv": "policy_port.robots.maniskill.env",
 }
 """Exported name -> the module that defines it; loaded on first use, because they need ManiSkill."""
 

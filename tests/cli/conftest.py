@@ -13,14 +13,14 @@ from policy_port.robots.emulator.clock import VirtualClock
 def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
     """What commands of this process drive arms by: however busy the machine is, the same happens."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
-    from policy_port.robots.arm import emulated, lerobot_arm
-    from policy_port.robots.jobs import play_real
+    from policy_port.robots.arm import emulated, session
+    from policy_port.robots.jobs import run
 
     clock = VirtualClock()
     for module, name, key in (
         (emulated, "emulate", "clock"),
-        (lerobot_arm, "LeRobotArm", "clock"),
-        (play_real, "play_real", "time"),
+        (session, "without_torque", "time"),
+        (run, "play_real", "time"),
     ):
         monkeypatch.setattr(module, name, functools.partial(getattr(module, name), **{key: clock}))
     return clock

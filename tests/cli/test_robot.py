@@ -71,7 +71,7 @@ def test_release_switches_torque_off(arm: EmulatedArm, tmp_path: Path) -> None:
     """For an arm that another program has left under torque."""
     from policy_port.robots.arm.lerobot_arm import LeRobotArm
 
-    other = LeRobotArm(load_robot_file(tmp_path / "arm.yaml"), 0.05)
+    other = LeRobotArm(load_robot_file(tmp_path / "arm.yaml"), 0.05, arm.clock)
     other.open()
     assert other.reading is not None
     other.line.torque_on(other.reading.ticks)

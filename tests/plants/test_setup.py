@@ -12,7 +12,7 @@ from policy_port.contract.spec import Contract
 from policy_port.errors import ContractError, MissingDependencyError, RobotError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
-from policy_port.robot_models.robot_file import find_robot
+from policy_port.robot_models.find import find_robot
 
 
 def contract(**changes: object) -> Contract:
@@ -90,7 +90,7 @@ def test_a_robot_is_found_by_path_or_by_name(tmp_path):
     file.write_text("<robot/>")
     assert find_robot(str(file)) == file
     pytest.importorskip("sapien")
-    code = "import sys; from policy_port.robot_models.robot_file import find_robot; print(find_robot('so100'))\n"
+    code = "import sys; from policy_port.robot_models.find import find_robot; print(find_robot('so100'))\n"
     run = subprocess.run(
         [sys.executable, "-c", code + "assert 'mani_skill' not in sys.modules"],
         check=True,

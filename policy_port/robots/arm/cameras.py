@@ -107,17 +107,10 @@ def _close(camera: Any) -> None:
 def _open(bounds: CameraBounds) -> Any:
     from lerobot.cameras.opencv import OpenCVCamera, OpenCVCameraConfig
 
-    if isinstance(bounds.source, str) and "://" in bounds.source:
-        # A stream has the size and rate that it has: asking it for others fails. LeRobot's class takes a path, and a
-        # path would lose one of the two slashes.
-        config = OpenCVCameraConfig(index_or_path=bounds.source)  # type: ignore[arg-type]
-    else:
-        config = OpenCVCameraConfig(
-            index_or_path=bounds.source,  # type: ignore[arg-type]
-            fps=round(bounds.fps),
-            width=bounds.width,
-            height=bounds.height,
-        )
-    camera = OpenCVCamera(config)
+    # A stream has the size and rate that it has: asking it for others fails.
+    stream = isinstance(bounds.source, str) and "://" in bounds.source
+    size = {} if stream else {"fps": round(bounds.fps), "width": bounds.width, "height": bounds.height}
+    # LeRobot's class takes a path, and a path would lose one of a stream's two slashes.
+    camera = OpenCVCamera(OpenCVCameraConfig(index_or_path=bounds.source, **size))  # type: ignore[arg-type]
     camera.connect()
     return camera

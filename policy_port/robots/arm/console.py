@@ -6,28 +6,11 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from typing import Protocol
 
 from policy_port.errors import RobotError
 
 LOOK = 0.05
 """How often the arm is looked at while somebody is waited for [s]."""
-
-
-class Gate(Protocol):
-    """Somebody who lets single steps through."""
-
-    def wait(self, idle: Callable[[], None]) -> bool:
-        """Return when the next step may be done, calling `idle` every now and then; whether it had to wait."""
-        ...
-
-
-class OpenGate:
-    """Every step may be done."""
-
-    def wait(self, idle: Callable[[], None]) -> bool:
-        """Return at once."""
-        return False
 
 
 class Console:
@@ -56,7 +39,7 @@ class Console:
             self._ask(f"{question} [Enter; Ctrl-C ends] ", idle)
 
     def wait(self, idle: Callable[[], None]) -> bool:
-        """Let one step through; see `Gate`."""
+        """Return when the next step may be done, calling `idle` every now and then; whether it had to wait."""
         if not self._single:
             return False
         self._steps += 1

@@ -11,8 +11,8 @@ from typing import Literal
 
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.arm.confirmation import confirm
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
+from policy_port.robots.arm.session import without_torque
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_calibration
 from policy_port.robots.emulator.clock import REAL, Clock
@@ -85,12 +85,9 @@ def emulate(
         there = {"calibration_dir": Path(folder)}
         with arm("check", faults=[HELD]) as held:
             held.write_calibration(Path(folder) / f"{robot.id}.json")
-            reached = LeRobotArm(robot.model_copy(update=there | {"port": held.port}), 0.05, clock)
-            try:
-                reached.open()
+            reachable = robot.model_copy(update=there | {"port": held.port})
+            with without_torque(reachable, time=clock) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
-            finally:
-                reached.close()
         options = {"model": model, "plant_setup": plant_setup, "seed": seed}
         cameras = [f"{n}={c.width}x{c.height}@{c.fps:g}" for n, c in robot.cameras.items()]
         with arm("rest", faults=[HELD, *faults], cameras=cameras, **options) as resting:

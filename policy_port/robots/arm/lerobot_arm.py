@@ -1,6 +1,6 @@
-"""An SO100 or SO101 under LeRobot as a plant: radians outside, LeRobot's numbers nowhere but in its scale.
+"""An SO100 or SO101 under LeRobot: radians outside, LeRobot's numbers nowhere but in its scale.
 
-The bare arm does what it is told; `Supervisor` decides what it is told, and nothing else may hold one.
+The bare arm is measured; only `Supervisor` sends it anything, and only `policy_port.robots.arm.session` makes one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
@@ -43,9 +42,7 @@ TOP_SPEED = 5.5
 
 
 class LeRobotArm:
-    """The arm of a robot file; see `policy_port.control.plant.Plant`."""
-
-    num_envs = 1
+    """The arm of a robot file."""
 
     def __init__(self, robot: RobotFile, control_dt: float, clock: Clock = REAL) -> None:
         """Find the calibration; the port is opened by `open`.
@@ -126,40 +123,17 @@ class LeRobotArm:
         self.reading = reading
         return reading
 
-    def send(self, angles: Array) -> None:
-        """Send targets [rad], shape (joints,), rounded to the nearest tick within the bounds."""
-        self.line.send(self.scale.goals(angles))
-
-    def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
-        """A real arm is nowhere at once: only the supervisor leads it to a pose."""
-        raise RobotError("an arm can't be put anywhere; drive it through its supervisor")
-
     def read(self, state: PlantState) -> None:
         """Measure into `state`; velocities are estimated from the last two positions."""
         self.measure()
         state.joint_pos[0] = self.angles
         state.joint_vel[0] = self._velocity
 
-    def write(self, target: Array) -> None:
-        """Send targets [rad], shape (1, joints)."""
-        self.send(target[0])
-
-    def step(self, count: int) -> None:
-        """Time passes by itself."""
-
-    def effort(self) -> Array:
-        """NaN: the servos report a share of their torque, not newton metres."""
-        return np.full((1, len(MOTORS)), np.nan)
-
     def link_position(self, link: str) -> Array:
         """Position of a link [m], shape (1, 3), by forward kinematics of the measured joints."""
         if self._links is None:
             raise RobotError(f"the robot file of '{self.robot.name}' has no kinematics, so no link can be found")
         return self._links.position(link, dict(zip(self.joint_names, self.angles.tolist(), strict=True)))[None]
-
-    def render(self, height: int, width: int) -> NDArray[np.uint8]:
-        """There is no picture of an arm without a camera."""
-        raise RobotError("a real arm can't be drawn; look at it")
 
     def close(self) -> None:
         """Close the port, whatever the servos do."""

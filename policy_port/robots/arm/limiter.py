@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 
+LIMITED = 1e-6
+"""By how much a target has to differ from what was asked for to count as limited [rad]."""
+
 
 class Limiter:
     """Follows the targets that are asked for as closely as the limits allow, and never overshoots them."""
@@ -42,25 +45,19 @@ class Limiter:
         self.position = np.where(joints, np.clip(position, self._lower, self._upper), self.position)
         self.velocity = np.where(joints, 0.0, self.velocity)
 
-    def follow(self, asked: Array, speed: float | None = None) -> Array:
-        """The next target [rad], shape (joints,).
-
-        Args:
-            asked: Where to go [rad].
-            speed: Another, lower speed limit for all joints [rad/s].
-        """
+    def follow(self, asked: Array) -> Array:
+        """The next target on the way to `asked`, both [rad], shape (joints,)."""
         goal = np.clip(asked, self._lower, self._upper)
         distance = goal - self.position
-        top = self._speed if speed is None else np.minimum(self._speed, speed)
         # No faster than it can stop from before the goal. Braking takes `change` off the speed once per step, so from
         # n times that it covers n (n + 1) / 2 times what one such step does; in between it needs a step more.
         left = np.abs(distance) / (self._change * self._period)
         braking = np.floor(np.sqrt(2.0 * left + 0.25) - 0.5)
         stoppable = (left / (braking + 1.0) + 0.5 * braking) * self._change
-        wanted = np.copysign(np.minimum(top, stoppable), distance)
+        wanted = np.copysign(np.minimum(self._speed, stoppable), distance)
         velocity = self.velocity + np.clip(wanted - self.velocity, -self._change, self._change)
         before = self.position
-        # Rounding, and a speed limit that was lowered on the way, must not lead out of the limits.
+        # Rounding must not lead out of the limits.
         self.position = np.clip(before + velocity * self._period, self._lower, self._upper)
         self.velocity = (self.position - before) / self._period
         return self.position

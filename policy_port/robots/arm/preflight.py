@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from policy_port.contract import Contract, RobotMapping
 from policy_port.errors import RobotError, TaskError, closest
 from policy_port.robots.arm.confirmation import apart, unconfirmed
@@ -25,16 +28,6 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: RobotMapp
         TaskError: When the policy needs what an arm can't measure.
         RobotError: Listing all that does not fit.
     """
-    check_terms(contract, robot)
-    check_joints(contract, robot, port_mapping)
-
-
-def check_terms(contract: Contract, robot: RobotFile) -> None:
-    """Hold what a policy observes against what an arm measures.
-
-    Raises:
-        TaskError: When the policy needs what an arm can't measure.
-    """
     for term in contract.observation.terms:
         if term.term not in ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action", "goal",
                              "gait_phase", "constant"):  # fmt: skip
@@ -42,6 +35,7 @@ def check_terms(contract: Contract, robot: RobotFile) -> None:
                 f"observation term '{term.label}' of contract '{contract.name}' can't be measured on {robot.name}; it "
                 "measures joint positions, and estimates velocities from them"
             )
+    check_joints(contract, robot, port_mapping)
 
 
 def check_joints(contract: Contract, robot: RobotFile, port_mapping: RobotMapping | None) -> None:
@@ -90,7 +84,7 @@ def check_joints(contract: Contract, robot: RobotFile, port_mapping: RobotMappin
             problems.append(f"the default pose of '{name}', {joint.default:g} rad, is outside the robot file's limits")
     if port_mapping is not None:
         problems += _other_map(port_mapping, robot)
-    _refuse(problems)
+    refuse(problems)
 
 
 def check_arm(arm: LeRobotArm) -> None:
@@ -101,24 +95,21 @@ def check_arm(arm: LeRobotArm) -> None:
     """
     robot = arm.robot
     # A servo in distress does not tell its calibration.
-    _refuse(_distress(arm))
+    refuse(_distress(arm))
     try:
         held = arm.line.calibration()
     except LineError:
         # It may have come into distress since; then that is what there is to say.
         arm.reading = arm.line.read()
-        _refuse(_distress(arm))
+        refuse(_distress(arm))
         raise
-    problems = []
-    for motor in MOTORS:
-        for key in ("homing_offset", "range_min", "range_max"):
-            here, there = getattr(arm.calibration[motor], key), getattr(held[motor], key)
-            if here != there:
-                problems.append(
-                    f"{motor}: {key} is {there} in the servo and {here} in {arm.calibration_file}: the calibration is "
-                    "another arm's, or an old one; calibrate with lerobot-calibrate"
-                )
-    _refuse(problems)
+    refuse(
+        [
+            f"{motor}: {key} is {there} in the servo and {here} in {arm.calibration_file}: the calibration is another "
+            "arm's, or an old one; calibrate with lerobot-calibrate"
+            for motor, key, here, there in differences(arm.calibration, held)
+        ]
+    )
     problems = _narrow_sweeps(arm)
     note = unconfirmed(robot, arm.calibration, arm.calibration_file)
     if note is not None:
@@ -126,7 +117,14 @@ def check_arm(arm: LeRobotArm) -> None:
     lost = apart(robot, arm.angles, robot.pose("rest"), robot.rest_tolerance)
     if lost:
         problems += ["the arm is not in its rest pose; it has no torque, so put it there by hand:", *lost]
-    _refuse(problems)
+    refuse(problems)
+
+
+def differences(file: Mapping[str, Any], servos: Mapping[str, Any]) -> list[tuple[str, str, int, int]]:
+    """Motor, key, and the two numbers, wherever a calibration file and what the servos hold are not the same."""
+    keys = ("homing_offset", "range_min", "range_max")
+    pairs = [(motor, key, getattr(file[motor], key), getattr(servos[motor], key)) for motor in MOTORS for key in keys]
+    return [pair for pair in pairs if pair[2] != pair[3]]
 
 
 def _distress(arm: LeRobotArm) -> list[str]:
@@ -177,6 +175,7 @@ def _other_map(mapping: RobotMapping, robot: RobotFile) -> list[str]:
     return found
 
 
-def _refuse(problems: list[str]) -> None:
+def refuse(problems: list[str]) -> None:
+    """Raise RobotError with all `problems`, where there are any."""
     if problems:
         raise RobotError("the arm was not moved:\n  " + "\n  ".join(problems))

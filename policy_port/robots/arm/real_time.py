@@ -35,6 +35,10 @@ class RealTime:
         """How late each target went out [s]; the first one after a start is not counted."""
         self._due: float | None = None
 
+    def now(self) -> float:
+        """The time [s] that it goes by."""
+        return self._clock.now()
+
     def restart(self) -> None:
         """The next target is due at once."""
         self._due = None

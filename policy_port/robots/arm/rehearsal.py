@@ -1,8 +1,8 @@
-"""What a rehearsal without torque found out about the time that a control step takes."""
+"""The rehearsal without torque: how long a control step takes, and whether there is time for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,6 +18,53 @@ MARGIN = 1.25
 """How much longer than its quickest answer a network may take while the arm moves."""
 SLACK = 0.004
 """Added to the time that a step took in the rehearsal [s]."""
+
+
+def rehearse(
+    clock: RealTime,
+    robot: RobotFile,
+    period: float,
+    step: Callable[[], object],
+    begin: Callable[[], object] | None = None,
+) -> float:
+    """Run control steps without torque, and decide how long before a target the measurement has to be.
+
+    Args:
+        clock: The clock that paces the steps, and is set to what was found.
+        robot: The arm, which says how long it may wait.
+        period: Control period [s].
+        step: A control step from measurement to decision; it sends nothing.
+        begin: Makes the policy start anew, so that its network is asked in the next step. None where nobody can do
+            that: the slowest steps are taken for those in which it was asked.
+
+    Returns:
+        99th percentile of the time from measurement to decision [s].
+
+    Raises:
+        ArmStopError: When the arm can't wait for the network, or a step takes too long for the period.
+    """
+
+    def timed() -> float:
+        start = clock.now()
+        step()
+        return clock.now() - start
+
+    def afresh() -> float:
+        if begin is not None:
+            begin()
+        return timed()
+
+    # What runs for the first time takes longer.
+    afresh()
+    check_asking(robot, sorted(afresh() for _ in range(REHEARSED if begin is None else ASKED))[-ASKED:], period)
+    if begin is not None:
+        begin()
+    clock.restart()
+    taken = []
+    for _ in range(REHEARSED):
+        clock.wait()
+        taken.append(timed())
+    return _settle(clock, taken, period)
 
 
 def check_asking(robot: RobotFile, taken: Sequence[float], period: float) -> None:
@@ -49,20 +96,7 @@ def check_asking(robot: RobotFile, taken: Sequence[float], period: float) -> Non
         )
 
 
-def settle(clock: RealTime, taken: Sequence[float], period: float) -> float:
-    """Decide how long before a target the measurement has to be.
-
-    Args:
-        clock: The clock that is set to it.
-        taken: Times from measurement to decision [s].
-        period: Control period [s].
-
-    Returns:
-        99th percentile of the times [s].
-
-    Raises:
-        ArmStopError: When a step takes too long for the period.
-    """
+def _settle(clock: RealTime, taken: Sequence[float], period: float) -> float:
     slow = float(np.percentile(taken, 99))
     if float(np.median(taken)) > 0.5 * period:
         raise ArmStopError(

@@ -63,6 +63,11 @@ class CameraBounds(Strict):
     crop: tuple[int, int, int, int] | None = None
     """Rows and columns that are kept: top, left, height, width."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of what is handed on."""
+        return (self.height, self.width) if self.crop is None else self.crop[2:]
+
 
 class Timing(Strict):
     """When something takes too long [s]."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
-from policy_port.errors import RobotError
+from policy_port.errors import PolicyPortError, RobotError
 
 
 class ArmStopError(RobotError):
@@ -40,6 +41,14 @@ class LineError(ArmStopError):
         super().__init__(reason, may_move=True)
 
 
+class Left(Enum):
+    """How an arm was left, as a sentence says it."""
+
+    AT_REST = "at rest, torque off"
+    WHERE_IT_WAS = "torque off where it was"
+    UNDER_TORQUE = "torque not confirmed off on {}: switch the arm's power supply off"
+
+
 @dataclass(frozen=True)
 class Ending:
     """Where an arm was left."""
@@ -51,8 +60,59 @@ class Ending:
     silent: tuple[str, ...]
     """Motors that have not confirmed that their torque is off."""
 
+    @property
+    def left(self) -> Left:
+        """How the arm was left: torque that nobody confirmed off comes before all else."""
+        if self.silent:
+            return Left.UNDER_TORQUE
+        return Left.AT_REST if self.at_rest else Left.WHERE_IT_WAS
+
     def __str__(self) -> str:
         if self.silent:
-            return f"torque not confirmed off on {', '.join(self.silent)}: switch the arm's power supply off"
-        where = "at rest, torque off" if self.at_rest else "torque off where it was"
-        return where + (f"; on the way to rest: {self.trouble}" if self.trouble else "")
+            return self.left.value.format(", ".join(self.silent))
+        return self.left.value + (f"; on the way to rest: {self.trouble}" if self.trouble else "")
+
+
+class Ended(Enum):
+    """What ended a run."""
+
+    DONE = "the task was done"
+    BY_OPERATOR = "somebody asked for it"
+    STOPPED = "the arm could not go on"
+    BUG = "an error in the program"
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended, and where it left the arm."""
+
+    stop: BaseException | None
+    """What ended it; None where the task was done."""
+    arm: Ending
+    """Where the arm was left."""
+
+    @property
+    def ended(self) -> Ended:
+        """What ended it."""
+        if self.stop is None:
+            return Ended.DONE
+        if isinstance(self.stop, OperatorStopError | KeyboardInterrupt):
+            return Ended.BY_OPERATOR
+        return Ended.STOPPED if isinstance(self.stop, PolicyPortError) else Ended.BUG
+
+    @property
+    def sentence(self) -> str:
+        """What ended it, in words."""
+        return "task done" if self.stop is None else reason(self.stop)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the task was done and the arm rests, 130 when somebody ended it, else 1."""
+        if self.ended is Ended.DONE:
+            return 0 if self.arm.left is Left.AT_REST else 1
+        return 130 if self.ended is Ended.BY_OPERATOR else 1
+
+
+def reason(cause: BaseException) -> str:
+    """What an exception says; a bug with its kind."""
+    return str(cause) if isinstance(cause, PolicyPortError) else f"{type(cause).__name__}: {cause}"

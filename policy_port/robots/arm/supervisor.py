@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
+from policy_port.errors import RobotError
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.console import Gate, OpenGate
+from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.judge import Judge
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.limiter import Limiter
@@ -46,12 +47,12 @@ class Supervisor:
     num_envs = 1
 
     def __init__(
-        self, arm: LeRobotArm, clock: RealTime, signals: StopSignals, cameras: ArmCameras, gate: Gate | None = None
+        self, arm: LeRobotArm, clock: RealTime, signals: StopSignals, cameras: ArmCameras, console: Console
     ) -> None:
         """Take over an arm that is open and has no torque."""
         robot, names = arm.robot, arm.joint_names
         self._arm, self._clock, self._signals, self._cameras = arm, clock, signals, cameras
-        self._robot, self._gate = robot, gate or OpenGate()
+        self._robot, self._console = robot, console
         self._judge = Judge(robot, names)
         bounds = [robot.joints[name] for name in names]
         self._limiter = Limiter(
@@ -119,7 +120,7 @@ class Supervisor:
             raise ArmStopError(f"the policy asks for a target of {wrong[0]} that is not finite", may_move=True)
         if self._first:
             self._check_first(asked)
-        if self._gate.wait(self.watch):
+        if self._console.wait(self.watch):
             self._stand_by()
         self._check_signals()
         self._check_age()
@@ -139,7 +140,7 @@ class Supervisor:
 
     def effort(self) -> Array:
         """NaN: the servos report a share of their torque, not newton metres."""
-        return self._arm.effort()
+        return np.full((1, len(self.joint_names)), np.nan)
 
     def link_position(self, link: str) -> Array:
         """Position of a link [m], shape (1, 3), by forward kinematics."""
@@ -147,7 +148,7 @@ class Supervisor:
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """There is no picture of an arm without a camera."""
-        return self._arm.render(height, width)
+        raise RobotError("a real arm can't be drawn; look at it")
 
     def close(self) -> None:
         """End without moving: torque off, port closed. Twice is harmless."""

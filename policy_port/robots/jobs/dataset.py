@@ -202,7 +202,7 @@ def write_dataset(
         # LeRobot makes the folder itself and insists on that.
         part.rmdir()
         dataset = create(
-            repo_id=_repo(folder),
+            repo_id=f"local/{folder.expanduser().resolve().name}",
             fps=frames_per_second(float(trace.header["control_dt"])),
             features=features(robot, shapes, steps.goal.shape[1]),
             root=part,
@@ -237,10 +237,6 @@ def _none(joints: int) -> Steps:
     return Steps(
         rows=rows, episode=rows, state=numbers, action=numbers, asked=numbers, goal=np.zeros((0, 0), np.float32)
     )
-
-
-def _repo(folder: Path) -> str:
-    return f"local/{folder.expanduser().resolve().name}"
 
 
 def _robot_type() -> str:

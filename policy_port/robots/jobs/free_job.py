@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,12 @@ from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import Policy
 from policy_port.replay.result import Episode, Metric, number
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.limiter import LIMITED
 from policy_port.robots.arm.preflight import check_contract
 from policy_port.robots.arm.robot_file import RobotFile
-from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.jobs.sight import check_sight, show_views
 
-LIMITED = 1e-6
-"""By how much a target has to differ from what was asked for to count as limited [rad]."""
 RESET = "Prepare the scene for episode {} of {}. The arm then goes to its start pose."
 """Question between two episodes."""
 
@@ -82,24 +80,25 @@ class FreeJob:
         check_sight(pilot.contract, robot)
         check_start(pilot.network_contract)
 
-    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+    def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""
         policy = pilot.open(1)
-        self._asked = np.zeros((1, len(arm.joint_names)))
+        joints = session.arm.joint_names
+        self._asked = np.zeros((1, len(joints)))
 
         def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[Seeing, Asking]:
-            seeing = Seeing(ObservationBuilder(contract, signals, observation), policy, cameras)
+            seeing = Seeing(ObservationBuilder(contract, signals, observation), policy, session.cameras)
             return seeing, Asking(ActionDecoder(contract, signals), self._asked)
 
-        return Controller(pilot.contract, policy, arm.joint_names, 1, parts)
+        return Controller(pilot.contract, policy, joints, 1, parts)
 
     def look(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
         """Write a picture of what each camera shows, under its name: numbers tell no camera from another."""
         return show_views(tuple(controller.policy.images), cameras, folder)
 
-    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> TimedEpisodes:
+    def episodes(self, seeds: range, session: ArmSession) -> TimedEpisodes:
         """See `RealJob`; a seed changes nothing."""
-        return TimedEpisodes(self._steps, count, self._asked, supervisor, console if self._ask else None)
+        return TimedEpisodes(self._steps, len(seeds), self._asked, session.ask if self._ask else None)
 
     def found(self, episodes: TimedEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
         """See `RealJob`: how it moved; that says nothing of what it achieved."""
@@ -157,18 +156,16 @@ class Asking:
 class TimedEpisodes:
     """Episodes that end when their time is up, and how smoothly the arm moved in them."""
 
-    def __init__(self, steps: int, count: int, asked: Array, supervisor: Supervisor, console: Console | None) -> None:
+    def __init__(self, steps: int, count: int, asked: Array, ask: Callable[[str], None] | None) -> None:
         """Plan the episodes.
 
         Args:
             steps: Control steps of an episode.
             count: Number of episodes.
             asked: Where the policy's targets stand before the limits [rad], shape (1, joints).
-            supervisor: Who looks after the arm while somebody is asked.
-            console: Who is asked between two episodes; nobody, if None.
+            ask: Asks somebody between two episodes, while the arm stays watched; nobody is asked, if None.
         """
-        self._steps, self._count, self._asked = steps, count, asked
-        self._supervisor, self._console = supervisor, console
+        self._steps, self._count, self._asked, self._ask = steps, count, asked, ask
         self._number, self._age = -1, 0
         self._before: Array | None = None
         self._changes: list[float] = []
@@ -183,8 +180,8 @@ class TimedEpisodes:
         """Start the next episode in the default pose, which `start` holds already."""
         self._number += 1
         self._age, self._before = 0, None
-        if self._number and self._console is not None:
-            self._console.confirm(RESET.format(self._number + 1, self._count), self._supervisor.watch)
+        if self._number and self._ask is not None:
+            self._ask(RESET.format(self._number + 1, self._count))
         self.rows[self._number] = (0, self._number)
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:

@@ -21,14 +21,29 @@ SQUEEZE = 0.01
 """How far the proportions of a picture may be off; a squeezed cube is another cube."""
 
 
-def beside(path: Path, sides: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
-    """Write pairs of pictures as a PNG file, one pair below the other; each is RGB, shape (height, width, 3)."""
-    rows = [enlarged(np.concatenate(pair, axis=1)) for pair in sides]
-    width = max(row.shape[1] for row in rows)
-    filled = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
-    done, png = cv2.imencode(".png", cv2.cvtColor(np.concatenate(filled), cv2.COLOR_RGB2BGR))
+def write_views(folder: Path, views: Sequence[NDArray[np.uint8]], *, axis: int) -> Path:
+    """Write pictures as one PNG file in a run's folder, black where they are of different sizes.
+
+    Args:
+        folder: The run's.
+        views: RGB, each of shape (height, width, 3).
+        axis: 0: one below the other; 1: side by side.
+
+    Returns:
+        The file.
+    """
+    size = max(view.shape[1 - axis] for view in views)
+
+    def filled(view: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        missing = (0, size - view.shape[1 - axis])
+        return np.pad(view, ((0, 0), missing, (0, 0)) if axis == 0 else (missing, (0, 0), (0, 0)))
+
+    done, png = cv2.imencode(
+        ".png", cv2.cvtColor(np.concatenate([filled(view) for view in views], axis), cv2.COLOR_RGB2BGR)
+    )
     assert done
-    write_atomic(path, png.tobytes())
+    write_atomic(folder / VIEWS, png.tobytes())
+    return folder / VIEWS
 
 
 def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -58,8 +73,7 @@ class Pictures:
                     f"{closest(name, robot.cameras)}; it has {', '.join(robot.cameras) or 'none'}. Give this name to "
                     "the camera that stands where the task's does"
                 )
-            bounds = robot.cameras[name]
-            has = (bounds.height, bounds.width) if bounds.crop is None else bounds.crop[2:]
+            has = robot.cameras[name].size
             if abs(has[0] * width / (has[1] * height) - 1.0) > SQUEEZE:
                 raise RobotError(
                     f"camera '{name}': its picture is {has[1]}x{has[0]}, the task's is {width}x{height}, of other "

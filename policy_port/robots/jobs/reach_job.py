@@ -14,11 +14,9 @@ from policy_port.port.pilot import Pilot
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.result import Episode, Metric, episode_metrics
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.preflight import check_contract
 from policy_port.robots.arm.robot_file import RobotFile
-from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.arm.session import ArmSession
 from policy_port.tasks.reach import ReachTask
 
 
@@ -57,7 +55,7 @@ class RealJob(Protocol):
         """
         ...
 
-    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+    def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """The policy at the controls of an arm."""
         ...
 
@@ -65,8 +63,8 @@ class RealJob(Protocol):
         """Leave in the run's folder what a person should look at before anything moves, and say so; "" for nothing."""
         ...
 
-    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> ArmEpisodes:
-        """Episodes with the seeds from `seed` on."""
+    def episodes(self, seeds: range, session: ArmSession) -> ArmEpisodes:
+        """An episode for each seed."""
         ...
 
     def found(self, episodes: Any) -> tuple[tuple[Episode, ...], list[Metric]]:
@@ -98,17 +96,17 @@ class ReachJob:
         if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
             raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
 
-    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+    def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""
-        return Controller(pilot.contract, pilot.open(1), arm.joint_names, 1)
+        return Controller(pilot.contract, pilot.open(1), session.arm.joint_names, 1)
 
     def look(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
         """See `RealJob`."""
         return ""
 
-    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> ReachEpisodes:
+    def episodes(self, seeds: range, session: ArmSession) -> ReachEpisodes:
         """See `RealJob`."""
-        return ReachEpisodes(self._task, seed, count, supervisor)
+        return ReachEpisodes(self._task, seeds.start, len(seeds), session.supervisor)
 
     def found(self, episodes: ReachEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
         """See `RealJob`."""

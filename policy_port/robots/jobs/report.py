@@ -13,33 +13,34 @@ from policy_port.replay.plot import tip_distance
 from policy_port.replay.result import Result
 from policy_port.report import Picture, Report, Table, draw_png
 from policy_port.report.page import Tone
+from policy_port.robots.arm.limiter import LIMITED
+from policy_port.robots.arm.stops import Ended, Left, RunEnd
 from policy_port.trace import Trace
 
 Rows = NDArray[Any]
 
-DONE = "task done"
-"""What `Result.setting["ended"]` says of a run that nobody and nothing ended before its time."""
 EMULATED = "The arm was emulated: this says nothing about how a real one would have moved."
 TIP = (
     "Tip distances are forward kinematics of the measured joints: play in the gears and a wrong zero do not show in "
     "them, and nobody measured where the tip truly was."
 )
-LIMITED = 1e-6
-"""By how much a target has to differ from what was asked for to count as limited [rad]."""
 ASKED, SENT, MEASURED, FAINT = "#d1495b", "#e0a030", "#1f5fa8", "#9fb4cc"
 
 
-def real_report(result: Result, trace: Trace, *, title: str, files: Mapping[str, Path], emulated: bool) -> Report:
+def real_report(
+    result: Result, end: RunEnd, trace: Trace, *, title: str, files: Mapping[str, Path], emulated: bool
+) -> Report:
     """What became of a run on an arm, for a reader who was not there.
 
     Args:
-        result: What it found; its setting says how the run "ended" and where the "arm" was left.
+        result: What it found.
+        end: How it ended, and where the arm was left.
         trace: A trace with `target`, `target_sent`, `joint_pos` and the ages; it may have no step.
         title: What was done with what.
         files: Files that the run rests on, by the name to show.
         emulated: Whether the arm was.
     """
-    verdict, tone = _verdict(result)
+    verdict, tone = _verdict(result, end)
     moved = bool(len(trace))
     tables = [Table(title="Numbers", head=(), rows=_numbers(result))]
     pictures = []
@@ -74,16 +75,14 @@ def _unjudged(result: Result) -> str:
     return f"{episodes} came to {'its' if count == 1 else 'their'} end; whether {succeeded} succeeded, nobody measured."
 
 
-def _verdict(result: Result) -> tuple[str, Tone]:
+def _verdict(result: Result, end: RunEnd) -> tuple[str, Tone]:
     """How the run ended and where the arm is; a run that went well is no proof of a port."""
-    ended, arm = result.setting["ended"], result.setting["arm"]
     rate = next((metric for metric in result.metrics if metric.key == "success_rate"), None)
     found = _unjudged(result) if rate is None else f"Success in {rate.text}."
-    bad = not arm.startswith("at rest")
-    if ended == DONE:
-        failed = rate is not None and rate.value == 0.0
-        return f"Done. {found} The arm: {arm}.", "bad" if bad or failed else "neutral"
-    return f"Stopped: {ended}. {found} The arm: {arm}.", "neutral" if "stopped by" in ended and not bad else "bad"
+    began = "Done." if end.ended is Ended.DONE else f"Stopped: {end.sentence}."
+    failed = end.ended is Ended.DONE and rate is not None and rate.value == 0.0
+    expected = end.ended in (Ended.DONE, Ended.BY_OPERATOR) and end.arm.left is Left.AT_REST
+    return f"{began} {found} The arm: {end.arm}.", "neutral" if expected and not failed else "bad"
 
 
 def _numbers(result: Result) -> tuple[tuple[str, str], ...]:
@@ -92,13 +91,12 @@ def _numbers(result: Result) -> tuple[tuple[str, str], ...]:
 
 def _timing(trace: Trace) -> Table:
     """Ages and distances in time, in milliseconds."""
-    cameras = trace.header.get("camera_names") or []
     series: dict[str, Rows] = {
         "from one decision to the next": _periods(trace),
         "target sent after it was due": trace["lateness"].ravel(),
         "measurement, when its target was sent": trace["observation_age"].ravel(),
+        **{f"frame of {name}": ages for name, ages in _frame_ages(trace).items()},
     }
-    series |= {f"frame of {name}": trace["frame_age"][:, 0, index] for index, name in enumerate(cameras)}
     period = float(trace.header["control_dt"])
     return Table(
         title="Time [ms]",
@@ -107,6 +105,12 @@ def _timing(trace: Trace) -> Table:
         note=f"Of the policy's steps; control period {1000.0 * period:g} ms; the jitter above counts the ways "
         "to start poses and to rest as well.",
     )
+
+
+def _frame_ages(trace: Trace) -> dict[str, Rows]:
+    """Ages of the frames by camera [s]."""
+    cameras = trace.header.get("camera_names") or []
+    return {name: trace["frame_age"][:, 0, index] for index, name in enumerate(cameras)}
 
 
 def _spread(seconds: Rows) -> tuple[str, str, str]:
@@ -215,8 +219,7 @@ def _distance_picture(trace: Trace) -> Picture:
 def _timing_picture(trace: Trace) -> Picture:
     clock = trace["clock"] - trace["clock"][0]
     ages = {"target late": trace["lateness"].ravel(), "measurement old": trace["observation_age"].ravel()}
-    cameras = trace.header.get("camera_names") or []
-    ages |= {f"frame of {name} old": trace["frame_age"][:, 0, index] for index, name in enumerate(cameras)}
+    ages |= {f"frame of {name} old": age for name, age in _frame_ages(trace).items()}
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.contract import Contract
-from policy_port.errors import RobotError, closest
-from policy_port.files import write_atomic
+from policy_port.errors import closest
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
-from policy_port.robots.jobs.pictures import VIEWS, enlarged
+from policy_port.robots.arm.preflight import refuse
+from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.jobs.pictures import enlarged, write_views
 
 BAND = 24
 """Rows of the band that a camera's name stands in."""
+GAP = 4
+"""Columns between two pictures."""
 
 
 def check_sight(contract: Contract, robot: RobotFile) -> None:
@@ -39,7 +41,7 @@ def check_sight(contract: Contract, robot: RobotFile) -> None:
                 continue
             if channels != 3:
                 problems.append(f"camera '{name}': the contract reads {channels} channels of it; it gives 3, as RGB")
-            has, (rows, columns) = _size(robot.cameras[name]), image.frame_size
+            has, (rows, columns) = robot.cameras[name].size, image.frame_size
             if has != (rows, columns):
                 problems.append(
                     f"camera '{name}': its picture is {has[1]}x{has[0]} in the robot file, the contract says "
@@ -47,8 +49,7 @@ def check_sight(contract: Contract, robot: RobotFile) -> None:
                     f"let the contract resize it: camera_size: [{has[0]}, {has[1]}], resize: area. Nothing is resized "
                     "silently"
                 )
-    if problems:
-        raise RobotError("the arm was not moved:\n  " + "\n  ".join(problems))
+    refuse(problems)
 
 
 def show_views(names: tuple[str, ...], cameras: ArmCameras, folder: Path) -> str:
@@ -63,24 +64,15 @@ def show_views(names: tuple[str, ...], cameras: ArmCameras, folder: Path) -> str
     if not names:
         return ""
     pictures = [_named(name, cameras.frame(name)) for name in names]
-    rows = max(len(picture) for picture in pictures)
-    filled = [np.pad(picture, ((0, rows - len(picture)), (0, 4), (0, 0))) for picture in pictures]
-    done, png = cv2.imencode(".png", cv2.cvtColor(np.concatenate(filled, axis=1), cv2.COLOR_RGB2BGR))
-    assert done
-    write_atomic(folder / VIEWS, png.tobytes())
+    file = write_views(folder, pictures, axis=1)
     return (
-        f"{folder / VIEWS} shows what the policy sees through {', '.join(names)}. Where a picture is not as in the "
-        "training (another camera, another place, turned over, red and blue exchanged), end here. "
+        f"{file} shows what the policy sees through {', '.join(names)}. Where a picture is not as in the training "
+        "(another camera, another place, turned over, red and blue exchanged), end here. "
     )
-
-
-def _size(camera: CameraBounds) -> tuple[int, int]:
-    """Rows and columns of what is handed on."""
-    return (camera.height, camera.width) if camera.crop is None else camera.crop[2:]
 
 
 def _named(name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     frame = enlarged(frame)
     band = np.zeros((BAND, frame.shape[1], 3), np.uint8)
     cv2.putText(band, name, (4, BAND - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    return np.concatenate([band, frame])
+    return np.pad(np.concatenate([band, frame]), ((0, 0), (0, GAP), (0, 0)))

@@ -14,10 +14,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, Task
 from policy_port.control.plant import Plant
 from policy_port.replay.recording import UNITS, tip_position
-from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
-from policy_port.robots.arm.real_time import RealTime
-from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.jobs.frame_spool import FrameSpool
 from policy_port.trace import Recorder
 
@@ -44,18 +41,17 @@ class RealTrace:
         self,
         path: Path,
         header: dict[str, Any],
-        arm: LeRobotArm,
-        supervisor: Supervisor,
-        clock: RealTime,
-        cameras: ArmCameras,
+        session: ArmSession,
         tip_links: tuple[str, ...],
         frames: FrameSpool | None = None,
     ) -> None:
         """Start recording into `path`, and the cameras' frames into `frames`."""
-        header = header | {"units": REAL_UNITS, "camera_names": list(cameras.names)}
+        self.frames = frames
+        """The cameras' frames, where they are kept."""
+        header = header | {"units": REAL_UNITS, "camera_names": list(session.cameras.names)}
         self._recorder = Recorder(path, header, chunk_steps=CHUNK)
-        self._arm, self._supervisor, self._clock, self._cameras = arm, supervisor, clock, cameras
-        self._tip_links, self._frames = tip_links, frames
+        self._arm, self._supervisor, self._clock = session.arm, session.supervisor, session.clock
+        self._cameras, self._tip_links = session.cameras, tip_links
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="trace", daemon=True)
         self._thread.start()
@@ -67,9 +63,9 @@ class RealTrace:
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Take one step; it is complete once its target has been sent."""
         self.complete()
-        if self._frames is not None:
+        if self.frames is not None:
             self._cameras.check()
-            self._frames.put({name: self._cameras.frame(name) for name in self._cameras.names})
+            self.frames.put({name: self._cameras.frame(name) for name in self._cameras.names})
         if started[0]:
             self._step, self._episode = 0, self._episode + 1
         state = controller.state
@@ -97,6 +93,8 @@ class RealTrace:
     def close(self, **header: Any) -> None:
         """Write what is left, and the entries given here into the header."""
         self.complete()
+        if self.frames is not None:
+            self.frames.close()
         self._rows.put(None)
         self._thread.join()
         if self._failure is not None:

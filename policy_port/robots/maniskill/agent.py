@@ -6,18 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lerobot.cameras.opencv import OpenCVCameraConfig
 from lerobot.robots.so_follower import SOFollower
-from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.errors import MissingDependencyError, RobotError, TaskError, closest
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.emulator.clock import REAL, Clock
-from policy_port.robots.maniskill.attended_arm import AttendedArm
-from policy_port.robots.maniskill.task import feed_back, position_controllers
+from policy_port.robots.maniskill.task import JointOrder, feed_back, position_controllers
 
 try:
     from mani_skill.agents.base_real_agent import BaseRealAgent
@@ -83,7 +82,7 @@ class LeRobotRealAgent(BaseRealAgent):
         self._ahead = lead * self._period
         self._console = Console(continuous=continuous)
         self._on_torque, self._time = on_torque, time
-        self._attended: AttendedArm | None = None
+        self._session: ArmSession | None = None
         self._fresh = False
         self._sent_at: float | None = None
         self._captured: dict[str, dict[str, torch.Tensor]] | None = None
@@ -91,7 +90,7 @@ class LeRobotRealAgent(BaseRealAgent):
     @property
     def ended(self) -> str | None:
         """Where the arm was left; None while it is open or was never opened."""
-        return None if self._attended is None or self._attended.ending is None else str(self._attended.ending)
+        return None if self._session is None or self._session.ending is None else str(self._session.ending)
 
     def start(self) -> None:
         """Reach the arm and its cameras, and check them; nothing moves.
@@ -99,16 +98,16 @@ class LeRobotRealAgent(BaseRealAgent):
         Raises:
             RobotError: When something is not right.
         """
-        if self._attended is not None and self._attended.ending is None:
+        if self._session is not None and self._session.ending is None:
             raise RobotError("the arm is open already")
-        self._attended = AttendedArm(self.robot_file, self._period, self._console, self._on_torque, self._time)
+        self._session = ArmSession(self.robot_file, self._period, self._console, self._on_torque, self._time)
         self._fresh, self._sent_at, self._captured = False, None, None
-        self._attended.open()
+        self._session.open()
 
     def stop(self) -> None:
         """Lead the arm to rest, torque off, port closed. Twice is harmless."""
-        if self._attended is not None:
-            self._attended.close()
+        if self._session is not None:
+            self._session.close()
 
     def set_target_qpos(self, qpos: Any) -> None:
         """Send joint position targets as far as the limits allow.
@@ -156,12 +155,12 @@ class LeRobotRealAgent(BaseRealAgent):
         After a target they are measured at the end of its control interval.
         """
         self._measure()
-        return self._out(self._arm().state.joint_pos)
+        return self._order().simulated(self._arm().state.joint_pos)
 
     def get_qvel(self) -> torch.Tensor:
         """Joint velocities, estimated from the last two positions [rad/s], shape (1, joints)."""
         self._measure()
-        return self._out(self._arm().state.joint_vel)
+        return self._order().simulated(self._arm().state.joint_vel)
 
     def capture_sensor_data(self, sensor_names: list[str] | None = None) -> None:
         """Take the latest picture of each camera, after a target at the end of its control interval.
@@ -180,7 +179,7 @@ class LeRobotRealAgent(BaseRealAgent):
         self._wait()
         with arm.driving():
             arm.cameras.check()
-            self._captured = {name: {"rgb": torch.from_numpy(arm.frame(name).copy())[None]} for name in names}
+            self._captured = {name: {"rgb": torch.from_numpy(arm.cameras.frame(name).copy())[None]} for name in names}
 
     def get_sensor_data(self, sensor_names: list[str] | None = None) -> dict[str, dict[str, torch.Tensor]]:
         """The captured pictures by camera: {"rgb": uint8, shape (1, height, width, 3)}."""
@@ -189,10 +188,10 @@ class LeRobotRealAgent(BaseRealAgent):
         wanted = self._captured if sensor_names is None else sensor_names
         return {name: dict(self._captured[name]) for name in wanted}
 
-    def _arm(self) -> AttendedArm:
-        if self._attended is None:
+    def _arm(self) -> ArmSession:
+        if self._session is None:
             raise RobotError("the arm is not open; call start first")
-        return self._attended
+        return self._session
 
     def _wait(self) -> None:
         if self._sent_at is not None:
@@ -207,36 +206,27 @@ class LeRobotRealAgent(BaseRealAgent):
             supervisor.read(arm.state)
         self._fresh = True
 
-    def _feed_back(self, target: NDArray[np.float64]) -> None:
+    def _feed_back(self, target: Array) -> None:
         try:
             controllers = list(position_controllers("Sim2RealEnv", self._sim_agent.controller))
         except TaskError:
             # Another controller computes its next target from the pose, which is measured.
             return
-        feed_back(controllers, self._out(target))
+        feed_back(controllers, self._order().simulated(target))
 
-    def _order(self) -> list[int]:
-        """Index of each of the arm's joints in the simulated robot, or in the robot file where there is none yet."""
+    def _order(self) -> JointOrder:
+        """The simulated robot's, or the robot file's own where there is none yet."""
+        names = self.robot_file.joint_names
         if self._sim_agent is None:
-            return list(range(len(self.robot_file.joint_names)))
-        names = [joint.name for joint in self._sim_agent.robot.active_joints]
-        if set(names) != set(self.robot_file.joint_names):
-            raise RobotError(
-                f"the simulated robot's joints are {', '.join(names)}, the robot file has "
-                f"{', '.join(self.robot_file.joint_names)}"
-            )
-        return [names.index(name) for name in self.robot_file.joint_names]
+            return JointOrder("the arm", names, names)
+        return JointOrder("the simulated robot", [j.name for j in self._sim_agent.robot.active_joints], names)
 
-    def _in(self, qpos: Any) -> NDArray[np.float64]:
-        values = torch.as_tensor(qpos).detach().cpu().numpy().astype(np.float64).reshape(-1)
-        if len(values) != len(self.robot_file.joint_names):
-            raise TaskError(f"the arm has {len(self.robot_file.joint_names)} joints, given: {len(values)} positions")
-        return values[self._order()][None]
-
-    def _out(self, values: NDArray[np.float64]) -> torch.Tensor:
-        ordered = np.empty_like(values)
-        ordered[:, self._order()] = values
-        return torch.from_numpy(ordered.astype(np.float32))
+    def _in(self, qpos: Any) -> Array:
+        values = torch.as_tensor(qpos).reshape(1, -1)
+        if values.shape[1] != len(self.robot_file.joint_names):
+            joints = len(self.robot_file.joint_names)
+            raise TaskError(f"the arm has {joints} joints, given: {values.shape[1]} positions")
+        return self._order().measured(values)
 
 
 def _described(robot: SOFollower | RobotFile | Path | str, robot_file: RobotFile | Path | str) -> RobotFile:
@@ -270,11 +260,5 @@ def _camera(name: str, config: Any) -> CameraBounds:
             f"camera '{name}': give an OpenCVCameraConfig with width, height and fps, or name it in a robot file"
         )
     source = config.index_or_path
-    return CameraBounds.model_validate(
-        {
-            "source": source if isinstance(source, int) else str(source),
-            "width": config.width,
-            "height": config.height,
-            "fps": config.fps,
-        }
-    )
+    size = {key: getattr(config, key) for key in ("width", "height", "fps")}
+    return CameraBounds.model_validate({"source": source if isinstance(source, int) else str(source), **size})

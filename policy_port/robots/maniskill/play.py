@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,10 @@ from policy_port.replay.open_env import check_fit, registered
 from policy_port.replay.recording import tip_position
 from policy_port.replay.result import Episode, Metric
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.preflight import check_joints
 from policy_port.robots.arm.robot_file import RobotFile
-from policy_port.robots.arm.supervisor import Supervisor
-from policy_port.robots.jobs.pictures import VIEWS, Pictures, beside
+from policy_port.robots.arm.session import ArmSession
+from policy_port.robots.jobs.pictures import Pictures, enlarged, write_views
 from policy_port.robots.jobs.reach_job import TIP, judged
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin
@@ -116,25 +115,21 @@ class TaskJob:
         """
         contract = pilot.contract
         check_joints(contract, robot, port_mapping)
-        check_fit(
-            self._task.env_id,
-            self._task.base,
-            contract,
-            flat_state(self._task.base._init_raw_obs, self._task.base.device),
-        )
+        base = self._task.base
+        check_fit(self._task.env_id, base, contract, flat_state(base._init_raw_obs, base.device))
         check_actions(contract, self._task)
         self._pictures = Pictures(self._task.cameras, robot)
 
-    def controller(self, pilot: Pilot, arm: LeRobotArm, cameras: ArmCameras) -> Controller:
+    def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""
         policy = pilot.open(1)
-        self._task.watch(lambda name: self._pictures.fit(name, cameras.frame(name)))
+        self._task.watch(lambda name: self._pictures.fit(name, session.cameras.frame(name)))
 
         def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[TaskObservation, TaskAction]:
             seen = TaskObservation(self._task, contract, signals, policy, self._cameras)
             return seen, TaskAction(self._task, contract, signals)
 
-        return Controller(pilot.contract, policy, arm.joint_names, 1, parts)
+        return Controller(pilot.contract, policy, session.arm.joint_names, 1, parts)
 
     def look(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
         """Write a picture of what the arm's cameras see beside what the simulation's see in the same pose.
@@ -145,16 +140,17 @@ class TaskJob:
             return ""
         self._task.restart(controller.state)
         names = list(self._task.cameras)
-        sides = [(self._pictures.fit(name, cameras.frame(name)), self._task.drawn(name)) for name in names]
-        beside(folder / VIEWS, sides)
+        pairs = [(self._pictures.fit(name, cameras.frame(name)), self._task.drawn(name)) for name in names]
+        views = [enlarged(np.concatenate(pair, axis=1)) for pair in pairs]
+        file = write_views(folder, views, axis=0)
         return (
-            f"{folder / VIEWS}: left what {', '.join(names)} shows, right the simulation in the same pose. Where they "
-            "differ in more than looks, end here. "
+            f"{file}: left what {', '.join(names)} shows, right the simulation in the same pose. Where they differ in "
+            "more than looks, end here. "
         )
 
-    def episodes(self, seed: int, count: int, supervisor: Supervisor, console: Console) -> TaskEpisodes:
+    def episodes(self, seeds: range, session: ArmSession) -> TaskEpisodes:
         """See `RealJob`."""
-        return TaskEpisodes(self._task, self._reach, self._steps, seed, count, supervisor, console)
+        return TaskEpisodes(self._task, self._reach, self._steps, seeds, session.ask)
 
     def found(self, episodes: TaskEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
         """See `RealJob`."""
@@ -208,18 +204,10 @@ class TaskEpisodes:
     """Episodes of a task that end by their length; whether they succeeded is said of the reach task only."""
 
     def __init__(
-        self,
-        task: RealTask,
-        reach: ReachTask | None,
-        steps: int,
-        seed: int,
-        count: int,
-        supervisor: Supervisor,
-        console: Console,
+        self, task: RealTask, reach: ReachTask | None, steps: int, seeds: range, ask: Callable[[str], None]
     ) -> None:
         self._task, self._reach, self._steps = task, reach, steps
-        self._seed, self._count = seed, count
-        self._supervisor, self._console = supervisor, console
+        self._seeds, self._ask = seeds, ask
         self._scene = SCENES.get(task.env_id)
         self._goal = np.full(3, np.nan)
         self._age, self._number = 0, -1
@@ -234,14 +222,14 @@ class TaskEpisodes:
         """Start the next episode; somebody is asked to prepare it where it needs that."""
         self._number += 1
         self._age = 0
-        start[...] = self._task.begin(self._seed + self._number)
+        start[...] = self._task.begin(self._seeds[self._number])
         goal[...] = np.nan
         if self._reach is not None:
             # Commanded by the task's seed, as in the simulation.
             self._goal = self._task.base.goal[0].numpy().astype(np.float64)
             goal[...] = self._goal
         if self._scene is not None:
-            self._console.confirm(f"{self._scene} The arm then goes to its start pose.", self._supervisor.watch)
+            self._ask(self._scene)
         self.rows[self._number] = (0, self._number)
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:
@@ -254,7 +242,7 @@ class TaskEpisodes:
                 tip = tip_position(plant, self._reach.tip_links)[0]
                 distance = float(np.linalg.norm(tip - self._goal))
                 self.finished[self._number] = Episode(
-                    seed=self._seed + self._number,
+                    seed=self._seeds[self._number],
                     steps=self._age,
                     success=distance <= self._reach.success_distance,
                     final_distance=distance,
@@ -264,7 +252,7 @@ class TaskEpisodes:
     @property
     def done(self) -> bool:
         """True when every episode has ended."""
-        return self.ended == self._count
+        return self.ended == len(self._seeds)
 
 
 def check_actions(contract: Contract, task: RealTask) -> None:

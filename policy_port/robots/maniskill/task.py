@@ -33,8 +33,6 @@ class RealTask:
         env_id: str,
         robot: RobotFile,
         *,
-        obs_mode: str = "state",
-        control_mode: str | None = None,
         without: Sequence[str] = (),
         declared: Mapping[str, Origin] | None = None,
         measure: Mapping[str, Measure] | None = None,
@@ -45,12 +43,11 @@ class RealTask:
         Args:
             env_id: Name under which the task is registered.
             robot: The arm.
-            obs_mode: The task's observation mode.
-            control_mode: One of the task's controllers; its own default, if None.
             without: Parts of the observation to leave out, by path or a single step of it.
             declared: Origins of parts of tasks that this package does not know; each is put to the proof.
             measure: Functions that measure parts that the arm doesn't, by path.
-            **options: More options of the task, for `gymnasium.make`.
+            **options: Options of the task, for `gymnasium.make`: `obs_mode` ("state", if not given), `control_mode`
+                (its own default), and more.
 
         Raises:
             TaskError: When there is no such task, a part of its observation can't be measured, or its controller does
@@ -61,42 +58,18 @@ class RealTask:
         self.env_id = env_id
         self.joint_names = robot.joint_names
         """Joints in the arm's order."""
-        self.made = open_env(
-            env_id,
-            control_mode=control_mode,
-            draws=obs_mode not in ("state", "state_dict", "none"),
-            num_envs=1,
-            obs_mode=obs_mode,
-            reward_mode="none",
-            sim_backend="physx_cpu",
-            **options,
-        )
+        self._measure = dict(measure or {})
+        self.made = _open(env_id, **options)
         """The task as `gymnasium.make` wraps it."""
         self.base: Any = self.made.unwrapped
         """The task, for its spaces and rates; never step it."""
         try:
-            if self.base.reconfiguration_freq:
-                raise TaskError(f"{env_id}: the arm can't be built anew; give no reconfiguration_freq")
+            _check_robot(env_id, self.base, robot)
             self._robot = self.base.agent.robot
-            self._order = _joint_order(env_id, self.base, robot)
+            names = [joint.name for joint in self._robot.active_joints]
+            self._order = JointOrder(f"{env_id}: its robot", names, robot.joint_names)
             self._controllers = list(position_controllers(env_id, self.base.agent.controller))
-            self._measure = dict(measure or {})
-            self.info: dict[str, Any] = self.base.get_info()
-            """What the simulation judged once; it was proved that no part of the observation depends on it."""
-            raw = self.base.get_obs(self.info, unflattened=True)
-            if not isinstance(raw, dict) or obs_mode in ("none", "pointcloud", "sensor_data"):
-                raise TaskError(
-                    f"{env_id}: observation mode {obs_mode} is not one that a policy reads; use state or rgb"
-                )
-            self.origins = origins(
-                env_id, leaves(raw), without=without, declared=declared, supplied=self._measure
-            )  # fmt: skip
-            """Where each part of the observation comes from, by path, in order."""
-            self._kept = set(self.origins)
-            prove(self)
-            self._shapes = {path: tuple(value.shape) for path, value in leaves(raw).items()}
-            if without:
-                self.base.update_obs_space(self.base._flatten_raw_obs(self._keep(raw)))
+            self._decide(without, declared)
         except BaseException:
             self.close()
             raise
@@ -105,13 +78,31 @@ class RealTask:
         self.max_episode_steps: int | None = _max_episode_steps(self.made)
         """Control steps of an episode; None where the task never ends one."""
         self.cameras = {
-            path.split("/")[1]: self._shapes[path][1:3] for path in self.origins if path.startswith("sensor_data/")
+            path.split("/")[1]: self._shapes[path][1:3]
+            for path, origin in self.origins.items()
+            if origin is Origin.CAMERA
         }
         """Height and width of the pictures by camera."""
         self._frames: Frames | None = None
         self._draw: Callable[[], Any] = self.base._get_obs_sensor_data
         self.base._get_obs_sensor_data = self._sensor_data
         self.base.get_sensor_params = lambda: {name: {} for name in self.cameras}
+
+    def _decide(self, without: Sequence[str], declared: Mapping[str, Origin] | None) -> None:
+        """Decide where each part of the observation comes from, and put it to the proof."""
+        mode = self.base.obs_mode
+        self.info: dict[str, Any] = self.base.get_info()
+        """What the simulation judged once; it was proved that no part of the observation depends on it."""
+        raw = self.base.get_obs(self.info, unflattened=True)
+        if not isinstance(raw, dict) or mode in ("none", "pointcloud", "sensor_data"):
+            raise TaskError(f"{self.env_id}: observation mode {mode} is not one that a policy reads; use state or rgb")
+        parts = leaves(raw)
+        self.origins = origins(self.env_id, parts, without=without, declared=declared, supplied=self._measure)
+        """Where each part of the observation comes from, by path, in order."""
+        prove(self.env_id, self.base, self.origins, self._put, self._parts)
+        self._shapes = {path: tuple(value.shape) for path, value in parts.items()}
+        if without:
+            self.base.update_obs_space(self.base._flatten_raw_obs(self._keep(raw)))
 
     def watch(self, frames: Frames) -> None:
         """Take pictures from `frames` from now on."""
@@ -131,7 +122,7 @@ class RealTask:
             self.made.reset(seed=seed, options=options)
         finally:
             del self.base.get_obs
-        return self._out(self._robot.get_qpos())
+        return self._order.measured(self._robot.get_qpos())
 
     def measured(self, joint_pos: Array, joint_vel: Array) -> None:
         """Put the simulated robot where the arm is.
@@ -140,8 +131,8 @@ class RealTask:
             joint_pos: Measured positions [rad], shape (1, joints), in the arm's joint order.
             joint_vel: Estimated velocities [rad/s], of the same shape.
         """
-        self._robot.set_qpos(self._in(joint_pos))
-        self._robot.set_qvel(self._in(joint_vel))
+        self._robot.set_qpos(self._order.simulated(joint_pos))
+        self._robot.set_qvel(self._order.simulated(joint_vel))
 
     def restart(self, state: PlantState) -> None:
         """Let the controllers forget: their target is where the arm was measured."""
@@ -164,7 +155,7 @@ class RealTask:
         if not bool(torch.isfinite(given).all()):
             raise TaskError(f"{self.env_id}: the action {given.flatten().tolist()} is not finite")
         self.base.agent.set_action(given.reshape(1, *wanted))
-        return self._out(self._robot.drive_targets)
+        return self._order.measured(self._robot.drive_targets)
 
     def sent(self, target: Array) -> None:
         """Let the controllers count from the target that was sent, not from the one they asked for.
@@ -172,7 +163,7 @@ class RealTask:
         Args:
             target: What the limits allowed [rad], shape (1, joints), in the arm's joint order.
         """
-        feed_back(self._controllers, self._in(target))
+        feed_back(self._controllers, self._order.simulated(target))
 
     def observe(self) -> Any:
         """The task's observation of what was measured last, in the simulation's layout: tensors with a batch of 1."""
@@ -189,10 +180,14 @@ class RealTask:
         """Close the simulation."""
         self.made.close()
 
-    def parts(self) -> dict[str, Any]:
+    def _put(self, joint_pos: Array, joint_vel: Array, target: Array) -> None:
+        self.measured(joint_pos, joint_vel)
+        self.sent(target)
+
+    def _parts(self, info: dict[str, Any]) -> dict[str, torch.Tensor]:
         """The parts of the observation that come from the task's own code, by path, for the arm as last measured."""
-        both = {"agent": self.base._get_obs_agent(), "extra": self.base._get_obs_extra(self.info)}
-        return {path: value.clone() for path, value in leaves(both).items() if path in self._kept}
+        both = {"agent": self.base._get_obs_agent(), "extra": self.base._get_obs_extra(info)}
+        return {path: value.clone() for path, value in leaves(both).items() if path in self.origins}
 
     def _keep(self, raw: dict[str, Any], at: str = "") -> dict[str, Any]:
         """`raw` with the parts that were decided on, and the measurements that the caller supplies."""
@@ -203,7 +198,7 @@ class RealTask:
                 found[key] = self._keep(value, f"{path}/")
             elif path in self._measure and hasattr(self, "_shapes"):
                 found[key] = self._supplied(path, value)
-            elif path in self._kept:
+            elif path in self.origins:
                 found[key] = value
         return found
 
@@ -222,14 +217,6 @@ class RealTask:
             raise TaskError(f"{self.env_id}: no camera was opened")
         return {name: {"rgb": torch.from_numpy(self._frames(name).copy())[None]} for name in self.cameras}
 
-    def _in(self, values: Array) -> torch.Tensor:
-        ordered = np.empty_like(values)
-        ordered[:, self._order] = values
-        return torch.from_numpy(ordered.astype(np.float32))
-
-    def _out(self, values: torch.Tensor) -> Array:
-        return values.cpu().numpy().astype(np.float64)[:, self._order]
-
 
 def leaves(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     """The tensors of nested dictionaries by path, in order."""
@@ -239,21 +226,62 @@ def leaves(tree: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     return found
 
 
-def _joint_order(env_id: str, base: Any, robot: RobotFile) -> list[int]:
-    """Index of each of the arm's joints in the simulated robot."""
-    names = [joint.name for joint in base.agent.robot.active_joints]
+class JointOrder:
+    """The arm's joints in the simulated robot's order, and back."""
+
+    def __init__(self, whose: str, simulated: Sequence[str], joint_names: Sequence[str]) -> None:
+        """Hold the joints against each other.
+
+        Args:
+            whose: Who has the simulated joints, for the message: "PickCube-v1: its robot".
+            simulated: The simulated robot's joints in its order.
+            joint_names: The arm's joints in its own order.
+
+        Raises:
+            RobotError: When they are not the same.
+        """
+        if set(simulated) != set(joint_names):
+            given, has = ", ".join(simulated), ", ".join(joint_names)
+            raise RobotError(f"{whose}'s joints are {given}, the robot file has {has}")
+        self._order = [simulated.index(name) for name in joint_names]
+
+    def simulated(self, values: Array) -> torch.Tensor:
+        """Numbers of the arm's joints in the simulated robot's order, shape (1, joints)."""
+        ordered = np.empty_like(values)
+        ordered[:, self._order] = values
+        return torch.from_numpy(ordered.astype(np.float32))
+
+    def measured(self, values: Any) -> Array:
+        """Numbers of the simulated robot's joints in the arm's order, shape (1, joints)."""
+        return torch.as_tensor(values).detach().cpu().numpy().astype(np.float64)[:, self._order]
+
+
+def _open(env_id: str, *, obs_mode: str = "state", control_mode: str | None = None, **options: Any) -> Any:
+    made = open_env(
+        env_id,
+        control_mode=control_mode,
+        draws=obs_mode not in ("state", "state_dict", "none"),
+        num_envs=1,
+        obs_mode=obs_mode,
+        reward_mode="none",
+        sim_backend="physx_cpu",
+        **options,
+    )
+    if made.unwrapped.reconfiguration_freq:
+        made.close()
+        raise TaskError(f"{env_id}: the arm can't be built anew; give no reconfiguration_freq")
+    return made
+
+
+def _check_robot(env_id: str, base: Any, robot: RobotFile) -> None:
+    """Refuse a task of another kind of robot, or one that is faster than the arm."""
     if base.agent.uid != robot.name:
         raise RobotError(f"{env_id}: its robot is a {base.agent.uid}, the robot file describes a {robot.name}")
-    if set(names) != set(robot.joint_names):
-        raise RobotError(
-            f"{env_id}: its robot's joints are {', '.join(names)}, the robot file has {', '.join(robot.joint_names)}"
-        )
     if base.control_freq > robot.timing.control_frequency * (1.0 + 1e-6):
         raise RobotError(
             f"{env_id}: runs at {base.control_freq} Hz, the robot file's timing.control_frequency is "
             f"{robot.timing.control_frequency:g}"
         )
-    return [names.index(name) for name in robot.joint_names]
 
 
 def feed_back(controllers: Iterable[Any], target: torch.Tensor) -> None:

@@ -58,10 +58,8 @@ ORIGINS: dict[str, dict[str, Origin]] = {
 }
 """What each task adds to that, or replaces. What is not in here is refused by name."""
 
-SCENES: dict[str, str] = {
-    "SO100GraspCube-v1": "Lay the cube on the table in front of the arm.",
-    "PickCubeSO100-v1": "Lay the cube on the table in front of the arm.",
-}
+CUBE = "Lay the cube on the table in front of the arm. The arm then goes to its start pose."
+SCENES: dict[str, str] = {"SO100GraspCube-v1": CUBE, "PickCubeSO100-v1": CUBE}
 """What somebody has to do before each episode; nothing for the other tasks."""
 
 

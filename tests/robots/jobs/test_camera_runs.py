@@ -17,7 +17,8 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.emulator.clock import VirtualClock
-from policy_port.robots.jobs.play_real import play_real
+from policy_port.robots.jobs.reach_job import ReachJob
+from policy_port.robots.jobs.run import Keep, play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Trace
 from tests.robots.unhurried import unhurried
@@ -43,10 +44,9 @@ def test_a_stalled_camera_ends_the_run_at_rest(tmp_path: Path, pilot: Pilot) -> 
         done = play_real(
             pilot,
             rehearsal.robot,
-            task,
-            seed=0,
-            episodes=1,
-            folder=tmp_path,
+            ReachJob(task),
+            seeds=range(1),
+            keep=Keep(folder=tmp_path),
             console=Console(continuous=True),
             on_torque=on_torque,
             time=clock,

@@ -20,13 +20,15 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import MOTORS, CameraBounds, RobotFile, load_robot_file
 from policy_port.robots.arm.servo_scale import servo_scale
+from policy_port.robots.arm.stops import Ending, RunEnd
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs import dataset as module
 from policy_port.robots.jobs.dataset import check_dataset, features, lerobot_steps, write_dataset
 from policy_port.robots.jobs.frame_spool import FrameSpool
-from policy_port.robots.jobs.play_real import RealRun, play_real
+from policy_port.robots.jobs.reach_job import ReachJob
+from policy_port.robots.jobs.run import Keep, RealRun, play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Recorder, Trace
 from tests.robots.unhurried import unhurried
@@ -74,12 +76,10 @@ def done(tmp_path_factory: pytest.TempPathFactory, pilot: Pilot) -> Iterator[Don
         run = play_real(
             pilot,
             rehearsal.robot,
-            dataclasses.replace(SO100_REACH, episode_steps=STEPS),
-            seed=0,
-            episodes=EPISODES,
-            folder=folder,
+            ReachJob(dataclasses.replace(SO100_REACH, episode_steps=STEPS)),
+            seeds=range(EPISODES),
+            keep=Keep(folder=folder, frames=True),
             console=Console(continuous=True),
-            keep_frames=True,
             on_torque=rehearsal.let_go,
             time=clock,
         )
@@ -309,7 +309,8 @@ def test_the_command_writes_it_and_tidies_up(
     synthetic(tmp_path, SHIPPED, ticks, sent)
     frames = spooled(tmp_path, 4)
     scale = servo_scale(SHIPPED, CALIBRATION)
-    run = RealRun(result=Result(setting={}, metrics=()), exit_code=0, scale=scale, frames=frames)
+    end = RunEnd(None, Ending(True, "", ()))
+    run = RealRun(result=Result(setting={}, metrics=()), end=end, exit_code=0, scale=scale, frames=frames)
     outputs = RealOutputs(title="reach", out=tmp_path, robot=SHIPPED, done=run)
     double.failing = True
     outputs.dataset(tmp_path / "set")

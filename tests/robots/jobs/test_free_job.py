@@ -28,7 +28,7 @@ from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robo
 from policy_port.robots.arm.stops import ArmStopError
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.free_job import RESET, FreeJob
-from policy_port.robots.jobs.play_real import RealRun, play_real
+from policy_port.robots.jobs.run import Keep, RealRun, play_real
 from policy_port.trace import Trace
 from tests.robots.jobs.act_folder import (
     HEIGHT,
@@ -103,7 +103,9 @@ class Shown:
         patch.setattr(CameraInput, "show", spy)
 
 
-def perform(pilot: Pilot, robot: RobotFile, out: Path, shown: Shown, **more: Any) -> tuple[RealRun, np.ndarray]:
+def perform(
+    pilot: Pilot, robot: RobotFile, out: Path, shown: Shown, *, episodes: int = 1
+) -> tuple[RealRun, np.ndarray]:
     """Play on the emulated arm; return the run and the last goals that each motor was sent, in ticks."""
     through = pilot.through(MAPPING)
     clock = VirtualClock()
@@ -117,13 +119,12 @@ def perform(pilot: Pilot, robot: RobotFile, out: Path, shown: Shown, **more: Any
             through,
             rehearsal.robot,
             FreeJob(through, SECONDS, ask=False),
-            seed=0,
-            folder=out,
+            seeds=range(episodes),
+            keep=Keep(folder=out),
             console=Console(continuous=True),
             port_mapping=MAPPING,
             on_torque=on_torque,
             time=clock,
-            **{"episodes": 1, **more},
         )
         log = [[w for w in rehearsal.arm.goals(motor)] for motor in MOTORS]
         decided = Trace(out / "trace.npz")["clock"]
@@ -293,13 +294,11 @@ def test_a_network_that_thinks_too_long_is_refused() -> None:
 
 
 def test_the_scene_is_asked_for_between_episodes() -> None:
-    """Once between two episodes, with the arm watched meanwhile; never before the first one."""
+    """Once between two episodes; never before the first one."""
     from policy_port.robots.jobs.free_job import TimedEpisodes
 
     asked: list[str] = []
-    console: Any = type("Person", (), {"confirm": lambda self, question, idle: asked.append(question)})()
-    supervisor: Any = type("Nobody", (), {"watch": None})()
-    episodes = TimedEpisodes(1, 2, np.zeros((1, 6)), supervisor, console)
+    episodes = TimedEpisodes(1, 2, np.zeros((1, 6)), asked.append)
     rows, nothing = np.ones(1, bool), np.zeros((1, 6))
     episodes.begin(rows, nothing, nothing, nothing)
     assert asked == []

@@ -10,12 +10,16 @@ import pytest
 
 from policy_port.replay.result import Metric, Result
 from policy_port.report import Report, Table, write_report
+from policy_port.robots.arm.stops import ArmStopError, Ending, LineError, OperatorStopError, RunEnd
 from policy_port.robots.jobs.report import real_report
 from policy_port.trace import Recorder, Trace
 
 JOINTS = ["pan", "lift"]
 STEPS = 4
-REST = "at rest, torque off"
+REST = Ending(True, "", ())
+FELL = Ending(False, "", ())
+DONE, STOPPED = RunEnd(None, REST), RunEnd(OperatorStopError("SIGINT"), REST)
+OVERLOAD = ArmStopError("elbow_flex: overload", may_move=False)
 
 
 def recorded(path: Path, *, steps: int = 2 * STEPS) -> Trace:
@@ -44,15 +48,15 @@ def recorded(path: Path, *, steps: int = 2 * STEPS) -> Trace:
     return Trace(path)
 
 
-def outcome(ended: str = "task done", arm: str = REST, *, rate: float | None = 0.5) -> Result:
+def outcome(end: RunEnd = DONE, *, rate: float | None = 0.5) -> Result:
     rates = () if rate is None else (Metric(key="success_rate", value=rate, text=f"{100 * rate:.1f} %"),)
     episodes = Metric(key="episodes", value=0 if rate is None else 2, text="")
-    return Result(setting={"ended": ended, "arm": arm, "robot": "so100"}, metrics=(episodes, *rates))
+    return Result(setting={"ended": end.sentence, "arm": str(end.arm), "robot": "so100"}, metrics=(episodes, *rates))
 
 
-def page(tmp_path: Path, result: Result | None = None, **more: Any) -> Report:
+def page(tmp_path: Path, end: RunEnd = DONE, *, rate: float | None = 0.5, **more: Any) -> Report:
     trace = recorded(tmp_path / "trace.npz", **more)
-    return real_report(result or outcome(), trace, title="reach on so100", files={}, emulated=True)
+    return real_report(outcome(end, rate=rate), end, trace, title="reach on so100", files={}, emulated=True)
 
 
 @pytest.fixture(scope="module")
@@ -82,20 +86,24 @@ def test_times_are_those_within_an_episode(whole: Report) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "arm", "rate", "says", "tone"),
+    ("end", "rate", "says", "tone"),
     [
-        ("task done", REST, 0.5, "Done. Success in 50.0 %. The arm: at rest, torque off.", "neutral"),
-        ("task done", REST, 0.0, "Done. Success in 0.0 %.", "bad"),
-        ("stopped by SIGINT", REST, None, "Stopped: stopped by SIGINT. No episode came to its end.", "neutral"),
-        ("elbow_flex: overload", "torque off where it was", 1.0, "Stopped: elbow_flex: overload.", "bad"),
-        ("task done", "torque not confirmed off on gripper: switch", 1.0, "torque not confirmed off on gripper", "bad"),
+        (DONE, 0.5, "Done. Success in 50.0 %. The arm: at rest, torque off.", "neutral"),
+        (DONE, 0.0, "Done. Success in 0.0 %.", "bad"),
+        (STOPPED, None, "Stopped: stopped by SIGINT. No episode came to its end.", "neutral"),
+        (RunEnd(OperatorStopError("SIGINT"), FELL), None, "The arm: torque off where it was.", "bad"),
+        (RunEnd(OVERLOAD, FELL), 1.0, "Stopped: elbow_flex: overload.", "bad"),
+        (RunEnd(OVERLOAD, REST), 1.0, "The arm: at rest, torque off.", "bad"),
+        # The words of a reason decide nothing.
+        (RunEnd(ArmStopError("stopped by nobody", may_move=True), REST), 1.0, "Stopped: stopped by nobody.", "bad"),
+        (RunEnd(None, Ending(True, "", ("gripper",))), 1.0, "torque not confirmed off on gripper: switch", "bad"),
     ],
 )
 def test_the_verdict_says_how_it_ended_and_where_the_arm_is(
-    tmp_path: Path, ended: str, arm: str, rate: float | None, says: str, tone: str
+    tmp_path: Path, end: RunEnd, rate: float | None, says: str, tone: str
 ) -> None:
     """Never good news: a run that went well proves no port; an arm that was left elsewhere is bad news."""
-    report = page(tmp_path, outcome(ended, arm, rate=rate), steps=0)
+    report = page(tmp_path, end, rate=rate, steps=0)
     assert says in report.verdict
     assert report.tone == tone
 
@@ -105,7 +113,7 @@ def test_the_page_holds_what_it_rests_on(tmp_path: Path, whole: Report) -> None:
     robot = tmp_path / "my_arm.yaml"
     robot.write_text("robot_version: 1\n")
     trace = recorded(tmp_path / "trace.npz")
-    report = real_report(outcome(), trace, title="reach", files={robot.name: robot}, emulated=False)
+    report = real_report(outcome(), DONE, trace, title="reach", files={robot.name: robot}, emulated=False)
     assert [text.split()[0] for text in report.warnings] == ["Tip"]
     assert len(whole.warnings) == 2
     written = write_report(tmp_path / "report.html", report)
@@ -117,7 +125,7 @@ def test_the_page_holds_what_it_rests_on(tmp_path: Path, whole: Report) -> None:
 
 def test_a_run_that_ended_before_its_first_step_has_a_report(tmp_path: Path) -> None:
     """Without pictures, and with the reason."""
-    report = page(tmp_path, outcome("no valid answer from gripper", rate=None), steps=0)
+    report = page(tmp_path, RunEnd(LineError("no valid answer from gripper"), FELL), rate=None, steps=0)
     assert not report.pictures
     assert "no valid answer from gripper" in report.verdict
 
@@ -125,10 +133,10 @@ def test_a_run_that_ended_before_its_first_step_has_a_report(tmp_path: Path) -> 
 def test_what_fails_afterwards_hides_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A trace that can't be read, or a bug: said, counted, not raised; the other outputs are written."""
     from policy_port.cli.real_outputs import RealOutputs
-    from policy_port.robots.jobs.play_real import RealRun
+    from policy_port.robots.jobs.run import RealRun
 
     recorded(tmp_path / "trace.npz")
-    run = RealRun(result=outcome(), exit_code=0, scale=None, frames=None)  # type: ignore[arg-type]
+    run = RealRun(result=outcome(), end=DONE, exit_code=0, scale=None, frames=None)  # type: ignore[arg-type]
     outputs = RealOutputs(title="reach", out=tmp_path, robot=None, done=run)  # type: ignore[arg-type]
     outputs.report(tmp_path / "my_arm.yaml", emulated=True)
     assert (tmp_path / "report.html").is_file()

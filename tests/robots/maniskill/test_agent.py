@@ -148,7 +148,7 @@ def test_in_maniskills_own_sim2realenv(stack: ExitStack) -> None:
     ages, pan = [], float(told["state"][0, 0])
     for _ in range(10):
         told, *_ = env.step(np.eye(6, dtype=np.float32)[0])
-        ages.append(agent._attended.arm.reading.time - agent._sent_at)
+        ages.append(agent._session.arm.reading.time - agent._sent_at)
     assert np.median(ages) > 0.6 * 0.05
     assert float(told["state"][0, 0]) - pan > 0.3
     rehearsal.arm.inject("silent:wrist_roll")

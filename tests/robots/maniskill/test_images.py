@@ -32,7 +32,7 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.emulator.clock import VirtualClock
-from policy_port.robots.jobs.play_real import play_real
+from policy_port.robots.jobs.run import Keep, play_real
 from policy_port.robots.maniskill.play import TaskJob, open_task
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.trace import Trace
@@ -115,8 +115,8 @@ def test_the_network_sees_what_the_camera_saw(
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
     camera: Any = SimpleNamespace(frame=lambda name: {"base_camera": frame}[name])
-    arm: Any = SimpleNamespace(joint_names=robot.joint_names)
-    controller = job.controller(seeing, arm, camera)
+    session: Any = SimpleNamespace(arm=SimpleNamespace(joint_names=robot.joint_names), cameras=camera)
+    controller = job.controller(seeing, session)
     controller.state.joint_pos[...] = pose = rng.uniform(-0.5, 0.5, (1, 6))
     task.begin(0)
     controller.reset()
@@ -142,9 +142,8 @@ def test_a_run_with_a_camera(
             seeing,
             rehearsal.robot,
             TaskJob(task, cameras),
-            seed=0,
-            episodes=1,
-            folder=tmp_path,
+            seeds=range(1),
+            keep=Keep(folder=tmp_path),
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
             time=clock,
@@ -203,7 +202,7 @@ def test_realenv_under_maniskills_wrapper() -> None:
         told, _ = env.reset(seed=0)
         assert list(told) == ["state", "rgb"]
         assert env.unwrapped.observation_space.contains({name: value.numpy() for name, value in told.items()})
-        shown = real._arm.frame("base_camera")
+        shown = real._arm.cameras.frame("base_camera")
         assert np.abs(told["rgb"][0].numpy().mean(axis=(0, 1)) - shown.mean(axis=(0, 1))).max() < 3.0
         told, *_ = env.step(np.zeros(6, np.float32))
         assert told["rgb"].dtype == torch.uint8

@@ -21,8 +21,8 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.emulator.clock import VirtualClock
-from policy_port.robots.jobs.play_real import play_real
 from policy_port.robots.jobs.report import real_report
+from policy_port.robots.jobs.run import Keep, play_real
 from policy_port.robots.maniskill.play import TaskJob
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.tasks.so100_reach_env import ENV_ID as REACH
@@ -99,9 +99,8 @@ def test_the_embedded_policy_reaches_in_the_task(
             pilot,
             rehearsal.robot,
             TaskJob(task),
-            seed=11,
-            episodes=2,
-            folder=tmp_path,
+            seeds=range(11, 13),
+            keep=Keep(folder=tmp_path),
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
             time=clock,
@@ -137,9 +136,8 @@ def test_success_that_nobody_measured_is_not_reported(
             pilot,
             rehearsal.robot,
             job,
-            seed=0,
-            episodes=1,
-            folder=tmp_path,
+            seeds=range(1),
+            keep=Keep(folder=tmp_path),
             console=Console(continuous=True),
             on_torque=rehearsal.let_go,
             time=clock,
@@ -148,5 +146,5 @@ def test_success_that_nobody_measured_is_not_reported(
     result: Result = done.result
     assert (result.episodes, result["episodes"], result["steps"]) == ((), 1, 5)
     assert "success" not in result.json().replace('"success": "nobody measured it: look"', "")
-    page = real_report(result, Trace(tmp_path / "trace.npz"), title="", files={}, emulated=True)
+    page = real_report(result, done.end, Trace(tmp_path / "trace.npz"), title="", files={}, emulated=True)
     assert "1 episode came to its end; whether it succeeded, nobody measured" in page.verdict

@@ -1,4 +1,7 @@
-"""A supervised arm for programs with a loop of their own: watched while they think, and ended with them."""
+"""The session: the one way to an arm. It is opened, checked, rehearsed with, powered, led and ended here.
+
+`play --real` performs its jobs in a session; environments and agents drive one call by call.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError
@@ -19,6 +20,7 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.preflight import check_arm
 from policy_port.robots.arm.real_time import RealTime
+from policy_port.robots.arm.rehearsal import rehearse
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending
@@ -26,13 +28,29 @@ from policy_port.robots.arm.supervisor import Supervisor
 from policy_port.robots.emulator.clock import REAL, Clock
 
 SWITCH = 0.0005
-"""How long another thread may keep the interpreter while the arm is under torque [s]."""
+"""How long another thread may keep the interpreter while the arm is under torque [s]; Python lets it for 5 ms."""
 UNATTENDED = 0.2
 """After so long without a call the arm is looked after from a thread of its own [s]."""
+WARNING = "The arm will move. Keep clear of it, a hand at its power switch."
 
 
-class AttendedArm:
-    """An arm behind its supervisor.
+@contextlib.contextmanager
+def without_torque(robot: RobotFile, control_dt: float = 0.05, time: Clock = REAL) -> Iterator[LeRobotArm]:
+    """An arm to look at: open and measured once, never driven; its port is closed in the end.
+
+    Raises:
+        RobotError: When the arm can't be reached.
+    """
+    arm = LeRobotArm(robot, control_dt, time)
+    try:
+        arm.open()
+        yield arm
+    finally:
+        arm.close()
+
+
+class ArmSession:
+    """An arm behind its supervisor, from the first look at it until its torque is off.
 
     Whatever goes wrong in `driving` ends the arm: held, led to rest where that may be, torque off, port closed. So do
     Ctrl-C and the end of the program. While the program does something else, a thread watches the standing arm.
@@ -54,6 +72,9 @@ class AttendedArm:
             console: The person in front of the arm.
             on_torque: Called once torque is on.
             time: What it goes by.
+
+        Raises:
+            RobotError: When no port is named, or the calibration is missing.
         """
         self.robot = robot
         self.arm = LeRobotArm(robot, control_dt, time)
@@ -69,10 +90,20 @@ class AttendedArm:
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._used = time.now()
-        self._powered = False
+        self._in_block = self._warned = self._powered = False
         self._switch = sys.getswitchinterval()
         self._why = "the arm is not open"
         self._cause: BaseException | None = None
+
+    def __enter__(self) -> ArmSession:
+        """Take signals as questions until the block is left, so that what was recorded is written in peace as well."""
+        self._in_block = True
+        self.signals.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self.signals.release()
 
     def open(self) -> None:
         """Reach the arm and its cameras, and check them; nothing moves.
@@ -80,7 +111,8 @@ class AttendedArm:
         Raises:
             RobotError: When something is not right.
         """
-        self.signals.__enter__()
+        if not self._in_block:
+            self.signals.__enter__()
         atexit.register(self.close)
         try:
             self.arm.open()
@@ -95,7 +127,7 @@ class AttendedArm:
 
     @contextlib.contextmanager
     def driving(self) -> Iterator[Supervisor]:
-        """The supervisor, for one call; whatever is raised in it ends the arm first.
+        """The supervisor, for one call or a whole run; whatever is raised in it ends the arm first.
 
         Raises:
             RobotError: When the arm has ended before, saying why.
@@ -106,13 +138,33 @@ class AttendedArm:
             try:
                 yield self.supervisor
             except BaseException as cause:
-                may_move = not isinstance(cause, ArmStopError) or cause.may_move
-                self._cause = cause
-                self._end(may_move=may_move, why=f"the arm was stopped: {str(cause) or type(cause).__name__}")
-                cause.add_note(f"The arm: {self.ending}.")
+                if self.ending is None:
+                    may_move = not isinstance(cause, ArmStopError) or cause.may_move
+                    self._cause = cause
+                    self._end(may_move=may_move, why=f"the arm was stopped: {str(cause) or type(cause).__name__}")
+                    cause.add_note(f"The arm: {self.ending}.")
                 raise
             finally:
                 self._used = self.arm.clock.now()
+
+    def rehearse(self, step: Callable[[], object], begin: Callable[[], object] | None = None) -> float:
+        """Run control steps without torque; see `policy_port.robots.arm.rehearsal.rehearse`."""
+        with self.driving():
+            return rehearse(self.clock, self.robot, self.arm.timestep, step, begin)
+
+    def ask(self, question: str) -> None:
+        """Wait for the person in front of the arm, while it stays watched."""
+        with self.driving() as supervisor:
+            self._console.confirm(question, supervisor.watch if self._powered else self.signals.check)
+
+    def warn(self, look: str = "") -> None:
+        """Let the person in front of the arm say that it may move; `power` does it where nobody did before.
+
+        Args:
+            look: What to look at before, in words.
+        """
+        self.ask(look + WARNING)
+        self._warned = True
 
     def power(self) -> None:
         """Switch torque on, so that the arm holds where it is; where it is on already, nothing happens.
@@ -123,15 +175,17 @@ class AttendedArm:
         with self.driving() as supervisor:
             if self._powered:
                 return
-            question = "The arm will move. Keep clear of it, and keep a hand at its power switch."
-            self._console.confirm(question, self.signals.check)
-            # A collection or another thread in the middle of a step makes it late; there is little to collect.
+            if not self._warned:
+                self.warn()
+            # A long collection or another thread in the middle of a step makes it late. What is there already is left
+            # out of collections, which stay on: nobody knows for how long the arm will be driven.
             gc.collect()
             gc.freeze()
             sys.setswitchinterval(SWITCH)
             self._powered = True
             supervisor.switch_on()
             self._on_torque()
+            self.clock.lateness.clear()
             threading.Thread(target=self._attend, name="arm", daemon=True).start()
 
     def lead(self, pose: Array) -> None:
@@ -145,15 +199,6 @@ class AttendedArm:
             supervisor.reset(pose)
             supervisor.read(self.state)
 
-    def ask(self, question: str) -> None:
-        """Wait for the person in front of the arm, while it stays watched."""
-        with self.driving() as supervisor:
-            self._console.confirm(question, supervisor.watch if self._powered else self.signals.check)
-
-    def frame(self, name: str) -> np.ndarray:
-        """The latest picture of a camera: RGB, shape (height, width, 3)."""
-        return self.cameras.frame(name)
-
     def close(self) -> None:
         """Lead the arm to rest, torque off, port closed. Twice is harmless."""
         with self._lock:
@@ -163,12 +208,14 @@ class AttendedArm:
         if self.ending is not None:
             return
         self._why = why
+        # The arm first: nothing that comes after it may keep torque on.
         self.ending = self.supervisor.end(may_move=may_move and self._powered)
         self._over.set()
         if self._powered:
             gc.unfreeze()
             sys.setswitchinterval(self._switch)
-        self.signals.release()
+        if not self._in_block:
+            self.signals.release()
         atexit.unregister(self.close)
 
     def _attend(self) -> None:

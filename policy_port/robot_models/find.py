@@ -1,4 +1,4 @@
-"""Finding a robot file by path or by the name of a robot that ManiSkill ships."""
+"""Finding a robot model by path or by the name of a robot that ManiSkill ships."""
 
 from __future__ import annotations
 

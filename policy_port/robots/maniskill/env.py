@@ -13,12 +13,11 @@ import torch
 
 from policy_port.errors import TaskError
 from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.rehearsal import REHEARSED, settle
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
+from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.arm.stops import ArmStopError
 from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.jobs.pictures import Pictures
-from policy_port.robots.maniskill.attended_arm import AttendedArm
 from policy_port.robots.maniskill.task import Measure, RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin
 
@@ -37,14 +36,18 @@ class RealEnv(gym.Env[Any, Any]):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
+    num_envs = 1
+    """Environments in the batch."""
+    reconfiguration_freq = 0
+    """Never: ManiSkill's wrappers ask."""
+    gpu_sim_enabled = False
+    """ManiSkill's wrappers ask."""
 
     def __init__(
         self,
         env_id: str,
         robot: RobotFile | Path | str,
         *,
-        obs_mode: str = "state",
-        control_mode: str | None = None,
         without: Sequence[str] = (),
         declared: Mapping[str, Origin] | None = None,
         measure: Mapping[str, Measure] | None = None,
@@ -58,15 +61,14 @@ class RealEnv(gym.Env[Any, Any]):
         Args:
             env_id: Name under which the task is registered.
             robot: Robot file, or its path.
-            obs_mode: The task's observation mode.
-            control_mode: One of the task's controllers; its own default, if None.
             without: Parts of the observation to leave out, by path or a single step of it such as "segmentation".
             declared: Origins of parts of tasks that this package does not know; each is put to the proof.
             measure: Functions that measure what the arm doesn't, by path such as "extra/is_grasped".
             continuous: Steps need no Enter. Not for the first run.
             on_torque: Called once torque is on.
             time: What it goes by.
-            **options: More options of the task, for `gymnasium.make`.
+            **options: Options of the task, for `gymnasium.make`: `obs_mode` ("state", if not given), `control_mode`
+                (its own default), and more.
 
         Raises:
             TaskError: When the task can't be performed by an arm, naming the part that can't be measured.
@@ -74,37 +76,29 @@ class RealEnv(gym.Env[Any, Any]):
         """
         known = robot if isinstance(robot, RobotFile) else load_robot_file(robot)
         console = Console(continuous=continuous)
-        self._task = RealTask(
-            env_id,
-            known,
-            obs_mode=obs_mode,
-            control_mode=control_mode,
-            without=without,
-            declared=declared,
-            measure=measure,
-            **options,
-        )
+        self._task = RealTask(env_id, known, without=without, declared=declared, measure=measure, **options)
         try:
             pictures = Pictures(self._task.cameras, known)
-            self._arm = AttendedArm(known, self._task.control_dt, console, on_torque, time)
-            self._task.watch(lambda name: pictures.fit(name, self._arm.frame(name)))
+            self._arm = ArmSession(known, self._task.control_dt, console, on_torque, time)
+            self._task.watch(lambda name: pictures.fit(name, self._arm.cameras.frame(name)))
             self._arm.open()
         except BaseException:
             self._task.close()
             raise
         self.origins = dict(self._task.origins)
         """Where each part of the observation comes from, by path."""
-        self.num_envs = 1
-        """Environments in the batch."""
-        self.reconfiguration_freq = 0
-        """Never: ManiSkill's wrappers ask."""
         self.device = self._task.base.device
         """Device of the tensors."""
         self.spec = self._task.made.spec
+        self.control_mode: str = self._task.base.control_mode
+        """The task's controller."""
+        self.control_freq: int = self._task.base.control_freq
+        """Control steps per second [Hz]."""
+        self.obs_mode: str = self._task.base.obs_mode
+        """The task's observation mode."""
         self._max_episode_steps = self._task.max_episode_steps
         self._elapsed = 0
         self._scene = SCENES.get(env_id)
-        self._stale = known.timing.stale
         self._seen = -math.inf
         self._ready = False
 
@@ -129,26 +123,6 @@ class RealEnv(gym.Env[Any, Any]):
         return self._task.base.single_action_space
 
     @property
-    def control_mode(self) -> str:
-        """The task's controller."""
-        return self._task.base.control_mode
-
-    @property
-    def control_freq(self) -> int:
-        """Control steps per second [Hz]."""
-        return self._task.base.control_freq
-
-    @property
-    def obs_mode(self) -> str:
-        """The task's observation mode."""
-        return self._task.base.obs_mode
-
-    @property
-    def gpu_sim_enabled(self) -> bool:
-        """False: ManiSkill's wrappers ask."""
-        return False
-
-    @property
     def elapsed_steps(self) -> torch.Tensor:
         """Steps since the last reset, shape (1,)."""
         return torch.tensor([self._elapsed], dtype=torch.int32)
@@ -167,28 +141,29 @@ class RealEnv(gym.Env[Any, Any]):
         """Take the spaces from an observation; ManiSkill's observation wrappers call it."""
         self._task.base.update_obs_space(observation)
 
-    def rehearse(self, decide: Callable[[Any], Any]) -> float:
+    def rehearse(self, decide: Callable[[Any], Any], begin: Callable[[], object] | None = None) -> float:
         """Run the loop without torque, so that measurements are taken as late as the policy's speed allows.
 
         Args:
             decide: The policy: from an observation of this environment, without wrappers, to an action.
+            begin: Makes the policy start anew, so that its network is asked next: for one that performs chunks longer
+                than a rehearsal. The slowest steps are taken for those, if None.
 
         Returns:
             99th percentile of the time from measurement to decision [s].
 
         Raises:
-            ArmStopError: When the policy is too slow for the control period.
+            ArmStopError: When the policy is too slow for the control period, or its network for the robot file's
+                bounds.
         """
-        taken = []
-        with self._arm.driving() as supervisor:
+
+        def step() -> None:
+            self._arm.supervisor.read(self._arm.state)
+            self._task.targets(decide(self._observe()))
+
+        with self._arm.driving():
             self._task.restart(self._arm.state)
-            for _ in range(REHEARSED):
-                self._arm.clock.wait()
-                start = self._arm.arm.clock.now()
-                supervisor.read(self._arm.state)
-                self._task.targets(decide(self._observe()))
-                taken.append(self._arm.arm.clock.now() - start)
-            return settle(self._arm.clock, taken, self._task.control_dt)
+            return self._arm.rehearse(step, begin)
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None) -> Any:
         """Lead the arm slowly to the start pose of an episode.
@@ -206,7 +181,7 @@ class RealEnv(gym.Env[Any, Any]):
         with self._arm.driving():
             start = self._task.begin(seed, options)
         if self._scene is not None:
-            self._arm.ask(f"{self._scene} The arm then goes to its start pose.")
+            self._arm.ask(self._scene)
         self._arm.lead(start)
         with self._arm.driving():
             self._task.restart(self._arm.state)
@@ -228,10 +203,10 @@ class RealEnv(gym.Env[Any, Any]):
         if not self._ready:
             raise TaskError("call reset before step: the arm is led to a start pose first")
         with self._arm.driving() as supervisor:
-            age = self._arm.arm.clock.now() - self._seen
-            if age > self._stale:
+            age, stale = self._arm.arm.clock.now() - self._seen, self._arm.robot.timing.stale
+            if age > stale:
                 raise ArmStopError(
-                    f"the action rests on an observation that is {age:.2f} s old; the bound is {self._stale:g}. Let "
+                    f"the action rests on an observation that is {age:.2f} s old; the bound is {stale:g}. Let "
                     "the policy warm up in `rehearse` before the first step",
                     may_move=True,
                 )

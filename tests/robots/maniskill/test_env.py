@@ -180,3 +180,17 @@ def test_a_policy_too_slow_for_its_period_is_told_before_motion(opened: Opened, 
     with pytest.raises(ArmStopError, match="too slow or too busy; nothing was moved"):
         env.rehearse(lambda observation: clock.sleep(0.03) or STILL)
     assert all(item.value == 0 for item in opened.rehearsal.arm.torque_commands())
+
+
+def test_a_network_that_the_arm_can_not_wait_for_is_told_before_motion(opened: Opened, clock: VirtualClock) -> None:
+    """A policy that performs chunks and is quick in most steps is held against the bounds, as in `play --real`."""
+    env, steps = opened(clock=clock, stale=0.1, deadline=2.0), iter(range(1000))
+
+    def decide(observation: object) -> np.ndarray:
+        if next(steps) % 8 == 0:
+            clock.sleep(0.2)
+        return STILL
+
+    with pytest.raises(ArmStopError, match=r"the network is asked takes 0\.2.* timing\.stale \(0\.1\) of the robot"):
+        env.rehearse(decide)
+    assert all(item.value == 0 for item in opened.rehearsal.arm.torque_commands())

@@ -1,0 +1,186 @@
+"""One run on a real arm from start to end: checks, rehearsal, motion, and an end at rest whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_port.contract import RobotMapping
+from policy_port.control.controller import Controller
+from policy_port.control.loop import run
+from policy_port.files import sha256, write_atomic
+from policy_port.port.pilot import Pilot
+from policy_port.replay.recording import policy_identity, trace_header
+from policy_port.replay.result import Result, number
+from policy_port.robots.arm.confirmation import fingerprint
+from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.servo_scale import ServoScale
+from policy_port.robots.arm.session import ArmSession
+from policy_port.robots.arm.stops import Ended, RunEnd, reason
+from policy_port.robots.emulator.clock import REAL, Clock
+from policy_port.robots.jobs.frame_spool import FrameSpool
+from policy_port.robots.jobs.reach_job import ArmEpisodes, RealJob
+from policy_port.robots.jobs.trace import RealTrace, Recorded
+
+TRACE, METRICS, FRAMES = "trace.npz", "metrics.json", "frames"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """What a run leaves behind."""
+
+    folder: Path
+    """An existing folder for trace and metrics."""
+    frames: bool = False
+    """Whether what the cameras saw at each step is kept, in a folder beside the trace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealRun:
+    """What became of a run."""
+
+    result: Result
+    """The report."""
+    end: RunEnd
+    """How it ended, and where the arm was left."""
+    exit_code: int
+    """0 when the task was done to its end, 130 when somebody ended it, 1 when the arm was stopped."""
+    scale: ServoScale
+    """The arm's ticks and LeRobot's numbers."""
+    frames: FrameSpool | None
+    """The cameras' frames, where they were kept."""
+
+
+def play_real(
+    pilot: Pilot,
+    robot: RobotFile,
+    job: RealJob,
+    *,
+    seeds: range,
+    keep: Keep,
+    console: Console,
+    port_mapping: RobotMapping | None = None,
+    on_torque: Callable[[], None] = lambda: None,
+    time: Clock = REAL,
+) -> RealRun:
+    """Perform a job on an arm.
+
+    Args:
+        pilot: The policy, in radians.
+        robot: The arm.
+        job: What to do.
+        seeds: Seeds of the episodes, one after the other.
+        keep: What is left behind of it.
+        console: The person in front of the arm.
+        port_mapping: The mapping to LeRobot that the port was made with.
+        on_torque: Called once torque is on.
+        time: What the run goes by.
+
+    Raises:
+        PolicyPortError: When something is not right before anything moves.
+    """
+    job.check(pilot, robot, port_mapping)
+    session = ArmSession(robot, pilot.contract.control_dt, console, on_torque, time)
+    trace: RealTrace | None = None
+    stop: BaseException | None = None
+    lost, rehearsed = None, math.nan
+    with session:
+        controller = job.controller(pilot, session)
+        queue = job.episodes(seeds, session)
+        try:
+            session.open()
+            rehearsed = _rehearse(session, controller)
+            session.warn(job.look(controller, session.cameras, keep.folder))
+            frames = FrameSpool(keep.folder / FRAMES) if keep.frames and session.cameras.names else None
+            trace = RealTrace(keep.folder / TRACE, _header(session, pilot, job), session, job.tip_links, frames)
+            _perform(session, controller, queue, trace)
+        except (Exception, KeyboardInterrupt) as cause:
+            stop = cause
+        session.close()
+        if trace is not None:
+            rows = [{"seed": seeds[n], "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
+            lost = _failure(lambda: trace.close(episodes=rows, stopped=None if stop is None else reason(stop)))
+    if trace is None:
+        assert stop is not None
+        raise stop
+    assert session.ending is not None
+    end = RunEnd(stop, session.ending)
+    result = _report(session, job, queue, end, rehearsed, lost)
+    lost = _failure(lambda: write_atomic(keep.folder / METRICS, result.json())) or lost
+    if end.ended is Ended.BUG:
+        # A bug keeps its traceback; the arm was looked after first.
+        log.error("the run was ended by an error in the program", exc_info=stop)
+    exit_code = end.exit_code or int(lost is not None)
+    return RealRun(result=result, end=end, exit_code=exit_code, scale=session.arm.scale, frames=trace.frames)
+
+
+def _rehearse(session: ArmSession, controller: Controller) -> float:
+    supervisor = session.supervisor
+
+    def step() -> None:
+        supervisor.read(controller.state)
+        controller()
+
+    supervisor.read(controller.state)
+    return session.rehearse(step, controller.reset)
+
+
+def _header(session: ArmSession, pilot: Pilot, job: RealJob) -> dict[str, object]:
+    arm = session.arm
+    return trace_header(
+        pilot.contract,
+        simulator=session.supervisor.name,
+        timestep=pilot.contract.control_dt,
+        decimation=1,
+        actuation="servo",
+        joint_names=list(arm.joint_names),
+        calibration_sha256=sha256(arm.calibration_file),
+        signs_and_zeros_sha256=fingerprint(session.robot, arm.calibration),
+        **policy_identity(pilot.onnx),
+        **job.header,
+    )
+
+
+def _perform(session: ArmSession, controller: Controller, queue: ArmEpisodes, trace: RealTrace) -> None:
+    with session.driving() as supervisor:
+        session.power()
+        try:
+            task = Recorded(queue, trace)
+            run(supervisor, controller, task, decimation=1, clock=session.clock, observers=(trace,))
+        finally:
+            # Before the way to rest, which sends targets of its own.
+            trace.complete()
+
+
+def _failure(write: Callable[[], None]) -> str | None:
+    """Why `write` failed; None where it did not. A full disk must not hide how the arm was left."""
+    try:
+        write()
+    except Exception as cause:
+        log.error("what the run recorded can't be written", exc_info=cause)
+        return reason(cause)
+    return None
+
+
+def _report(
+    session: ArmSession, job: RealJob, queue: ArmEpisodes, end: RunEnd, rehearsed: float, lost: str | None
+) -> Result:
+    supervisor, clock = session.supervisor, session.clock
+    setting = {"robot": supervisor.name, **job.words, "ended": end.sentence, "arm": str(end.arm)}
+    if lost is not None:
+        setting["trace"] = f"not whole: {lost}"
+    finished, metrics = job.found(queue)
+    metrics += [
+        number("steps", supervisor.sends, digits=0),
+        number("period", supervisor.timestep, "s", 4),
+        number("jitter_p99", clock.jitter(99), "s", 5),
+        number("jitter_max", clock.jitter(100), "s", 5),
+        number("measure_and_decide_p99", rehearsed, "s", 5),
+    ]
+    return Result(setting=setting, metrics=tuple(metrics), episodes=finished)

@@ -15,6 +15,7 @@ from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import OperatorStopError
 from policy_port.robots.emulator.clock import VirtualClock
+from policy_port.robots.jobs.trace import RealTrace
 from tests.robots.unhurried import unhurried
 
 pytestmark = pytest.mark.slow
@@ -86,6 +87,21 @@ def test_a_blocked_joint_is_noticed(arm: SoakArm, pilot: Pilot) -> None:
     outcome = arm.run(pilot, episode_steps=100, fault="stuck:shoulder_lift@1.5")
     assert outcome.good, outcome
     assert "shoulder_lift stays" in outcome.ended
+
+
+def test_an_error_in_recording_ends_at_rest(arm: SoakArm, pilot: Pilot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in what only looks on, also while the last step is taken over: torque is off before anybody hears of it."""
+
+    def broken(self: RealTrace) -> None:
+        if self._pending is not None:
+            self._pending = None
+            raise ZeroDivisionError("no row")
+
+    monkeypatch.setattr(RealTrace, "complete", broken)
+    outcome = arm.run(pilot)
+    assert outcome.ended == "ZeroDivisionError: no row"
+    assert outcome.good, outcome
+    assert outcome.at_rest
 
 
 def test_signals_are_questions_not_exceptions() -> None:

@@ -33,7 +33,7 @@ def rows(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
 
 def supported() -> str:
     """Return everything between the markers."""
-    policies = [(f"`{name}`", CONTAINERS[kind], loader_of(name).SUPPORTED) for name, kind in LIBRARIES.items()]
+    policies = [(f"`{name}`", CONTAINERS[kind], loader_of(name).SUPPORTED) for name, (kind, _) in LIBRARIES.items()]
     refused = [(f"LeRobot `{name}`", reason) for name, reason in REFUSED.items()]
     parts = [
         "## Policies",

@@ -79,7 +79,7 @@ class Actor(nn.Module, abc.ABC):
     def initial_state(
         self, batch: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> tuple[Tensor, ...]:
-        """Return the state before the first step: zeros unless the file stores another one."""
+        """The state before the first step: zeros unless the file stores another one."""
         return tuple(
             torch.zeros(layers, batch, hidden, dtype=dtype, device=device) for layers, hidden in self.state_shapes
         )

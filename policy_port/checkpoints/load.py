@@ -16,18 +16,18 @@ from policy_port.checkpoints.libraries.lerobot_folder import read_folder
 from policy_port.checkpoints.policy import Loaded, LoadedPolicy, LoadOptions, Source
 from policy_port.errors import CheckpointError, closest
 
-LIBRARIES: dict[str, str] = {
-    "rsl_rl": "torch",
-    "maniskill": "torch",
-    "cleanrl": "torch",
-    "skrl": "torch",
-    "rl_games": "torch",
-    "sb3": "sb3",
-    "torchscript": "torchscript",
-    "onnx": "onnx",
-    "lerobot": "lerobot",
+LIBRARIES: dict[str, tuple[str, str]] = {
+    "rsl_rl": ("torch", "libraries.rsl_rl"),
+    "maniskill": ("torch", "libraries.maniskill"),
+    "cleanrl": ("torch", "libraries.cleanrl"),
+    "skrl": ("torch", "libraries.skrl"),
+    "rl_games": ("torch", "libraries.rl_games"),
+    "sb3": ("sb3", "libraries.sb3"),
+    "torchscript": ("torchscript", "torchscript.file"),
+    "onnx": ("onnx", "onnx.file"),
+    "lerobot": ("lerobot", "libraries.lerobot"),
 }
-"""Container of each library's files, by the name that `--from` takes; the module of that name has the loader."""
+"""By the name that `--from` takes: the container of a library's files, and the module that loads them."""
 
 
 def load_policy(
@@ -87,7 +87,7 @@ def inspect_file(
     agent_yaml: Path | str | None = None,
     teacher: bool = False,
 ) -> dict[str, object]:
-    """Return everything `policy-port inspect` prints, ready for JSON; the arguments are those of `load_policy`."""
+    """Everything `policy-port inspect` prints, ready for JSON; the arguments are those of `load_policy`."""
     policy = load_policy(path, kind=kind, activation=activation, agent_yaml=agent_yaml, teacher=teacher)
     actor = policy.actor
     states = [
@@ -124,16 +124,16 @@ def _image(port: ImageSpec) -> dict[str, object]:
 
 
 def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return the library that wrote the file and why; `kind` settles it."""
-    fitting = [name for name, container in LIBRARIES.items() if container == source.container]
+    """The library that wrote the file and why; `kind` settles it."""
+    fitting = [name for name, (container, _) in LIBRARIES.items() if container == source.container]
     if kind is not None:
         if kind not in LIBRARIES:
             known = ", ".join(LIBRARIES)
-            raise CheckpointError(f"--from {kind}: unknown{closest(kind, LIBRARIES)}. Known are {known}.")
+            raise CheckpointError(f"--from {kind}: unknown{closest(kind, LIBRARIES)}. Known are {known}")
         if kind not in fitting:
             raise CheckpointError(
                 f"{source.path}: --from {kind} does not fit; the file is a {source.container} file"
-                f" ({', '.join(fitting) or 'no library here'})."
+                f" ({', '.join(fitting) or 'no library here'})"
             )
         return kind, (*loader_of(kind).evidence(source), f"--from {kind}")
     found = {name: why for name in fitting if (why := loader_of(name).evidence(source))}
@@ -141,18 +141,17 @@ def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
         keys = ", ".join(list(source.tree)[:12]) or ", ".join(sorted(source.members)[:12])
         raise CheckpointError(
             f"{source.path}: a {source.container} file of a layout that none of {', '.join(fitting) or 'the loaders'} "
-            f"writes. It holds {keys or 'nothing'}. If you know the library, say --from."
+            f"writes. It holds {keys or 'nothing'}. If you know the library, say --from"
         )
     if len(found) > 1:
         reasons = "; ".join(f"{name} ({', '.join(why)})" for name, why in found.items())
-        raise CheckpointError(f"{source.path}: could be {reasons}. Say which with --from {' or --from '.join(found)}.")
+        raise CheckpointError(f"{source.path}: could be {reasons}. Say which with --from {' or --from '.join(found)}")
     return next(iter(found.items()))
 
 
 def loader_of(library: str) -> ModuleType:
-    """Return the module that loads a library's files, by its name in `LIBRARIES`."""
-    module = f"{library}.file" if library in ("onnx", "torchscript") else f"libraries.{library}"
-    return importlib.import_module(f"policy_port.checkpoints.{module}")
+    """The module that loads a library's files, by its name in `LIBRARIES`."""
+    return importlib.import_module(f"policy_port.checkpoints.{LIBRARIES[library][1]}")
 
 
 def _stored(actor: object) -> list[Tensor]:

@@ -23,7 +23,7 @@ class OriginalRunner(abc.ABC):
 
     @abc.abstractmethod
     def step(self, obs: NDArray[np.float32], *images: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Return the actions for `obs` of shape (batch, obs_size); rows keep their state between calls."""
+        """The actions for `obs` of shape (batch, obs_size); rows keep their state between calls."""
 
 
 @dataclass(frozen=True, kw_only=True)

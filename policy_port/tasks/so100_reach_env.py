@@ -151,13 +151,13 @@ class SO100ReachEnv(BaseEnv):
         if names != self.task.joint_names:
             raise TaskError(
                 f"{ENV_ID}: the robot's joints are {', '.join(names)}, but the task is written for "
-                f"{', '.join(self.task.joint_names)}. Use robot_uids='so100' or a task for this robot."
+                f"{', '.join(self.task.joint_names)}. Use robot_uids='so100' or a task for this robot"
             )
         controller = self.agent.controller
         if not isinstance(controller, PDJointPosController):
             raise TaskError(
                 f"{ENV_ID}: control_mode {self.agent.control_mode!r} has no joint position target to observe. Use "
-                f"pd_joint_target_delta_pos, pd_joint_delta_pos or pd_joint_pos."
+                f"pd_joint_target_delta_pos, pd_joint_delta_pos or pd_joint_pos"
             )
         self._controller = controller
 
@@ -220,7 +220,7 @@ class SO100ReachEnv(BaseEnv):
             if len(seeds) != len(env_idx):
                 raise TaskError(
                     f"{ENV_ID}: reset option episode_seeds holds {len(seeds)} seeds, but {len(env_idx)} environments "
-                    f"are reset. Give one seed for each."
+                    f"are reset. Give one seed for each"
                 )
         elif self._reset_has_seed or self._enhanced_determinism:
             seeds = np.asarray(self._episode_seed, dtype=np.int64)[env_idx]

@@ -20,7 +20,7 @@ class AgentConfig:
     values: dict[str, object]
 
     def section(self, *names: str) -> dict[str, object]:
-        """Return a nested mapping, or an empty one when any part of the way is missing or not a mapping.
+        """A nested mapping, or an empty one when any part of the way is missing or not a mapping.
 
         Isaac Lab writes an unset field as `{}`, so a key that is present may still say nothing.
         """
@@ -37,7 +37,7 @@ class _InertLoader(yaml.SafeLoader):
 
 
 def _construct_inert(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
-    """Return the list, mapping or text under a `!!python/...` tag; the named object is never looked up."""
+    """The list, mapping or text under a `!!python/...` tag; the named object is never looked up."""
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
     if isinstance(node, yaml.MappingNode):
@@ -65,12 +65,12 @@ def read_agent_config(path: Path) -> AgentConfig:
     """Read an agent.yaml."""
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise CheckpointError(f"{path}: larger than {_MAX_BYTES} bytes; this is not an agent configuration.")
+            raise CheckpointError(f"{path}: larger than {_MAX_BYTES} bytes; this is not an agent configuration")
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_InertLoader)
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__}).") from error
+        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: not readable as YAML ({error}).") from error
+        raise CheckpointError(f"{path}: not readable as YAML ({error})") from error
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a mapping at the top, found {type(values).__name__}.")
+        raise CheckpointError(f"{path}: expected a mapping at the top, found {type(values).__name__}")
     return AgentConfig(path=path, values=values)

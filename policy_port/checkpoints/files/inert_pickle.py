@@ -39,7 +39,7 @@ class Inert:
         self.state = state
 
     def __call__(self, *arguments: object) -> Inert:
-        """Return another stand-in, for a name that is called twice."""
+        """Another stand-in, for a name that is called twice."""
         return Inert(*arguments)
 
     def append(self, item: object) -> None:
@@ -52,36 +52,36 @@ class Inert:
         """Ignore an entry of a dict-like object."""
 
     def field(self, name: str) -> Any:
-        """Return an attribute that the pickle would have set."""
+        """An attribute that the pickle would have set."""
         state = self.state[0] if isinstance(self.state, tuple) and self.state else self.state
         return state.get(name) if isinstance(state, dict) else None
 
 
 class _InertUnpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """Return a stand-in for any name."""
+        """A stand-in for any name."""
         return type("Inert", (Inert,), {"dotted": f"{module_name}.{global_name}"})
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return a stand-in for any reference."""
+        """A stand-in for any reference."""
         return Inert()
 
 
 def read_inert(data: bytes, where: str) -> Any:
     """Unpickle with every imported name replaced by a stand-in that does nothing."""
     if len(data) > _MAX_BYTES:
-        raise CheckpointError(f"{where}: more than {_MAX_BYTES} bytes.")
+        raise CheckpointError(f"{where}: more than {_MAX_BYTES} bytes")
     # Bounds the memo, which the fast unpickler would otherwise allocate as the file says.
     scan_pickle(data, where)
     try:
         return _InertUnpickler(io.BytesIO(data)).load()
     except Exception as error:
         # A broken pickle can fail in any way once its opcodes no longer fit together.
-        raise CheckpointError(f"{where}: the pickle is damaged ({type(error).__name__}).") from error
+        raise CheckpointError(f"{where}: the pickle is damaged ({type(error).__name__})") from error
 
 
 def array_of(value: Any, where: str) -> NDArray[np.float64]:
-    """Return the numbers of a pickled NumPy array or scalar as float64."""
+    """The numbers of a pickled NumPy array or scalar as float64."""
     if isinstance(value, (int, float)):
         return np.asarray(float(value))
     if isinstance(value, Inert) and value.dotted.endswith(".scalar") and len(value.arguments) == 2:
@@ -91,10 +91,10 @@ def array_of(value: Any, where: str) -> NDArray[np.float64]:
         return _decoded(dtype, shape, data, where)
     state = value.state if isinstance(value, Inert) else None
     if not isinstance(state, tuple) or len(state) != 5:
-        raise CheckpointError(f"{where}: is not a pickled array of numbers.")
+        raise CheckpointError(f"{where}: is not a pickled array of numbers")
     _, shape, dtype, fortran, data = state
     if fortran and len(shape) > 1:
-        raise CheckpointError(f"{where}: is a matrix in column order; expected a vector.")
+        raise CheckpointError(f"{where}: is a matrix in column order; expected a vector")
     return _decoded(dtype, shape, data, where)
 
 
@@ -102,8 +102,8 @@ def _decoded(dtype: Any, shape: Any, data: Any, where: str) -> NDArray[np.float6
     name = dtype.arguments[0] if isinstance(dtype, Inert) and dtype.arguments else None
     order = dtype.state[1] if isinstance(dtype, Inert) and isinstance(dtype.state, tuple) else "<"
     if name not in _NUMBERS or order not in ("<", "=", "|") or not isinstance(data, (bytes, bytearray)):
-        raise CheckpointError(f"{where}: holds {name!r} values; expected plain numbers.")
+        raise CheckpointError(f"{where}: holds {name!r} values; expected plain numbers")
     numbers = np.frombuffer(data, dtype=np.dtype(_NUMBERS[name]).newbyteorder("<"))
     if not all(isinstance(size, int) and size >= 0 for size in shape) or math.prod(shape) != len(numbers):
-        raise CheckpointError(f"{where}: declares the shape {shape} and holds {len(numbers)} numbers.")
+        raise CheckpointError(f"{where}: declares the shape {shape} and holds {len(numbers)} numbers")
     return numbers.astype(np.float64).reshape(shape)

@@ -51,10 +51,10 @@ def scan_pickle(data: bytes, where: str) -> PickleScan:
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if count > _MAX_OPCODES:
-                raise CheckpointError(f"{where}: more than {_MAX_OPCODES} pickle instructions; this is not a policy.")
+                raise CheckpointError(f"{where}: more than {_MAX_OPCODES} pickle instructions; this is not a policy")
             _step(opcode, argument, stack, memo, imports, storages)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
-        raise CheckpointError(f"{where}: the pickle is broken or cut off ({error}).") from error
+        raise CheckpointError(f"{where}: the pickle is broken or cut off ({error})") from error
     return PickleScan(imports=frozenset(imports), storages=tuple(storages))
 
 

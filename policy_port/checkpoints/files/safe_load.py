@@ -86,7 +86,7 @@ def read_source(path: Path) -> Source:
         else:
             raise CheckpointError(
                 f"{path}: a zip archive, but neither PyTorch's nor Stable-Baselines3's. It holds "
-                f"{', '.join(sorted(members)[:8]) or 'nothing'}."
+                f"{', '.join(sorted(members)[:8]) or 'nothing'}"
             )
     elif _looks_like_onnx(path, data):
         container = "onnx"
@@ -96,32 +96,32 @@ def read_source(path: Path) -> Source:
 
 
 def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Return the bytes of a regular file no larger than `limit`."""
+    """The bytes of a regular file no larger than `limit`."""
     try:
         info = path.stat()
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__}).") from error
+        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from error
     if stat.S_ISDIR(info.st_mode):
-        raise CheckpointError(f"{path}: a folder; give the policy file inside it.")
+        raise CheckpointError(f"{path}: a folder; give the policy file inside it")
     if not stat.S_ISREG(info.st_mode):
-        raise CheckpointError(f"{path}: not a regular file.")
+        raise CheckpointError(f"{path}: not a regular file")
     if info.st_size == 0:
-        raise CheckpointError(f"{path}: the file is empty; the training or the copy was cut off.")
+        raise CheckpointError(f"{path}: the file is empty; the training or the copy was cut off")
     if info.st_size > limit:
-        raise CheckpointError(f"{path}: {info.st_size} bytes; more than the {limit} that a policy may have.")
+        raise CheckpointError(f"{path}: {info.st_size} bytes; more than the {limit} that a policy may have")
     try:
         with path.open("rb") as file:
             # The file may have grown since it was measured.
             data = file.read(limit + 1)
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__}).") from error
+        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from error
     if len(data) > limit:
-        raise CheckpointError(f"{path}: more than the {limit} bytes that a policy may have.")
+        raise CheckpointError(f"{path}: more than the {limit} bytes that a policy may have")
     return data
 
 
 def read_archive(data: bytes, where: str) -> dict[str, bytes]:
-    """Return the members of a zip archive by name, without the folder that PyTorch puts them in.
+    """The members of a zip archive by name, without the folder that PyTorch puts them in.
 
     Compressed and doubled members are refused: what was declared then never exceeds the file, and no two readers
     can see different archives in it. Reading a member checks its CRC.
@@ -130,20 +130,20 @@ def read_archive(data: bytes, where: str) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
             if sum(info.file_size for info in infos) > 64 * len(data) + 2**20:
-                raise UnsafeFileError(f"{where}: the archive unpacks to far more than the file holds.")
+                raise UnsafeFileError(f"{where}: the archive unpacks to far more than the file holds")
             names = [info.filename for info in infos]
             doubled = sorted({name for name in names if names.count(name) > 1})
             if doubled:
-                raise UnsafeFileError(f"{where}: the archive holds {doubled[0]} twice.")
+                raise UnsafeFileError(f"{where}: the archive holds {doubled[0]} twice")
             members = {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, KeyError) as error:
         raise CheckpointError(
-            f"{where}: the archive is cut off or damaged ({error or type(error).__name__}); copy the file again."
+            f"{where}: the archive is cut off or damaged ({error or type(error).__name__}); copy the file again"
         ) from error
     except Exception as error:
         if type(error).__module__ not in ("zlib", "_lzma", "struct"):
             raise
-        raise CheckpointError(f"{where}: the archive is damaged ({error}); copy the file again.") from error
+        raise CheckpointError(f"{where}: the archive is damaged ({error}); copy the file again") from error
     tops = {name.split("/", 1)[0] for name in members}
     if len(tops) == 1 and all("/" in name for name in members):
         return {name.split("/", 1)[1]: content for name, content in members.items()}
@@ -177,10 +177,10 @@ def load_tensors(members: dict[str, bytes], where: str) -> dict[str, object]:
         # PyTorch raises whatever the broken bytes lead it to; all of it means that the file can't be read.
         reason = next(iter(str(error).strip().splitlines()), "no message")
         raise CheckpointError(
-            f"{where}: PyTorch can't read it as tensors ({type(error).__name__}: {reason})."
+            f"{where}: PyTorch can't read it as tensors ({type(error).__name__}: {reason})"
         ) from error
     if not isinstance(tree, dict):
-        raise CheckpointError(f"{where}: holds a {type(tree).__name__}, not the dict of tensors that trainers write.")
+        raise CheckpointError(f"{where}: holds a {type(tree).__name__}, not the dict of tensors that trainers write")
     return {str(key): value for key, value in tree.items()}
 
 
@@ -190,7 +190,7 @@ def refuse_imports(scan: PickleScan, allowed: frozenset[str], where: str) -> Non
     if unknown:
         raise UnsafeFileError(
             f"{where}: loading it would import and run {', '.join(unknown[:8])}, so it is refused; nothing of it was "
-            "executed. If you trust it, load it where it was trained and save only its state dict."
+            "executed. If you trust it, load it where it was trained and save only its state dict"
         )
 
 
@@ -199,14 +199,14 @@ def check_storages(scan: PickleScan, members: dict[str, bytes], folder: str, whe
     for storage in scan.storages:
         content = members.get(f"{folder}{storage.key}")
         if content is None:
-            raise CheckpointError(f"{where}: the tensor data {storage.key} is missing from the archive.")
+            raise CheckpointError(f"{where}: the tensor data {storage.key} is missing from the archive")
         width = _STORAGE_BYTES.get(storage.dtype)
         if width is None:
-            raise UnsafeFileError(f"{where}: holds tensors of the type {storage.dtype}, which no policy needs.")
+            raise UnsafeFileError(f"{where}: holds tensors of the type {storage.dtype}, which no policy needs")
         if storage.count < 0 or storage.count * width > len(content):
             raise UnsafeFileError(
                 f"{where}: declares {storage.count * width} bytes for tensor data {storage.key}, but the archive "
-                f"holds {len(content)}."
+                f"holds {len(content)}"
             )
 
 
@@ -219,7 +219,7 @@ def check_tensor(name: str, tensor: torch.Tensor, where: str) -> None:
         tensor.storage_offset() >= 0 and (last + 1) * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
     if not inside or any(stride < 0 for stride in tensor.stride()):
-        raise UnsafeFileError(f"{where}: the tensor {name} reaches beyond its data.")
+        raise UnsafeFileError(f"{where}: the tensor {name} reaches beyond its data")
     require_finite({name: tensor}, where)
 
 
@@ -230,7 +230,7 @@ def require_finite(tensors: dict[str, torch.Tensor], where: str) -> None:
             bad = int((~torch.isfinite(tensor)).sum())
             raise CheckpointError(
                 f"{where}: {name} has {bad} of {tensor.numel()} values NaN or infinite; the training diverged or the "
-                "file is damaged. Take an earlier checkpoint."
+                "file is damaged. Take an earlier checkpoint"
             )
 
 
@@ -259,12 +259,12 @@ def _numpy_scalars(scan: PickleScan) -> Iterator[None]:
 
 
 def _looks_like_onnx(path: Path, data: bytes) -> bool:
-    """Tell whether the bytes begin like an ONNX model: the field ir_version with a small number."""
+    """Whether the bytes begin like an ONNX model: the field ir_version with a small number."""
     return path.suffix.lower() == ".onnx" or (len(data) > 2 and data[0] == 0x08 and data[1] < 0x20)
 
 
 def _foreign(path: Path, data: bytes) -> CheckpointError:
-    """Return the error that says what a file is instead of a policy."""
+    """The error that says what a file is instead of a policy."""
     if data[:1] == b"\x80":
         try:
             imports = sorted(scan_pickle(data, str(path)).imports - _TENSOR_IMPORTS)
@@ -273,17 +273,17 @@ def _foreign(path: Path, data: bytes) -> CheckpointError:
         if imports:
             return UnsafeFileError(
                 f"{path}: a bare pickle that would import and run {', '.join(imports[:8])}, so it is refused; nothing "
-                "of it was executed."
+                "of it was executed"
             )
         return CheckpointError(
             f"{path}: a bare pickle, or a checkpoint in the format PyTorch wrote before 1.6. Load it where it was "
-            "trained and save its state dict again."
+            "trained and save its state dict again"
         )
     if data[:8] == b"\x89HDF\r\n\x1a\n":
-        return CheckpointError(f"{path}: an HDF5 file; policies are .pt, .pth, .zip or .onnx files.")
+        return CheckpointError(f"{path}: an HDF5 file; policies are .pt, .pth, .zip or .onnx files")
     if data.startswith(b"version https://git-lfs"):
-        return CheckpointError(f"{path}: a Git LFS pointer, not the file itself; run `git lfs pull`.")
+        return CheckpointError(f"{path}: a Git LFS pointer, not the file itself; run `git lfs pull`")
     return CheckpointError(
         f"{path}: begins with {data[:8]!r}; that is neither a PyTorch archive (.pt, .pth), a Stable-Baselines3 .zip "
-        "nor an ONNX model."
+        "nor an ONNX model"
     )

@@ -25,15 +25,15 @@ _MAX_HEADER = 16 * 1024**2
 
 
 def read_safetensors(data: bytes, where: str) -> dict[str, torch.Tensor]:
-    """Return the tensors by name; what is declared must be what the file holds."""
+    """The tensors by name; what is declared must be what the file holds."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(len(data) - 8, _MAX_HEADER):
-        raise CheckpointError(f"{where}: no safetensors file, or cut off; copy it again.")
+        raise CheckpointError(f"{where}: no safetensors file, or cut off; copy it again")
     try:
         table = json.loads(data[8 : 8 + size])
         entries = [(str(name), entry) for name, entry in table.items() if name != "__metadata__"]
     except (ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{where}: its table of tensors is damaged ({type(error).__name__}).") from error
+        raise CheckpointError(f"{where}: its table of tensors is damaged ({type(error).__name__})") from error
     body = memoryview(data)[8 + size :]
     return {name: _tensor(name, entry, body, where) for name, entry in entries}
 
@@ -46,11 +46,11 @@ def _tensor(name: str, entry: object, body: memoryview, where: str) -> torch.Ten
         numbers = [*shape, start, end]
         assert all(type(number) is int and number >= 0 for number in numbers)
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{where}: the tensor {name} is described wrongly ({entry!r:.120}).") from error
+        raise CheckpointError(f"{where}: the tensor {name} is described wrongly ({entry!r:.120})") from error
     if end > len(body) or start > end or end - start != math.prod(shape) * dtype.itemsize:
         raise CheckpointError(
             f"{where}: the tensor {name} {tuple(shape)} lies at bytes {start} to {end} of {len(body)}; cut off, or "
-            "declared wrongly."
+            "declared wrongly"
         )
     if start == end:
         return torch.zeros(shape, dtype=dtype)

@@ -40,11 +40,11 @@ class TensorBag:
         return list(self._tensors)
 
     def has(self, name: str) -> bool:
-        """Tell whether the file has a tensor of this name."""
+        """Whether the file has a tensor of this name."""
         return name in self._tensors
 
     def take(self, name: str) -> Tensor:
-        """Return a tensor of the actor; it must exist and be finite."""
+        """A tensor of the actor; it must exist and be finite."""
         if name not in self._tensors:
             raise CheckpointError(f"{self.where}: has no tensor {name}. It has {', '.join(self.names[:12])}, ...")
         tensor = self._tensors[name]
@@ -53,55 +53,55 @@ class TensorBag:
         return tensor
 
     def take_weight(self, name: str) -> Tensor:
-        """Return a weight as float32, the precision that actors run in."""
+        """A weight as float32, the precision that actors run in."""
         tensor = self.take(name)
         if not tensor.is_floating_point():
-            raise CheckpointError(f"{self.where}: {name} holds {tensor.dtype} values; a weight must be floating point.")
+            raise CheckpointError(f"{self.where}: {name} holds {tensor.dtype} values; a weight must be floating point")
         return tensor.float()
 
     def matrix_shape(self, name: str) -> tuple[int, int]:
-        """Return (rows, columns) of a matrix without taking it."""
+        """Rows and columns of a matrix, which is not taken."""
         shape = tuple(self._tensors[name].shape) if self.has(name) else ()
         if len(shape) != 2:
-            raise CheckpointError(f"{self.where}: {name} should be a matrix; it has shape {shape or 'none'}.")
+            raise CheckpointError(f"{self.where}: {name} should be a matrix; it has shape {shape or 'none'}")
         return shape
 
     def take_linear(self, name: str) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias of a linear layer."""
+        """Weight and bias of a linear layer."""
         weight = self.take_weight(f"{name}.weight")
         if weight.ndim != 2:
-            raise CheckpointError(f"{self.where}: {name}.weight has shape {tuple(weight.shape)}, not that of a matrix.")
+            raise CheckpointError(f"{self.where}: {name}.weight has shape {tuple(weight.shape)}, not that of a matrix")
         bias = self.take_weight(f"{name}.bias") if self.has(f"{name}.bias") else None
         if bias is not None and tuple(bias.shape) != (weight.shape[0],):
             raise CheckpointError(
-                f"{self.where}: {name}.bias has shape {tuple(bias.shape)} for a weight of {tuple(weight.shape)}."
+                f"{self.where}: {name}.bias has shape {tuple(bias.shape)} for a weight of {tuple(weight.shape)}"
             )
         return weight, bias
 
     def take_stack(self, prefix: str) -> list[tuple[Tensor, Tensor | None]]:
-        """Return the linear layers prefix.N in rising N; their widths must join."""
+        """The linear layers prefix.N in rising N; their widths must join."""
         pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.weight")
         indices = sorted(int(match[1]) for name in self.names if (match := pattern.fullmatch(name)))
         if not indices:
-            raise CheckpointError(f"{self.where}: has no layers {prefix}.N.weight.")
+            raise CheckpointError(f"{self.where}: has no layers {prefix}.N.weight")
         layers = [self.take_linear(f"{prefix}.{index}") for index in indices]
         for index, (above, below) in enumerate(itertools.pairwise(layers)):
             if above[0].shape[0] != below[0].shape[1]:
                 raise CheckpointError(
                     f"{self.where}: layer {prefix}.{indices[index]} writes {above[0].shape[0]} values and "
-                    f"{prefix}.{indices[index + 1]} reads {below[0].shape[1]}."
+                    f"{prefix}.{indices[index + 1]} reads {below[0].shape[1]}"
                 )
         return layers
 
     def take_memory(self, prefix: str) -> nn.LSTM | nn.GRU:
-        """Return the recurrent layers whose tensors are prefix.weight_ih_l0 and so on."""
+        """The recurrent layers whose tensors are prefix.weight_ih_l0 and so on."""
         width, inputs = self.matrix_shape(f"{prefix}.weight_ih_l0")
         _, hidden = self.matrix_shape(f"{prefix}.weight_hh_l0")
         kinds: dict[int, type[nn.LSTM] | type[nn.GRU]] = {4 * hidden: nn.LSTM, 3 * hidden: nn.GRU}
         if width not in kinds:
             raise CheckpointError(
                 f"{self.where}: {prefix} has {width} rows for a hidden size of {hidden}; an LSTM has 4 times as many, "
-                "a GRU 3 times."
+                "a GRU 3 times"
             )
         count = sum(name.startswith(f"{prefix}.weight_ih_l") for name in self.names)
         memory = kinds[width](inputs, hidden, count)
@@ -109,7 +109,7 @@ class TensorBag:
             tensor = self.take_weight(f"{prefix}.{name}")
             if tensor.shape != parameter.shape:
                 raise CheckpointError(
-                    f"{self.where}: {prefix}.{name} has shape {tuple(tensor.shape)}; expected {tuple(parameter.shape)}."
+                    f"{self.where}: {prefix}.{name} has shape {tuple(tensor.shape)}; expected {tuple(parameter.shape)}"
                 )
             with torch.no_grad():
                 parameter.copy_(tensor)

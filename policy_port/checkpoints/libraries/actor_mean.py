@@ -16,7 +16,7 @@ _WEIGHT = re.compile(r"actor_mean\.\d+\.weight")
 
 
 def is_actor_mean(source: Source) -> bool:
-    """Tell whether the file is a bare state dict of this layout, without image features."""
+    """Whether the file is a bare state dict of this layout, without image features."""
     return (
         source.container == "torch"
         and all(isinstance(value, Tensor) for value in source.tree.values())
@@ -26,7 +26,7 @@ def is_actor_mean(source: Source) -> bool:
 
 
 def layer_count(source: Source) -> int:
-    """Return the number of linear layers of the actor."""
+    """The number of linear layers of the actor."""
     return sum(_WEIGHT.fullmatch(name) is not None for name in source.tree)
 
 

@@ -16,7 +16,7 @@ SUPPORTED = "CleanRL ppo_continuous_action"
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is a CleanRL file, or nothing."""
+    """Why this is a CleanRL file, or nothing."""
     if not is_actor_mean(source):
         return ()
     found = []
@@ -30,7 +30,7 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of a CleanRL script."""
     if not is_actor_mean(source):
-        raise CheckpointError(f"{source.path}: has no actor_mean.N.weight; it is not of CleanRL's ppo script.")
+        raise CheckpointError(f"{source.path}: has no actor_mean.N.weight; it is not of CleanRL's ppo script")
     return load_actor_mean(
         source,
         options,

@@ -56,7 +56,7 @@ SUPPORTED = "LeRobot ACT: chunks of actions, images, the statistics inside the g
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is a LeRobot policy, or nothing."""
+    """Why this is a LeRobot policy, or nothing."""
     config = read_json(source.members[CONFIG], source.path / CONFIG)
     if not {"type", "input_features", "output_features"} <= set(config):
         return ()
@@ -69,9 +69,9 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     kind = str(config.get("type"))
     if kind != "act":
         reason = REFUSED.get(kind, "its network is not known here")
-        raise CheckpointError(f"{source.path}: a LeRobot policy of type {kind}: {reason}. Only act is supported.")
+        raise CheckpointError(f"{source.path}: a LeRobot policy of type {kind}: {reason}. Only act is supported")
     if WEIGHTS not in source.members:
-        raise CheckpointError(f"{source.path / WEIGHTS}: is missing; copy the whole folder.")
+        raise CheckpointError(f"{source.path / WEIGHTS}: is missing; copy the whole folder")
     tensors = read_safetensors(source.members[WEIGHTS], str(source.path / WEIGHTS))
     features = _Features(source, config)
     network, used = _network(source, config, features, tensors)
@@ -173,7 +173,7 @@ class _Features:
         if strange or not self.vectors or "action" not in outputs:
             raise CheckpointError(
                 f"{self._where}: reads {', '.join(inputs) or 'nothing'} and writes {', '.join(outputs) or 'nothing'}; "
-                f"known are {STATE}, {ENVIRONMENT}, {IMAGES}s.* and action, and a port needs a vector."
+                f"known are {STATE}, {ENVIRONMENT}, {IMAGES}s.* and action, and a port needs a vector"
             )
         self.action = self._shape(outputs, "action", 1)[0]
 
@@ -189,7 +189,7 @@ class _Features:
     def _section(self, config: dict[str, Any], key: str) -> dict[str, Any]:
         section = config.get(key)
         if not isinstance(section, dict):
-            raise CheckpointError(f"{self._where}: {key} is {section!r:.60}, not a table of features.")
+            raise CheckpointError(f"{self._where}: {key} is {section!r:.60}, not a table of features")
         return section
 
     def _shape(self, section: dict[str, Any], key: str, rank: int) -> tuple[int, ...]:
@@ -197,7 +197,7 @@ class _Features:
         shape = entry.get("shape") if isinstance(entry, dict) else None
         good = isinstance(shape, list) and len(shape) == rank
         if not good or not all(type(size) is int and 0 < size <= 16_384 for size in shape or ()):
-            raise CheckpointError(f"{self._where}: {key} has the shape {shape!r:.60}; expected {rank} sizes.")
+            raise CheckpointError(f"{self._where}: {key} has the shape {shape!r:.60}; expected {rank} sizes")
         return tuple(shape or ())
 
 
@@ -208,10 +208,10 @@ def _network(
     where = str(source.path / CONFIG)
     for name, largest in _SIZES.items():
         if type(config.get(name)) is not int or not 0 < config[name] <= largest:
-            raise CheckpointError(f"{where}: {name} is {config.get(name)!r:.60}; expected 1 to {largest}.")
+            raise CheckpointError(f"{where}: {name} is {config.get(name)!r:.60}; expected 1 to {largest}")
     if features.images and config.get("vision_backbone") not in _BACKBONES:
         raise CheckpointError(
-            f"{where}: vision_backbone {config.get('vision_backbone')!r:.60} is none of {', '.join(_BACKBONES)}."
+            f"{where}: vision_backbone {config.get('vision_backbone')!r:.60} is none of {', '.join(_BACKBONES)}"
         )
     try:
         from lerobot.configs.types import FeatureType, PolicyFeature
@@ -220,7 +220,7 @@ def _network(
     except ImportError as error:
         raise MissingDependencyError(
             f"{source.path}: ACT's network is LeRobot's own, which is not installed ({error}). Install it with "
-            "pip install 'policy-port[real]'."
+            "pip install 'policy-port[real]'"
         ) from error
     kinds = {STATE: FeatureType.STATE, ENVIRONMENT: FeatureType.ENV}
     inputs = {key: PolicyFeature(type=kinds[key], shape=(size,)) for key, _, size in features.vectors}
@@ -242,7 +242,7 @@ def _network(
         names = {name: f"model.{name}" for name in network.state_dict()}
         absent = [full for full in names.values() if full not in tensors]
         if absent:
-            raise CheckpointError(f"{source.path / WEIGHTS}: has no tensor {absent[0]}, of which {where} tells.")
+            raise CheckpointError(f"{source.path / WEIGHTS}: has no tensor {absent[0]}, of which {where} tells")
         state = {name: tensors[full].float() for name, full in names.items()}
         require_finite(state, str(source.path / WEIGHTS))
         network.load_state_dict(state, strict=True, assign=True)
@@ -259,14 +259,14 @@ def _performed(source: Source, config: dict[str, Any]) -> tuple[int, float | Non
     steps, ensemble = config.get("n_action_steps"), config.get("temporal_ensemble_coeff")
     if type(steps) is not int or not 1 <= steps <= config["chunk_size"]:
         raise CheckpointError(
-            f"{where}: n_action_steps is {steps!r:.60}; expected 1 to chunk_size, which is {config['chunk_size']}."
+            f"{where}: n_action_steps is {steps!r:.60}; expected 1 to chunk_size, which is {config['chunk_size']}"
         )
     if ensemble is None:
         return steps, None
     if type(ensemble) not in (int, float) or not math.isfinite(ensemble) or steps != 1:
         raise CheckpointError(
             f"{where}: temporal_ensemble_coeff is {ensemble!r:.60} with n_action_steps {steps}; ensembling takes a "
-            "finite number, and asks at every step: n_action_steps 1."
+            "finite number, and asks at every step: n_action_steps 1"
         )
     return steps, float(ensemble)
 

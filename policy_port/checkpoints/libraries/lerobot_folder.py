@@ -35,7 +35,7 @@ def read_folder(path: Path) -> Source:
     """Read the files of a policy folder once; processors and their statistics are named by the folder itself."""
     if not (path / CONFIG).is_file():
         raise CheckpointError(
-            f"{path}: a folder without {CONFIG}, so not one that LeRobot wrote; give the policy file inside it."
+            f"{path}: a folder without {CONFIG}, so not one that LeRobot wrote; give the policy file inside it"
         )
     members = {CONFIG: read_bounded(path / CONFIG, _MAX_JSON)}
     if (path / WEIGHTS).exists():
@@ -48,7 +48,7 @@ def read_folder(path: Path) -> Source:
                 if state is None:
                     continue
                 if not isinstance(state, str) or not re.fullmatch(r"\w[\w.-]*\.safetensors", state):
-                    raise CheckpointError(f"{path / name}: state_file {state!r} is no file name of this folder.")
+                    raise CheckpointError(f"{path / name}: state_file {state!r} is no file name of this folder")
                 members[state] = read_bounded(path / state)
     sums = "".join(f"{hashlib.sha256(content).hexdigest()} {name}\n" for name, content in sorted(members.items()))
     return Source(
@@ -66,16 +66,16 @@ def read_json(data: bytes, where: Path | str) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where}: not readable as JSON ({type(error).__name__}).") from error
+        raise CheckpointError(f"{where}: not readable as JSON ({type(error).__name__})") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{where}: expected a JSON object, found {type(value).__name__}.")
+        raise CheckpointError(f"{where}: expected a JSON object, found {type(value).__name__}")
     return value
 
 
 def _steps(processor: Mapping[str, Any], where: Path) -> list[dict[str, Any]]:
     steps = processor.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise CheckpointError(f"{where}: has no list of steps.")
+        raise CheckpointError(f"{where}: has no list of steps")
     return steps
 
 
@@ -96,7 +96,7 @@ class Statistics:
         if file not in source.members:
             raise CheckpointError(
                 f"{where}: is missing. LeRobot writes the normalisation there since 0.4; migrate an older folder with "
-                "LeRobot's migrate_policy_normalization."
+                "LeRobot's migrate_policy_normalization"
             )
         found: Statistics | None = None
         for step in _steps(read_json(source.members[file], where), where):
@@ -114,20 +114,20 @@ class Statistics:
                 )
             elif renames or (name not in _IDLE_STEPS and name != "rename_observations_processor"):
                 what = f"renames {renames}" if renames else f"has the step {name}"
-                raise CheckpointError(f"{where}: {what}, which is not supported; nothing of it may be left out.")
+                raise CheckpointError(f"{where}: {what}, which is not supported; nothing of it may be left out")
         if found is None:
-            raise CheckpointError(f"{where}: has no step {step_name}.")
+            raise CheckpointError(f"{where}: has no step {step_name}")
         return found
 
     def normaliser(self, key: str, kind: str, shape: tuple[int, ...]) -> tuple[nn.Module, str]:
-        """Return the normaliser of a feature, and its formula."""
+        """The normaliser of a feature, and its formula."""
         shift, spread, formula = self._affine(key, kind, shape, for_division=True)
         if shift is None or spread is None:
             return nn.Identity(), formula
         return Normaliser(shift, spread, clip=None), formula
 
     def unnormaliser(self, key: str, kind: str, shape: tuple[int, ...]) -> tuple[nn.Module, str]:
-        """Return the inverse for a feature, and its formula."""
+        """The inverse for a feature, and its formula."""
         shift, spread, formula = self._affine(key, kind, shape, for_division=False)
         if shift is None or spread is None:
             return nn.Identity(), formula
@@ -136,7 +136,7 @@ class Statistics:
     def _affine(
         self, key: str, kind: str, shape: tuple[int, ...], *, for_division: bool
     ) -> tuple[Tensor | None, Tensor | None, str]:
-        """Return what is subtracted and divided by (or multiplied by and added)."""
+        """What is subtracted and divided by (or multiplied by and added)."""
         mode = self.modes.get(kind, "IDENTITY")
         if mode == "IDENTITY":
             return None, None, f"{key} as it is"
@@ -147,7 +147,7 @@ class Statistics:
                 return mean, deviation + self.eps, f"({key} - mean) / (std + {self.eps:g})"
             return mean, deviation, f"{key} * std + mean"
         if mode not in _QUANTILES:
-            raise CheckpointError(f"{self.where}: the normalisation {mode} of {kind} is not supported.")
+            raise CheckpointError(f"{self.where}: the normalisation {mode} of {kind} is not supported")
         low, high = (self._tensor(key, name, shape) for name in _QUANTILES[mode])
         span = torch.where(high == low, torch.tensor(self.eps), high - low)
         return low + span / 2, span / 2, f"{key} between {' and '.join(_QUANTILES[mode])} as -1 to 1"
@@ -155,15 +155,15 @@ class Statistics:
     def _tensor(self, key: str, name: str, shape: tuple[int, ...]) -> Tensor:
         full = f"{key}.{name}"
         if full not in self.tensors:
-            raise CheckpointError(f"{self.where}: has no statistic {full}; LeRobot would silently not normalise.")
+            raise CheckpointError(f"{self.where}: has no statistic {full}; LeRobot would silently not normalise")
         tensor = self.tensors[full].float()
         wanted = (shape[0], 1, 1) if len(shape) == 3 else shape
         if tensor.numel() != wanted[0]:
-            raise CheckpointError(f"{self.where}: {full} has shape {tuple(tensor.shape)} for a feature of {shape}.")
+            raise CheckpointError(f"{self.where}: {full} has shape {tuple(tensor.shape)} for a feature of {shape}")
         return tensor.reshape(wanted)
 
 
 def _number(value: object, where: Path) -> float:
     if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
-        raise CheckpointError(f"{where}: eps {value!r} is no small number.")
+        raise CheckpointError(f"{where}: eps {value!r} is no small number")
     return float(value)

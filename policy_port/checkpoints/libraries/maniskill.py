@@ -21,7 +21,7 @@ SUPPORTED = "ManiSkill ppo, ppo_fast, ppo_rgb (lerobot-sim2real shares it), sac,
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is a ManiSkill file, or nothing."""
+    """Why this is a ManiSkill file, or nothing."""
     if is_sac(source):
         return (f"top-level keys {', '.join(source.tree)}", "actor holds backbone.*, fc_mean and fc_logstd")
     if is_sac_rgbd(source):
@@ -52,7 +52,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     if is_ppo_rgb(source):
         return load_ppo_rgb(source, options)
     if not is_actor_mean(source):
-        raise CheckpointError(f"{source.path}: has no actor_mean.N.weight; so it is not of ManiSkill's scripts.")
+        raise CheckpointError(f"{source.path}: has no actor_mean.N.weight; so it is not of ManiSkill's scripts")
     return load_actor_mean(
         source,
         options,
@@ -63,13 +63,13 @@ def load(source: Source, options: LoadOptions) -> Loaded:
 
 
 def is_bc(source: Source) -> bool:
-    """Tell whether the file is of the bc script."""
+    """Whether the file is of the bc script."""
     actor = source.tree.get("actor")
     return isinstance(actor, dict) and "net.0.weight" in actor and all(str(name).startswith("net.") for name in actor)
 
 
 def is_sac(source: Source) -> bool:
-    """Tell whether the file is of the sac script."""
+    """Whether the file is of the sac script."""
     actor = source.tree.get("actor")
     return isinstance(actor, dict) and {"fc_mean.weight", "fc_logstd.weight", "backbone.0.weight"} <= set(actor)
 

@@ -23,12 +23,12 @@ _SAC_ENCODER = "actor.encoder.encoder"
 
 
 def is_ppo_rgb(source: Source) -> bool:
-    """Tell whether the file is of the ppo_rgb script, or of lerobot-sim2real, which shares it."""
+    """Whether the file is of the ppo_rgb script, or of lerobot-sim2real, which shares it."""
     return any(name.startswith(f"{_ENCODER}.") for name in source.tree)
 
 
 def is_sac_rgbd(source: Source) -> bool:
-    """Tell whether the file is of the sac_rgbd script."""
+    """Whether the file is of the sac_rgbd script."""
     actor = source.tree.get("actor")
     return isinstance(actor, dict) and {"fc_mean.weight", "encoder.encoder.cnn.0.weight"} <= set(actor)
 
@@ -41,11 +41,11 @@ def load_ppo_rgb(source: Source, options: LoadOptions) -> Loaded:
     if others or not bag.has(f"{_ENCODER}.{RGB}.0.0.weight"):
         raise CheckpointError(
             f"{where}: its feature_net reads {', '.join(others) or 'no rgb'}; known is rgb with a state. Depth images "
-            "are whole millimetres in 16 bits, which a contract can't state yet."
+            "are whole millimetres in 16 bits, which a contract can't state yet"
         )
     if not bag.has(f"{_ENCODER}.state.weight"):
         raise CheckpointError(
-            f"{where}: its feature_net reads images only, without a state; a port needs a vector beside them."
+            f"{where}: its feature_net reads images only, without a state; a port needs a vector beside them"
         )
     _fixed_activation(options, "ppo_rgb")
     convolutions: list[nn.Module] = []
@@ -75,7 +75,7 @@ def load_sac_rgbd(source: Source, options: LoadOptions) -> Loaded:
     if channels % 3 or channels % 4 == 0:
         raise CheckpointError(
             f"{where}: its encoder reads {channels} channels, which may hold depth beside colour. Depth images are "
-            "whole millimetres in 16 bits, which a contract can't state yet; only colour alone is supported."
+            "whole millimetres in 16 bits, which a contract can't state yet; only colour alone is supported"
         )
     outputs = bag.take_linear("actor.fc_mean")
     stack = [*bag.take_stack("actor.mlp"), outputs]
@@ -134,7 +134,7 @@ def _image_actor(
     joined = project.out_features + (vector.out_features if isinstance(vector, nn.Linear) else obs_size)
     if joined != stack[0][0].shape[1] or obs_size < 1:
         raise CheckpointError(
-            f"{bag.where}: image and state give {joined} features and the next layer reads {stack[0][0].shape[1]}."
+            f"{bag.where}: image and state give {joined} features and the next layer reads {stack[0][0].shape[1]}"
         )
     if bag.has("actor_logstd"):
         bag.take("actor_logstd")
@@ -176,4 +176,4 @@ def _image_actor(
 
 def _fixed_activation(options: LoadOptions, script: str) -> None:
     if options.activation is not None and activation_named(options.activation, "--activation") is not nn.ReLU:
-        raise CheckpointError(f"--activation {options.activation}: ManiSkill's {script} has ReLU; leave it out.")
+        raise CheckpointError(f"--activation {options.activation}: ManiSkill's {script} has ReLU; leave it out")

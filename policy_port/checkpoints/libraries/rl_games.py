@@ -27,7 +27,7 @@ SUPPORTED = "rl_games: perceptron, with its running mean and variance"
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is an rl_games file, or nothing."""
+    """Why this is an rl_games file, or nothing."""
     model = source.tree.get("model")
     if not isinstance(model, dict) or not any("a2c_network." in str(key) for key in model):
         return ()
@@ -39,13 +39,13 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     where = str(source.path)
     model = source.tree.get("model")
     if not isinstance(model, dict):
-        raise CheckpointError(f"{where}: has no model; it is not an rl_games checkpoint.")
+        raise CheckpointError(f"{where}: has no model; it is not an rl_games checkpoint")
     # torch.compile puts its prefix before every name; rl_games 1.6.5 compiles by default.
     plain = {str(name).replace(_COMPILED, ""): value for name, value in model.items()}
     bag = TensorBag({**source.tree, "model": plain}, where)
     for name in bag.names:
         if name.startswith(("model.a2c_network.rnn", "model.a2c_network.actor_cnn")):
-            raise CheckpointError(f"{where}: holds {name}; only perceptrons of rl_games are supported.")
+            raise CheckpointError(f"{where}: holds {name}; only perceptrons of rl_games are supported")
     config = find_agent_config(source.path, options.agent_yaml)
     params = config.section("params") if config else {}
     trunk = bag.take_stack("model.a2c_network.actor_mlp")
@@ -79,7 +79,7 @@ def _activation(where: str, config: AgentConfig | None, options: LoadOptions) ->
         missing = "no params/agent.yaml lies beside it" if config is None else f"{config.path} does not name it"
         raise CheckpointError(
             f"{where}: the activation is not in the checkpoint and {missing}. elu and relu load equally well and act "
-            "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation."
+            "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation"
         )
     return activation_named(named, f"{config.path}: params.network.mlp"), f"{config.path.name} ({named})"
 
@@ -93,17 +93,17 @@ def _check(where: str, config: AgentConfig | None, hidden: list[int]) -> None:
     if isinstance(units, list) and units and units != hidden:
         raise CheckpointError(
             f"{config.path}: hidden sizes {units}, but the network in {where} has {hidden}; the configuration belongs "
-            "to another run."
+            "to another run"
         )
     if network.get("d2rl") is True:
-        raise CheckpointError(f"{config.path}: d2rl networks are not supported.")
+        raise CheckpointError(f"{config.path}: d2rl networks are not supported")
     mu = config.section("params", "network", "space", "continuous").get("mu_activation")
     if mu not in (None, "None", {}):
-        raise CheckpointError(f"{config.path}: mu_activation is '{mu}'; only None is understood.")
+        raise CheckpointError(f"{config.path}: mu_activation is '{mu}'; only None is understood")
 
 
 def _head(params: dict[str, object]) -> tuple[list[nn.Module], str, list[str]]:
-    """Return the player's clamp and rescale, its words, and notes."""
+    """The player's clamp and rescale, its words, and notes."""
     config = params.get("config")
     if isinstance(config, dict) and config.get("clip_actions") is False:
         return [], "not clipped", []

@@ -56,7 +56,7 @@ class _Layout:
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is an RSL-RL file, or nothing."""
+    """Why this is an RSL-RL file, or nothing."""
     found = tuple(key for key in _CONTAINERS if isinstance(source.tree.get(key), dict))
     if not found or "iter" not in source.tree:
         return ()
@@ -120,12 +120,10 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         actor = FeedForwardActor(normaliser=normaliser, layers=layers, head=head, obs_size=joined, action_size=actions)
     if joined != stack[0][0].shape[1]:
         raise CheckpointError(
-            f"{where}: the memory writes {joined} values and {layout.stack} reads {stack[0][0].shape[1]}."
+            f"{where}: the memory writes {joined} values and {layout.stack} reads {stack[0][0].shape[1]}"
         )
     if info is not None and info.size != actor.obs_size:
-        raise CheckpointError(
-            f"{where}: the normaliser has {info.size} entries and the network reads {actor.obs_size}."
-        )
+        raise CheckpointError(f"{where}: the normaliser has {info.size} entries and the network reads {actor.obs_size}")
     architecture += [str(module) for module in layers]
     if not isinstance(head, nn.Identity):
         architecture.append(type(head).__name__)
@@ -181,12 +179,12 @@ def _layout(source: Source, bag: TensorBag, options: LoadOptions) -> _Layout:
             convolutions=f"{prefix}.{role}_cnns.",
         )
     if options.teacher and not distilled:
-        raise CheckpointError(f"{source.path}: has no teacher; it is not a distillation checkpoint.")
+        raise CheckpointError(f"{source.path}: has no teacher; it is not a distillation checkpoint")
     return layout
 
 
 def _section(config: AgentConfig | None, layout: _Layout) -> dict[str, object]:
-    """Return the part of agent.yaml about this network."""
+    """The part of agent.yaml about this network."""
     if config is None:
         return {}
     return config.section(layout.role) or config.section("policy")
@@ -195,7 +193,7 @@ def _section(config: AgentConfig | None, layout: _Layout) -> dict[str, object]:
 def _activation(
     where: str, config: AgentConfig | None, section: dict[str, object], layout: _Layout, options: LoadOptions
 ) -> tuple[Callable[[], nn.Module], str]:
-    """Return the activation and who named it."""
+    """The activation and who named it."""
     if options.activation is not None:
         return activation_named(options.activation, "--activation", RSL_RL_ACTIVATIONS), "--activation"
     named = section.get("activation")
@@ -208,7 +206,7 @@ def _activation(
         raise CheckpointError(
             f"{where}: the activation is not in the checkpoint and {missing}. elu and relu load equally well and act "
             "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation elu (RSL-RL's "
-            "default) if you know it."
+            "default) if you know it"
         )
     label = f"{config.path}: {layout.role}" if config.section(layout.role) else f"{config.path}: policy"
     return activation_named(named, label, RSL_RL_ACTIVATIONS), f"{config.path.name} ({named})"
@@ -222,19 +220,19 @@ def _check_widths(
     if config is not None and isinstance(stated, list) and stated and stated != hidden:
         raise CheckpointError(
             f"{config.path}: hidden sizes {stated}, but the network in {where} has {hidden}; the configuration belongs "
-            "to another run."
+            "to another run"
         )
 
 
 def _head(
     where: str, bag: TensorBag, layout: _Layout, section: dict[str, object], outputs: int
 ) -> tuple[nn.Module, int, str]:
-    """Return what follows the perceptron, the number of actions, and the distribution in words."""
+    """What follows the perceptron, the number of actions, and the distribution in words."""
     stored = [name for name in layout.deviations if bag.has(name)]
     if stored:
         if bag.take(stored[0]).numel() != outputs:
             raise CheckpointError(
-                f"{where}: {stored[0]} has {bag.take(stored[0]).numel()} entries for {outputs} outputs of the network."
+                f"{where}: {stored[0]} has {bag.take(stored[0]).numel()} entries for {outputs} outputs of the network"
             )
         return nn.Identity(), outputs, f"Gaussian, deviation in {stored[0]}; the actor returns the mean"
     described = section.get("distribution_cfg")
@@ -259,13 +257,13 @@ def _head(
     raise CheckpointError(
         f"{where}: holds no deviation ({' or '.join(layout.deviations)}), so its {outputs} outputs are either a mean "
         "and a deviation, or the two parameters of a Beta distribution, and the file does not say which. Put the "
-        "run's params/agent.yaml beside it; its distribution_cfg or state_dependent_std says."
+        "run's params/agent.yaml beside it; its distribution_cfg or state_dependent_std says"
     )
 
 
 def _halved(where: str, outputs: int) -> int:
     if outputs % 2:
-        raise CheckpointError(f"{where}: the distribution takes two outputs an action; the network has {outputs}.")
+        raise CheckpointError(f"{where}: the distribution takes two outputs an action; the network has {outputs}")
     return outputs // 2
 
 
@@ -274,11 +272,11 @@ def _action_range(where: str, given: object) -> tuple[float, float]:
         return -1.0, 1.0
     if isinstance(given, list) and len(given) == 2 and all(isinstance(bound, (int, float)) for bound in given):
         return float(given[0]), float(given[1])
-    raise CheckpointError(f"{where}: agent.yaml's action_range is {given!r}; expected two numbers.")
+    raise CheckpointError(f"{where}: agent.yaml's action_range is {given!r}; expected two numbers")
 
 
 def _normaliser(bag: TensorBag, layout: _Layout) -> tuple[nn.Module, NormaliserInfo | None]:
-    """Return the observation normaliser, an identity where the run had none."""
+    """The observation normaliser, an identity where the run had none."""
     prefix = layout.normaliser
     if not bag.has(f"{prefix}._mean"):
         return nn.Identity(), None
@@ -297,14 +295,14 @@ def _normaliser(bag: TensorBag, layout: _Layout) -> tuple[nn.Module, NormaliserI
 
 
 def _groups(config: AgentConfig | None, layout: _Layout) -> tuple[str, ...]:
-    """Return the observation groups that the network reads, in order, as far as the configuration says."""
+    """The observation groups that the network reads, in order, as far as the configuration says."""
     groups = {} if config is None else config.section("obs_groups")
     names = groups.get(layout.role, groups.get("policy"))
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _notes(config: AgentConfig | None, layout: _Layout) -> tuple[str, ...]:
-    """Return what the trainer's configuration adds outside the network."""
+    """What the trainer's configuration adds outside the network."""
     if config is None:
         return ()
     notes = []

@@ -38,7 +38,7 @@ class Encoders:
 
 
 def has_encoders(bag: TensorBag, prefix: str) -> bool:
-    """Tell whether the network sees."""
+    """Whether the network sees."""
     return any(name.startswith(prefix) for name in bag.names)
 
 
@@ -70,7 +70,7 @@ def take_encoders(
     if not isinstance(settings, Mapping) or not settings:
         raise CheckpointError(
             f"{where}: the network sees ({', '.join(found)}), and the strides and padding of its convolutions are not "
-            "in the file. Put the run's params/agent.yaml beside it; its cnn_cfg says."
+            "in the file. Put the run's params/agent.yaml beside it; its cnn_cfg says"
         )
     shared = not all(isinstance(value, Mapping) for value in settings.values())
     images, modules, notes = [], [], []
@@ -78,10 +78,10 @@ def take_encoders(
         own = settings if shared else settings.get(name)
         if not isinstance(own, Mapping):
             raise CheckpointError(
-                f"{where}: agent.yaml's cnn_cfg has no entry {name}; it has {', '.join(map(str, settings))}."
+                f"{where}: agent.yaml's cnn_cfg has no entry {name}; it has {', '.join(map(str, settings))}"
             )
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise CheckpointError(f"{where}: observation group '{name}' can't be the name of an input.")
+            raise CheckpointError(f"{where}: observation group '{name}' can't be the name of an input")
         build = _Builder(bag, f"{prefix}{name}", own)
         rest = None if vector_size is None or len(names) > 1 else features - vector_size
         height, width, note = build.size(name, rest, sizes)
@@ -99,7 +99,7 @@ def take_encoders(
         raise CheckpointError(
             f"{where}: the perceptron reads {features} values, of which the images give {sum(counts)} ({seen}) and "
             f"the vector {vector_size or 'the rest'}; that does not fit. Check agent.yaml's cnn_cfg and the images of "
-            "the contract."
+            "the contract"
         )
     described = [f"{port}: {module}" for port, each in zip(images, modules, strict=True) for module in each]
     return Encoders(
@@ -122,21 +122,21 @@ class _Builder:
         norm = _each(settings.get("norm", "none"))
         if unknown or set(map(str, norm)) - {"none"} or settings.get("flatten", True) is not True:
             what = f"the setting {unknown[0]}" if unknown else f"norm {norm[0]}" if norm[0] != "none" else "no flatten"
-            raise CheckpointError(f"{bag.where}: agent.yaml's cnn_cfg has {what}, which is not supported.")
+            raise CheckpointError(f"{bag.where}: agent.yaml's cnn_cfg has {what}, which is not supported")
         pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.weight")
         self._indices = sorted(int(match[1]) for name in bag.names if (match := pattern.fullmatch(name)))
         if not self._indices:
-            raise CheckpointError(f"{bag.where}: {prefix} has no convolutions.")
+            raise CheckpointError(f"{bag.where}: {prefix} has no convolutions")
         weight = bag.take_weight(f"{prefix}.{self._indices[0]}.weight")
         self.channels = weight.shape[1] if weight.ndim == 4 else 0
 
     def size(self, name: str, wanted: int | None, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int, str]:
-        """Return height and width of the image and how they are known."""
+        """Height and width of the image and how they are known."""
         if wanted is None or self._padded:
             if name not in sizes:
                 raise CheckpointError(
                     f"{self._bag.where}: the size of image {name} is not in the file and does not follow from the "
-                    "weights alone. Export it with a contract that states the image's height and width."
+                    "weights alone. Export it with a contract that states the image's height and width"
                 )
             return (*sizes[name], f"image {name}: {sizes[name][0]} x {sizes[name][1]}, as the contract says")
         return settle_size(self.encoder((64, 64)), self.channels, wanted, name, sizes, self._bag.where)
@@ -182,7 +182,7 @@ def _number(value: Any, place: int) -> int:
     entries = _each(value)
     number = entries[place] if len(entries) > 1 else entries[0]
     if not isinstance(number, int) or not 0 <= number <= 1024:
-        raise CheckpointError(f"agent.yaml's cnn_cfg: {number!r} is no stride, dilation or max_pool.")
+        raise CheckpointError(f"agent.yaml's cnn_cfg: {number!r} is no stride, dilation or max_pool")
     return number
 
 

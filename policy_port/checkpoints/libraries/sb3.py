@@ -31,7 +31,7 @@ SUPPORTED = "Stable-Baselines3 PPO, SAC, TD3, with the statistics of VecNormaliz
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is a Stable-Baselines3 file, or nothing."""
+    """Why this is a Stable-Baselines3 file, or nothing."""
     if source.container != "sb3":
         return ()
     return ("a zip archive with data and policy.pth",)
@@ -43,9 +43,9 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     try:
         data = json.loads(source.members["data"])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where}: its member data is not JSON ({error}).") from error
+        raise CheckpointError(f"{where}: its member data is not JSON ({error})") from error
     if not isinstance(data, dict):
-        raise CheckpointError(f"{where}: its member data is not a JSON object.")
+        raise CheckpointError(f"{where}: its member data is not a JSON object")
     bag = TensorBag(load_tensors(read_archive(source.members["policy.pth"], where), where), where)
     _require_perceptron(bag, data, where)
     bounds = _bounds(data, where)
@@ -66,10 +66,10 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         if bag.has("log_std"):
             bag.take("log_std")
     else:
-        raise CheckpointError(f"{where}: no PPO, A2C, SAC or TD3 policy; it holds {', '.join(bag.names[:8])}.")
+        raise CheckpointError(f"{where}: no PPO, A2C, SAC or TD3 policy; it holds {', '.join(bag.names[:8])}")
     actions = output[0].shape[0]
     if bounds[0].size != actions:
-        raise CheckpointError(f"{where}: the action space has {bounds[0].size} entries and the network {actions}.")
+        raise CheckpointError(f"{where}: the action space has {bounds[0].size} entries and the network {actions}")
     name, named_by = _activation(data, options, default, kind)
     normaliser, info, notes = _statistics(source.path)
     stated = source.members.get("_stable_baselines3_version", b"unknown").decode("ascii", "replace").strip()
@@ -90,23 +90,23 @@ def load(source: Source, options: LoadOptions) -> Loaded:
 def _require_perceptron(bag: TensorBag, data: dict[str, Any], where: str) -> None:
     for name in bag.names:
         if "features_extractor" in name or "lstm" in name:
-            raise CheckpointError(f"{where}: holds {name}; only MlpPolicy without features or memory is supported.")
+            raise CheckpointError(f"{where}: holds {name}; only MlpPolicy without features or memory is supported")
     if data.get("use_sde") is True:
-        raise CheckpointError(f"{where}: was trained with use_sde, which is not supported.")
+        raise CheckpointError(f"{where}: was trained with use_sde, which is not supported")
 
 
 def _bounds(data: dict[str, Any], where: str) -> Bounds:
-    """Return the action space's bounds at full precision; the readable text beside them is rounded."""
+    """The action space's bounds at full precision; the readable text beside them is rounded."""
     space = data.get("action_space")
     serialised = space.get(":serialized:") if isinstance(space, dict) else None
     try:
         content = base64.b64decode(str(serialised), validate=True)
     except binascii.Error as error:
-        raise CheckpointError(f"{where}: the action space in its member data can't be read.") from error
+        raise CheckpointError(f"{where}: the action space in its member data can't be read") from error
     box = read_inert(content, f"{where}: action_space")
     if not isinstance(box, Inert) or not box.dotted.endswith(".Box"):
         kind = getattr(box, "dotted", type(box).__name__)
-        raise CheckpointError(f"{where}: the action space is {kind}; only Box, continuous actions, is supported.")
+        raise CheckpointError(f"{where}: the action space is {kind}; only Box, continuous actions, is supported")
     low, high = (array_of(box.field(name), f"{where}: action_space.{name}") for name in ("low", "high"))
     return low.reshape(-1), high.reshape(-1)
 
@@ -128,7 +128,7 @@ def _squashed(bounds: Bounds) -> list[nn.Module]:
 
 
 def _activation(data: dict[str, Any], options: LoadOptions, default: str, kind: str) -> tuple[str, str]:
-    """Return the activation's name; a file that names none has the policy class's default."""
+    """The activation's name; a file that names none has the policy class's default."""
     if options.activation is not None:
         return options.activation, "--activation"
     kwargs = data.get("policy_kwargs")
@@ -145,17 +145,17 @@ def _statistics(path: Path) -> tuple[nn.Module, NormaliserInfo | None, tuple[str
         return nn.Identity(), None, (f"no {_STATISTICS[0]} beside it: right only if the run did not use VecNormalize",)
     wrapper = read_inert(read_bounded(found), str(found))
     if not isinstance(wrapper, Inert) or not wrapper.dotted.endswith(".VecNormalize"):
-        raise CheckpointError(f"{found}: is not a pickled VecNormalize.")
+        raise CheckpointError(f"{found}: is not a pickled VecNormalize")
     if wrapper.field("norm_obs") is False:
         return nn.Identity(), None, (f"{found.name} does not normalise observations",)
     moments = wrapper.field("obs_rms")
     if not isinstance(moments, Inert) or wrapper.field("norm_obs_keys") is not None:
-        raise CheckpointError(f"{found}: normalises a dict of observations; expected one vector.")
+        raise CheckpointError(f"{found}: normalises a dict of observations; expected one vector")
     mean, variance = (array_of(moments.field(name), f"{found}: obs_rms.{name}").reshape(-1) for name in ("mean", "var"))
     clip = float(array_of(wrapper.field("clip_obs"), f"{found}: clip_obs"))
     epsilon = float(array_of(wrapper.field("epsilon"), f"{found}: epsilon"))
     if mean.shape != variance.shape or not np.isfinite(mean).all() or not (variance >= 0).all():
-        raise CheckpointError(f"{found}: obs_rms is not finite or its parts differ in size.")
+        raise CheckpointError(f"{found}: obs_rms is not finite or its parts differ in size")
     info = NormaliserInfo.of(
         torch.from_numpy(mean),
         torch.from_numpy(np.sqrt(variance)),

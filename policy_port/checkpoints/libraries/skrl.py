@@ -22,7 +22,7 @@ SUPPORTED = "skrl 1.x and 2.x: separate and shared models, with or without a sca
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is a skrl file, or nothing."""
+    """Why this is a skrl file, or nothing."""
     policy = source.tree.get("policy")
     if not isinstance(policy, dict) or not any(str(key).startswith("net_container.") for key in policy):
         return ()
@@ -39,7 +39,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     network = networks[0] if isinstance(networks, list) and len(networks) == 1 else {}
     if isinstance(networks, list) and len(networks) != 1:
         raise CheckpointError(
-            f"{config.path if config else where}: the policy has {len(networks)} networks; expected 1."
+            f"{config.path if config else where}: the policy has {len(networks)} networks; expected 1"
         )
     layers = bag.take_stack("policy.net_container")
     shared = bag.has("policy.policy_layer.weight")
@@ -81,7 +81,7 @@ def _activation(
         missing = "no params/agent.yaml lies beside it" if config is None else f"{config.path} names no single one"
         raise CheckpointError(
             f"{where}: the activation is not in the checkpoint and {missing}. elu and relu load equally well and act "
-            "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation."
+            "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation"
         )
     return activation_named(named, f"{config.path}: models.policy.network"), f"{config.path.name} ({named})"
 
@@ -91,12 +91,12 @@ def _check_widths(where: str, config: AgentConfig | None, network: dict[str, obj
     if config is not None and isinstance(stated, list) and stated and stated != hidden:
         raise CheckpointError(
             f"{config.path}: hidden sizes {stated}, but the network in {where} has {hidden}; the configuration belongs "
-            "to another run."
+            "to another run"
         )
 
 
 def _squash(where: str, config: AgentConfig | None, policy: dict[str, object]) -> tuple[list[nn.Module], str]:
-    """Return what the output expression of agent.yaml does to the mean, and its words."""
+    """What the output expression of agent.yaml does to the mean, and its words."""
     expression = str(policy.get("output") or "ACTIONS").replace(" ", "")
     known: dict[str, tuple[list[nn.Module], str]] = {
         "ACTIONS": ([], ""),
@@ -105,13 +105,13 @@ def _squash(where: str, config: AgentConfig | None, policy: dict[str, object]) -
     if expression not in known:
         raise CheckpointError(
             f"{config.path if config else where}: the policy's output is '{expression}'; understood are "
-            f"{', '.join(known)}."
+            f"{', '.join(known)}"
         )
     return known[expression]
 
 
 def _scaler(bag: TensorBag, config: AgentConfig | None) -> tuple[nn.Module, NormaliserInfo | None, str]:
-    """Return the observation scaler, an identity where there is none, and the version that its name shows."""
+    """The observation scaler, an identity where there is none, and the version that its name shows."""
     prefix = next((name for name in _SCALERS if bag.has(f"{name}.running_mean")), None)
     if prefix is None:
         return nn.Identity(), None, "1.x or 2.x"

@@ -36,10 +36,10 @@ RSL_RL_ACTIVATIONS = ACTIVATIONS | {"crelu": nn.CELU}
 def activation_named(
     name: str, where: str, table: dict[str, Callable[[], nn.Module]] = ACTIVATIONS
 ) -> Callable[[], nn.Module]:
-    """Return the constructor of the activation called `name`; `where` says who named it."""
+    """The constructor of the activation called `name`; `where` says who named it."""
     key = name.strip().lower()
     if key not in table:
         raise CheckpointError(
-            f"{where}: activation '{name}' is unknown{closest(key, table)}. Known are {', '.join(sorted(table))}."
+            f"{where}: activation '{name}' is unknown{closest(key, table)}. Known are {', '.join(sorted(table))}"
         )
     return table[key]

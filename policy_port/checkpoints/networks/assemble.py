@@ -27,18 +27,17 @@ def feed_forward(
     distribution: str,
     notes: tuple[str, ...],
 ) -> Loaded:
-    """Return the actor: normaliser, trunk with an activation after each layer, output layer, head."""
+    """The actor: normaliser, trunk with an activation after each layer, output layer, head."""
     layers = perceptron(trunk, activation, last=True)
     layers.append(linear(*output))
     obs_size = (trunk[0] if trunk else output)[0].shape[1]
     joined = trunk[-1][0].shape[0] if trunk else obs_size
     if output[0].shape[1] != joined:
         raise CheckpointError(
-            f"{bag.where}: the last hidden layer writes {joined} values and the output layer reads "
-            f"{output[0].shape[1]}."
+            f"{bag.where}: the last hidden layer writes {joined} values and the output layer reads {output[0].shape[1]}"
         )
     if info is not None and info.size != obs_size:
-        raise CheckpointError(f"{bag.where}: the normaliser has {info.size} entries and the network reads {obs_size}.")
+        raise CheckpointError(f"{bag.where}: the normaliser has {info.size} entries and the network reads {obs_size}")
     actor = FeedForwardActor(
         normaliser=normaliser,
         layers=layers,

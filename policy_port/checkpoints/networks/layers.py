@@ -81,7 +81,7 @@ class FirstHalf(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the first `size` columns of `x`."""
+        """The first `size` columns of `x`."""
         return x[:, : self.size]
 
 
@@ -157,7 +157,7 @@ class RecurrentActor(Actor):
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """Return a linear layer that holds exactly these tensors."""
+    """A linear layer that holds exactly these tensors."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight, requires_grad=False)
     if bias is not None:
@@ -168,7 +168,7 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 def perceptron(
     weights: Sequence[tuple[Tensor, Tensor | None]], activation: Callable[[], nn.Module], *, last: bool = False
 ) -> nn.Sequential:
-    """Return linear layers with the activation between them, and after the last one too when `last`."""
+    """Linear layers with the activation between them, and after the last one too when `last`."""
     modules: list[nn.Module] = []
     for index, (weight, bias) in enumerate(weights):
         modules.append(linear(weight, bias))

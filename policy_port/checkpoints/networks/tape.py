@@ -86,7 +86,7 @@ class Recorder:
         self._count = 0
 
     def input(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Traced:
-        """Return a new input; inputs must be made before the first step, in the order of the call."""
+        """A new input; inputs must be made before the first step, in the order of the call."""
         return Traced(self._ref(), torch.empty(tuple(shape), dtype=dtype, device="meta"))
 
     def name_constant(self, tensor: Tensor, name: str) -> None:
@@ -99,7 +99,7 @@ class Recorder:
             self.constants[clean] = tensor
 
     def constant_name(self, tensor: Tensor) -> str:
-        """Return the name of a registered tensor, or a general one."""
+        """The name of a registered tensor, or a general one."""
         return self._names.get(id(tensor), "constant")
 
     def apply(self, label: str, function: Callable[..., object], *arguments: object) -> object:
@@ -123,14 +123,14 @@ class Recorder:
         """Raise before a tensor is computed that is far larger than a policy has need of."""
         for leaf in leaves(result):
             if isinstance(leaf, Tensor) and leaf.numel() > rows * MAX_ELEMENTS:
-                raise UnsafeFileError(f"{self.where}: the graph computes a tensor of shape {tuple(leaf.shape)}.")
+                raise UnsafeFileError(f"{self.where}: the graph computes a tensor of shape {tuple(leaf.shape)}")
 
     @staticmethod
     def _on_meta(arguments: tuple[object, ...]) -> tuple[object, ...]:
         return _map(arguments, lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf)  # pyright: ignore
 
     def size(self, value: Traced, dimension: int) -> object:
-        """Return a size as a number, or as a handle where it is the batch."""
+        """A size as a number, or as a handle where it is the batch."""
         assert isinstance(value.meta, Tensor)
         size = value.meta.shape[dimension]
         if size % BATCH or size == 0:
@@ -144,7 +144,7 @@ class Recorder:
         target = list(torch.reshape(value.meta, numbers).shape)  # pyright: ignore
         batched = [index for index, size in enumerate(target) if size and size % BATCH == 0]
         if len(batched) != 1:
-            raise CheckpointError(f"{self.where}: reshapes {tuple(value.meta.shape)} in a way that loses the batch.")
+            raise CheckpointError(f"{self.where}: reshapes {tuple(value.meta.shape)} in a way that loses the batch")
         target[batched[0]] = -1
         return self.apply("reshape", torch.reshape, value, target)
 
@@ -174,7 +174,7 @@ class Recorder:
         if isinstance(result, (list, tuple)):
             return [self._wrap(item, outputs) for item in result]
         if not isinstance(result, (Tensor, int)) or isinstance(result, bool):
-            raise CheckpointError(f"{self.where}: an operator's {type(result).__name__} can't be followed.")
+            raise CheckpointError(f"{self.where}: an operator's {type(result).__name__} can't be followed")
         ref = self._ref()
         outputs.append(ref.index)
         return Traced(ref, result)
@@ -185,7 +185,7 @@ def _size(value: Tensor, dimension: int) -> int:
 
 
 def leaves(value: object) -> list[object]:
-    """Return the items of nested lists and tuples."""
+    """The items of nested lists and tuples."""
     if isinstance(value, (list, tuple)):
         return [leaf for item in value for leaf in leaves(item)]
     return [value]
@@ -254,21 +254,21 @@ class TapeActor(Actor):
             arguments = _map(step.arguments, resolve)
             assert isinstance(arguments, tuple)
             result = step.function(*arguments)
-            results = _flat(result) if len(step.outputs) > 1 or isinstance(result, (list, tuple)) else [result]
+            results = leaves(result) if len(step.outputs) > 1 or isinstance(result, (list, tuple)) else [result]
             values.update(zip(step.outputs, results, strict=True))
         return tuple(values[index] for index in self._outputs)  # pyright: ignore[reportReturnType]
 
     def initial_state(
         self, batch: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> tuple[Tensor, ...]:
-        """Return the state that the file starts from, for every row."""
+        """The state that the file starts from, for every row."""
         return tuple(
             getattr(self, f"initial_state_{name}").to(dtype=dtype, device=device).repeat(1, batch, 1)
             for name in self.state_names
         )
 
     def describe(self) -> tuple[str, ...]:
-        """Return one line for each step."""
+        """One line for each step."""
         lines = []
         for step in self._steps:
             shapes = [
@@ -280,16 +280,12 @@ class TapeActor(Actor):
         return tuple(lines)
 
     def constant_names(self) -> tuple[str, ...]:
-        """Return the names of the tensors of the file that the recording uses."""
+        """The names of the tensors of the file that the recording uses."""
         return tuple(name for name, _ in self.named_buffers() if not name.startswith("initial_state_"))
 
 
-def _flat(result: object) -> list[object]:
-    return leaves(result)
-
-
 def _needed(steps: list[Step], wanted: set[int]) -> tuple[Step, ...]:
-    """Return the steps that the wanted values depend on, in order."""
+    """The steps that the wanted values depend on, in order."""
     kept: list[Step] = []
     for step in reversed(steps):
         if wanted.intersection(step.outputs):
@@ -304,6 +300,6 @@ def compare(recorder: Recorder, operation: str, left: object, right: object) -> 
     if len(lefts) == len(rights):
         for one, other in zip(lefts, rights, strict=True):
             if isinstance(one, Traced) != isinstance(other, Traced):
-                raise CheckpointError(f"{recorder.where}: the graph behaves differently for different batch sizes.")
+                raise CheckpointError(f"{recorder.where}: the graph behaves differently for different batch sizes")
     plain_left, plain_right = recorder.metas((left, right))
     return bool(getattr(operator, operation)(plain_left, plain_right))

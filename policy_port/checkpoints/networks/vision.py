@@ -82,13 +82,13 @@ def convolution(
     dilation: int = 1,
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
 ) -> nn.Conv2d:
-    """Return a convolution that holds exactly the tensors called `name`."""
+    """A convolution that holds exactly the tensors called `name`."""
     weight = bag.take_weight(f"{name}.weight")
     if weight.ndim != 4:
-        raise CheckpointError(f"{bag.where}: {name}.weight has shape {tuple(weight.shape)}, not that of a convolution.")
+        raise CheckpointError(f"{bag.where}: {name}.weight has shape {tuple(weight.shape)}, not that of a convolution")
     bias = bag.take_weight(f"{name}.bias") if bag.has(f"{name}.bias") else None
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-        raise CheckpointError(f"{bag.where}: {name}.bias has shape {tuple(bias.shape)} for {weight.shape[0]} channels.")
+        raise CheckpointError(f"{bag.where}: {name}.bias has shape {tuple(bias.shape)} for {weight.shape[0]} channels")
     layer = nn.Conv2d(
         weight.shape[1],
         weight.shape[0],
@@ -107,7 +107,7 @@ def convolution(
 
 
 def feature_count(encoder: nn.Module, channels: int, height: int, width: int) -> int:
-    """Return how many features an encoder computes from an image of this size; 0 when it is too small."""
+    """How many features an encoder computes from an image of this size; 0 when it is too small."""
     try:
         return int(encoder(torch.empty(1, channels, height, width, device="meta")).shape[1])
     except RuntimeError:
@@ -140,7 +140,7 @@ def settle_size(
         raise CheckpointError(
             f"{where}: the size of image {name} is not in the file, and of all square images up to {LARGEST_SIDE} "
             f"pixels a side none gives the {wanted} features that the next layer reads ({stated}). Export it with a "
-            "contract that states the image's height and width."
+            "contract that states the image's height and width"
         )
     side = max(sides, key=lambda side: side & -side)
     span = f"squares of {sides[0]} to {sides[-1]} pixels fit the weights" if len(sides) > 1 else "no other square fits"

@@ -17,7 +17,6 @@ from policy_port.checkpoints.onnx.nodes import TRANSLATORS
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
 from policy_port.checkpoints.onnx.read import read_model
 from policy_port.checkpoints.onnx.record import GraphRecord, is_size, size_arithmetic
-from policy_port.checkpoints.onnx.recurrent import recurrent
 from policy_port.checkpoints.onnx.runner import OnnxOriginal
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
@@ -30,7 +29,7 @@ SUPPORTED = (
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is an ONNX file, or nothing."""
+    """Why this is an ONNX file, or nothing."""
     if source.container != "onnx":
         return ()
     return ("named *.onnx",) if source.path.suffix.lower() == ".onnx" else ("begins like an ONNX model",)
@@ -99,7 +98,7 @@ class GraphReader(GraphRecord):
         for node in self._model.graph.node:
             missing = [name for name in node.input if name not in self._values]
             if missing:
-                raise CheckpointError(f"{self.where}: {node.op_type} reads {missing[0]}, which nothing writes.")
+                raise CheckpointError(f"{self.where}: {node.op_type} reads {missing[0]}, which nothing writes")
             self.output_count = len(node.output)
             attributes = {attribute.name: self._attribute(attribute) for attribute in node.attribute}
             inputs = [self._values[name] for name in node.input]
@@ -108,7 +107,7 @@ class GraphReader(GraphRecord):
             except GRAPH_ERRORS as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise CheckpointError(
-                    f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})."
+                    f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})"
                 ) from error
             results = result if len(node.output) > 1 and isinstance(result, list) else [result]
             self._values.update(zip(node.output, results, strict=False))
@@ -129,18 +128,16 @@ class GraphReader(GraphRecord):
         )
 
     def leftovers(self) -> tuple[str, ...]:
-        """Return the initialisers that no node reads."""
+        """The initialisers that no node reads."""
         read = {name for node in self._model.graph.node for name in node.input}
         return tuple(f"{name} {tuple(value.shape)}" for name, value in self._initial.items() if name not in read)
 
     def _node(self, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> Any:
-        if kind in ("LSTM", "GRU"):
-            return recurrent(self, kind, attributes, inputs)
         if kind in TRANSLATORS:
             return TRANSLATORS[kind](self, attributes, inputs)
         function = ELEMENTWISE[kind]
         if any(attributes.values()):
-            raise CheckpointError(f"{self.where}: {kind} with {', '.join(attributes)} is not understood.")
+            raise CheckpointError(f"{self.where}: {kind} with {', '.join(attributes)} is not understood")
         if any(is_size(item) for item in inputs):
             return size_arithmetic(self, kind, inputs)
         if kind in ("Max", "Min") and len(inputs) != 2:
@@ -156,11 +153,11 @@ class GraphReader(GraphRecord):
         if rank == 2 and len(shape) == 3 and shape[0] == BATCH:
             raise CheckpointError(
                 f"{self.where}: the output {name} holds chunks of {shape[1]} actions. ONNX files of such policies are "
-                "not read; export from the folder that LeRobot wrote."
+                "not read; export from the folder that LeRobot wrote"
             )
         if len(shape) != rank or shape[rank - 2] != BATCH:
             shown = tuple("batch" if size == BATCH else size for size in shape)
-            raise CheckpointError(f"{self.where}: the output {name} has shape {shown or 'unknown'}, without the batch.")
+            raise CheckpointError(f"{self.where}: the output {name} has shape {shown or 'unknown'}, without the batch")
         assert isinstance(value, Traced)
         return value
 
@@ -178,4 +175,4 @@ class GraphReader(GraphRecord):
         try:
             return torch.from_numpy(np.array(numpy_helper.to_array(proto)))
         except (ValueError, TypeError, RuntimeError, KeyError) as error:
-            raise CheckpointError(f"{self.where}: the tensor {proto.name} is damaged ({error}).") from error
+            raise CheckpointError(f"{self.where}: the tensor {proto.name} is damaged ({error})") from error

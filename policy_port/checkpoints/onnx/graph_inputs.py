@@ -50,24 +50,24 @@ def find_ports(model: onnx.ModelProto, where: str) -> GraphInputs:
         )
     batch, width = inputs[flat[0]]
     if not isinstance(width, int) or width < 1:
-        raise CheckpointError(f"{where}: the width of {flat[0]} is not fixed in the file ({inputs[flat[0]]}).")
+        raise CheckpointError(f"{where}: the width of {flat[0]} is not fixed in the file ({inputs[flat[0]]})")
     states.sort(key=lambda name: (name.lower().startswith("c") or "cell" in name.lower(), name))
     pairs, shapes = [], []
     for name in states:
         layers, _, hidden = inputs[name]
         if not isinstance(layers, int) or not isinstance(hidden, int):
-            raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]}).")
+            raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]})")
         wanted = state_output(name)
         if wanted not in outputs:
             raise CheckpointError(
-                f"{where}: the state {name} has no output {wanted}; the outputs are {', '.join(outputs)}."
+                f"{where}: the state {name} has no output {wanted}; the outputs are {', '.join(outputs)}"
             )
         pairs.append((name, wanted))
         shapes.append((layers, hidden))
     rest = [name for name in outputs if name not in {out for _, out in pairs}]
     actions = action_output(rest)
     if actions is None:
-        raise CheckpointError(f"{where}: which of its outputs {', '.join(rest) or '(none)'} is the action is unclear.")
+        raise CheckpointError(f"{where}: which of its outputs {', '.join(rest) or '(none)'} is the action is unclear")
     return GraphInputs(
         obs=flat[0],
         actions=actions,
@@ -87,7 +87,7 @@ def _reason(flat: list[str]) -> str:
     return (
         f" {', '.join(flat)} are several vectors, and the action needs more than one of them (as LEAPP and Exploy may "
         "export whole environments). Where the file has an output obs that the network reads, that is taken; this one "
-        "has none. Export the network alone, from observation to action."
+        "has none. Export the network alone, from observation to action"
     )
 
 
@@ -95,13 +95,13 @@ def _image(item: onnx.ValueInfoProto, sizes: list[int | str], where: str) -> Ima
     """Tell the layout of an image from its sizes."""
     dtype = _IMAGE_TYPES.get(item.type.tensor_type.elem_type)
     if dtype is None:
-        raise CheckpointError(f"{where}: the image {item.name} is neither uint8 nor float32.")
+        raise CheckpointError(f"{where}: the image {item.name} is neither uint8 nor float32")
     first, rows, last = sizes[1:]
     if not (isinstance(first, int) and isinstance(rows, int) and isinstance(last, int)):
-        raise CheckpointError(f"{where}: the size of the image {item.name} is not fixed in the file ({sizes}).")
+        raise CheckpointError(f"{where}: the size of the image {item.name} is not fixed in the file ({sizes})")
     if min(first, last) > _MOST_CHANNELS or max(first, last) < 2 * min(first, last):
         raise CheckpointError(
-            f"{where}: whether the image {item.name} {sizes} has its channels first or last can't be told."
+            f"{where}: whether the image {item.name} {sizes} has its channels first or last can't be told"
         )
     if last < first:
         return ImageSpec(

@@ -13,13 +13,13 @@ from policy_port.errors import CheckpointError
 
 
 def _window(reader: GraphRecord, attributes: Attributes, kind: str) -> tuple[list[int], list[int], list[int]]:
-    """Return strides, padding and dilations of two spatial axes."""
+    """Strides, padding and dilations of two spatial axes."""
     if attributes.get("auto_pad", "NOTSET") != "NOTSET" or attributes.get("ceil_mode", 0):
-        raise CheckpointError(f"{reader.where}: a {kind} with auto_pad or ceil_mode is not understood.")
+        raise CheckpointError(f"{reader.where}: a {kind} with auto_pad or ceil_mode is not understood")
     pads = list(attributes.get("pads", [0, 0, 0, 0]))
     strides, dilations = list(attributes.get("strides", [1, 1])), list(attributes.get("dilations", [1, 1]))
     if len(pads) != 4 or pads[:2] != pads[2:] or len(strides) != 2:
-        raise CheckpointError(f"{reader.where}: a {kind} with the padding {pads} is not understood.")
+        raise CheckpointError(f"{reader.where}: a {kind} with the padding {pads} is not understood")
     return strides, pads[:2], dilations
 
 

@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from policy_port.checkpoints.networks.tape import MAX_ELEMENTS, Traced
 from policy_port.checkpoints.onnx.images import IMAGE_TRANSLATORS
+from policy_port.checkpoints.onnx.operators import ELEMENTWISE
 from policy_port.checkpoints.onnx.record import Attributes, GraphRecord, Translator, is_size, meta, numbers
+from policy_port.checkpoints.onnx.recurrent import recurrent
 from policy_port.errors import CheckpointError, UnsafeFileError
 
 _DTYPES = {
@@ -34,7 +36,7 @@ def _gemm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any
     left, weight, bias = inputs[0], inputs[1], _optional(inputs, 2)
     alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
     if attributes.get("transA", 0):
-        raise CheckpointError(f"{reader.where}: a Gemm transposes the batch; that can't be followed.")
+        raise CheckpointError(f"{reader.where}: a Gemm transposes the batch; that can't be followed")
     if not attributes.get("transB", 0):
         transposed = reader.apply("t", Tensor.t, weight)
         if isinstance(weight, Tensor):
@@ -61,7 +63,7 @@ def _constant_of_shape(reader: GraphRecord, attributes: Attributes, inputs: list
     value = attributes.get("value", torch.zeros(1))
     fixed = [item for item in shape if not isinstance(item, Traced)]
     if torch.Size(fixed).numel() > MAX_ELEMENTS:
-        raise UnsafeFileError(f"{reader.where}: a constant of shape {fixed} is more than any policy has.")
+        raise UnsafeFileError(f"{reader.where}: a constant of shape {fixed} is more than any policy has")
     if len(fixed) == len(shape):
         return value.reshape(()).expand(shape).clone()
     return reader.apply("expand", Tensor.expand, value.reshape(()), shape)
@@ -105,7 +107,7 @@ def _clip(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any
 def _cast(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     dtype = _DTYPES.get(attributes["to"])
     if dtype is None:
-        raise CheckpointError(f"{reader.where}: a Cast to the ONNX type {attributes['to']} is not understood.")
+        raise CheckpointError(f"{reader.where}: a Cast to the ONNX type {attributes['to']} is not understood")
     value = inputs[0]
     if is_size(value):
         return value
@@ -128,12 +130,12 @@ def _gather(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> A
         return value[int(index)] if index.ndim == 0 else [value[item] for item in numbers(index)]
     axis = attributes.get("axis", 0)
     if not isinstance(index, Tensor):
-        raise CheckpointError(f"{reader.where}: a Gather picks entries that depend on the observation.")
+        raise CheckpointError(f"{reader.where}: a Gather picks entries that depend on the observation")
     index = torch.where(index < 0, index + meta(value).shape[axis], index)
     if index.ndim == 0:
         return reader.apply("select", torch.select, value, axis, int(index))
     if index.ndim != 1:
-        raise CheckpointError(f"{reader.where}: a Gather with indices of shape {tuple(index.shape)} is not understood.")
+        raise CheckpointError(f"{reader.where}: a Gather with indices of shape {tuple(index.shape)} is not understood")
     return reader.apply("index_select", torch.index_select, value, axis, index)
 
 
@@ -150,7 +152,7 @@ def _slice(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> An
         return value[starts[0] : ends[0] : steps[0]]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if step < 1:
-            raise CheckpointError(f"{reader.where}: a Slice that runs backwards is not understood.")
+            raise CheckpointError(f"{reader.where}: a Slice that runs backwards is not understood")
         value = reader.apply("slice", torch.ops.aten.slice, value, axis, start, min(end, 2**62), step)
     return value
 
@@ -281,11 +283,13 @@ TRANSLATORS: dict[str, Translator] = {
     "Elu": _unary("elu", functional.elu, alpha=1.0),
     "Expand": _expand,
     "Flatten": _flatten,
+    "GRU": lambda reader, attributes, inputs: recurrent(reader, "GRU", attributes, inputs),
     "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "HardSigmoid": _hard_sigmoid,
     "Identity": lambda reader, attributes, inputs: inputs[0],
+    "LSTM": lambda reader, attributes, inputs: recurrent(reader, "LSTM", attributes, inputs),
     "LayerNormalization": _layer_norm,
     "LeakyRelu": _unary("leaky_relu", functional.leaky_relu, alpha=0.01),
     "ReduceMean": _reduce("mean", torch.mean),
@@ -300,4 +304,7 @@ TRANSLATORS: dict[str, Translator] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
-"""Translation of each operator; LSTM and GRU are in `onnx_recurrent`."""
+"""Translation of each operator that has attributes."""
+
+OPERATORS = frozenset(ELEMENTWISE) | frozenset(TRANSLATORS)
+"""Everything that may appear in a model: what is translated here, and nothing else."""

@@ -1,4 +1,4 @@
-"""The ONNX operators that a policy has need of, and what each means in PyTorch."""
+"""The ONNX operators without attributes, and what each means in PyTorch."""
 
 from __future__ import annotations
 
@@ -46,17 +46,3 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "MatMul": torch.matmul,
 }
 """Operators without attributes that PyTorch has one to one."""
-
-WITH_ATTRIBUTES = frozenset(
-    [
-        *("AveragePool", "BatchNormalization", "Cast", "Celu", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv"),
-        *("Dropout", "Elu", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
-        *("Expand", "Flatten", "GRU", "Gather", "Gelu", "Gemm", "HardSigmoid", "Identity", "LSTM"),
-        *("LayerNormalization", "LeakyRelu", "ReduceMean", "ReduceSum", "Reshape", "Selu", "Shape", "Slice"),
-        *("Softmax", "Split", "Squeeze", "Transpose", "Unsqueeze"),
-    ]
-)
-"""Operators that `onnx_nodes` translates."""
-
-OPERATORS = frozenset(ELEMENTWISE) | WITH_ATTRIBUTES
-"""Everything that may appear in a model."""

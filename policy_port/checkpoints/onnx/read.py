@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from policy_port.checkpoints.files.safe_load import MAX_FILE_BYTES
 from policy_port.checkpoints.onnx.cut import cut_network
-from policy_port.checkpoints.onnx.operators import OPERATORS
+from policy_port.checkpoints.onnx.nodes import OPERATORS
 from policy_port.errors import CheckpointError, UnsafeFileError, closest
 
 _BYTES: dict[int, int] = {
@@ -42,9 +42,9 @@ def read_model(path: Path, data: bytes) -> tuple[onnx.ModelProto, tuple[str, ...
     try:
         model.ParseFromString(data)
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{where}: not an ONNX model, or cut off ({error or 'no message'}).") from error
+        raise CheckpointError(f"{where}: not an ONNX model, or cut off ({error or 'no message'})") from error
     if not model.graph.node:
-        raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else.")
+        raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else")
     _require_text(model, where)
     # What is left out is never executed, so its operators don't matter.
     model, notes = cut_network(model)
@@ -56,7 +56,7 @@ def read_model(path: Path, data: bytes) -> tuple[onnx.ModelProto, tuple[str, ...
     except Exception as error:
         # The checker reports through several kinds of exception; each means that the model breaks the standard.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"{where}: the ONNX checker refuses it ({reason}).") from error
+        raise CheckpointError(f"{where}: the ONNX checker refuses it ({reason})") from error
     return model, notes
 
 
@@ -65,7 +65,7 @@ def _require_text(message: Message, where: str) -> None:
     for field, value in message.ListFields():
         values = value if field.is_repeated else (value,)
         if field.type == FieldDescriptor.TYPE_STRING and any(isinstance(item, bytes) for item in values):
-            raise CheckpointError(f"{where}: {field.name} holds bytes that are no text; the file is damaged.")
+            raise CheckpointError(f"{where}: {field.name} holds bytes that are no text; the file is damaged")
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             for item in values:
                 _require_text(item, where)
@@ -74,22 +74,22 @@ def _require_text(message: Message, where: str) -> None:
 def _check_operators(model: onnx.ModelProto, where: str) -> None:
     """Raise on operators that are not ONNX's own or that no policy has need of."""
     if model.functions:
-        raise UnsafeFileError(f"{where}: defines functions of its own ({model.functions[0].name}); export it inlined.")
+        raise UnsafeFileError(f"{where}: defines functions of its own ({model.functions[0].name}); export it inlined")
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise UnsafeFileError(
                 f"{where}: uses {node.domain}.{node.op_type}, an operator outside the ONNX standard; that needs a "
-                "compiled library and is refused."
+                "compiled library and is refused"
             )
         if node.op_type == "If" and any("decimation" in entry.key for entry in model.metadata_props):
             raise CheckpointError(
                 f"{where}: chooses between steps of a controller and of a simulator, as Exploy wraps its graph; give "
-                "the file of one control step that Exploy writes beside it (its default mode)."
+                "the file of one control step that Exploy writes beside it (its default mode)"
             )
         if node.op_type not in OPERATORS:
             raise UnsafeFileError(
                 f"{where}: uses the operator {node.op_type}, which is not on the list of those that policies have need "
-                f"of{closest(node.op_type, OPERATORS)}."
+                f"of{closest(node.op_type, OPERATORS)}"
             )
 
 
@@ -109,17 +109,17 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
     name = tensor.name or "a constant"
     width = _BYTES.get(tensor.data_type)
     if width is None:
-        raise CheckpointError(f"{path}: {name} has the ONNX type {tensor.data_type}, which policies don't use.")
+        raise CheckpointError(f"{path}: {name} has the ONNX type {tensor.data_type}, which policies don't use")
     if any(size < 0 for size in tensor.dims):
-        raise CheckpointError(f"{path}: {name} has the shape {tuple(tensor.dims)}.")
+        raise CheckpointError(f"{path}: {name} has the shape {tuple(tensor.dims)}")
     declared = math.prod(tensor.dims) * width
     if declared > MAX_FILE_BYTES:
-        raise UnsafeFileError(f"{path}: {name} declares {declared} bytes, more than any policy has.")
+        raise UnsafeFileError(f"{path}: {name} declares {declared} bytes, more than any policy has")
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         _fetch(tensor, declared, path, name)
     held = len(tensor.raw_data)
     if tensor.HasField("raw_data") and held != declared:
-        raise CheckpointError(f"{path}: {name} declares {declared} bytes and holds {held}.")
+        raise CheckpointError(f"{path}: {name} declares {declared} bytes and holds {held}")
 
 
 def _fetch(tensor: onnx.TensorProto, declared: int, path: Path, name: str) -> None:
@@ -131,12 +131,12 @@ def _fetch(tensor: onnx.TensorProto, declared: int, path: Path, name: str) -> No
         length = int(entries.get("length", str(declared)))
     except ValueError as error:
         raise CheckpointError(
-            f"{path}: the external data of {name} has an offset or length that is no number."
+            f"{path}: the external data of {name} has an offset or length that is no number"
         ) from error
     if offset < 0 or length != declared:
         raise UnsafeFileError(
             f"{path}: the external data of {name} has length {length} at offset {offset}; its shape "
-            f"{tuple(tensor.dims)} takes {declared} bytes."
+            f"{tuple(tensor.dims)} takes {declared} bytes"
         )
     content = read_inside(path.parent, location, offset, length, f"{path}: the external data of {name}")
     tensor.ClearField("external_data")
@@ -155,30 +155,30 @@ def read_inside(folder: Path, location: str, offset: int, length: int, where: st
         or ".." in parts
     )
     if outside:
-        raise UnsafeFileError(f"{where} lies at '{location}', outside the model's folder; it must be beside the model.")
+        raise UnsafeFileError(f"{where} lies at '{location}', outside the model's folder; it must be beside the model")
     target = folder
     for part in parts:
         target = target / part
         if target.is_symlink():
-            raise UnsafeFileError(f"{where} lies at '{location}', which is a link; put the file itself there.")
+            raise UnsafeFileError(f"{where} lies at '{location}', which is a link; put the file itself there")
     try:
         descriptor = os.open(target, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{where} can't be read from '{location}' ({error}); copy that file beside the model."
+            f"{where} can't be read from '{location}' ({error}); copy that file beside the model"
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         info = os.fstat(file.fileno())
         if not stat.S_ISREG(info.st_mode):
-            raise UnsafeFileError(f"{where} lies at '{location}', which is not a regular file.")
+            raise UnsafeFileError(f"{where} lies at '{location}', which is not a regular file")
         if info.st_nlink > 1:
             raise UnsafeFileError(
                 f"{where} lies at '{location}', which has {info.st_nlink} names (hard links) and may be a file from "
-                "elsewhere; copy it."
+                "elsewhere; copy it"
             )
         if offset + length > info.st_size:
             raise UnsafeFileError(
-                f"{where} ends at byte {offset + length}, but '{location}' has only {info.st_size} bytes."
+                f"{where} ends at byte {offset + length}, but '{location}' has only {info.st_size} bytes"
             )
         file.seek(offset)
         return file.read(length)

@@ -59,14 +59,14 @@ Translator = Callable[[GraphRecord, Attributes, list[Any]], Any]
 
 
 def numbers(value: Any) -> list[Any]:
-    """Return a vector of sizes as a list."""
+    """A vector of sizes as a list."""
     if isinstance(value, Tensor):
         return [int(item) for item in value.reshape(-1).tolist()]
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def is_size(value: Any) -> bool:
-    """Tell whether a value is a vector of sizes or one size, rather than a tensor."""
+    """Whether a value is a vector of sizes or one size, rather than a tensor."""
     return isinstance(value, (list, int)) or (isinstance(value, Traced) and isinstance(value.meta, int))
 
 
@@ -74,7 +74,7 @@ def size_arithmetic(reader: GraphRecord, kind: str, inputs: list[Any]) -> Any:
     """Compute with sizes, entry by entry."""
     functions = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul, "Div": operator.floordiv}
     if kind not in functions or len(inputs) != 2:
-        raise CheckpointError(f"{reader.where}: {kind} of a shape is not understood.")
+        raise CheckpointError(f"{reader.where}: {kind} of a shape is not understood")
     left, right = numbers(inputs[0]), numbers(inputs[1])
     length = max(len(left), len(right))
     left, right = left * (length // len(left)), right * (length // len(right))
@@ -83,7 +83,7 @@ def size_arithmetic(reader: GraphRecord, kind: str, inputs: list[Any]) -> Any:
 
 
 def meta(value: Any) -> Tensor:
-    """Return what stands for a tensor on the meta device."""
+    """What stands for a tensor on the meta device."""
     tensor = value.meta if isinstance(value, Traced) else value
     assert isinstance(tensor, Tensor)
     return tensor

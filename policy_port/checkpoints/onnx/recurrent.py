@@ -25,7 +25,7 @@ def recurrent(reader: GraphRecord, kind: str, attributes: dict[str, Any], inputs
     sequence, weight, recurrence = inputs[0], inputs[1], inputs[2]
     bias = inputs[3] if len(inputs) > 3 and inputs[3] is not None else torch.zeros(1, 2 * len(gates) * hidden)
     if not all(isinstance(item, Tensor) for item in (weight, recurrence, bias)):
-        raise CheckpointError(f"{reader.where}: a {kind} whose weights are computed is not understood.")
+        raise CheckpointError(f"{reader.where}: a {kind} whose weights are computed is not understood")
     weights = [
         _ordered(weight[0], gates, hidden),
         _ordered(recurrence[0], gates, hidden),
@@ -63,7 +63,7 @@ def _require_plain(reader: GraphRecord, kind: str, attributes: dict[str, Any], i
         if is_odd
     ]
     if odd:
-        raise CheckpointError(f"{reader.where}: a {kind} with unusual {', '.join(odd)} is not understood.")
+        raise CheckpointError(f"{reader.where}: a {kind} with unusual {', '.join(odd)} is not understood")
 
 
 def _ordered(tensor: Tensor, gates: tuple[int, ...], hidden: int) -> Tensor:
@@ -72,7 +72,7 @@ def _ordered(tensor: Tensor, gates: tuple[int, ...], hidden: int) -> Tensor:
 
 
 def _state(reader: GraphRecord, inputs: list[Any], index: int, hidden: int) -> Any:
-    """Return an initial state; one that is not an input of the model starts anew at every call."""
+    """An initial state; one that is not an input of the model starts anew at every call."""
     given = inputs[index] if len(inputs) > index else None
     if isinstance(given, Traced):
         return given

@@ -23,7 +23,7 @@ SUPPORTED = "TorchScript of one observation vector, its recurrent state in buffe
 
 
 def evidence(source: Source) -> tuple[str, ...]:
-    """Return why this is a TorchScript file, or nothing."""
+    """Why this is a TorchScript file, or nothing."""
     if source.container != "torchscript":
         return ()
     names = sorted(name for name in source.members if name.endswith(".py"))
@@ -40,7 +40,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     if inputs != ["Tensor"]:
         raise CheckpointError(
             f"{where}: forward() takes ({', '.join(inputs)}); expected one tensor, the observation. Export the policy "
-            "with its state as buffers, or as ONNX, whose inputs also say how large an image is."
+            "with its state as buffers, or as ONNX, whose inputs also say how large an image is"
         )
     recording = record(graph, module, tensors, where)
     actor = recording.actor
@@ -58,7 +58,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
 
 
 def _notes(called: frozenset[str], module: Any) -> tuple[str, ...]:
-    """Return what the code does besides computing actions."""
+    """What the code does besides computing actions."""
     notes = []
     if "prim::Print" in called:
         notes.append("the code prints; the actor does not")
@@ -110,7 +110,7 @@ def _first(output: Any) -> Tensor:
 
 
 def reset_name(module: Any) -> str | None:
-    """Return the name of the method without arguments that clears the state."""
+    """The name of the method without arguments that clears the state."""
     for name in RESETS:
         method = getattr(module, name, None)
         if method is not None and len(method.schema.arguments) == 1:
@@ -126,7 +126,7 @@ def _check_archive(source: Source) -> None:
             scan = scan_pickle(content, where)
             for imported in sorted(scan.imports):
                 if imported.startswith("__torch__.torch.classes"):
-                    raise UnsafeFileError(f"{where}: holds a compiled object ({imported}); a policy network has none.")
+                    raise UnsafeFileError(f"{where}: holds a compiled object ({imported}); a policy network has none")
             check_storages(scan, dict(source.members), f"{name[:-4]}/", str(source.path))
 
 
@@ -163,7 +163,7 @@ def _load_module(archive: bytes, where: str) -> Any:
         # torch.jit raises RuntimeError for most damage, but other kinds too; none of them is the user's to decode.
         reason = str(error).strip().splitlines()
         raise CheckpointError(
-            f"{where}: torch.jit can't load it ({reason[0] if reason else type(error).__name__})."
+            f"{where}: torch.jit can't load it ({reason[0] if reason else type(error).__name__})"
         ) from error
 
 
@@ -175,7 +175,7 @@ def _inlined(module: Any) -> Any:
 
 
 def _kinds(block: Any) -> set[str]:
-    """Return the kinds of all nodes, inner blocks included."""
+    """The kinds of all nodes, inner blocks included."""
     kinds: set[str] = set()
     for node in block.nodes():
         kinds.add(node.kind())

@@ -55,7 +55,6 @@ class GraphWalker(Walk):
         self.names = names
         """Attribute path of each tensor of the module, by the address of its data."""
         self.states = states
-        self.prints = False
         self._values: dict[str, Any] = {}
         self._attributes: dict[str, Tensor] = {}
         self._paths: dict[int, str] = {}
@@ -109,10 +108,7 @@ class GraphWalker(Walk):
                 return self._loop(node, arguments)
             case "RaiseException":
                 raise GraphRaisesError(f"{self.where}: the graph refuses its input: {arguments[0]}")
-            case "Print":
-                self.prints = True
-                return None
-            case "Uninitialized":
+            case "Print" | "Uninitialized":
                 return None
             case "unchecked_cast" | "unchecked_unwrap_optional" | "NumToTensor" | "data":
                 return arguments[0]
@@ -124,7 +120,7 @@ class GraphWalker(Walk):
                 return False
             case "min" | "max" if not any(isinstance(leaf, Traced) for leaf in leaves(arguments)):
                 return (min if name == "min" else max)(*arguments)
-        raise CheckpointError(f"{self.where}: the instruction {node.kind()} is not understood.")
+        raise CheckpointError(f"{self.where}: the instruction {node.kind()} is not understood")
 
     def _constant(self, node: Any) -> Any:
         value = node.output().toIValue()
@@ -144,7 +140,7 @@ class GraphWalker(Walk):
             return self._in_place(node, name, arguments)
         if name not in operators.TENSOR:
             raise CheckpointError(
-                f"{self.where}: the operator {node.kind()} with {len(arguments)} arguments is not understood."
+                f"{self.where}: the operator {node.kind()} with {len(arguments)} arguments is not understood"
             )
         result = self._recorded(node, name, arguments)
         if name in operators.VIEWS:
@@ -161,7 +157,7 @@ class GraphWalker(Walk):
             if argument.kwarg_only and value != argument.default_value
         }
         if any(isinstance(leaf, (Traced, Tensor)) for leaf in leaves(list(named.values()))):
-            raise CheckpointError(f"{self.where}: the operator {node.kind()} computes its options.")
+            raise CheckpointError(f"{self.where}: the operator {node.kind()} computes its options")
         positional = [
             value for argument, value in zip(schema.arguments, arguments, strict=True) if not argument.kwarg_only
         ]
@@ -173,10 +169,10 @@ class GraphWalker(Walk):
         if isinstance(target, Tensor):
             path = self._paths.get(id(target))
             if path is None:
-                raise CheckpointError(f"{self.where}: {name} overwrites part of a tensor; that can't be followed.")
+                raise CheckpointError(f"{self.where}: {name} overwrites part of a tensor; that can't be followed")
             raise StateFoundError(path)
         if not isinstance(target, Traced) or target.view or target.viewed:
-            raise CheckpointError(f"{self.where}: {name} overwrites a tensor that others share.")
+            raise CheckpointError(f"{self.where}: {name} overwrites a tensor that others share")
         plain = name[:-1]
         if plain in ("copy", "fill", "zero"):
             value = arguments[1] if plain != "zero" else 0.0
@@ -184,7 +180,7 @@ class GraphWalker(Walk):
         else:
             result = self._recorded(node, plain, arguments)
         if not isinstance(result, Traced) or self._meta(result).shape != self._meta(target).shape:
-            raise CheckpointError(f"{self.where}: {name} changes the shape of what it overwrites.")
+            raise CheckpointError(f"{self.where}: {name} changes the shape of what it overwrites")
         target.ref, target.meta = result.ref, result.meta
         return target
 
@@ -197,7 +193,7 @@ class GraphWalker(Walk):
 
     def _get_attribute(self, owner: Any, name: str) -> Any:
         if not isinstance(owner, ModuleValue):
-            raise CheckpointError(f"{self.where}: reads the attribute {name} of something that is not a module.")
+            raise CheckpointError(f"{self.where}: reads the attribute {name} of something that is not a module")
         path = f"{owner.path}.{name}" if owner.path else name
         if path in self.states:
             return self.states[path]
@@ -220,22 +216,22 @@ class GraphWalker(Walk):
             return list(value) if isinstance(value, list) else value
         if isinstance(value, (int, float, bool, str, type(None), torch.device, torch.dtype)):
             return value
-        raise CheckpointError(f"{self.where}: the attribute {path} is a {type(value).__name__}.")
+        raise CheckpointError(f"{self.where}: the attribute {path} is a {type(value).__name__}")
 
     def _set_attribute(self, owner: Any, name: str, value: Any) -> None:
         path = f"{owner.path}.{name}" if owner.path else name
         state = self.states.get(path)
         if state is None:
             if not isinstance(getattr(owner.module, name, None), Tensor):
-                raise CheckpointError(f"{self.where}: forward() changes {path}, which is not a tensor.")
+                raise CheckpointError(f"{self.where}: forward() changes {path}, which is not a tensor")
             raise StateFoundError(path)
         if not isinstance(value, Traced) or self._meta(value).shape != self._meta(state).shape:
-            raise CheckpointError(f"{self.where}: forward() changes the shape of {path}.")
+            raise CheckpointError(f"{self.where}: forward() changes the shape of {path}")
         self.states[path] = Traced(value.ref, value.meta)
 
     def _if(self, node: Any, condition: Any) -> Any:
         if isinstance(condition, Traced):
-            raise CheckpointError(f"{self.where}: the graph branches on values it computes; that can't be exported.")
+            raise CheckpointError(f"{self.where}: the graph branches on values it computes; that can't be exported")
         block = list(node.blocks())[0 if condition else 1]
         self._block(block.nodes())
         results = [self._values[output.debugName()] for output in block.outputs()]
@@ -248,13 +244,13 @@ class GraphWalker(Walk):
         count = 0
         while condition is True and isinstance(limit, int) and count < limit:
             if count > _MAX_LOOP:
-                raise CheckpointError(f"{self.where}: a loop of the graph does not end.")
+                raise CheckpointError(f"{self.where}: a loop of the graph does not end")
             self._values.update(zip(inputs, [count, *carried], strict=True))
             self._block(block.nodes())
             condition, *carried = [self._values[output.debugName()] for output in block.outputs()]
             count += 1
         if isinstance(condition, Traced) or isinstance(limit, Traced):
-            raise CheckpointError(f"{self.where}: a loop of the graph depends on values it computes.")
+            raise CheckpointError(f"{self.where}: a loop of the graph depends on values it computes")
         return carried[0] if len(carried) == 1 else carried
 
     @staticmethod

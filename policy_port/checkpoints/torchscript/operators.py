@@ -42,14 +42,11 @@ VIEWS = _words(
 )
 """Operators whose result may share memory with their first argument."""
 
-SPECIAL = _words(
-    "size dim len numel list slice select view reshape flatten to type_as zeros ones full empty zeros_like ones_like "
-    "new_zeros tensor scalar_tensor _convolution dropout feature_dropout __getitem__ append __contains__ __is__ "
-    "__isnot__ __not__ __and__ __or__ eq ne lt le gt ge add sub mul floordiv remainder div format warn Int Float Bool "
-    "ScalarImplicit IntImplicit FloatImplicit item is_floating_point device float int cpu numpy_T __range_length "
-    "__derive_index str sqrt pow neg device dtype is_cuda percentFormat join requires_grad_"
-)
-"""Operators about shapes, types, lists and numbers; settled while the graph is read."""
+UNREAD = _words("device dtype empty full int is_cuda join new_zeros numel numpy_T percentFormat")
+"""Harmless operators that stand in the code of real files, in methods and branches that a recording never enters.
+
+One that is met on the way through forward() is an error of its own; the scan reads all code and must let them pass.
+"""
 
 PRIM = _words(
     "Constant GetAttr SetAttr ListConstruct ListUnpack TupleConstruct TupleUnpack TupleIndex DictConstruct If Loop "
@@ -57,11 +54,6 @@ PRIM = _words(
     "min max data layout CreateObject isinstance shape Return Param TolistOp requires_grad"
 )
 """TorchScript's own instructions."""
-
-OPERATORS = frozenset(f"aten::{name}" for name in TENSOR | IN_PLACE | SPECIAL) | frozenset(
-    f"prim::{name}" for name in PRIM
-)
-"""Everything that may appear in a file."""
 
 LANGUAGE = _words(
     "getattr setattr annotate unchecked_cast unchecked_unwrap_optional uninitialized int float bool str len range "

@@ -64,7 +64,7 @@ class _Widths:
                 return self._walk(width)
             except StateFoundError as need:
                 if need.path in self.paths or len(self.paths) >= _MAX_STATES:
-                    raise CheckpointError(f"{self.where}: the state {need.path} can't be followed.") from need
+                    raise CheckpointError(f"{self.where}: the state {need.path} can't be followed") from need
                 self.paths.append(need.path)
             except GraphRaisesError as error:
                 self._remember(error)
@@ -82,7 +82,7 @@ class _Widths:
             self.first_error = error
 
     def states(self) -> tuple[_State, ...]:
-        """Return the overwritten attributes, hidden before cell."""
+        """The overwritten attributes, hidden before cell."""
         found = []
         for path in self.paths:
             tensor = self.tensors.get(path)
@@ -90,7 +90,7 @@ class _Widths:
             if tensor is None or not ((len(shape) == 3 and shape[1] == 1) or (len(shape) == 2 and shape[0] == 1)):
                 raise CheckpointError(
                     f"{self.where}: forward() overwrites {path} of shape {shape}; recurrent state must have shape "
-                    "(layers, 1, hidden) or (1, hidden)."
+                    "(layers, 1, hidden) or (1, hidden)"
                 )
             leaf = path.rsplit(".", 1)[-1]
             found.append((leaf.lower().startswith("c") or "cell" in leaf.lower(), path, tensor))
@@ -124,11 +124,11 @@ class _Widths:
         if isinstance(result, (tuple, list)):
             result = result[0]
         if not isinstance(result, Traced) or not isinstance(result.meta, Tensor):
-            raise CheckpointError(f"{self.where}: forward() returns something that does not depend on the observation.")
+            raise CheckpointError(f"{self.where}: forward() returns something that does not depend on the observation")
         shape = tuple(result.meta.shape)
         if len(shape) != 2 or shape[0] != BATCH:
             shown = tuple("batch" if size == BATCH else size for size in shape)
-            raise CheckpointError(f"{self.where}: forward() returns shape {shown}; expected (batch, actions).")
+            raise CheckpointError(f"{self.where}: forward() returns shape {shown}; expected (batch, actions)")
         outputs = [result.ref]
         for state in states:
             new: object = handles[state.path]
@@ -161,7 +161,7 @@ def record(graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> R
         if isinstance(widths.first_error, CheckpointError) and not isinstance(widths.first_error, GraphRaisesError):
             raise widths.first_error
         raise CheckpointError(
-            f"{where}: no observation width fits the graph ({_first_line(widths.first_error)})."
+            f"{where}: no observation width fits the graph ({_first_line(widths.first_error)})"
         ) from widths.first_error
     # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
     actors = [actor for actor in actors if actor.obs_size != 1] or actors
@@ -179,7 +179,7 @@ def record(graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> R
 
 
 def overwritten(graph: Any) -> list[str]:
-    """Return the attributes that the graph writes to, directly or through a slice of them."""
+    """The attributes that the graph writes to, directly or through a slice of them."""
     paths: dict[str, str] = {next(iter(graph.inputs())).debugName(): ""}
     found: dict[str, None] = {}
 
@@ -211,7 +211,7 @@ def _fitting(widths: _Widths, candidates: Iterable[int]) -> list[TapeActor]:
 
 
 def _candidates(tensors: dict[str, Tensor]) -> set[int]:
-    """Return the widths that some tensor of the module suggests."""
+    """The widths that some tensor of the module suggests."""
     return {tensor.shape[-1] for tensor in tensors.values() if tensor.ndim >= 1 and 0 < tensor.shape[-1] <= 100_000}
 
 

@@ -9,17 +9,23 @@ import ast
 import warnings
 from collections.abc import Mapping
 
-from policy_port.checkpoints.torchscript.operators import LANGUAGE, OPERATORS
+from policy_port.checkpoints.torchscript.operators import IN_PLACE, LANGUAGE, PRIM, TENSOR, UNREAD
+from policy_port.checkpoints.torchscript.shapes import SHAPE_OPERATORS
 from policy_port.errors import CheckpointError, UnsafeFileError, closest
 
 _MAX_CODE_BYTES = 16 * 1024 * 1024
 
+OPERATORS = frozenset(f"aten::{name}" for name in TENSOR | IN_PLACE | frozenset(SHAPE_OPERATORS) | UNREAD) | frozenset(
+    f"prim::{name}" for name in PRIM
+)
+"""Everything that may appear in a file: what the reader translates, and the named rest."""
+
 
 def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return the operators that the archive's code calls; raise on one that is neither in OPERATORS nor in `also`."""
+    """The operators that the archive's code calls; raise on one that is neither in OPERATORS nor in `also`."""
     files = {name: content for name, content in members.items() if name.startswith("code/") and name.endswith(".py")}
     if sum(len(content) for content in files.values()) > _MAX_CODE_BYTES:
-        raise UnsafeFileError(f"{where}: more than {_MAX_CODE_BYTES} bytes of code; this is not a policy network.")
+        raise UnsafeFileError(f"{where}: more than {_MAX_CODE_BYTES} bytes of code; this is not a policy network")
     trees: dict[str, ast.Module] = {}
     for name, content in files.items():
         try:
@@ -28,7 +34,7 @@ def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = f
                 warnings.simplefilter("ignore")
                 trees[name] = ast.parse(content.decode("utf-8"))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise CheckpointError(f"{where}: {name} can't be read, so it can't be checked ({error}).") from error
+            raise CheckpointError(f"{where}: {name} can't be read, so it can't be checked ({error})") from error
     methods = {
         node.name
         for tree in trees.values()
@@ -37,7 +43,7 @@ def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = f
     }
     if "__setstate__" in methods:
         raise UnsafeFileError(
-            f"{where}: defines __setstate__, which runs while the file is loaded; a policy network has no need of it."
+            f"{where}: defines __setstate__, which runs while the file is loaded; a policy network has no need of it"
         )
     called: set[str] = set()
     for name, tree in trees.items():
@@ -49,7 +55,7 @@ def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = f
                     called.add(operator)
                     refuse_operator(operator, f"{where}: {name}, line {node.lineno}", also)
             elif isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_own(node):
-                raise UnsafeFileError(f"{where}: {name}, line {node.lineno} imports {ast.unparse(node)!r}.")
+                raise UnsafeFileError(f"{where}: {name}, line {node.lineno} imports {ast.unparse(node)!r}")
     return frozenset(called)
 
 
@@ -58,12 +64,12 @@ def refuse_operator(operator: str, where: str, also: frozenset[str] = frozenset(
     if operator not in OPERATORS and operator not in also:
         raise UnsafeFileError(
             f"{where}: calls {operator}, which a policy network has no need of{closest(operator, OPERATORS)}. "
-            "The file was not loaded."
+            "The file was not loaded"
         )
 
 
 def _aliases(tree: ast.Module) -> dict[str, list[ast.expr]]:
-    """Return what local names stand for, as in `_57 = __torch__.torch.nn.functional.elu`."""
+    """What local names stand for, as in `_57 = __torch__.torch.nn.functional.elu`."""
     aliases: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
@@ -74,7 +80,7 @@ def _aliases(tree: ast.Module) -> dict[str, list[ast.expr]]:
 
 
 def _operator(function: ast.expr, methods: set[str]) -> str | None:
-    """Return the operator that a call names, or None for a call into the archive's own code."""
+    """The operator that a call names, or None for a call into the archive's own code."""
     if isinstance(function, ast.Name):
         if function.id == "print":
             return "prim::Print"

@@ -117,7 +117,7 @@ def cast(walker: Walk, value: Any, wanted: torch.dtype) -> Any:
 
 
 def _dtype(number: int) -> torch.dtype | None:
-    """Return the type behind TorchScript's number for it."""
+    """The type behind TorchScript's number for it."""
     table = {1: torch.int8, 3: torch.int32, 4: torch.int64, 5: torch.float16, 6: torch.float32, 7: torch.float64}
     return table.get(number, {0: torch.uint8, 11: torch.bool, 15: torch.bfloat16}.get(number))
 
@@ -181,7 +181,7 @@ def _logical(name: str) -> Callable[[Walk, list[Any]], Handled]:
 
 def _dropout(walker: Walk, arguments: list[Any]) -> Handled:
     if arguments[2]:
-        raise CheckpointError(f"{walker.where}: dropout is active; export the policy in evaluation mode.")
+        raise CheckpointError(f"{walker.where}: dropout is active; export the policy in evaluation mode")
     return True, arguments[0]
 
 
@@ -190,7 +190,7 @@ def _scalar(walker: Walk, arguments: list[Any]) -> Handled:
     if isinstance(value, Tensor):
         return True, value.item()
     if _is_tensor(value):
-        raise CheckpointError(f"{walker.where}: the graph turns a value it computes into a number.")
+        raise CheckpointError(f"{walker.where}: the graph turns a value it computes into a number")
     return True, value
 
 

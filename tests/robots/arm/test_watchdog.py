@@ -90,7 +90,6 @@ def test_a_killed_run_leaves_no_torque_and_a_readable_trace(tmp_path: Path) -> N
     """SIGKILL in the middle of a run: torque goes off, and the trace ends at most a second before."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
     from benchmarks.soak_arm import HELD, SoakArm
-
     from policy_port.trace import Trace
 
     with SoakArm() as soak:

@@ -77,7 +77,7 @@ class CameraBounds(Strict):
     """Pixels."""
     height: Annotated[int, Field(ge=16, le=4096)]
     """Pixels."""
-    fps: Annotated[float, _up_to(240.0, "no camera that OpenCV opens here gives more")]
+    fps: Annotated[float, _up_to(240.0, "more than a USB camera gives")]
     """Frames per second."""
     crop: tuple[int, int, int, int] | None = None
     """Rows and columns that are kept: top, left, height, width."""
@@ -86,7 +86,7 @@ class CameraBounds(Strict):
 class Timing(Strict):
     """When something takes too long [s]."""
 
-    control_frequency: Annotated[float, _up_to(200.0, "reading and writing six servos takes about 3 ms at 1 Mbaud")]
+    control_frequency: Annotated[float, _up_to(200.0, "six servos on one line are read and written in each step")]
     """Most control steps per second [Hz]."""
     stale: Annotated[float, _up_to(1.0, "the arm moves on while nobody measures it")]
     """Oldest measurement that a target may rest on."""

@@ -33,8 +33,7 @@ def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator
     Raises:
         OutputError: `path` is taken, can't be written to, or the disk is full.
     """
-    # A symbolic link stays: what it points to is replaced.
-    target = Path(path).expanduser().resolve()
+    target = _resolved(path)
     _refuse_taken(target, force)
     made_parents = _missing_parents(target)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
@@ -68,7 +67,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
     Raises:
         OutputError: The file can't be written, or the disk is full.
     """
-    target = Path(path).expanduser().resolve()
+    target = _resolved(path)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
         with open(temporary, "xb") as file:
@@ -86,6 +85,14 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _resolved(path: str | os.PathLike[str]) -> Path:
+    """Where a path leads: a symbolic link stays, and what it points to is written."""
+    try:
+        return Path(path).expanduser().resolve(strict=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OutputError(f"{path}: can't be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _refuse_taken(target: Path, force: bool) -> None:

@@ -23,10 +23,13 @@ import contextlib
 import datetime
 import itertools
 import json
+import math
 import os
 import platform
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +46,19 @@ HEADER = "header.json"
 
 _Column = tuple[tuple[int, ...], np.dtype[Any], Iterable[NDArray[Any]]]
 """Shape, type, and the pieces of an array, one after the other."""
+
+
+MAX_HEADER = 16 * 2**20
+"""Largest header read [bytes]; names and rates take some thousand."""
+
+MAX_PACKED, MAX_RATIO = 256 * 2**20, 100
+"""An array of more bytes than the first, packed closer than the second, is no recording."""
+
+_DAMAGE = (
+    *(OSError, KeyError, ValueError, EOFError, MemoryError, OverflowError, RecursionError, RuntimeError, TypeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What Python and NumPy say of a file that something else has written."""
 
 
 class TraceError(ValueError):
@@ -266,10 +282,12 @@ class Trace(Mapping[str, NDArray[Any]]):
         try:
             with zipfile.ZipFile(self._files[0]) as file:
                 names = file.namelist()
-                text = file.read(HEADER) if whole else (_parts(self.path) / HEADER).read_bytes()
+                text = _member(file, HEADER, MAX_HEADER) if whole else (_parts(self.path) / HEADER).read_bytes()
             self.header: dict[str, Any] = json.loads(text)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as cause:
+        except _DAMAGE as cause:
             raise TraceError(f"{self.path}: is no trace, or is damaged: {cause}") from cause
+        if not isinstance(self.header, dict):
+            raise TraceError(f"{self.path}: its {HEADER} is no JSON object, which a trace begins with")
         if not str(self.header.get("format", "")).startswith(FORMAT):
             raise TraceError(f"{self.path}: its format is {self.header.get('format')!r}, this reads {FORMAT!r}")
         self._names = tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))
@@ -279,9 +297,35 @@ class Trace(Mapping[str, NDArray[Any]]):
             raise KeyError(f"{self.path}: the trace has no '{name}'; it has {', '.join(self._names)}")
         try:
             parts = [_load(file, name) for file in self._files]
-        except (OSError, ValueError, zipfile.BadZipFile) as cause:
+        except _DAMAGE as cause:
             raise TraceError(f"{self.path}: '{name}' can't be read: {cause}") from cause
+        if len({(part.shape[1:], part.dtype) for part in parts}) > 1:
+            raise TraceError(f"{self.path}: '{name}' has another shape or type from one chunk to the next")
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def control_dt(self) -> float | None:
+        """Control period [s]: what the header states, else the usual step of `time`; None where neither tells.
+
+        Raises:
+            TraceError: When the header states something else than a period, or `time` shows another one.
+        """
+        stated = self.header.get("control_dt")
+        is_number = isinstance(stated, int | float) and not isinstance(stated, bool)
+        if stated is not None and not (is_number and 0.0 < stated < math.inf):
+            raise TraceError(f"{self.path}: the header's control_dt is {stated!r}; give the control period in seconds")
+        time = np.asarray(self["time"], np.float64) if "time" in self else np.zeros(0)
+        # Time is counted from the reset, so it goes back where an episode begins.
+        steps = np.diff(time.reshape(len(time), -1), axis=0) if time.size else time
+        steps = steps[steps > 0.0]
+        if not steps.size:
+            return stated
+        seen = float(np.median(steps))
+        if stated is not None and abs(seen - stated) > 0.25 * stated:
+            raise TraceError(
+                f"{self.path}: the header's control_dt is {stated} s, its time moves on by {seen:.6g} s a step; "
+                "correct the one that is wrong"
+            )
+        return seen if stated is None else float(stated)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -308,8 +352,32 @@ def _now() -> str:
 
 
 def _load(file: Path, name: str) -> NDArray[Any]:
-    with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
+    """An array of numbers; nothing is allocated that the file does not hold."""
+    with zipfile.ZipFile(file) as archive:
+        inside = archive.getinfo(f"{name}.npy")
+        if inside.file_size > MAX_PACKED and inside.file_size > MAX_RATIO * inside.compress_size:
+            raise ValueError(f"{inside.file_size} bytes packed into {inside.compress_size} are no recording")
+        with archive.open(inside) as member:
+            version = np.lib.format.read_magic(member)
+            if version not in ((1, 0), (2, 0)):
+                raise ValueError(f"it is of version {version} of NumPy's format, a trace's are 1.0 or 2.0")
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+            if dtype.kind not in "biuf":
+                raise ValueError(f"it holds {dtype}, a trace's arrays hold real numbers")
+            if not shape or math.prod(shape) * dtype.itemsize > inside.file_size:
+                raise ValueError(f"its shape is {shape}, which its {inside.file_size} bytes are not")
+        with archive.open(inside) as member:
+            return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """A member of an archive, `limit` bytes at most."""
+    with archive.open(name) as member:
+        data = member.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"its {name} has more than {limit} bytes")
+    return data
 
 
 def _write(file: IO[bytes], columns: Mapping[str, _Column], header: str | None = None) -> None:

@@ -239,3 +239,15 @@ def test_sha256_is_the_known_one(tmp_path: Path) -> None:
     """The digest of "abc" is the one in the standard."""
     (tmp_path / "abc").write_text("abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/inside", "no\0name"])
+def test_a_path_that_leads_nowhere_is_one_message(tmp_path: Path, name: str) -> None:
+    """A circle of links and an impossible name are errors of the output, for folders and for files."""
+    (tmp_path / "loop").symlink_to("other")
+    (tmp_path / "other").symlink_to("loop")
+    with pytest.raises(OutputError, match="can't be written"):
+        write_atomic(tmp_path / name, "x")
+    with pytest.raises(OutputError, match="can't be written"), output_folder(tmp_path / name):
+        pass
+    assert names(tmp_path) == ["loop", "other"]

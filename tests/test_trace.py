@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +18,10 @@ import numpy as np
 import pytest
 
 from policy_port import trace as trace_module
+from policy_port.compare.run import read_run
+from policy_port.errors import EvidenceError
 from policy_port.trace import Recorder, Trace, TraceError
+from policy_port.verdict.evidence import read_evidence
 
 
 def test_what_was_recorded_comes_back(tmp_path: Path) -> None:
@@ -294,3 +300,99 @@ def test_the_file_stands_alone() -> None:
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     tops = {name.partition(".")[0] for name in modules}
     assert tops <= set(sys.stdlib_module_names) | {"numpy"}
+
+
+GOOD = {"format": trace_module.FORMAT, "joint_names": ["a"], "control_dt": 0.02}
+NUMBERS = {"time": 0.02 * np.arange(30), "joint_pos": np.zeros((30, 1)), "observation": np.zeros((30, 1))}
+
+
+def archive(path: Path, header: object = GOOD, more: dict[str, bytes] | None = None, **arrays: object) -> Path:
+    """A file in a trace's layout, from any header and any arrays or bytes."""
+    given = NUMBERS | {"action": np.zeros((30, 1))} | arrays
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(trace_module.HEADER, header if isinstance(header, str) else json.dumps(header))
+        for name, array in given.items():
+            if f"{name}.npy" not in (more or {}):
+                buffer = io.BytesIO()
+                np.save(buffer, np.asarray(array), allow_pickle=True)
+                file.writestr(f"{name}.npy", buffer.getvalue())
+        for name, data in (more or {}).items():
+            file.writestr(name, data)
+    return path
+
+
+def npy(shape: tuple[int, ...], descr: str = "<f8", data: bytes = b"") -> bytes:
+    """The bytes of an array that says its shape, and whatever data."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + data
+
+
+HOSTILE: dict[str, dict[str, object]] = {
+    "header is a list": {"header": [1]},
+    "header is a number": {"header": 3},
+    "header is null": {"header": None},
+    "header is no JSON": {"header": "{"},
+    "header is deep": {"header": "[" * 100_000 + "]" * 100_000},
+    "header of another format": {"header": {"format": 3}},
+    "control_dt is text": {"header": GOOD | {"control_dt": "0.02"}},
+    "control_dt is NaN": {"header": GOOD | {"control_dt": float("nan")}},
+    "control_dt is infinite": {"header": GOOD | {"control_dt": float("inf")}},
+    "control_dt is negative": {"header": GOOD | {"control_dt": -0.02}},
+    "control_dt is true": {"header": GOOD | {"control_dt": True}},
+    "control_dt is a list": {"header": GOOD | {"control_dt": [0.02]}},
+    "control_dt is another": {"header": GOOD | {"control_dt": 0.005}},
+    "joint_names are numbers": {"header": GOOD | {"joint_names": [1]}},
+    "a number, no array": {"joint_pos": 1.0},
+    "text": {"joint_pos": np.full((30, 1), "x")},
+    "complex numbers": {"joint_pos": np.full((30, 1), 1j)},
+    "objects": {"joint_pos": np.full((30, 1), {}, dtype=object)},
+    "NaN": {"joint_pos": np.full((30, 1), np.nan)},
+    "a huge shape": {"more": {"joint_pos.npy": npy((5 * 10**12, 1))}},
+    "a negative shape": {"more": {"joint_pos.npy": npy((-30, 1))}},
+    "a shape beyond 64 bits": {"more": {"joint_pos.npy": npy((2**40, 2**40))}},
+    "no array": {"more": {"joint_pos.npy": b"nothing"}},
+    "an unknown version": {"more": {"joint_pos.npy": b"\x93NUMPY\x09\x00" + bytes(100)}},
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_strangers_trace_is_one_message(tmp_path: Path, case: str) -> None:
+    """Whatever stands where a trace should: verify and compare end in an error of ours, soon and small."""
+    path = archive(tmp_path / "trace.npz", **HOSTILE[case])  # type: ignore[arg-type]
+    for read in (read_evidence, lambda file: read_run(file, "run")):
+        tracemalloc.start()
+        with pytest.raises(EvidenceError, match=r"trace\.npz"):
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+        tracemalloc.stop()
+
+
+def test_the_same_file_without_the_fault_is_read(tmp_path: Path) -> None:
+    """The files above are refused for what is wrong with them alone."""
+    path = archive(tmp_path / "trace.npz")
+    assert read_run(path, "run").control_dt == 0.02
+    assert read_evidence(path).shape == (30, 1)
+
+
+def test_packed_zeros_are_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array that is far larger than its file is refused before any of it is unpacked."""
+    monkeypatch.setattr(trace_module, "MAX_PACKED", 2**20)
+    path = archive(tmp_path / "trace.npz", joint_pos=np.zeros((400_000, 1)))
+    with pytest.raises(TraceError, match="are no recording"):
+        Trace(path)["joint_pos"]
+    noise = np.random.default_rng(0).normal(size=(400_000, 1))
+    assert Trace(archive(path, joint_pos=noise))["joint_pos"].shape == (400_000, 1)
+
+
+def test_a_damaged_archive_is_one_message(tmp_path: Path) -> None:
+    """Bytes flipped or cut off anywhere: what is asked for is there and right, or an error of ours."""
+    whole = archive(tmp_path / "whole.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 3):
+            data[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "trace.npz").write_bytes(data[: rng.integers(len(data) // 2, len(data) + 1)])
+        with contextlib.suppress(EvidenceError):
+            read_evidence(tmp_path / "trace.npz")

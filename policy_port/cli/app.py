@@ -59,11 +59,16 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except PolicyPortError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {_shown(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing was written", err=True)
             raise typer.Exit(130) from None
+
+
+def _shown(text: str) -> str:
+    """A message that quotes a stranger's file, with whatever a terminal would obey written out."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 app = typer.Typer(

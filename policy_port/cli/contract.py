@@ -174,11 +174,7 @@ def _pairs(given: list[str] | None, flag: str) -> list[tuple[str, str]]:
 
 
 def _yaml_value(key: str, text: str) -> object:
-    import yaml
-
     from policy_port.errors import ContractError
+    from policy_port.plain_yaml import PlainYaml
 
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ContractError(f"--set {key}={text}: the value is no YAML (number, word, [list] or {{mapping}})") from None
+    return PlainYaml(text, f"--set {key}", ContractError).data

@@ -21,6 +21,10 @@ ARRAYS = ("joint_pos", "target", "action", "effort", "base_lin_vel", "base_ang_v
 """What is compared, as far as it was recorded."""
 
 
+MEASURED = ("joint_pos", "target", "action")
+"""What is a number at every step; a simulator or robot may have no effort, say, and record that as NaN."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
     """An episode: rows of one environment that follow one another."""
@@ -80,6 +84,7 @@ def read_run(path: Path, label: str) -> Run:
     try:
         trace = Trace(file)
         loaded = {name: np.asarray(trace[name]) for name in (*ARRAYS, "episode", "time") if name in trace}
+        control_dt = trace.control_dt()
     except TraceError as cause:
         raise EvidenceError(f"{cause}. A run is a folder that `play --out` wrote, or a trace (.npz)") from None
     if not len(trace) or not all(len(array) for array in loaded.values()):
@@ -92,6 +97,8 @@ def read_run(path: Path, label: str) -> Run:
             "joint_pos, each once"
         )
     arrays = {name: _array(file, name, loaded[name], (steps, envs), len(names)) for name in ARRAYS if name in loaded}
+    if control_dt is None:
+        raise EvidenceError(f"{file}: its header states no control_dt (control period [s]), and it holds no time")
     stated = trace.header.get("action_names")
     driven = tuple(name for name in stated if name in names) if isinstance(stated, list) else ()
     return Run(
@@ -99,7 +106,7 @@ def read_run(path: Path, label: str) -> Run:
         path=file,
         header=trace.header,
         metrics=_metrics(path / METRICS) if path.is_dir() else {},
-        control_dt=_period(file, trace.header, loaded.get("time")),
+        control_dt=control_dt,
         joint_names=tuple(names),
         driven=driven or tuple(names),
         arrays=arrays,
@@ -130,17 +137,14 @@ def _array(file: Path, name: str, array: NDArray[Any], rows: tuple[int, int], jo
             f"{file}: {name} has shape {shape}; joint_pos has {rows[0]} steps of {rows[1]} environments"
             + (f", and joint_names has {joints} joints" if per_joint else "")
         )
-    return array.astype(np.float64)
-
-
-def _period(file: Path, header: dict[str, Any], time: NDArray[Any] | None) -> float:
-    stated = header.get("control_dt")
-    if isinstance(stated, int | float) and stated > 0:
-        return float(stated)
-    steps = np.diff(time.reshape(len(time), -1)[:, 0]) if time is not None and len(time) > 1 else np.zeros(0)
-    if not (steps > 0).any():
-        raise EvidenceError(f"{file}: its header states no control_dt (control period [s]), and it holds no time")
-    return float(np.median(steps[steps > 0]))
+    values = array.astype(np.float64)
+    if name in MEASURED and not np.isfinite(values).all():
+        step, env, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise EvidenceError(
+            f"{file}: {name}[{column}] is {values[step, env, column]} at step {step} of environment {env}; nothing can "
+            "be compared with that. Play it again, or cut the trace before that step"
+        )
+    return values
 
 
 def _episodes(header: dict[str, Any], loaded: dict[str, NDArray[Any]], rows: tuple[int, int]) -> dict[Any, Stretch]:

@@ -78,9 +78,9 @@ class RobotMapping(Strict):
     """The source parsing in words."""
     target: str | None = None
     """The target parsing in words."""
-    source_joint_names: tuple[str, ...] = Field(min_length=1)
+    source_joint_names: tuple[str, ...] = Field(min_length=1, max_length=4096)
     """Joint names in the source's order: the order of the contract that the policy was trained with."""
-    target_joint_names: tuple[str, ...] = Field(min_length=1)
+    target_joint_names: tuple[str, ...] = Field(min_length=1, max_length=4096)
     """Joint names in the target's order."""
     match: Literal["name", "position"] = "name"
     """name: a joint is the joint of the same name, or of the name that `rename` gives. position: the k-th source

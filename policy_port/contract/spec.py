@@ -82,7 +82,7 @@ class Contract(Strict):
     """Base of the robot."""
     actuation: Actuation
     """How targets became torques."""
-    joints: dict[str, Joint] = Field(min_length=1)
+    joints: dict[str, Joint] = Field(min_length=1, max_length=4096)
     """Joints by name, in the policy's joint order."""
     observation: Observation
     """The network's input."""

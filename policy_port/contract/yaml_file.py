@@ -1,29 +1,51 @@
 """Strict YAML: every error names file, line, key and the closest valid key.
 
-The file is composed to nodes first, so that duplicate keys are seen and every value keeps its line; pydantic then
-validates the plain data, and its findings are rewritten in terms of the file.
+Every value keeps its line; pydantic validates the plain data, and its findings are rewritten in terms of the file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from policy_port.errors import PolicyPortError, closest
+from policy_port.plain_yaml import PlainYaml, read_text
 
 MAX_BYTES = 4 * 1024 * 1024
 """Largest YAML file read; contracts and mappings are a few kilobytes."""
+
+
+MAX_FINDINGS = 20
+"""Errors of one file that are told one by one."""
+
+
+def _exact(schema: Any) -> None:
+    """Numbers are numbers: neither `true` nor a text in quotes passes for one. Lists still become tuples."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("float", "int", "bool"):
+            schema["strict"] = True
+        for part in schema.values():
+            _exact(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _exact(part)
 
 
 class Strict(BaseModel):
     """Frozen data that refuses unknown keys and names the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _exact(schema)
+        return schema
 
     @model_validator(mode="before")
     @classmethod
@@ -51,9 +73,10 @@ class YamlDocument:
     path: Path
     data: Any
     root: yaml.Node
+    _keys: dict[int, dict[str, tuple[int, yaml.Node]]] = field(default_factory=dict)
 
     def line(self, location: tuple[int | str, ...]) -> int:
-        """Return the 1-based line of the deepest value that `location` leads to.
+        """The 1-based line of the deepest value that `location` leads to.
 
         Args:
             location: Keys and indices from the root; parts that the file does not have are passed over, which is
@@ -63,10 +86,9 @@ class YamlDocument:
         line = node.start_mark.line
         for part in location:
             if isinstance(node, yaml.MappingNode):
-                for key, value in node.value:
-                    if key.value == str(part):
-                        line, node = key.start_mark.line, value
-                        break
+                if id(node) not in self._keys:
+                    self._keys[id(node)] = {key.value: (key.start_mark.line, value) for key, value in node.value}
+                line, node = self._keys[id(node)].get(str(part), (line, node))
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
                 line = node.start_mark.line
@@ -77,40 +99,14 @@ def read_yaml(path: Path | str, error: type[PolicyPortError]) -> YamlDocument:
     """Read one YAML mapping from `path`.
 
     Raises:
-        PolicyPortError: Of the class `error`, when the file is missing, too large, not YAML, not a mapping, or has
-            a key twice, a tag or an alias loop.
+        PolicyPortError: Of the class `error`, when the file is missing, too large, not YAML, not a mapping, has a key
+            twice, a tag or an alias loop, or a scalar that YAML 1.1 and 1.2 read differently.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise error(f"{path}: {path.stat().st_size} bytes are too many for such a file; is it the right one?")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise error(f"{path}: is a folder; give the YAML file in it") from None
-    except UnicodeDecodeError:
-        raise error(f"{path}: is not text; give a YAML file") from None
-    except OSError as cause:
-        raise error(f"{path}: can't be read: {cause.strerror or type(cause).__name__}") from cause
-    loader = None
-    try:
-        # The reader looks for control characters at once, so this too belongs inside.
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        if root is None or not isinstance(root, yaml.MappingNode):
-            raise error(f"{path}: holds no YAML mapping (key: value lines)")
-        _refuse_duplicates(root, path, error)
-        data = loader.construct_document(root)
-    except yaml.YAMLError as cause:
-        mark = getattr(cause, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(cause, "problem", None) or str(cause).splitlines()[0]
-        raise error(f"{where}: is not plain YAML: {problem}") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
-    return YamlDocument(path=path, data=data, root=root)
+    document = PlainYaml(read_text(path, error, what="a YAML file", max_bytes=MAX_BYTES), path, error)
+    if not isinstance(document.data, dict):
+        raise error(f"{path}: holds no YAML mapping (key: value lines)")
+    return YamlDocument(path=path, data=document.data, root=document.root)
 
 
 def parse[Model: BaseModel](model: type[Model], document: YamlDocument, error: type[PolicyPortError]) -> Model:
@@ -122,7 +118,10 @@ def parse[Model: BaseModel](model: type[Model], document: YamlDocument, error: t
     try:
         return model.model_validate(document.data)
     except ValidationError as cause:
-        findings = [_finding(item, document) for item in cause.errors(include_url=False)]
+        items = cause.errors(include_url=False)
+        findings = [_finding(item, document) for item in items[:MAX_FINDINGS]]
+        if len(items) > MAX_FINDINGS:
+            findings.append(f"{document.path}: and {len(items) - MAX_FINDINGS} more such errors")
         raise error("\n".join(dict.fromkeys(findings))) from None
 
 
@@ -149,21 +148,3 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") + (
         ": " if location else ""
     )
-
-
-def _refuse_duplicates(node: yaml.Node, path: Path, error: type[PolicyPortError], depth: int = 0) -> None:
-    if depth > 40:
-        raise error(f"{path}: is nested more than 40 levels deep")
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            if key.value in seen:
-                raise error(
-                    f"{path}:{key.start_mark.line + 1}: key '{key.value}' stands twice, "
-                    f"first in line {seen[key.value]}; keep one"
-                )
-            seen[key.value] = key.start_mark.line + 1
-            _refuse_duplicates(value, path, error, depth + 1)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value, path, error, depth + 1)

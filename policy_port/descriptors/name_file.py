@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from policy_port.descriptors.record import Record
+from policy_port.descriptors.tagged_yaml import MAX_BYTES
 from policy_port.errors import ContractError
+from policy_port.plain_yaml import PlainYaml, read_text
 
 POLICY_KEYS = ("joint_names", "policy_joint_names")
 """Keys of a name file whose list is in the policy's order."""
@@ -76,10 +76,7 @@ def read_name_list(path: Path) -> tuple[str, ...]:
 
 
 def _load(path: Path) -> dict[str, Any] | list[Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            first = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
-        first = None
-    # A mapping, and whatever can't be read, goes through the reader that explains what is wrong.
+    text = read_text(path, ContractError, what="a YAML or JSON file", max_bytes=MAX_BYTES)
+    # A mapping goes through the reader that knows the tags of trainers' files.
+    first = PlainYaml(text, path, ContractError, any_tag=lambda node, value: value, strict=False).data
     return first if isinstance(first, list) else Record.read(path).data

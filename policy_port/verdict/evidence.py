@@ -153,6 +153,7 @@ def read_evidence(path: Path | str) -> Evidence:
     try:
         trace = Trace(path)
         loaded = {name: np.asarray(trace[name]) for name in (*REQUIRED, *OPTIONAL, "episode", "time") if name in trace}
+        period = trace.control_dt()
     except (TraceError, KeyError) as cause:
         raise EvidenceError(str(cause).strip('"')) from None
     for name in REQUIRED:
@@ -182,7 +183,7 @@ def read_evidence(path: Path | str) -> Evidence:
     if time is None:
         notes.append("the trace has no time; each episode is taken to be recorded from its reset on")
     else:
-        whole = np.take_along_axis(time, since, axis=0) < 0.5 * _period(trace.header, time)
+        whole = np.take_along_axis(time, since, axis=0) < 0.5 * (period or 1.0)
         torn = int((~whole[first[0], first[1]]).sum())
         if torn:
             notes.append(
@@ -260,12 +261,3 @@ def _episodes(
     elif time is not None:
         starts[1:] = np.diff(time, axis=0) <= 0.0
     return np.maximum.accumulate(np.where(starts, np.arange(rows[0])[:, None], 0), axis=0)
-
-
-def _period(header: dict[str, Any], time: Values) -> float:
-    """The control period [s], from the header or the steps between."""
-    stated = header.get("control_dt")
-    if isinstance(stated, int | float) and stated > 0:
-        return float(stated)
-    steps = np.diff(time, axis=0)
-    return float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0

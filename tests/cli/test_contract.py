@@ -73,7 +73,7 @@ def test_import_into_a_missing_folder_is_refused_before_reading(tmp_path: Path, 
     ("more", "message"),
     [
         (("--set", "decimation"), "write it as KEY=VALUE"),
-        (("--set", "base={"), "the value is no YAML"),
+        (("--set", "base={"), "--set base:2: is not plain YAML"),
         (("--size", "scan=many"), "the size is a whole number above 0"),
         (("--size", "scan=3"), "--size means nothing for newton_assets"),
         (("--from", "rl_sar"), "is no descriptor of rl_sar"),

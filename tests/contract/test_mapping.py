@@ -73,7 +73,10 @@ def test_shipped_orders_are_the_measured_ones(robot: str, shared: Path) -> None:
         (TWO_LISTS + "targets: x\n", r"map.yaml:3: unknown key 'targets'; did you mean 'target'"),
         ("target_joint_names: [a]\n", r"required key 'source_joint_names' is missing"),
         ("[1, 2]\n", r"holds no YAML mapping"),
-        ("a: !!python/object/apply:os.system [ls]\n", r"map.yaml:1: is not plain YAML"),
+        (
+            "a: !!python/object/apply:os.system [ls]\n",
+            r"map.yaml:1: the tag !!python/object/.* is refused",
+        ),
         ("a: [1, 2\n", r"is not plain YAML"),
     ],
 )

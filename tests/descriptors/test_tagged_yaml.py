@@ -61,13 +61,13 @@ def test_a_hostile_tag_on_a_key_is_refused(tmp_path: Path) -> None:
         ("a: &x [*x]\n", "an alias leads back to itself"),
         ("- 1\n", "holds no YAML mapping"),
         ("", "holds no YAML mapping"),
-        ("a: [1\n", "can't be read as YAML"),
+        ("a: [1\n", "is not plain YAML"),
         ("a: !!python/tuple 3\n", "a tuple or slice is written as a list"),
         ("a: !!python/object/apply:builtins.slice [1]\n", "a slice has three entries"),
         ("[1]: 2\n", "a key is a word"),
         ("a: " + "[" * 70 + "]" * 70, "more than 60 levels deep"),
-        ("a: " + "[" * 5000, "nested too deeply|can't be read"),
-        ("a: !!int x\n", "can't be read"),
+        ("a: " + "[" * 5000, "more than 60 levels deep"),
+        ("a: !!int x\n", "'x' is no int"),
     ],
 )
 def test_a_malformed_file_is_one_message(tmp_path: Path, text: str, message: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from policy_port.errors import CheckpointError
+from policy_port.plain_yaml import PlainYaml, read_text
 
 _MAX_BYTES = 1024 * 1024
 
@@ -32,21 +34,9 @@ class AgentConfig:
         return node if isinstance(node, dict) else {}
 
 
-class _InertLoader(yaml.SafeLoader):
-    """Reads Python's YAML tags as the plain values under them."""
-
-
-def _construct_inert(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> object:
+def _inert(node: yaml.Node, value: Any) -> Any:
     """The list, mapping or text under a `!!python/...` tag; the named object is never looked up."""
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    scalar = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else ""
-    return scalar or suffix
-
-
-_InertLoader.add_multi_constructor("tag:yaml.org,2002:python/", _construct_inert)
+    return value or node.tag.rpartition("/")[2]
 
 
 def find_agent_config(checkpoint: Path, given: Path | None) -> AgentConfig | None:
@@ -63,14 +53,8 @@ def find_agent_config(checkpoint: Path, given: Path | None) -> AgentConfig | Non
 
 def read_agent_config(path: Path) -> AgentConfig:
     """Read an agent.yaml."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CheckpointError(f"{path}: larger than {_MAX_BYTES} bytes; this is not an agent configuration")
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_InertLoader)
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: not readable as YAML ({error})") from error
+    text = read_text(path, CheckpointError, what="an agent configuration", max_bytes=_MAX_BYTES)
+    values = PlainYaml(text, path, CheckpointError, any_tag=_inert, strict=False).data
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: expected a mapping at the top, found {type(values).__name__}")
     return AgentConfig(path=path, values=values)

@@ -8,6 +8,7 @@ import io
 import stat
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,21 @@ from policy_port.errors import CheckpointError, UnsafeFileError
 
 MAX_FILE_BYTES = 2 * 1024**3
 """Largest file that is read; a policy is a thousand times smaller."""
+
+MAX_MEMBERS = 10_000
+"""Members of an archive at most; a policy has one for each tensor."""
+
+MAX_UNPACKED = 256 * 2**20
+"""How much an archive may unpack to beyond twice its own size [bytes]."""
+
+MAX_ENTRIES = 200_000
+"""Entries of a checkpoint's tables at most, each counted as often as it is reached."""
+
+MAX_DEPTH = 50
+"""Deepest table of a checkpoint."""
+
+MAX_SPREAD = 1_000_000
+"""Numbers of a tensor that holds fewer than it shows, at most; torch.expand makes such."""
 
 _STORAGE_BYTES = {
     "DoubleStorage": 8,
@@ -123,16 +139,17 @@ def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
 def read_archive(data: bytes, where: str) -> dict[str, bytes]:
     """The members of a zip archive by name, without the folder that PyTorch puts them in.
 
-    Compressed and doubled members are refused: what was declared then never exceeds the file, and no two readers
-    can see different archives in it. Reading a member checks its CRC.
+    Archives that unpack to far more than the file, and doubled members, are refused: memory stays bounded, and no two
+    readers can see different archives in it. Reading a member checks its CRC.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-            if sum(info.file_size for info in infos) > 64 * len(data) + 2**20:
+            if len(infos) > MAX_MEMBERS:
+                raise UnsafeFileError(f"{where}: the archive holds {len(infos)} members; a policy has some hundred")
+            if sum(info.file_size for info in infos) > 2 * len(data) + MAX_UNPACKED:
                 raise UnsafeFileError(f"{where}: the archive unpacks to far more than the file holds")
-            names = [info.filename for info in infos]
-            doubled = sorted({name for name in names if names.count(name) > 1})
+            doubled = sorted(name for name, count in Counter(i.filename for i in infos).items() if count > 1)
             if doubled:
                 raise UnsafeFileError(f"{where}: the archive holds {doubled[0]} twice")
             members = {info.filename: archive.read(info) for info in infos}
@@ -181,7 +198,39 @@ def load_tensors(members: dict[str, bytes], where: str) -> dict[str, object]:
         ) from error
     if not isinstance(tree, dict):
         raise CheckpointError(f"{where}: holds a {type(tree).__name__}, not the dict of tensors that trainers write")
+    _check_tree(tree, where)
     return {str(key): value for key, value in tree.items()}
+
+
+def _check_tree(tree: object, where: str) -> None:
+    """Raise when tables hold themselves or multiply, names can't be shown, or a tensor shows what it does not hold.
+
+    Whoever walks the tree afterwards meets a bounded number of plain entries.
+    """
+    entries = 0
+    pending: list[tuple[str, object, tuple[int, ...]]] = [("", tree, ())]
+    while pending:
+        name, value, above = pending.pop()
+        entries += 1
+        if entries > MAX_ENTRIES:
+            raise UnsafeFileError(f"{where}: its tables come to more than {MAX_ENTRIES} entries; this is no policy")
+        if isinstance(value, torch.Tensor):
+            shown = value.numel() * value.element_size()
+            if value.numel() > MAX_SPREAD and shown > value.untyped_storage().nbytes():
+                raise UnsafeFileError(
+                    f"{where}: the tensor {name} shows {value.numel()} numbers and holds "
+                    f"{value.untyped_storage().nbytes() // value.element_size()}"
+                )
+        elif isinstance(value, dict | list | tuple):
+            if id(value) in above:
+                raise UnsafeFileError(f"{where}: {name or 'its table'} holds itself")
+            if len(above) > MAX_DEPTH:
+                raise UnsafeFileError(f"{where}: its tables are nested more than {MAX_DEPTH} deep")
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, inner in inside:
+                if isinstance(key, str) and not key.isprintable():
+                    raise UnsafeFileError(f"{where}: the name {key[:60]!a} holds what no name has")
+                pending.append((f"{name}.{key}" if name else str(key), inner, (*above, id(value))))
 
 
 def refuse_imports(scan: PickleScan, allowed: frozenset[str], where: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.contract import RobotMapping, load_mapping
-from policy_port.contract.joints import Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import RobotError, closest
 from policy_port.resources import assets_dir
@@ -21,28 +21,47 @@ SUFFIX = ".pos"
 Vector = tuple[float, float, float]
 
 
+def _up_to(greatest: float, why: str, *, least: float = 0.0) -> AfterValidator:
+    """A number above `least` and up to `greatest`; the message of a greater one says why."""
+
+    def check(value: float) -> float:
+        if not least < value <= greatest:
+            raise ValueError(f"{value} is not above {least} and up to {greatest}: {why}")
+        return value
+
+    return AfterValidator(check)
+
+
+Angle = Annotated[float, Field(ge=-2.0 * math.pi, le=2.0 * math.pi)]
+"""[rad]; a servo's encoder knows one turn."""
+Volt = Annotated[float, _up_to(14.0, "an STS3215 takes 4 to 14 V", least=3.9)]
+"""Supply voltage [V]."""
+
+
 class JointBounds(Strict):
     """What one joint may do, in the contract's sense of direction and zero."""
 
-    lower: float
+    lower: Angle
     """Least position that is ever sent [rad]."""
-    upper: float
+    upper: Angle
     """Greatest position that is ever sent [rad]."""
-    speed: Positive
+    speed: Annotated[float, _up_to(5.5, "an STS3215 without load turns at 52 rpm on 7.4 V, which is 5.4 rad/s")]
     """Greatest speed of the targets that are sent [rad/s]."""
-    acceleration: Positive
+    acceleration: Annotated[float, _up_to(200.0, "from standstill to an STS3215's full speed within a control step")]
     """Greatest acceleration of the targets that are sent [rad/s^2]."""
-    tracking_error: Positive
+    tracking_error: Annotated[float, _up_to(1.0, "a joint that is blocked would press with all its torque unseen")]
     """How far the joint may stay behind its target before it counts as blocked [rad]."""
-    rest: float
+    rest: Angle
     """Position in the rest pose [rad]: where the arm lies without torque."""
-    check: float
+    check: Angle
     """Position in the check pose [rad], whose mirror image and whose neighbours it is not."""
 
     @model_validator(mode="after")
     def _in_order(self) -> JointBounds:
         if not self.lower < self.upper:
             raise ValueError(f"lower {self.lower} is not below upper {self.upper}")
+        if self.upper - self.lower > 2.0 * math.pi:
+            raise ValueError(f"{self.lower} to {self.upper} is more than the one turn that a servo's encoder knows")
         for key in ("rest", "check"):
             if not self.lower <= getattr(self, key) <= self.upper:
                 raise ValueError(f"{key} {getattr(self, key)} is not within {self.lower} to {self.upper}")
@@ -58,7 +77,7 @@ class CameraBounds(Strict):
     """Pixels."""
     height: Annotated[int, Field(ge=16, le=4096)]
     """Pixels."""
-    fps: Positive
+    fps: Annotated[float, _up_to(240.0, "more than a USB camera gives")]
     """Frames per second."""
     crop: tuple[int, int, int, int] | None = None
     """Rows and columns that are kept: top, left, height, width."""
@@ -72,17 +91,17 @@ class CameraBounds(Strict):
 class Timing(Strict):
     """When something takes too long [s]."""
 
-    control_frequency: Positive
+    control_frequency: Annotated[float, _up_to(200.0, "six servos on one line are read and written in each step")]
     """Most control steps per second [Hz]."""
-    stale: Positive
+    stale: Annotated[float, _up_to(1.0, "the arm moves on while nobody measures it")]
     """Oldest measurement that a target may rest on."""
-    stale_frame: Positive
+    stale_frame: Annotated[float, _up_to(2.0, "the policy would act on what was, not on what is")]
     """Oldest picture that a target may rest on."""
-    deadline: Positive
+    deadline: Annotated[float, _up_to(1.0, "the arm moves on while nobody leads it")]
     """How late a target may be sent."""
-    tracking: Positive
+    tracking: Annotated[float, _up_to(2.0, "a blocked servo overheats")]
     """How long a joint may stay behind its target by more than its tracking_error."""
-    heartbeat: Positive
+    heartbeat: Annotated[float, _up_to(5.0, "the arm stays under torque so long after a crash")]
     """Without a sign of life for so long, the watchdog ends the program and switches torque off."""
 
 
@@ -130,7 +149,7 @@ class RobotFile(Strict):
     """Kind of arm."""
     port: str | None
     """Serial port; None where it is not decided."""
-    id: Annotated[str, Field(pattern=r"[A-Za-z0-9_.-]+")]
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
     """Name of the arm in LeRobot, under which the calibration is kept."""
     calibration_dir: Path | None = None
     """Folder of the calibration, relative to the robot file; LeRobot's own, if not given."""
@@ -140,17 +159,17 @@ class RobotFile(Strict):
     """Mapping from the contract's joints to LeRobot's: a file beside this one, a shipped one by name, or inline."""
     joints: dict[str, JointBounds]
     """Bounds by the contract's joint name."""
-    approach_speed: Positive
+    approach_speed: Annotated[float, _up_to(1.5, "nobody expects the ways that the policy does not choose")]
     """Speed of the ways that the policy does not choose [rad/s]."""
-    rest_tolerance: Positive
+    rest_tolerance: Annotated[float, _up_to(0.5, "the arm falls so far when torque goes off")]
     """How far the arm may be from its rest pose when a run starts [rad]."""
-    check_tolerance: Positive
+    check_tolerance: Annotated[float, _up_to(0.35, "a joint with the wrong sign would pass for the right one")]
     """How far the arm may be from its check pose when the joint map is confirmed [rad]."""
-    first_target: Positive
+    first_target: Annotated[float, _up_to(1.0, "the policy expects another pose")]
     """How far the policy's first target may be from where the arm is [rad]."""
-    voltage: tuple[float, float]
+    voltage: tuple[Volt, Volt]
     """Least and greatest supply voltage [V]."""
-    max_temperature: Positive
+    max_temperature: Annotated[float, _up_to(70.0, "the servos' own protection acts there", least=30.0)]
     """Greatest temperature of a motor [C]."""
     timing: Timing
     """When something takes too long."""
@@ -158,6 +177,12 @@ class RobotFile(Strict):
     """Cameras by name."""
     kinematics: Kinematics | None = None
     """Where links are; None where tasks that need it can't be judged."""
+
+    @model_validator(mode="after")
+    def _voltage_in_order(self) -> RobotFile:
+        if not self.voltage[0] < self.voltage[1]:
+            raise ValueError(f"voltage: the least, {self.voltage[0]}, is not below the greatest, {self.voltage[1]}")
+        return self
 
     @property
     def mapping(self) -> RobotMapping:

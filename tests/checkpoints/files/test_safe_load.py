@@ -7,7 +7,9 @@ import io
 import os
 import pickle
 import random
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,78 @@ def test_damage_never_ends_in_another_error(tmp_path: Path) -> None:
             path.write_bytes(bytes(data))
             with contextlib.suppress(CheckpointError):
                 load_policy(path)
+
+
+def actor_state() -> dict[str, torch.Tensor]:
+    return {"actor.0.weight": torch.ones(4, 3), "actor.0.bias": torch.zeros(4)}
+
+
+def shared(levels: int) -> dict[str, object]:
+    """Tables that hold one another twice: 2 ** levels ways through a few entries."""
+    inner: dict[str, object] = {"x": torch.zeros(1)}
+    for _ in range(levels):
+        inner = {"a": inner, "b": inner}
+    return inner
+
+
+def holding_itself() -> dict[str, object]:
+    table: dict[str, object] = {}
+    table["again"] = table
+    return table
+
+
+def nested(levels: int) -> object:
+    inner: object = []
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize("key", ["infos", "optimizer_state_dict", "actor_state_dict"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: shared(40), "more than 200000 entries"),
+        (holding_itself, "holds itself"),
+        (lambda: nested(200), "nested more than 50 deep"),
+        (lambda: {"w": torch.zeros(1).expand(20_000, 20_000)}, "shows 400000000 numbers and holds 1"),
+        (lambda: {"w": [torch.zeros(1).expand(20_000, 20_000)]}, "shows 400000000 numbers and holds 1"),
+        (lambda: {"a\x1b[31m": torch.zeros(1)}, "holds what no name has"),
+    ],
+    ids=["shared", "itself", "deep", "stride 0", "stride 0 in a list", "escape"],
+)
+def test_tables_that_multiply_are_refused_soon(
+    tmp_path: Path, key: str, make: Callable[[], object], message: str
+) -> None:
+    """Wherever it stands, in the actor or beside it: an error of ours, before anything walks or spreads it."""
+    path = tmp_path / "model.pt"
+    torch.save({"actor_state_dict": actor_state(), key: make()}, path)
+    began = time.monotonic()
+    with pytest.raises(UnsafeFileError, match=message):
+        load_policy(path)
+    assert time.monotonic() - began < 10.0
+
+
+def test_an_archive_of_many_members_is_refused_soon(tmp_path: Path) -> None:
+    """Sixty thousand empty members are an error within seconds."""
+    path = tmp_path / "policy.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(60_000):
+            archive.writestr(f"policy/code/{index}", b"")
+    began = time.monotonic()
+    with pytest.raises(UnsafeFileError, match="holds 60000 members"):
+        load_policy(path)
+    assert time.monotonic() - began < 10.0
+
+
+def test_a_bomb_under_every_ratio_is_refused_by_its_size(tmp_path: Path) -> None:
+    """What unpacks to hundreds of megabytes is refused before it is unpacked, however modest its ratio."""
+    path = tmp_path / "policy.pt"
+    rng = random.Random(0)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        block = (rng.randbytes(2**14) + bytes(2**20 - 2**14)) * 10
+        for index in range(30):
+            archive.writestr(f"policy/code/{index}", block)
+    assert path.stat().st_size * 64 > 300 * 2**20
+    with pytest.raises(UnsafeFileError, match="unpacks to far more"):
+        load_policy(path)

@@ -16,6 +16,9 @@ from policy_port.robots.arm.robot_file import MOTORS, find_robot_file, load_robo
 SHIPPED = assets_dir() / "robots" / "so100.yaml"
 
 
+TIMING = (("control_frequency", 30), ("stale", 0.1), ("stale_frame", 0.25), ("deadline", 0.1), ("heartbeat", 1.0))
+
+
 def edited(tmp_path: Path, text: str, replacement: str) -> Path:
     original = SHIPPED.read_text(encoding="utf-8")
     assert text in original
@@ -49,12 +52,30 @@ def test_the_elbow_offset_is_data() -> None:
     ("text", "replacement", "message"),
     [
         ("id: so100", "idd: so100", "unknown key 'idd'; did you mean 'id'"),
-        ("deadline: 0.1", "deadline: -0.1", "greater than 0"),
+        ("deadline: 0.1", "deadline: -0.1", "-0.1 is not above 0.0"),
         ("rest: 0.66", "rest: 2.66", "rest 2.66 is not within -1.8 to 1.8"),
         ("  gripper: {lower", "  griper: {lower", "joints has no 'gripper', which the joint map names"),
         ("joint: elbow_flex", "joint: elbow", "kinematics names joint 'elbow'; did you mean 'elbow_flex'"),
         ("use_degrees: true", "use_degrees: false", "LeRobot's shoulder_pan is in percent"),
         ("parent: Lower_Arm", "parent: Lowest_Arm", "stands on 'Lowest_Arm', which is not above it"),
+        ("id: so100", "id: ../../so100", "id: string should match pattern"),
+        ("id: so100", "id: a/b", "id: string should match pattern"),
+        ("id: so100", "id: .hidden", "id: string should match pattern"),
+        ("speed: 4.2", "speed: 1000", "speed: 1000.0 is not above 0.0 and up to 5.5: an STS3215"),
+        ("speed: 4.2", "speed: true", "speed: input should be a valid number"),
+        ("speed: 4.2", "speed: 2:00", "speed|means one thing to YAML 1.1"),
+        ("acceleration: 84.0", "acceleration: 1e6", "acceleration: 1000000.0 is not"),
+        ("tracking_error: 0.8", "tracking_error: 10", "tracking_error: 10.0 is not above 0.0 and up to 1.0"),
+        ("upper: 2.0", "upper: 7.0", "upper: input should be less than or equal to 6.28"),
+        ("lower: -3.14159, upper: 3.14159", "lower: -3.2, upper: 3.2", "more than the one turn"),
+        ("approach_speed: 0.5", "approach_speed: 5", "approach_speed: 5.0 is not"),
+        ("rest_tolerance: 0.2", "rest_tolerance: 3", "rest_tolerance: 3.0 is not"),
+        ("check_tolerance: 0.25", "check_tolerance: 1", "check_tolerance: 1.0 is not"),
+        ("first_target: 0.3", "first_target: 3", "first_target: 3.0 is not"),
+        ("voltage: [4.6, 8.4]", "voltage: [8.4, 4.6]", "the least, 8.4, is not below the greatest, 4.6"),
+        ("voltage: [4.6, 8.4]", "voltage: [0.0, 100.0]", "0.0 is not above 3.9"),
+        ("max_temperature: 60", "max_temperature: 200", "max_temperature: 200.0 is not"),
+        *((f"{key}: {value}", f"{key}: 1000000000.0", f"timing.{key}: 1000000000.0 is not") for key, value in TIMING),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, replacement: str, message: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from policy_port.cli.play import MeshesOption, PlantName, RobotOption, TaskOption
+from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
 from policy_port.cli.verify import PortArgument, ReportOption, SideOption, TraceSide
 
 if TYPE_CHECKING:
@@ -142,7 +142,6 @@ class _Chosen(NamedTuple):
 
 def _play(port: Path, chosen: _Chosen) -> tuple[ClosedLoopDiagnosis, str]:
     """Diagnose by playing; also whose contract that is."""
-    from policy_port.cli.play import _parse_command
     from policy_port.closed_loop import diagnose as closed_loop
     from policy_port.contract import load_mapping
     from policy_port.errors import PortError
@@ -150,7 +149,7 @@ def _play(port: Path, chosen: _Chosen) -> tuple[ClosedLoopDiagnosis, str]:
     from policy_port.port.pilot import Pilot
     from policy_port.replay.play import find_task
 
-    parsed = _parse_command(chosen.command)
+    parsed = parse_command(chosen.command)
     task = find_task(chosen.task) if chosen.task is not None else None
     loaded = load_port(port)
     if loaded.onnx is None:

@@ -178,8 +178,8 @@ def judge(
         }
         return Judged(**about, **numbers, **words)
     seconds = time.perf_counter() - began
-    right = [not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in found.guesses]
-    first = "; ".join(found.guesses[0].words) if found.guesses else "nothing does clearly better"
+    right = [not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in found.hypotheses]
+    first = found.hypotheses[0].said if found.hypotheses else "nothing does clearly better"
     near = guesses(contract, contract.joint_names)
     return Judged(
         **about,
@@ -188,7 +188,7 @@ def judge(
         alone=found.found is not None and right[0],
         tied=found.tied > 1 and any(right[: found.tied]),
         loss=found.given.mean,
-        best_loss=found.guesses[0].outcome.mean if found.guesses else found.given.mean,
+        best_loss=found.hypotheses[0].effect.outcome.mean if found.hypotheses else found.given.mean,
         in_space=any(not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in near),
         first=first,
         seconds=seconds,

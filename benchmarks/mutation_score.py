@@ -36,7 +36,7 @@ from policy_port.errors import PolicyPortError
 from policy_port.port.folder import Port
 from policy_port.resources import mappings_dir
 from policy_port.trace import Trace
-from policy_port.verdict.diagnose import Diagnosis, diagnose_contract
+from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
 from policy_port.verdict.evidence import Evidence, read_evidence
 from policy_port.verdict.sides import Side, port_actions
 from policy_port.verdict.verify import verify_contract, verify_port
@@ -175,9 +175,9 @@ def with_arrays(evidence: Evidence, arrays: Arrays) -> Evidence:
     return replace(evidence, arrays={name: arrays[name].astype(np.float64) for name in evidence.arrays})
 
 
-def is_mended(mutation: Mutation, diagnosis: Diagnosis, right: Contract, patterns: list[str]) -> bool:
+def is_mended(mutation: Mutation, diagnosis: TraceDiagnosis, right: Contract, patterns: list[str]) -> bool:
     """Whether the first hypothesis gives the correct contract back; or says what was wrong with the trace."""
-    if not diagnosis.hypotheses or not diagnosis.hypotheses[0].whole:
+    if not diagnosis.hypotheses or not diagnosis.hypotheses[0].effect.whole:
         return False
     first = diagnosis.hypotheses[0]
     if mutation.contract is None:
@@ -186,12 +186,12 @@ def is_mended(mutation: Mutation, diagnosis: Diagnosis, right: Contract, pattern
     return not differences(first.contract, right, relative_tolerance=1e-4)
 
 
-def explains(diagnosis: Diagnosis, held_out: Evidence) -> bool:
+def explains(diagnosis: TraceDiagnosis, held_out: Evidence) -> bool:
     """Whether the first hypothesis explains a trace that diagnose has not seen."""
     return bool(diagnosis.hypotheses) and verify_contract(diagnosis.hypotheses[0].contract, held_out).ok
 
 
-def first_words(diagnosis: Diagnosis) -> str:
+def first_words(diagnosis: TraceDiagnosis) -> str:
     if not diagnosis.hypotheses:
         return "nothing"
     first = diagnosis.hypotheses[0]

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from policy_port.closed_loop.sides import Names, alike
+from policy_port.closed_loop.symmetry import Names, alike
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
@@ -15,7 +16,6 @@ from policy_port.mistakes.edits import plain, validated, with_action, with_joint
 ACTION_SCALES = (0.25, 0.5, 1.0)
 FACTORS = (0.5, 2.0, 0.25, 4.0, math.pi / 180.0)
 GAIN_FACTORS = (0.5, 2.0, 0.1, 10.0)
-GAINS = ("stiffness", "damping", "armature", "effort_limit")
 
 
 def drive_guesses(contract: Contract) -> Changes:
@@ -26,7 +26,7 @@ def drive_guesses(contract: Contract) -> Changes:
         yield with_action(contract, None, raw_clip=None), f"raw_clip {list(contract.action.raw_clip)} too many"
     for bound in (1.0, 100.0):
         yield with_action(contract, None, raw_clip=[-bound, bound]), f"raw_clip to [{-bound:g}, {bound:g}] missing"
-    for key in GAINS:
+    for key in DRIVE_KEYS:
         stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
         for factor in GAIN_FACTORS:
             scaled = {name: value * factor for name, value in stated.items() if value is not None}
@@ -69,7 +69,7 @@ def _actions(contract: Contract, place: int, term: ActionTerm) -> Changes:
 def _unlike(contract: Contract) -> Changes:
     """One joint whose number is not that of its like on the other sides."""
     for joints in alike(contract.joint_names).values():
-        for key in ("default", *GAINS):
+        for key in ("default", *DRIVE_KEYS):
             stated = {name: getattr(contract.joints[name], key) for name in joints}
             yield from _as_the_others(contract, key, stated)
     for place, term in enumerate(contract.action.terms):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from policy_port.closed_loop.sides import Names, exchanged_sides, grouped_orders, split
+from policy_port.closed_loop.symmetry import Names, exchanged_sides, grouped_orders, split
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import JointTerm
 from policy_port.mistakes.changes import Changes

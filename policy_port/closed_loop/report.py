@@ -9,7 +9,7 @@ import numpy as np
 
 from policy_port.closed_loop.diagnosis import WEAKER, ClosedLoopDiagnosis
 from policy_port.mistakes.hypothesis import SHOWN
-from policy_port.report import Picture, Report, Table, draw_png
+from policy_port.report import Picture, Report, draw_png
 
 GIVEN, BETTER = "#c8373f", "#1f5fa8"
 
@@ -21,20 +21,13 @@ def closed_loop_report(diagnosis: ClosedLoopDiagnosis, port: Path) -> Report:
         diagnosis: The diagnosis.
         port: The port folder.
     """
-    shown = diagnosis.guesses[:SHOWN]
-    rows = [("as given", "", "", f"{diagnosis.given.mean:.2f}", diagnosis.told(diagnosis.given))]
-    for number, guess in enumerate(shown, start=1):
-        rank = f"{number}, tied" if number <= diagnosis.tied > 1 else str(number)
-        edits = "; ".join((*map(str, guess.edits), guess.remedy)).removesuffix("; ")
-        row = (rank, "; ".join(guess.words), edits, f"{guess.outcome.mean:.2f}", diagnosis.told(guess.outcome))
-        rows.append(row)
-    head = ("rank", "what it looks like", "edit", "loss", "what the robot did")
+    given = ("as given", "", "", f"{diagnosis.given.mean:.2f}", diagnosis.told(diagnosis.given))
     return Report(
         title=f"diagnose without a trace: {diagnosis.contract.name}",
         verdict=f"{diagnosis.verdict[0].upper()}{diagnosis.verdict[1:]}.",
         tone="good" if diagnosis.ok else "bad",
         warnings=WEAKER,
-        tables=(Table(title="Hypotheses", head=head, rows=tuple(rows)),),
+        tables=(diagnosis.table(("loss", "what the robot did"), given),),
         pictures=(_losses(diagnosis),),
         text=diagnosis.text(),
         settings=diagnosis.setting,
@@ -44,7 +37,7 @@ def closed_loop_report(diagnosis: ClosedLoopDiagnosis, port: Path) -> Report:
 
 def _losses(diagnosis: ClosedLoopDiagnosis) -> Picture:
     """The loss of every trial, as given and under each hypothesis."""
-    outcomes = [diagnosis.given, *(guess.outcome for guess in diagnosis.guesses[:SHOWN])]
+    outcomes = [diagnosis.given, *(hypothesis.effect.outcome for hypothesis in diagnosis.hypotheses[:SHOWN])]
     labels = ["as given", *map(str, range(1, len(outcomes)))]
 
     def draw(figure: Any) -> None:

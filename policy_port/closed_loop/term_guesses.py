@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import Any
 
-from policy_port.closed_loop.sides import alike
+from policy_port.closed_loop.symmetry import alike
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GaitPhaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
 from policy_port.mistakes.changes import Changes, history_changes, term_order_changes

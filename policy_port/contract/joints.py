@@ -21,6 +21,9 @@ UNIT_PER_SI: dict[JointUnit, float] = {"rad": 1.0, "m": 1.0, "deg": 180.0 / math
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 
+DRIVE_KEYS = ("stiffness", "damping", "armature", "effort_limit")
+"""The keys of a joint that say how it is driven: its gains, inertia and bound."""
+
 
 class Joint(Strict):
     """Everything that is written down per joint, under the joint's name, so that no two lists can disagree.

@@ -162,6 +162,28 @@ def snapped(value: float, uncertainty: float, *, prefer: float | None = None) ->
     return value
 
 
+def stated_order(contract: Contract, order: tuple[str, ...]) -> list[str] | None:
+    """A term's joints as its YAML holds them; nothing where they are the contract's own."""
+    return None if order == contract.joint_names else list(order)
+
+
+def stated_values(values: Mapping[str, float]) -> float | dict[str, float]:
+    """Numbers of joints as a term's YAML holds them: one, or a table where they differ."""
+    numbers = list(values.values())
+    return numbers[0] if len(set(numbers)) == 1 else dict(values)
+
+
+def value_of(stated: float | Mapping[str, float], name: str) -> float:
+    """The number of one joint; see `stated_values`."""
+    return stated[name] if isinstance(stated, Mapping) else stated
+
+
+def unlike_others(contract: Contract, label: str, kind: str) -> dict[str, str]:
+    """The name that a term of another kind needs in the place of `label`: none, unless another term is called so."""
+    others = [term.label for term in contract.observation.terms if term.label != label]
+    return {"name": label} if kind in others else {}
+
+
 def _change(target: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         if value is None:

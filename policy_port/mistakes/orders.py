@@ -54,8 +54,12 @@ def order_words(old: Names, new: Names, seen: Names, who_saw: str = TRACE) -> st
     if tuple(_other_side(name) for name in old) == new:
         return "left and right exchanged"
     who = next((who for order, who in _orders_of(new, seen, who_saw) if order == new), None)
-    shown = ", ".join(new[:6]) + (", ..." if len(new) > 6 else "")
-    return f"joints in another order; the source has {shown}" + (f" ({who})" if who else "")
+    return f"joints in another order; the source has {listed(new, 6)}" + (f" ({who})" if who else "")
+
+
+def listed(texts: Sequence[str], most: int = 4) -> str:
+    """The texts on one line, cut short where they are many."""
+    return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
 
 
 def _orders_of(names: Names, seen: Names, who_saw: str) -> list[tuple[Names, str]]:

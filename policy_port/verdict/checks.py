@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.verdict.evidence import Evidence, Mask, Values
@@ -22,7 +23,6 @@ ACTION_TOLERANCE = 1e-4
 Right exports of eight real policies were up to 5e-5 off a float64 reference, wrong ones 1e-2 and more.
 """
 
-DRIVE_KEYS = ("stiffness", "damping", "armature", "effort_limit")
 DRIVE_TOLERANCE = 1e-5
 """Relative difference of a gain that a float32 simulator explains."""
 

@@ -38,6 +38,11 @@ class Line:
         """True where nothing but rounding is left."""
         return self.error <= self.allowed
 
+    @property
+    def tells(self) -> bool:
+        """True where the gain can be told as well: a signal that stands still has none."""
+        return self.explains and bool(np.isfinite(self.gain_uncertainty))
+
 
 def fit(recorded: Values, raw: Values, rows: Mask, *, rounding: float, size: float = 0.0) -> Line:
     """Fit a line; rows at a plateau of the recorded number are left out where they don't lie on it.

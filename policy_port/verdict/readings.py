@@ -1,4 +1,4 @@
-"""Candidates in which the contract is right and the raw state was read in another way: frame, quaternion, moment."""
+"""Explanations in which the contract is right and the raw state was read in another way: frame, quaternion, moment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import order_words
-from policy_port.verdict.candidates import Explanation, Explanations
 from policy_port.verdict.evidence import Evidence, Mask
+from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.orders import driven_order
 from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
 
@@ -30,7 +30,7 @@ STATE = ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel")
 """What a simulator reads at one moment."""
 
 
-def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Other readings of the trace's raw state that would explain the observation under the contract as it is."""
     kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
     yield from _frames(contract, evidence, kinds)

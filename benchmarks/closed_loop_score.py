@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mujoco
+import numpy as np
 from mutation_evidence import Subject, in_float32, record, subjects
 from mutation_kinds import NotApplicableError
 from mutation_score import GROUPS, is_mended, share
@@ -188,7 +189,9 @@ def judge(
         alone=found.found is not None and right[0],
         tied=found.tied > 1 and any(right[: found.tied]),
         loss=found.given.mean,
-        best_loss=found.hypotheses[0].effect.outcome.mean if found.hypotheses else found.given.mean,
+        best_loss=float(np.mean(found.hypotheses[0].figures["outcome"]["loss"]))
+        if found.hypotheses
+        else found.given.mean,
         in_space=any(not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in near),
         first=first,
         seconds=seconds,

@@ -177,7 +177,7 @@ def with_arrays(evidence: Evidence, arrays: Arrays) -> Evidence:
 
 def is_mended(mutation: Mutation, diagnosis: TraceDiagnosis, right: Contract, patterns: list[str]) -> bool:
     """Whether the first hypothesis gives the correct contract back; or says what was wrong with the trace."""
-    if not diagnosis.hypotheses or not diagnosis.hypotheses[0].effect.whole:
+    if not diagnosis.hypotheses or not diagnosis.hypotheses[0].whole:
         return False
     first = diagnosis.hypotheses[0]
     if mutation.contract is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -107,7 +107,7 @@ class _Outputs(NamedTuple):
         if self.write is not None and not self.write.parent.is_dir():
             raise OutputError(f"{self.write.parent}: no such folder for the output")
 
-    def give(self, diagnosis: Diagnosis[Any], page: Callable[[], Report], side: str, source: str) -> None:
+    def give(self, diagnosis: Diagnosis, page: Callable[[], Report], side: str, source: str) -> None:
         """Print the diagnosis, write its page and the mended contract, or say why there is none.
 
         Args:

@@ -26,34 +26,7 @@ WEAKER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Improvement:
-    """What the robot did before and after a hypothesis, in the same trials."""
-
-    given: Outcome
-    """What it did under the contract as it was given."""
-    outcome: Outcome
-    """What it did under the contract after the edits."""
-    told: Told
-    """How outcomes are put in words."""
-
-    @property
-    def text(self) -> str:
-        """The loss before and after, and what the robot did."""
-        return f"loss    {self.given.mean:.2f} -> {self.outcome.mean:.2f}: {self.told(self.outcome)}"
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """The outcome after the edits."""
-        return {"outcome": numbers(self.outcome)}
-
-    @property
-    def cells(self) -> tuple[str, str]:
-        """The loss after the edits, and what the robot did."""
-        return f"{self.outcome.mean:.2f}", self.told(self.outcome)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClosedLoopDiagnosis(Diagnosis[Improvement]):
+class ClosedLoopDiagnosis(Diagnosis):
     """What plays in a simulator tell of a contract; its hypotheses do clearly better than what was given."""
 
     simulator: str
@@ -72,14 +45,9 @@ class ClosedLoopDiagnosis(Diagnosis[Improvement]):
     """How outcomes are put in words."""
 
     @property
-    def bad(self) -> bool:
-        """Whether the port as given does badly, whatever is found."""
-        return self.given.mean > BAD
-
-    @property
     def ok(self) -> bool:
-        """True when nothing that this test can see is wrong."""
-        return not self.hypotheses and not self.bad
+        """True when nothing that this test can see is wrong: it does well enough, and nothing does clearly better."""
+        return not self.hypotheses and self.given.mean <= BAD
 
     @property
     def verdict(self) -> str:
@@ -93,7 +61,7 @@ class ClosedLoopDiagnosis(Diagnosis[Improvement]):
             return f"nothing that this test can see is wrong: {why}"
         if not self.hypotheses:
             return f"it does badly, and none of {self.tried} contracts with usual mistakes undone does well"
-        left = ", but not well: more may be wrong" if self.hypotheses[0].effect.outcome.mean > GOOD else ""
+        left = ", but not well: more may be wrong" if not self.hypotheses[0].whole else ""
         if self.found is not None:
             return f"without this mistake it does clearly better{left}: {self.found.said}"
         return f"{self.tied} hypotheses do clearly better, and equally well within noise: none is found{left}"
@@ -120,7 +88,7 @@ class ClosedLoopDiagnosis(Diagnosis[Improvement]):
             "setting": self.setting,
             "given": numbers(self.given),
             "hypotheses": [
-                hypothesis.numbers(tied=number < self.tied > 1) for number, hypothesis in enumerate(self.hypotheses)
+                hypothesis.document(tied=number < self.tied > 1) for number, hypothesis in enumerate(self.hypotheses)
             ],
             "contracts": self.tried + 1,
             "replays": self.replays,
@@ -135,24 +103,29 @@ LATE = "delay the actions by one control step in the loop that runs the port"
 
 
 def told_of(
-    given: Contract, found: Found, told: Told, simulator: str, setting: dict[str, str], replays: int
+    contract: Contract, found: Found, told: Told, simulator: str, setting: dict[str, str], replays: int
 ) -> ClosedLoopDiagnosis:
     """Put what a search came to in words."""
+    given = found.given.outcome
 
-    def hypothesis(played: Played) -> Hypothesis[Improvement]:
+    def hypothesis(played: Played) -> Hypothesis:
+        loss, done = played.outcome.mean, told(played.outcome)
         return Hypothesis(
             words=played.words,
-            edits=edits_between(given, played.candidate.contract),
+            edits=edits_between(contract, played.candidate.contract),
             remedies=(LATE,) if played.candidate.late else (),
             contract=played.candidate.contract,
-            effect=Improvement(given=found.given.outcome, outcome=played.outcome, told=told),
+            whole=loss <= GOOD,
+            figures={"outcome": numbers(played.outcome)},
+            effect=f"loss    {given.mean:.2f} -> {loss:.2f}: {done}",
+            cells=(f"{loss:.2f}", done),
         )
 
     return ClosedLoopDiagnosis(
-        contract=given,
+        contract=contract,
         simulator=simulator,
         setting=setting,
-        given=found.given.outcome,
+        given=given,
         hypotheses=tuple(map(hypothesis, found.best)),
         tied=found.tied,
         tried=found.tried,

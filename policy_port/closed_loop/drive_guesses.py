@@ -6,12 +6,21 @@ import math
 from collections import Counter
 from typing import Any
 
-from policy_port.closed_loop.symmetry import Names, alike
+from policy_port.closed_loop.symmetry import alike
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
-from policy_port.mistakes.edits import plain, validated, with_action, with_joint_values, with_keys
+from policy_port.mistakes.edits import (
+    plain,
+    stated_values,
+    validated,
+    value_of,
+    with_action,
+    with_joint_values,
+    with_keys,
+)
+from policy_port.mistakes.orders import Names
 
 ACTION_SCALES = (0.25, 0.5, 1.0)
 FACTORS = (0.5, 2.0, 0.25, 4.0, math.pi / 180.0)
@@ -43,9 +52,8 @@ def drive_guesses(contract: Contract) -> Changes:
 def _actions(contract: Contract, place: int, term: ActionTerm) -> Changes:
     names = contract.action_joints(term)
     for factor in FACTORS:
-        scale = {name: _of(term.scale, name) * factor for name in names}
-        written = scale if isinstance(term.scale, dict) else scale[names[0]]
-        yield with_action(contract, place, scale=written), f"action: scale {factor:.3g} times that"
+        scale = stated_values({name: value_of(term.scale, name) * factor for name in names})
+        yield with_action(contract, place, scale=scale), f"action: scale {factor:.3g} times that"
     for scale in ACTION_SCALES:
         yield with_action(contract, place, scale=scale), f"action: scale {scale:g}"
     if isinstance(term.scale, dict):
@@ -78,8 +86,7 @@ def _unlike(contract: Contract) -> Changes:
                 for name, other in _odd({name: term.scale[name] for name in joints}):
                     scale = term.scale | {name: other}
                     words = f"action: scale of {name} is not that of its like"
-                    short = other if len(set(scale.values())) == 1 else scale
-                    yield with_action(contract, place, scale=short), words
+                    yield with_action(contract, place, scale=stated_values(scale)), words
 
 
 def _as_the_others(contract: Contract, key: str, stated: dict[str, Any]) -> Changes:
@@ -118,7 +125,3 @@ def _rates(contract: Contract) -> Changes:
         yield validated(data | changes), f"control rate: the source has {words}"
     if contract.decimation % 2 == 0:
         yield validated(data | {"decimation": contract.decimation // 2}), "control rate: the source has twice the rate"
-
-
-def _of(scale: float | dict[str, float], name: str) -> float:
-    return scale[name] if isinstance(scale, dict) else scale

@@ -37,16 +37,17 @@ def closed_loop_report(diagnosis: ClosedLoopDiagnosis, port: Path) -> Report:
 
 def _losses(diagnosis: ClosedLoopDiagnosis) -> Picture:
     """The loss of every trial, as given and under each hypothesis."""
-    outcomes = [diagnosis.given, *(hypothesis.effect.outcome for hypothesis in diagnosis.hypotheses[:SHOWN])]
-    labels = ["as given", *map(str, range(1, len(outcomes)))]
+    losses = [diagnosis.given.loss.tolist()]
+    losses += [hypothesis.figures["outcome"]["loss"] for hypothesis in diagnosis.hypotheses[:SHOWN]]
+    labels = ["as given", *map(str, range(1, len(losses)))]
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        for place, outcome in enumerate(outcomes):
+        for place, loss in enumerate(losses):
             colour = BETTER if place else GIVEN
-            axis.barh(place, outcome.mean, color=colour, alpha=0.35)
-            axis.plot(outcome.loss, np.full(len(outcome.loss), place), ".", color=colour)
-        axis.set_yticks(range(len(outcomes)), labels)
+            axis.barh(place, np.mean(loss), color=colour, alpha=0.35)
+            axis.plot(loss, np.full(len(loss), place), ".", color=colour)
+        axis.set_yticks(range(len(losses)), labels)
         axis.set_xlim(0.0, 2.0)
         axis.invert_yaxis()
         axis.set_xlabel("loss; beyond 1 the robot fell, or missed its goal")
@@ -54,6 +55,6 @@ def _losses(diagnosis: ClosedLoopDiagnosis) -> Picture:
     return Picture(
         name="losses",
         title="How the robot did in each trial",
-        png=draw_png(7.0, 1.0 + 0.3 * len(outcomes), draw),
+        png=draw_png(7.0, 1.0 + 0.3 * len(losses), draw),
         text="One bar per hypothesis, its mean; a point for each trial, which is the same for all.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.edits import Edit, plain
@@ -15,27 +15,8 @@ SHOWN = 5
 """Hypotheses that are told."""
 
 
-class Effect(Protocol):
-    """How the evidence looks once a hypothesis is followed, beside how it looked before."""
-
-    @property
-    def text(self) -> str:
-        """On one line."""
-        ...
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """For programs, at full precision."""
-        ...
-
-    @property
-    def cells(self) -> tuple[str, str]:
-        """For the last two columns of a table."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class Hypothesis[Seen: Effect]:
+class Hypothesis:
     """One explanation, whole or part, as the edits that mend the contract."""
 
     words: tuple[str, ...]
@@ -46,26 +27,28 @@ class Hypothesis[Seen: Effect]:
     """What to do beside edits, where the contract is not at fault."""
     contract: Contract
     """The contract after the edits."""
-    effect: Seen
-    """What the evidence says of it."""
+    whole: bool
+    """True when the evidence leaves nothing more to explain."""
+    figures: dict[str, Any]
+    """What the evidence says of it, by name, for programs."""
+    effect: str
+    """The same for a person: before and after."""
+    cells: tuple[str, str]
+    """The same for the last two columns of a table."""
 
     @property
     def said(self) -> str:
         """What it looks like, on one line."""
         return "; ".join(self.words)
 
-    def numbers(self, **more: Any) -> dict[str, Any]:
+    def document(self, **more: Any) -> dict[str, Any]:
         """The hypothesis for programs, with `more` behind its words."""
         edits = [{"key": edit.key, "from": edit.before, "to": edit.after} for edit in self.edits]
         remedies = list(self.remedies)
-        return {"looks_like": list(self.words), **more, "edits": edits, "remedies": remedies, **self.effect.numbers}
+        return {"looks_like": list(self.words), **more, "edits": edits, "remedies": remedies, **self.figures}
 
     def mended_yaml(self, source: str) -> str:
-        """The mended contract as YAML, with what was mended among its sources.
-
-        Args:
-            source: Where the edits come from.
-        """
+        """The mended contract as YAML, with what was mended, and from which source, among its sources."""
         data = plain(self.contract)
         told = {edit.key: f"policy-port diagnose, {source}" for edit in self.edits}
         data["sources"] = {**data.get("sources", {}), **told}
@@ -73,15 +56,15 @@ class Hypothesis[Seen: Effect]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diagnosis[Seen: Effect](abc.ABC):
+class Diagnosis(abc.ABC):
     """What diagnose found."""
 
     contract: Contract
     """The contract as it was given."""
-    hypotheses: tuple[Hypothesis[Seen], ...]
+    hypotheses: tuple[Hypothesis, ...]
     """Explanations by rank, the best first."""
-    tied: int
-    """How many of the first the evidence can't tell apart; 1 where the first is the best alone."""
+    tied: int = 1
+    """How many of the first the evidence can't tell apart."""
 
     @property
     @abc.abstractmethod
@@ -97,7 +80,7 @@ class Diagnosis[Seen: Effect](abc.ABC):
         """The same for programs, at full precision."""
 
     @property
-    def found(self) -> Hypothesis[Seen] | None:
+    def found(self) -> Hypothesis | None:
         """The one hypothesis that is best; None where there is none, or several are as good."""
         return self.hypotheses[0] if self.hypotheses and self.tied == 1 else None
 
@@ -106,7 +89,7 @@ class Diagnosis[Seen: Effect](abc.ABC):
         for number, hypothesis in enumerate(self.hypotheses[:SHOWN], start=1):
             rank = f" (tied with {self.tied - 1} more)" if number <= self.tied > 1 else ""
             yield f"{number}. {hypothesis.said}{rank}"
-            yield f"   {hypothesis.effect.text}"
+            yield f"   {hypothesis.effect}"
             yield from (f"   edit    {edit}" for edit in hypothesis.edits)
             yield from (f"   remedy  {remedy}" for remedy in hypothesis.remedies)
 
@@ -114,12 +97,12 @@ class Diagnosis[Seen: Effect](abc.ABC):
         """The hypotheses as a table.
 
         Args:
-            measured: Heads of the columns that the effects fill.
+            measured: Heads of the columns that their cells fill.
             first: Rows before the first hypothesis.
         """
         rows = list(first)
         for number, hypothesis in enumerate(self.hypotheses[:SHOWN], start=1):
             rank = f"{number}, tied" if number <= self.tied > 1 else str(number)
             mending = "; ".join((*map(str, hypothesis.edits), *hypothesis.remedies))
-            rows.append((rank, hypothesis.said, mending, *hypothesis.effect.cells))
+            rows.append((rank, hypothesis.said, mending, *hypothesis.cells))
         return Table(title="Hypotheses", head=("rank", "what it looks like", "edit", *measured), rows=tuple(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from policy_port.contract.spec import Contract
@@ -15,48 +15,7 @@ from policy_port.verdict.search import Scored, burden, explain
 
 
 @dataclass(frozen=True, kw_only=True)
-class Residual:
-    """What differs from a trace before and after a hypothesis."""
-
-    wrong_before: int
-    """Elements that differ before."""
-    wrong_after: int
-    """Elements that differ after."""
-    residual_before: float
-    """Largest difference in the terms that it explains, before."""
-    residual_after: float
-    """The same after."""
-
-    @property
-    def whole(self) -> bool:
-        """True when nothing is left to explain."""
-        return self.wrong_after == 0
-
-    @property
-    def text(self) -> str:
-        """Both numbers, and whether anything is left."""
-        left = "nothing differs any more" if self.whole else f"{self.wrong_after} elements still differ"
-        return (
-            f"residual {self.residual_before:.3g} -> {self.residual_after:.3g}, "
-            f"{self.wrong_before} elements wrong -> {self.wrong_after}: {left}"
-        )
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
-
-    @property
-    def cells(self) -> tuple[str, str]:
-        """Largest difference and elements wrong, before and after."""
-        return (
-            f"{self.residual_before:.3g} to {self.residual_after:.3g}",
-            f"{self.wrong_before} to {self.wrong_after}",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TraceDiagnosis(Diagnosis[Residual]):
+class TraceDiagnosis(Diagnosis):
     """What a trace tells of a contract; the first hypothesis joins all independent mistakes that were found."""
 
     checks: tuple[Check, ...]
@@ -85,7 +44,7 @@ class TraceDiagnosis(Diagnosis[Residual]):
             "ok": self.ok,
             "contract": self.contract.name,
             "wrong": {check.label: len(check.bad) for check in self.checks if check.bad},
-            "hypotheses": [hypothesis.numbers() for hypothesis in self.hypotheses],
+            "hypotheses": [hypothesis.document() for hypothesis in self.hypotheses],
             "notes": list(self.notes),
         }
         return json.dumps(document, indent=2) + "\n"
@@ -110,26 +69,26 @@ def diagnose_contract(contract: Contract, evidence: Evidence) -> TraceDiagnosis:
         contract=contract,
         checks=tuple(checks),
         hypotheses=tuple(_hypothesis(contract, checks, chain) for chain in ranked),
-        tied=1,
         notes=evidence.notes,
     )
 
 
-def _hypothesis(contract: Contract, before: list[Check], chain: list[Scored]) -> Hypothesis[Residual]:
+def _hypothesis(contract: Contract, before: list[Check], chain: list[Scored]) -> Hypothesis:
     last = chain[-1].explanation
     after = contract_checks(last.contract, last.evidence)
     explained = {label for scored in chain for label in scored.explained}
+    wrong, left = (sum(len(check.bad) for check in checks) for checks in (before, after))
+    first, second = (_residual(checks, explained) for checks in (before, after))
+    outlook = f"{left} elements still differ" if left else "nothing differs any more"
     return Hypothesis(
         words=tuple(scored.explanation.words for scored in chain),
         edits=edits_between(contract, last.contract),
         remedies=tuple(scored.explanation.remedy for scored in chain if scored.explanation.remedy),
         contract=last.contract,
-        effect=Residual(
-            wrong_before=sum(len(check.bad) for check in before),
-            wrong_after=sum(len(check.bad) for check in after),
-            residual_before=_residual(before, explained),
-            residual_after=_residual(after, explained),
-        ),
+        whole=not left,
+        figures={"wrong_before": wrong, "wrong_after": left, "residual_before": first, "residual_after": second},
+        effect=f"residual {first:.3g} -> {second:.3g}, {wrong} elements wrong -> {left}: {outlook}",
+        cells=(f"{first:.3g} to {second:.3g}", f"{wrong} to {left}"),
     )
 
 

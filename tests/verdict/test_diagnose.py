@@ -23,13 +23,15 @@ def test_the_first_hypothesis_mends_the_contract(tmp_path: Path, mistake: str) -
     contract = toy()
     diagnosis = diagnose_contract(edited(contract, MISTAKES[mistake][0]), evidence_of(tmp_path, contract))
     first = diagnosis.hypotheses[0]
-    assert first.effect.whole, diagnosis.text()
+    assert first.whole, diagnosis.text()
     # The kind of a term was changed under its old name, which stays.
     assert [
         line for line in differences(first.contract, contract, relative_tolerance=1e-4) if ".name" not in line
     ] == []
     assert first.edits
-    assert first.effect.residual_after <= first.effect.residual_before or first.effect.residual_before == 0.0
+    assert (
+        first.figures["residual_after"] <= first.figures["residual_before"] or first.figures["residual_before"] == 0.0
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"layout": "time_major"}, {"order": "newest_first"}, {"fill": "zero"}])
@@ -48,7 +50,7 @@ def test_independent_mistakes_are_mended_together(tmp_path: Path) -> None:
     for change in (reorder(*LEGS[::-1]), set_scale("joint_vel", 1.0), set_joint("left_hip", "stiffness", 5.0)):
         wrong = edited(wrong, change)
     first = diagnose_contract(wrong, evidence_of(tmp_path, contract)).hypotheses[0]
-    assert first.effect.whole
+    assert first.whole
     assert differences(first.contract, contract) == []
     assert {edit.key for edit in first.edits} == {
         "joints (order)",
@@ -61,14 +63,14 @@ def test_a_wrong_reading_is_no_edit(tmp_path: Path) -> None:
     """A state recorded a step late is explained by a remedy, and the contract stays as it is."""
     contract = toy()
     first = diagnose_contract(contract, evidence_of(tmp_path, contract, delay)).hypotheses[0]
-    assert (first.effect.whole, first.edits, len(first.remedies)) == (True, (), 1)
+    assert (first.whole, first.edits, len(first.remedies)) == (True, (), 1)
     assert "one step late" in first.words[0]
 
 
 def test_a_late_state_behind_a_history_is_explained(tmp_path: Path) -> None:
     """What a history remembers of the moment before the trace is not held against the explanation."""
     first = diagnose_contract(stacked(), evidence_of(tmp_path, stacked(), delay)).hypotheses[0]
-    assert (first.effect.whole, first.edits) == (True, ())
+    assert (first.whole, first.edits) == (True, ())
 
 
 def test_a_correct_contract_has_no_diagnosis(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_nonsense_has_no_hypothesis_that_explains_it(tmp_path: Path) -> None:
         arrays["observation"] = np.random.default_rng(0).normal(size=arrays["observation"].shape).astype(np.float32)
 
     diagnosis = diagnose_contract(contract, evidence_of(tmp_path, contract, scramble))
-    assert not any(hypothesis.effect.whole for hypothesis in diagnosis.hypotheses)
+    assert not any(hypothesis.whole for hypothesis in diagnosis.hypotheses)
 
 
 def test_edits_read_as_yaml_and_rank_by_what_they_change(tmp_path: Path) -> None:

@@ -12,9 +12,7 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import (
-    plain,
     stated_values,
-    validated,
     value_of,
     with_action,
     with_joint_values,
@@ -79,7 +77,9 @@ def _unlike(contract: Contract) -> Changes:
     for joints in alike(contract.joint_names).values():
         for key in ("default", *DRIVE_KEYS):
             stated = {name: getattr(contract.joints[name], key) for name in joints}
-            yield from _as_the_others(contract, key, stated)
+            for name, other in [] if None in stated.values() else _odd(stated):
+                words = f"{key} of {name} {stated[name]:g} instead of {other:g}, as its like has"
+                yield with_joint_values(contract, key, {name: other}), words
     for place, term in enumerate(contract.action.terms):
         if isinstance(term.scale, dict):
             for joints in alike(contract.action_joints(term)).values():
@@ -87,14 +87,6 @@ def _unlike(contract: Contract) -> Changes:
                     scale = term.scale | {name: other}
                     words = f"action: scale of {name} is not that of its like"
                     yield with_action(contract, place, scale=stated_values(scale)), words
-
-
-def _as_the_others(contract: Contract, key: str, stated: dict[str, Any]) -> Changes:
-    if any(value is None for value in stated.values()):
-        return
-    for name, other in _odd(stated):
-        changed = with_joint_values(contract, key, {name: other})
-        yield changed, f"{key} of {name} {stated[name]:g} instead of {other:g}, as its like has"
 
 
 def _odd(stated: dict[str, float]) -> list[tuple[str, float]]:
@@ -116,12 +108,9 @@ def _flipped_defaults(contract: Contract) -> Changes:
 
 
 def _rates(contract: Contract) -> Changes:
-    data = plain(contract)
-    for words, changes in (
-        ("half the rate", {"decimation": contract.decimation * 2}),
-        ("half the rate, by the timestep", {"timestep": contract.timestep * 2.0}),
-        ("twice the rate, by the timestep", {"timestep": contract.timestep / 2.0}),
-    ):
-        yield validated(data | changes), f"control rate: the source has {words}"
-    if contract.decimation % 2 == 0:
-        yield validated(data | {"decimation": contract.decimation // 2}), "control rate: the source has twice the rate"
+    said, timestep, decimation = "control rate: the source has", contract.timestep, contract.decimation
+    yield with_keys(contract, decimation=decimation * 2), f"{said} half the rate"
+    yield with_keys(contract, timestep=timestep * 2.0), f"{said} half the rate, by the timestep"
+    yield with_keys(contract, timestep=timestep / 2.0), f"{said} twice the rate, by the timestep"
+    if decimation % 2 == 0:
+        yield with_keys(contract, decimation=decimation // 2), f"{said} twice the rate"

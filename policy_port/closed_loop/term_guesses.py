@@ -9,7 +9,15 @@ from typing import Any
 from policy_port.closed_loop.symmetry import alike
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GaitPhaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
-from policy_port.mistakes.changes import Changes, history_changes, term_order_changes
+from policy_port.mistakes.changes import (
+    JOINTS,
+    VECTORS,
+    Changes,
+    clock,
+    history_changes,
+    kinds_of_width,
+    term_order_changes,
+)
 from policy_port.mistakes.edits import (
     plain,
     stated_values,
@@ -58,9 +66,6 @@ FOLLOWING = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_ac
 
 PERIODS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Periods of gait clocks [s]."""
-
-VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command")
-JOINTS = ("joint_pos_rel", "joint_pos", "joint_vel", "joint_target", "last_action")
 
 
 def term_guesses(contract: Contract) -> Changes:
@@ -115,8 +120,7 @@ def _kinds(term: ObservationTerm, contract: Contract) -> Changes:
     """Another kind of term of the same width, or nothing at all where it stands."""
     width = contract.term_size(term)
     kept = getattr(term, "scale", 1.0)
-    kinds = [kind for kind, size in [*((kind, 3) for kind in VECTORS), *_joint_kinds(contract)] if size == width]
-    for kind in kinds:
+    for kind, _ in kinds_of_width(contract, width):
         if kind == term.term:
             continue
         named = unlike_others(contract, term.label, kind)
@@ -139,12 +143,8 @@ def _clocks(term: ObservationTerm, contract: Contract) -> Changes:
     offset = term.offsets[0] if isinstance(term, GaitPhaseTerm) else 0.0
     stated = (term.period,) if isinstance(term, GaitPhaseTerm) else ()
     for period, shift in itertools.product(dict.fromkeys((*stated, *PERIODS)), (0.0, 0.5, 0.25, 0.75)):
-        new: dict[str, Any] = {"term": "gait_phase", "period": period}
-        if term.name not in (None, "gait_phase"):
-            new["name"] = term.name
-        if (offset + shift) % 1.0:
-            new["offsets"] = [(offset + shift) % 1.0]
-        yield with_new_term(contract, term.label, new), f"{term.label}: gait clock of {period:g} s, {shift:g} turns on"
+        words = f"{term.label}: gait clock of {period:g} s, {shift:g} turns on"
+        yield clock(contract, term, period, [(offset + shift) % 1.0]), words
 
 
 def _signs(contract: Contract) -> Changes:
@@ -173,10 +173,6 @@ def _places(contract: Contract) -> Changes:
         places = sorted(range(len(kinds)), key=lambda place: rank.get(kinds[place], len(rank)))
         yield with_term_order(contract, places), f"terms in another order: {', '.join(kinds[p] for p in places)}"
     yield from term_order_changes(contract)
-
-
-def _joint_kinds(contract: Contract) -> list[tuple[str, int]]:
-    return [(kind, contract.action_size if kind == "last_action" else len(contract.joint_names)) for kind in JOINTS]
 
 
 def _times(scale: Any, factor: float) -> Any:

@@ -72,7 +72,7 @@ def with_joint_values(contract: Contract, key: str, values: Mapping[str, float])
 def with_term(contract: Contract, label: str, **changes: Any) -> Contract | None:
     """Keys of an observation term replaced; None leaves a key out."""
     data = plain(contract)
-    _change(_term(contract, data, label), changes)
+    _change(data["observation"]["terms"][_place(contract, label)], changes)
     return validated(data)
 
 
@@ -80,8 +80,8 @@ def with_new_term(contract: Contract, label: str, term: dict[str, Any]) -> Contr
     """An observation term replaced by another, with the history of the old one."""
     data = plain(contract)
     place = _place(contract, label)
-    history = data["observation"]["terms"][place].get("history")
-    data["observation"]["terms"][place] = term | ({"history": history} if history else {})
+    kept = {key: value for key, value in data["observation"]["terms"][place].items() if key == "history"}
+    data["observation"]["terms"][place] = term | kept
     return validated(data)
 
 
@@ -194,10 +194,6 @@ def _change(target: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def _place(contract: Contract, label: str) -> int:
     return [term.label for term in contract.observation.terms].index(label)
-
-
-def _term(contract: Contract, data: dict[str, Any], label: str) -> dict[str, Any]:
-    return data["observation"]["terms"][_place(contract, label)]
 
 
 def _terms(

@@ -24,6 +24,13 @@ USUAL_CLIPS = (1.0, 5.0, 10.0, 100.0)
 ABSOLUTE = "none"
 """Reference of an action that is not a delta."""
 
+REFERENCES = {
+    ABSOLUTE: "absolute",
+    "joint_pos": "relative to the measured position",
+    "joint_target": "relative to the previous target",
+}
+"""What targets are, by their reference."""
+
 
 def action_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another meaning of the action, where recorded targets or the last action differ."""
@@ -51,7 +58,7 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
         changes["scale"] = stated_values(dict(zip(names, scales, strict=True)))
     words = [_scale_words(names, old, scales)] if scales != old else []
     if reference != _reference(term):
-        words.append(f"targets are {_reference_words(reference)}, not {_reference_words(_reference(term))}")
+        words.append(f"targets are {REFERENCES[reference]}, not {REFERENCES[_reference(term)]}")
 
     def said(*more: str) -> str:
         return f"action: {', '.join([*words, *more])}"
@@ -172,11 +179,3 @@ def _scale_words(names: tuple[str, ...], old: list[float], new: list[float]) -> 
 
 def _reference(term: ActionTerm) -> str:
     return term.reference if term.term == "joint_position_delta" else ABSOLUTE
-
-
-def _reference_words(reference: str) -> str:
-    return {
-        ABSOLUTE: "absolute",
-        "joint_pos": "relative to the measured position",
-        "joint_target": "relative to the previous target",
-    }[reference]

@@ -84,12 +84,10 @@ def _line(y: Values, x: Values, rounding: float, size: float) -> Line:
     )
 
 
-def moves(values: Values, rows: Mask, *, rounding: float, size: float = 0.0) -> bool:
+def moves(values: Values, rows: Mask, *, rounding: float) -> bool:
     """False where a number stands still but for rounding."""
     chosen = values[rows]
-    return bool(chosen.size) and float(np.ptp(chosen)) > 100.0 * rounding * max(
-        size, float(np.abs(chosen).max()), FLOOR
-    )
+    return bool(chosen.size) and float(np.ptp(chosen)) > 100.0 * rounding * max(float(np.abs(chosen).max()), FLOOR)
 
 
 def settled_rows(evidence: Evidence) -> Mask:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, GaitPhaseTerm, ObservationTerm
+from policy_port.contract.terms import GaitPhaseTerm, ObservationTerm
 from policy_port.errors import EvidenceError
-from policy_port.mistakes.changes import Changes, history_changes, term_order_changes
+from policy_port.mistakes.changes import Changes, clock, history_changes, kinds_of_width, term_order_changes
 from policy_port.mistakes.edits import snapped, unlike_others, with_new_term, with_observation, with_term
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
@@ -88,9 +88,8 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         yield from put("constant", words, value=value)
         return
     signals = RecordedSignals(contract, evidence)
-    for kind in ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command", *JOINT_KINDS, "last_action"):
-        elements = _elements(contract, kind)
-        if len(elements) != len(recorded) or kind == term.term:
+    for kind, elements in kinds_of_width(contract, len(recorded)):
+        if kind == term.term:
             continue
         try:
             raw = [signals.raw(kind, element) for element in elements]
@@ -116,17 +115,6 @@ def _shows_command(evidence: Evidence, recorded: list[Values]) -> bool:
     if command is None or len(recorded) != command.shape[2] or not command.any():
         return False
     return all(np.allclose(column, command[:, :, place], atol=1e-6) for place, column in enumerate(recorded))
-
-
-JOINT_KINDS = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target")
-
-
-def _elements(contract: Contract, kind: str) -> tuple[str, ...]:
-    if kind in JOINT_KINDS:
-        return contract.joint_names
-    if kind == "last_action":
-        return contract.action_joint_names
-    return VELOCITY_COMMAND if kind == "velocity_command" else XYZ
 
 
 def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Changes:
@@ -157,8 +145,4 @@ def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorde
         if old != period
         else "gait clock offset or swapped sine and cosine"
     )
-    named = {"name": term.name} if term.name not in (None, "gait_phase") else {}
-    new: dict[str, Any] = {"term": "gait_phase", **named, "period": period}
-    if any(offsets):
-        new["offsets"] = offsets
-    yield with_new_term(contract, term.label, new), f"{term.label}: {words}"
+    yield clock(contract, term, period, offsets), f"{term.label}: {words}"

@@ -55,10 +55,7 @@ def find_side(port: Port, evidence: Evidence, wanted: SideName | None = None) ->
     for name, contract in contracts.items():
         if evidence.header.get("contract_sha256") == contract.sha256:
             return _side(port, name, f"its header carries the hash of the {name}'s contract")
-    fits: dict[SideName, list[str]] = {
-        "source": _misfits(port.source_contract, evidence),
-        "port": _misfits(port.contract, evidence),
-    }
+    fits: dict[SideName, list[str]] = {name: _misfits(contract, evidence) for name, contract in contracts.items()}
     fitting: list[SideName] = [name for name, problems in fits.items() if not problems]
     if not fitting:
         raise EvidenceError(

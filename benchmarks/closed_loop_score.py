@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mujoco
+import numpy as np
 from mutation_evidence import Subject, in_float32, record, subjects
 from mutation_kinds import NotApplicableError
 from mutation_score import GROUPS, is_mended, share
@@ -178,8 +179,8 @@ def judge(
         }
         return Judged(**about, **numbers, **words)
     seconds = time.perf_counter() - began
-    right = [not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in found.guesses]
-    first = "; ".join(found.guesses[0].words) if found.guesses else "nothing does clearly better"
+    right = [not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in found.hypotheses]
+    first = found.hypotheses[0].said if found.hypotheses else "nothing does clearly better"
     near = guesses(contract, contract.joint_names)
     return Judged(
         **about,
@@ -188,7 +189,9 @@ def judge(
         alone=found.found is not None and right[0],
         tied=found.tied > 1 and any(right[: found.tied]),
         loss=found.given.mean,
-        best_loss=found.guesses[0].outcome.mean if found.guesses else found.given.mean,
+        best_loss=float(np.mean(found.hypotheses[0].figures["outcome"]["loss"]))
+        if found.hypotheses
+        else found.given.mean,
         in_space=any(not differences(g.contract, subject.contract, relative_tolerance=1e-4) for g in near),
         first=first,
         seconds=seconds,

@@ -12,6 +12,7 @@ import numpy as np
 
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract, load_contract, load_mapping
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.export.write import write_port
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
@@ -119,7 +120,7 @@ def record(
 def drives(contract: Contract) -> dict[str, Any]:
     """What the source simulator applied, by joint name, for the header."""
     found: dict[str, Any] = {}
-    for key in ("stiffness", "damping", "armature", "effort_limit"):
+    for key in DRIVE_KEYS:
         values = {name: getattr(joint, key) for name, joint in contract.joints.items()}
         if all(value is not None for value in values.values()):
             found[key] = values

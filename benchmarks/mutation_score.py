@@ -36,7 +36,7 @@ from policy_port.errors import PolicyPortError
 from policy_port.port.folder import Port
 from policy_port.resources import mappings_dir
 from policy_port.trace import Trace
-from policy_port.verdict.diagnose import Diagnosis, diagnose_contract
+from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
 from policy_port.verdict.evidence import Evidence, read_evidence
 from policy_port.verdict.sides import Side, port_actions
 from policy_port.verdict.verify import verify_contract, verify_port
@@ -64,6 +64,21 @@ class Outcome:
     first: str
     seconds: float
     closed_loop: str | None = None
+
+    @property
+    def failed(self) -> str:
+        """What was not done, in words; nothing for a full success."""
+        return ", ".join(f"not {key}" for key in ("caught", "named", "mended") if not getattr(self, key))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """A verdict on a correct port."""
+
+    port: str
+    ok: bool | None
+    """None where no verdict could be made."""
+    said: str
 
 
 def main() -> None:
@@ -143,7 +158,7 @@ def score(
             )
         )
         last = outcomes[-1]
-        miss = "" if (last.caught and last.named and last.mended) or not last.visible else "  <- miss"
+        miss = "  <- miss" if last.visible and last.failed else ""
         print(f"{subject.name:<28}{mutation.key:<52}{tick(last)}{miss}", flush=True)
     return outcomes, skipped
 
@@ -175,7 +190,7 @@ def with_arrays(evidence: Evidence, arrays: Arrays) -> Evidence:
     return replace(evidence, arrays={name: arrays[name].astype(np.float64) for name in evidence.arrays})
 
 
-def is_mended(mutation: Mutation, diagnosis: Diagnosis, right: Contract, patterns: list[str]) -> bool:
+def is_mended(mutation: Mutation, diagnosis: TraceDiagnosis, right: Contract, patterns: list[str]) -> bool:
     """Whether the first hypothesis gives the correct contract back; or says what was wrong with the trace."""
     if not diagnosis.hypotheses or not diagnosis.hypotheses[0].whole:
         return False
@@ -186,28 +201,29 @@ def is_mended(mutation: Mutation, diagnosis: Diagnosis, right: Contract, pattern
     return not differences(first.contract, right, relative_tolerance=1e-4)
 
 
-def explains(diagnosis: Diagnosis, held_out: Evidence) -> bool:
+def explains(diagnosis: TraceDiagnosis, held_out: Evidence) -> bool:
     """Whether the first hypothesis explains a trace that diagnose has not seen."""
     return bool(diagnosis.hypotheses) and verify_contract(diagnosis.hypotheses[0].contract, held_out).ok
 
 
-def first_words(diagnosis: Diagnosis) -> str:
+def first_words(diagnosis: TraceDiagnosis) -> str:
     if not diagnosis.hypotheses:
         return "nothing"
     first = diagnosis.hypotheses[0]
     return "; ".join((*first.words, *(str(edit)[:120] for edit in first.edits)))
 
 
-def false_alarms(chosen: list[Subject], runs: Path) -> list[tuple[str, str]]:
-    """Verdicts on correct ports: (what, verdict)."""
-    found: list[tuple[str, str]] = []
+def false_alarms(chosen: list[Subject], runs: Path) -> list[Alarm]:
+    """Verdicts on correct ports."""
+    found: list[Alarm] = []
 
     def judge(what: str, port: Port, trace: Callable[[], Path]) -> None:
         try:
             verdict = verify_port(port, read_evidence(trace()))
-            found.append((what, "equal" if verdict.ok else f"ALARM: {', '.join(c.label for c in verdict.wrong)}"))
+            said = "equal" if verdict.ok else f"ALARM: {', '.join(check.label for check in verdict.wrong)}"
+            found.append(Alarm(port=what, ok=verdict.ok, said=said))
         except PolicyPortError as error:
-            found.append((what, f"not made: {str(error)[:100]}"))
+            found.append(Alarm(port=what, ok=None, said=f"not made: {str(error)[:100]}"))
 
     for subject in chosen:
         port = subject.port(runs / "ports")
@@ -251,9 +267,7 @@ def tick(outcome: Outcome) -> str:
     return ", ".join([*words, f"{outcome.seconds:.1f} s", *([outcome.closed_loop] if outcome.closed_loop else [])])
 
 
-def report(
-    outcomes: list[Outcome], poorer: list[Outcome], skipped: int, alarms: list[tuple[str, str]], command: str
-) -> str:
+def report(outcomes: list[Outcome], poorer: list[Outcome], skipped: int, alarms: list[Alarm], command: str) -> str:
     """The report as Markdown."""
     visible = [outcome for outcome in outcomes if outcome.visible]
     policies = sorted({outcome.subject for outcome in outcomes})
@@ -287,35 +301,15 @@ def report(
         cells = row(f"all, evidence of one command for {SECONDS:g} s", [o for o in poorer if o.visible])
         lines.append(cells + (" - |" if closed_head(outcomes) else ""))
     lines += ["", "Holds counts contracts only, not traces that were read wrongly.", "", "## Every miss", ""]
-    misses = [outcome for outcome in visible if not (outcome.caught and outcome.named and outcome.mended)]
-    for outcome in misses:
-        failed = ", ".join(f"not {key}" for key in ("caught", "named", "mended") if not getattr(outcome, key))
-        lines.append(
-            f"- {outcome.subject}, {outcome.mutation.key}: {failed}"
-            f"{' (but it holds)' if outcome.explains and not outcome.mended else ''}."
-        )
-        lines.append(f"  verify: {outcome.looks[:300] or 'nothing'}; diagnose: {outcome.first[:300]}")
-    known = {(outcome.subject, outcome.mutation.key) for outcome in misses}
-    further = [
-        outcome
-        for outcome in poorer
-        if outcome.visible
-        and not (outcome.caught and outcome.named and outcome.mended)
-        and (outcome.subject, outcome.mutation.key) not in known
-    ]
-    lines += ["", f"Further ones, with evidence of one command for {SECONDS:g} s:", ""]
-    for outcome in further:
-        failed = ", ".join(f"not {key}" for key in ("caught", "named", "mended") if not getattr(outcome, key))
-        lines.append(f"- {outcome.subject}, {outcome.mutation.key}: {failed}. diagnose: {outcome.first[:200]}")
+    lines += missed(visible, poorer)
     unseen = [outcome for outcome in outcomes if not outcome.visible]
-    suspected = [outcome for outcome in unseen if outcome.caught]
-    lines += ["" if further else "None.", "## Mistakes that change no number of these traces", ""]
+    lines += ["## Mistakes that change no number of these traces", ""]
     lines += [f"- {outcome.subject}, {outcome.mutation.key}" for outcome in unseen] or ["None."]
-    lines += ["", f"Of these, verify suspects {len(suspected)}.", "", "## Correct ports", ""]
-    wrong = [what for what, verdict in alarms if verdict.startswith("ALARM")]
-    made = [what for what, verdict in alarms if not verdict.startswith("not made")]
-    lines += [f"{len(wrong)} false alarms in {len(made)} verdicts on correct ports.", ""]
-    lines += [f"- {what}: {verdict}" for what, verdict in alarms]
+    suspected = sum(outcome.caught for outcome in unseen)
+    lines += ["", f"Of these, verify suspects {suspected}.", "", "## Correct ports", ""]
+    wrong, made = (sum(alarm.ok is verdict for alarm in alarms) for verdict in (False, True))
+    lines += [f"{wrong} false alarms in {wrong + made} verdicts on correct ports.", ""]
+    lines += [f"- {alarm.port}: {alarm.said}" for alarm in alarms]
     lines += [
         "",
         "## Each mistake",
@@ -326,6 +320,24 @@ def report(
     for key in dict.fromkeys(outcome.mutation.key for outcome in visible):
         lines.append(row(key, [outcome for outcome in visible if outcome.mutation.key == key]))
     return "\n".join(lines) + "\n"
+
+
+def missed(visible: list[Outcome], poorer: list[Outcome]) -> list[str]:
+    """A line or two for each miss, and for those that only poorer evidence has."""
+    lines = []
+    misses = [outcome for outcome in visible if outcome.failed]
+    for outcome in misses:
+        held = " (but it holds)" if outcome.explains and not outcome.mended else ""
+        lines.append(f"- {outcome.subject}, {outcome.mutation.key}: {outcome.failed}{held}.")
+        lines.append(f"  verify: {outcome.looks[:300] or 'nothing'}; diagnose: {outcome.first[:300]}")
+    known = {(outcome.subject, outcome.mutation.key) for outcome in misses}
+    further = [
+        f"- {outcome.subject}, {outcome.mutation.key}: {outcome.failed}. diagnose: {outcome.first[:200]}"
+        for outcome in poorer
+        if outcome.visible and outcome.failed and (outcome.subject, outcome.mutation.key) not in known
+    ]
+    lines += ["", f"Further ones, with evidence of one command for {SECONDS:g} s:", "", *further]
+    return [*lines, "" if further else "None."]
 
 
 def row(words: str, outcomes: list[Outcome]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from policy_port.cli.play import MeshesOption, PlantName, RobotOption, TaskOption
+from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
 from policy_port.cli.verify import PortArgument, ReportOption, SideOption, TraceSide
 
 if TYPE_CHECKING:
-    from policy_port.closed_loop.diagnosis import ClosedLoopDiagnosis
-    from policy_port.contract import Contract
-    from policy_port.mistakes.edits import Edit
+    from policy_port.mistakes.hypothesis import Diagnosis
+    from policy_port.report import Report
 
 COMMAND = "0.5,0,0"
 """What a walking robot is told, if nothing else is said [m/s, m/s, rad/s]."""
@@ -79,36 +79,69 @@ def diagnose(
         raise typer.BadParameter("give at most one of --command (walk) and --task (so100-reach)")
     if seconds is not None and task is not None:
         raise typer.BadParameter("--seconds goes with --command: the task has its own length")
-    _check_outputs(write, force)
+    outputs = _Outputs(write, report, json)
+    outputs.check(force)
     if trace is not None:
-        _explain(port, trace, side, write, report, json)
+        _explain(port, trace, side, outputs)
         return
     assert plant is not None
     chosen = _Chosen(
         plant.value, robot, command or COMMAND, task, seconds or SECONDS, seed or 0, through, not no_meshes
     )
-    diagnosis, contract_of = _play(port, chosen)
-    typer.echo(diagnosis.json().rstrip() if json else diagnosis.text())
-    if report is not None:
-        from policy_port.closed_loop.report import closed_loop_report
+    _play(port, chosen, outputs)
+
+
+class _Outputs(NamedTuple):
+    """What becomes of a diagnosis."""
+
+    write: Path | None
+    report: Path | None
+    json: bool
+
+    def check(self, force: bool) -> None:
+        """Refuse a contract file that can't be written, before anything is searched."""
+        from policy_port.errors import OutputError
+
+        if self.write is not None and self.write.exists() and not force:
+            raise OutputError(f"{self.write}: exists; name another file, or replace it with --force")
+        if self.write is not None and not self.write.parent.is_dir():
+            raise OutputError(f"{self.write.parent}: no such folder for the output")
+
+    def give(self, diagnosis: Diagnosis, page: Callable[[], Report], side: str, source: str) -> None:
+        """Print the diagnosis, write its page and the mended contract, or say why there is none.
+
+        Args:
+            diagnosis: The diagnosis.
+            page: Makes its page.
+            side: Whose contract it is of, "source" or "port".
+            source: Where its edits come from.
+
+        Raises:
+            Exit: With status 1, when something is wrong.
+        """
+        from policy_port.files import write_atomic
         from policy_port.report import write_report
 
-        write_report(report, closed_loop_report(diagnosis, port))
-    if diagnosis.ok:
-        return
-    found = diagnosis.found
-    several = f"{diagnosis.tied} hypotheses do equally well" if diagnosis.tied > 1 else None
-    source = f"closed loop in {diagnosis.setting['simulator'].partition(',')[0]}"
-    _write(write, (found.contract, found.edits) if found else None, contract_of, source, several)
-    raise typer.Exit(1)
+        typer.echo(diagnosis.json().rstrip() if self.json else diagnosis.text())
+        if self.report is not None:
+            write_report(self.report, page())
+        if diagnosis.ok:
+            return
+        if self.write is not None and diagnosis.found is not None and diagnosis.found.edits:
+            write_atomic(self.write, diagnosis.found.mended_yaml(source))
+            typer.echo(
+                f"wrote {self.write}: contract of the {side}'s side, mended; export or remap with it again", err=True
+            )
+        elif self.write is not None:
+            several = f"{diagnosis.tied} hypotheses do equally well, so none is written as if it were found"
+            why = several if diagnosis.tied > 1 else "no edit of the contract mends it"
+            typer.echo(f"wrote nothing to {self.write}: {why}", err=True)
+        raise typer.Exit(1)
 
 
-def _explain(
-    port: Path, trace: Path, side: TraceSide | None, write: Path | None, report: Path | None, json: bool
-) -> None:
+def _explain(port: Path, trace: Path, side: TraceSide | None, outputs: _Outputs) -> None:
     """Diagnose by a trace."""
     from policy_port.port.folder import load_port
-    from policy_port.report import write_report
     from policy_port.verdict.diagnose import diagnose_contract
     from policy_port.verdict.evidence import read_evidence
     from policy_port.verdict.report import diagnose_report
@@ -117,14 +150,7 @@ def _explain(
     evidence = read_evidence(trace)
     found = find_side(load_port(port), evidence, side.value if side else None)
     diagnosis = diagnose_contract(found.contract, evidence)
-    typer.echo(diagnosis.json().rstrip() if json else diagnosis.text())
-    if report is not None:
-        write_report(report, diagnose_report(diagnosis, trace, port))
-    if diagnosis.ok:
-        return
-    first = diagnosis.hypotheses[0] if diagnosis.hypotheses else None
-    _write(write, (first.contract, first.edits) if first else None, f"the {found.name}'s side", "from a trace", None)
-    raise typer.Exit(1)
+    outputs.give(diagnosis, lambda: diagnose_report(diagnosis, trace, port), found.name, "from a trace")
 
 
 class _Chosen(NamedTuple):
@@ -140,16 +166,16 @@ class _Chosen(NamedTuple):
     meshes: bool
 
 
-def _play(port: Path, chosen: _Chosen) -> tuple[ClosedLoopDiagnosis, str]:
-    """Diagnose by playing; also whose contract that is."""
-    from policy_port.cli.play import _parse_command
+def _play(port: Path, chosen: _Chosen, outputs: _Outputs) -> None:
+    """Diagnose by playing."""
     from policy_port.closed_loop import diagnose as closed_loop
+    from policy_port.closed_loop.report import closed_loop_report
     from policy_port.contract import load_mapping
     from policy_port.errors import PortError
     from policy_port.port.folder import load_port
     from policy_port.replay.play import find_task
 
-    parsed = _parse_command(chosen.command)
+    parsed = parse_command(chosen.command)
     task = find_task(chosen.task) if chosen.task is not None else None
     loaded = load_port(port)
     if loaded.contract.images or loaded.chunk is not None:
@@ -157,33 +183,10 @@ def _play(port: Path, chosen: _Chosen) -> tuple[ClosedLoopDiagnosis, str]:
         raise PortError(f"{port}: {what}; diagnose --plant plays policies that do not")
     pilot = loaded.pilot(None if chosen.through is None else load_mapping(chosen.through))
     robot = closed_loop.Robot(kind=chosen.plant, file=chosen.robot or pilot.contract.robot, meshes=chosen.meshes)
-    side = "the source's side" if chosen.through is not None else "the port's side"
     if task is not None:
-        return closed_loop.diagnose_reach(pilot, robot, task, seed=chosen.seed), side
-    return closed_loop.diagnose_walk(pilot, robot, parsed, seconds=chosen.seconds, seed=chosen.seed), side
-
-
-def _check_outputs(write: Path | None, force: bool) -> None:
-    from policy_port.errors import OutputError
-
-    if write is not None and write.exists() and not force:
-        raise OutputError(f"{write}: exists; name another file, or replace it with --force")
-    if write is not None and not write.parent.is_dir():
-        raise OutputError(f"{write.parent}: no such folder for the output")
-
-
-def _write(
-    out: Path | None, mended: tuple[Contract, tuple[Edit, ...]] | None, whose: str, source: str, several: str | None
-) -> None:
-    """Write the mended contract, or say why there is none."""
-    from policy_port.files import write_atomic
-    from policy_port.verdict.diagnose import mended_yaml
-
-    if out is None:
-        return
-    if mended is not None and mended[1]:
-        write_atomic(out, mended_yaml(*mended, source))
-        typer.echo(f"wrote {out}: contract of {whose}, mended; export or remap with it again", err=True)
-        return
-    why = f"{several}, so none is written as if it were found" if several else "no edit of the contract mends it"
-    typer.echo(f"wrote nothing to {out}: {why}", err=True)
+        diagnosis = closed_loop.diagnose_reach(pilot, robot, task, seed=chosen.seed)
+    else:
+        diagnosis = closed_loop.diagnose_walk(pilot, robot, parsed, seconds=chosen.seconds, seed=chosen.seed)
+    side = "port" if chosen.through is None else "source"
+    source = f"closed loop in {diagnosis.simulator}"
+    outputs.give(diagnosis, lambda: closed_loop_report(diagnosis, port), side, source)

@@ -8,16 +8,10 @@ from typing import Annotated
 
 import typer
 
+from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
+
 EPISODES, SECONDS = 100, 10.0
 """What --episodes and --seconds are where nobody gives them; [s]."""
-
-
-class PlantName(StrEnum):
-    """The simulators that a port can be played in."""
-
-    MANISKILL = "maniskill"
-    MUJOCO = "mujoco"
-    NEWTON = "newton"
 
 
 class Device(StrEnum):
@@ -43,12 +37,6 @@ PortArgument = Annotated[
 OutOption = Annotated[Path, typer.Option(help="Folder for trace and metrics; it must not exist yet.")]
 EnvOption = Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill task environment.")]
 PlantOption = Annotated[PlantName | None, typer.Option(help="Simulator for a robot driven from the contract.")]
-RobotOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE", help="URDF, MJCF, for Newton USD, or a robot of ManiSkill; the contract's robot, if not given."
-    ),
-]
 CommandOption = Annotated[
     str | None, typer.Option(metavar="VX,VY,WZ", help="Velocity command [m/s, m/s, rad/s], with --plant.")
 ]
@@ -60,7 +48,6 @@ SecondsOption = Annotated[
         "reads no goal.",
     ),
 ]
-TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
 EpisodesOption = Annotated[
     int | None,
     typer.Option(min=1, help="Episodes of --env or --task, 100 if not given; with --real --seconds, 1 if not given."),
@@ -93,7 +80,6 @@ DatasetOption = Annotated[
 ProcessesOption = Annotated[
     int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
 ]
-MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 
 
 def play(
@@ -159,7 +145,7 @@ def play(
         raise typer.BadParameter("--seconds goes with --command, or with --real for a policy that reads no goal")
     if processes > num_envs:
         raise typer.BadParameter(f"--processes {processes} needs as many environments: give --num-envs {processes}")
-    parsed = None if command is None else _parse_command(command)
+    parsed = None if command is None else parse_command(command)
 
     from policy_port.contract import load_mapping
     from policy_port.files import output_folder
@@ -235,15 +221,3 @@ def _check_options(
         raise typer.BadParameter(f"{', '.join(given)} goes with {other}")
     if plant is not None and (command is None) == (task is None):
         raise typer.BadParameter("with --plant, give exactly one of --command (walk) and --task (so100-reach)")
-
-
-def _parse_command(text: str) -> tuple[float, float, float]:
-    import math
-
-    try:
-        x, y, turn = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--command takes three numbers such as 0.5,0,0, given: {text}") from None
-    if not all(map(math.isfinite, (x, y, turn))):
-        raise typer.BadParameter(f"--command takes finite numbers, given: {text}")
-    return x, y, turn

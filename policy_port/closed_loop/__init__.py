@@ -2,5 +2,5 @@
 
 A room of its own beside `verdict`: that one judges numbers that somebody recorded and starts no simulator, this one
 knows nothing of what was recorded and needs plants, the control loop and the replay's tasks for everything it says.
-What both say in the end, edits of a contract, is verdict's.
+What both say in the end, hypotheses with the edits of a contract that mend it, is of the room `mistakes`.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -14,8 +13,7 @@ from policy_port.closed_loop.reaches import Reaches, check_reach
 from policy_port.closed_loop.search import Levels, search
 from policy_port.closed_loop.stage import Candidate, Stage
 from policy_port.closed_loop.walks import Velocity, Walks, commands_around, fall_rule
-from policy_port.closed_loop.words import reached, walked
-from policy_port.contract.spec import Contract
+from policy_port.closed_loop.words import Told, reached, walked
 from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
 from policy_port.plants.registry import make_plant
@@ -67,7 +65,8 @@ def diagnose_walk(
         ContractError: When the contract lacks gains, or has joints in units that no simulator speaks.
     """
     contract = pilot.contract
-    if not any(term.term == "velocity_command" or contract.term_size(term) == 3 for term in _steered(contract)):
+    kinds = [(term.term, contract.term_size(term)) for term in contract.observation.terms]
+    if not {("velocity_command", 3), ("constant", 3)} & set(kinds):
         raise TaskError(
             f"contract '{contract.name}' has no velocity_command term, nor three constant numbers that might stand in "
             "its place, so the policy can't follow a command; name the task it was trained for with --task"
@@ -88,12 +87,11 @@ def diagnose_walk(
         )
         said = "; ".join(" ".join(f"{value:g}" for value in each) for each in commands)
         setting = {
-            "simulator": f"{plant.name}, {robot.file}",
             "trials": f"{levels.whole.count} walks of {seconds:g} s from disturbed start poses, seed {seed}",
             "commands": f"{said} (m/s forward, m/s left, rad/s)",
             "fall": rule.text,
         }
-        return _diagnose(stage, contract, plant, levels, setting, walks=True)
+        return _diagnose(stage, robot, plant, levels, setting, walked)
 
 
 def diagnose_reach(pilot: Pilot, robot: Robot, task: ReachTask, *, seed: int = 0) -> ClosedLoopDiagnosis:
@@ -108,30 +106,21 @@ def diagnose_reach(pilot: Pilot, robot: Robot, task: ReachTask, *, seed: int = 0
             longer=Reaches(task=task, seed=first + EPISODES + QUICK_EPISODES, count=LONGER_EPISODES),
             whole=Reaches(task=task, seed=seed, count=EPISODES),
         )
-        setting = {
-            "simulator": f"{plant.name}, {robot.file}",
-            "trials": f"{EPISODES} episodes of reaching, seeds {seed} to {seed + EPISODES - 1}",
-        }
-        return _diagnose(stage, contract, plant, levels, setting, walks=False)
+        setting = {"trials": f"{EPISODES} episodes of reaching, seeds {seed} to {seed + EPISODES - 1}"}
+        return _diagnose(stage, robot, plant, levels, setting, reached)
 
 
 def _diagnose(
-    stage: Stage, contract: Contract, plant: Plant, levels: Levels, setting: dict[str, str], *, walks: bool
+    stage: Stage, robot: Robot, plant: Plant, levels: Levels, setting: dict[str, str], told: Told
 ) -> ClosedLoopDiagnosis:
-    with _bar() as bar:
+    contract = stage.contract
+    # On standard error, after two seconds, and only for a person.
+    with tqdm(total=0, unit="contract", delay=2.0, leave=False, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         found = search(stage, Candidate(contract=contract, words=""), plant.joint_names, levels, progress)
-    return told_of(contract, found, walked if walks else reached, setting, stage.replays)
-
-
-def _bar() -> tqdm[Any]:
-    """A bar on standard error that shows up after two seconds, and only for a person."""
-    return tqdm(total=0, unit="contract", delay=2.0, leave=False, disable=None)
-
-
-def _steered(contract: Contract) -> list[Any]:
-    return [term for term in contract.observation.terms if term.term in ("velocity_command", "constant")]
+    setting = {"simulator": f"{plant.name}, {robot.file}", **setting}
+    return told_of(contract, found, told, plant.name, setting, stage.replays)

@@ -6,16 +6,23 @@ import math
 from collections import Counter
 from typing import Any
 
-from policy_port.closed_loop.sides import Names, alike
+from policy_port.closed_loop.symmetry import alike
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
-from policy_port.mistakes.edits import plain, validated, with_action, with_joint_values, with_keys
+from policy_port.mistakes.edits import (
+    stated_values,
+    value_of,
+    with_action,
+    with_joint_values,
+    with_keys,
+)
+from policy_port.mistakes.orders import Names
 
 ACTION_SCALES = (0.25, 0.5, 1.0)
 FACTORS = (0.5, 2.0, 0.25, 4.0, math.pi / 180.0)
 GAIN_FACTORS = (0.5, 2.0, 0.1, 10.0)
-GAINS = ("stiffness", "damping", "armature", "effort_limit")
 
 
 def drive_guesses(contract: Contract) -> Changes:
@@ -26,7 +33,7 @@ def drive_guesses(contract: Contract) -> Changes:
         yield with_action(contract, None, raw_clip=None), f"raw_clip {list(contract.action.raw_clip)} too many"
     for bound in (1.0, 100.0):
         yield with_action(contract, None, raw_clip=[-bound, bound]), f"raw_clip to [{-bound:g}, {bound:g}] missing"
-    for key in GAINS:
+    for key in DRIVE_KEYS:
         stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
         for factor in GAIN_FACTORS:
             scaled = {name: value * factor for name, value in stated.items() if value is not None}
@@ -43,9 +50,8 @@ def drive_guesses(contract: Contract) -> Changes:
 def _actions(contract: Contract, place: int, term: ActionTerm) -> Changes:
     names = contract.action_joints(term)
     for factor in FACTORS:
-        scale = {name: _of(term.scale, name) * factor for name in names}
-        written = scale if isinstance(term.scale, dict) else scale[names[0]]
-        yield with_action(contract, place, scale=written), f"action: scale {factor:.3g} times that"
+        scale = stated_values({name: value_of(term.scale, name) * factor for name in names})
+        yield with_action(contract, place, scale=scale), f"action: scale {factor:.3g} times that"
     for scale in ACTION_SCALES:
         yield with_action(contract, place, scale=scale), f"action: scale {scale:g}"
     if isinstance(term.scale, dict):
@@ -69,25 +75,18 @@ def _actions(contract: Contract, place: int, term: ActionTerm) -> Changes:
 def _unlike(contract: Contract) -> Changes:
     """One joint whose number is not that of its like on the other sides."""
     for joints in alike(contract.joint_names).values():
-        for key in ("default", *GAINS):
+        for key in ("default", *DRIVE_KEYS):
             stated = {name: getattr(contract.joints[name], key) for name in joints}
-            yield from _as_the_others(contract, key, stated)
+            for name, other in [] if None in stated.values() else _odd(stated):
+                words = f"{key} of {name} {stated[name]:g} instead of {other:g}, as its like has"
+                yield with_joint_values(contract, key, {name: other}), words
     for place, term in enumerate(contract.action.terms):
         if isinstance(term.scale, dict):
             for joints in alike(contract.action_joints(term)).values():
                 for name, other in _odd({name: term.scale[name] for name in joints}):
                     scale = term.scale | {name: other}
                     words = f"action: scale of {name} is not that of its like"
-                    short = other if len(set(scale.values())) == 1 else scale
-                    yield with_action(contract, place, scale=short), words
-
-
-def _as_the_others(contract: Contract, key: str, stated: dict[str, Any]) -> Changes:
-    if any(value is None for value in stated.values()):
-        return
-    for name, other in _odd(stated):
-        changed = with_joint_values(contract, key, {name: other})
-        yield changed, f"{key} of {name} {stated[name]:g} instead of {other:g}, as its like has"
+                    yield with_action(contract, place, scale=stated_values(scale)), words
 
 
 def _odd(stated: dict[str, float]) -> list[tuple[str, float]]:
@@ -109,16 +108,9 @@ def _flipped_defaults(contract: Contract) -> Changes:
 
 
 def _rates(contract: Contract) -> Changes:
-    data = plain(contract)
-    for words, changes in (
-        ("half the rate", {"decimation": contract.decimation * 2}),
-        ("half the rate, by the timestep", {"timestep": contract.timestep * 2.0}),
-        ("twice the rate, by the timestep", {"timestep": contract.timestep / 2.0}),
-    ):
-        yield validated(data | changes), f"control rate: the source has {words}"
-    if contract.decimation % 2 == 0:
-        yield validated(data | {"decimation": contract.decimation // 2}), "control rate: the source has twice the rate"
-
-
-def _of(scale: float | dict[str, float], name: str) -> float:
-    return scale[name] if isinstance(scale, dict) else scale
+    said, timestep, decimation = "control rate: the source has", contract.timestep, contract.decimation
+    yield with_keys(contract, decimation=decimation * 2), f"{said} half the rate"
+    yield with_keys(contract, timestep=timestep * 2.0), f"{said} half the rate, by the timestep"
+    yield with_keys(contract, timestep=timestep / 2.0), f"{said} twice the rate, by the timestep"
+    if decimation % 2 == 0:
+        yield with_keys(contract, decimation=decimation // 2), f"{said} twice the rate"

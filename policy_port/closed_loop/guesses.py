@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from policy_port.closed_loop.drive_guesses import drive_guesses
 from policy_port.closed_loop.order_guesses import order_guesses
-from policy_port.closed_loop.sides import Names
 from policy_port.closed_loop.stage import Candidate
 from policy_port.closed_loop.term_guesses import term_guesses
 from policy_port.contract.spec import Contract
+from policy_port.mistakes.orders import Names
 
 
 def guesses(contract: Contract, plant_names: Names) -> Iterator[Candidate]:

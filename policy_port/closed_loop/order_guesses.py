@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-from policy_port.closed_loop.sides import Names, exchanged_sides, grouped_orders, split
+from policy_port.closed_loop.symmetry import exchanged_sides, grouped_orders, split
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import JointTerm
 from policy_port.mistakes.changes import Changes
-from policy_port.mistakes.edits import plain, validated, with_action, with_joint_order, with_term
-from policy_port.mistakes.orders import known_orders
+from policy_port.mistakes.edits import plain, stated_order, validated, with_action, with_joint_order, with_term
+from policy_port.mistakes.orders import Names, known_orders
 
 SIMULATOR = "the simulator's own order"
 
@@ -31,7 +31,7 @@ def order_guesses(contract: Contract, plant_names: Names) -> Changes:
     yield from _pairs(contract)
     few = dict(itertools.islice(_principal(contract, plant_names, orders).items(), 8))
     for order, who in few.items():
-        stated = None if order == contract.joint_names else list(order)
+        stated = stated_order(contract, order)
         for term in contract.observation.terms:
             if isinstance(term, JointTerm) and set(contract.observation_joints(term)) == set(order):
                 yield (

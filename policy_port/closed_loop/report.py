@@ -10,7 +10,7 @@ import numpy as np
 from policy_port.closed_loop.diagnosis import WEAKER, ClosedLoopDiagnosis
 from policy_port.mistakes.hypothesis import SHOWN
 from policy_port.port.format import MANIFEST
-from policy_port.report import Picture, Report, Table, draw_png
+from policy_port.report import Picture, Report, draw_png
 
 GIVEN, BETTER = "#c8373f", "#1f5fa8"
 
@@ -22,20 +22,13 @@ def closed_loop_report(diagnosis: ClosedLoopDiagnosis, port: Path) -> Report:
         diagnosis: The diagnosis.
         port: The port folder.
     """
-    shown = diagnosis.guesses[:SHOWN]
-    rows = [("as given", "", "", f"{diagnosis.given.mean:.2f}", diagnosis.told(diagnosis.given))]
-    for number, guess in enumerate(shown, start=1):
-        rank = f"{number}, tied" if number <= diagnosis.tied > 1 else str(number)
-        edits = "; ".join((*map(str, guess.edits), guess.remedy)).removesuffix("; ")
-        row = (rank, "; ".join(guess.words), edits, f"{guess.outcome.mean:.2f}", diagnosis.told(guess.outcome))
-        rows.append(row)
-    head = ("rank", "what it looks like", "edit", "loss", "what the robot did")
+    given = ("as given", "", "", f"{diagnosis.given.mean:.2f}", diagnosis.told(diagnosis.given))
     return Report(
         title=f"diagnose without a trace: {diagnosis.contract.name}",
         verdict=f"{diagnosis.verdict[0].upper()}{diagnosis.verdict[1:]}.",
         tone="good" if diagnosis.ok else "bad",
         warnings=WEAKER,
-        tables=(Table(title="Hypotheses", head=head, rows=tuple(rows)),),
+        tables=(diagnosis.table(("loss", "what the robot did"), given),),
         pictures=(_losses(diagnosis),),
         text=diagnosis.text(),
         settings=diagnosis.setting,
@@ -45,16 +38,17 @@ def closed_loop_report(diagnosis: ClosedLoopDiagnosis, port: Path) -> Report:
 
 def _losses(diagnosis: ClosedLoopDiagnosis) -> Picture:
     """The loss of every trial, as given and under each hypothesis."""
-    outcomes = [diagnosis.given, *(guess.outcome for guess in diagnosis.guesses[:SHOWN])]
-    labels = ["as given", *map(str, range(1, len(outcomes)))]
+    losses = [diagnosis.given.loss.tolist()]
+    losses += [hypothesis.figures["outcome"]["loss"] for hypothesis in diagnosis.hypotheses[:SHOWN]]
+    labels = ["as given", *map(str, range(1, len(losses)))]
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        for place, outcome in enumerate(outcomes):
+        for place, loss in enumerate(losses):
             colour = BETTER if place else GIVEN
-            axis.barh(place, outcome.mean, color=colour, alpha=0.35)
-            axis.plot(outcome.loss, np.full(len(outcome.loss), place), ".", color=colour)
-        axis.set_yticks(range(len(outcomes)), labels)
+            axis.barh(place, np.mean(loss), color=colour, alpha=0.35)
+            axis.plot(loss, np.full(len(loss), place), ".", color=colour)
+        axis.set_yticks(range(len(losses)), labels)
         axis.set_xlim(0.0, 2.0)
         axis.invert_yaxis()
         axis.set_xlabel("loss; beyond 1 the robot fell, or missed its goal")
@@ -62,6 +56,6 @@ def _losses(diagnosis: ClosedLoopDiagnosis) -> Picture:
     return Picture(
         name="losses",
         title="How the robot did in each trial",
-        png=draw_png(7.0, 1.0 + 0.3 * len(outcomes), draw),
+        png=draw_png(7.0, 1.0 + 0.3 * len(losses), draw),
         text="One bar per hypothesis, its mean; a point for each trial, which is the same for all.",
     )

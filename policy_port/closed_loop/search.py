@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from policy_port.closed_loop.guesses import guesses, key_of
 from policy_port.closed_loop.outcome import Outcome, gain, widespread_gain, wins_surely
-from policy_port.closed_loop.sides import Names
 from policy_port.closed_loop.stage import Candidate, Stage, Trials
 from policy_port.errors import ContractError, RobotError, TaskError
+from policy_port.mistakes.orders import Names
 
 MARGIN = 0.15
 """Least fall of the mean loss that counts as doing clearly better: 15 % of the commanded speed, or a seventh of the

@@ -61,6 +61,8 @@ class Stage:
             pilot: The policy; a candidate says what its inputs and outputs mean to the simulator.
             make_plant: Stands the robot up.
         """
+        self.contract = pilot.contract
+        """The contract as it was given."""
         self._pilot = pilot
         self._make_plant = make_plant
         self._policies: dict[int, Policy] = {}

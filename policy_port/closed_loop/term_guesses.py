@@ -6,13 +6,24 @@ import itertools
 import math
 from typing import Any
 
-from policy_port.closed_loop.sides import alike
+from policy_port.closed_loop.symmetry import alike
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GaitPhaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
-from policy_port.mistakes.changes import Changes, history_changes, term_order_changes
+from policy_port.mistakes.changes import (
+    JOINTS,
+    VECTORS,
+    Changes,
+    clock,
+    history_changes,
+    kinds_of_width,
+    term_order_changes,
+)
 from policy_port.mistakes.edits import (
     plain,
+    stated_values,
+    unlike_others,
     validated,
+    value_of,
     with_action,
     with_new_term,
     with_observation,
@@ -55,9 +66,6 @@ FOLLOWING = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_ac
 
 PERIODS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Periods of gait clocks [s]."""
-
-VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command")
-JOINTS = ("joint_pos_rel", "joint_pos", "joint_vel", "joint_target", "last_action")
 
 
 def term_guesses(contract: Contract) -> Changes:
@@ -111,26 +119,19 @@ def _scales(term: ObservationTerm, contract: Contract) -> Changes:
 def _kinds(term: ObservationTerm, contract: Contract) -> Changes:
     """Another kind of term of the same width, or nothing at all where it stands."""
     width = contract.term_size(term)
-    labels = [other.label for other in contract.observation.terms if other is not term]
     kept = getattr(term, "scale", 1.0)
-    kinds = [kind for kind, size in [*((kind, 3) for kind in VECTORS), *_joint_kinds(contract)] if size == width]
-    for kind in kinds:
+    for kind, _ in kinds_of_width(contract, width):
         if kind == term.term:
             continue
-        named = {"name": term.label} if kind in labels else {}
-        both = "joint_pos" in kind and term.term in ("joint_pos", "joint_pos_rel")
-        words = f"{term.label}: it is {kind}"
-        if both:
+        named = unlike_others(contract, term.label, kind)
+        if {kind, term.term} == {"joint_pos", "joint_pos_rel"}:
             said = "default pose not subtracted" if kind == "joint_pos_rel" else "default pose subtracted too many"
-            swapped = plain_term(contract, term) | {"term": kind, **named}
-            if not named:
-                swapped.pop("name", None)
-            yield with_new_term(contract, term.label, swapped), f"{term.label}: {said}"
+            yield with_term(contract, term.label, term=kind, name=named.get("name")), f"{term.label}: {said}"
             continue
-        for scale in dict.fromkeys(map(_frozen, (*SCALES.get(kind, (1.0,)), kept))):
-            if not isinstance(scale, frozenset):
+        for scale in (*SCALES.get(kind, (1.0,)), kept):
+            if not isinstance(scale, dict):
                 new = {"term": kind, **named, "scale": list(scale) if isinstance(scale, tuple) else scale}
-                yield with_new_term(contract, term.label, new), words
+                yield with_new_term(contract, term.label, new), f"{term.label}: it is {kind}"
     if term.term not in ("constant", "goal", "external"):
         zeros = {"term": "constant", "name": term.label, "value": [0.0] * width}
         yield with_new_term(contract, term.label, zeros), f"{term.label}: zeroed in the source"
@@ -142,12 +143,8 @@ def _clocks(term: ObservationTerm, contract: Contract) -> Changes:
     offset = term.offsets[0] if isinstance(term, GaitPhaseTerm) else 0.0
     stated = (term.period,) if isinstance(term, GaitPhaseTerm) else ()
     for period, shift in itertools.product(dict.fromkeys((*stated, *PERIODS)), (0.0, 0.5, 0.25, 0.75)):
-        new: dict[str, Any] = {"term": "gait_phase", "period": period}
-        if term.name not in (None, "gait_phase"):
-            new["name"] = term.name
-        if (offset + shift) % 1.0:
-            new["offsets"] = [(offset + shift) % 1.0]
-        yield with_new_term(contract, term.label, new), f"{term.label}: gait clock of {period:g} s, {shift:g} turns on"
+        words = f"{term.label}: gait clock of {period:g} s, {shift:g} turns on"
+        yield clock(contract, term, period, [(offset + shift) % 1.0]), words
 
 
 def _signs(contract: Contract) -> Changes:
@@ -158,16 +155,14 @@ def _signs(contract: Contract) -> Changes:
         for term in contract.observation.terms:
             if isinstance(term, JointTerm) and read is not None and term.term != "joint_target":
                 names = contract.observation_joints(term)
-                scale = {name: _of(term.scale, name) * (-1.0 if name in joints else 1.0) for name in names}
-                read = with_term(read, term.label, scale=_short(scale))
-        said = joints[0] if len(joints) == 1 else f"{', '.join(joints)}"
+                read = with_term(read, term.label, scale=_flipped(term.scale, names, joints))
+        said = ", ".join(joints)
         yield read, f"sign of {said} flipped in the observation"
         for start, where in ((contract, "in the action"), (read, "in observation and action")):
             driven = start
             for place, term in enumerate(contract.action.terms):
-                names = contract.action_joints(term)
-                scale = {name: _of(term.scale, name) * (-1.0 if name in joints else 1.0) for name in names}
-                driven = None if driven is None else with_action(driven, place, scale=_short(scale))
+                scale = _flipped(term.scale, contract.action_joints(term), joints)
+                driven = None if driven is None else with_action(driven, place, scale=scale)
             yield driven, f"sign of {said} flipped {where}"
 
 
@@ -180,30 +175,12 @@ def _places(contract: Contract) -> Changes:
     yield from term_order_changes(contract)
 
 
-def _joint_kinds(contract: Contract) -> list[tuple[str, int]]:
-    return [(kind, contract.action_size if kind == "last_action" else len(contract.joint_names)) for kind in JOINTS]
-
-
-def plain_term(contract: Contract, term: ObservationTerm) -> dict[str, Any]:
-    """A term as data, its history left out."""
-    place = [other.label for other in contract.observation.terms].index(term.label)
-    return {key: value for key, value in plain(contract)["observation"]["terms"][place].items() if key != "history"}
-
-
 def _times(scale: Any, factor: float) -> Any:
     if isinstance(scale, dict):
         return {name: value * factor for name, value in scale.items()}
     return [value * factor for value in scale] if isinstance(scale, tuple) else scale * factor
 
 
-def _of(scale: Any, name: str) -> float:
-    return scale[name] if isinstance(scale, dict) else scale
-
-
-def _short(scale: dict[str, float]) -> float | dict[str, float]:
-    values = set(scale.values())
-    return values.pop() if len(values) == 1 else scale
-
-
-def _frozen(scale: Any) -> Any:
-    return tuple(scale) if isinstance(scale, list | tuple) else frozenset() if isinstance(scale, dict) else scale
+def _flipped(scale: float | dict[str, float], names: tuple[str, ...], joints: tuple[str, ...]) -> Any:
+    """A scale with another sign for some joints."""
+    return stated_values({name: value_of(scale, name) * (-1.0 if name in joints else 1.0) for name in names})

@@ -27,6 +27,9 @@ SPEED: dict[JointUnit, float] = {**{unit: 8.0 * ratio for unit, ratio in UNIT_PE
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 
+DRIVE_KEYS = ("stiffness", "damping", "armature", "effort_limit")
+"""The keys of a joint that say how it is driven: its gains, inertia and bound."""
+
 
 class Joint(Strict):
     """Everything that is written down per joint, under the joint's name, so that no two lists can disagree.

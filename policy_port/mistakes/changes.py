@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from policy_port.contract.spec import Contract
-from policy_port.mistakes.edits import with_observation, with_term_order
+from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, ObservationTerm
+from policy_port.mistakes.edits import with_new_term, with_observation, with_term_order
 
 Changes = Iterator[tuple[Contract | None, str]]
 """The changed contract, None where it is no contract, and what would be wrong with the one as it was given."""
@@ -20,6 +21,24 @@ WORDS = {
     "zero": "filled with zeros at reset",
 }
 """What each key of a history means."""
+
+VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command")
+JOINTS = ("joint_pos_rel", "joint_pos", "joint_vel", "joint_target", "last_action")
+"""Kinds of terms that one may take for another, of three numbers and of one per joint."""
+
+
+def kinds_of_width(contract: Contract, width: int) -> list[tuple[str, tuple[str, ...]]]:
+    """The kinds of terms that have as many elements in a contract, each with the names of these."""
+    elements = {kind: VELOCITY_COMMAND if kind == "velocity_command" else XYZ for kind in VECTORS}
+    elements |= dict.fromkeys(JOINTS, contract.joint_names) | {"last_action": contract.action_joint_names}
+    return [(kind, names) for kind, names in elements.items() if len(names) == width]
+
+
+def clock(contract: Contract, term: ObservationTerm, period: float, offsets: Sequence[float]) -> Contract | None:
+    """A gait clock where a term stands; the term keeps a name of its own."""
+    named = {"name": term.name} if term.name not in (None, "gait_phase") else {}
+    shifted = {"offsets": list(offsets)} if any(offsets) else {}
+    return with_new_term(contract, term.label, {"term": "gait_phase", **named, "period": period, **shifted})
 
 
 def history_changes(contract: Contract) -> Changes:

@@ -72,7 +72,7 @@ def with_joint_values(contract: Contract, key: str, values: Mapping[str, float])
 def with_term(contract: Contract, label: str, **changes: Any) -> Contract | None:
     """Keys of an observation term replaced; None leaves a key out."""
     data = plain(contract)
-    _change(_term(contract, data, label), changes)
+    _change(data["observation"]["terms"][_place(contract, label)], changes)
     return validated(data)
 
 
@@ -80,8 +80,8 @@ def with_new_term(contract: Contract, label: str, term: dict[str, Any]) -> Contr
     """An observation term replaced by another, with the history of the old one."""
     data = plain(contract)
     place = _place(contract, label)
-    history = data["observation"]["terms"][place].get("history")
-    data["observation"]["terms"][place] = term | ({"history": history} if history else {})
+    kept = {key: value for key, value in data["observation"]["terms"][place].items() if key == "history"}
+    data["observation"]["terms"][place] = term | kept
     return validated(data)
 
 
@@ -162,6 +162,28 @@ def snapped(value: float, uncertainty: float, *, prefer: float | None = None) ->
     return value
 
 
+def stated_order(contract: Contract, order: tuple[str, ...]) -> list[str] | None:
+    """A term's joints as its YAML holds them; nothing where they are the contract's own."""
+    return None if order == contract.joint_names else list(order)
+
+
+def stated_values(values: Mapping[str, float]) -> float | dict[str, float]:
+    """Numbers of joints as a term's YAML holds them: one, or a table where they differ."""
+    numbers = list(values.values())
+    return numbers[0] if len(set(numbers)) == 1 else dict(values)
+
+
+def value_of(stated: float | Mapping[str, float], name: str) -> float:
+    """The number of one joint; see `stated_values`."""
+    return stated[name] if isinstance(stated, Mapping) else stated
+
+
+def unlike_others(contract: Contract, label: str, kind: str) -> dict[str, str]:
+    """The name that a term of another kind needs in the place of `label`: none, unless another term is called so."""
+    others = [term.label for term in contract.observation.terms if term.label != label]
+    return {"name": label} if kind in others else {}
+
+
 def _change(target: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         if value is None:
@@ -172,10 +194,6 @@ def _change(target: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def _place(contract: Contract, label: str) -> int:
     return [term.label for term in contract.observation.terms].index(label)
-
-
-def _term(contract: Contract, data: dict[str, Any], label: str) -> dict[str, Any]:
-    return data["observation"]["terms"][_place(contract, label)]
 
 
 def _terms(

@@ -30,7 +30,7 @@ def known_orders(contract: Contract, seen: Names, who_saw: str = TRACE) -> dict[
     names = set(contract.joint_names)
     if set(seen) == names:
         found[seen] = who_saw
-    for order, who in _shipped_orders():
+    for order, who in _shipped_orders().items():
         if set(order) == names:
             found.setdefault(order, who)
     for order in (contract.joint_names, *list(found)):
@@ -53,17 +53,17 @@ def order_words(old: Names, new: Names, seen: Names, who_saw: str = TRACE) -> st
         return f"{two[0]} and {two[1]} exchanged"
     if tuple(_other_side(name) for name in old) == new:
         return "left and right exchanged"
-    who = next((who for order, who in _orders_of(new, seen, who_saw) if order == new), None)
-    shown = ", ".join(new[:6]) + (", ..." if len(new) > 6 else "")
-    return f"joints in another order; the source has {shown}" + (f" ({who})" if who else "")
+    who = _shipped_orders().get(new, who_saw if new == seen else "")
+    return f"joints in another order; the source has {listed(new, 6)}" + (f" ({who})" if who else "")
 
 
-def _orders_of(names: Names, seen: Names, who_saw: str) -> list[tuple[Names, str]]:
-    return [*(pair for pair in _shipped_orders() if set(pair[0]) == set(names)), (seen, who_saw)]
+def listed(texts: Sequence[str], most: int = 4) -> str:
+    """The texts on one line, cut short where they are many."""
+    return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
 
 
 @functools.cache
-def _shipped_orders() -> tuple[tuple[Names, str], ...]:
+def _shipped_orders() -> dict[Names, str]:
     found: dict[Names, str] = {}
     for file in sorted(mappings_dir().glob("*.yaml")):
         try:
@@ -72,7 +72,7 @@ def _shipped_orders() -> tuple[tuple[Names, str], ...]:
             continue
         found.setdefault(mapping.source_joint_names, mapping.source or f"source of {file.stem}")
         found.setdefault(mapping.target_joint_names, mapping.target or f"target of {file.stem}")
-    return tuple(found.items())
+    return found
 
 
 def _other_side(name: str) -> str:

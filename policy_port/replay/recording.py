@@ -12,6 +12,7 @@ import numpy as np
 from policy_port import __version__
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
@@ -91,7 +92,7 @@ def trace_header(
 def applied_drives(contract: Contract) -> dict[str, dict[str, float]]:
     """The gains that a plant was set up with, by joint name: what the contract states and the robot file does not."""
     found = {}
-    for key in ("stiffness", "damping", "armature", "effort_limit"):
+    for key in DRIVE_KEYS:
         stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
         known = {name: value for name, value in stated.items() if value is not None}
         # With kind "model" the file's own actuators and damping stand, whatever the contract says.

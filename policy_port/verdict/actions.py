@@ -1,19 +1,20 @@
-"""Candidates in which the raw action means another target: scale, offset, reference and clips, read off the targets."""
+"""Changes in which the raw action means another target: scale, offset, reference and clips, read off the targets."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
-from policy_port.mistakes.edits import snapped, with_action, with_joint_values
-from policy_port.mistakes.orders import known_orders
-from policy_port.verdict.candidates import Explanations, mended
+from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.edits import snapped, stated_values, with_action, with_joint_values
+from policy_port.mistakes.orders import known_orders, listed
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, Line, fit, present, settled_rows
-from policy_port.verdict.lines import common, default_words, scale_words
+from policy_port.verdict.lines import common_scales, default_words, scale_words
 from policy_port.verdict.rebuild import per_element, recorded_targets
 from policy_port.verdict.signals import RecordedSignals, clipped_action
 
@@ -23,8 +24,15 @@ USUAL_CLIPS = (1.0, 5.0, 10.0, 100.0)
 ABSOLUTE = "none"
 """Reference of an action that is not a delta."""
 
+REFERENCES = {
+    ABSOLUTE: "absolute",
+    "joint_pos": "relative to the measured position",
+    "joint_target": "relative to the previous target",
+}
+"""What targets are, by their reference."""
 
-def action_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+
+def action_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another meaning of the action, where recorded targets or the last action differ."""
     kinds = {term.term for term in contract.observation.terms if term.label in failing}
     if "target" in failing or "last_action" in kinds:
@@ -37,27 +45,24 @@ def action_candidates(contract: Contract, evidence: Evidence, failing: set[str])
             yield from _lines(contract, evidence, place, term, reference)
 
 
-def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm, reference: str) -> Explanations:
+def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm, reference: str) -> Changes:
     names = contract.action_joints(term)
     lines = _fits(contract, evidence, term, reference)
     if not any(line.explains for line in lines):
         return
     old = [float(per_element(term.scale, name)) for name in names]
-    found = [
-        snapped(line.gain, line.gain_uncertainty, prefer=before)
-        if line.explains and np.isfinite(line.gain_uncertainty)
-        else None
-        for line, before in zip(lines, old, strict=True)
-    ]
-    scales = common(found, lines, old)
+    scales = common_scales(lines, old)
     changes: dict[str, Any] = {"term": "joint_position" if reference == ABSOLUTE else "joint_position_delta"}
     changes["reference"] = None if reference == ABSOLUTE else reference
     if scales != old:
-        changes["scale"] = _written(names, scales)
+        changes["scale"] = stated_values(dict(zip(names, scales, strict=True)))
     words = [_scale_words(names, old, scales)] if scales != old else []
     if reference != _reference(term):
-        words.append(f"targets are {_reference_words(reference)}, not {_reference_words(_reference(term))}")
-    said = "action: " + ", ".join(words)
+        words.append(f"targets are {REFERENCES[reference]}, not {REFERENCES[_reference(term)]}")
+
+    def said(*more: str) -> str:
+        return f"action: {', '.join([*words, *more])}"
+
     kept = term.offset
     if reference == ABSOLUTE and term.term == "joint_position_delta":
         kept = "default"
@@ -65,7 +70,7 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
         kept = 0.0
     plain = with_action(contract, place, **changes, offset=kept)
     if words:
-        yield from mended(plain, evidence, said)
+        yield plain, said()
     # The offset that the targets show: the default pose, one number, or one per joint.
     offsets = []
     for name, line in zip(names, lines, strict=True):
@@ -75,15 +80,14 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
         by_default = [contract.joints[name].default for name in names]
         if kept != "default" and np.allclose(offsets, by_default, atol=1e-5):
             changed = with_action(contract, place, **changes, offset="default")
-            yield from mended(changed, evidence, _joined(said, words, "the default pose is not added as offset"))
+            yield changed, said("the default pose is not added as offset")
         if kept == "default" and plain is not None:
             defaults = dict(zip(names, offsets, strict=True))
-            said_defaults = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
-            moved = with_joint_values(plain, "default", defaults)
-            yield from mended(moved, evidence, _joined(said, words, said_defaults))
-    written = _written(names, offsets)
+            pose = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
+            yield with_joint_values(plain, "default", defaults), said(pose)
+    written = stated_values(dict(zip(names, offsets, strict=True)))
     zero = "default pose added as offset though the source does not" if written == 0.0 else f"offset {written} missing"
-    yield from mended(with_action(contract, place, **changes, offset=written), evidence, _joined(said, words, zero))
+    yield with_action(contract, place, **changes, offset=written), said(zero)
 
 
 def _fits(contract: Contract, evidence: Evidence, term: ActionTerm, reference: str) -> list[Line]:
@@ -106,24 +110,18 @@ def _fits(contract: Contract, evidence: Evidence, term: ActionTerm, reference: s
 def _loose(line: Line, size: float, evidence: Evidence) -> Line:
     """The line with the rounding of the whole target allowed, of which the fitted part is a difference."""
     allowed = line.allowed + 32.0 * evidence.rounding * size
-    return Line(
-        gain=line.gain,
-        bias=line.bias,
-        error=line.error,
-        allowed=allowed,
-        gain_uncertainty=line.gain_uncertainty * allowed / line.allowed,
-    )
+    return replace(line, allowed=allowed, gain_uncertainty=line.gain_uncertainty * allowed / line.allowed)
 
 
-def _raw_clips(contract: Contract, evidence: Evidence) -> Explanations:
+def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     if contract.action.raw_clip is not None:
         words = f"raw_clip {list(contract.action.raw_clip)} too many"
-        yield from mended(with_action(contract, None, raw_clip=None), evidence, words)
+        yield with_action(contract, None, raw_clip=None), words
     for bound in (*USUAL_CLIPS, *_shown_bounds(contract, evidence)):
         words = f"raw_clip to [{-bound:g}, {bound:g}] missing"
         if contract.action.raw_clip is not None:
             words = f"raw_clip {list(contract.action.raw_clip)} instead of [{-bound:g}, {bound:g}]"
-        yield from mended(with_action(contract, None, raw_clip=[-bound, bound]), evidence, words)
+        yield with_action(contract, None, raw_clip=[-bound, bound]), words
 
 
 def _shown_bounds(contract: Contract, evidence: Evidence) -> list[float]:
@@ -140,21 +138,21 @@ def _shown_bounds(contract: Contract, evidence: Evidence) -> list[float]:
     return []
 
 
-def _target_clips(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Explanations:
+def _target_clips(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Changes:
     if term.clip is not None:
-        yield from mended(with_action(contract, place, clip=None), evidence, "action: clip of the targets too many")
+        yield with_action(contract, place, clip=None), "action: clip of the targets too many"
     names = contract.action_joints(term)
     limits = {name: (contract.joints[name].lower, contract.joints[name].upper) for name in names}
     if all(low is not None and high is not None for low, high in limits.values()):
         clip = {name: list(pair) for name, pair in limits.items()}
         words = "action: clip of the targets to the joint limits missing"
-        yield from mended(with_action(contract, place, clip=clip), evidence, words)
+        yield with_action(contract, place, clip=clip), words
     targets = dict(zip(contract.action_joint_names, recorded_targets(contract, evidence), strict=True))
     shown = {name: _bounds(targets[name] * contract.per_si(name)) for name in names}
     if any(pair != WIDE for pair in shown.values()):
         words = "action: clip of the targets missing"
         clip = {name: list(pair) for name, pair in shown.items()}
-        yield from mended(with_action(contract, place, clip=clip), evidence, words)
+        yield with_action(contract, place, clip=clip), words
 
 
 WIDE = (-1e9, 1e9)
@@ -176,25 +174,8 @@ def _scale_words(names: tuple[str, ...], old: list[float], new: list[float]) -> 
     wrong = [(name, a, b) for name, a, b in zip(names, old, new, strict=True) if a != b]
     if len(flipped) == len(wrong):
         return f"sign of joint {', '.join(flipped)} flipped"
-    shown = [f"joint {name} scaled {a / b:.2f}: scale {a:g} instead of {b:g}" for name, a, b in wrong[:4] if b]
-    return ", ".join(shown) + (", ..." if len(wrong) > 4 else "")
-
-
-def _written(names: tuple[str, ...], values: list[float]) -> Any:
-    return values[0] if len(set(values)) == 1 else dict(zip(names, values, strict=True))
+    return listed([f"joint {name} scaled {a / b:.2f}: scale {a:g} instead of {b:g}" for name, a, b in wrong if b])
 
 
 def _reference(term: ActionTerm) -> str:
     return term.reference if term.term == "joint_position_delta" else ABSOLUTE
-
-
-def _reference_words(reference: str) -> str:
-    return {
-        ABSOLUTE: "absolute",
-        "joint_pos": "relative to the measured position",
-        "joint_target": "relative to the previous target",
-    }[reference]
-
-
-def _joined(said: str, words: list[str], more: str) -> str:
-    return f"{said}, {more}" if words else f"{said}{more}"

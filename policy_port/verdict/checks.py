@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.verdict.evidence import Evidence, Mask, Values
@@ -22,7 +23,6 @@ ACTION_TOLERANCE = 1e-4
 Right exports of eight real policies were up to 5e-5 off a float64 reference, wrong ones 1e-2 and more.
 """
 
-DRIVE_KEYS = ("stiffness", "damping", "armature", "effort_limit")
 DRIVE_TOLERANCE = 1e-5
 """Relative difference of a gain that a float32 simulator explains."""
 
@@ -81,7 +81,7 @@ def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     if "target" in evidence.arrays:
         checks.append(target_check(contract, evidence))
     else:
-        checks.append(Check(label="target", status="unchecked", elements=0, note="the trace has no targets"))
+        checks.append(_unchecked("target", 0, "the trace has no targets"))
     return [*checks, *drive_checks(contract, evidence)]
 
 
@@ -94,20 +94,12 @@ def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     checks = []
     for term in contract.observation.terms:
         if term.term == "external":
-            note = "only the task environment can compute it"
-            checks.append(Check(label=term.label, status="unchecked", elements=term.size, note=note))
+            checks.append(_unchecked(term.label, term.size, "only the task environment can compute it"))
             continue
         mine = [index for index, slot in enumerate(slots) if slot.term == term.label]
         names = [str(slots[index]).removeprefix(f"{term.label}[").replace("]", "", 1) for index in mine]
-        check = _compare(
-            term.label,
-            names,
-            rebuilt.values[:, :, mine],
-            seen[:, :, mine],
-            rebuilt.known[:, :, mine],
-            rebuilt.allowed[mine],
-        )
-        checks.append(check)
+        expected, known = rebuilt.values[:, :, mine], rebuilt.known[:, :, mine]
+        checks.append(_compare(term.label, names, expected, seen[:, :, mine], known, rebuilt.allowed[mine]))
     return checks
 
 
@@ -162,8 +154,7 @@ def drive_checks(contract: Contract, evidence: Evidence) -> list[Check]:
             ]
             checks.append(_of(key, bad, len(both)))
         elif applied:
-            note = "the trace states it, the contract does not"
-            checks.append(Check(label=key, status="unchecked", elements=len(applied), note=note))
+            checks.append(_unchecked(key, len(applied), "the trace states it, the contract does not"))
     period = evidence.header.get("control_dt")
     if isinstance(period, int | float) and not isinstance(period, bool):
         gap = abs(period - contract.control_dt)
@@ -188,6 +179,10 @@ def applied_drives(evidence: Evidence, key: str) -> dict[str, float]:
     if not isinstance(stated, dict):
         return {}
     return {name: float(value) for name, value in stated.items() if isinstance(value, int | float)}
+
+
+def _unchecked(label: str, elements: int, note: str) -> Check:
+    return Check(label=label, status="unchecked", elements=elements, note=note)
 
 
 def _of(label: str, bad: list[Bad], elements: int) -> Check:
@@ -220,8 +215,7 @@ def _compare(label: str, names: list[str], expected: Values, recorded: Values, k
             )
         )
     if not known.any():
-        note = "no row of the trace tells"
-        return Check(label=label, status="unchecked", elements=len(names), note=note)
+        return _unchecked(label, len(names), "no row of the trace tells")
     column = int((largest / allowed).argmax())
     return Check(
         label=label,

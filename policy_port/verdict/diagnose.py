@@ -7,50 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy_port.contract.spec import Contract
-from policy_port.mistakes.edits import Edit, edits_between, plain
-from policy_port.mistakes.hypothesis import SHOWN
+from policy_port.mistakes.edits import edits_between
+from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
 from policy_port.verdict.checks import Check, contract_checks
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.search import Step, burden, explain
+from policy_port.verdict.search import Scored, burden, explain
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hypothesis:
-    """One explanation, whole or part, as the edits that mend the contract."""
+class TraceDiagnosis(Diagnosis):
+    """What a trace tells of a contract; the first hypothesis joins all independent mistakes that were found."""
 
-    words: tuple[str, ...]
-    """What it looks like, a sentence for each independent mistake."""
-    edits: tuple[Edit, ...]
-    """Edits of the contract, all of them to be made."""
-    remedies: tuple[str, ...]
-    """What to do beside edits, where the contract is not at fault."""
-    contract: Contract
-    """The contract after the edits."""
-    wrong_before: int
-    """Elements that differ before."""
-    wrong_after: int
-    """Elements that differ after."""
-    residual_before: float
-    """Largest difference in the terms that it explains, before."""
-    residual_after: float
-    """The same after."""
-
-    @property
-    def whole(self) -> bool:
-        """True when nothing is left to explain."""
-        return self.wrong_after == 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """What diagnose found."""
-
-    contract: Contract
-    """The contract as it was given."""
     checks: tuple[Check, ...]
-    """What it gets wrong and right."""
-    hypotheses: tuple[Hypothesis, ...]
-    """Explanations by rank; the first one joins all independent mistakes that were found."""
+    """What the contract gets wrong and right."""
     notes: tuple[str, ...]
     """What was assumed."""
 
@@ -64,20 +33,10 @@ class Diagnosis:
         if self.ok:
             return "nothing differs: the contract explains the trace as it is"
         wrong = [f"{check.label} ({len(check.bad)} of {check.elements})" for check in self.checks if check.bad]
-        lines = [f"wrong: {', '.join(wrong)}"]
-        for number, hypothesis in enumerate(self.hypotheses, start=1):
-            lines.append(f"{number}. {'; '.join(hypothesis.words)}")
-            left = "nothing differs any more" if hypothesis.whole else f"{hypothesis.wrong_after} elements still differ"
-            lines.append(
-                f"   residual {hypothesis.residual_before:.3g} -> {hypothesis.residual_after:.3g}, "
-                f"{hypothesis.wrong_before} elements wrong -> {hypothesis.wrong_after}: {left}"
-            )
-            lines += [f"   edit    {edit}" for edit in hypothesis.edits]
-            lines += [f"   remedy  {remedy}" for remedy in hypothesis.remedies]
+        lines = [f"wrong: {', '.join(wrong)}", *self.lines()]
         if not self.hypotheses:
             lines.append("none of the usual mistakes explains any of it; is it the trace of another policy?")
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def json(self) -> str:
         """The same for programs, at full precision."""
@@ -85,24 +44,13 @@ class Diagnosis:
             "ok": self.ok,
             "contract": self.contract.name,
             "wrong": {check.label: len(check.bad) for check in self.checks if check.bad},
-            "hypotheses": [
-                {
-                    "looks_like": list(hypothesis.words),
-                    "edits": [{"key": e.key, "from": e.before, "to": e.after} for e in hypothesis.edits],
-                    "remedies": list(hypothesis.remedies),
-                    "wrong_before": hypothesis.wrong_before,
-                    "wrong_after": hypothesis.wrong_after,
-                    "residual_before": hypothesis.residual_before,
-                    "residual_after": hypothesis.residual_after,
-                }
-                for hypothesis in self.hypotheses
-            ],
+            "hypotheses": [hypothesis.document() for hypothesis in self.hypotheses],
             "notes": list(self.notes),
         }
         return json.dumps(document, indent=2) + "\n"
 
 
-def diagnose_contract(contract: Contract, evidence: Evidence) -> Diagnosis:
+def diagnose_contract(contract: Contract, evidence: Evidence) -> TraceDiagnosis:
     """Search the space of usual mistakes for what explains a trace.
 
     Args:
@@ -113,46 +61,34 @@ def diagnose_contract(contract: Contract, evidence: Evidence) -> Diagnosis:
         EvidenceError: When the trace lacks what a comparison needs, or has other widths.
     """
     checks = contract_checks(contract, evidence)
-    hypotheses: list[Hypothesis] = []
+    ranked: list[list[Scored]] = []
     if burden(checks):
         chain, others = explain(contract, evidence)
-        ranked = ([chain] if chain else []) + [[step] for step in others[: SHOWN - 1]]
-        hypotheses = [_hypothesis(contract, checks, steps) for steps in ranked]
-    return Diagnosis(
+        ranked = ([chain] if chain else []) + [[scored] for scored in others[: SHOWN - 1]]
+    return TraceDiagnosis(
         contract=contract,
         checks=tuple(checks),
-        hypotheses=tuple(hypotheses),
+        hypotheses=tuple(_hypothesis(contract, checks, chain) for chain in ranked),
         notes=evidence.notes,
     )
 
 
-def mended_yaml(contract: Contract, edits: tuple[Edit, ...], source: str) -> str:
-    """A mended contract as YAML, with what was mended among its sources.
-
-    Args:
-        contract: The contract after the edits.
-        edits: What was mended.
-        source: Where the edits come from.
-    """
-    data = plain(contract)
-    told = {edit.key: f"policy-port diagnose, {source}" for edit in edits}
-    data["sources"] = {**data.get("sources", {}), **told}
-    return Contract.model_validate(data).to_yaml()
-
-
-def _hypothesis(contract: Contract, before: list[Check], steps: list[Step]) -> Hypothesis:
-    last = steps[-1].candidate
+def _hypothesis(contract: Contract, before: list[Check], chain: list[Scored]) -> Hypothesis:
+    last = chain[-1].explanation
     after = contract_checks(last.contract, last.evidence)
-    explained = {label for step in steps for label in step.explained}
+    explained = {label for scored in chain for label in scored.explained}
+    wrong, left = (sum(len(check.bad) for check in checks) for checks in (before, after))
+    first, second = (_residual(checks, explained) for checks in (before, after))
+    outlook = f"{left} elements still differ" if left else "nothing differs any more"
     return Hypothesis(
-        words=tuple(step.candidate.words for step in steps),
+        words=tuple(scored.explanation.words for scored in chain),
         edits=edits_between(contract, last.contract),
-        remedies=tuple(step.candidate.remedy for step in steps if step.candidate.remedy),
+        remedies=tuple(scored.explanation.remedy for scored in chain if scored.explanation.remedy),
         contract=last.contract,
-        wrong_before=sum(len(check.bad) for check in before),
-        wrong_after=sum(len(check.bad) for check in after),
-        residual_before=_residual(before, explained),
-        residual_after=_residual(after, explained),
+        whole=not left,
+        figures={"wrong_before": wrong, "wrong_after": left, "residual_before": first, "residual_after": second},
+        effect=f"residual {first:.3g} -> {second:.3g}, {wrong} elements wrong -> {left}: {outlook}",
+        cells=(f"{first:.3g} to {second:.3g}", f"{wrong} to {left}"),
     )
 
 

@@ -1,18 +1,19 @@
-"""Candidates in which gains, rates or the kind of actuation are not what the source simulator applied."""
+"""Changes in which gains, rates or the kind of actuation are not what the source simulator applied."""
 
 from __future__ import annotations
 
 import math
 
+from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.spec import Contract
+from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import with_joint_values, with_keys
-from policy_port.mistakes.orders import known_orders
-from policy_port.verdict.candidates import Explanations, mended
-from policy_port.verdict.checks import DRIVE_KEYS, DRIVE_TOLERANCE, applied_drives
+from policy_port.mistakes.orders import known_orders, listed
+from policy_port.verdict.checks import DRIVE_TOLERANCE, applied_drives
 from policy_port.verdict.evidence import Evidence
 
 
-def drive_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def drive_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """What the trace's header states, in place of what the contract does."""
     for key in DRIVE_KEYS:
         if key in failing:
@@ -20,16 +21,16 @@ def drive_candidates(contract: Contract, evidence: Evidence, failing: set[str]) 
             stated = {name: getattr(contract.joints[name], key) for name in applied}
             changes = {name: value for name, value in applied.items() if not _close(stated[name], value)}
             words = f"{key}: {_words(contract, evidence, key, applied)}"
-            yield from mended(with_joint_values(contract, key, changes), evidence, words)
+            yield with_joint_values(contract, key, changes), words
     if "control_dt" in failing:
         yield from _rates(contract, evidence)
     if "actuation" in failing:
         kind = evidence.header["actuation"]
         words = f"actuation {contract.actuation.kind} instead of {kind}"
-        yield from mended(with_keys(contract, actuation={"kind": kind}), evidence, words)
+        yield with_keys(contract, actuation={"kind": kind}), words
 
 
-def _rates(contract: Contract, evidence: Evidence) -> Explanations:
+def _rates(contract: Contract, evidence: Evidence) -> Changes:
     period, timestep = float(evidence.header["control_dt"]), evidence.header.get("timestep")
     words = f"control period {contract.control_dt:g} s instead of {period:g} s"
     half = contract.control_dt / period
@@ -38,11 +39,11 @@ def _rates(contract: Contract, evidence: Evidence) -> Explanations:
     stated = evidence.header.get("decimation")
     if isinstance(timestep, int | float) and isinstance(stated, int):
         both = with_keys(contract, timestep=float(timestep), decimation=stated)
-        yield from mended(both, evidence, f"timestep and decimation: {words}")
+        yield both, f"timestep and decimation: {words}"
     decimation = period / contract.timestep
     if math.isclose(decimation, round(decimation), rel_tol=1e-6) and round(decimation) >= 1:
-        yield from mended(with_keys(contract, decimation=round(decimation)), evidence, f"decimation: {words}")
-    yield from mended(with_keys(contract, timestep=period / contract.decimation), evidence, f"timestep: {words}")
+        yield with_keys(contract, decimation=round(decimation)), f"decimation: {words}"
+    yield with_keys(contract, timestep=period / contract.decimation), f"timestep: {words}"
 
 
 def _words(contract: Contract, evidence: Evidence, key: str, applied: dict[str, float]) -> str:
@@ -65,7 +66,7 @@ def _words(contract: Contract, evidence: Evidence, key: str, applied: dict[str, 
         if len(wrong) == 2:
             return f"{wrong[0][0]} and {wrong[1][0]} exchanged"
         return f"gains in another order: {', '.join(name for name, _, _ in wrong[:4])} differ"
-    return ", ".join(f"{name} {a:g} instead of {b:g}" for name, a, b in wrong[:4]) + (", ..." if len(wrong) > 4 else "")
+    return listed([f"{name} {a:g} instead of {b:g}" for name, a, b in wrong])
 
 
 def _close(a: float | None, b: float) -> bool:

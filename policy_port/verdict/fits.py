@@ -38,6 +38,11 @@ class Line:
         """True where nothing but rounding is left."""
         return self.error <= self.allowed
 
+    @property
+    def tells(self) -> bool:
+        """True where the gain can be told as well: a signal that stands still has none."""
+        return self.explains and bool(np.isfinite(self.gain_uncertainty))
+
 
 def fit(recorded: Values, raw: Values, rows: Mask, *, rounding: float, size: float = 0.0) -> Line:
     """Fit a line; rows at a plateau of the recorded number are left out where they don't lie on it.
@@ -79,12 +84,10 @@ def _line(y: Values, x: Values, rounding: float, size: float) -> Line:
     )
 
 
-def moves(values: Values, rows: Mask, *, rounding: float, size: float = 0.0) -> bool:
+def moves(values: Values, rows: Mask, *, rounding: float) -> bool:
     """False where a number stands still but for rounding."""
     chosen = values[rows]
-    return bool(chosen.size) and float(np.ptp(chosen)) > 100.0 * rounding * max(
-        size, float(np.abs(chosen).max()), FLOOR
-    )
+    return bool(chosen.size) and float(np.ptp(chosen)) > 100.0 * rounding * max(float(np.abs(chosen).max()), FLOOR)
 
 
 def settled_rows(evidence: Evidence) -> Mask:

@@ -1,4 +1,4 @@
-"""Candidates in which the same numbers are laid out otherwise: history, the order of terms, terms that are others."""
+"""Changes in which the same numbers are laid out otherwise: history, the order of terms, terms that are others."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import XYZ, GaitPhaseTerm, ObservationTerm
+from policy_port.contract.terms import GaitPhaseTerm, ObservationTerm
 from policy_port.errors import EvidenceError
-from policy_port.mistakes.changes import history_changes, term_order_changes
-from policy_port.mistakes.edits import snapped, with_new_term, with_observation, with_term
-from policy_port.verdict.candidates import Explanations, mended
+from policy_port.mistakes.changes import Changes, clock, history_changes, kinds_of_width, term_order_changes
+from policy_port.mistakes.edits import snapped, unlike_others, with_new_term, with_observation, with_term
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
 from policy_port.verdict.signals import RecordedSignals
@@ -21,49 +20,42 @@ USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 """Bounds that trainers put on whole observations."""
 
 
-def layout_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def layout_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another history, another clip, or another term in the place of one that fails."""
     if failing & {term.label for term in contract.observation.terms}:
-        for changed, words in history_changes(contract):
-            yield from mended(changed, evidence, words)
+        yield from history_changes(contract)
         yield from _clips(contract, evidence, failing)
     for term in contract.observation.terms:
         if term.label in failing:
             yield from _replaced(contract, evidence, term)
 
 
-def term_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def place_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Two terms exchanged, or one term moved."""
-    if len(failing & {term.label for term in contract.observation.terms}) < 2:
-        return
-    for changed, words in term_order_changes(contract):
-        yield from mended(changed, evidence, words)
+    if len(failing & {term.label for term in contract.observation.terms}) >= 2:
+        yield from term_order_changes(contract)
 
 
-def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """A clip of the whole observation, or of one term."""
     bounds = {(-value, value) for value in USUAL_CLIPS}
     bounds |= {pair for pair in [_plateaus(list(np.moveaxis(evidence.arrays["observation"], 2, 0)))] if pair}
     if contract.observation.clip is not None:
-        yield from mended(
-            with_observation(contract, clip=None), evidence, f"clip to {list(contract.observation.clip)} too many"
-        )
+        yield with_observation(contract, clip=None), f"clip to {list(contract.observation.clip)} too many"
     for low, high in sorted(bounds):
-        yield from mended(
-            with_observation(contract, clip=[low, high]), evidence, f"clip to [{low:g}, {high:g}] missing"
-        )
+        yield with_observation(contract, clip=[low, high]), f"clip to [{low:g}, {high:g}] missing"
     for term in contract.observation.terms:
         if term.label not in failing or term.term in ("gait_phase", "constant", "external", "goal"):
             continue
         if getattr(term, "clip", None) is not None:
             words = f"{term.label}: clip too many"
-            yield from mended(with_term(contract, term.label, clip=None), evidence, words)
+            yield with_term(contract, term.label, clip=None), words
         pair = _plateaus(present(contract, evidence, term))
         scale = getattr(term, "scale", 1.0)
         if pair and isinstance(scale, int | float) and scale:
             low, high = sorted(float(f"{value / scale:.6g}") for value in pair)
             words = f"{term.label}: clip to [{low:g}, {high:g}] missing"
-            yield from mended(with_term(contract, term.label, clip=[low, high]), evidence, words)
+            yield with_term(contract, term.label, clip=[low, high]), words
 
 
 def _plateaus(columns: list[Values]) -> tuple[float, float] | None:
@@ -79,17 +71,14 @@ def _plateaus(columns: list[Values]) -> tuple[float, float] | None:
     return low, high
 
 
-def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> Explanations:
+def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> Changes:
     """Another kind of term where this one stands."""
     recorded = present(contract, evidence, term)
     rows = settled_rows(evidence)
-    labels = [other.label for other in contract.observation.terms if other is not term]
 
-    def put(kind: str, words: str, **keys: Any) -> Explanations:
-        named = {"name": term.label} if kind in labels else {}
-        yield from mended(
-            with_new_term(contract, term.label, {"term": kind, **named, **keys}), evidence, f"{term.label}: {words}"
-        )
+    def put(kind: str, words: str, **keys: Any) -> Changes:
+        new = {"term": kind, **unlike_others(contract, term.label, kind), **keys}
+        yield with_new_term(contract, term.label, new), f"{term.label}: {words}"
 
     if not any(moves(column, rows, rounding=evidence.rounding) for column in recorded):
         if term.term == "constant" and _shows_command(evidence, recorded):
@@ -99,12 +88,11 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         yield from put("constant", words, value=value)
         return
     signals = RecordedSignals(contract, evidence)
-    for kind in ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command", *JOINT_KINDS, "last_action"):
-        elements = _elements(contract, kind)
-        if len(elements) != len(recorded) or kind == term.term:
+    for kind, elements in kinds_of_width(contract, len(recorded)):
+        if kind == term.term:
             continue
         try:
-            raw = [signals.raw("joint_pos" if kind == "joint_pos_rel" else kind, element) for element in elements]
+            raw = [signals.raw(kind, element) for element in elements]
         except EvidenceError:
             continue
         lines = [
@@ -129,18 +117,7 @@ def _shows_command(evidence: Evidence, recorded: list[Values]) -> bool:
     return all(np.allclose(column, command[:, :, place], atol=1e-6) for place, column in enumerate(recorded))
 
 
-JOINT_KINDS = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target")
-
-
-def _elements(contract: Contract, kind: str) -> tuple[str, ...]:
-    if kind in JOINT_KINDS:
-        return contract.joint_names
-    if kind == "last_action":
-        return contract.action_joint_names
-    return ("lin_vel_x", "lin_vel_y", "ang_vel_z") if kind == "velocity_command" else XYZ
-
-
-def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Explanations:
+def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Changes:
     """A gait clock whose period and offsets are read off its angle."""
     count = len(recorded) // 2
     if len(recorded) % 2 or not all(
@@ -168,8 +145,4 @@ def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorde
         if old != period
         else "gait clock offset or swapped sine and cosine"
     )
-    named = {"name": term.name} if term.name not in (None, "gait_phase") else {}
-    new: dict[str, Any] = {"term": "gait_phase", **named, "period": period}
-    if any(offsets):
-        new["offsets"] = offsets
-    yield from mended(with_new_term(contract, term.label, new), evidence, f"{term.label}: {words}")
+    yield clock(contract, term, period, offsets), f"{term.label}: {words}"

@@ -1,4 +1,4 @@
-"""Candidates in which a term has another scale, offset or default pose: read off as the line from raw to observed."""
+"""Changes in which a term has another scale, offset or default pose: read off as the line from raw to observed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
-from policy_port.mistakes.edits import snapped, with_joint_values, with_term
-from policy_port.mistakes.orders import known_orders
-from policy_port.verdict.candidates import Explanations, mended
+from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.edits import snapped, stated_values, unlike_others, with_joint_values, with_term
+from policy_port.mistakes.orders import known_orders, listed
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.fits import Line, fit, present, settled_rows
 from policy_port.verdict.rebuild import factors
 from policy_port.verdict.signals import RecordedSignals
 
 
-def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another scale of a term, alone and together with another offset, default pose or kind."""
     for term in contract.observation.terms:
         if term.label not in failing or not isinstance(term, BaseTerm | JointTerm | LastActionTerm | GoalTerm):
@@ -27,14 +27,14 @@ def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -
             continue
         elements = contract.term_elements(term)
         old = [factors(contract, term, element)[0] for element in elements]
-        scales = common([_scale(line, before) for line, before in zip(lines, old, strict=True)], lines, old)
+        scales = common_scales(lines, old)
         key = as_written(term, elements, scales)
         rescaled = contract if scales == old else with_term(contract, term.label, scale=key)
         if rescaled is None:
             continue
         words = [_scale_words(elements, old, scales)] if scales != old else []
         if words:
-            yield from mended(rescaled, evidence, f"{term.label}: {words[0]}")
+            yield rescaled, f"{term.label}: {words[0]}"
         if isinstance(term, JointTerm) and term.term in ("joint_pos", "joint_pos_rel"):
             other = "joint_pos" if term.term == "joint_pos_rel" else "joint_pos_rel"
             # with_term drops what is None: a name that says no more than the kind.
@@ -44,39 +44,45 @@ def line_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -
                 if other == "joint_pos_rel"
                 else "default pose subtracted though the source does not"
             )
-            if name or other not in [also.label for also in contract.observation.terms if also is not term]:
+            if name or not unlike_others(contract, term.label, other):
                 swapped = with_term(rescaled, term.label, term=other, name=name)
-                yield from mended(swapped, evidence, f"{term.label}: {', '.join([*words, done])}")
+                yield swapped, f"{term.label}: {', '.join([*words, done])}"
         if isinstance(term, JointTerm) and term.term == "joint_pos_rel":
             defaults = _defaults(contract, term, lines, scales)
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
-            yield from mended(moved, evidence, f"{term.label}: {', '.join([*words, said])}")
+            yield moved, f"{term.label}: {', '.join([*words, said])}"
         if isinstance(term, BaseTerm | JointTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
-            yield from mended(shifted, evidence, f"{term.label}: {', '.join([*words, f'offset {written} missing'])}")
+            yield shifted, f"{term.label}: {', '.join([*words, f'offset {written} missing'])}"
 
 
-def common(scales: list[float | None], lines: list[Line], old: list[float]) -> list[float]:
-    """The one scale that fits every element, or each one's own; an element that stands still takes the others'."""
-    known = [(scale, line) for scale, line in zip(scales, lines, strict=True) if scale is not None]
-    if not known:
-        return old
-    best = min(known, key=lambda pair: pair[1].gain_uncertainty)[0]
-    if all(abs(line.gain - best) <= line.gain_uncertainty for _, line in known) and len(known) > 1:
-        return [best] * len(scales)
-    return [before if scale is None else scale for scale, before in zip(scales, old, strict=True)]
+def common_scales(lines: list[Line], old: list[float]) -> list[float]:
+    """The one scale that fits every element, or each one's own; an element that stands still takes the others'.
+
+    Args:
+        lines: The line of each element; its gain is the scale, told as somebody would have written it.
+        old: The scales that the contract states.
+    """
+    own = [
+        snapped(line.gain, line.gain_uncertainty, prefer=before) if line.tells else before
+        for line, before in zip(lines, old, strict=True)
+    ]
+    known = [(line, scale) for line, scale in zip(lines, own, strict=True) if line.tells]
+    if len(known) > 1:
+        best = min(known, key=lambda pair: pair[0].gain_uncertainty)[1]
+        if all(abs(line.gain - best) <= line.gain_uncertainty for line, _ in known):
+            return [best] * len(lines)
+    return own
 
 
 def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[float]) -> Any:
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
-    if len(set(values)) == 1:
-        return values[0]
-    if isinstance(term, JointTerm):
-        return dict(zip(elements, values, strict=True))
-    return values if isinstance(term, BaseTerm) else values[0]
+    if isinstance(term, BaseTerm) and len(set(values)) > 1:
+        return values
+    return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:
@@ -92,9 +98,9 @@ def default_words(contract: Contract, defaults: dict[str, float], orders: dict[t
         for order, who in orders.items():
             if np.allclose([by_name[name] for name in order], old, atol=1e-6):
                 return f"default pose in another order, that of {who}"
-        return f"default pose in another order: {', '.join(wrong[:4])}{', ...' if len(wrong) > 4 else ''} differ"
-    shown = [f"{name} {contract.joints[name].default:g} instead of {defaults[name]:g}" for name in wrong[:4]]
-    return f"default position of {', '.join(shown)}{', ...' if len(wrong) > 4 else ''}"
+        return f"default pose in another order: {listed(wrong)} differ"
+    shown = [f"{name} {contract.joints[name].default:g} instead of {defaults[name]:g}" for name in wrong]
+    return f"default position of {listed(shown)}"
 
 
 def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> list[Line]:
@@ -107,13 +113,6 @@ def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> lis
     return found
 
 
-def _scale(line: Line, old: float) -> float | None:
-    """The gain of a line as somebody wrote it; None where the signal stands still."""
-    if not line.explains or not np.isfinite(line.gain_uncertainty):
-        return None
-    return snapped(line.gain, line.gain_uncertainty, prefer=old)
-
-
 def _defaults(contract: Contract, term: JointTerm, lines: list[Line], scales: list[float]) -> dict[str, float]:
     """The default position that each line crosses its offset at."""
     found = {}
@@ -121,7 +120,7 @@ def _defaults(contract: Contract, term: JointTerm, lines: list[Line], scales: li
         before = contract.joints[name].default
         offset = factors(contract, term, name)[2]
         # A joint that stands still has no gain of its own: nothing is known of its zero either.
-        if line.explains and scale != 0.0 and np.isfinite(line.gain_uncertainty):
+        if line.tells and scale != 0.0:
             doubt = 2.0 * line.allowed / abs(scale) + abs(line.bias / scale) * line.gain_uncertainty / abs(scale)
             found[name] = snapped((offset - line.bias) / line.gain, doubt, prefer=before)
         else:
@@ -147,9 +146,9 @@ def _scale_words(elements: tuple[str, ...], old: list[float], new: list[float]) 
     if flipped == wrong:
         return f"sign of {', '.join(flipped)} flipped"
     if len(set(old)) == 1 and old[0] == 1.0 and len(wrong) > 1:
-        return f"the scale {_listed(elements, new)} is missing"
+        return f"the scale ({listed(_numbers(elements, new))}) is missing"
     if len(set(new)) == 1 and new[0] == 1.0 and len(wrong) > 1:
-        return f"the scale {_listed(elements, old)} is one too many"
+        return f"the scale ({listed(_numbers(elements, old))}) is one too many"
     return ", ".join(
         f"{name} scaled {a / b:.4g}: scale {a:g} instead of {b:g}" if b else f"{name} has scale {a:g} instead of 0"
         for name, a, b in zip(elements, old, new, strict=True)
@@ -169,6 +168,5 @@ def scale_words(old: float, new: float) -> str:
     return f"{factor}: scale {old:g} instead of {new:g}"
 
 
-def _listed(elements: tuple[str, ...], values: list[float]) -> str:
-    shown = [f"{name} {value:g}" for name, value in zip(elements, values, strict=True)]
-    return "(" + ", ".join(shown[:4]) + (", ..." if len(shown) > 4 else "") + ")"
+def _numbers(elements: tuple[str, ...], values: list[float]) -> list[str]:
+    return [f"{name} {value:g}" for name, value in zip(elements, values, strict=True)]

@@ -10,7 +10,7 @@ from policy_port.verdict.checks import Check
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import fit, match, settled_rows
 from policy_port.verdict.rebuild import rebuild
-from policy_port.verdict.search import Step, explain
+from policy_port.verdict.search import Scored, explain
 
 
 def what_it_looks_like(
@@ -25,7 +25,7 @@ def what_it_looks_like(
         actions: What the port did, where it was run.
     """
     failing = [check for check in checks if check.status == "wrong"]
-    chain: list[Step] = []
+    chain: list[Scored] = []
     if any(check.label != "action" for check in failing):
         chain, _ = explain(contract, evidence)
     looks = {}
@@ -36,7 +36,7 @@ def what_it_looks_like(
         if check.label == "action":
             looks["action"] = _action(contract, evidence, actions)
             continue
-        words = [step.candidate.words for step in chain if check.label in step.explained]
+        words = [scored.explanation.words for scored in chain if check.label in scored.explained]
         # "joint_vel: factor 20" needs no label beside joint_vel's own line.
         plain = [word.removeprefix(f"{check.label}: ") for word in words]
         looks[check.label] = "; ".join(plain) if plain else _unexplained(contract, evidence, check)

@@ -1,4 +1,4 @@
-"""Candidates in which joints stand in another order: read off the trace, and the known ones."""
+"""Changes in which joints stand in another order: read off the trace, and the known ones."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import JointTerm
-from policy_port.mistakes.edits import with_action, with_joint_order, with_term
+from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.edits import stated_order, with_action, with_joint_order, with_term
 from policy_port.mistakes.orders import Names, known_orders, order_words
-from policy_port.verdict.candidates import Explanations, mended
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.fits import match, present, settled_rows
 from policy_port.verdict.rebuild import recorded_targets
 from policy_port.verdict.signals import RecordedSignals, clipped_action
 
 
-def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+def joint_order_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another order of all joints, or of one term's or the action's alone."""
     whole: list[Names] = []
     for term in contract.observation.terms:
@@ -23,9 +23,7 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
             order = _observed_order(contract, evidence, term)
             if order != contract.observation_joints(term):
                 words = order_words(contract.observation_joints(term), order, evidence.joint_names)
-                yield from mended(
-                    with_term(contract, term.label, joints=_stated(contract, order)), evidence, f"{term.label}: {words}"
-                )
+                yield with_term(contract, term.label, joints=stated_order(contract, order)), f"{term.label}: {words}"
                 whole.append(order)
     if "target" in failing:
         order = driven_order(contract, evidence)
@@ -33,25 +31,15 @@ def joint_order_candidates(contract: Contract, evidence: Evidence, failing: set[
             whole.append(order)
             if len(contract.action.terms) == 1:
                 words = order_words(contract.action_joint_names, order, evidence.joint_names)
-                yield from mended(
-                    with_action(contract, 0, joints=_stated(contract, order)), evidence, f"action: {words}"
-                )
+                yield with_action(contract, 0, joints=stated_order(contract, order)), f"action: {words}"
     if failing:
         whole += list(known_orders(contract, evidence.joint_names))
     for order in dict.fromkeys(whole):
         if set(order) == set(contract.joint_names) and order != contract.joint_names:
             words = order_words(contract.joint_names, order, evidence.joint_names)
-            yield from mended(with_joint_order(contract, order), evidence, f"joint order: {words}")
-            yield from mended(
-                with_joint_order(contract, order, values_stay=True),
-                evidence,
-                f"joint names, the values beside them untouched: {words}",
-            )
-
-
-def _stated(contract: Contract, order: Names) -> list[str] | None:
-    """A term's joints as its YAML holds them; nothing where they are the contract's own."""
-    return None if order == contract.joint_names else list(order)
+            yield with_joint_order(contract, order), f"joint order: {words}"
+            beside = with_joint_order(contract, order, values_stay=True)
+            yield beside, f"joint names, the values beside them untouched: {words}"
 
 
 def _observed_order(contract: Contract, evidence: Evidence, term: JointTerm) -> Names:
@@ -59,8 +47,7 @@ def _observed_order(contract: Contract, evidence: Evidence, term: JointTerm) -> 
     names = contract.observation_joints(term)
     others = tuple(name for name in contract.joint_names if name not in names)
     signals = RecordedSignals(contract, evidence)
-    kind = "joint_pos" if term.term == "joint_pos_rel" else term.term
-    raw = [signals.raw(kind, name).values for name in (*names, *others)]
+    raw = [signals.raw(term.term, name).values for name in (*names, *others)]
     places = match(present(contract, evidence, term), raw, settled_rows(evidence), rounding=evidence.rounding)
     return _completed([None if place is None else (*names, *others)[place] for place in places], names)
 

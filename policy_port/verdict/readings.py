@@ -1,28 +1,30 @@
-"""Candidates in which the contract is right and the raw state was read in another way: frame, quaternion, moment."""
+"""Explanations in which the contract is right and the raw state was read in another way: frame, quaternion, moment."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import order_words
-from policy_port.verdict.candidates import Explanation, Explanations
 from policy_port.verdict.evidence import Evidence, Mask
+from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.orders import driven_order
 from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
 
 ARRAY_OF = {
-    "base_lin_vel": ("base_lin_vel",),
-    "base_ang_vel": ("base_ang_vel",),
-    "projected_gravity": ("base_quat",),
-    "velocity_command": ("command",),
-    "joint_pos": ("joint_pos",),
-    "joint_pos_rel": ("joint_pos",),
-    "joint_vel": ("joint_vel",),
-    "joint_target": ("target",),
-    "last_action": ("action",),
-    "goal": ("goal",),
+    "base_lin_vel": "base_lin_vel",
+    "base_ang_vel": "base_ang_vel",
+    "projected_gravity": "base_quat",
+    "velocity_command": "command",
+    "joint_pos": "joint_pos",
+    "joint_pos_rel": "joint_pos",
+    "joint_vel": "joint_vel",
+    "joint_target": "target",
+    "last_action": "action",
+    "goal": "goal",
 }
 """Recorded array behind each kind of term."""
 
@@ -30,19 +32,28 @@ STATE = ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel")
 """What a simulator reads at one moment."""
 
 
-def reading_candidates(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+Readings = Iterator[tuple[Evidence, str, str]]
+"""The trace as it was read otherwise, what that looks like, and what to do about it."""
+
+
+def readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Other readings of the trace's raw state that would explain the observation under the contract as it is."""
+    for other, words, remedy in _readings(contract, evidence, failing):
+        yield Explanation(contract=contract, evidence=other, words=words, remedy=remedy)
+
+
+def _readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Readings:
     kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
-    yield from _frames(contract, evidence, kinds)
-    yield from _axes(contract, evidence, kinds)
+    yield from _frames(evidence, kinds)
+    yield from _axes(evidence, kinds)
     if "projected_gravity" in kinds or {"base_lin_vel", "base_ang_vel"} & kinds.keys():
-        yield from _quaternions(contract, evidence)
+        yield from _quaternions(evidence)
     yield from _moments(contract, evidence, kinds, failing)
     if "target" in failing:
         yield from _target_columns(contract, evidence)
 
 
-def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Explanations:
+def _frames(evidence: Evidence, kinds: dict[str, str]) -> Readings:
     for name in ("base_lin_vel", "base_ang_vel"):
         if name not in kinds or not {name, "base_quat"} <= evidence.arrays.keys():
             continue
@@ -60,32 +71,26 @@ def _frames(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Ex
             ),
         ):
             turned = turn(evidence, evidence.arrays[name], f"'{name}'")
-            yield Explanation(
-                contract=contract,
-                evidence=evidence.with_arrays({name: turned}),
-                words=f"{kinds[name]}: {words}",
-                remedy=remedy,
-            )
+            yield evidence.with_arrays({name: turned}), f"{kinds[name]}: {words}", remedy
 
 
-def _axes(contract: Contract, evidence: Evidence, kinds: dict[str, str]) -> Explanations:
+def _axes(evidence: Evidence, kinds: dict[str, str]) -> Readings:
     """Two axes of a base vector or of the command exchanged, as between y-up and z-up worlds."""
     for kind in ("base_lin_vel", "base_ang_vel", "velocity_command"):
-        name = ARRAY_OF[kind][0]
+        name = ARRAY_OF[kind]
         if kind not in kinds or name not in evidence.arrays:
             continue
         for i, j in ((0, 1), (1, 2), (0, 2)):
             order = [0, 1, 2]
             order[i], order[j] = j, i
-            yield Explanation(
-                contract=contract,
-                evidence=evidence.with_arrays({name: evidence.arrays[name][:, :, order]}),
-                words=f"{kinds[kind]}: elements {i} and {j} exchanged",
-                remedy=f"columns {i} and {j} of {name} are exchanged where it is recorded, or where it is shown",
+            yield (
+                evidence.with_arrays({name: evidence.arrays[name][:, :, order]}),
+                f"{kinds[kind]}: elements {i} and {j} exchanged",
+                f"columns {i} and {j} of {name} are exchanged where it is recorded, or where it is shown",
             )
 
 
-def _quaternions(contract: Contract, evidence: Evidence) -> Explanations:
+def _quaternions(evidence: Evidence) -> Readings:
     if "base_quat" not in evidence.arrays:
         return
     stated = recorded_quaternion_order(evidence)
@@ -93,24 +98,22 @@ def _quaternions(contract: Contract, evidence: Evidence) -> Explanations:
     quat = evidence.arrays["base_quat"]
     # What was written in one order and is read in the other: the scalar goes to the other end.
     turned = np.roll(quat, 1 if stated == "wxyz" else -1, axis=2)
-    yield Explanation(
-        contract=contract,
-        evidence=evidence.with_arrays({"base_quat": turned}),
-        words=f"quaternion order: base_quat is {other}, not {stated}",
-        remedy=f"read base_quat as {other}; for this trace, write quaternion_order: {other} into its header",
+    yield (
+        evidence.with_arrays({"base_quat": turned}),
+        f"quaternion order: base_quat is {other}, not {stated}",
+        f"read base_quat as {other}; for this trace, write quaternion_order: {other} into its header",
     )
     scalar = [0] if stated == "wxyz" else [3]
     inverse = -quat
     inverse[:, :, scalar] *= -1.0
-    yield Explanation(
-        contract=contract,
-        evidence=evidence.with_arrays({"base_quat": inverse}),
-        words="quaternion inverted: base_quat is the world in the base, not the base in the world",
-        remedy="conjugate base_quat where it is read",
+    yield (
+        evidence.with_arrays({"base_quat": inverse}),
+        "quaternion inverted: base_quat is the world in the base, not the base in the world",
+        "conjugate base_quat where it is read",
     )
 
 
-def _target_columns(contract: Contract, evidence: Evidence) -> Explanations:
+def _target_columns(contract: Contract, evidence: Evidence) -> Readings:
     """Targets recorded in another order of joints than the trace's joint_names."""
     names, driven = contract.action_joint_names, driven_order(contract, evidence)
     if driven == names:
@@ -119,22 +122,20 @@ def _target_columns(contract: Contract, evidence: Evidence) -> Explanations:
     for name, found in zip(names, driven, strict=True):
         there, here = (evidence.joint_column(joint, wanted_by="the action") for joint in (name, found))
         target[:, :, there] = evidence.arrays["target"][:, :, here]
-    yield Explanation(
-        contract=contract,
-        evidence=evidence.with_arrays({"target": target}),
-        words=f"columns of target: {order_words(names, driven, evidence.joint_names)}",
-        remedy="record target in the order of joint_names",
+    yield (
+        evidence.with_arrays({"target": target}),
+        f"columns of target: {order_words(names, driven, evidence.joint_names)}",
+        "record target in the order of joint_names",
     )
 
 
-def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], failing: set[str]) -> Explanations:
+def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], failing: set[str]) -> Readings:
     """One array, or the whole state, a step earlier or later."""
     groups: list[tuple[str, tuple[str, ...]]] = [
-        (label, ARRAY_OF[kind]) for kind, label in kinds.items() if kind in ARRAY_OF
+        (label, (ARRAY_OF[kind],)) for kind, label in kinds.items() if kind in ARRAY_OF
     ]
     if len(groups) > 1:
-        groups.append(("the measured state", STATE))
-        groups.append(("joint positions and velocities", ("joint_pos", "joint_vel")))
+        groups += [("the measured state", STATE), ("joint positions and velocities", ("joint_pos", "joint_vel"))]
     if "target" in failing:
         groups.append(("target", ("target",)))
     for words, names in groups:
@@ -144,18 +145,13 @@ def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], fail
                 moved, usable = _moved(contract, evidence, names, steps)
             except EvidenceError:
                 continue
-            when = "one step late" if steps == 1 else "one step early"
-            if names == ("target",):
-                # A target is what comes out, the others are what goes in.
-                when = "one step early" if steps == 1 else "one step late"
-            yield Explanation(
-                contract=contract,
-                evidence=evidence.with_arrays(moved, usable),
-                words=f"{words}: {when}",
-                remedy=(
-                    f"the recorded {', '.join(names)} and the observation are of different moments: record what the "
-                    "policy was shown before the step, or add the delay to the loop that runs the port"
-                ),
+            # A target is what comes out, the others are what goes in.
+            late = (steps == 1) != (names == ("target",))
+            yield (
+                evidence.with_arrays(moved, usable),
+                f"{words}: one step {'late' if late else 'early'}",
+                f"the recorded {', '.join(names)} and the observation are of different moments: record what the "
+                "policy was shown before the step, or add the delay to the loop that runs the port",
             )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from policy_port.port.format import MANIFEST
 from policy_port.report import Picture, Report, Table, draw_png
 from policy_port.verdict.checks import ROUNDING_RULE, Check
-from policy_port.verdict.diagnose import Diagnosis
+from policy_port.verdict.diagnose import TraceDiagnosis
 from policy_port.verdict.verify import Verification
 
 RIGHT, WRONG = "#1f5fa8", "#c8373f"
@@ -44,7 +44,7 @@ def verify_report(verdict: Verification, port: Path) -> Report:
     )
 
 
-def diagnose_report(diagnosis: Diagnosis, trace: Path, port: Path) -> Report:
+def diagnose_report(diagnosis: TraceDiagnosis, trace: Path, port: Path) -> Report:
     """What diagnose found, as a page.
 
     Args:
@@ -52,30 +52,19 @@ def diagnose_report(diagnosis: Diagnosis, trace: Path, port: Path) -> Report:
         trace: The trace that it explains.
         port: The port folder.
     """
-    rows = tuple(
-        (
-            str(number),
-            "; ".join(hypothesis.words),
-            "; ".join(str(edit) for edit in hypothesis.edits) or "; ".join(hypothesis.remedies),
-            f"{hypothesis.residual_before:.3g} to {hypothesis.residual_after:.3g}",
-            f"{hypothesis.wrong_before} to {hypothesis.wrong_after}",
-        )
-        for number, hypothesis in enumerate(diagnosis.hypotheses, start=1)
-    )
-    first = diagnosis.hypotheses[0] if diagnosis.hypotheses else None
     if diagnosis.ok:
         words = "Nothing differs: the contract explains the trace as it is."
-    elif first is None:
+    elif diagnosis.found is None:
         words = "None of the usual mistakes explains the trace; it may be of another policy."
     else:
-        words = f"{'; '.join(first.words)}."
-    head = ("rank", "what it looks like", "edit", "largest difference", "elements wrong")
+        words = f"{diagnosis.found.said}."
+    table = diagnosis.table(("largest difference", "elements wrong"))
     return Report(
         title=f"diagnose: {diagnosis.contract.name}",
         verdict=words,
         tone="good" if diagnosis.ok else "bad",
         warnings=diagnosis.notes,
-        tables=(Table(title="Hypotheses", head=head, rows=rows),) if rows else (),
+        tables=(table,) if table.rows else (),
         pictures=(_shares(diagnosis.checks),),
         text=diagnosis.text(),
         files={"trace": trace, "port manifest": port / MANIFEST},

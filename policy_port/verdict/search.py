@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
-from policy_port.mistakes.edits import Edit, edits_between, weight
-from policy_port.verdict.actions import action_candidates
-from policy_port.verdict.candidates import Explanation
+from policy_port.mistakes.edits import edits_between, weight
+from policy_port.verdict.actions import action_changes
 from policy_port.verdict.checks import Check, contract_checks
-from policy_port.verdict.drives import drive_candidates
+from policy_port.verdict.drives import drive_changes
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.layouts import layout_candidates, term_order_candidates
-from policy_port.verdict.lines import line_candidates
-from policy_port.verdict.orders import joint_order_candidates
-from policy_port.verdict.readings import reading_candidates
+from policy_port.verdict.explanations import Explanation, changed
+from policy_port.verdict.layouts import layout_changes, place_changes
+from policy_port.verdict.lines import line_changes
+from policy_port.verdict.orders import joint_order_changes
+from policy_port.verdict.readings import readings
 
 ROWS = 600
 """Rows of the trace that are searched, spread over its episodes; the verdict itself uses all."""
@@ -24,14 +24,14 @@ ROWS = 600
 ROUNDS = 8
 """Independent mistakes that are looked for, one after the other."""
 
-GENERATORS = (
-    joint_order_candidates,
-    line_candidates,
-    layout_candidates,
-    action_candidates,
-    reading_candidates,
-    drive_candidates,
-    term_order_candidates,
+KINDS = (
+    changed(joint_order_changes),
+    changed(line_changes),
+    changed(layout_changes),
+    changed(action_changes),
+    readings,
+    changed(drive_changes),
+    changed(place_changes),
 )
 """The costly ones last: they are left out once a single changed number explains everything."""
 
@@ -43,13 +43,11 @@ PRICE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Step:
+class Scored:
     """One explanation, with what it explains."""
 
-    candidate: Explanation
+    explanation: Explanation
     """The explanation."""
-    edits: tuple[Edit, ...]
-    """Its edits of the contract; none where the trace is read otherwise."""
     explained: tuple[str, ...]
     """Labels of the checks that it makes equal or better."""
     burden: float
@@ -63,7 +61,7 @@ def burden(checks: list[Check]) -> dict[str, float]:
     return {check.label: len(check.bad) / check.elements for check in checks if check.status == "wrong"}
 
 
-def explain(contract: Contract, evidence: Evidence) -> tuple[list[Step], list[Step]]:
+def explain(contract: Contract, evidence: Evidence) -> tuple[list[Scored], list[Scored]]:
     """Search for what explains the differences.
 
     Args:
@@ -75,51 +73,49 @@ def explain(contract: Contract, evidence: Evidence) -> tuple[list[Step], list[St
     """
     evidence = evidence.shortened(ROWS)
     left = burden(contract_checks(contract, evidence))
-    chain: list[Step] = []
-    others: list[Step] = []
+    chain: list[Scored] = []
+    others: list[Scored] = []
     now, seen = contract, evidence
     for number in range(ROUNDS):
         if not left:
             break
-        steps = sorted(_steps(now, seen, left), key=lambda step: step.cost)
-        if not steps or steps[0].burden >= sum(left.values()) - 1e-9:
+        ranked = sorted(_scored(now, seen, left), key=lambda scored: scored.cost)
+        if not ranked or ranked[0].burden >= sum(left.values()) - 1e-9:
             break
         if number == 0:
-            others = steps[1:]
-        chain.append(steps[0])
-        now, seen = steps[0].candidate.contract, steps[0].candidate.evidence
+            others = ranked[1:]
+        chain.append(ranked[0])
+        now, seen = ranked[0].explanation.contract, ranked[0].explanation.evidence
         left = burden(contract_checks(now, seen))
     return chain, others
 
 
-def _steps(contract: Contract, evidence: Evidence, left: dict[str, float]) -> Iterator[Step]:
+def _scored(contract: Contract, evidence: Evidence, left: dict[str, float]) -> Iterator[Scored]:
     whole = sum(left.values())
     cheapest = whole
     tried: set[str] = set()
-    for generate in GENERATORS:
+    for explain_by in KINDS:
         if cheapest <= PRICE:
             return
-        for candidate in generate(contract, evidence, set(left)):
-            other_reading = candidate.evidence is not evidence
+        for explanation in explain_by(contract, evidence, set(left)):
+            other_reading = explanation.evidence is not evidence
             if not other_reading:
-                key = candidate.contract.model_dump_json()
+                key = explanation.contract.model_dump_json()
                 if key in tried:
                     continue
                 tried.add(key)
             try:
-                checks = contract_checks(candidate.contract, candidate.evidence)
+                checks = contract_checks(explanation.contract, explanation.evidence)
             except EvidenceError:
                 continue
-            after = _renamed(burden(checks), contract, candidate.contract)
+            after = _renamed(burden(checks), contract, explanation.contract)
             total = sum(after.values())
             if total >= whole - 1e-9:
                 continue
-            edits = edits_between(contract, candidate.contract)
-            price = PRICE * (READING_WEIGHT if other_reading else weight(edits))
+            price = PRICE * (READING_WEIGHT if other_reading else weight(edits_between(contract, explanation.contract)))
             cheapest = min(cheapest, total + price)
-            yield Step(
-                candidate=candidate,
-                edits=edits,
+            yield Scored(
+                explanation=explanation,
                 explained=tuple(label for label in left if after.get(label, 0.0) < left[label] - 1e-9),
                 burden=total,
                 cost=total + price,

@@ -13,8 +13,9 @@ from policy_port.errors import EvidenceError, PortError
 from policy_port.port.folder import Port
 from policy_port.port.sample import run_file
 from policy_port.remap import Remap, build_remap
-from policy_port.remap.affine import CONSTANT
+from policy_port.remap.affine import CONSTANT, AffineMap
 from policy_port.verdict.evidence import Evidence, Values
+from policy_port.verdict.signals import check_action_width
 
 SideName = Literal["source", "port"]
 
@@ -52,10 +53,7 @@ def find_side(port: Port, evidence: Evidence, wanted: SideName | None = None) ->
     for name, contract in contracts.items():
         if evidence.header.get("contract_sha256") == contract.sha256:
             return _side(port, name, f"its header carries the hash of the {name}'s contract")
-    fits: dict[SideName, list[str]] = {
-        "source": _misfits(port.source_contract, evidence),
-        "port": _misfits(port.contract, evidence),
-    }
+    fits: dict[SideName, list[str]] = {name: _misfits(contract, evidence) for name, contract in contracts.items()}
     fitting: list[SideName] = [name for name, problems in fits.items() if not problems]
     if not fitting:
         raise EvidenceError(
@@ -117,7 +115,7 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
     observation = evidence.arrays["observation"]
     check_widths(side.contract, evidence)
     if side.remap is not None:
-        observation = _to_port(side.remap, observation)
+        observation = _undone(side.remap.observation, observation)
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
         raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
@@ -127,7 +125,7 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
             f"{port.path}: answers with chunks of actions, and a trace does not tell when each was asked for; verify "
             "compares policies that answer with one action"
         )
-    return actions if side.remap is None else _to_source(side.remap, actions)
+    return actions if side.remap is None else _undone(side.remap.action, actions)
 
 
 def check_widths(contract: Contract, evidence: Evidence) -> None:
@@ -142,27 +140,16 @@ def check_widths(contract: Contract, evidence: Evidence) -> None:
             f"{evidence.path}: its observations have {width} numbers, contract '{contract.name}' describes "
             f"{contract.widths()}. Is it the trace of another policy, or is a term missing?"
         )
-    size = evidence.arrays["action"].shape[2]
-    if size != contract.action_size:
-        raise EvidenceError(
-            f"{evidence.path}: action has {size} columns, contract '{contract.name}' has {contract.action_size}: "
-            f"{', '.join(contract.action_joint_names)}"
-        )
+    check_action_width(contract, evidence)
 
 
-def _to_port(remap: Remap, observation: Values) -> Values:
-    """The port's observation that its own remap turns into the recorded one; what no element needs is zero."""
-    affine = remap.observation
-    shown = np.zeros((*observation.shape[:2], affine.n_in))
+def _undone(affine: AffineMap, values: Values) -> Values:
+    """What a part of the port's own remap turned into the values; zero where no value shows it.
+
+    For the observation that is what the port is shown, for the action what the source's network did: a joint that the
+    remap holds still has no raw action.
+    """
+    given = np.zeros((*values.shape[:2], affine.n_in))
     for output in np.flatnonzero((affine.index != CONSTANT) & (affine.scale != 0.0)):
-        shown[:, :, affine.index[output]] = (observation[:, :, output] - affine.offset[output]) / affine.scale[output]
-    return shown
-
-
-def _to_source(remap: Remap, actions: Values) -> Values:
-    """The source's raw actions that the port's own remap turned into the port's; zero for a joint that it holds."""
-    affine = remap.action
-    raw = np.zeros((*actions.shape[:2], affine.n_in))
-    for output in np.flatnonzero(affine.index != CONSTANT):
-        raw[:, :, affine.index[output]] = (actions[:, :, output] - affine.offset[output]) / affine.scale[output]
-    return raw
+        given[:, :, affine.index[output]] = (values[:, :, output] - affine.offset[output]) / affine.scale[output]
+    return given

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import XYZ, ConstantTerm, ObservationTerm
+from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, ConstantTerm, ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
 
@@ -57,13 +57,14 @@ class RecordedSignals:
         if isinstance(term, ConstantTerm):
             shape = self._evidence.shape
             return Signal(np.zeros(shape), 0.0, np.ones(shape, dtype=np.bool_))
-        return self.raw("joint_pos" if term.term == "joint_pos_rel" else term.term, element)
+        return self.raw(term.term, element)
 
     def raw(self, kind: str, element: str) -> Signal:
         """A signal by kind and element: a joint name, an axis, an index, or the joint of an action."""
-        key = (kind, element)
+        # The default pose is a term's zero, and no part of the signal.
+        key = ("joint_pos" if kind == "joint_pos_rel" else kind, element)
         if key not in self._kept:
-            self._kept[key] = self._compute(kind, element)
+            self._kept[key] = self._compute(*key)
         return self._kept[key]
 
     def _compute(self, kind: str, element: str) -> Signal:
@@ -94,7 +95,7 @@ class RecordedSignals:
                 raise NotImplementedError(f"verdict/signals.py does not say what {where} is made of")
             case _:
                 vector = evidence.array(VECTOR_OF[kind], wanted_by=where)
-                axis = ("lin_vel_x", "lin_vel_y", "ang_vel_z") if kind == "velocity_command" else XYZ
+                axis = VELOCITY_COMMAND if kind == "velocity_command" else XYZ
                 # A simulator turns base vectors out of the world: each element carries the whole vector's rounding.
                 size = float(np.linalg.norm(vector, axis=2).max())
                 return Signal(vector[:, :, axis.index(element)], size, everywhere)
@@ -125,13 +126,23 @@ def clipped_action(contract: Contract, evidence: Evidence) -> Values:
     Raises:
         EvidenceError: When the trace has another number of actions.
     """
+    check_action_width(contract, evidence)
     action = evidence.arrays["action"]
-    if action.shape[2] != contract.action_size:
-        raise EvidenceError(
-            f"{evidence.path}: action has {action.shape[2]} columns, contract '{contract.name}' has "
-            f"{contract.action_size}: {', '.join(contract.action_joint_names)}"
-        )
     return action if contract.action.raw_clip is None else np.clip(action, *contract.action.raw_clip)
+
+
+def check_action_width(contract: Contract, evidence: Evidence) -> None:
+    """Hold the number of recorded actions against a contract's.
+
+    Raises:
+        EvidenceError: Naming both, and the contract's joints.
+    """
+    size = evidence.arrays["action"].shape[2]
+    if size != contract.action_size:
+        raise EvidenceError(
+            f"{evidence.path}: action has {size} columns, contract '{contract.name}' has {contract.action_size}: "
+            f"{', '.join(contract.action_joint_names)}"
+        )
 
 
 def base_quaternion(evidence: Evidence, where: str) -> Values:

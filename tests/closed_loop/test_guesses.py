@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from policy_port.closed_loop.guesses import guesses, key_of
-from policy_port.closed_loop.sides import alike, exchanged_sides, grouped_orders, split
+from policy_port.closed_loop.symmetry import alike, exchanged_sides, grouped_orders, split
 from policy_port.contract import Contract
 from policy_port.contract.diff import differences
 from tests.samples import LEGS, contract_data

@@ -123,7 +123,7 @@ def test_what_does_equally_well_is_tied_and_never_found() -> None:
     given = edited(right(), set_action(scale=0.5))
     found = hunt(FakeStage(COST, as_good="control rate"), given)
     assert found.tied > 1
-    diagnosis = told_of(given, found, walked, {"simulator": "fake"}, 0)
+    diagnosis = told_of(given, found, walked, "fake", {"simulator": "fake"}, 0)
     assert (diagnosis.ok, diagnosis.found) == (False, None)
     assert "equally well within noise: none is found" in diagnosis.text()
     assert f"(tied with {found.tied - 1} more)" in diagnosis.text()
@@ -134,7 +134,7 @@ def test_a_port_that_does_well_is_left_alone() -> None:
     stage = FakeStage(COST, floor=0.14)
     found = hunt(stage, right())
     assert (found.tied, found.best, found.tried, stage.replays) == (0, (), 0, LEVELS.whole.count)
-    diagnosis = told_of(right(), found, walked, {"simulator": "fake"}, stage.replays)
+    diagnosis = told_of(right(), found, walked, "fake", {"simulator": "fake"}, stage.replays)
     assert diagnosis.ok
     assert "nothing that this test can see is wrong" in diagnosis.text()
 
@@ -143,8 +143,8 @@ def test_a_small_mistake_is_not_seen_and_said_to_be_possible() -> None:
     """A wrong port that does within the margin of the right one passes; the answer says that such ports do."""
     given = edited(right(), set_action(scale=0.5))
     found = hunt(FakeStage({"order": 0.9, "action": 0.12, "command": 0.4}, floor=0.1), given)
-    diagnosis = told_of(given, found, walked, {"simulator": "fake"}, 0)
-    assert (diagnosis.ok, diagnosis.guesses) == (True, ())
+    diagnosis = told_of(given, found, walked, "fake", {"simulator": "fake"}, 0)
+    assert (diagnosis.ok, diagnosis.hypotheses) == (True, ())
     assert "many wrong ports do as well as the right one" in diagnosis.text()
 
 
@@ -152,7 +152,7 @@ def test_a_robot_that_falls_whatever_is_tried_is_not_called_right() -> None:
     """Nothing does better, and still the port is not given a clean bill."""
     stage = FakeStage(dict.fromkeys(("order", "action", "command", "other"), 0.0), floor=1.8)
     found = hunt(stage, right())
-    diagnosis = told_of(right(), found, walked, {"simulator": "fake"}, stage.replays)
+    diagnosis = told_of(right(), found, walked, "fake", {"simulator": "fake"}, stage.replays)
     assert (found.best, diagnosis.ok) == ((), False)
     assert "it does badly, and none of" in diagnosis.text()
 
@@ -172,7 +172,7 @@ def test_what_the_simulator_can_not_be_set_up_for_is_counted() -> None:
     found = hunt(FakeStage(COST, unplayable="stiffness"), given)
     assert found.unplayable > 0
     assert found.best[0].candidate.contract == right()
-    text = told_of(given, found, walked, {"simulator": "fake"}, 1).text()
+    text = told_of(given, found, walked, "fake", {"simulator": "fake"}, 1).text()
     assert f"{found.unplayable} of them can't be simulated" in text
 
 

@@ -29,7 +29,9 @@ def test_the_first_hypothesis_mends_the_contract(tmp_path: Path, mistake: str) -
         line for line in differences(first.contract, contract, relative_tolerance=1e-4) if ".name" not in line
     ] == []
     assert first.edits
-    assert first.residual_after <= first.residual_before or first.residual_before == 0.0
+    assert (
+        first.figures["residual_after"] <= first.figures["residual_before"] or first.figures["residual_before"] == 0.0
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"layout": "time_major"}, {"order": "newest_first"}, {"fill": "zero"}])

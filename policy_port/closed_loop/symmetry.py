@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-Names = tuple[str, ...]
+from policy_port.mistakes.orders import Names
 
 SIDES = ("left", "right", "fl", "fr", "rl", "rr", "lf", "rf", "lh", "rh", "hl", "hr", "l", "r")
 """Words in joint names that stand for a side or a leg."""

@@ -30,12 +30,12 @@ class Writes(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         theirs = torch.from_file(self.file, shared=True, size=1, dtype=torch.uint8)
-        theirs.fill_(88)
-        return obs @ self.weight
+        # Its value is used, or torch would leave the whole line out of what it saves.
+        return obs @ self.weight + theirs.fill_(88).float()
 
     @torch.jit.export
     def reset(self) -> None:
-        torch.from_file(self.file, shared=True, size=1, dtype=torch.uint8).fill_(88)
+        pass
 
     @torch.jit.export
     def reset_rows(self, mask: Tensor) -> None:
@@ -70,7 +70,7 @@ def test_a_port_that_writes_files_is_refused_unseen(port_path: Path, tmp_path: P
             load(port_path)
     assert theirs.read_bytes() == b"precious"
     # The claim is about a real danger: the module does what it was refused for.
-    hostile.reset()
+    hostile(torch.zeros(1, 15))
     assert theirs.read_bytes() == b"Xrecious"
 
 

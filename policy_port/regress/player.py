@@ -19,7 +19,7 @@ from policy_port.port.pilot import Pilot
 from policy_port.regress.schedule import Schedule
 from policy_port.regress.suite import Case, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
-from policy_port.replay.play import find_task
+from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.velocity import FallRule
 
@@ -109,12 +109,7 @@ class PlantPlayer:
     def __init__(self, suite: Suite, case: Case, pilot: Pilot) -> None:
         plant_case, contract = case.plant, pilot.contract
         assert plant_case is not None
-        for term in contract.observation.terms:
-            if term.term == "external":
-                raise TaskError(
-                    f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
-                    "environment that the policy was trained in; give the case an env instead of a plant"
-                )
+        refuse_unseen_terms(contract, "give the case an env instead of a plant")
         self._case = case
         self._task = find_task(case.task) if case.task is not None else None
         _check_task(pilot, self._task is not None)

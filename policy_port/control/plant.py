@@ -46,6 +46,15 @@ class PlantState:
             base_ang_vel=np.zeros((num_envs, 3)),
         )
 
+    def fill(self, measured: PlantState) -> None:
+        """Take over the numbers of another state."""
+        self.joint_pos[...] = measured.joint_pos
+        self.joint_vel[...] = measured.joint_vel
+        self.base_pos[...] = measured.base_pos
+        self.base_quat[...] = measured.base_quat
+        self.base_lin_vel[...] = measured.base_lin_vel
+        self.base_ang_vel[...] = measured.base_ang_vel
+
 
 class Plant(Protocol):
     """A simulated or real robot under joint position control."""

@@ -9,7 +9,7 @@ import numpy as np
 from policy_port.descriptors import maniskill_actions, maniskill_observation
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.options import ImportOptions
-from policy_port.errors import ContractError, MissingDependencyError, closest
+from policy_port.errors import ContractError, MissingDependencyError, closest, one_line
 
 if TYPE_CHECKING:
     from mani_skill.envs.sapien_env import BaseEnv
@@ -59,9 +59,9 @@ def _make(name: str, control_mode: str | None, obs_mode: str) -> Any:
             render_backend="cpu",
         )
     except (AssertionError, KeyError, ValueError, NotImplementedError) as cause:
-        reason = " ".join(str(cause).split())[:300] or type(cause).__name__
         raise ContractError(
-            f"--env {name} --control-mode {control_mode} in observation mode {obs_mode}: can't be built: {reason}"
+            f"--env {name} --control-mode {control_mode} in observation mode {obs_mode}: can't be built: "
+            f"{one_line(cause)}"
         ) from None
 
 

@@ -6,7 +6,7 @@ All arrays are float64, one row per environment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +54,10 @@ class PlantState:
         self.base_quat[...] = measured.base_quat
         self.base_lin_vel[...] = measured.base_lin_vel
         self.base_ang_vel[...] = measured.base_ang_vel
+
+
+MEASURED = tuple(field.name for field in fields(PlantState))
+"""Names of the measurements."""
 
 
 class Plant(Protocol):

@@ -14,6 +14,7 @@ import policy_port
 from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
+from policy_port.files import sha256
 from policy_port.regress.suite import Case, Suite
 from policy_port.robot_models.robot_file import find_robot
 
@@ -24,7 +25,20 @@ OF_SIMULATOR = {
     "newton": ("newton", "mujoco-warp", "mujoco"),
 }
 
-ROOMS = ("checkpoints", "contract", "control", "export", "plants", "regress", "remap", "replay", "tasks")
+ROOMS = (
+    "checkpoints",
+    "contract",
+    "control",
+    "export",
+    "plants",
+    "port",
+    "proof",
+    "regress",
+    "remap",
+    "replay",
+    "robot_models",
+    "tasks",
+)
 """Rooms of this package that have a part in a verdict."""
 
 ROBOT_FILES = {".xml", ".urdf", ".mjcf", ".stl", ".obj", ".dae", ".glb", ".ply"}
@@ -139,8 +153,7 @@ def _hash_file(path: Path) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _hash_unchanged(path: str, _modified: int, _size: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _hash(data: Any) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
-from policy_port.control.plant import Plant
+from policy_port.control.plant import MEASURED, Plant
 from policy_port.errors import TaskError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
@@ -22,9 +22,6 @@ from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
 from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.velocity import FallRule
-
-STATE = ("joint_pos", "joint_vel", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel")
-"""Measured arrays of a plant's trace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +170,7 @@ class _Record:
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Copy one step; see `control.loop.Observer`."""
         state = controller.state
-        step = {name: getattr(state, name)[0].copy() for name in STATE}
+        step = {name: getattr(state, name)[0].copy() for name in MEASURED}
         step["command"], step["goal"] = controller.command[0].copy(), controller.goal[0].copy()
         step["observation"], step["action"] = controller.observation[0].copy(), controller.action[0].copy()
         step["target"] = target[0].copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import Field, model_validator
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import SuiteError
+from policy_port.files import sha256
 
 SUFFIX = ".regress.yaml"
 """How a suite's file name ends; what stands before it names its folder of baselines."""
@@ -266,7 +266,7 @@ class Suite:
     @cached_property
     def sha256(self) -> str:
         """Hash of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return sha256(self.path)
 
 
 def load_suite(path: Path | str) -> Suite:

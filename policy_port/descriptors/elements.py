@@ -56,3 +56,8 @@ def joint_offset(default: dict[str, float], names: Sequence[str], values: Sequen
     if all(default.get(name) == value for name, value in zip(names, values, strict=True)):
         return "default"
     return by_joint(names, values)
+
+
+def decimal(value: float) -> float:
+    """What was computed of decimals as it was meant: 0.04 - -0.01 is 0.05, without a few units of the last place."""
+    return float(f"{value:.12g}")

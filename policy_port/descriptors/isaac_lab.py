@@ -6,7 +6,6 @@ of projects built on Isaac Lab). env.yaml knows the names of those; only the net
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors import isaac_lab_env, isaac_lab_terms
@@ -19,6 +18,7 @@ from policy_port.errors import ContractError, closest
 MAIN = "IO descriptors"
 ENV = "env.yaml"
 AGENT = "agent.yaml"
+BESIDE = tuple((name, f"params/{name}", f"../params/{name}") for name in (ENV, AGENT))
 FLAGS = frozenset({"group", "articulation", "sizes"})
 
 _ACTIONS = {"JointPositionAction": "joint_position", "RelativeJointPositionAction": "joint_position_delta"}
@@ -33,13 +33,6 @@ def role(record: Record) -> str | None:
         return ENV
     params = record.data.get("params")
     return AGENT if keys & {"algorithm", "agent"} or (isinstance(params, dict) and "config" in params) else None
-
-
-def beside(path: Path) -> list[Path]:
-    """Files that belong to the descriptor at `path`: <run>/io_descriptors/*.yaml and <run>/params/*.yaml."""
-    folders = (path.parent, path.parent / "params", path.parent.parent / "params")
-    found = [next((f / name for f in folders if (f / name).is_file()), None) for name in ("env.yaml", "agent.yaml")]
-    return [file for file in found if file is not None]
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:

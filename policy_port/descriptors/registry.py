@@ -97,9 +97,10 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
         if role in records:
             raise ContractError(f"{record.path} and {records[role].path} are both a {role}; give one")
         records[role] = record
-    for file in module.beside((records.get(module.MAIN) or given[0]).path):
-        record = Record.read(file)
-        records.setdefault(module.role(record) or file.name, record)
+    folder = (records.get(module.MAIN) or given[0]).path.parent
+    beside = (next(filter(Path.is_file, (_at(folder, place) for place in places)), None) for places in module.BESIDE)
+    for record in map(Record.read, filter(None, beside)):
+        records.setdefault(module.role(record) or record.path.name, record)
     if module.MAIN not in records:
         raise ContractError(
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
@@ -148,6 +149,11 @@ def _file(path: Path) -> Path:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")
     return found[0]
+
+
+def _at(folder: Path, place: str) -> Path:
+    """A place seen from a folder, written as it would be by hand."""
+    return folder.parent / place.removeprefix("../") if place.startswith("../") else folder / place
 
 
 def _module(kind: str) -> ModuleType:

@@ -26,7 +26,7 @@ from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
 from policy_port.replay.report import replay_report
 from policy_port.replay.rerun_log import write_rerun
-from policy_port.replay.result import Result
+from policy_port.replay.result import METRICS, TRACE, Result
 from policy_port.replay.task_env import replay_in_env
 from policy_port.replay.velocity import replay_command
 from policy_port.replay.video import LONGEST, Video
@@ -37,8 +37,7 @@ from policy_port.trace import Trace
 TASKS: dict[str, ReachTask] = {"so100-reach": SO100_REACH}
 """Tasks that a plant can be given, by the name on the command line."""
 
-TRACE, METRICS, PLOT, VIDEO = "trace.npz", "metrics.json", "plot.png", "video.mp4"
-REPORT, RERUN = "report.html", "replay.rrd"
+PLOT, VIDEO, REPORT, RERUN = "plot.png", "video.mp4", "report.html", "replay.rrd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +229,7 @@ def _finish(result: Result, pilot: Pilot, output: Output) -> Result:
     if output.plot:
         write_atomic(output.folder / PLOT, plot_replay(Trace(output.folder / TRACE), title=title))
     if output.report:
-        report = replay_report(result, pilot, output.folder, trace=TRACE, metrics=METRICS)
-        write_report(output.folder / REPORT, report)
+        write_report(output.folder / REPORT, replay_report(result, pilot, output.folder))
     if output.rerun:
         write_rerun(Trace(output.folder / TRACE), output.folder / RERUN, title=title)
     return result

@@ -99,19 +99,10 @@ def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
         armature = robot.numbers("default_joint_armature", len(names), per="joint")
         draft.per_joint("armature", armature, robot.source("default_joint_armature"))
     if robot.has("default_joint_pos_limits"):
-        limits = [
-            Record(robot.path, {"limit": pair}, robot.where).bounds("limit") for pair in _pairs(robot, len(names))
-        ]
+        limits = robot.pairs("default_joint_pos_limits", len(names), per="joint")
         source = robot.source("default_joint_pos_limits")
         draft.per_joint("lower", [low for low, _ in limits], source)
         draft.per_joint("upper", [high for _, high in limits], source)
-
-
-def _pairs(robot: Record, count: int) -> list[Any]:
-    pairs = robot.get("default_joint_pos_limits")
-    if not isinstance(pairs, list) or len(pairs) != count:
-        raise robot.error("default_joint_pos_limits", f"is no list of {count} pairs, one per joint")
-    return pairs
 
 
 def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:

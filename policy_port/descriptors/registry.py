@@ -78,7 +78,7 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
     if kind == "onnx_metadata" or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
         if len(files) > 1:
             raise ContractError(f"{files[1]}: an ONNX file's metadata is read by itself; leave out the other files")
-        return _finish(_module("onnx_metadata"), options, (files[0],))
+        return _finish(_module("onnx_metadata"), options, (files[0],), files[0])
     return _from_yaml(files, kind, options)
 
 
@@ -109,8 +109,9 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
 
 
 def _finish(
-    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], records: dict[str, Record] | None = None
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: Path | dict[str, Record]
 ) -> Imported:
+    """Let a module read what is given; `files` says what that comes from."""
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
     if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
@@ -118,13 +119,7 @@ def _finish(
         if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
             raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
     else:
-        draft: Draft = (
-            module.read(records, options)
-            if records is not None
-            else module.read(files[0], options)
-            if files
-            else module.read(options)
-        )
+        draft: Draft = module.read(*given, options)
         contract, notes, hint = draft.build(options), draft.notes, draft.width_hint
     policy = options.policy or (files[0] if kind == "onnx_metadata" else None)
     if policy is not None:

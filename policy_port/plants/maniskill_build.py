@@ -74,6 +74,12 @@ def configure_physics() -> None:
     physx.set_body_config(**BODY)
 
 
+def add_ground(scene: sapien.Scene, setup: PlantSetup) -> None:
+    """Put flat ground into `scene`; nobody sees it."""
+    material = scene.create_physical_material(setup.friction, setup.friction, 0.0)
+    scene.add_ground(0.0, render=False, material=material)
+
+
 def load(scene: sapien.Scene, urdf: Urdf, setup: PlantSetup, *, visuals: bool = False) -> physx.PhysxArticulation:
     """Build the robot in `scene`.
 

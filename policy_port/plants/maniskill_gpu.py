@@ -69,9 +69,7 @@ class ManiSkillGpuPlant:
         for row in range(num_envs):
             scene = sapien.Scene([self._px])
             self._px.set_scene_offset(scene, [SPACING * (row % side), SPACING * (row // side), 0.0])
-            scene.add_ground(
-                0.0, render=False, material=scene.create_physical_material(setup.friction, setup.friction, 0.0)
-            )
+            build.add_ground(scene, setup)
             self._robots.append(build.load(scene, urdf, setup))
             self._gains = build.set_up_joints(self._robots[-1], urdf, setup)
             self._scenes.append(scene)

@@ -154,8 +154,7 @@ class _Robot:
     def __init__(self, urdf: Urdf, setup: PlantSetup) -> None:
         self.scene = sapien.Scene([physx.PhysxCpuSystem()])
         self.scene.set_timestep(setup.timestep)
-        ground = self.scene.create_physical_material(setup.friction, setup.friction, 0.0)
-        self.scene.add_ground(0.0, render=False, material=ground)
+        build.add_ground(self.scene, setup)
         self.articulation = build.load(self.scene, urdf, setup)
         self.gains = build.set_up_joints(self.articulation, urdf, setup)
         self._urdf = urdf

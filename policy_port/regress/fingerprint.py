@@ -101,7 +101,6 @@ def made_from(suite: Suite, case: Case) -> str:
 
 def key(suite: Suite, case: Case) -> str:
     """Hash of all that the verdict on a case depends on, its baseline included."""
-    baselines = [suite.baselines / f"{case.name}{ending}" for ending in (".json", ".npz")]
     return _hash(
         {
             "dependencies": dependencies(suite, case),
@@ -109,7 +108,7 @@ def key(suite: Suite, case: Case) -> str:
             "source": package_source(),
             "case": case.model_dump(mode="json"),
             "rates": [suite.alarm_rate, suite.miss_rate],
-            "baseline": [_hash_file(path) if path.is_file() else "" for path in baselines],
+            "baseline": [_hash_file(path) if path.is_file() else "" for path in suite.baseline_files(case.name)],
         }
     )
 

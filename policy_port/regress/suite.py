@@ -239,6 +239,10 @@ class Suite:
         """Folder of the baselines."""
         return self.folder / f"{self.name}.baselines"
 
+    def baseline_files(self, case: str) -> tuple[Path, Path]:
+        """What is stored of a case: the document and the arrays."""
+        return self.baselines / f"{case}.json", self.baselines / f"{case}.npz"
+
     @property
     def alarm_rate(self) -> float:
         """Chance of a false alarm that each statistical expectation may use up: an equal share of the suite's."""

@@ -188,20 +188,15 @@ def play_in_env(
     return _finish(result, pilot, output)
 
 
-class _Progress:
-    """Moves a progress bar by one per control step."""
-
-    def __init__(self, bar: tqdm[Any]) -> None:
-        self._bar = bar
-
-    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
-        self._bar.update()
-
-
 @contextlib.contextmanager
 def _observers(output: Output, control_dt: float, steps: int) -> Iterator[tuple[Observer, ...]]:
     with contextlib.ExitStack() as stack:
-        observers: list[Observer] = [_Progress(stack.enter_context(_bar(steps, "step")))]
+        bar = stack.enter_context(_bar(steps, "step"))
+
+        def advance(plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+            bar.update()
+
+        observers: list[Observer] = [advance]
         if output.video:
             observers.append(stack.enter_context(_video(output, control_dt)))
         yield tuple(observers)

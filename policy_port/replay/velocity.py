@@ -50,18 +50,12 @@ class FallRule:
         if not contract.base.floating:
             return FallRule(min_height=-math.inf, max_tilt=math.inf, text="never: the base is fixed")
         height, tilt = contract.base.min_height, contract.base.max_tilt
-        rule = FallRule(
-            min_height=FALLEN_HEIGHT * start_height if height is None else height,
-            max_tilt=FALLEN_TILT if tilt is None else tilt,
-            text="",
-        )
         height_source = f"{100 * FALLEN_HEIGHT:.0f} % of the start" if height is None else "contract"
         tilt_source = "usual" if tilt is None else "contract"
-        text = (
-            f"base below {rule.min_height:.3f} m ({height_source}) or tilted beyond {rule.max_tilt:.2f} rad "
-            f"({tilt_source})"
-        )
-        return FallRule(min_height=rule.min_height, max_tilt=rule.max_tilt, text=text)
+        lowest = FALLEN_HEIGHT * start_height if height is None else height
+        most = FALLEN_TILT if tilt is None else tilt
+        text = f"base below {lowest:.3f} m ({height_source}) or tilted beyond {most:.2f} rad ({tilt_source})"
+        return FallRule(min_height=lowest, max_tilt=most, text=text)
 
     def fallen(self, signals: Signals) -> Rows:
         """The environments that lie on the ground, or whose simulation has diverged."""

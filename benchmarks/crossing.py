@@ -22,7 +22,7 @@ import yaml
 from tqdm import tqdm
 
 import policy_port as pp
-from policy_port.plants.registry import PLANT_KINDS
+from policy_port.plants.registry import SIMULATORS
 from policy_port.port.pilot import Pilot
 from policy_port.remap import identity_remap
 from policy_port.replay import play as replay
@@ -97,7 +97,7 @@ class Crossing:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a walk (default: 10)")
-    parser.add_argument("--plants", default=",".join(PLANT_KINDS), help="simulators, separated by commas")
+    parser.add_argument("--plants", default=",".join(SIMULATORS), help="simulators, separated by commas")
     parser.add_argument("--policies", default="", help="names in the catalogue, separated by commas; all, if not given")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "crossing.md", help="the table to write")
     options = parser.parse_args()

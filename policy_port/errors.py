@@ -74,3 +74,8 @@ def closest(name: str, candidates: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the nearest candidate, or "" when none is near."""
     near = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def one_line(cause: BaseException) -> str:
+    """What another library's error says, as part of a sentence: without line breaks, and not too long."""
+    return " ".join(str(cause).split())[:300] or type(cause).__name__

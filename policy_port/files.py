@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
+import math
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from policy_port.errors import OutputError
 
@@ -79,6 +82,19 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
         raise OutputError(f"{target}: can't be written: {_reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def json_text(document: Any) -> str:
+    """A document as JSON at full precision; numbers that are NaN or infinite become null."""
+    return json.dumps(_finite(document), indent=2) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

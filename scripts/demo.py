@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import policy_port as pp
+from demo_plot import Crossing, plot_crossing
 from policy_port.remap import identity_remap
 from policy_port.remap.describe import table
 from policy_port.replay import play as replay
-from policy_port.replay.crossing_plot import Crossing, plot_crossing
 from policy_port.replay.result import Result
 from policy_port.resources import assets_dir
 from policy_port.tasks.reach import SO100_REACH

@@ -52,9 +52,9 @@ ROOMS: dict[str, set[str]] = {
     "tasks": set(),
     "report": {"files"},
     "replay": {"contract", "control", "plants", "port", "tasks", "report", "trace", "files", "resources"},
-    "compare": {"contract", "replay", "report", "trace"},
+    "compare": {"contract", "files", "replay", "report", "trace"},
     "mistakes": {"contract", "report", "resources"},
-    "verdict": {"contract", "mistakes", "remap", "port", "report", "trace"},
+    "verdict": {"contract", "files", "mistakes", "remap", "port", "report", "trace"},
     # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.
     "closed_loop": {"contract", "control", "mistakes", "plants", "port", "replay", "report", "tasks"},
     "regress": {

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from policy_port.cli.options import takes
+
+if TYPE_CHECKING:
+    from policy_port.descriptors.options import ImportOptions
 
 contract_app = typer.Typer(
     help="Make a contract from what a trainer wrote, and look at contracts.", no_args_is_help=True
@@ -14,98 +20,76 @@ contract_app = typer.Typer(
 ContractArgument = Annotated[Path, typer.Argument(metavar="CONTRACT", help="Contract file.")]
 
 
-@contract_app.command("import")
-def import_(
-    out: Annotated[Path, typer.Option(help="Contract file to write.")],
+@dataclass(frozen=True, kw_only=True)
+class ImportArguments:
+    """What is given on the command line."""
+
+    out: Annotated[Path, typer.Option(help="Contract file to write.")]
     sources: Annotated[
         list[Path] | None, typer.Argument(metavar="SOURCE...", help="Descriptor files, or a folder that holds one.")
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option("--from", help="Kind of the descriptor, if the file does not tell.")
-    ] = None,
-    env: Annotated[str | None, typer.Option(help="ManiSkill environment to ask instead of a file.")] = None,
-    control_mode: Annotated[str | None, typer.Option(help="Its control mode in training.")] = None,
+    ] = None
+    kind: Annotated[str | None, typer.Option("--from", help="Kind of the descriptor, if the file does not tell.")] = (
+        None
+    )
+    env: Annotated[str | None, typer.Option(help="ManiSkill environment to ask instead of a file.")] = None
+    control_mode: Annotated[str | None, typer.Option(help="Its control mode in training.")] = None
     obs_mode: Annotated[
         Literal["state", "rgb", "rgb+segmentation"] | None,
         typer.Option(help="Its observation mode in training; state, if not given. With rgb, the policy sees."),
-    ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; its widths must be the contract's.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the policy; the output's name, if not given.")] = None,
-    robot: Annotated[str | None, typer.Option(help="Name of the robot.")] = None,
-    trained_in: Annotated[str | None, typer.Option(help="Simulator, physics engine and version, in words.")] = None,
+    ] = None
+    policy: Annotated[Path | None, typer.Option(help="Policy file; its widths must be the contract's.")] = None
+    name: Annotated[str | None, typer.Option(help="Name of the policy; the output's name, if not given.")] = None
+    robot: Annotated[str | None, typer.Option(help="Name of the robot.")] = None
+    trained_in: Annotated[str | None, typer.Option(help="Simulator, physics engine and version, in words.")] = None
     quaternion_order: Annotated[
         Literal["wxyz", "xyzw", "none"] | None, typer.Option(help="Order of quaternions in training.")
-    ] = None,
-    timestep: Annotated[float | None, typer.Option(help="Physics timestep of training [s].", min=1e-6)] = None,
+    ] = None
+    timestep: Annotated[float | None, typer.Option(help="Physics timestep of training [s].", min=1e-6)] = None
     control_frequency: Annotated[
         float | None, typer.Option(help="Control steps per second [Hz], for LeRobot.", min=1e-3)
-    ] = None,
+    ] = None
     actuation: Annotated[
         Literal["implicit", "explicit", "model"] | None, typer.Option(help="How targets became torques in training.")
-    ] = None,
-    names: Annotated[Path | None, typer.Option(help="Joint names, for descriptors without.")] = None,
-    names_order: Annotated[
-        Literal["policy", "motor"] | None, typer.Option(help="Order of a bare list in --names.")
-    ] = None,
+    ] = None
+    names: Annotated[Path | None, typer.Option(help="Joint names, for descriptors without.")] = None
+    names_order: Annotated[Literal["policy", "motor"] | None, typer.Option(help="Order of a bare list in --names.")] = (
+        None
+    )
     order: Annotated[
         Literal["physx", "mjw"] | None, typer.Option(help="Order the policy was trained in, for newton-assets.")
-    ] = None,
-    layout: Annotated[str | None, typer.Option(help="Named observation layout, where terms have no meaning.")] = None,
-    group: Annotated[str | None, typer.Option(help="Observation group, for Isaac Lab.")] = None,
-    articulation: Annotated[str | None, typer.Option(help="Articulation, for Isaac Lab.")] = None,
+    ] = None
+    layout: Annotated[str | None, typer.Option(help="Named observation layout, where terms have no meaning.")] = None
+    group: Annotated[str | None, typer.Option(help="Observation group, for Isaac Lab.")] = None
+    articulation: Annotated[str | None, typer.Option(help="Articulation, for Isaac Lab.")] = None
     size: Annotated[
         list[str] | None, typer.Option(metavar="NAME=N", help="Size of a term that the exporter skipped.")
-    ] = None,
-    precise: Annotated[Path | None, typer.Option(help="Full-precision values beside rounded metadata.")] = None,
+    ] = None
+    precise: Annotated[Path | None, typer.Option(help="Full-precision values beside rounded metadata.")] = None
     gains_order: Annotated[
         Literal["joint"] | None, typer.Option(help="The metadata's gains are in joint order (newer mjlab).")
-    ] = None,
+    ] = None
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fill a key of the contract.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the output file.")] = False,
-) -> None:
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file.")] = False
+
+
+@contract_app.command("import")
+@takes(ImportArguments)
+def import_(given: ImportArguments) -> None:
     """Turn a descriptor into a contract; what it does not say is asked for, never guessed."""
-    from policy_port.descriptors.options import ImportOptions
     from policy_port.descriptors.registry import import_contract
-    from policy_port.errors import ContractError, OutputError
+    from policy_port.errors import OutputError
     from policy_port.files import write_atomic
 
-    if out.exists() and not force:
+    out = given.out
+    if out.exists() and not given.force:
         raise OutputError(f"{out}: exists; name another file, or replace it with --force")
     if not out.parent.is_dir():
         raise OutputError(f"{out.parent}: no such folder for the output")
-    sizes: dict[str, int] = {}
-    for key, text in _pairs(size, "--size"):
-        if not text.isdigit() or int(text) < 1:
-            raise ContractError(f"--size {key}={text}: the size is a whole number above 0")
-        sizes[key] = int(text)
-    options = ImportOptions(
-        name=name or out.stem,
-        robot=robot,
-        trained_in=trained_in,
-        quaternion_order=quaternion_order,
-        timestep=timestep,
-        control_frequency=control_frequency,
-        actuation=actuation,
-        settings={key: _yaml_value(key, text) for key, text in _pairs(settings, "--set")},
-        policy=policy,
-        names=names,
-        names_order=names_order,
-        order=order,
-        layout=layout,
-        group=group,
-        articulation=articulation,
-        sizes=sizes,
-        precise=precise,
-        gains_order=gains_order,
-        env=env,
-        control_mode=control_mode,
-        obs_mode=obs_mode,
-    )
-    imported = import_contract(list(sources or []), kind, options)
+    imported = import_contract(list(given.sources or []), given.kind, _import_options(given))
     write_atomic(out, imported.contract.to_yaml())
-    read = ", ".join(str(path) for path in imported.files) or env
+    read = ", ".join(str(path) for path in imported.files) or given.env
     contract = imported.contract
     typer.echo(f"{out}: contract '{contract.name}' from {read} ({imported.kind})")
     typer.echo(f"  reads {contract.widths()}\n  writes {contract.action_size} joint positions")
@@ -113,6 +97,24 @@ def import_(
         typer.echo(f"note: {note}", err=True)
     for gap in imported.unset:
         typer.echo(f"unset: {gap}", err=True)
+
+
+def _import_options(given: ImportArguments) -> ImportOptions:
+    from policy_port.descriptors.options import ImportOptions
+    from policy_port.errors import ContractError
+
+    sizes: dict[str, int] = {}
+    for key, text in _pairs(given.size, "--size"):
+        if not text.isdigit() or int(text) < 1:
+            raise ContractError(f"--size {key}={text}: the size is a whole number above 0")
+        sizes[key] = int(text)
+    shared = {field.name for field in fields(ImportOptions)} & vars(given).keys() - {"name", "settings"}
+    return ImportOptions(
+        name=given.name or given.out.stem,
+        sizes=sizes,
+        settings={key: _yaml_value(key, text) for key, text in _pairs(given.settings, "--set")},
+        **{name: getattr(given, name) for name in shared},
+    )
 
 
 @contract_app.command("check")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from policy_port.cli.options import takes
 from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
 
 EPISODES, SECONDS = 100, 10.0
@@ -82,70 +84,103 @@ ProcessesOption = Annotated[
 ]
 
 
-def play(
-    port: PortArgument,
-    out: OutOption,
-    env: EnvOption = None,
-    plant: PlantOption = None,
-    robot: RobotOption = None,
-    command: CommandOption = None,
-    seconds: SecondsOption = None,
-    task: TaskOption = None,
-    episodes: EpisodesOption = None,
-    num_envs: NumEnvsOption = 1,
-    seed: SeedOption = 0,
-    through: ThroughOption = None,
-    timestep: TimestepOption = None,
-    sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU,
-    device: Annotated[Device, typer.Option(help="Where Newton's physics runs.")] = Device.CPU,
-    processes: ProcessesOption = 1,
-    control_mode: ControlModeOption = None,
-    no_meshes: MeshesOption = False,
-    video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False,
-    plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False,
-    report: Annotated[bool, typer.Option("--report", help="Write report.html, which needs no other file.")] = False,
-    rerun: Annotated[bool, typer.Option("--rerun", help="Write replay.rrd for rerun.io; needs rerun-sdk.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False,
-    real: RealOption = False,
-    emulated: EmulatedOption = False,
-    continuous: ContinuousOption = False,
-    fault: FaultOption = None,
-    dataset: DatasetOption = None,
-) -> None:
-    """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
-    if real:
-        simulated = {"--plant": plant, "--command": command, "--timestep": timestep, "--video": video}
-        simulated |= {"--force": force, "--rerun": rerun}
-        simulated |= {"--no-meshes": no_meshes, "--num-envs": num_envs != 1, "--processes": processes != 1}
-        given = [name for name, value in simulated.items() if value]
-        if given:
-            raise typer.BadParameter(f"{', '.join(given)} does not go with --real")
-        from policy_port.cli.play_real import ArmOptions, WorkOptions, play_on_arm
-        from policy_port.cli.real_outputs import OutputOptions
+@dataclass(frozen=True, kw_only=True)
+class PlayOptions:
+    """What is given on the command line."""
 
-        play_on_arm(
-            port,
-            through=through,
-            work=WorkOptions(
-                task=task,
-                env=env,
-                seconds=seconds,
-                control_mode=control_mode,
-                episodes=episodes or (EPISODES if seconds is None else 1),
-                seed=seed,
-            ),
-            arm=ArmOptions(robot=robot, emulated=emulated, faults=fault or [], continuous=continuous),
-            outputs=OutputOptions(out=out, plot=plot, report=report, dataset=dataset),
-        )
+    port: PortArgument
+    out: OutOption
+    env: EnvOption = None
+    plant: PlantOption = None
+    robot: RobotOption = None
+    command: CommandOption = None
+    seconds: SecondsOption = None
+    task: TaskOption = None
+    episodes: EpisodesOption = None
+    num_envs: NumEnvsOption = 1
+    seed: SeedOption = 0
+    through: ThroughOption = None
+    timestep: TimestepOption = None
+    sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU
+    device: Annotated[Device, typer.Option(help="Where Newton's physics runs.")] = Device.CPU
+    processes: ProcessesOption = 1
+    control_mode: ControlModeOption = None
+    no_meshes: MeshesOption = False
+    video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False
+    plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False
+    report: Annotated[bool, typer.Option("--report", help="Write report.html, which needs no other file.")] = False
+    rerun: Annotated[bool, typer.Option("--rerun", help="Write replay.rrd for rerun.io; needs rerun-sdk.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False
+    real: RealOption = False
+    emulated: EmulatedOption = False
+    continuous: ContinuousOption = False
+    fault: FaultOption = None
+    dataset: DatasetOption = None
+
+
+GOES_WITH: dict[str, tuple[str, ...]] = {
+    "robot": ("--plant", "--real"),
+    "plant": ("--plant",),
+    "command": ("--plant",),
+    "task": ("--plant", "--real"),
+    "timestep": ("--plant",),
+    "video": ("--env", "--plant"),
+    "force": ("--env", "--plant"),
+    "rerun": ("--env", "--plant"),
+    "no_meshes": ("--plant",),
+    "num_envs": ("--env", "--plant"),
+    "processes": ("--plant",),
+    "control_mode": ("--env", "--real"),
+}
+"""Options that mean nothing to some of the three ways to play, and the ways that they go with."""
+
+
+@takes(PlayOptions)
+def play(options: PlayOptions) -> None:
+    """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
+    if options.real:
+        if strays := _strays(options, "--real"):
+            raise typer.BadParameter(f"{strays} does not go with --real")
+        _play_on_arm(options)
         return
-    if emulated or continuous or fault or dataset:
+    if options.emulated or options.continuous or options.fault or options.dataset:
         raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
-    _check_options(env, plant, command, task, robot, timestep, no_meshes, control_mode, processes)
-    if seconds is not None and command is None:
+    _check_way(options)
+    if options.seconds is not None and options.command is None:
         raise typer.BadParameter("--seconds goes with --command, or with --real for a policy that reads no goal")
-    if processes > num_envs:
-        raise typer.BadParameter(f"--processes {processes} needs as many environments: give --num-envs {processes}")
-    parsed = None if command is None else parse_command(command)
+    if options.processes > options.num_envs:
+        needed = options.processes
+        raise typer.BadParameter(f"--processes {needed} needs as many environments: give --num-envs {needed}")
+    _play_in_simulator(options)
+
+
+def _play_on_arm(options: PlayOptions) -> None:
+    from policy_port.cli.play_real import ArmOptions, WorkOptions, play_on_arm
+    from policy_port.cli.real_outputs import OutputOptions
+
+    play_on_arm(
+        options.port,
+        through=options.through,
+        work=WorkOptions(
+            task=options.task,
+            env=options.env,
+            seconds=options.seconds,
+            control_mode=options.control_mode,
+            episodes=options.episodes or (EPISODES if options.seconds is None else 1),
+            seed=options.seed,
+        ),
+        arm=ArmOptions(
+            robot=options.robot,
+            emulated=options.emulated,
+            faults=options.fault or [],
+            continuous=options.continuous,
+        ),
+        outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset),
+    )
+
+
+def _play_in_simulator(options: PlayOptions) -> None:
+    command = None if options.command is None else parse_command(options.command)
 
     from policy_port.contract import load_mapping
     from policy_port.files import output_folder
@@ -154,70 +189,58 @@ def play(
     from policy_port.replay.rerun_log import require_rerun
     from policy_port.replay.velocity import outside_trained_range
 
-    if rerun:
+    if options.rerun:
         # Before the simulator starts, not after it has run.
         require_rerun()
-    pilot = load_port(port).pilot(None if through is None else load_mapping(through))
-    for warning in outside_trained_range(pilot.contract, parsed) if parsed is not None else ():
+    pilot = load_port(options.port).pilot(None if options.through is None else load_mapping(options.through))
+    for warning in outside_trained_range(pilot.contract, command) if command is not None else ():
         typer.echo(f"warning: {warning}", err=True)
 
-    with output_folder(out, force) as folder:
-        output = replay.Output(folder=folder, video=video, plot=plot, report=report, rerun=rerun)
-        if env is not None:
-            result = replay.play_in_env(
-                pilot,
-                replay.EpisodeJob(task=env, episodes=episodes or EPISODES, seed=seed),
-                output,
-                num_envs=num_envs,
-                sim_backend=sim_backend.value,
-                control_mode=control_mode,
-            )
+    job = (
+        replay.FollowVelocity(command=command, seconds=SECONDS if options.seconds is None else options.seconds)
+        if command is not None
+        else replay.EpisodeJob(
+            task=options.env or options.task or "", episodes=options.episodes or EPISODES, seed=options.seed
+        )
+    )
+    with output_folder(options.out, options.force) as folder:
+        wanted = {name: getattr(options, name) for name in ("video", "plot", "report", "rerun")}
+        output = replay.Output(folder=folder, **wanted)
+        in_simulator = {"num_envs": options.num_envs, "sim_backend": options.sim_backend.value}
+        if isinstance(job, replay.EpisodeJob) and options.env is not None:
+            result = replay.play_in_env(pilot, job, output, control_mode=options.control_mode, **in_simulator)
         else:
-            assert plant is not None
-            job = (
-                replay.FollowVelocity(command=parsed, seconds=SECONDS if seconds is None else seconds)
-                if parsed is not None
-                else replay.EpisodeJob(task=task or "", episodes=episodes or EPISODES, seed=seed)
-            )
+            assert options.plant is not None
             result = replay.play_on_plant(
                 pilot,
                 job,
                 output,
-                kind=plant.value,
-                robot=robot or pilot.contract.robot,
-                num_envs=num_envs,
-                timestep=timestep,
-                meshes=not no_meshes,
-                sim_backend=sim_backend.value,
-                device=device.value,
-                processes=processes,
+                kind=options.plant.value,
+                robot=options.robot or pilot.contract.robot,
+                timestep=options.timestep,
+                meshes=not options.no_meshes,
+                device=options.device.value,
+                processes=options.processes,
+                **in_simulator,
             )
         written = sorted(file.name for file in folder.iterdir())
     typer.echo(result.table())
     for name in written:
-        typer.echo(f"wrote {out / name}")
+        typer.echo(f"wrote {options.out / name}")
 
 
-def _check_options(
-    env: str | None,
-    plant: PlantName | None,
-    command: str | None,
-    task: str | None,
-    robot: str | None,
-    timestep: float | None,
-    no_meshes: bool,
-    control_mode: str | None,
-    processes: int,
-) -> None:
-    if (env is None) == (plant is None):
+def _strays(options: PlayOptions, way: str) -> str:
+    """The given options that do not go with a way to play, as the command line writes them; "" for none."""
+    usual = {field.name: field.default for field in fields(options)}
+    given = [name for name, ways in GOES_WITH.items() if way not in ways and getattr(options, name) != usual[name]]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given)
+
+
+def _check_way(options: PlayOptions) -> None:
+    if (options.env is None) == (options.plant is None):
         raise typer.BadParameter("give exactly one of --env (a ManiSkill task) and --plant (a robot on flat ground)")
-    only_plant = {"--robot": robot, "--command": command, "--task": task, "--timestep": timestep}
-    only_plant["--no-meshes"] = no_meshes or None
-    only_plant["--processes"] = processes if processes != 1 else None
-    foreign = only_plant if env is not None else {"--control-mode": control_mode}
-    given = [name for name, value in foreign.items() if value is not None]
-    if given:
-        other = "--plant" if env is not None else "--env"
-        raise typer.BadParameter(f"{', '.join(given)} goes with {other}")
-    if plant is not None and (command is None) == (task is None):
+    way, other = ("--plant", "--env") if options.env is None else ("--env", "--plant")
+    if strays := _strays(options, way):
+        raise typer.BadParameter(f"{strays} goes with {other}")
+    if options.plant is not None and (options.command is None) == (options.task is None):
         raise typer.BadParameter("with --plant, give exactly one of --command (walk) and --task (so100-reach)")

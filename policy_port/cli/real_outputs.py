@@ -63,6 +63,7 @@ class RealOutputs:
 
     def plot(self) -> None:
         """Write plot.png."""
+        from policy_port.files import write_atomic
         from policy_port.replay.play import PLOT
         from policy_port.replay.plot import plot_replay
         from policy_port.robots.jobs.run import TRACE
@@ -71,7 +72,7 @@ class RealOutputs:
         with self._told(PLOT):
             trace = Trace(self.out / TRACE)
             if len(trace):
-                plot_replay(trace, self.out / PLOT, title=self.title)
+                write_atomic(self.out / PLOT, plot_replay(trace, title=self.title))
             else:
                 typer.echo("no plot: the run ended before its first step", err=True)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +15,7 @@ from policy_port.compare.run import Run
 from policy_port.compare.scores import Ranking
 from policy_port.compare.words import joint_rows, pair_rows, run_rows, sentence
 from policy_port.contract.mapping import RobotMapping
+from policy_port.files import json_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ class Comparison:
             "matrix": None if self.matrix is None else {t: _measures(m) for t, m in self.matrix.cells.items()},
             "rankings": [ranking.document() for ranking in self.rankings],
         }
-        return json.dumps(_finite(document), indent=2) + "\n"
+        return json_text(document)
 
 
 def compare_runs(
@@ -140,11 +139,3 @@ def _measures(measures: Measures) -> dict[str, Any]:
     if outcome is not None:
         found["outcome"] |= {"rate": outcome.rate, "interval": list(outcome.interval)}
     return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

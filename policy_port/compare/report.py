@@ -7,8 +7,9 @@ from pathlib import Path
 from policy_port.compare.compare import Comparison
 from policy_port.compare.pair import APART, LONGEST_LAG
 from policy_port.compare.plots import pictures
-from policy_port.compare.run import METRICS, Run
+from policy_port.compare.run import Run
 from policy_port.compare.words import joint_rows, pair_rows, run_rows
+from policy_port.replay.result import METRICS
 from policy_port.report import Report, Table
 
 INTERVALS = "Rates carry 95 % Clopper-Pearson intervals. "

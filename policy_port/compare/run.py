@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.errors import EvidenceError
+from policy_port.replay.result import METRICS, TRACE
 from policy_port.trace import Trace, TraceError
-
-TRACE, METRICS = "trace.npz", "metrics.json"
-"""What `play` leaves in its folder."""
 
 ARRAYS = ("joint_pos", "target", "action", "effort", "base_lin_vel", "base_ang_vel", "command")
 """What is compared, as far as it was recorded."""

@@ -6,7 +6,7 @@ All arrays are float64, one row per environment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +45,19 @@ class PlantState:
             base_lin_vel=np.zeros((num_envs, 3)),
             base_ang_vel=np.zeros((num_envs, 3)),
         )
+
+    def fill(self, measured: PlantState) -> None:
+        """Take over the numbers of another state."""
+        self.joint_pos[...] = measured.joint_pos
+        self.joint_vel[...] = measured.joint_vel
+        self.base_pos[...] = measured.base_pos
+        self.base_quat[...] = measured.base_quat
+        self.base_lin_vel[...] = measured.base_lin_vel
+        self.base_ang_vel[...] = measured.base_ang_vel
+
+
+MEASURED = tuple(field.name for field in fields(PlantState))
+"""Names of the measurements."""
 
 
 class Plant(Protocol):

@@ -39,33 +39,13 @@ class Signals:
         self.joint_names = tuple(plant_joint_names)
         self.num_envs = num_envs
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
-        self.joint_index: dict[str, int] = {
-            name: int(index) for name, index in zip(contract.joint_names, indices, strict=True)
-        }
+        self.joint_index: dict[str, int] = dict(zip(contract.joint_names, indices.tolist(), strict=True))
         """Index of each contract joint in the plant's order."""
-
-        joints = len(self.joint_names)
-        sizes = {
-            "joint_pos": joints,
-            "joint_vel": joints,
-            "base_pos": 3,
-            "base_quat": 4,
-            "base_lin_vel": 3,
-            "base_ang_vel": 3,
-            "projected_gravity": 3,
-            "velocity_command": 3,
-            "goal": 0,
-            "joint_target": joints,
-            "last_action": contract.action_size,
-            "zero": 1,
-        }
-        for term in contract.observation.terms:
-            for name, size in term.columns(contract).items():
-                sizes[name] = sizes.get(name, 0) + size
         self.column: dict[str, int] = {}
         """First column of each signal."""
+        self._sizes = _sizes(contract, len(self.joint_names))
         width = 0
-        for name, size in sizes.items():
+        for name, size in self._sizes.items():
             self.column[name] = width
             width += size
         self.row: Array = np.zeros((num_envs, width))
@@ -75,8 +55,6 @@ class Signals:
         fast as through the array. None for several environments."""
         if num_envs == 1:
             self.numbers = cast("memoryview[float]", memoryview(self.row.reshape(-1)))
-        self._sizes = sizes
-
         self.state = PlantState(
             joint_pos=self.view("joint_pos"),
             joint_vel=self.view("joint_vel"),
@@ -120,3 +98,25 @@ class Signals:
         self.last_action[chosen] = 0.0
         self.joint_target[chosen] = self.state.joint_pos[chosen]
         self.time[chosen] = 0.0
+
+
+def _sizes(contract: Contract, joints: int) -> dict[str, int]:
+    """Columns of each signal, in the row's order, on a plant of so many joints."""
+    sizes = {
+        "joint_pos": joints,
+        "joint_vel": joints,
+        "base_pos": 3,
+        "base_quat": 4,
+        "base_lin_vel": 3,
+        "base_ang_vel": 3,
+        "projected_gravity": 3,
+        "velocity_command": 3,
+        "goal": 0,
+        "joint_target": joints,
+        "last_action": contract.action_size,
+        "zero": 1,
+    }
+    for term in contract.observation.terms:
+        for name, size in term.columns(contract).items():
+            sizes[name] = sizes.get(name, 0) + size
+    return sizes

@@ -10,8 +10,6 @@ from typing import Any
 
 from policy_port.errors import ContractError, closest
 
-Node = dict[str, Any] | list[Any]
-
 
 def find(data: Any, key: str) -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value) of everything that `key` leads to; a value that is absent or null is None.
@@ -39,18 +37,6 @@ def label(item: Any) -> str | None:
 def covers(pattern: str, key: str) -> bool:
     """Whether `pattern` leads to `key` or to something that holds it."""
     return _covers(pattern.split("."), key.split("."))
-
-
-def leaves(data: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of every value that is no mapping and no list of mappings."""
-    if isinstance(data, dict):
-        for name, value in data.items():
-            yield from leaves(value, f"{where}.{name}".lstrip("."))
-    elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
-        for i, item in enumerate(data):
-            yield from leaves(item, f"{where}.{label(item) or i}")
-    else:
-        yield where, data
 
 
 def _find(node: Any, parts: list[str], where: str) -> Iterator[tuple[str, Any]]:

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from policy_port.contract import Contract
-from policy_port.descriptors.dotted import assign, covers, find, label, leaves
+from policy_port.contract.terms import VELOCITY_COMMAND
+from policy_port.descriptors.dotted import assign, covers, find, label
 from policy_port.descriptors.options import ImportOptions
+from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
 
 BASE_TERMS = frozenset({"base_lin_vel", "base_ang_vel", "projected_gravity"})
@@ -111,6 +113,12 @@ class Draft:
             term["name"] = name
         terms.append(term)
         self.sources[f"observation.terms.{label(term) or len(terms) - 1}"] = source
+
+    def command(self, ranges: Record) -> None:
+        """Set the trained ranges of the velocity command, as far as they are there."""
+        for key in VELOCITY_COMMAND:
+            if ranges.has(key):
+                self.put(f"command.{key}", ranges.bounds(key), ranges.source(key))
 
     def action(self, term: dict[str, Any], source: str) -> None:
         """Append an action term."""
@@ -253,11 +261,3 @@ def source_of(sources: Mapping[str, str], key: str) -> str | None:
     """The entry of a contract's `sources` that covers a dotted key most closely."""
     fitting = [pattern for pattern in sources if covers(pattern, key)]
     return sources[max(fitting, key=lambda pattern: pattern.count("."))] if fitting else None
-
-
-def unsourced(contract: Contract) -> list[str]:
-    """Dotted keys of a contract that no entry of its `sources` covers."""
-    data = contract.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    data.pop("sources", None)
-    data.pop("contract_version", None)
-    return [key for key, _ in leaves(data) if source_of(contract.sources, key) is None]

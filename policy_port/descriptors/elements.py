@@ -44,10 +44,7 @@ def joint_clip(record: Record, key: str, joints: Sequence[str]) -> Any:
     """Bounds per joint: one pair, or a list of pairs."""
     value = record.get(key)
     if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple):
-        if len(value) != len(joints):
-            raise record.error(key, f"has {len(value)} pairs, expected {len(joints)}, one per joint")
-        pairs = [Record(record.path, {str(i): pair}, record.key(key)).bounds(str(i)) for i, pair in enumerate(value)]
-        return by_joint(joints, pairs)
+        return by_joint(joints, record.pairs(key, len(joints), per="joint"))
     return record.bounds(key)
 
 
@@ -56,3 +53,8 @@ def joint_offset(default: dict[str, float], names: Sequence[str], values: Sequen
     if all(default.get(name) == value for name, value in zip(names, values, strict=True)):
         return "default"
     return by_joint(names, values)
+
+
+def decimal(value: float) -> float:
+    """What was computed of decimals as it was meant: 0.04 - -0.01 is 0.05, without a few units of the last place."""
+    return float(f"{value:.12g}")

@@ -6,7 +6,6 @@ of projects built on Isaac Lab). env.yaml knows the names of those; only the net
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors import isaac_lab_env, isaac_lab_terms
@@ -19,6 +18,7 @@ from policy_port.errors import ContractError, closest
 MAIN = "IO descriptors"
 ENV = "env.yaml"
 AGENT = "agent.yaml"
+BESIDE = tuple((name, f"params/{name}", f"../params/{name}") for name in (ENV, AGENT))
 FLAGS = frozenset({"group", "articulation", "sizes"})
 
 _ACTIONS = {"JointPositionAction": "joint_position", "RelativeJointPositionAction": "joint_position_delta"}
@@ -33,13 +33,6 @@ def role(record: Record) -> str | None:
         return ENV
     params = record.data.get("params")
     return AGENT if keys & {"algorithm", "agent"} or (isinstance(params, dict) and "config" in params) else None
-
-
-def beside(path: Path) -> list[Path]:
-    """Files that belong to the descriptor at `path`: <run>/io_descriptors/*.yaml and <run>/params/*.yaml."""
-    folders = (path.parent, path.parent / "params", path.parent.parent / "params")
-    found = [next((f / name for f in folders if (f / name).is_file()), None) for name in ("env.yaml", "agent.yaml")]
-    return [file for file in found if file is not None]
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:
@@ -106,19 +99,10 @@ def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
         armature = robot.numbers("default_joint_armature", len(names), per="joint")
         draft.per_joint("armature", armature, robot.source("default_joint_armature"))
     if robot.has("default_joint_pos_limits"):
-        limits = [
-            Record(robot.path, {"limit": pair}, robot.where).bounds("limit") for pair in _pairs(robot, len(names))
-        ]
+        limits = robot.pairs("default_joint_pos_limits", len(names), per="joint")
         source = robot.source("default_joint_pos_limits")
         draft.per_joint("lower", [low for low, _ in limits], source)
         draft.per_joint("upper", [high for _, high in limits], source)
-
-
-def _pairs(robot: Record, count: int) -> list[Any]:
-    pairs = robot.get("default_joint_pos_limits")
-    if not isinstance(pairs, list) or len(pairs) != count:
-        raise robot.error("default_joint_pos_limits", f"is no list of {count} pairs, one per joint")
-    return pairs
 
 
 def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:

@@ -49,10 +49,7 @@ def add_commands(env: Record, draft: Draft) -> None:
     commands = env.section("commands")
     for name in commands.entries():
         if commands.has(name) and "VelocityCommand" in str(commands.section(name).data.get("class_type")):
-            ranges = commands.section(name).section("ranges")
-            for key in ("lin_vel_x", "lin_vel_y", "ang_vel_z"):
-                if ranges.has(key):
-                    draft.put(f"command.{key}", ranges.bounds(key), ranges.source(key))
+            draft.command(commands.section(name).section("ranges"))
 
 
 def add_robot(env: Record, name: str, draft: Draft) -> None:

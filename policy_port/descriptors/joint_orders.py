@@ -7,9 +7,9 @@ from pathlib import Path
 
 from policy_port.contract import RobotMapping
 from policy_port.descriptors.kinematic_tree import breadth_first_by_name, depth_first
-from policy_port.descriptors.robot_parsers import USD_SUFFIXES, mujoco_tree, newton_order, newton_tree, sapien_order
+from policy_port.descriptors.robot_parsers import mujoco_tree, newton_order, newton_tree, sapien_order
 from policy_port.errors import RobotError
-from policy_port.robot_models.find import find_robot
+from policy_port.robot_models.find import USD_SUFFIXES, find_robot
 
 ORDERS: dict[str, str] = {
     "isaaclab": "Isaac Lab on PhysX (breadth-first, siblings by link name)",

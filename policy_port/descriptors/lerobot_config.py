@@ -5,7 +5,6 @@ The data set's meta/info.json beside it brings names and rate, the policy's pre-
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
@@ -17,6 +16,7 @@ from policy_port.errors import ContractError
 
 MAIN = "LeRobot policy config"
 INFO = "LeRobot data set's meta/info.json"
+BESIDE: tuple[tuple[str, ...], ...] = ()
 FLAGS = frozenset({"names", "names_order", "control_frequency"})
 
 
@@ -25,11 +25,6 @@ def role(record: Record) -> str | None:
     if {"type", "input_features", "output_features"} <= set(record.data):
         return MAIN
     return INFO if {"codebase_version", "features", "fps"} <= set(record.data) else None
-
-
-def beside(path: Path) -> list[Path]:
-    """Files that belong to the descriptor at `path`."""
-    return []
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:

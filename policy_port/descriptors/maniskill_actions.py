@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from policy_port.descriptors.draft import Draft
-from policy_port.descriptors.elements import by_joint
+from policy_port.descriptors.elements import by_joint, decimal
 from policy_port.errors import ContractError
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _add_term(name: str, controller: PDJointPosController, *, bounded_target: bo
     low, high = (_numbers(bound) for bound in _bounds(controller))
     scale, offset = [1.0] * len(joints), [0.0] * len(joints)
     if config.normalize_action:
-        scale = [_tidy((h - lo) / 2.0) for lo, h in zip(low, high, strict=True)]
-        offset = [_tidy((h + lo) / 2.0) for lo, h in zip(low, high, strict=True)]
+        scale = [decimal((h - lo) / 2.0) for lo, h in zip(low, high, strict=True)]
+        offset = [decimal((h + lo) / 2.0) for lo, h in zip(low, high, strict=True)]
     term: dict[str, Any] = {"term": "joint_position"}
     if config.use_delta:
         term = {"term": "joint_position_delta", "reference": "joint_target" if config.use_target else "joint_pos"}
@@ -110,8 +110,3 @@ def _add_gains(name: str, controller: PDJointPosController, draft: Draft) -> Non
 
 def _numbers(values: Any) -> list[float]:
     return [float(value) for value in values]
-
-
-def _tidy(value: float) -> float:
-    """Halves of decimal bounds as they were meant: 0.04 - -0.01 is 0.05, not 0.05 and a few units of the last place."""
-    return float(f"{value:.12g}")

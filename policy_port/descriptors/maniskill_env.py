@@ -8,8 +8,9 @@ import numpy as np
 
 from policy_port.descriptors import maniskill_actions, maniskill_observation
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.elements import decimal
 from policy_port.descriptors.options import ImportOptions
-from policy_port.errors import ContractError, MissingDependencyError, closest
+from policy_port.errors import ContractError, MissingDependencyError, closest, one_line
 
 if TYPE_CHECKING:
     from mani_skill.envs.sapien_env import BaseEnv
@@ -59,9 +60,9 @@ def _make(name: str, control_mode: str | None, obs_mode: str) -> Any:
             render_backend="cpu",
         )
     except (AssertionError, KeyError, ValueError, NotImplementedError) as cause:
-        reason = " ".join(str(cause).split())[:300] or type(cause).__name__
         raise ContractError(
-            f"--env {name} --control-mode {control_mode} in observation mode {obs_mode}: can't be built: {reason}"
+            f"--env {name} --control-mode {control_mode} in observation mode {obs_mode}: can't be built: "
+            f"{one_line(cause)}"
         ) from None
 
 
@@ -113,7 +114,7 @@ def _default(env: BaseEnv, names: list[str], draft: Draft) -> None:
     from policy_port.tasks.so100_reach_env import SO100ReachEnv
 
     if isinstance(env, SO100ReachEnv):
-        start = dict(zip(env.task.joint_names, map(_decimal, env.task.start_joint_pos), strict=True))
+        start = dict(zip(env.task.joint_names, map(decimal, env.task.start_joint_pos), strict=True))
         draft.per_joint("default", start, "policy_port.tasks.reach: centre of the start poses")
         return
     rest = env.agent.keyframes.get("rest")
@@ -122,8 +123,3 @@ def _default(env: BaseEnv, names: list[str], draft: Draft) -> None:
         draft.lacks("joints.*.default", f"ManiSkill has no default pose, and no keyframe 'rest' (keyframes: {known})")
         return
     draft.per_joint("default", [float(value) for value in rest.qpos], "ManiSkill: keyframe 'rest' of the robot")
-
-
-def _decimal(value: float) -> float:
-    """The start pose as it was meant: 1.5708 - 0.07 is 1.5008."""
-    return float(f"{value:.12g}")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.maniskill_actions import position_controllers
 from policy_port.errors import ContractError
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 STEPS = 4
 """Steps of random action after which a term's numbers must still be what it is taken for."""
-
-Numbers = NDArray[np.float64]
 
 
 def add_observation(env: BaseEnv, name: str, draft: Draft) -> None:
@@ -94,7 +92,7 @@ def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draf
         draft.put("quaternion_order", "none", "no observation term holds an orientation")
 
 
-def _step(env: BaseEnv, rng: np.random.Generator) -> Numbers:
+def _step(env: BaseEnv, rng: np.random.Generator) -> Array:
     from mani_skill.utils import common
 
     space = env.single_action_space
@@ -105,7 +103,7 @@ def _step(env: BaseEnv, rng: np.random.Generator) -> Numbers:
     return np.asarray(observation[0].cpu(), dtype=np.float64)
 
 
-def _entries(node: dict[str, Any], where: str = "") -> Iterator[tuple[str, Numbers]]:
+def _entries(node: dict[str, Any], where: str = "") -> Iterator[tuple[str, Array]]:
     for key, value in node.items():
         path = f"{where}.{key}".lstrip(".")
         if isinstance(value, dict):
@@ -114,7 +112,7 @@ def _entries(node: dict[str, Any], where: str = "") -> Iterator[tuple[str, Numbe
             yield path, np.asarray(value[0].cpu(), dtype=np.float64).reshape(-1)
 
 
-def _quantities(env: BaseEnv) -> dict[str, Numbers]:
+def _quantities(env: BaseEnv) -> dict[str, Array]:
     robot = env.agent.robot
     found = {
         "joint_pos": np.asarray(robot.get_qpos()[0].cpu(), dtype=np.float64),
@@ -126,7 +124,7 @@ def _quantities(env: BaseEnv) -> dict[str, Numbers]:
     return found | {"joint_target": target}
 
 
-def _equal(a: Numbers, b: Numbers) -> bool:
+def _equal(a: Array, b: Array) -> bool:
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=0.0, atol=1e-6))
 
 

@@ -49,8 +49,6 @@ class Proposal:
     """Joint of the source."""
     target: str
     """Joint of the target."""
-    likeness: float
-    """0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +99,7 @@ def match_names(source: Sequence[str], target: Sequence[str]) -> NameMatch:
             unsure = {a, b} | {name for pair in rivals for name in pair[1:]}
             pairs = [p for p in pairs if not (p[1] in unsure and p[2] in unsure and abs(p[0] - score) < 1e-9)]
             continue
-        found[a] = Proposal(source=a, target=b, likeness=score)
+        found[a] = Proposal(source=a, target=b)
         pairs = [pair for pair in pairs if pair[1] != a and pair[2] != b]
     return NameMatch(
         source=tuple(source), target=tuple(target), proposals=tuple(found[name] for name in source if name in found)

@@ -11,6 +11,7 @@ from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
 MAIN = "newton-assets YAML"
+BESIDE: tuple[tuple[str, ...], ...] = ()
 FLAGS = frozenset({"order", "layout"})
 LAYOUT_NAMES = ("isaaclab_velocity",)
 TRAINED_IN = {"physx": "Isaac Lab (PhysX)", "mjw": "Isaac Lab on Newton (MuJoCo Warp)"}
@@ -19,11 +20,6 @@ TRAINED_IN = {"physx": "Isaac Lab (PhysX)", "mjw": "Isaac Lab on Newton (MuJoCo 
 def role(record: Record) -> str | None:
     """What the file is to this importer."""
     return MAIN if "mjw_joint_names" in record.data and "physx_joint_names" in record.data else None
-
-
-def beside(path: Path) -> list[Path]:
-    """Files that belong to the descriptor at `path`."""
-    return []
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:

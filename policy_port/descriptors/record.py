@@ -164,6 +164,13 @@ class Record:
         low, high = self.numbers(key, 2, per="bound")
         return [low, high]
 
+    def pairs(self, key: str, count: int, *, per: str) -> list[list[float]]:
+        """The list of `count` pairs (low, high) at `key`, one per `per`."""
+        value = self.get(key)
+        if not isinstance(value, list | tuple) or len(value) != count:
+            raise self.error(key, f"is {_kind(value)}, expected {count} pairs, one per {per}")
+        return [Record(self.path, {str(i): pair}, self.key(key)).bounds(str(i)) for i, pair in enumerate(value)]
+
     def choice(self, key: str, known: Collection[str]) -> str:
         """The text at `key`, one of `known`."""
         value = self.text(key)

@@ -78,7 +78,7 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
     if kind == "onnx_metadata" or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
         if len(files) > 1:
             raise ContractError(f"{files[1]}: an ONNX file's metadata is read by itself; leave out the other files")
-        return _finish(_module("onnx_metadata"), options, (files[0],))
+        return _finish(_module("onnx_metadata"), options, (files[0],), files[0])
     return _from_yaml(files, kind, options)
 
 
@@ -97,9 +97,10 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
         if role in records:
             raise ContractError(f"{record.path} and {records[role].path} are both a {role}; give one")
         records[role] = record
-    for file in module.beside((records.get(module.MAIN) or given[0]).path):
-        record = Record.read(file)
-        records.setdefault(module.role(record) or file.name, record)
+    folder = (records.get(module.MAIN) or given[0]).path.parent
+    beside = (next(filter(Path.is_file, (_at(folder, place) for place in places)), None) for places in module.BESIDE)
+    for record in map(Record.read, filter(None, beside)):
+        records.setdefault(module.role(record) or record.path.name, record)
     if module.MAIN not in records:
         raise ContractError(
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
@@ -108,8 +109,9 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
 
 
 def _finish(
-    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], records: dict[str, Record] | None = None
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: Path | dict[str, Record]
 ) -> Imported:
+    """Let a module read what is given; `files` says what that comes from."""
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
     if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
@@ -117,13 +119,7 @@ def _finish(
         if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
             raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
     else:
-        draft: Draft = (
-            module.read(records, options)
-            if records is not None
-            else module.read(files[0], options)
-            if files
-            else module.read(options)
-        )
+        draft: Draft = module.read(*given, options)
         contract, notes, hint = draft.build(options), draft.notes, draft.width_hint
     policy = options.policy or (files[0] if kind == "onnx_metadata" else None)
     if policy is not None:
@@ -148,6 +144,11 @@ def _file(path: Path) -> Path:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")
     return found[0]
+
+
+def _at(folder: Path, place: str) -> Path:
+    """A place seen from a folder, written as it would be by hand."""
+    return folder.parent / place.removeprefix("../") if place.startswith("../") else folder / place
 
 
 def _module(kind: str) -> ModuleType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
@@ -13,6 +12,7 @@ from policy_port.errors import ContractError, closest
 
 MAIN = "config.yaml"
 BASE = "base.yaml"
+BESIDE = ((BASE, f"../{BASE}"),)
 FLAGS: frozenset[str] = frozenset()
 
 # Name in rl_sar -> the term, and the key of its scale.
@@ -43,11 +43,6 @@ def role(record: Record) -> str | None:
     if not isinstance(inner, dict) or "num_of_dofs" not in inner:
         return None
     return MAIN if "observations" in inner else BASE if "joint_names" in inner else None
-
-
-def beside(path: Path) -> list[Path]:
-    """Files that belong to the descriptor at `path`."""
-    return [file for file in (path.parent / BASE, path.parent.parent / BASE) if file.is_file()][:1]
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from policy_port.descriptors.kinematic_tree import Link
-from policy_port.errors import MissingDependencyError, RobotError
-from policy_port.robot_models.urdf import read_urdf
-
-USD_SUFFIXES = (".usd", ".usda", ".usdc")
+from policy_port.errors import MissingDependencyError, RobotError, one_line
+from policy_port.robot_models.find import USD_SUFFIXES
+from policy_port.robot_models.urdf import mujoco_compiler, read_urdf
 
 
 def mujoco_tree(path: Path) -> tuple[Link, ...]:
@@ -26,7 +24,7 @@ def mujoco_tree(path: Path) -> tuple[Link, ...]:
         else:
             spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, OSError) as cause:
-        raise RobotError(f"{path}: MuJoCo can't read it: {_one_line(cause)}") from None
+        raise RobotError(f"{path}: MuJoCo can't read it: {one_line(cause)}") from None
     movable = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
     def link(body: Any) -> Link:
@@ -55,7 +53,7 @@ def sapien_order(path: Path) -> tuple[str, ...]:
         try:
             robot = scene.create_urdf_loader().load(str(bare))
         except Exception as cause:
-            raise RobotError(f"{path}: SAPIEN can't read it: {_one_line(cause)}") from None
+            raise RobotError(f"{path}: SAPIEN can't read it: {one_line(cause)}") from None
         return tuple(joint.name for joint in robot.active_joints)
 
 
@@ -99,7 +97,7 @@ def _newton_joints(path: Path) -> tuple[list[str], list[tuple[int, int, str]]]:
         # MJCF and URDF need nothing more; USD has a library of its own.
         raise MissingDependencyError(f"{path}: Newton needs OpenUSD to read it: pip install usd-core") from None
     except Exception as cause:
-        raise RobotError(f"{path}: Newton can't read it: {_one_line(cause)}") from None
+        raise RobotError(f"{path}: Newton can't read it: {one_line(cause)}") from None
     kinds = newton.JointType
     named = (kinds.REVOLUTE, kinds.PRISMATIC)
     passive = (kinds.FIXED, kinds.FREE)
@@ -121,23 +119,10 @@ def is_urdf(path: Path) -> bool:
 
 
 def _urdf_without_geometry(path: Path) -> str:
-    root = read_urdf(path, meshes=False).root
-    for link in root.iter("link"):
-        for part in [item for item in link if item.tag in ("visual", "collision")]:
-            link.remove(part)
-    extension = root.find("mujoco")
-    if extension is None:
-        extension = ElementTree.SubElement(root, "mujoco")
-    compiler = extension.find("compiler")
-    if compiler is None:
-        compiler = ElementTree.SubElement(extension, "compiler")
-    compiler.attrib.update({"fusestatic": "false", "balanceinertia": "true"})
-    return ElementTree.tostring(root, encoding="unicode")
+    urdf = read_urdf(path, meshes=False).without("visual", "collision")
+    mujoco_compiler(urdf.root).attrib.update({"fusestatic": "false", "balanceinertia": "true"})
+    return urdf.text()
 
 
 def _absent(name: str, extra: str) -> MissingDependencyError:
     return MissingDependencyError(f"asking {name} needs it installed: pip install 'policy-port[{extra}]'")
-
-
-def _one_line(cause: Exception) -> str:
-    return " ".join(str(cause).split())[:300] or type(cause).__name__

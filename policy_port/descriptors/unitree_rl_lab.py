@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
@@ -15,6 +14,7 @@ from policy_port.descriptors.tagged_yaml import Slice
 from policy_port.errors import ContractError, closest
 
 MAIN = "deploy.yaml"
+BESIDE: tuple[tuple[str, ...], ...] = ()
 FLAGS = frozenset({"names", "names_order"})
 
 # The names that the C++ controller of unitree_rl_lab registers; it computes by name, whatever the task called it.
@@ -39,11 +39,6 @@ def role(record: Record) -> str | None:
     return MAIN if "joint_ids_map" in record.data and "step_dt" in record.data else None
 
 
-def beside(path: Path) -> list[Path]:
-    """Files that belong to the descriptor at `path`."""
-    return []
-
-
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     """Draft a contract."""
     record = records[MAIN]
@@ -61,8 +56,9 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
             _gains(record, key, motors, draft)
     _observation(record, names, draft)
     _action(record, dict(zip(names, default, strict=True)), draft)
-    if record.has("commands"):
-        _command(record.section("commands"), draft)
+    ranges = record.below("commands", "base_velocity")
+    if ranges is not None:
+        draft.command(ranges.section("ranges"))
     return draft
 
 
@@ -197,13 +193,3 @@ def _action(record: Record, default: dict[str, float], draft: Draft) -> None:
         if action.has("clip"):
             term["clip"] = joint_clip(action, "clip", joints)
         draft.action(term, f"{action.path.name}: {action.where}")
-
-
-def _command(commands: Record, draft: Draft) -> None:
-    if not commands.has("base_velocity"):
-        return
-    velocity = commands.section("base_velocity")
-    ranges = velocity.section("ranges")
-    for key in ("lin_vel_x", "lin_vel_y", "ang_vel_z"):
-        if ranges.has(key):
-            draft.put(f"command.{key}", ranges.bounds(key), ranges.source(key))

@@ -16,7 +16,7 @@ import sapien
 from numpy.typing import NDArray
 from sapien import physx
 
-from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.errors import MissingDependencyError, RobotError, one_line
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.urdf import Urdf, read_urdf
 
@@ -74,6 +74,12 @@ def configure_physics() -> None:
     physx.set_body_config(**BODY)
 
 
+def add_ground(scene: sapien.Scene, setup: PlantSetup) -> None:
+    """Put flat ground into `scene`; nobody sees it."""
+    material = scene.create_physical_material(setup.friction, setup.friction, 0.0)
+    scene.add_ground(0.0, render=False, material=material)
+
+
 def load(scene: sapien.Scene, urdf: Urdf, setup: PlantSetup, *, visuals: bool = False) -> physx.PhysxArticulation:
     """Build the robot in `scene`.
 
@@ -87,12 +93,11 @@ def load(scene: sapien.Scene, urdf: Urdf, setup: PlantSetup, *, visuals: bool = 
     srdf = urdf.path.with_suffix(".srdf")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "robot.urdf"
-        file.write_text(urdf.text() if visuals else urdf.without_visuals().text(), encoding="utf-8")
+        file.write_text(urdf.text() if visuals else urdf.without("visual").text(), encoding="utf-8")
         try:
             return loader.load(str(file), srdf_file=str(srdf) if srdf.is_file() else None)
         except Exception as cause:
-            reason = " ".join(str(cause).split()) or type(cause).__name__
-            raise RobotError(f"{urdf.path}: SAPIEN can't load it: {reason}") from cause
+            raise RobotError(f"{urdf.path}: SAPIEN can't load it: {one_line(cause)}") from cause
 
 
 def set_up_joints(articulation: physx.PhysxArticulation, urdf: Urdf, setup: PlantSetup) -> Gains:

@@ -48,6 +48,15 @@ class ManiSkillGpuPlant:
         # One robot on the CPU finds standing heights and draws pictures.
         self._model = ManiSkillPlant(robot_file, setup, meshes=meshes)
         self.skipped_meshes = self._model.skipped_meshes
+        """Number of meshes that were left out."""
+        self.name = self._model.name.replace("physx_cpu", "physx_cuda")
+        """Simulator and version."""
+        self.joint_names = self._model.joint_names
+        """SAPIEN's active joints: breadth-first, siblings in the file's order."""
+        self.num_envs = num_envs
+        """Number of environments."""
+        self.timestep = setup.timestep
+        """Physics timestep [s]."""
         self._setup = setup
         urdf = build.read_robot(Path(robot_file), setup, meshes=meshes)
         build.configure_physics()
@@ -60,9 +69,7 @@ class ManiSkillGpuPlant:
         for row in range(num_envs):
             scene = sapien.Scene([self._px])
             self._px.set_scene_offset(scene, [SPACING * (row % side), SPACING * (row // side), 0.0])
-            scene.add_ground(
-                0.0, render=False, material=scene.create_physical_material(setup.friction, setup.friction, 0.0)
-            )
+            build.add_ground(scene, setup)
             self._robots.append(build.load(scene, urdf, setup))
             self._gains = build.set_up_joints(self._robots[-1], urdf, setup)
             self._scenes.append(scene)
@@ -77,26 +84,6 @@ class ManiSkillGpuPlant:
         self._effort = np.zeros((num_envs, self._joints))
         default = [joint.default for joint in setup.in_order(self.joint_names, robot=str(robot_file))]
         self.reset(np.tile(default, (num_envs, 1)))
-
-    @property
-    def name(self) -> str:
-        """Simulator and version."""
-        return self._model.name.replace("physx_cpu", "physx_cuda")
-
-    @property
-    def joint_names(self) -> tuple[str, ...]:
-        """SAPIEN's active joints: breadth-first, siblings in the file's order."""
-        return self._model.joint_names
-
-    @property
-    def num_envs(self) -> int:
-        """Number of environments."""
-        return len(self._robots)
-
-    @property
-    def timestep(self) -> float:
-        """Physics timestep [s]."""
-        return self._setup.timestep
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""

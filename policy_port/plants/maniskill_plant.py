@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +16,11 @@ from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants import maniskill_build as build
-from policy_port.plants.setup import PlantSetup
+from policy_port.plants.setup import PlantSetup, standing_height
 from policy_port.robot_models.urdf import Urdf
 
 if TYPE_CHECKING:
     from policy_port.plants.maniskill_view import TrackingView
-
-CLEARANCE = 0.001
-"""Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
 
 
 class ManiSkillPlant:
@@ -48,10 +46,22 @@ class ManiSkillPlant:
         """
         urdf = build.read_robot(Path(robot_file), setup, meshes=meshes)
         self.skipped_meshes = urdf.skipped_meshes
+        """Number of meshes that were left out."""
         build.configure_physics()
         self._urdf = urdf
         self._setup = setup
         self._robots = [_Robot(urdf, setup) for _ in range(num_envs)]
+        package = ""
+        with contextlib.suppress(PackageNotFoundError):
+            package = f"maniskill {version('mani_skill')}, "
+        self.name = f"{package}sapien {sapien.__version__}, physx_cpu"
+        """Simulator and version."""
+        self.joint_names = self._robots[0].joint_names
+        """SAPIEN's active joints: breadth-first, siblings in the file's order."""
+        self.num_envs = num_envs
+        """Number of environments."""
+        self.timestep = setup.timestep
+        """Physics timestep [s]."""
         self._view: TrackingView | None = None
         joints = setup.in_order(self.joint_names, robot=str(robot_file))
         self._state = PlantState.allocate(num_envs, len(joints))
@@ -61,30 +71,6 @@ class ManiSkillPlant:
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
         for row, robot in enumerate(self._robots):
             robot.read_base(self._state, row)
-
-    @property
-    def name(self) -> str:
-        """Simulator and version."""
-        try:
-            package = f"maniskill {version('mani_skill')}, "
-        except PackageNotFoundError:
-            package = ""
-        return f"{package}sapien {sapien.__version__}, physx_cpu"
-
-    @property
-    def joint_names(self) -> tuple[str, ...]:
-        """SAPIEN's active joints: breadth-first, siblings in the file's order."""
-        return self._robots[0].joint_names
-
-    @property
-    def num_envs(self) -> int:
-        """Number of environments."""
-        return len(self._robots)
-
-    @property
-    def timestep(self) -> float:
-        """Physics timestep [s]."""
-        return self._setup.timestep
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
@@ -97,13 +83,7 @@ class ManiSkillPlant:
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
         self._measure()
-        found = self._state
-        state.joint_pos[...] = found.joint_pos
-        state.joint_vel[...] = found.joint_vel
-        state.base_pos[...] = found.base_pos
-        state.base_quat[...] = found.base_quat
-        state.base_lin_vel[...] = found.base_lin_vel
-        state.base_ang_vel[...] = found.base_ang_vel
+        state.fill(self._state)
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
@@ -174,8 +154,7 @@ class _Robot:
     def __init__(self, urdf: Urdf, setup: PlantSetup) -> None:
         self.scene = sapien.Scene([physx.PhysxCpuSystem()])
         self.scene.set_timestep(setup.timestep)
-        ground = self.scene.create_physical_material(setup.friction, setup.friction, 0.0)
-        self.scene.add_ground(0.0, render=False, material=ground)
+        build.add_ground(self.scene, setup)
         self.articulation = build.load(self.scene, urdf, setup)
         self.gains = build.set_up_joints(self.articulation, urdf, setup)
         self._urdf = urdf
@@ -198,13 +177,7 @@ class _Robot:
         if self._setup.floating and height is None:
             articulation.set_root_pose(sapien.Pose())
             lowest = build.lowest_point(articulation)
-            if lowest is None:
-                raise RobotError(
-                    f"{self._urdf.path}: nothing of the robot can touch the ground, so its height can't be found; "
-                    "give base.height in the contract"
-                    + (" or leave out --no-meshes" if self._urdf.skipped_meshes else "")
-                )
-            height = CLEARANCE - lowest
+            height = standing_height(lowest, robot=self._urdf.path, skipped_meshes=self._urdf.skipped_meshes)
         articulation.set_root_pose(sapien.Pose([0.0, 0.0, height or 0.0]))
         if self._setup.floating:
             articulation.set_root_linear_velocity([0.0, 0.0, 0.0])

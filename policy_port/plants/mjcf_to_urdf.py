@@ -11,13 +11,11 @@ from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from policy_port.arrays import Array
 from policy_port.errors import RobotError
 from policy_port.plants.mujoco_model import HINGE_OR_SLIDE, compile_spec, effort_limit, load_spec
 from policy_port.robot_models.urdf import Urdf
-
-Vector = NDArray[np.float64]
 
 UNLIMITED_SLIDE = 100.0
 """URDF's sliding joints need limits [m]."""
@@ -89,7 +87,7 @@ class _Writer:
             )
         return joints[0] if joints else None
 
-    def _anchor(self, body: int) -> Vector:
+    def _anchor(self, body: int) -> Array:
         joint = self._joint_of[body]
         return self._model.jnt_pos[joint] if joint is not None else np.zeros(3)
 
@@ -110,7 +108,7 @@ class _Writer:
             touches = bool(model.geom_contype[geom] or model.geom_conaffinity[geom])
             self._write_shape(link, "collision" if touches else "visual", geom, anchor)
 
-    def _write_shape(self, link: ElementTree.Element, tag: str, geom: int, anchor: Vector) -> None:
+    def _write_shape(self, link: ElementTree.Element, tag: str, geom: int, anchor: Array) -> None:
         model, kinds = self._model, mujoco.mjtGeom
         part = ElementTree.SubElement(link, tag)
         position, quat, size = model.geom_pos[geom], model.geom_quat[geom], model.geom_size[geom]
@@ -177,7 +175,7 @@ class _Writer:
         return {}
 
     def _connect(
-        self, robot: ElementTree.Element, name: str, kind: str, parent: int, child: str, position: Vector, quat: Vector
+        self, robot: ElementTree.Element, name: str, kind: str, parent: int, child: str, position: Array, quat: Array
     ) -> ElementTree.Element:
         element = ElementTree.SubElement(robot, "joint", name=name, type=kind)
         ElementTree.SubElement(element, "parent", link=self._name(parent))
@@ -186,7 +184,7 @@ class _Writer:
         return element
 
 
-def _origin(element: ElementTree.Element, position: Vector, quat: Vector) -> None:
+def _origin(element: ElementTree.Element, position: Array, quat: Array) -> None:
     matrix = np.zeros(9)
     mujoco.mju_quat2Mat(matrix, quat)
     rotation = matrix.reshape(3, 3)

@@ -10,10 +10,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.errors import RobotError
+from policy_port.errors import RobotError, one_line
 from policy_port.plants.mujoco_scene import add_scenery
 from policy_port.plants.setup import JointSetup, PlantSetup
-from policy_port.robot_models.urdf import mesh_as_stl, read_urdf, refuse_missing_meshes
+from policy_port.robot_models.urdf import mesh_as_stl, mujoco_compiler, read_urdf, refuse_missing_meshes
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -83,7 +83,7 @@ def load_spec(path: Path, *, meshes: bool) -> tuple[mujoco.MjSpec, bool, int]:
         root_tag = ElementTree.parse(path).getroot().tag
         spec = mujoco.MjSpec.from_file(str(path))
     except (ElementTree.ParseError, ValueError, OSError) as cause:
-        raise RobotError(f"{path}: can't be loaded as MJCF: {_one_line(cause)}") from None
+        raise RobotError(f"{path}: can't be loaded as MJCF: {one_line(cause)}") from None
     if root_tag == "robot":
         raise RobotError(f"{path}: is a URDF by its content; name it .urdf")
     folder = path.parent / spec.meshdir
@@ -117,12 +117,7 @@ def _load_urdf(path: Path, *, meshes: bool) -> tuple[mujoco.MjSpec, bool, int]:
                 obj = file.suffix.lower() == ".obj"
                 assets[virtual[key]] = file.read_bytes() if obj else mesh_as_stl(file, hull=part == "collision")
             mesh.set("filename", virtual[key])
-    extension = urdf.root.find("mujoco")
-    if extension is None:
-        extension = ElementTree.SubElement(urdf.root, "mujoco")
-    compiler = extension.find("compiler")
-    if compiler is None:
-        compiler = ElementTree.SubElement(extension, "compiler")
+    compiler = mujoco_compiler(urdf.root)
     # Links behind fixed joints keep their names (a gripper's tip), and the visuals stay.
     wanted = {"fusestatic": "false", "discardvisual": "false", "strippath": "true", "balanceinertia": "true"}
     compiler.attrib.update(wanted)
@@ -131,7 +126,7 @@ def _load_urdf(path: Path, *, meshes: bool) -> tuple[mujoco.MjSpec, bool, int]:
     try:
         spec = mujoco.MjSpec.from_string(urdf.text(), assets=assets)
     except ValueError as cause:
-        raise RobotError(f"{path}: can't be loaded by MuJoCo: {_one_line(cause)}") from None
+        raise RobotError(f"{path}: can't be loaded by MuJoCo: {one_line(cause)}") from None
     for first, second in urdf.excluded_pairs:
         spec.add_exclude(bodyname1=first, bodyname2=second)
     return spec, True, urdf.skipped_meshes
@@ -237,7 +232,7 @@ def compile_spec(spec: mujoco.MjSpec, path: Path, skipped: int) -> mujoco.MjMode
         return spec.compile()
     except ValueError as cause:
         hint = ". Its links take their mass from the meshes left out; pass the meshes" if skipped else ""
-        raise RobotError(f"{path}: MuJoCo can't compile it: {_one_line(cause)}{hint}") from None
+        raise RobotError(f"{path}: MuJoCo can't compile it: {one_line(cause)}{hint}") from None
 
 
 def _locate(model: mujoco.MjModel, path: Path, names: list[str], setup: PlantSetup, skipped: int) -> MujocoRobot:
@@ -274,7 +269,22 @@ def _locate(model: mujoco.MjModel, path: Path, names: list[str], setup: PlantSet
     )
 
 
-def lowest_of_geom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
+def lowest_point(model: mujoco.MjModel, data: mujoco.MjData, base_body: int) -> float | None:
+    """Height of the lowest point of a robot's collision shapes over the ground [m]; None when it has none.
+
+    Args:
+        model: The model.
+        data: A state whose kinematics are up to date.
+        base_body: The robot's base link.
+    """
+    touching = (model.geom_contype | model.geom_conaffinity) != 0
+    mine = np.flatnonzero((model.body_rootid[model.geom_bodyid] == base_body) & touching)
+    planes = np.flatnonzero((model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_bodyid == 0))
+    ground = float(model.geom_pos[planes[0], 2]) if planes.size else 0.0
+    return min((_lowest_of_geom(model, data, int(geom)) - ground for geom in mine), default=None)
+
+
+def _lowest_of_geom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
     """Height of a geom's lowest point [m]: its support in the direction of gravity."""
     down = data.geom_xmat[geom][6:9]
     size, height = model.geom_size[geom], float(data.geom_xpos[geom][2])
@@ -296,7 +306,3 @@ def lowest_of_geom(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> flo
         case _:
             reach = np.abs(down * size).sum()
     return height - float(reach)
-
-
-def _one_line(cause: Exception) -> str:
-    return " ".join(str(cause).split())

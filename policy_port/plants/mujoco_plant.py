@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
@@ -14,16 +13,11 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
-from policy_port.errors import MissingDependencyError, RobotError, closest
+from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
-from policy_port.plants.mujoco_model import build_robot, lowest_of_geom
-from policy_port.plants.setup import PlantSetup
-
-if TYPE_CHECKING:
-    from policy_port.plants.mujoco_scene import TrackingView
-
-CLEARANCE = 0.001
-"""Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
+from policy_port.plants.mujoco_model import build_robot, lowest_point
+from policy_port.plants.mujoco_scene import TrackingView
+from policy_port.plants.setup import PlantSetup, standing_height
 
 
 class MujocoPlant:
@@ -54,7 +48,16 @@ class MujocoPlant:
             robot.model.light_castshadow[:] = 0
         # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
         mujoco.set_mju_user_warning(lambda message: None)
+        self.name = f"mujoco {mujoco.__version__}"
+        """Simulator and version."""
+        self.joint_names = robot.joint_names
+        """Hinge and slide joints in the file's order, which is depth-first."""
+        self.num_envs = num_envs
+        """Number of environments."""
+        self.timestep = setup.timestep
+        """Physics timestep [s]."""
         self.skipped_meshes = robot.skipped_meshes
+        """Number of meshes that were left out."""
         self._file = Path(robot_file)
         self._setup = setup
         self._robot = robot
@@ -70,34 +73,13 @@ class MujocoPlant:
         self._control = np.zeros((num_envs, len(robot.joint_names)))
         self._base_is_frame = setup.floating and setup.frame is None
         self._measured = self._bind()
-        self._view: TrackingView | None = None
-        self._view_size = (0, 0)
+        self._view = TrackingView(robot.model, robot.base_body)
         self._helpers = min(num_envs, len(os.sched_getaffinity(0))) - 1
         self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
         joints = setup.in_order(robot.joint_names, robot=str(robot_file))
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
         if not self._frame_moves:
             self._read_frame()
-
-    @property
-    def name(self) -> str:
-        """Simulator and version."""
-        return f"mujoco {mujoco.__version__}"
-
-    @property
-    def joint_names(self) -> tuple[str, ...]:
-        """Hinge and slide joints in the file's order, which is depth-first."""
-        return self._robot.joint_names
-
-    @property
-    def num_envs(self) -> int:
-        """Number of environments."""
-        return len(self._data)
-
-    @property
-    def timestep(self) -> float:
-        """Physics timestep [s]."""
-        return float(self._model.opt.timestep)
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
@@ -110,27 +92,23 @@ class MujocoPlant:
                 height = self._base_qpos + 2
                 data.qpos[height] = 0.0 if self._setup.height is None else self._setup.height
                 if self._setup.height is None:
-                    data.qpos[height] = CLEARANCE + self._ground_height() - self._lowest_point(data)
+                    mujoco.mj_kinematics(self._model, data)
+                    lowest = lowest_point(self._model, data, self._robot.base_body)
+                    data.qpos[height] = standing_height(lowest, robot=self._file, skipped_meshes=self.skipped_meshes)
             data.ctrl[self._robot.ctrl_index] = joint_pos[row] * self._robot.ctrl_per_target
             self._fresh.discard(row)
 
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
-        measured = self._measured
         self._positions.read()
         self._velocities.read()
         if self._base_is_frame:
-            np.multiply(measured.base_quat, self._conjugate, self._inverse)
+            np.multiply(self._measured.base_quat, self._conjugate, self._inverse)
             for body, world, inverse in self._linear:
                 mujoco.mju_rotVecQuat(body, world, inverse)
         elif self._frame_moves:
             self._read_frame()
-        state.joint_pos[...] = measured.joint_pos
-        state.joint_vel[...] = measured.joint_vel
-        state.base_pos[...] = measured.base_pos
-        state.base_quat[...] = measured.base_quat
-        state.base_lin_vel[...] = measured.base_lin_vel
-        state.base_ang_vel[...] = measured.base_ang_vel
+        state.fill(self._measured)
 
     def _read_frame(self) -> None:
         measured = self._measured
@@ -195,17 +173,11 @@ class MujocoPlant:
             MissingDependencyError: When the machine can't draw off screen.
         """
         self._refresh(0)
-        if self._view is None or self._view_size != (height, width):
-            self._open_view(height, width)
-        assert self._view is not None
-        mujoco.mj_camlight(self._model, self._data[0])
-        return self._view.image(self._data[0])
+        return self._view.image(self._data[0], height, width)
 
     def close(self) -> None:
         """Free threads and graphics. Calling it twice is harmless."""
-        if self._view is not None:
-            self._view.close()
-            self._view = None
+        self._view.close()
         if self._pool is not None:
             self._pool.shutdown()
 
@@ -259,40 +231,3 @@ class MujocoPlant:
         raise RobotError(
             f"{self._file}: has no link or site '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
         )
-
-    def _ground_height(self) -> float:
-        planes = np.flatnonzero((self._model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (self._model.geom_bodyid == 0))
-        return float(self._model.geom_pos[planes[0], 2]) if planes.size else 0.0
-
-    def _lowest_point(self, data: mujoco.MjData) -> float:
-        """Height of the lowest point of the robot's collision geometry [m]."""
-        model = self._model
-        mujoco.mj_kinematics(model, data)
-        mine = model.body_rootid[model.geom_bodyid] == self._robot.base_body
-        touching = np.flatnonzero(mine & ((model.geom_contype | model.geom_conaffinity) != 0))
-        if not touching.size:
-            raise RobotError(
-                f"{self._file}: nothing of the robot can touch the ground, so its height can't be found; give "
-                "base.height in the contract" + (" or leave out --no-meshes" if self.skipped_meshes else "")
-            )
-        return min(lowest_of_geom(model, data, int(geom)) for geom in touching)
-
-    def _open_view(self, height: int, width: int) -> None:
-        from policy_port.plants.mujoco_scene import TrackingView
-
-        if self._view is not None:
-            self._view.close()
-            self._view = None
-        data = self._data[0]
-        mine = self._model.body_rootid == self._robot.base_body
-        reach = np.linalg.norm(data.xpos[mine] - data.xpos[self._robot.base_body], axis=1).max()
-        try:
-            self._view = TrackingView(
-                self._model, self._robot.base_body, height=height, width=width, size=max(0.25, 1.3 * float(reach))
-            )
-        except Exception as cause:
-            raise MissingDependencyError(
-                f"MuJoCo can't draw off screen here ({cause}). Set MUJOCO_GL=egl; on Debian and Ubuntu it needs "
-                "libegl1 and libgl1-mesa-dri"
-            ) from cause
-        self._view_size = (height, width)

@@ -6,6 +6,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.errors import MissingDependencyError
+
 VISIBLE_GROUPS = 3
 """MuJoCo draws geom groups 0, 1 and 2 unless told otherwise."""
 
@@ -89,34 +91,61 @@ def _draw_bones(root: mujoco.MjsBody) -> None:
 
 
 class TrackingView:
-    """Colour images of a robot, the camera following its base."""
+    """Colour images of a robot, the camera following its base; a renderer is opened at the first one."""
 
-    def __init__(self, model: mujoco.MjModel, base_body: int, *, height: int, width: int, size: float) -> None:
-        """Open an off-screen renderer for images of `height` x `width` pixels of a robot `size` metres across."""
-        # Shadows reach as far as the extent says and are drawn as finely as it is small; software drivers sprinkle
-        # the ground with black dots where they end, so that must be out of sight.
-        model.stat.extent, model.vis.map.shadowclip = 2.0 * size, 6.0
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+    def __init__(self, model: mujoco.MjModel, base_body: int, *, drawer: str = "MuJoCo") -> None:
+        """Prepare pictures of the robot whose base link is `base_body`; messages call the renderer `drawer`."""
+        self._model = model
         self._base = base_body
-        self._renderer = mujoco.Renderer(model, height, width)
+        self._drawer = drawer
+        self._renderer: mujoco.Renderer | None = None
         self._camera = mujoco.MjvCamera()
         self._camera.azimuth, self._camera.elevation = 130.0, -14.0
-        self._camera.distance = 2.4 * size
-        self._lift = 0.0 if model.body_dofnum[base_body] else 0.35 * size
+        self._lift = 0.0
         self._option = mujoco.MjvOption()
         mine = model.body_rootid[model.geom_bodyid] == base_body
         seen = mine & (model.geom_group < VISIBLE_GROUPS) & (model.geom_contype == 0) & (model.geom_conaffinity == 0)
         for group in range(VISIBLE_GROUPS, mujoco.mjNGROUP):
             self._option.geomgroup[group] = not seen.any()
 
-    def image(self, data: mujoco.MjData) -> NDArray[np.uint8]:
-        """The scene as it is in `data`, whose kinematics must be up to date."""
+    def image(self, data: mujoco.MjData, height: int, width: int) -> NDArray[np.uint8]:
+        """The scene as it is in `data`, whose kinematics must be up to date, shape (height, width, 3).
+
+        Raises:
+            MissingDependencyError: When the machine can't draw off screen.
+        """
+        renderer = self._renderer
+        if renderer is None or (renderer.height, renderer.width) != (height, width):
+            self.close()
+            renderer = self._renderer = self._open(data, height, width)
+        mujoco.mj_camlight(self._model, data)
         self._camera.lookat[:] = data.xpos[self._base]
         self._camera.lookat[2] += self._lift
-        self._renderer.update_scene(data, camera=self._camera, scene_option=self._option)
-        return self._renderer.render()
+        renderer.update_scene(data, camera=self._camera, scene_option=self._option)
+        return renderer.render()
 
     def close(self) -> None:
-        """Free the graphics context."""
-        self._renderer.close()
+        """Free the graphics context. Calling it twice is harmless."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _open(self, data: mujoco.MjData, height: int, width: int) -> mujoco.Renderer:
+        model = self._model
+        mine = model.body_rootid == self._base
+        reach = float(np.linalg.norm(data.xpos[mine] - data.xpos[self._base], axis=1).max())
+        size = max(0.25, 1.3 * reach)
+        # Shadows reach as far as the extent says and are drawn as finely as it is small; software drivers sprinkle
+        # the ground with black dots where they end, so that must be out of sight.
+        model.stat.extent, model.vis.map.shadowclip = 2.0 * size, 6.0
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        self._camera.distance = 2.4 * size
+        self._lift = 0.0 if model.body_dofnum[self._base] else 0.35 * size
+        try:
+            return mujoco.Renderer(model, height, width)
+        except Exception as cause:
+            raise MissingDependencyError(
+                f"{self._drawer} can't draw off screen here ({cause}). Set MUJOCO_GL=egl; on Debian and Ubuntu it "
+                "needs libegl1 and libgl1-mesa-dri"
+            ) from cause

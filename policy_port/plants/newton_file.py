@@ -10,7 +10,7 @@ from pathlib import Path
 import mujoco
 import newton
 
-from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.errors import MissingDependencyError, RobotError, one_line
 from policy_port.plants.mujoco_model import effort_limit, load_spec
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.find import USD_SUFFIXES
@@ -87,8 +87,7 @@ def _import(path: Path, read: Callable[[], object]) -> None:
             f"{'usd-core' if cause.name == 'pxr' else cause.name}"
         ) from None
     except Exception as cause:
-        reason = " ".join(str(cause).split())[:300] or type(cause).__name__
-        raise RobotError(f"{path}: Newton can't read it: {reason}") from None
+        raise RobotError(f"{path}: Newton can't read it: {one_line(cause)}") from None
 
 
 def tail(label: str) -> str:

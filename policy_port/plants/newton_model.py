@@ -13,7 +13,7 @@ import numpy as np
 import warp
 from numpy.typing import NDArray
 
-from policy_port.errors import RobotError
+from policy_port.errors import RobotError, one_line
 from policy_port.plants.newton_file import NAMED, NO_LIMIT, Source, read_robot, tail
 from policy_port.plants.setup import JointSetup, PlantSetup
 
@@ -229,8 +229,7 @@ def _finalize(
             model = scene.finalize(device=device)
             solver = Solver(model, use_mujoco_cpu=native, integrator=integrator)
     except Exception as cause:
-        reason = " ".join(str(cause).split())[:300] or type(cause).__name__
-        raise RobotError(f"{path}: Newton can't simulate it: {reason}") from cause
+        raise RobotError(f"{path}: Newton can't simulate it: {one_line(cause)}") from cause
     if native:
         # A diverged state must stay visible, not be replaced by the default pose in the middle of a rollout.
         solver.mj_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import mujoco
 import newton
@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
-from policy_port.plants.mujoco_model import lowest_of_geom
+from policy_port.plants.mujoco_model import lowest_point
+from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.newton_file import NAMED
 from policy_port.plants.newton_model import build_robot, is_native
 from policy_port.plants.newton_worlds import Worlds
-from policy_port.plants.setup import PlantSetup
-
-if TYPE_CHECKING:
-    from policy_port.plants.mujoco_scene import TrackingView
-
-CLEARANCE = 0.001
-"""Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
+from policy_port.plants.setup import PlantSetup, standing_height
 
 
 class NewtonPlant:
@@ -62,46 +57,34 @@ class NewtonPlant:
         robot = build_robot(Path(robot_file), setup, worlds=1 if native else num_envs, meshes=meshes, device=device)
         # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
         mujoco.set_mju_user_warning(lambda message: None)
+        solver = "mujoco" if native else "mujoco warp"
+        self.name = f"newton {newton.__version__}, {solver} on {device}"
+        """Simulator and version, and the solver that did the work."""
+        self.joint_names = robot.joint_names
+        """Hinges and slides in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
+        self.num_envs = num_envs
+        """Number of environments."""
+        self.timestep = setup.timestep
+        """Physics timestep [s]."""
         self.skipped_meshes = robot.skipped_meshes
+        """Number of meshes that were left out."""
         self._file = Path(robot_file)
         self._setup = setup
         self._robot = robot
-        self._device = device
         self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
         self._per_group = num_envs // len(self._groups)
         self._pose = mujoco.MjData(robot.solver.mj_model)
         # Newton's arrays are optional to the type checker: a model of particles has none of them.
-        model, solver = cast(Any, robot.model), cast(Any, robot.solver)
+        model, held = cast(Any, robot.model), cast(Any, robot.solver)
         self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
         self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
-        self._joint_of = solver.mjc_jnt_to_newton_jnt.numpy()[0]
-        self._base_body = int(np.flatnonzero(solver.mjc_body_to_newton.numpy()[0] == robot.base_body)[0])
+        self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
+        self._base_body = int(np.flatnonzero(held.mjc_body_to_newton.numpy()[0] == robot.base_body)[0])
         self._frame = (robot.base_body, np.array([0.0] * 6 + [1.0])) if setup.frame is None else self._find(setup.frame)
-        self._view: TrackingView | None = None
-        self._view_size = (0, 0)
+        drawer = "MuJoCo, which draws for Newton,"
+        self._view = TrackingView(robot.solver.mj_model, self._base_body, drawer=drawer)
         joints = setup.in_order(robot.joint_names, robot=str(robot_file))
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
-
-    @property
-    def name(self) -> str:
-        """Simulator and version, and the solver that did the work."""
-        solver = "mujoco" if is_native(self._device) else "mujoco warp"
-        return f"newton {newton.__version__}, {solver} on {self._device}"
-
-    @property
-    def joint_names(self) -> tuple[str, ...]:
-        """Hinges and slides in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
-        return self._robot.joint_names
-
-    @property
-    def num_envs(self) -> int:
-        """Number of environments."""
-        return len(self._groups) * self._per_group
-
-    @property
-    def timestep(self) -> float:
-        """Physics timestep [s]."""
-        return self._setup.timestep
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
@@ -161,33 +144,11 @@ class NewtonPlant:
             MissingDependencyError: When the machine can't draw off screen.
         """
         self._pose_robot(self._groups[0].host("joint_q")[0])
-        if self._view is None or self._view_size != (height, width):
-            self._open_view(height, width)
-        assert self._view is not None
-        mujoco.mj_camlight(self._robot.solver.mj_model, self._pose)
-        return self._view.image(self._pose)
+        return self._view.image(self._pose, height, width)
 
     def close(self) -> None:
         """Free the graphics. Calling it twice is harmless."""
-        if self._view is not None:
-            self._view.close()
-            self._view = None
-
-    def _open_view(self, height: int, width: int) -> None:
-        from policy_port.plants.mujoco_scene import TrackingView
-
-        self.close()
-        model, base = self._robot.solver.mj_model, self._base_body
-        mine = model.body_rootid == base
-        reach = float(np.linalg.norm(self._pose.xpos[mine] - self._pose.xpos[base], axis=1).max())
-        try:
-            self._view = TrackingView(model, base, height=height, width=width, size=max(0.25, 1.3 * reach))
-        except Exception as cause:
-            raise MissingDependencyError(
-                f"MuJoCo, which draws for Newton, can't draw off screen here ({cause}). Set MUJOCO_GL=egl; on Debian "
-                "and Ubuntu it needs libegl1 and libgl1-mesa-dri"
-            ) from cause
-        self._view_size = (height, width)
+        self._view.close()
 
     def _by_group(self, rows: NDArray[np.generic]) -> list[tuple[Worlds, NDArray]]:
         size = self._per_group
@@ -209,7 +170,9 @@ class NewtonPlant:
             place = self._robot.base_q + 2
             start[place] = 0.0 if self._setup.height is None else self._setup.height
             if self._setup.height is None:
-                start[place] = CLEARANCE - self._lowest_point(start)
+                self._pose_robot(start)
+                lowest = lowest_point(self._robot.solver.mj_model, self._pose, self._base_body)
+                start[place] = standing_height(lowest, robot=self._file, skipped_meshes=self.skipped_meshes)
         return start
 
     def _pose_robot(self, joint_q: NDArray[np.floating]) -> None:
@@ -225,21 +188,6 @@ class NewtonPlant:
                 self._pose.qpos[place + 3 : place + 7] = w, x, y, z
         mujoco.mj_kinematics(model, self._pose)
         mujoco.mj_comPos(model, self._pose)
-
-    def _lowest_point(self, joint_q: Array) -> float:
-        """Height of the lowest point of the robot's collision geometry over the ground [m]."""
-        model = self._robot.solver.mj_model
-        self._pose_robot(joint_q)
-        mine = model.body_rootid[model.geom_bodyid] == self._base_body
-        touching = np.flatnonzero(mine & ((model.geom_contype | model.geom_conaffinity) != 0))
-        if not touching.size:
-            raise RobotError(
-                f"{self._file}: nothing of the robot can touch the ground, so its height can't be found; give "
-                "base.height in the contract" + (" or leave out --no-meshes" if self.skipped_meshes else "")
-            )
-        planes = np.flatnonzero((model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_bodyid == 0))
-        ground = float(model.geom_pos[planes[0], 2]) if planes.size else 0.0
-        return min(lowest_of_geom(model, self._pose, int(geom)) for geom in touching) - ground
 
 
 def _rotate(quat: Array, vector: Array) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-from dataclasses import fields
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
@@ -15,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.control.plant import Plant, PlantState
+from policy_port.control.plant import MEASURED, Plant, PlantState
 from policy_port.errors import RobotError
 
 END_TIME = 10.0
 """How long a process may take to end [s]."""
 WIDTHS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3}
 """Columns of the measurements that are not one per joint."""
-MEASURED = tuple(field.name for field in fields(PlantState))
 
 
 class MakePlant(Protocol):

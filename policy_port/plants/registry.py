@@ -5,97 +5,128 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, TypedDict, Unpack
 
 from policy_port.control.plant import Plant
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.find import USD_SUFFIXES, find_robot
 
-PlantKind = Literal["mujoco", "maniskill", "newton"]
-PLANT_KINDS: tuple[PlantKind, ...] = get_args(PlantKind)
+
+class PlantOptions(TypedDict, total=False):
+    """How a simulator is to run, whatever the robot."""
+
+    num_envs: int
+    """Number of environments; 1, if not given."""
+    meshes: bool
+    """False leaves every mesh out."""
+    shadows: bool
+    """False draws without shadows; MuJoCo only."""
+    sim_backend: str
+    """"physx_cpu" or "physx_cuda"; ManiSkill only."""
+    device: str
+    """"cpu" or "cuda"; Newton only."""
+    processes: int
+    """Share the environments out among so many processes, at most one per environment; CPU only."""
 
 
-def make_plant(
-    kind: str,
-    robot: str | Path,
-    setup: PlantSetup,
-    *,
-    num_envs: int = 1,
-    meshes: bool = True,
-    shadows: bool = True,
-    sim_backend: str = "physx_cpu",
-    device: str = "cpu",
-    processes: int = 1,
-) -> Plant:
+@dataclass(frozen=True, kw_only=True)
+class Simulator:
+    """What there is to know of a simulator before it is imported."""
+
+    load: Callable[[bool], Callable[..., Plant]]
+    """Imports its plant: the one on CUDA, if True."""
+    options: tuple[str, ...] = ()
+    """Options that its plant takes beside num_envs and meshes."""
+    where: str = "device"
+    """The option that says whether it runs on CUDA."""
+    extra: str = "sim"
+    """Extra of this package that installs it."""
+    reads_usd: bool = False
+    """Whether it reads USD beside URDF and MJCF."""
+    draws_with_mujoco: bool = True
+    """Whether MuJoCo makes its pictures."""
+
+
+def _mujoco(on_cuda: bool) -> Callable[..., Plant]:
+    from policy_port.plants.mujoco_plant import MujocoPlant
+
+    return MujocoPlant
+
+
+def _maniskill(on_cuda: bool) -> Callable[..., Plant]:
+    if on_cuda:
+        from policy_port.plants.maniskill_gpu import ManiSkillGpuPlant
+
+        return ManiSkillGpuPlant
+    from policy_port.plants.maniskill_plant import ManiSkillPlant
+
+    return ManiSkillPlant
+
+
+def _newton(on_cuda: bool) -> Callable[..., Plant]:
+    from policy_port.plants.newton_plant import NewtonPlant
+
+    return NewtonPlant
+
+
+SIMULATORS: dict[str, Simulator] = {
+    "mujoco": Simulator(load=_mujoco, options=("shadows",)),
+    "maniskill": Simulator(load=_maniskill, where="sim_backend", draws_with_mujoco=False),
+    "newton": Simulator(load=_newton, options=("device",), extra="newton", reads_usd=True),
+}
+"""The simulators by name."""
+
+
+def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpack[PlantOptions]) -> Plant:
     """Stand a robot up in a simulator.
 
     Args:
-        kind: "mujoco", "maniskill" or "newton".
+        kind: One of `SIMULATORS`.
         robot: A robot file, or the name of a robot that comes with ManiSkill.
         setup: What the contract asks for.
-        num_envs: Number of environments.
-        meshes: False leaves every mesh out.
-        shadows: False draws without shadows; MuJoCo only.
-        sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
-        device: "cpu" or "cuda"; Newton only.
-        processes: Share the environments out among so many processes, at most one per environment; CPU only.
+        **options: How the simulator is to run.
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
         MissingDependencyError: When the simulator, or a driver it needs, is not here.
     """
-    if min(processes, num_envs) > 1:
-        if "cuda" in (sim_backend if kind == "maniskill" else device):
+    if kind not in SIMULATORS:
+        hint = closest(kind, SIMULATORS)
+        raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(SIMULATORS)}")
+    simulator = SIMULATORS[kind]
+    given: dict[str, Any] = {"num_envs": 1, "meshes": True, **options}
+    on_cuda = "cuda" in given.get(simulator.where, "cpu")
+    processes = min(given.pop("processes", 1), given["num_envs"])
+    if processes > 1:
+        if on_cuda:
             raise RobotError(f"plant '{kind}' on CUDA steps all environments in one batch; leave out --processes")
         from policy_port.plants.process_plant import ProcessPlant
 
-        part = functools.partial(make_plant, kind, robot, setup, meshes=meshes, shadows=shadows)
-        return ProcessPlant(part, num_envs=num_envs, processes=processes)
+        num_envs = given.pop("num_envs")
+        make = functools.partial(make_plant, kind, robot, setup, **given)
+        return ProcessPlant(make, num_envs=num_envs, processes=processes)
     path = find_robot(robot)
-    if path.suffix.lower() in USD_SUFFIXES and kind in ("mujoco", "maniskill"):
+    if path.suffix.lower() in USD_SUFFIXES and not simulator.reads_usd:
         raise RobotError(f"{path}: plant '{kind}' reads URDF and MJCF; USD is read by --plant newton")
-    match kind:
-        case "mujoco":
-            _draw_without_a_screen()
-            try:
-                from policy_port.plants.mujoco_plant import MujocoPlant
-            except ModuleNotFoundError as cause:
-                raise _not_installed("mujoco", cause) from None
-            return MujocoPlant(path, setup, num_envs=num_envs, meshes=meshes, shadows=shadows)
-        case "maniskill":
-            try:
-                if sim_backend == "physx_cuda":
-                    from policy_port.plants.maniskill_gpu import ManiSkillGpuPlant as Simulated
-                else:
-                    from policy_port.plants.maniskill_plant import ManiSkillPlant as Simulated
-            except ModuleNotFoundError as cause:
-                raise _not_installed("maniskill", cause) from None
-            return Simulated(path, setup, num_envs=num_envs, meshes=meshes)
-        case "newton":
-            _draw_without_a_screen()
-            try:
-                from policy_port.plants.newton_plant import NewtonPlant
-            except ModuleNotFoundError as cause:
-                raise _not_installed("newton", cause) from None
-            return NewtonPlant(path, setup, num_envs=num_envs, meshes=meshes, device=device)
-        case _:
-            hint = closest(kind, PLANT_KINDS)
-            raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(PLANT_KINDS)}")
-
-
-def _draw_without_a_screen() -> None:
-    # MuJoCo chooses how to draw when it is imported, and its own choice on Linux needs a screen.
-    if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+    if (
+        simulator.draws_with_mujoco
+        and sys.platform == "linux"
+        and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
+    ):
+        # MuJoCo chooses how to draw when it is imported, and its own choice on Linux needs a screen.
         os.environ.setdefault("MUJOCO_GL", "egl")
-
-
-def _not_installed(kind: str, cause: ModuleNotFoundError) -> MissingDependencyError:
-    if cause.name is not None and cause.name.startswith("policy_port"):
-        raise cause
-    extra = "newton" if kind == "newton" else "sim"
-    return MissingDependencyError(
-        f"plant '{kind}' needs the Python package {cause.name}, which is not installed: "
-        f"pip install 'policy-port[{extra}]'"
-    )
+    try:
+        plant = simulator.load(on_cuda)
+    except ModuleNotFoundError as cause:
+        if cause.name is not None and cause.name.startswith("policy_port"):
+            raise
+        raise MissingDependencyError(
+            f"plant '{kind}' needs the Python package {cause.name}, which is not installed: "
+            f"pip install 'policy-port[{simulator.extra}]'"
+        ) from None
+    taken = ("num_envs", "meshes", *simulator.options)
+    return plant(path, setup, **{name: value for name, value in given.items() if name in taken})

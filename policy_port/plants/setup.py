@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from policy_port.contract import Contract
@@ -11,6 +12,9 @@ from policy_port.contract.joints import SI_UNITS
 from policy_port.errors import ContractError, RobotError, closest
 
 ActuationKind = Literal["implicit", "explicit", "model"]
+
+CLEARANCE = 0.001
+"""Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,3 +160,23 @@ class PlantSetup:
             frame=contract.base.frame,
             gravity_compensation=contract.actuation.gravity_compensation,
         )
+
+
+def standing_height(lowest: float | None, *, robot: Path, skipped_meshes: int) -> float:
+    """Height of the base at which a robot stands on the ground [m].
+
+    Args:
+        lowest: Height of its lowest point over the ground when its base is at 0 [m]; None when nothing of it can
+            touch the ground.
+        robot: The robot file, for the message.
+        skipped_meshes: Number of meshes that were left out, for the message.
+
+    Raises:
+        RobotError: When nothing of it can touch the ground.
+    """
+    if lowest is None:
+        raise RobotError(
+            f"{robot}: nothing of the robot can touch the ground, so its height can't be found; give base.height in "
+            "the contract" + (" or leave out --no-meshes" if skipped_meshes else "")
+        )
+    return CLEARANCE - lowest

@@ -36,7 +36,7 @@ class Baseline:
     def write(self, suite: Suite, case: str) -> tuple[Path, Path]:
         """Put both files in place."""
         suite.baselines.mkdir(exist_ok=True)
-        about, data = _paths(suite, case)
+        about, data = suite.baseline_files(case)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **self.arrays)
         write_atomic(data, buffer.getvalue())
@@ -52,7 +52,7 @@ def load_baseline(suite: Suite, case: Case) -> Baseline | None:
     Raises:
         SuiteError: When it is damaged.
     """
-    about, data = _paths(suite, case.name)
+    about, data = suite.baseline_files(case.name)
     if not about.is_file() or not data.is_file():
         return None
     try:
@@ -171,7 +171,3 @@ def _short(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _paths(suite: Suite, case: str) -> tuple[Path, Path]:
-    return suite.baselines / f"{case}.json", suite.baselines / f"{case}.npz"

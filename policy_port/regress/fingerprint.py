@@ -14,6 +14,7 @@ import policy_port
 from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
+from policy_port.files import sha256
 from policy_port.port.format import CONTRACT, MANIFEST
 from policy_port.regress.suite import Case, Suite
 from policy_port.robot_models.find import find_robot
@@ -91,7 +92,6 @@ def made_from(suite: Suite, case: Case) -> str:
 
 def key(suite: Suite, case: Case) -> str:
     """Hash of all that the verdict on a case depends on, its baseline included."""
-    baselines = [suite.baselines / f"{case.name}{ending}" for ending in (".json", ".npz")]
     return _hash(
         {
             "dependencies": dependencies(suite, case),
@@ -99,7 +99,7 @@ def key(suite: Suite, case: Case) -> str:
             "source": package_source(),
             "case": case.model_dump(mode="json"),
             "rates": [suite.alarm_rate, suite.miss_rate],
-            "baseline": [_hash_file(path) if path.is_file() else "" for path in baselines],
+            "baseline": [_hash_file(path) if path.is_file() else "" for path in suite.baseline_files(case.name)],
         }
     )
 
@@ -143,8 +143,7 @@ def _hash_file(path: Path) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _hash_unchanged(path: str, _modified: int, _size: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _hash(data: Any) -> str:

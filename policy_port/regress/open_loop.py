@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
+from policy_port.control.plant import MEASURED
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import OnnxPolicy, Policy
-from policy_port.regress.player import STATE, Played
+from policy_port.regress.player import Played
 from policy_port.regress.verdict import Found
 
 PORT_OBSERVATION, OBSERVATION, START = "in_port_observation", "in_observation", "in_start"
@@ -41,7 +42,7 @@ class Output:
 
 def stored_inputs(pilot: Pilot, episodes: list[Played], steps: int) -> Arrays:
     """The first `steps` moments of the episodes, as what open-loop runs start from."""
-    names = [name for name in (*STATE, "command", "goal") if name in episodes[0].arrays]
+    names = [name for name in (*MEASURED, "command", "goal") if name in episodes[0].arrays]
     # An environment records no base and computes its observation itself: there the observation is the input.
     on_plant = "base_pos" in names
     chosen = names if on_plant else ["observation"]
@@ -78,11 +79,6 @@ def outputs(pilot: Pilot, joint_names: tuple[str, ...], inputs: Mapping[str, NDA
     else:
         found += _through_the_contract(contract, pilot.open(1), joint_names, inputs)
     return found
-
-
-def widths(pilot: Pilot) -> dict[str, int]:
-    """Sizes of the observations, stored so that a port of another width is named as such."""
-    return {"port": pilot.network_contract.observation_size, "simulator": pilot.contract.observation_size}
 
 
 def judge(new: list[Output], arrays: Mapping[str, NDArray[Any]], about: dict[str, Any], tolerance: float) -> Found:
@@ -147,7 +143,7 @@ def _through_the_contract(
         return []
     found: dict[str, list[NDArray[Any]]] = {"observation": [], "action": [], "target": []}
     for step, first in enumerate(inputs[START]):
-        for name in STATE:
+        for name in MEASURED:
             getattr(controller.state, name)[0] = inputs[f"in_{name}"][step]
         controller.command[0] = inputs["in_command"][step]
         controller.goal[0] = inputs["in_goal"][step]

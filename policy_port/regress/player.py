@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
-from policy_port.control.plant import Plant
+from policy_port.control.plant import MEASURED, Plant
 from policy_port.errors import TaskError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
@@ -19,12 +19,9 @@ from policy_port.port.pilot import Pilot
 from policy_port.regress.schedule import Schedule
 from policy_port.regress.suite import Case, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
-from policy_port.replay.play import find_task
+from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.velocity import FallRule
-
-STATE = ("joint_pos", "joint_vel", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel")
-"""Measured arrays of a plant's trace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +106,7 @@ class PlantPlayer:
     def __init__(self, suite: Suite, case: Case, pilot: Pilot) -> None:
         plant_case, contract = case.plant, pilot.contract
         assert plant_case is not None
-        for term in contract.observation.terms:
-            if term.term == "external":
-                raise TaskError(
-                    f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
-                    "environment that the policy was trained in; give the case an env instead of a plant"
-                )
+        refuse_unseen_terms(contract, "give the case an env instead of a plant")
         self._case = case
         self._task = find_task(case.task) if case.task is not None else None
         _check_task(pilot, self._task is not None)
@@ -178,7 +170,7 @@ class _Record:
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Copy one step; see `control.loop.Observer`."""
         state = controller.state
-        step = {name: getattr(state, name)[0].copy() for name in STATE}
+        step = {name: getattr(state, name)[0].copy() for name in MEASURED}
         step["command"], step["goal"] = controller.command[0].copy(), controller.goal[0].copy()
         step["observation"], step["action"] = controller.observation[0].copy(), controller.action[0].copy()
         step["target"] = target[0].copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import Field, model_validator
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import SuiteError
+from policy_port.files import sha256
 
 SUFFIX = ".regress.yaml"
 """How a suite's file name ends; what stands before it names its folder of baselines."""
@@ -239,6 +239,10 @@ class Suite:
         """Folder of the baselines."""
         return self.folder / f"{self.name}.baselines"
 
+    def baseline_files(self, case: str) -> tuple[Path, Path]:
+        """What is stored of a case: the document and the arrays."""
+        return self.baselines / f"{case}.json", self.baselines / f"{case}.npz"
+
     @property
     def alarm_rate(self) -> float:
         """Chance of a false alarm that each statistical expectation may use up: an equal share of the suite's."""
@@ -266,7 +270,7 @@ class Suite:
     @cached_property
     def sha256(self) -> str:
         """Hash of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return sha256(self.path)
 
 
 def load_suite(path: Path | str) -> Suite:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -12,24 +13,21 @@ from policy_port.replay.env_episodes import EnvEpisode, EnvJob, EpisodeRunner
 _runner: EpisodeRunner | None = None
 
 
+@contextlib.contextmanager
 def in_processes(
     job: EnvJob, seeds: Sequence[int], processes: int
-) -> tuple[dict[str, Any], Iterator[EnvEpisode], Callable[[], None]]:
-    """Do one episode per seed in several processes.
+) -> Iterator[tuple[dict[str, Any], Iterator[EnvEpisode]]]:
+    """Do one episode per seed in several processes, which end with the block.
 
-    Returns:
-        What there is to say about the environment, the episodes in the order of the seeds, and what to call at the
-        end, however it came.
+    Yields:
+        What there is to say about the environment, and the episodes in the order of the seeds.
     """
     # Not fork: graphics drivers and PhysX do not survive it.
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
-        about = pool.submit(_about, job).result()
-        episodes = pool.map(_episode, [job] * len(seeds), seeds)
-    except BaseException:
+        yield pool.submit(_about, job).result(), pool.map(_episode, [job] * len(seeds), seeds)
+    finally:
         pool.shutdown(cancel_futures=True)
-        raise
-    return about, episodes, lambda: pool.shutdown(cancel_futures=True)
 
 
 def _opened(job: EnvJob) -> EpisodeRunner:

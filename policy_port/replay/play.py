@@ -7,24 +7,26 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from tqdm import tqdm
 
 from policy_port.arrays import Array
+from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows
 from policy_port.control.plant import Plant
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
-from policy_port.plants.registry import make_plant
+from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
+from policy_port.replay.env_episodes import EnvJob
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
 from policy_port.replay.report import replay_report
 from policy_port.replay.rerun_log import write_rerun
-from policy_port.replay.result import Result
+from policy_port.replay.result import METRICS, TRACE, Result
 from policy_port.replay.task_env import replay_in_env
 from policy_port.replay.velocity import replay_command
 from policy_port.replay.video import LONGEST, Video
@@ -35,8 +37,7 @@ from policy_port.trace import Trace
 TASKS: dict[str, ReachTask] = {"so100-reach": SO100_REACH}
 """Tasks that a plant can be given, by the name on the command line."""
 
-TRACE, METRICS, PLOT, VIDEO = "trace.npz", "metrics.json", "plot.png", "video.mp4"
-REPORT, RERUN = "report.html", "replay.rrd"
+PLOT, VIDEO, REPORT, RERUN = "plot.png", "video.mp4", "report.html", "replay.rrd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,17 @@ def find_task(name: str) -> ReachTask:
     return TASKS[name]
 
 
+def refuse_unseen_terms(contract: Contract, advice: str) -> None:
+    """Raise a TaskError that ends in `advice` where only a task environment can compute the observation."""
+    # A controller would find this out as well, but only after the simulator has started.
+    for term in contract.observation.terms:
+        if term.term == "external":
+            raise TaskError(
+                f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
+                f"environment that the policy was trained in; {advice}"
+            )
+
+
 def play_on_plant(
     pilot: Pilot,
     job: FollowVelocity | EpisodeJob,
@@ -97,12 +109,8 @@ def play_on_plant(
     *,
     kind: str,
     robot: str | Path,
-    num_envs: int = 1,
     timestep: float | None = None,
-    meshes: bool = True,
-    sim_backend: str = "physx_cpu",
-    device: str = "cpu",
-    processes: int = 1,
+    **options: Unpack[PlantOptions],
 ) -> Result:
     """Replay on a robot in a simulator, driven from the contract.
 
@@ -112,12 +120,8 @@ def play_on_plant(
         output: Where trace, metrics.json and pictures go.
         kind: "mujoco", "maniskill" or "newton".
         robot: A robot file, or the name of a robot that comes with ManiSkill.
-        num_envs: Number of environments.
         timestep: Physics timestep instead of the contract's [s].
-        meshes: False leaves every mesh out.
-        sim_backend: "physx_cpu" or "physx_cuda"; ManiSkill only.
-        device: "cpu" or "cuda"; Newton only.
-        processes: Share the environments out among so many processes; CPU only.
+        **options: How the simulator is to run.
     """
     contract = pilot.contract
     task = find_task(job.task) if isinstance(job, EpisodeJob) else None
@@ -126,18 +130,11 @@ def play_on_plant(
             f"contract '{contract.name}' reads camera images ({', '.join(image.name for image in contract.images)}), "
             "and flat ground has no camera; play it with --env, in the task environment that the policy was trained in"
         )
-    # A controller would find this out as well, but only after the simulator has started.
-    for term in contract.observation.terms:
-        if term.term == "external":
-            raise TaskError(
-                f"observation term '{term.label}' of contract '{contract.name}' can only be computed by the task "
-                "environment that the policy was trained in; play it with --env, not with --plant"
-            )
+    refuse_unseen_terms(contract, "play it with --env, not with --plant")
     setup = PlantSetup.from_contract(contract, timestep=timestep)
-    where: dict[str, Any] = {"sim_backend": sim_backend, "device": device, "processes": processes}
-    plant = make_plant(kind, robot, setup, num_envs=num_envs, meshes=meshes, **where)
+    more = {"robot": str(robot)}
     with (
-        contextlib.closing(plant),
+        contextlib.closing(make_plant(kind, robot, setup, **options)) as plant,
         _observers(output, contract.control_dt, _steps(job, task, plant, pilot)) as observers,
     ):
         common: dict[str, Any] = {
@@ -150,12 +147,10 @@ def play_on_plant(
         else:
             assert task is not None
             result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
-        more = {"robot": str(robot)}
-        if not meshes:
+        if not options.get("meshes", True):
             # Not part of the protocol: a real robot has no meshes to leave out.
             more["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"
-    result = dataclasses.replace(result, setting={**result.setting, **more})
-    return _finish(result, pilot, output)
+    return _finish(dataclasses.replace(result, setting={**result.setting, **more}), pilot, output)
 
 
 def play_in_env(
@@ -177,38 +172,31 @@ def play_in_env(
         sim_backend: "physx_cpu" or "physx_cuda".
         control_mode: One of the environment's controllers; its own default, if None.
     """
+    env = EnvJob(
+        env_id=job.task,
+        pilot=pilot,
+        control_mode=control_mode,
+        sim_backend=sim_backend,
+        draw_seed=job.seed if output.video else None,
+    )
+    seeds, trace = range(job.seed, job.seed + job.episodes), output.folder / TRACE
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(_bar(job.episodes, "episode"))
-        video = stack.enter_context(_video(output, pilot.contract.control_dt)) if output.video else None
-        result = replay_in_env(
-            pilot,
-            job.task,
-            seed=job.seed,
-            episodes=job.episodes,
-            num_envs=num_envs,
-            sim_backend=sim_backend,
-            control_mode=control_mode,
-            trace=output.folder / TRACE,
-            on_episode=bar.update,
-            on_frame=video.append if video is not None else None,
-        )
+        watching: dict[str, Any] = {"on_episode": stack.enter_context(_bar(job.episodes, "episode")).update}
+        if output.video:
+            watching["on_frame"] = stack.enter_context(_video(output, pilot.contract.control_dt)).append
+        result = replay_in_env(env, seeds, num_envs=num_envs, trace=trace, **watching)
     return _finish(result, pilot, output)
-
-
-class _Progress:
-    """Moves a progress bar by one per control step."""
-
-    def __init__(self, bar: tqdm[Any]) -> None:
-        self._bar = bar
-
-    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
-        self._bar.update()
 
 
 @contextlib.contextmanager
 def _observers(output: Output, control_dt: float, steps: int) -> Iterator[tuple[Observer, ...]]:
     with contextlib.ExitStack() as stack:
-        observers: list[Observer] = [_Progress(stack.enter_context(_bar(steps, "step")))]
+        bar = stack.enter_context(_bar(steps, "step"))
+
+        def advance(plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+            bar.update()
+
+        observers: list[Observer] = [advance]
         if output.video:
             observers.append(stack.enter_context(_video(output, control_dt)))
         yield tuple(observers)
@@ -234,10 +222,9 @@ def _finish(result: Result, pilot: Pilot, output: Output) -> Result:
     write_atomic(output.folder / METRICS, result.json())
     title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
     if output.plot:
-        plot_replay(Trace(output.folder / TRACE), output.folder / PLOT, title=title)
+        write_atomic(output.folder / PLOT, plot_replay(Trace(output.folder / TRACE), title=title))
     if output.report:
-        report = replay_report(result, pilot, output.folder, trace=TRACE, metrics=METRICS)
-        write_report(output.folder / REPORT, report)
+        write_report(output.folder / REPORT, replay_report(result, pilot, output.folder))
     if output.rerun:
         write_rerun(Trace(output.folder / TRACE), output.folder / RERUN, title=title)
     return result

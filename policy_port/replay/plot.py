@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from policy_port.report import draw_png
 from policy_port.trace import Trace
 
 if TYPE_CHECKING:
@@ -18,48 +18,34 @@ STRIDES = 3.0
 """Length of what is drawn of the joints of a walking robot [s]."""
 
 
-def plot_replay(trace: Trace, path: Path | IO[bytes], *, title: str) -> None:
-    """Draw a PNG: base velocity against the command, or tip distance, above; joint targets and positions below.
+def plot_replay(trace: Trace, *, title: str) -> bytes:
+    """Draw base velocity against the command, or tip distance, above; joint targets and positions below.
 
     Args:
         trace: A trace of `play`; of several environments, environment 0 is drawn.
-        path: The PNG, or a stream for it.
         title: Line above the picture; none, if empty.
+
+    Returns:
+        The PNG.
     """
-    import matplotlib
-
-    # Drawing into a file needs no screen, and the user's own backend stays as it is.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = list(trace.header["joint_names"])
     columns = 3
     rows = -(-len(names) // columns)
-    style: Any = {
-        "font.size": 8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.alpha": 0.25,
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(9.6, 2.6 + 1.25 * rows), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
+
+    def draw(figure: Any) -> None:
         if title:
             figure.suptitle(title, fontsize=10)
-        parts: Any = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
-        above, below = parts
+        above, below = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
         if tip_distance(trace) is not None:
             _draw_distances(above.subplots(), trace)
         elif "command" in trace:
             _draw_velocities(above.subplots(1, 3), trace)
         else:
             _draw_actions(above.subplots(), trace)
-        grid = below.subplots(rows, columns, sharex=True, squeeze=False)
-        _draw_joints(below, trace, names, grid)
+        _draw_joints(below, trace, names, below.subplots(rows, columns, sharex=True, squeeze=False))
         below.supxlabel("time [s]", fontsize=8)
-        figure.savefig(path)
+
+    return draw_png(9.6, 2.6 + 1.25 * rows, draw)
 
 
 def _draw_velocities(axes: Any, trace: Trace) -> None:

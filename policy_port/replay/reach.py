@@ -14,7 +14,7 @@ from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
 from policy_port.port.pilot import Pilot
-from policy_port.replay.recording import TraceObserver, policy_identity, tip_position, trace_header
+from policy_port.replay.recording import TraceObserver, plant_header, setting_of, tip_position
 from policy_port.replay.result import Episode, Result, episode_metrics
 from policy_port.tasks.reach import ReachTask
 from policy_port.trace import Recorder
@@ -110,28 +110,19 @@ def replay_reach(
     _check(pilot, task)
     controller = Controller(contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs)
     queue = ReachEpisodes(task, seed, episodes, plant)
-    header = trace_header(
-        contract,
-        simulator=plant.name,
-        timestep=plant.timestep,
-        decimation=decimation,
-        actuation=contract.actuation.kind,
-        joint_names=list(plant.joint_names),
-        **policy_identity(pilot.onnx),
-    )
+    header = plant_header(pilot, plant, decimation)
     # A replay can be repeated, so nobody waits for the disk.
     with Recorder(trace, header, durable=False) as recorder:
         record = TraceObserver(recorder, contract.control_dt, plant.num_envs, tip_links=task.tip_links)
         run(plant, controller, queue, decimation=decimation, clock=SimulatedTime(), observers=(record, *observers))
         recorder.close(episodes=[{"seed": seed + n, "env": e, "episode": k} for n, (e, k) in queue.rows.items()])
-    gravity = ", without gravity on the links" if contract.actuation.gravity_compensation else ""
     setting = {
-        "simulator": plant.name,
-        "actuation": contract.actuation.kind + gravity,
-        "timestep": f"{plant.timestep:g} s x {decimation} = {contract.control_dt:g} s per control step",
+        **setting_of(header),
         "task": f"reach: tip within {task.success_distance:g} m of the goal after {task.episode_steps} steps",
         "seeds": f"{seed} to {seed + episodes - 1}",
     }
+    if contract.actuation.gravity_compensation:
+        setting["actuation"] += ", without gravity on the links"
     ended = tuple(queue.finished[number] for number in range(episodes))
     return Result(setting=setting, metrics=episode_metrics(ended), episodes=ended)
 

@@ -19,6 +19,7 @@ from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
 from policy_port.files import sha256
 from policy_port.port.format import MANIFEST
+from policy_port.port.pilot import Pilot
 from policy_port.trace import Recorder
 
 UNITS = {
@@ -87,6 +88,25 @@ def trace_header(
         "units": UNITS,
         **more,
     }
+
+
+def plant_header(pilot: Pilot, plant: Plant, decimation: int) -> dict[str, Any]:
+    """The header of a policy that drives a plant."""
+    return trace_header(
+        pilot.contract,
+        simulator=plant.name,
+        timestep=plant.timestep,
+        decimation=decimation,
+        actuation=pilot.contract.actuation.kind,
+        joint_names=list(plant.joint_names),
+        **policy_identity(pilot.onnx),
+    )
+
+
+def setting_of(header: dict[str, Any]) -> dict[str, str]:
+    """Simulator, actuation and rates of a header, as a result's table begins."""
+    rates = f"{header['timestep']:g} s x {header['decimation']} = {header['control_dt']:g} s per control step"
+    return {"simulator": header["simulator"], "actuation": header["actuation"], "timestep": rates}
 
 
 def applied_drives(contract: Contract) -> dict[str, dict[str, float]]:

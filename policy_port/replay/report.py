@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
 from policy_port.port.pilot import Pilot
 from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.plot import plot_replay
-from policy_port.replay.result import Result
+from policy_port.replay.result import METRICS, TRACE, Result
 from policy_port.report import Picture, Report, Table
 from policy_port.report.page import Tone
 from policy_port.trace import Trace
@@ -20,38 +19,16 @@ SHOWN_FAILURES = 20
 CAVEAT = "Staying up and reaching goals does not prove a port; policy-port verify compares it with the source's trace."
 
 
-def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, metrics: str) -> Report:
+def replay_report(result: Result, pilot: Pilot, folder: Path) -> Report:
     """What a replay found, for a reader who was not there.
 
     Args:
         result: What it found.
         pilot: The policy.
         folder: Where the replay's files lie.
-        trace: Name of the trace in it.
-        metrics: Name of metrics.json in it.
     """
-    recorded = Trace(folder / trace)
-    picture = io.BytesIO()
-    title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
-    plot_replay(recorded, picture, title="")
     verdict, tone = _verdict(result)
-    rows = tuple((metric.key.replace("_", " "), metric.text) for metric in result.metrics if metric.text)
-    tables = [Table(title="Numbers", head=(), rows=rows, note=CAVEAT)]
-    failed = [episode for episode in result.episodes if not episode.success]
-    if failed:
-        more = len(failed) - SHOWN_FAILURES
-        tables.append(
-            Table(
-                title="Failed episodes",
-                head=("seed", "steps", "distance at the end [m]"),
-                rows=tuple(
-                    (str(episode.seed), str(episode.steps), _metres(episode.final_distance, episode.diverged))
-                    for episode in failed[:SHOWN_FAILURES]
-                ),
-                note=f"and {more} more, in {metrics}" if more > 0 else "",
-            )
-        )
-    files = {pilot.onnx.name: pilot.onnx, trace: folder / trace, metrics: folder / metrics}
+    files = {pilot.onnx.name: pilot.onnx, TRACE: folder / TRACE, METRICS: folder / METRICS}
     robot = Path(result.setting.get("robot", ""))
     if robot.is_file():
         files[robot.name] = robot
@@ -59,16 +36,16 @@ def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, met
     frames = folder / FIRST_FRAMES
     seen = () if not frames.is_file() else (_first_frames(frames.read_bytes()),)
     return Report(
-        title=title,
+        title=f"{pilot.network_contract.name} in {result.setting['simulator']}",
         verdict=verdict,
         tone=tone,
         warnings=(settings.pop("warning"),) if "warning" in settings else (),
-        tables=tuple(tables),
+        tables=_tables(result),
         pictures=(
             Picture(
                 name="replay",
                 title="What was asked for and what happened",
-                png=picture.getvalue(),
+                png=plot_replay(Trace(folder / TRACE), title=""),
                 text="Above: velocity against the command, distance to the goal, or the action. Below: each joint's "
                 "target and position over time.",
             ),
@@ -81,6 +58,25 @@ def replay_report(result: Result, pilot: Pilot, folder: Path, *, trace: str, met
         },
         files=files,
     )
+
+
+def _tables(result: Result) -> tuple[Table, ...]:
+    rows = tuple((metric.key.replace("_", " "), metric.text) for metric in result.metrics if metric.text)
+    numbers = Table(title="Numbers", head=(), rows=rows, note=CAVEAT)
+    failed = [episode for episode in result.episodes if not episode.success]
+    if not failed:
+        return (numbers,)
+    more = len(failed) - SHOWN_FAILURES
+    failures = Table(
+        title="Failed episodes",
+        head=("seed", "steps", "distance at the end [m]"),
+        rows=tuple(
+            (str(episode.seed), str(episode.steps), _metres(episode.final_distance, episode.diverged))
+            for episode in failed[:SHOWN_FAILURES]
+        ),
+        note=f"and {more} more, in {METRICS}" if more > 0 else "",
+    )
+    return numbers, failures
 
 
 def _first_frames(png: bytes) -> Picture:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
+from policy_port.files import json_text
 from policy_port.replay.metrics import success_interval
+
+TRACE, METRICS = "trace.npz", "metrics.json"
+"""Names of the files that every replay leaves in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +68,10 @@ class Result:
         """The same for programs, at full precision."""
         document: dict[str, Any] = {
             "setting": self.setting,
-            "metrics": {metric.key: _finite(metric.value) for metric in self.metrics},
-            "episodes": [
-                {key: _finite(value) if isinstance(value, float) else value for key, value in vars(episode).items()}
-                for episode in self.episodes
-            ],
+            "metrics": {metric.key: metric.value for metric in self.metrics},
+            "episodes": [vars(episode) for episode in self.episodes],
         }
-        return json.dumps(document, indent=2) + "\n"
+        return json_text(document)
 
 
 def number(key: str, value: float | None, unit: str = "", digits: int = 3) -> Metric:
@@ -106,7 +106,3 @@ def episode_metrics(episodes: tuple[Episode, ...]) -> tuple[Metric, ...]:
         found.append(number("mean_final_distance", sum(distances) / len(distances), "m", 4))
         found.append(number("largest_final_distance", max(distances), "m", 4))
     return tuple(found)
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value

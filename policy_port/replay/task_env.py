@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,19 @@ from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.env_cameras import UNITS as IMAGE_UNITS
 from policy_port.replay.env_episodes import EnvEpisode, EnvJob, EpisodeRunner
 from policy_port.replay.env_workers import in_processes
-from policy_port.replay.recording import UNITS, policy_identity, trace_header
-from policy_port.replay.result import Result, episode_metrics
+from policy_port.replay.recording import UNITS, policy_identity, setting_of, trace_header
+from policy_port.replay.result import Episode, Result, episode_metrics
 from policy_port.trace import Recorder
 
 
 def replay_in_env(
-    pilot: Pilot,
-    env_id: str,
+    job: EnvJob,
+    seeds: Sequence[int],
     *,
-    seed: int,
-    episodes: int,
     num_envs: int,
-    sim_backend: str,
-    control_mode: str | None,
     trace: Path,
     on_episode: Callable[[], object] = lambda: None,
-    on_frame: Callable[[np.ndarray], None] | None = None,
+    on_frame: Callable[[np.ndarray], None] = lambda frame: None,
 ) -> Result:
     """Let a policy perform the episodes of a task environment.
 
@@ -39,72 +36,56 @@ def replay_in_env(
     all environments are one batch.
 
     Args:
-        pilot: The policy; its contract must describe the environment's observation.
-        env_id: Name under which the environment is registered.
-        seed: Seed of the first episode; episode e has seed + e.
-        episodes: Number of episodes.
+        job: The environment and the policy, whose contract must describe the environment's observation.
+        seeds: Seed of each episode.
         num_envs: Number of environments.
-        sim_backend: "physx_cpu" or "physx_cuda".
-        control_mode: One of the environment's controllers; its own default, if None.
         trace: The .npz to record.
         on_episode: Called after each episode.
-        on_frame: Called with each picture of the first episode; nothing is drawn, if None.
+        on_frame: Called with each picture of the episode that the job draws.
 
     Raises:
         TaskError: When there is no such environment, or the policy's contract does not fit it.
         MissingDependencyError: When ManiSkill, or a driver or library that it needs, is not here.
     """
-    job = EnvJob(
-        env_id=env_id,
-        pilot=pilot,
-        control_mode=control_mode,
-        sim_backend=sim_backend,
-        draw_seed=seed if on_frame is not None else None,
-    )
-    num_envs = min(num_envs, episodes)
-    seeds = list(range(seed, seed + episodes))
-    if sim_backend == "physx_cuda" or num_envs == 1:
-        runner = EpisodeRunner(job, num_envs)
-        about = runner.about
-        ended = (episode for start in range(0, episodes, num_envs) for episode in runner.run(seeds[start:][:num_envs]))
-        close = runner.close
-    else:
-        about, ended, close = in_processes(job, seeds, num_envs)
-    found: list[EnvEpisode] = []
-    header = trace_header(
-        pilot.contract,
-        simulator=about["simulator"],
-        timestep=float(about["timestep"]),
-        decimation=int(about["decimation"]),
-        actuation=about["actuation"],
-        joint_names=about["joint_names"],
-        **policy_identity(pilot.onnx),
-        **_more(pilot, about["images"]),
-    )
-    try:
+    pilot = job.pilot
+    done: list[Episode] = []
+    with _performed(job, seeds, min(num_envs, len(seeds))) as (about, ended):
+        header = trace_header(
+            pilot.contract,
+            simulator=about["simulator"],
+            timestep=float(about["timestep"]),
+            decimation=int(about["decimation"]),
+            actuation=about["actuation"],
+            joint_names=about["joint_names"],
+            **policy_identity(pilot.onnx),
+            **_more(pilot, about["images"]),
+        )
         with Recorder(trace, header) as recorder:
             for number, episode in enumerate(ended):
                 _record(recorder, number, episode.arrays)
                 if number == 0 and episode.first_frames:
                     write_atomic(trace.with_name(FIRST_FRAMES), _side_by_side(episode.first_frames))
-                for frame in episode.frames if on_frame is not None else ():
-                    on_frame(frame)  # type: ignore[misc]
-                found.append(EnvEpisode(ended=episode.ended, arrays={}, frames=[], first_frames={}))
+                for frame in episode.frames:
+                    on_frame(frame)
+                done.append(episode.ended)
                 on_episode()
-            where = [{"seed": episode.ended.seed, "env": 0, "episode": n} for n, episode in enumerate(found)]
-            recorder.close(episodes=where)
-    finally:
-        close()
-    period = f"{pilot.contract.control_dt:g} s per control step"
-    setting = {
-        "simulator": str(about["simulator"]),
-        "actuation": str(about["actuation"]),
-        "timestep": f"{about['timestep']:g} s x {about['decimation']} = {period}",
-        "task": env_id,
-        "seeds": f"{seed} to {seed + episodes - 1}",
-    }
-    done = tuple(episode.ended for episode in found)
-    return Result(setting=setting, metrics=episode_metrics(done), episodes=done)
+            recorder.close(episodes=[{"seed": one.seed, "env": 0, "episode": n} for n, one in enumerate(done)])
+    setting = {**setting_of(header), "task": job.env_id, "seeds": f"{seeds[0]} to {seeds[-1]}"}
+    return Result(setting=setting, metrics=episode_metrics(tuple(done)), episodes=tuple(done))
+
+
+@contextlib.contextmanager
+def _performed(
+    job: EnvJob, seeds: Sequence[int], num_envs: int
+) -> Iterator[tuple[dict[str, Any], Iterator[EnvEpisode]]]:
+    """What there is to say about the environment, and the episodes in the order of the seeds."""
+    if job.sim_backend != "physx_cuda" and num_envs > 1:
+        with in_processes(job, seeds, num_envs) as found:
+            yield found
+        return
+    with contextlib.closing(EpisodeRunner(job, num_envs)) as runner:
+        starts = range(0, len(seeds), num_envs)
+        yield runner.about, (episode for start in starts for episode in runner.run(seeds[start : start + num_envs]))
 
 
 def _more(pilot: Pilot, images: list[dict[str, Any]]) -> dict[str, Any]:

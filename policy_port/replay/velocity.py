@@ -19,7 +19,7 @@ from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
 from policy_port.port.pilot import Pilot
 from policy_port.replay import metrics
-from policy_port.replay.recording import TraceObserver, policy_identity, trace_header
+from policy_port.replay.recording import TraceObserver, plant_header, setting_of
 from policy_port.replay.result import Metric, Result, number
 from policy_port.trace import Recorder, Trace
 
@@ -50,18 +50,12 @@ class FallRule:
         if not contract.base.floating:
             return FallRule(min_height=-math.inf, max_tilt=math.inf, text="never: the base is fixed")
         height, tilt = contract.base.min_height, contract.base.max_tilt
-        rule = FallRule(
-            min_height=FALLEN_HEIGHT * start_height if height is None else height,
-            max_tilt=FALLEN_TILT if tilt is None else tilt,
-            text="",
-        )
         height_source = f"{100 * FALLEN_HEIGHT:.0f} % of the start" if height is None else "contract"
         tilt_source = "usual" if tilt is None else "contract"
-        text = (
-            f"base below {rule.min_height:.3f} m ({height_source}) or tilted beyond {rule.max_tilt:.2f} rad "
-            f"({tilt_source})"
-        )
-        return FallRule(min_height=rule.min_height, max_tilt=rule.max_tilt, text=text)
+        lowest = FALLEN_HEIGHT * start_height if height is None else height
+        most = FALLEN_TILT if tilt is None else tilt
+        text = f"base below {lowest:.3f} m ({height_source}) or tilted beyond {most:.2f} rad ({tilt_source})"
+        return FallRule(min_height=lowest, max_tilt=most, text=text)
 
     def fallen(self, signals: Signals) -> Rows:
         """The environments that lie on the ground, or whose simulation has diverged."""
@@ -177,23 +171,13 @@ def replay_command(
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
     steps = max(1, round(seconds / contract.control_dt))
     task = FollowCommand(command, steps, plant.num_envs, rule)
-    header = trace_header(
-        contract,
-        simulator=plant.name,
-        timestep=plant.timestep,
-        decimation=decimation,
-        actuation=contract.actuation.kind,
-        joint_names=list(plant.joint_names),
-        **policy_identity(pilot.onnx),
-    )
+    header = plant_header(pilot, plant, decimation)
     # A replay can be repeated, so nobody waits for the disk.
     with Recorder(trace, header, durable=False) as recorder:
         record = TraceObserver(recorder, contract.control_dt, plant.num_envs)
         run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=(record, *observers))
     setting = {
-        "simulator": plant.name,
-        "actuation": contract.actuation.kind,
-        "timestep": f"{plant.timestep:g} s x {decimation} = {contract.control_dt:g} s per control step",
+        **setting_of(header),
         "command": f"{command[0]:g} m/s forward, {command[1]:g} m/s left, {command[2]:g} rad/s",
         "fall": rule.text,
     }

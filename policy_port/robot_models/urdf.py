@@ -45,12 +45,12 @@ class Urdf:
         stiffness = _positive(dynamics, "stiffness")
         return None if stiffness is None else (stiffness, _positive(dynamics, "drive_damping") or 0.0)
 
-    def without_visuals(self) -> Urdf:
-        """The robot as physics alone sees it."""
+    def without(self, *tags: str) -> Urdf:
+        """The robot without these parts of its links: without "visual", it is as physics alone sees it."""
         root = copy.deepcopy(self.root)
         for link in root.iter("link"):
-            for visual in link.findall("visual"):
-                link.remove(visual)
+            for part in [item for item in link if item.tag in tags]:
+                link.remove(part)
         return replace(self, root=root)
 
     def with_visuals(self) -> Urdf:
@@ -123,6 +123,15 @@ def read_urdf(path: Path, *, meshes: bool) -> Urdf:
                 mesh.set("filename", str(file))
     refuse_missing_meshes(path, missing)
     return Urdf(path=path, root=root, skipped_meshes=skipped)
+
+
+def mujoco_compiler(root: ElementTree.Element) -> ElementTree.Element:
+    """The settings of MuJoCo's compiler in a URDF, <mujoco><compiler>; made where they are not there."""
+    extension = root.find("mujoco")
+    if extension is None:
+        extension = ElementTree.SubElement(root, "mujoco")
+    compiler = extension.find("compiler")
+    return ElementTree.SubElement(extension, "compiler") if compiler is None else compiler
 
 
 def refuse_missing_meshes(path: Path, missing: list[str]) -> None:

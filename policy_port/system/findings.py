@@ -40,6 +40,10 @@ class Finding:
     """What can't be done without it."""
 
 
+Judgement = tuple[bool, str, str]
+"""Of a finding: `ok`, `detail` and `mend`."""
+
+
 def unmet(found: tuple[Finding, ...], need: Need) -> tuple[Finding, ...]:
     """Return what `need` lacks, in the order of the findings."""
     return tuple(finding for finding in found if need in finding.needed_by and not finding.ok)
@@ -58,29 +62,25 @@ def findings(answers: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any])
     mujoco, newton, lerobot = answers["mujoco"], answers["newton"], answers["lerobot"]
     runtime, serial = answers["onnxruntime"], answers["serial"]
 
-    new_enough = tuple(int(part) for part in facts["python"].split(".")[:2]) >= (3, 12)
-    found = [
-        Finding(
-            name="Python",
-            ok=new_enough,
-            detail=f"{facts['python']} ({facts['python_path']})",
-            mend="" if new_enough else "install Python 3.12 or newer",
-            needed_by=every,
-        ),
-        _library("torch", torch, "", every),
-        _cuda(torch, facts),
-        _library("ONNX Runtime", runtime, "", every, ", ".join(runtime.get("providers", ()))),
-        _vulkan(vulkan, facts),
-        _library("ManiSkill", answers["mani_skill"], "sim", simulated),
-        _sapien(sapien, vulkan, facts),
-        _physx(torch, sapien, facts),
-        _library("MuJoCo", mujoco, "sim", simulated),
-        _egl(mujoco, facts),
-        _library("Newton", newton, "newton", ()),
-        _library("LeRobot", lerobot, "real", (Need.REAL,)),
-        _serial(serial),
-    ]
-    return tuple(found)
+    rows: tuple[tuple[str, tuple[Need, ...], Judgement], ...] = (
+        ("Python", every, _python(facts)),
+        ("torch", every, _library(torch, "")),
+        ("CUDA", (Need.GPU,), _cuda(torch, facts)),
+        ("ONNX Runtime", every, _library(runtime, "", ", ".join(runtime.get("providers", ())))),
+        ("Vulkan", simulated, _vulkan(vulkan, facts)),
+        ("ManiSkill", simulated, _library(answers["mani_skill"], "sim")),
+        ("SAPIEN", simulated, _sapien(sapien, vulkan, facts)),
+        ("PhysX GPU library", (Need.GPU,), _physx(torch, sapien, facts)),
+        ("MuJoCo", simulated, _library(mujoco, "sim")),
+        ("MuJoCo pictures", (), _egl(mujoco, facts)),
+        ("Newton", (), _library(newton, "newton")),
+        ("LeRobot", (Need.REAL,), _library(lerobot, "real")),
+        ("Serial ports", (Need.REAL,), _serial(serial)),
+    )
+    return tuple(
+        Finding(name=name, ok=ok, detail=detail, mend=mend, needed_by=needed_by)
+        for name, needed_by, (ok, detail, mend) in rows
+    )
 
 
 def vulkan_mend(facts: Mapping[str, Any], accepted_devices: bool) -> str:
@@ -90,9 +90,6 @@ def vulkan_mend(facts: Mapping[str, Any], accepted_devices: bool) -> str:
         facts: What `machine` returned.
         accepted_devices: Whether a device that is new enough is there already, so that the driver is not at fault.
     """
-    release = facts["release"]
-    system, codename = release.get("ID", ""), release.get("VERSION_CODENAME", "")
-    family = {system, *release.get("ID_LIKE", "").split()}
     if accepted_devices:
         return "reinstall SAPIEN: " + _pip("sim")
     if facts["nvidia"]:
@@ -101,7 +98,7 @@ def vulkan_mend(facts: Mapping[str, Any], accepted_devices: bool) -> str:
             "container set NVIDIA_DRIVER_CAPABILITIES=all"
         )
     packages = "libvulkan1 mesa-vulkan-drivers"
-    if codename == "bookworm":
+    if facts["release"].get("VERSION_CODENAME") == "bookworm":
         # Debian 12's own Mesa is too old, and its backports are not enabled from the start. Their source is the
         # one that the machine has already, with the suite changed.
         lists = "/etc/apt/sources.list.d"
@@ -113,7 +110,7 @@ def vulkan_mend(facts: Mapping[str, Any], accepted_devices: bool) -> str:
             enable = f"sed -n '{change}' /etc/apt/sources.list > {lists}/policy-port-backports.list"
         install = f"apt-get install -y -t bookworm-backports {packages}"
         return _as_root(facts, f'sh -c "{enable} && apt-get update && {install}"')
-    if family & {"debian", "ubuntu"}:
+    if _family(facts) & {"debian", "ubuntu"}:
         return _as_root(facts, f"apt-get install -y {packages}")
     return "install the Vulkan loader and Mesa's software driver (lavapipe), Mesa 24.3 or newer"
 
@@ -126,28 +123,29 @@ def _pip(extra: str) -> str:
     return f"pip install 'policy-port[{extra}]'" if extra else "pip install --force-reinstall policy-port"
 
 
-def _library(name: str, answer: Mapping[str, Any], extra: str, needed_by: tuple[Need, ...], also: str = "") -> Finding:
+def _python(facts: Mapping[str, Any]) -> Judgement:
+    new_enough = tuple(int(part) for part in facts["python"].split(".")[:2]) >= (3, 12)
+    mend = "" if new_enough else "install Python 3.12 or newer"
+    return new_enough, f"{facts['python']} ({facts['python_path']})", mend
+
+
+def _library(answer: Mapping[str, Any], extra: str, also: str = "") -> Judgement:
     if "version" not in answer:
-        return Finding(name=name, ok=False, detail=answer["error"], mend=_pip(extra), needed_by=needed_by)
-    detail = answer["version"] + (f", {also}" if also else "")
-    return Finding(name=name, ok=True, detail=detail, needed_by=needed_by)
+        return False, answer["error"], _pip(extra)
+    return True, answer["version"] + (f", {also}" if also else ""), ""
 
 
-def _cuda(torch: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
+def _cuda(torch: Mapping[str, Any], facts: Mapping[str, Any]) -> Judgement:
     if torch.get("devices"):
-        detail = f"CUDA {torch['cuda']}, {', '.join(torch['devices'])}"
-        return Finding(name="CUDA", ok=True, detail=detail, needed_by=(Need.GPU,))
+        return True, f"CUDA {torch['cuda']}, {', '.join(torch['devices'])}", ""
     if not facts["nvidia"]:
-        detail, mend = "no NVIDIA GPU or no driver (nvidia-smi is not on the path)", ""
-    elif "version" not in torch:
-        detail, mend = "torch can't be asked", _pip("")
-    elif torch["cuda"] is None:
-        detail = f"torch {torch['version']} was built without CUDA"
-        mend = "install the CUDA build of torch"
-    else:
-        detail = f"torch sees no GPU: {torch.get('reason') or 'its CUDA can not start'}"
-        mend = f"update the NVIDIA driver to one that runs CUDA {torch['cuda']}"
-    return Finding(name="CUDA", ok=False, detail=detail, mend=mend, needed_by=(Need.GPU,))
+        return False, "no NVIDIA GPU or no driver (nvidia-smi is not on the path)", ""
+    if "version" not in torch:
+        return False, "torch can't be asked", _pip("")
+    if torch["cuda"] is None:
+        return False, f"torch {torch['version']} was built without CUDA", "install the CUDA build of torch"
+    detail = f"torch sees no GPU: {torch.get('reason') or 'its CUDA can not start'}"
+    return False, detail, f"update the NVIDIA driver to one that runs CUDA {torch['cuda']}"
 
 
 def _mesa(device: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -163,7 +161,7 @@ def _new_enough(vulkan: Mapping[str, Any]) -> bool:
     return any(version is None or version >= MESA_FLOOR for version in versions)
 
 
-def _vulkan(vulkan: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
+def _vulkan(vulkan: Mapping[str, Any], facts: Mapping[str, Any]) -> Judgement:
     devices = vulkan.get("devices", ())
     ok = _new_enough(vulkan)
     detail = "; ".join(f"{device['name']}, {device['driver']}" for device in devices)
@@ -171,86 +169,52 @@ def _vulkan(vulkan: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
         detail = vulkan.get("error", "the Vulkan loader is here, but no driver offers a device")
     elif not ok:
         detail += f" is older than Mesa {MESA_FLOOR[0]}.{MESA_FLOOR[1]}, which SAPIEN needs"
-    return Finding(
-        name="Vulkan",
-        ok=ok,
-        detail=detail,
-        mend="" if ok else vulkan_mend(facts, accepted_devices=False),
-        needed_by=(Need.SIM, Need.GPU),
-    )
+    return ok, detail, "" if ok else vulkan_mend(facts, accepted_devices=False)
 
 
-def _sapien(sapien: Mapping[str, Any], vulkan: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
-    needed_by = (Need.SIM, Need.GPU)
+def _sapien(sapien: Mapping[str, Any], vulkan: Mapping[str, Any], facts: Mapping[str, Any]) -> Judgement:
     if sapien.get("rendered"):
-        detail = f"{sapien['version']} rendered a picture on {', '.join(sapien['rendered'])}"
-        return Finding(name="SAPIEN", ok=True, detail=detail, needed_by=needed_by)
+        return True, f"{sapien['version']} rendered a picture on {', '.join(sapien['rendered'])}", ""
+    detail = sapien.get("error") or f"{sapien['version']} can't render: {sapien['reason']}"
     if "version" in sapien or "crashed" in sapien.get("error", ""):
-        mend = vulkan_mend(facts, accepted_devices=_new_enough(vulkan))
-    else:
-        mend = _pip("sim")
-    return Finding(
-        name="SAPIEN",
-        ok=False,
-        detail=sapien.get("error") or f"{sapien['version']} can't render: {sapien['reason']}",
-        mend=mend,
-        needed_by=needed_by,
-    )
+        return False, detail, vulkan_mend(facts, accepted_devices=_new_enough(vulkan))
+    return False, detail, _pip("sim")
 
 
-def _physx(torch: Mapping[str, Any], sapien: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
-    name, needed_by = "PhysX GPU library", (Need.GPU,)
+def _physx(torch: Mapping[str, Any], sapien: Mapping[str, Any], facts: Mapping[str, Any]) -> Judgement:
     if "physx" not in sapien:
-        return Finding(
-            name=name, ok=False, detail="its version is unknown without SAPIEN", mend="", needed_by=needed_by
-        )
+        return False, "its version is unknown without SAPIEN", ""
     folder = Path(facts["home"], ".sapien", "physx", sapien["physx"])
     if (folder / "libPhysXGpu_64.so").is_file():
-        return Finding(name=name, ok=True, detail=str(folder), needed_by=needed_by)
+        return True, str(folder), ""
     mend = f'{facts["python_path"]} -c "import sapien.physx; sapien.physx.enable_gpu()"'
-    return Finding(
-        name=name,
-        ok=False,
-        detail=f"libPhysXGpu_64.so is not in {folder}",
-        # SAPIEN downloads the library and loads it at once, which needs the NVIDIA driver.
-        mend=mend if torch.get("devices") else "",
-        needed_by=needed_by,
-    )
+    # SAPIEN downloads the library and loads it at once, which needs the NVIDIA driver.
+    return False, f"libPhysXGpu_64.so is not in {folder}", mend if torch.get("devices") else ""
 
 
-def _egl(mujoco: Mapping[str, Any], facts: Mapping[str, Any]) -> Finding:
-    name = "MuJoCo pictures"
+def _egl(mujoco: Mapping[str, Any], facts: Mapping[str, Any]) -> Judgement:
     if mujoco.get("rendered"):
-        return Finding(name=name, ok=True, detail="EGL rendered a picture")
-    family = {facts["release"].get("ID", ""), *facts["release"].get("ID_LIKE", "").split()}
-    packages = "libegl1 libgl1 libgl1-mesa-dri"
-    if "version" not in mujoco and "crashed" not in mujoco.get("error", ""):
-        mend = _pip("sim")
-    elif family & {"debian", "ubuntu"}:
-        mend = _as_root(facts, f"apt-get install -y {packages}")
-    else:
-        mend = "install EGL and Mesa's software renderer"
+        return True, "EGL rendered a picture", ""
     detail = mujoco.get("error") or f"EGL can't render: {mujoco.get('reason')}"
-    return Finding(name=name, ok=False, detail=detail, mend=mend)
+    if "version" not in mujoco and "crashed" not in mujoco.get("error", ""):
+        return False, detail, _pip("sim")
+    if _family(facts) & {"debian", "ubuntu"}:
+        return False, detail, _as_root(facts, "apt-get install -y libegl1 libgl1 libgl1-mesa-dri")
+    return False, detail, "install EGL and Mesa's software renderer"
 
 
-def _serial(serial: Mapping[str, Any]) -> Finding:
-    name, needed_by = "Serial ports", (Need.REAL,)
+def _serial(serial: Mapping[str, Any]) -> Judgement:
     ports, closed = serial.get("ports", ()), serial.get("closed", ())
     if ports:
-        return Finding(name=name, ok=True, detail=", ".join(ports), needed_by=needed_by)
+        return True, ", ".join(ports), ""
     if closed:
-        return Finding(
-            name=name,
-            ok=False,
-            detail=f"{', '.join(closed)}: no permission to open",
-            mend='sudo usermod -aG dialout "$USER", then log in again',
-            needed_by=needed_by,
-        )
-    return Finding(
-        name=name,
-        ok=False,
-        detail=serial.get("error", "no USB serial port"),
-        mend="connect the arm's USB cable and switch its power on",
-        needed_by=needed_by,
-    )
+        detail = f"{', '.join(closed)}: no permission to open"
+        return False, detail, 'sudo usermod -aG dialout "$USER", then log in again'
+    mend = "connect the arm's USB cable and switch its power on"
+    return False, serial.get("error", "no USB serial port"), mend
+
+
+def _family(facts: Mapping[str, Any]) -> set[str]:
+    """The distribution and those that it is made from."""
+    release = facts["release"]
+    return {release.get("ID", ""), *release.get("ID_LIKE", "").split()}

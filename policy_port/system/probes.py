@@ -33,77 +33,54 @@ def _probe_vulkan() -> dict[str, Any]:
         library = ctypes.CDLL("libvulkan.so.1")
     except OSError:
         return {"error": "the Vulkan loader (libvulkan.so.1) is not installed"}
+    # Structures of vulkan_core.h; what is not set stays zero.
+    number, pointer, text, name = ctypes.c_uint32, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char * 256
+    application_info = _structure(
+        type=number, next=pointer, name=text, version=number, engine=text, engine_version=number, api_version=number
+    )
+    instance_info = _structure(
+        type=number,
+        next=pointer,
+        flags=number,
+        application=ctypes.POINTER(application_info),
+        layer_count=number,
+        layers=pointer,
+        extension_count=number,
+        extensions=pointer,
+    )
+    driver_properties = _structure(
+        type=number, next=pointer, id=number, name=name, info=name, conformance=ctypes.c_uint8 * 4
+    )
+    # The limits that follow the device's name are of no interest here, only their room is.
+    numbers = dict.fromkeys(("api_version", "driver_version", "vendor", "device", "kind"), number)
+    device_properties = _structure(type=number, next=pointer, **numbers, name=name, rest=ctypes.c_uint8 * 1024)
 
-    class Application(ctypes.Structure):
-        _fields_ = (
-            ("type", ctypes.c_uint32),
-            ("next", ctypes.c_void_p),
-            ("name", ctypes.c_char_p),
-            ("version", ctypes.c_uint32),
-            ("engine", ctypes.c_char_p),
-            ("engine_version", ctypes.c_uint32),
-            ("api_version", ctypes.c_uint32),
-        )
-
-    class Instance(ctypes.Structure):
-        _fields_ = (
-            ("type", ctypes.c_uint32),
-            ("next", ctypes.c_void_p),
-            ("flags", ctypes.c_uint32),
-            ("application", ctypes.POINTER(Application)),
-            ("layer_count", ctypes.c_uint32),
-            ("layers", ctypes.c_void_p),
-            ("extension_count", ctypes.c_uint32),
-            ("extensions", ctypes.c_void_p),
-        )
-
-    class Driver(ctypes.Structure):
-        _fields_ = (
-            ("type", ctypes.c_uint32),
-            ("next", ctypes.c_void_p),
-            ("id", ctypes.c_uint32),
-            ("name", ctypes.c_char * 256),
-            ("info", ctypes.c_char * 256),
-            ("conformance", ctypes.c_uint8 * 4),
-        )
-
-    class Properties(ctypes.Structure):
-        # The limits that follow the name are of no interest here, only their room is.
-        _fields_ = (
-            ("type", ctypes.c_uint32),
-            ("next", ctypes.c_void_p),
-            ("api_version", ctypes.c_uint32),
-            ("driver_version", ctypes.c_uint32),
-            ("vendor", ctypes.c_uint32),
-            ("device", ctypes.c_uint32),
-            ("kind", ctypes.c_uint32),
-            ("name", ctypes.c_char * 256),
-            ("rest", ctypes.c_uint8 * 1024),
-        )
-
-    application = Application(type=0, api_version=(1 << 22) | (2 << 12))
-    request = Instance(type=1, application=ctypes.pointer(application))
-    instance = ctypes.c_void_p()
+    application = application_info(type=0, api_version=(1 << 22) | (2 << 12))
+    request = instance_info(type=1, application=ctypes.pointer(application))
+    instance = pointer()
     status = library.vkCreateInstance(ctypes.byref(request), None, ctypes.byref(instance))
     if status != 0:
         return {"error": f"the Vulkan loader finds no driver (VkResult {status})"}
-    count = ctypes.c_uint32()
+    count = number()
     library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
-    handles = (ctypes.c_void_p * count.value)()
+    handles = (pointer * count.value)()
     library.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), handles)
     devices = []
     for handle in handles:
-        driver = Driver(type=1000196000)
-        properties = Properties(type=1000059001, next=ctypes.cast(ctypes.pointer(driver), ctypes.c_void_p))
-        library.vkGetPhysicalDeviceProperties2(ctypes.c_void_p(handle), ctypes.byref(properties))
+        driver = driver_properties(type=1000196000)
+        device = device_properties(type=1000059001, next=ctypes.cast(ctypes.pointer(driver), pointer))
+        library.vkGetPhysicalDeviceProperties2(pointer(handle), ctypes.byref(device))
         info, brand = driver.info.decode(errors="replace"), driver.name.decode(errors="replace")
-        devices.append(
-            {
-                "name": properties.name.decode(errors="replace"),
-                "driver": info if info.startswith("Mesa") else f"{brand} {info}",
-            }
-        )
+        shown = info if info.startswith("Mesa") else f"{brand} {info}"
+        devices.append({"name": device.name.decode(errors="replace"), "driver": shown})
     return {"devices": devices}
+
+
+def _structure(**fields: Any) -> Any:
+    """A class of C structures with these fields, in this order."""
+    import ctypes
+
+    return type("Structure", (ctypes.Structure,), {"_fields_": tuple(fields.items())})
 
 
 def _probe_sapien() -> dict[str, Any]:

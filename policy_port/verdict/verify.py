@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.spec import Contract
+from policy_port.files import json_text
 from policy_port.port.folder import Port
 from policy_port.verdict.checks import ROUNDING_RULE, Check, action_check, contract_checks
 from policy_port.verdict.evidence import Evidence
@@ -80,7 +79,7 @@ class Verification:
             "notes": list(self.notes),
             "tolerance": ROUNDING_RULE,
         }
-        return json.dumps(_finite(document), indent=2) + "\n"
+        return json_text(document)
 
 
 def verify_port(port: Port, evidence: Evidence, *, side: SideName | None = None, engine: str = "onnx") -> Verification:
@@ -168,11 +167,3 @@ def _line(check: Check) -> str:
         f"WRONG     {len(check.bad)} of {size}, largest difference {check.error:.3g} ({check.allowed:.1e} allowed), "
         f"{where}: {first.element}"
     )
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

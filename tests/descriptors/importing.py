@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from policy_port.contract import Contract
+from policy_port.descriptors.dotted import label
+from policy_port.descriptors.draft import source_of
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.registry import Imported, import_contract
 
@@ -35,6 +38,26 @@ def imported(*files: Path, kind: str | None = None, **options: Any) -> Imported:
 def contract(*files: Path, kind: str | None = None, **options: Any) -> Contract:
     """Import `files` with `COMPLETE` and the options given."""
     return imported(*files, kind=kind, **(COMPLETE | options)).contract
+
+
+def unsourced(made: Contract) -> list[str]:
+    """Dotted keys of a contract that no entry of its `sources` covers."""
+    data = made.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    data.pop("sources", None)
+    data.pop("contract_version", None)
+    return [key for key in _keys(data) if source_of(made.sources, key) is None]
+
+
+def _keys(data: Any, where: str = "") -> Iterator[str]:
+    """Dotted keys of every value that is no mapping and no list of mappings."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield from _keys(value, f"{where}.{name}".lstrip("."))
+    elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
+        for i, item in enumerate(data):
+            yield from _keys(item, f"{where}.{label(item) or i}")
+    else:
+        yield where
 
 
 def linear_policy(path: Path, read: int, written: int, metadata: dict[str, str] | None = None) -> Path:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from policy_port.descriptors.dotted import assign, covers, find
-from policy_port.descriptors.draft import Draft, unsourced
+from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.options import ImportOptions
 from policy_port.errors import ContractError
+from tests.descriptors.importing import unsourced
 
 
 def draft() -> Draft:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from policy_port.contract import Contract
-from policy_port.descriptors.draft import unsourced
 from policy_port.errors import ContractError
-from tests.descriptors.importing import COMPLETE, contract, imported, write
+from tests.descriptors.importing import COMPLETE, contract, imported, unsourced, write
 
 JOINTS = ["L_hip", "R_hip", "L_knee", "R_knee"]
 DEFAULT = [0.1, -0.1, 0.4000000059604645, -0.4000000059604645]

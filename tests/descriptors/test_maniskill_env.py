@@ -10,11 +10,11 @@ import pytest
 
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.diff import differences
-from policy_port.descriptors.draft import unsourced
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.registry import import_contract
 from policy_port.errors import ContractError
 from policy_port.resources import assets_dir
+from tests.descriptors.importing import unsourced
 
 pytest.importorskip("mani_skill")
 

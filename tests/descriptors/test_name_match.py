@@ -63,4 +63,4 @@ def test_proposals_never_share_a_joint_and_cover_no_equal_name(source: list[str]
         assert len(set(used)) == len(used)
     assert not {proposal.source for proposal in match.proposals} & set(target)
     assert not {proposal.target for proposal in match.proposals} & set(source)
-    assert all(0.6 <= proposal.likeness <= 1.0 for proposal in match.proposals)
+    assert all(0.6 <= likeness(proposal.source, proposal.target) <= 1.0 for proposal in match.proposals)

@@ -11,8 +11,7 @@ import yaml
 
 from policy_port.contract import load_contract
 from policy_port.contract.diff import differences
-from policy_port.descriptors.draft import unsourced
-from tests.descriptors.importing import imported, write
+from tests.descriptors.importing import imported, unsourced, write
 
 HAND_WRITTEN = Path(__file__).resolve().parents[1] / "real_policies"
 

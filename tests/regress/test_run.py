@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from policy_port.errors import SuiteError
-from policy_port.regress import load_suite
+from policy_port.regress import fingerprint, load_suite
 from policy_port.regress.run import run_suite
 from policy_port.regress.update import update_suite
 from policy_port.regress.verdict import exit_status
 from tests.regress.toy import meddle, write_cases, write_toy
+from tests.test_rooms import PACKAGE, ROOMS
 
 pytestmark = pytest.mark.slow
 
@@ -183,3 +184,15 @@ def test_a_ray_cluster_says_the_same(suite: Path, nodes: int) -> None:
     keys = ("case", "findings", "changes", "status", "sentence")
     local = json.loads(json.dumps([{key: verdict.plain()[key] for key in keys} for verdict in here]))
     assert [{key: verdict[key] for key in keys} for verdict in there["verdicts"]] == local
+
+
+def test_every_room_that_a_verdict_rests_on_counts() -> None:
+    """No verdict is taken from the cache after an edit in a room that a suite may import, at first or second hand."""
+    reached, pending = set(), ["regress"]
+    while pending:
+        room = pending.pop().split(".")[0]
+        if room not in reached:
+            reached.add(room)
+            pending += ROOMS[room]
+    folders = {room for room in reached if (PACKAGE / room).is_dir()}
+    assert folders - set(fingerprint.ROOMS) == {"report"}, "a page for people, which no verdict looks at"

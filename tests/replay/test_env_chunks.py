@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from policy_port.contract import Contract
 from policy_port.port.pilot import Pilot
+from policy_port.replay.env_episodes import EnvJob
 from policy_port.replay.task_env import replay_in_env
 from policy_port.resources import assets_dir
 from policy_port.trace import Trace
@@ -49,16 +50,10 @@ def test_answers_are_performed_step_by_step_in_every_episode(tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     matrix = rng.normal(scale=0.1, size=(contract.observation_size, LENGTH, contract.action_size)).astype(np.float32)
     pilot = Pilot(onnx=save_chunks(tmp_path / "policy.onnx", matrix), network_contract=contract)
-    replay_in_env(
-        pilot,
-        "PolicyPortSO100Reach-v1",
-        seed=0,
-        episodes=2,
-        num_envs=1,
-        sim_backend="physx_cpu",
-        control_mode=None,
-        trace=tmp_path / "trace.npz",
+    job = EnvJob(
+        env_id="PolicyPortSO100Reach-v1", pilot=pilot, control_mode=None, sim_backend="physx_cpu", draw_seed=None
     )
+    replay_in_env(job, range(2), num_envs=1, trace=tmp_path / "trace.npz")
     trace = Trace(tmp_path / "trace.npz")
     said = trace.header["chunks"]
     assert (said["length"], said["steps"], said["ensemble"]) == (LENGTH, STEPS, None)

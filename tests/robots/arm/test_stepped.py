@@ -88,14 +88,11 @@ def test_an_arm_that_was_moved_while_enter_was_waited_for_is_stopped(
         return True
 
     stepped(monkeypatch, pushed)
-    with opened(rehearsal, clock) as session:
-        with (
-            pytest.raises(ArmStopError, match="the arm moved while it was waiting for Enter"),
-            session.driving() as arm,
-        ):
-            session.power()
-            arm.read(session.state)
-            arm.write(session.state.joint_pos.copy())
+    stop = pytest.raises(ArmStopError, match="the arm moved while it was waiting for Enter")
+    with opened(rehearsal, clock) as session, stop, session.driving() as arm:
+        session.power()
+        arm.read(session.state)
+        arm.write(session.state.joint_pos.copy())
     assert not any(servo.torque for servo in rehearsal.arm.servos)
 
 

@@ -54,7 +54,7 @@ MAX_HEADER = 16 * 2**20
 MAX_PACKED, MAX_RATIO = 256 * 2**20, 100
 """An array of more bytes than the first, packed closer than the second, is no recording."""
 
-_DAMAGE = (
+DAMAGE = (
     *(OSError, KeyError, ValueError, EOFError, MemoryError, OverflowError, RecursionError, RuntimeError, TypeError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
@@ -284,7 +284,7 @@ class Trace(Mapping[str, NDArray[Any]]):
                 names = file.namelist()
                 text = _member(file, HEADER, MAX_HEADER) if whole else (_parts(self.path) / HEADER).read_bytes()
             self.header: dict[str, Any] = json.loads(text)
-        except _DAMAGE as cause:
+        except DAMAGE as cause:
             raise TraceError(f"{self.path}: is no trace, or is damaged: {cause}") from cause
         if not isinstance(self.header, dict):
             raise TraceError(f"{self.path}: its {HEADER} is no JSON object, which a trace begins with")
@@ -296,8 +296,8 @@ class Trace(Mapping[str, NDArray[Any]]):
         if name not in self._names:
             raise KeyError(f"{self.path}: the trace has no '{name}'; it has {', '.join(self._names)}")
         try:
-            parts = [_load(file, name) for file in self._files]
-        except _DAMAGE as cause:
+            parts = [read_array(file, name) for file in self._files]
+        except DAMAGE as cause:
             raise TraceError(f"{self.path}: '{name}' can't be read: {cause}") from cause
         if len({(part.shape[1:], part.dtype) for part in parts}) > 1:
             raise TraceError(f"{self.path}: '{name}' has another shape or type from one chunk to the next")
@@ -351,7 +351,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _load(file: Path, name: str) -> NDArray[Any]:
+def read_array(file: Path, name: str) -> NDArray[Any]:
     """An array of numbers; nothing is allocated that the file does not hold."""
     with zipfile.ZipFile(file) as archive:
         inside = archive.getinfo(f"{name}.npy")
@@ -413,7 +413,7 @@ def _joined(parts: Path) -> dict[str, _Column]:
     for name in names:
         (_, *shape), dtype = _about(files[0], name)
         steps = sum(_about(file, name)[0][0] for file in files)
-        found[name] = (steps, *shape), dtype, map(_load, files, itertools.repeat(name))
+        found[name] = (steps, *shape), dtype, map(read_array, files, itertools.repeat(name))
     return found
 
 

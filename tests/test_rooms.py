@@ -44,7 +44,10 @@ ROOMS: dict[str, set[str]] = {
     "robot_models": set(),
     "descriptors": {"contract", "checkpoints", "plain_yaml", "robot_models", "tasks"},
     # A TorchScript file in a port is as much a stranger's as any checkpoint, and is read with the same care.
-    "port": {"contract", "remap", "files", "onnx_session", "checkpoints.files", "checkpoints.torchscript"},
+    "port": {
+        *("contract", "remap", "files", "onnx_session", "plain_yaml", "trace"),
+        *("checkpoints.files", "checkpoints.torchscript"),
+    },
     "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
     "export": {"contract", "remap", "checkpoints", "files", "port", "proof"},
     "control": {"contract", "remap", "port"},

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
-from policy_port.errors import PortError
+from policy_port.errors import PortError, one_line
+from policy_port.plain_yaml import read_text
 from policy_port.port.format import (
     CHUNK,
     CONTRACT,
@@ -23,7 +26,7 @@ from policy_port.port.format import (
     constants,
     metadata,
 )
-from policy_port.port.manifest import check_manifest
+from policy_port.port.manifest import MAX_BYTES, check_manifest
 from policy_port.port.pilot import Pilot
 from policy_port.port.sample import Sample, run_file
 
@@ -106,7 +109,7 @@ def load_port(path: Path | str) -> Port:
         onnx=onnx,
         torchscript=torchscript,
         manifest=manifest,
-        parity=json.loads((folder / PARITY).read_text(encoding="utf-8")),
+        parity=_read_report(folder / PARITY),
         sample=Sample.load(folder / SAMPLE),
     )
     if onnx is not None:
@@ -118,17 +121,41 @@ def load_port(path: Path | str) -> Port:
     return port
 
 
+def _read_report(path: Path) -> dict[str, Any]:
+    text = read_text(path, PortError, what="a parity report", max_bytes=MAX_BYTES)
+    try:
+        report = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise PortError(f"{path}: is no JSON: {one_line(cause)}") from None
+    if not isinstance(report, dict):
+        raise PortError(f"{path}: is no parity report but a {type(report).__name__}; export the policy again")
+    return report
+
+
 def _check_onnx(path: Path, contract: Contract) -> None:
     import numpy as np
     import onnx
 
     # External data is left where it is: a port's file has none, and a path in it may lead anywhere.
-    model = onnx.load_model(path, load_external_data=False)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+        outside = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+        weights = {} if outside else constants(model.graph)
+    except Exception as cause:
+        # Protobuf and ONNX raise classes of their own that share no base but Exception.
+        raise PortError(f"{path}: is no ONNX model, or a damaged one: {one_line(cause)}") from None
+    if outside:
         raise PortError(f"{path}: keeps weights in another file, which a port never does; export it again")
-    for name, value in constants(model.graph).items():
+    for name, value in weights.items():
         if not np.isfinite(value).all():
             raise PortError(f"{path}: weight '{name}' holds NaN or infinity; the policy was broken before its export")
     inside = metadata(model).get(CONTRACT_KEY)
-    if inside is None or Contract.model_validate_json(inside) != contract:
+    if inside is None or _contract_in(inside) != contract:
         raise PortError(f"{path}: carries another contract than {CONTRACT} beside it; export it again")
+
+
+def _contract_in(text: str) -> Contract | None:
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError:
+        return None

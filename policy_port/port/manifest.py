@@ -9,7 +9,11 @@ from typing import Any
 
 from policy_port.errors import PortError
 from policy_port.files import sha256
-from policy_port.port.format import FILES, MANIFEST, OWN_SUM
+from policy_port.plain_yaml import read_text
+from policy_port.port.format import CHUNK, FILES, MANIFEST, OWN_SUM, POLICY
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Largest manifest or report read; they take some kilobytes."""
 
 _ADVICE = "Write the port again with `policy-port remap` or `export`, or copy it again from where it came"
 
@@ -45,6 +49,8 @@ def check_manifest(folder: Path) -> dict[str, Any]:
     for name, expected in files.items():
         if name not in present:
             raise PortError(f"{folder / name}: is missing from the port. {_ADVICE}")
+        if (folder / name).is_symlink():
+            raise PortError(f"{folder / name}: is a link, which a port never holds. {_ADVICE}")
         if not (folder / name).is_file() or sha256(folder / name) != expected:
             raise PortError(f"{folder / name}: was changed after the port was written. {_ADVICE}")
     return manifest
@@ -57,8 +63,8 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise PortError(f"{path}: is missing, so this is no port. `policy-port remap` and `export` write ports")
+    text = read_text(path, PortError, what="a manifest", max_bytes=MAX_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
         manifest = json.loads(text)
         rest = {key: value for key, value in manifest.items() if key != OWN_SUM}
         # The whole text counts, so that not even a space can change unseen.
@@ -67,6 +73,10 @@ def _read(folder: Path) -> dict[str, Any]:
         intact, manifest = False, {}
     if not intact:
         raise PortError(f"{path}: was changed after the port was written. {_ADVICE}")
+    files, policy = manifest.get(FILES), manifest.get(POLICY)
+    named = isinstance(files, dict) and all(isinstance(total, str) for total in files.values())
+    if not named or not isinstance(policy, dict) or not isinstance(policy.get(CHUNK), int | None):
+        raise PortError(f"{path}: lists no files with their sums, or no policy, as every port does. {_ADVICE}")
     return manifest
 
 

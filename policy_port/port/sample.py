@@ -6,6 +6,7 @@ bytes.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Float32, Pixels
-from policy_port.errors import PortError
+from policy_port.errors import PortError, one_line
 from policy_port.onnx_session import open_session
 from policy_port.port.format import ACTIONS, OBSERVATION, SAMPLE_IMAGE, SAMPLE_RESET, TORCHSCRIPT
+from policy_port.trace import DAMAGE, read_array
+
+MOST_ARRAYS = 64
+"""Arrays of a sample at most: three, and one for each image."""
 
 TOLERANCE = 1e-5
 """Largest difference of a replay, as a fraction of the sample's largest action. ONNX Runtime gives the same bits on
@@ -47,11 +52,29 @@ class Sample:
 
     @classmethod
     def load(cls, path: Path) -> Sample:
-        """Read a sample."""
-        with np.load(path, allow_pickle=False) as arrays:
-            shown = [name for name in arrays.files if name.startswith(SAMPLE_IMAGE)]
-            images = {name.removeprefix(SAMPLE_IMAGE): arrays[name] for name in shown}
-            return cls(obs=arrays[OBSERVATION], reset=arrays[SAMPLE_RESET], actions=arrays[ACTIONS], images=images)
+        """Read a sample.
+
+        Raises:
+            PortError: When the file is damaged, or its arrays are no short rollout.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+            arrays = {name: read_array(path, name) for name in names[:MOST_ARRAYS]}
+            obs, reset, actions = arrays.pop(OBSERVATION), arrays.pop(SAMPLE_RESET), arrays.pop(ACTIONS)
+        except DAMAGE as cause:
+            raise PortError(f"{path}: is no sample, or is damaged: {one_line(cause)}") from None
+        images = {name.removeprefix(SAMPLE_IMAGE): pixels for name, pixels in arrays.items()}
+        steps = obs.shape[:2]
+        fits = obs.ndim == 3 and actions.ndim in (3, 4) and reset.dtype == np.bool_ and obs.size and actions.size
+        if (
+            not fits
+            or not np.isfinite(actions).all()
+            or any(array.shape[:2] != steps for array in (reset, actions, *images.values()))
+        ):
+            shapes = {OBSERVATION: obs.shape, SAMPLE_RESET: reset.shape, ACTIONS: actions.shape}
+            raise PortError(f"{path}: its arrays are no rollout of finite numbers: {shapes}; export the policy again")
+        return cls(obs=obs, reset=reset, actions=actions, images=images)
 
     def check(self, run: RunFile, where: Path) -> None:
         """Replay the sample.
@@ -59,7 +82,13 @@ class Sample:
         Raises:
             PortError: When an action differs by more than `TOLERANCE`, naming the step and the element.
         """
-        actions = run(self.obs, self.reset, self.images)
+        try:
+            actions = run(self.obs, self.reset, self.images)
+        except Exception as cause:
+            # ONNX Runtime and torch raise classes of their own that share no base but Exception.
+            raise PortError(f"{where}: can't run on the port's own sample: {one_line(cause)}") from None
+        if actions.shape != self.actions.shape:
+            raise PortError(f"{where}: answers with the shape {actions.shape}, the sample holds {self.actions.shape}")
         error = np.abs(actions.astype(np.float64) - self.actions)
         allowed = TOLERANCE * max(float(np.abs(self.actions).max()), 1e-3)
         # A NaN is not smaller than anything, so the comparison is written this way round.

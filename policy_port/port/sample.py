@@ -73,7 +73,7 @@ class Sample:
             or any(array.shape[:2] != steps for array in (reset, actions, *images.values()))
         ):
             shapes = {OBSERVATION: obs.shape, SAMPLE_RESET: reset.shape, ACTIONS: actions.shape}
-            raise PortError(f"{path}: its arrays are no rollout of finite numbers: {shapes}; export the policy again")
+            raise PortError(f"{path}: its arrays are no rollout of finite numbers: {shapes}; export it again")
         return cls(obs=obs, reset=reset, actions=actions, images=images)
 
     def check(self, run: RunFile, where: Path) -> None:

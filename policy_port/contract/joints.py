@@ -72,8 +72,8 @@ class JointConversion(Strict):
 
     sign: Literal[1, -1] = 1
     """-1 where the two parsings turn the joint in opposite directions."""
-    scale: Positive = 1.0
-    """Factor beside the unit's, such as a gear ratio or percent per radian."""
+    scale: Annotated[float, Field(ge=1e-9, le=1e9)] = 1.0
+    """Factor beside the unit's, such as a gear ratio or percent per radian; its inverse is a number too."""
     offset: float = 0.0
     """Target position at source position zero [target unit]."""
     source_unit: JointUnit = "rad"

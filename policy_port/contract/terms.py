@@ -388,7 +388,7 @@ class ExternalTerm(Term):
     """
 
     term: Literal["external"]
-    size: Annotated[int, Field(ge=1, le=10_000_000)]
+    size: Annotated[int, Field(ge=1, le=1_000_000)]
     """Number of elements."""
 
     @model_validator(mode="after")

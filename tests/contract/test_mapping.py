@@ -72,6 +72,11 @@ def test_shipped_orders_are_the_measured_ones(robot: str, shared: Path) -> None:
         (TWO_LISTS + "rename: {}\nrename: {}\n", r"map.yaml:4: key 'rename' stands twice, first in line 3"),
         (TWO_LISTS + "targets: x\n", r"map.yaml:3: unknown key 'targets'; did you mean 'target'"),
         ("target_joint_names: [a]\n", r"required key 'source_joint_names' is missing"),
+        (
+            TWO_LISTS + "joints: {a: {scale: 1e-320}}\n",
+            r"joints.a.scale: input should be greater than or equal to 1e-09",
+        ),
+        (TWO_LISTS + "joints: {a: {scale: 1e300}}\n", r"joints.a.scale: input should be less than or equal to"),
         ("[1, 2]\n", r"holds no YAML mapping"),
         (
             "a: !!python/object/apply:os.system [ls]\n",

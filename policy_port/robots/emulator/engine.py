@@ -7,6 +7,7 @@ import os
 import random
 import select
 import threading
+from typing import Any
 
 from policy_port.errors import EmulatorError
 from policy_port.robots.emulator.build import build_arm
@@ -18,11 +19,12 @@ from policy_port.robots.emulator.options import ArmOptions
 from policy_port.robots.emulator.packets import Decoder
 from policy_port.robots.emulator.pictures import open_pictures
 from policy_port.robots.emulator.registers import BAUD_RATES
-from policy_port.robots.emulator.servo import Servo
-from policy_port.robots.emulator.servo_state import ServoState
+from policy_port.robots.emulator.servo import Servo, ServoState
 from policy_port.robots.emulator.strike import Strikes
 from policy_port.robots.emulator.terminal import Terminal
 
+CALLS = ("port", "camera_url", "wire_log", "servo", "angles", "active_faults", "inject", "clear")
+"""What can be asked of an engine."""
 IDLE_TIME = 0.02
 """Longest time between two looks at the mechanics [s]."""
 SILENCE = 0.005
@@ -102,7 +104,11 @@ class Engine:
             failure, self._failure = self._failure, None
             raise RuntimeError("the emulated arm has failed") from failure
 
-    @property
+    def ask(self, call: str, *arguments: Any) -> Any:
+        """Answer one of `CALLS`; an engine in a process of its own can be reached in no other way."""
+        assert call in CALLS
+        return getattr(self, call)(*arguments)
+
     def port(self) -> str:
         """Path that a driver opens; after an unplug without a link, a new one."""
         with self._lock:
@@ -126,7 +132,7 @@ class Engine:
         with self._lock:
             self._catch_up()
             servo = self._servo(name)
-            return ServoState.of(servo, self._angle(servo))
+            return servo.state(self._angle(servo))
 
     def angles(self) -> dict[str, float]:
         """Where every joint truly is [rad]."""

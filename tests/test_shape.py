@@ -23,9 +23,7 @@ LONG: dict[str, str] = {
     "checkpoints.libraries.rsl_rl_images.take_encoders": NOT_YET,
     "cli.compare.compare": COMMAND,
     "cli.contract.import_": COMMAND,
-    "cli.emulate.emulate": COMMAND,
     "cli.play.play": COMMAND,
-    "cli.play_real.play_on_arm": NOT_YET,
     "cli.regress.regress": COMMAND,
     "control.signals.Signals.__init__": NOT_YET,
     "plants.registry.make_plant": PUBLIC,
@@ -33,9 +31,6 @@ LONG: dict[str, str] = {
     "replay.play.play_on_plant": NOT_YET,
     "replay.report.replay_report": NOT_YET,
     "replay.task_env.replay_in_env": NOT_YET,
-    "robots.jobs.play_real.play_real": NOT_YET,
-    "robots.maniskill.real_env.RealEnv.__init__": PUBLIC,
-    "robots.maniskill.task.RealTask.__init__": NOT_YET,
     "system.probes._probe_vulkan": NOT_YET,
 }
 """Function of over 60 lines, from `def` to its end -> why it is not shorter."""
@@ -48,11 +43,9 @@ WIDE: dict[str, str] = {
     "cli.compare.compare": COMMAND,
     "cli.contract.import_": COMMAND,
     "cli.diagnose.diagnose": COMMAND,
-    "cli.emulate.emulate": COMMAND,
     "cli.export.export": COMMAND,
     "cli.play.play": COMMAND,
     "cli.play._check_options": NOT_YET,
-    "cli.play_real.play_on_arm": NOT_YET,
     "cli.port_options.write_and_tell": NOT_YET,
     "cli.regress.regress": COMMAND,
     "cli.remap.remap": COMMAND,
@@ -60,9 +53,6 @@ WIDE: dict[str, str] = {
     "plants.registry.make_plant": PUBLIC,
     "replay.play.play_on_plant": NOT_YET,
     "replay.task_env.replay_in_env": NOT_YET,
-    "robots.emulator.arm.EmulatedArm.__init__": NOT_YET,
-    "robots.jobs.play_real.play_real": NOT_YET,
-    "robots.maniskill.real_env.RealEnv.__init__": PUBLIC,
 }
 """Function of over 8 parameters -> why it takes so many."""
 

@@ -23,7 +23,6 @@ PROGRAMS = {"policy-port", "pre-commit"}
 BLOCKS = [block for block in re.split(r"\n\n|\n(?=- )|\n(?=\|)", TEXT) if "`" in block]
 
 TESTED_ELSEWHERE = {
-    "mistakes": "verdict and closed_loop, whose tests make every mistake",
     "robot_models": "plants and descriptors, which read robot files through it",
 }
 """Room without a folder of tests -> the rooms whose tests it is tested by."""

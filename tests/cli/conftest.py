@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
+from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.emulator.clock import VirtualClock
+from tests.robots.unhurried import REAL_PATIENCE
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
     """What commands of this process drive arms by: however busy the machine is, the same happens."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
-    from policy_port.robots.arm import emulated, session
+    from policy_port.robots.arm import emulated, robot_file, session
     from policy_port.robots.jobs import run
 
-    clock = VirtualClock()
+    clock, load = VirtualClock(), robot_file.load_robot_file
+
+    def unhurried(path: Path | str) -> RobotFile:
+        robot = load(path)
+        return robot.model_copy(update={"timing": robot.timing.model_copy(update=REAL_PATIENCE)})
+
+    monkeypatch.setattr(robot_file, "load_robot_file", unhurried)
     for module, name, key in (
         (emulated, "emulate", "clock"),
         (session, "without_torque", "time"),

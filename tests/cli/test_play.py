@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from policy_port.cli.app import app
 from policy_port.contract import Contract, RobotMapping
 from policy_port.port import folder as port_module
+from policy_port.port.folder import Port
 from policy_port.replay import play as play_module
 from policy_port.resources import assets_dir
 from policy_port.trace import Trace
@@ -31,7 +32,8 @@ class StandIn:
     onnx: Path | None
     contract: Contract
     mapping: RobotMapping | None = None
-    chunk: int | None = None
+    path: Path = Path("PORT")
+    pilot = Port.pilot
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def robot(tmp_path: Path) -> Path:
     """A robot file whose watchdog, which lives in real time, waits for a machine that is busy."""
     text = find_robot_file("so100").read_text(encoding="utf-8")
     path = tmp_path / "arm.yaml"
-    path.write_text(text.replace("heartbeat: 1.0", "heartbeat: 600.0"), encoding="utf-8")
+    path.write_text(text.replace("heartbeat: 1.0", "heartbeat: 5.0"), encoding="utf-8")
     return path
 
 

@@ -85,7 +85,7 @@ def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path, clock: 
     # The watchdog lives in real time, and waits for a machine that is busy.
     shipped = (Path("policy_port/assets/robots/so100.yaml")).read_text(encoding="utf-8")
     robot = tmp_path / "arm.yaml"
-    robot.write_text(shipped.replace("heartbeat: 1.0", "heartbeat: 600.0"))
+    robot.write_text(shipped.replace("heartbeat: 1.0", "heartbeat: 5.0"))
     command = ["play", "so100-reach", "--real", "--robot", str(robot), "--emulated", "--continuous"]
     done = CliRunner().invoke(app, [*command, "--episodes", "1", "--out", str(out), "--report"])
     assert done.exit_code == 0, done.output

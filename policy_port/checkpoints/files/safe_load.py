@@ -25,7 +25,7 @@ MAX_MEMBERS = 10_000
 """Members of an archive at most; a policy has one for each tensor."""
 
 MAX_UNPACKED = 256 * 2**20
-"""How much an archive may unpack to beyond twice its own size [bytes]."""
+"""How much an archive may unpack to beyond twice its own size, and to 64 times of it at most [bytes]."""
 
 MAX_ENTRIES = 200_000
 """Entries of a checkpoint's tables at most, each counted as often as it is reached."""
@@ -147,7 +147,7 @@ def read_archive(data: bytes, where: str) -> dict[str, bytes]:
             infos = [info for info in archive.infolist() if not info.is_dir()]
             if len(infos) > MAX_MEMBERS:
                 raise UnsafeFileError(f"{where}: the archive holds {len(infos)} members; a policy has some hundred")
-            if sum(info.file_size for info in infos) > 2 * len(data) + MAX_UNPACKED:
+            if sum(info.file_size for info in infos) > min(2 * len(data) + MAX_UNPACKED, 64 * len(data) + 2**20):
                 raise UnsafeFileError(f"{where}: the archive unpacks to far more than the file holds")
             doubled = sorted(name for name, count in Counter(i.filename for i in infos).items() if count > 1)
             if doubled:

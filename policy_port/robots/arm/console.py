@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
+import termios
 from collections.abc import Callable
 
 from policy_port.errors import RobotError
@@ -48,8 +50,11 @@ class Console:
         return True
 
     def _ask(self, question: str, idle: Callable[[], None]) -> str:
-        print(question, end="", file=sys.stderr, flush=True)
         descriptor, heard = sys.stdin.fileno(), b""
+        # What was typed before the question is no answer to it.
+        with contextlib.suppress(termios.error):
+            termios.tcflush(descriptor, termios.TCIFLUSH)
+        print(question, end="", file=sys.stderr, flush=True)
         # Not input(): that would wait with the arm unwatched.
         while not heard.endswith(b"\n"):
             if select.select([descriptor], (), (), LOOK)[0]:

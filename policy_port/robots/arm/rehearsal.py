@@ -8,7 +8,7 @@ import numpy as np
 
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.real_time import RealTime
-from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.robot_file import MOST_WAIT, RobotFile
 from policy_port.robots.arm.stops import ArmStopError
 
 REHEARSED = 30
@@ -89,11 +89,18 @@ def check_asking(robot: RobotFile, taken: Sequence[float], period: float) -> Non
     if short:
         raise ArmStopError(
             f"a control step in which the network is asked takes {quickest:.3f} s, for which {', '.join(short)} of the "
-            "robot file leaves no time: the arm would be stopped. Where the arm may stand still for that long, as "
-            f"between two chunks, raise each to {2.0 * quickest:.1f} s or so; else take a faster computer or a smaller "
-            "network. Nothing was moved",
+            f"robot file leaves no time: the arm would be stopped. {_remedy(quickest)}. Nothing was moved",
             may_move=False,
         )
+
+
+def _remedy(quickest: float) -> str:
+    if MARGIN * quickest > MOST_WAIT:
+        return f"No arm waits for longer than {MOST_WAIT:g} s: take a faster computer or a smaller network"
+    return (
+        "Where the arm may stand still for that long, as between two chunks, raise each to "
+        f"{min(2.0 * quickest, MOST_WAIT):.1f} s or so; else take a faster computer or a smaller network"
+    )
 
 
 def _settle(clock: RealTime, taken: Sequence[float], period: float) -> float:

@@ -19,6 +19,9 @@ MOTORS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_ro
 
 Vector = tuple[float, float, float]
 
+MOST_WAIT = 3.0
+"""Longest time for which an arm under torque may wait for a measurement, a picture or a network [s]."""
+
 
 def _up_to(greatest: float, why: str, *, least: float = 0.0) -> AfterValidator:
     """A number above `least` and up to `greatest`; the message of a greater one says why."""
@@ -92,11 +95,11 @@ class Timing(Strict):
 
     control_frequency: Annotated[float, _up_to(200.0, "six servos on one line are read and written in each step")]
     """Most control steps per second [Hz]."""
-    stale: Annotated[float, _up_to(1.0, "the arm moves on while nobody measures it")]
+    stale: Annotated[float, _up_to(MOST_WAIT, "the arm moves on while nobody measures it")]
     """Oldest measurement that a target may rest on."""
-    stale_frame: Annotated[float, _up_to(2.0, "the policy would act on what was, not on what is")]
+    stale_frame: Annotated[float, _up_to(MOST_WAIT, "the policy would act on what was, not on what is")]
     """Oldest picture that a target may rest on."""
-    deadline: Annotated[float, _up_to(1.0, "the arm moves on while nobody leads it")]
+    deadline: Annotated[float, _up_to(MOST_WAIT, "the arm moves on while nobody leads it")]
     """How late a target may be sent."""
     tracking: Annotated[float, _up_to(2.0, "a blocked servo overheats")]
     """How long a joint may stay behind its target by more than its tracking_error."""

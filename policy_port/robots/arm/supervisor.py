@@ -83,7 +83,10 @@ class Supervisor:
     def switch_on(self) -> None:
         """Start the watchdog and let the arm hold where it is."""
         self._signals.check()
+        seen = self._arm.angles.copy()
         self._arm.measure()
+        if np.abs(self._arm.angles - seen).max() > STILL:
+            raise ArmStopError("the arm was moved since it was checked; lay it down to rest", may_move=False)
         self._limiter.start(self._arm.angles)
         self.sent = self._limiter.position
         self._watchdog = Watchdog(
@@ -120,8 +123,9 @@ class Supervisor:
             raise ArmStopError(f"the policy asks for a target of {wrong[0]} that is not finite", may_move=True)
         if self._first:
             self._check_first(asked)
+        seen = self._arm.angles.copy()
         if self._console.wait(self.watch):
-            self._stand_by()
+            self._stand_by(seen)
         self._check_signals()
         self._check_age()
         self._send(asked)
@@ -238,6 +242,8 @@ class Supervisor:
             self._limiter.keep(lost, self._arm.scale.angles(reading.goal))
 
     def _send(self, asked: Array) -> None:
+        # A limit of speed is one of distance per period: whoever asks, and however fast, targets keep a period apart.
+        self._arm.clock.sleep_until(self._sent_at + self.timestep)
         now = self._arm.clock.now()
         if now - self._sent_at > PAUSE * self.timestep:
             self._limiter.rest()
@@ -267,9 +273,8 @@ class Supervisor:
             )
         self._cameras.check()
 
-    def _stand_by(self) -> None:
-        """After a wait for Enter: the arm has to be where the policy saw it, and starts from standstill."""
-        seen = self._arm.angles
+    def _stand_by(self, seen: Array) -> None:
+        """After a wait for Enter: the arm has to be where the policy saw it [rad], and starts from standstill."""
         self._measure()
         if np.abs(self._arm.angles - seen).max() > STILL:
             raise ArmStopError("the arm moved while it was waiting for Enter", may_move=True)

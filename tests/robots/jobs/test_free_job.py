@@ -287,8 +287,11 @@ def test_a_network_that_thinks_too_long_is_refused() -> None:
     with pytest.raises(ArmStopError, match=r"takes 0\.300 s, .*stale \(0\.1\), timing\.deadline \(0\.1\) of"):
         check_asking(robot, [0.3, 0.31], 1 / 30)
     bounds = robot.timing.model_copy(update={"stale": 9.0, "deadline": 9.0, "heartbeat": 9.0, "stale_frame": 2.0})
-    with pytest.raises(ArmStopError, match=r"timing\.stale_frame \(2\) of.*raise each to 4\.4 s"):
+    with pytest.raises(ArmStopError, match=r"timing\.stale_frame \(2\) of.*raise each to 3\.0 s"):
         check_asking(arm_file(timing=bounds), [2.2], 1 / 30)
+    # No robot file may say more, so nobody is told to write it.
+    with pytest.raises(ArmStopError, match="No arm waits for longer than 3 s: take a faster computer"):
+        check_asking(arm_file(timing=bounds), [2.6], 1 / 30)
 
 
 def test_the_scene_is_asked_for_between_episodes() -> None:

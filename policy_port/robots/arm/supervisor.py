@@ -65,6 +65,7 @@ class Supervisor:
         self._torque = self._stopping = False
         self._first = True
         self._sent_at = -math.inf
+        self.name = arm.name
         self.joint_names = names
         self.timestep = arm.timestep
         self.sent = np.zeros(len(names))
@@ -74,11 +75,6 @@ class Supervisor:
         self.age = math.nan
         """Age of the measurement that the last target rested on, when it was sent [s]."""
         signals.on_cut = self._cut
-
-    @property
-    def name(self) -> str:
-        """Robot, driver and version."""
-        return self._arm.name
 
     def switch_on(self) -> None:
         """Start the watchdog and let the arm hold where it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+import bisect
 import os
 import random
 import select
@@ -49,8 +49,7 @@ class Engine:
         self._decoder = Decoder()
         self._lock = threading.Lock()
         self._plugged = threading.Condition(self._lock)
-        self._answers: list[tuple[float, int, bytes]] = []
-        self._sent = 0
+        self._answers: list[Answer] = []
         self._babble = 0.0
         self._strikes = Strikes(self._parts.servos, self._parts.mechanics, self._faults)
         self._stop = threading.Event()
@@ -131,8 +130,7 @@ class Engine:
         """A servo as it is now."""
         with self._lock:
             self._catch_up()
-            servo = self._servo(name)
-            return servo.state(self._angle(servo))
+            return self._servo(name).state()
 
     def angles(self) -> dict[str, float]:
         """Where every joint truly is [rad]."""
@@ -199,7 +197,7 @@ class Engine:
         """Wait for something to do, and do it."""
         pause = SILENCE if self._decoder.pending else IDLE_TIME
         if self._answers:
-            pause = min(pause, max(0.0, self._answers[0][0] - self._clock.now()))
+            pause = min(pause, max(0.0, self._answers[0].due - self._clock.now()))
         sources = [self._bell] if self._terminal is None else [self._bell, self._terminal.fileno()]
         ready = select.select(sources, (), (), pause)[0]
         if self._bell in ready and os.read(self._bell, 1) == b"!":
@@ -268,13 +266,12 @@ class Engine:
         self._plugged.notify_all()
 
     def _plan(self, answer: Answer) -> None:
-        self._sent += 1
-        heapq.heappush(self._answers, (answer.due, self._sent, answer.data))
+        bisect.insort(self._answers, answer, key=lambda planned: planned.due)
 
     def _speak(self, terminal: Terminal, now: float) -> None:
         out = bytearray()
-        while self._answers and self._answers[0][0] <= now:
-            out += heapq.heappop(self._answers)[2]
+        while self._answers and self._answers[0].due <= now:
+            out += self._answers.pop(0).data
         if out:
             terminal.write(bytes(out))
 

@@ -70,26 +70,16 @@ class ServoState:
 
     name: str
     """Name of the servo."""
-    id: int
-    """Id on the bus."""
     torque: bool
     """Whether torque is enabled in the registers."""
     goal: int | None
     """The goal that it follows [ticks], within its limits; None when it was given none since power-up."""
     position: int
     """What it reads [ticks]."""
-    angle: float
-    """Where the joint truly is [rad], whatever the sensor reads."""
     velocity: float
     """Speed of the shaft [ticks/s]."""
     load: float
     """Torque of the motor as a share of its stall torque."""
-    temperature: int
-    """[C]."""
-    voltage: float
-    """[V]."""
-    status: int
-    """Status byte."""
     registers: bytes
     """All registers."""
 
@@ -118,7 +108,7 @@ class Servo:
     def power_up(self) -> None:
         """Lose what is not stored: torque, goals, turns and tripped protections."""
         self.registers.power_up()
-        self._settings = Settings.of(self.registers)
+        self._settings = Settings(self.registers)
         # The turn in which it wakes up is turn 0: the sensor itself knows no turns.
         self._origin = math.floor((self.shaft.position - self._settings.offset) / TICKS_PER_TURN) * TICKS_PER_TURN
         self._waiting: deque[tuple[float, int]] = deque()
@@ -143,7 +133,7 @@ class Servo:
         names = {register.name for register in touched}
         if "Torque_Enable" in names:
             self._switch(had_torque)
-        self._settings = Settings.of(self.registers)
+        self._settings = Settings(self.registers)
         if "Goal_Position" in names:
             self._waiting.append((now + GOAL_DELAY, self.registers.get("Goal_Position")))
         return touched
@@ -215,21 +205,16 @@ class Servo:
         put("Goal_Position_2", present if self.goal is None else self.goal)
         return self.registers
 
-    def state(self, angle: float) -> ServoState:
-        """What it is at this moment, its joint being at `angle` [rad]."""
+    def state(self) -> ServoState:
+        """What it is at this moment."""
         registers = self.publish()
         return ServoState(
             name=self.name,
-            id=self.servo_id,
             torque=registers.get("Torque_Enable") != 0,
             goal=self.goal,
             position=registers.get("Present_Position"),
-            angle=angle,
             velocity=self.shaft.velocity,
             load=self.shaft.load,
-            temperature=registers.get("Present_Temperature"),
-            voltage=registers.get("Present_Voltage") / 10.0,
-            status=self.status,
             registers=bytes(registers.data),
         )
 

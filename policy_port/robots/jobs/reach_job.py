@@ -13,9 +13,8 @@ from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, Task
 from policy_port.control.plant import Plant
-from policy_port.errors import TaskError
 from policy_port.port.pilot import Pilot
-from policy_port.replay.reach import ReachEpisodes
+from policy_port.replay.reach import ReachEpisodes, check_reach
 from policy_port.replay.result import Episode, Metric, episode_metrics
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.preflight import check_contract
@@ -124,15 +123,8 @@ class ReachJob:
 
     def check(self, pilot: Pilot, robot: RobotFile) -> None:
         """See `RealJob`."""
-        contract = pilot.contract
-        check_contract(contract, robot, pilot.flown_through)
-        if abs(contract.control_dt * self._task.control_frequency - 1.0) > 1e-6:
-            raise TaskError(
-                f"contract '{contract.name}' runs at {1.0 / contract.control_dt:g} Hz, the task at "
-                f"{self._task.control_frequency}"
-            )
-        if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
-            raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
+        check_contract(pilot.contract, robot, pilot.flown_through)
+        check_reach(pilot.contract, self._task)
 
     def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""

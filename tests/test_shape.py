@@ -31,13 +31,9 @@ WIDE: dict[str, str] = {
     "checkpoints.networks.assemble.feed_forward": NOT_YET,
     "checkpoints.networks.vision.ImageActor.__init__": NOT_YET,
     "cli.diagnose.diagnose": COMMAND,
-    "cli.emulate.emulate": COMMAND,
     "cli.export.export": COMMAND,
     "cli.export.remap": COMMAND,
     "export.write.write_port": PUBLIC,
-    "robots.emulator.arm.EmulatedArm.__init__": PUBLIC,
-    "robots.maniskill.agent.LeRobotRealAgent.__init__": PUBLIC,
-    "robots.maniskill.env.RealEnv.__init__": PUBLIC,
 }
 """Function of over 8 parameters -> why it takes so many."""
 

@@ -6,10 +6,13 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
     from policy_port.robots.emulator import EmulatedArm
@@ -48,50 +51,56 @@ DurationOption = Annotated[
 ]
 
 
-def emulate(
-    robot: RobotArgument = "so100",
-    port_link: LinkOption = None,
-    calibration: CalibrationOption = None,
-    latency_ms: LatencyOption = 1.0,
-    model: ModelOption = "servo",
-    camera: CameraOption = None,
-    fault: FaultOption = None,
-    faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the faults that strike at random.")] = 0,
-    duration: DurationOption = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EmulateOptions:
+    """What is given on the command line."""
+
+    robot: RobotArgument = "so100"
+    port_link: LinkOption = None
+    calibration: CalibrationOption = None
+    latency_ms: LatencyOption = 1.0
+    model: ModelOption = "servo"
+    camera: CameraOption = None
+    fault: FaultOption = None
+    faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False
+    seed: Annotated[int, typer.Option(help="Seed of the faults that strike at random.")] = 0
+    duration: DurationOption = None
+
+
+@takes(EmulateOptions)
+def emulate(options: EmulateOptions) -> None:
     """Emulate an SO100 or SO101 arm: servos behind a port that LeRobot opens, cameras, and faults on demand."""
     from policy_port.errors import EmulatorError, closest
     from policy_port.robots.emulator import EmulatedArm
     from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, write_calibration
     from policy_port.robots.emulator.fault_kinds import table
 
-    if faults:
+    if options.faults:
         typer.echo(table())
         return
-    if robot not in ROBOTS:
-        hint = closest(robot, ROBOTS) or "."
-        raise EmulatorError(f"no emulated robot is called '{robot}'{hint} There are: {', '.join(ROBOTS)}")
-    if calibration is not None and not calibration.exists():
-        write_calibration(calibration)
-        typer.echo(f"calibration  written to {calibration}")
+    if options.robot not in ROBOTS:
+        hint = closest(options.robot, ROBOTS) or "."
+        raise EmulatorError(f"no emulated robot is called '{options.robot}'{hint} There are: {', '.join(ROBOTS)}")
+    if options.calibration is not None and not options.calibration.exists():
+        write_calibration(options.calibration)
+        typer.echo(f"calibration  written to {options.calibration}")
     arm = EmulatedArm(
-        DEFAULT_CALIBRATION if calibration is None else calibration,
-        latency=latency_ms / 1000.0,
-        model=model,
-        cameras=camera or (),
-        faults=fault or (),
-        port_link=port_link,
-        seed=seed,
+        options.calibration or DEFAULT_CALIBRATION,
+        latency=options.latency_ms / 1000.0,
+        model=options.model,
+        cameras=options.camera or (),
+        faults=options.fault or (),
+        port_link=options.port_link,
+        seed=options.seed,
     )
     with _interrupts() as end, arm:
         typer.echo(f"port         {arm.port}")
         for spec in arm.options.cameras:
             size = f"{spec.width}x{spec.height}, up to {spec.fps:g} frames per second"
             typer.echo(f"camera       {spec.name}: {arm.camera_url(spec.name)} ({size})")
-        if duration is None:
+        if options.duration is None:
             typer.echo("Ctrl-C unplugs the arm.")
-        end.wait(duration)
+        end.wait(options.duration)
         typer.echo(_summary(arm))
 
 

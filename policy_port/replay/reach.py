@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
@@ -107,7 +108,7 @@ def replay_reach(
         RobotError: When the plant lacks a joint or a tip link.
     """
     contract = pilot.contract
-    _check(pilot, task)
+    check_reach(contract, task)
     controller = Controller(contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs)
     queue = ReachEpisodes(task, seed, episodes, plant)
     header = plant_header(pilot, plant, decimation)
@@ -127,8 +128,12 @@ def replay_reach(
     return Result(setting=setting, metrics=episode_metrics(ended), episodes=ended)
 
 
-def _check(pilot: Pilot, task: ReachTask) -> None:
-    contract = pilot.contract
+def check_reach(contract: Contract, task: ReachTask) -> None:
+    """Refuse a contract that is not the reach task's.
+
+    Raises:
+        TaskError: When the policy reads no goal point, or runs at another rate than the task.
+    """
     sizes = [term.size for term in contract.observation.terms if term.term == "goal"]
     if sizes != [3]:
         raise TaskError(

@@ -66,18 +66,11 @@ def draw_poses(robot: RobotFile, poses: dict[str, Array], path: Path) -> str | N
     """
     from policy_port.errors import PolicyPortError
     from policy_port.plants.registry import make_plant
-    from policy_port.plants.setup import JointSetup, PlantSetup
     from policy_port.replay.pose_picture import write_pictures
+    from policy_port.robots.emulator.simulated import so100_setup
 
-    setup = PlantSetup(
-        joints=tuple(JointSetup(name=name, default=0.0, stiffness=1.0, damping=1.0) for name in robot.joint_names),
-        actuation="implicit",
-        timestep=0.002,
-        control_dt=0.02,
-        floating=False,
-    )
     try:
-        plant = make_plant("mujoco", robot.name, setup)
+        plant = make_plant("mujoco", robot.name, so100_setup(dict.fromkeys(robot.joint_names, 0.0)))
     except PolicyPortError as cause:
         return str(cause)
     try:

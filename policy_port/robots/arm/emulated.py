@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.arm.confirmation import confirm
@@ -16,6 +16,7 @@ from policy_port.robots.arm.session import without_torque
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_calibration
 from policy_port.robots.emulator.clock import REAL, Clock
+from policy_port.robots.emulator.options import ArmChoices
 
 LATENCY = 0.001
 """Of a USB adapter [s]."""
@@ -70,25 +71,20 @@ def emulate(
         if own is not None and own.is_file():
             calibration = read_calibration(own)
 
-        def arm(pose: Literal["rest", "check"], **more: object) -> EmulatedArm:
-            angles: dict[str, float] = dict(zip(MOTORS, truth.pose(pose), strict=True))
-            return EmulatedArm(
-                calibration,
-                mapping=truth.mapping,
-                pose=angles,
-                latency=LATENCY,
-                process=clock is REAL,
-                clock=clock,
-                **more,  # type: ignore[arg-type]
-            )
+        def arm(
+            lying: Literal["rest", "check"], *faults: str, cameras: Sequence[str] = (), **more: Unpack[ArmChoices]
+        ) -> EmulatedArm:
+            more |= {"mapping": truth.mapping, "latency": LATENCY}
+            more["pose"] = dict(zip(MOTORS, truth.pose(lying), strict=True))
+            return EmulatedArm(calibration, cameras=cameras, faults=faults, process=clock is REAL, clock=clock, **more)
 
         there = {"calibration_dir": Path(folder)}
-        with arm("check", faults=[HELD]) as held:
+        with arm("check", HELD) as held:
             held.write_calibration(Path(folder) / f"{robot.id}.json")
             with without_torque(robot.model_copy(update=there | {"port": held.port}), time=clock) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
-        options = {"model": model, "plant_setup": plant_setup, "seed": seed}
+        choices: ArmChoices = {"model": model, "plant_setup": plant_setup, "seed": seed}
         cameras = [f"{n}={c.width}x{c.height}@{c.fps:g}" for n, c in robot.cameras.items()]
-        with arm("rest", faults=[HELD, *faults], cameras=cameras, **options) as resting:
+        with arm("rest", HELD, *faults, cameras=cameras, **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}
             yield Rehearsal(robot.model_copy(update=there | {"port": resting.port, "cameras": sources}), resting)

@@ -61,6 +61,8 @@ class LeRobotArm:
                 "with --emulated"
             )
         self.robot, self.clock = robot, clock
+        self.name = f"{robot.name} under lerobot {version('lerobot')}"
+        """Robot, driver and version."""
         self._follower = SOFollower(
             SOFollowerRobotConfig(
                 port=robot.port, id=robot.id, calibration_dir=robot.calibration_dir, use_degrees=robot.use_degrees
@@ -82,11 +84,6 @@ class LeRobotArm:
         self.timestep = control_dt
         self._velocity = np.zeros(len(MOTORS))
         self._links = None if robot.kinematics is None else LinkPositions(robot.kinematics)
-
-    @property
-    def name(self) -> str:
-        """Robot, driver and version."""
-        return f"{self.robot.name} under lerobot {version('lerobot')}"
 
     @property
     def angles(self) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from policy_port.robots.arm.stops import ArmStopError
@@ -34,10 +36,11 @@ class RealTime:
         self.lateness: list[float] = []
         """How late each target went out [s]; the first one after a start is not counted."""
         self._due: float | None = None
+        self._earliest = -math.inf
 
-    def restart(self) -> None:
-        """The next target is due at once."""
-        self._due = None
+    def restart(self, earliest: float = -math.inf) -> None:
+        """The next target is due at once, but not before `earliest` [s]."""
+        self._due, self._earliest = None, earliest
 
     def wait(self) -> None:
         """Return when the next target is due.
@@ -46,6 +49,7 @@ class RealTime:
             ArmStopError: When it was due long ago.
         """
         if self._due is None:
+            self._clock.sleep_until(self._earliest)
             self._due = self._clock.now() + self._period
             return
         self._clock.sleep_until(self._due)

@@ -12,11 +12,10 @@ from policy_port.contract import RobotMapping, load_mapping
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import RobotError, closest
 from policy_port.resources import assets_dir
+from policy_port.robots.emulator.tick_map import SUFFIX
 
 MOTORS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 """LeRobot's motors of an SO100 or SO101, in the order of their ids on the bus, 1 to 6."""
-SUFFIX = ".pos"
-"""LeRobot's ending of the names of joint positions."""
 
 Vector = tuple[float, float, float]
 

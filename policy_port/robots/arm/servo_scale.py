@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.robots.arm.robot_file import MOTORS, SUFFIX, RobotFile
+from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 
 TURN = 4095
 """Ticks that LeRobot counts in 360 degrees; the servo has 4096, and LeRobot's numbers are what was calibrated."""
@@ -71,11 +71,10 @@ def servo_scale(robot: RobotFile, calibration: Mapping[str, Sweep]) -> ServoScal
         robot: Joint map and bounds.
         calibration: LeRobot's calibration by motor name.
     """
-    sources = {target.removesuffix(SUFFIX): source for source, target in robot.mapping.pairs}
     rows = []
-    for motor in MOTORS:
+    for motor, name in zip(MOTORS, robot.joint_names, strict=True):
         per_tick, first = _lerobot(motor, calibration[motor], in_degrees=robot.use_degrees)
-        conversion, bounds = robot.mapping.conversion(sources[motor]), robot.joints[sources[motor]]
+        conversion, bounds = robot.mapping.conversion(name), robot.joints[name]
         ends = sorted(
             (conversion.slope * angle + conversion.offset - first) / per_tick for angle in (bounds.lower, bounds.upper)
         )

@@ -65,6 +65,7 @@ class Supervisor:
         self._torque = self._stopping = False
         self._first = True
         self._sent_at = -math.inf
+        self.name = arm.name
         self.joint_names = names
         self.timestep = arm.timestep
         self.sent = np.zeros(len(names))
@@ -74,11 +75,6 @@ class Supervisor:
         self.age = math.nan
         """Age of the measurement that the last target rested on, when it was sent [s]."""
         signals.on_cut = self._cut
-
-    @property
-    def name(self) -> str:
-        """Robot, driver and version."""
-        return self._arm.name
 
     def switch_on(self) -> None:
         """Start the watchdog and let the arm hold where it is."""
@@ -101,7 +97,7 @@ class Supervisor:
         """Lead the arm slowly to a start pose [rad], shape (1, joints), and let it stand there."""
         self._go(joint_pos[0])
         self._first = True
-        self._clock.restart()
+        self._restart()
 
     def read(self, state: PlantState) -> None:
         """Measure into `state`; ArmStopError when the arm must not go on."""
@@ -192,7 +188,7 @@ class Supervisor:
         pose = np.clip(pose, *self._arm.scale.limits)
         steps = max(1, math.ceil(float(np.abs(pose - start).max()) / speed / self.timestep))
         patience = math.ceil(ARRIVAL_TIME / self.timestep)
-        self._clock.restart()
+        self._restart()
         for step in range(1, steps + patience + 1):
             self._pace(start + (pose - start) * min(1.0, step / steps))
             there = np.abs(self._limiter.position - pose).max() < 1e-6
@@ -209,9 +205,13 @@ class Supervisor:
         # Where the arm is, not where it was going: a blocked joint is relieved first.
         self._measure()
         present = self._arm.angles
-        self._clock.restart()
+        self._restart()
         for _ in range(math.ceil(HOLD / self.timestep)):
             self._pace(present)
+
+    def _restart(self) -> None:
+        """Begin the beat anew, a period after the last target: `_send` would hold an earlier one back, each time."""
+        self._clock.restart(self._sent_at + self.timestep)
 
     def _pace(self, asked: Array) -> None:
         """One control step of the supervisor's own."""
@@ -278,7 +278,7 @@ class Supervisor:
         self._measure()
         if np.abs(self._arm.angles - seen).max() > STILL:
             raise ArmStopError("the arm moved while it was waiting for Enter", may_move=True)
-        self._clock.restart()
+        self._restart()
 
     def _check_signals(self) -> None:
         if not self._stopping:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Unpack
 
-from policy_port.contract import RobotMapping
 from policy_port.errors import EmulatorError
-from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import (
     DEFAULT_CALIBRATION,
@@ -19,10 +18,9 @@ from policy_port.robots.emulator.calibration import (
 from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.emulator.engine import Engine
 from policy_port.robots.emulator.faults import Fault
-from policy_port.robots.emulator.options import ArmOptions, CameraSpec, Model, parse_camera
+from policy_port.robots.emulator.options import ArmChoices, ArmOptions, CameraSpec, parse_camera
 from policy_port.robots.emulator.process import EngineProcess
-from policy_port.robots.emulator.servo_state import ServoState
-from policy_port.robots.emulator.tick_map import DEFAULT_MAPPING
+from policy_port.robots.emulator.servo import ServoState
 
 
 class EmulatedArm:
@@ -39,34 +37,24 @@ class EmulatedArm:
         self,
         calibration: Calibration | Path | str = DEFAULT_CALIBRATION,
         *,
-        mapping: RobotMapping | Path | str = DEFAULT_MAPPING,
-        pose: Mapping[str, float] | None = None,
-        latency: float = 0.0,
-        model: Model = "servo",
-        plant_setup: PlantSetup | None = None,
         cameras: Iterable[CameraSpec | str] = (),
         faults: Iterable[Fault | str] = (),
         port_link: Path | str | None = None,
-        seed: int = 0,
         process: bool = False,
         clock: Clock = REAL,
+        **choices: Unpack[ArmChoices],
     ) -> None:
         """Describe the arm; it begins to live with the `with` block.
 
         Args:
             calibration: What it was calibrated to, or a file that LeRobot has written.
-            mapping: Where the robot description's joints are in LeRobot's numbers, on this arm.
-            pose: Joint angles at the start [rad], by servo; those of the rest pose for servos that are not named.
-            latency: From an instruction to its answer [s]; a USB adapter takes about 0.001.
-            model: "servo" or "mujoco", see ArmOptions.
-            plant_setup: Gains and time step of the MuJoCo model; those of an SO100's servos, if None.
             cameras: Cameras, such as "front=640x480@30".
             faults: Faults, timed from the start of the `with` block.
             port_link: Symbolic link to make to the port.
-            seed: Seed of the faults that strike at random.
             process: Live in a process of its own, so that neither side's Python holds up the other's.
             clock: The time in which the arm moves; on a virtual one it moves and answers while its users sleep on that
                 clock or look at it, and cameras still take real time.
+            **choices: `mapping`, `pose`, `latency`, `model`, `plant_setup` and `seed`, see `ArmOptions`.
 
         Raises:
             EmulatorError: When something asked for does not exist, saying what does.
@@ -74,15 +62,10 @@ class EmulatedArm:
         known = read_calibration(calibration) if isinstance(calibration, Path | str) else calibration
         self.options = ArmOptions(
             calibration=dict(known),
-            mapping=mapping,
-            pose=None if pose is None else dict(pose),
-            latency=latency,
-            model=model,
-            plant_setup=plant_setup,
             cameras=tuple(parse_camera(camera) if isinstance(camera, str) else camera for camera in cameras),
             faults=tuple(str(fault) for fault in faults),
             port_link=None if port_link is None else Path(port_link).absolute(),
-            seed=seed,
+            **choices,
         )
         if process and clock is not REAL:
             raise EmulatorError("an arm in a process of its own lives in real time; leave out process or clock")
@@ -109,12 +92,12 @@ class EmulatedArm:
     @property
     def port(self) -> str:
         """Path that a driver opens: `port_link`, or else a new one each time the arm is plugged in."""
-        return self._live.port
+        return self._ask("port")
 
     @property
     def wire_log(self) -> tuple[WireWrite, ...]:
         """Every register that hosts have written over the wire, in order of arrival, on the arm's clock."""
-        return self._live.wire_log()
+        return self._ask("wire_log")
 
     def goals(self, joint: str | None = None) -> tuple[WireWrite, ...]:
         """The goal positions in the wire log, of one joint or of all."""
@@ -126,33 +109,33 @@ class EmulatedArm:
 
     def servo(self, name: str) -> ServoState:
         """A servo as it is now, seen from inside."""
-        return self._live.servo(name)
+        return self._ask("servo", name)
 
     @property
     def servos(self) -> tuple[ServoState, ...]:
         """All servos as they are now."""
-        return tuple(self._live.servo(name) for name in self.options.calibration)
+        return tuple(self.servo(name) for name in self.options.calibration)
 
     def angles(self) -> dict[str, float]:
         """Where every joint truly is [rad], whatever its sensor reads."""
-        return self._live.angles()
+        return self._ask("angles")
 
     def camera_url(self, name: str) -> str:
         """Address of a camera; LeRobot's OpenCVCamera takes it as a str, and neither fps nor size beside it."""
-        return self._live.camera_url(name)
+        return self._ask("camera_url", name)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The faults that are there now."""
-        return self._live.active_faults()
+        return self._ask("active_faults")
 
     def inject(self, fault: Fault | str) -> Fault:
         """Let something go wrong, "stuck:elbow_flex@2+1": in 2 s, for 1 s. Returns what `clear` takes."""
-        return self._live.inject(fault)
+        return self._ask("inject", fault)
 
     def clear(self, fault: Fault | str | None = None) -> None:
         """Take a fault back, also one that has not started; all of them, if None."""
-        self._live.clear(fault)
+        self._ask("clear", fault)
 
     def write_calibration(self, path: Path | str) -> Path:
         """Write the arm's calibration where LeRobot finds it, `<calibration_dir>/<id>.json`."""
@@ -161,8 +144,7 @@ class EmulatedArm:
     def _written(self, register: str, joint: str | None) -> tuple[WireWrite, ...]:
         return tuple(item for item in self.wire_log if item.register == register and joint in (None, item.joint))
 
-    @property
-    def _live(self) -> Engine | EngineProcess:
+    def _ask(self, call: str, *arguments: Any) -> Any:
         if self._engine is None:
             raise RuntimeError("the emulated arm is not running; use it inside its `with` block")
-        return self._engine
+        return self._engine.ask(call, *arguments)

@@ -52,14 +52,11 @@ class Bus:
         self._latency = latency
         self._random = random_source
         self.log: deque[WireWrite] = deque(maxlen=LOG_LENGTH)
-        self.instructions = 0
-        """Packets that were carried out."""
 
     def receive(self, packet: Packet, now: float) -> list[Answer]:
         """Carry out a packet; returns what the servos answer, in order."""
         if self._strikes("lost", None):
             return []
-        self.instructions += 1
         parameters, answers, due = packet.parameters, [], now + self._delay()
         match packet.instruction:
             case Instruction.SYNC_READ if len(parameters) >= 2:

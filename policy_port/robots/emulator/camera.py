@@ -8,6 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,14 @@ WAIT = 0.05
 """How often a camera that has nothing to do looks whether it is to close [s]."""
 
 
+@dataclass(frozen=True)
 class Pictures:
     """Where a camera's pictures come from; opened, used and closed by the camera's own thread."""
 
-    def __init__(self, draw: Callable[[int, int], Picture], close: Callable[[], None]) -> None:
-        """Take over a source.
-
-        Args:
-            draw: Draws what is to be seen now, given height and width, shape (height, width, 3).
-            close: Frees what it holds.
-        """
-        self.draw, self.close = draw, close
+    draw: Callable[[int, int], Picture]
+    """Draws what is to be seen now, given height and width, shape (height, width, 3)."""
+    close: Callable[[], None]
+    """Frees what it holds."""
 
 
 class MjpegCamera:
@@ -61,17 +59,14 @@ class MjpegCamera:
         self._failure: BaseException | None = None
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.camera = self
+        self.url = f"http://127.0.0.1:{self._server.server_port}/{spec.name}.mjpg"
+        """Address of the stream."""
         self._threads = [
             threading.Thread(target=self._server.serve_forever, args=(WAIT,), name=f"camera {spec.name} server"),
             threading.Thread(target=self._draw_frames, name=f"camera {spec.name}"),
         ]
         for thread in self._threads:
             thread.start()
-
-    @property
-    def url(self) -> str:
-        """Address of the stream."""
-        return f"http://127.0.0.1:{self._server.server_port}/{self._spec.name}.mjpg"
 
     def close(self) -> None:
         """Send no more, and leave no thread.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
+import bisect
 import os
 import random
 import select
 import threading
+from typing import Any
 
 from policy_port.errors import EmulatorError
 from policy_port.robots.emulator.build import build_arm
@@ -18,11 +19,12 @@ from policy_port.robots.emulator.options import ArmOptions
 from policy_port.robots.emulator.packets import Decoder
 from policy_port.robots.emulator.pictures import open_pictures
 from policy_port.robots.emulator.registers import BAUD_RATES
-from policy_port.robots.emulator.servo import Servo
-from policy_port.robots.emulator.servo_state import ServoState
+from policy_port.robots.emulator.servo import Servo, ServoState
 from policy_port.robots.emulator.strike import Strikes
 from policy_port.robots.emulator.terminal import Terminal
 
+CALLS = ("port", "camera_url", "wire_log", "servo", "angles", "active_faults", "inject", "clear")
+"""What can be asked of an engine."""
 IDLE_TIME = 0.02
 """Longest time between two looks at the mechanics [s]."""
 SILENCE = 0.005
@@ -47,8 +49,7 @@ class Engine:
         self._decoder = Decoder()
         self._lock = threading.Lock()
         self._plugged = threading.Condition(self._lock)
-        self._answers: list[tuple[float, int, bytes]] = []
-        self._sent = 0
+        self._answers: list[Answer] = []
         self._babble = 0.0
         self._strikes = Strikes(self._parts.servos, self._parts.mechanics, self._faults)
         self._stop = threading.Event()
@@ -102,7 +103,11 @@ class Engine:
             failure, self._failure = self._failure, None
             raise RuntimeError("the emulated arm has failed") from failure
 
-    @property
+    def ask(self, call: str, *arguments: Any) -> Any:
+        """Answer one of `CALLS`; an engine in a process of its own can be reached in no other way."""
+        assert call in CALLS
+        return getattr(self, call)(*arguments)
+
     def port(self) -> str:
         """Path that a driver opens; after an unplug without a link, a new one."""
         with self._lock:
@@ -125,8 +130,7 @@ class Engine:
         """A servo as it is now."""
         with self._lock:
             self._catch_up()
-            servo = self._servo(name)
-            return ServoState.of(servo, self._angle(servo))
+            return self._servo(name).state()
 
     def angles(self) -> dict[str, float]:
         """Where every joint truly is [rad]."""
@@ -193,7 +197,7 @@ class Engine:
         """Wait for something to do, and do it."""
         pause = SILENCE if self._decoder.pending else IDLE_TIME
         if self._answers:
-            pause = min(pause, max(0.0, self._answers[0][0] - self._clock.now()))
+            pause = min(pause, max(0.0, self._answers[0].due - self._clock.now()))
         sources = [self._bell] if self._terminal is None else [self._bell, self._terminal.fileno()]
         ready = select.select(sources, (), (), pause)[0]
         if self._bell in ready and os.read(self._bell, 1) == b"!":
@@ -262,13 +266,12 @@ class Engine:
         self._plugged.notify_all()
 
     def _plan(self, answer: Answer) -> None:
-        self._sent += 1
-        heapq.heappush(self._answers, (answer.due, self._sent, answer.data))
+        bisect.insort(self._answers, answer, key=lambda planned: planned.due)
 
     def _speak(self, terminal: Terminal, now: float) -> None:
         out = bytearray()
-        while self._answers and self._answers[0][0] <= now:
-            out += heapq.heappop(self._answers)[2]
+        while self._answers and self._answers[0].due <= now:
+            out += self._answers.pop(0).data
         if out:
             terminal.write(bytes(out))
 

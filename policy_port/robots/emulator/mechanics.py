@@ -55,15 +55,10 @@ class Shaft:
 class Mechanics(Protocol):
     """The arm that the servos move."""
 
-    @property
-    def step_time(self) -> float:
-        """Time that one call of `step` covers [s]."""
-        ...
-
-    @property
-    def shafts(self) -> tuple[Shaft, ...]:
-        """The shafts in the servos' order, updated in place."""
-        ...
+    step_time: float
+    """Time that one call of `step` covers [s]."""
+    shafts: tuple[Shaft, ...]
+    """The shafts in the servos' order, updated in place."""
 
     def step(self, drives: Sequence[Drive]) -> None:
         """Let `step_time` pass."""
@@ -104,15 +99,10 @@ class LaggingJoints:
 
     def __init__(self, joints: Sequence[JointMechanics]) -> None:
         self._joints = tuple(joints)
-        self._shafts = tuple(Shaft(position=joint.start) for joint in joints)
+        self.shafts = tuple(Shaft(position=joint.start) for joint in joints)
         self._motors = [joint.start for joint in joints]
         # Exact for a set point that stands still, so that the step time does not show.
         self._rate = (1.0 - math.exp(-self.step_time / TIME_CONSTANT)) / self.step_time
-
-    @property
-    def shafts(self) -> tuple[Shaft, ...]:
-        """The shafts in the servos' order, updated in place."""
-        return self._shafts
 
     def step(self, drives: Sequence[Drive]) -> None:
         """Let `step_time` pass."""
@@ -121,7 +111,7 @@ class LaggingJoints:
 
     def push(self, index: int, ticks: float) -> None:
         """Displace a joint from outside, as far as its stops let it."""
-        joint, shaft = self._joints[index], self._shafts[index]
+        joint, shaft = self._joints[index], self.shafts[index]
         moved = min(max(shaft.position + ticks, joint.lower), joint.upper) - shaft.position
         shaft.position += moved
         self._motors[index] += moved
@@ -130,7 +120,7 @@ class LaggingJoints:
         """Nothing is held."""
 
     def _move(self, index: int, drive: Drive) -> None:
-        joint, shaft = self._joints[index], self._shafts[index]
+        joint, shaft = self._joints[index], self.shafts[index]
         before = shaft.position
         # Positive where gravity pulls the joint towards larger positions.
         pull = joint.gravity * math.sin((joint.hang - before) * RADIANS_PER_TICK)

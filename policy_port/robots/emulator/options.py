@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from policy_port.contract import RobotMapping
 from policy_port.errors import EmulatorError
@@ -52,6 +52,17 @@ def parse_camera(text: str) -> CameraSpec:
     return CameraSpec(
         name=match["name"], width=int(match["width"]), height=int(match["height"]), fps=float(match["fps"])
     )
+
+
+class ArmChoices(TypedDict, total=False):
+    """What may be chosen of an emulated arm beside its outer connections; `ArmOptions` describes each."""
+
+    mapping: RobotMapping | Path | str
+    pose: Mapping[str, float] | None
+    latency: float
+    model: Model
+    plant_setup: PlantSetup | None
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,8 +54,6 @@ class Decoder:
 
     def __init__(self) -> None:
         self._pending = bytearray()
-        self.skipped = 0
-        """Bytes that belonged to no packet, or to one with a wrong checksum."""
 
     @property
     def pending(self) -> bool:
@@ -68,15 +66,14 @@ class Decoder:
         packets = []
         while (packet := self._next()) is not None:
             packets.append(packet)
-        if len(self._pending) > MAX_PENDING:
-            self._skip(len(self._pending) - MAX_PENDING)
+        del self._pending[:-MAX_PENDING]
         return packets
 
     def idle(self) -> list[Packet]:
         """The line was silent: what is pending begins no packet, but may hide one behind a false beginning."""
         packets = []
         while self._pending:
-            self._skip(1)
+            del self._pending[:1]
             packets += self.feed(b"")
         return packets
 
@@ -86,26 +83,22 @@ class Decoder:
             start = pending.find(HEADER)
             if start < 0:
                 # The last byte may be the first half of a header.
-                self._skip(len(pending) - (pending[-1:] == b"\xff"))
+                del pending[: len(pending) - (pending[-1:] == b"\xff")]
                 return None
-            self._skip(start)
+            del pending[:start]
             if len(pending) < 4:
                 return None
             length = pending[3]
             # An id of FF is a header that a stray FF precedes.
             if pending[2] == 0xFF or length < 2:
-                self._skip(1)
+                del pending[:1]
                 continue
             if len(pending) < length + 4:
                 return None
             body = bytes(pending[2 : length + 3])
             if checksum(body) != pending[length + 3]:
                 # The length itself may be what is wrong: look for the next header right behind this one.
-                self._skip(2)
+                del pending[:2]
                 continue
             del pending[: length + 4]
             return Packet(body[0], body[2], body[3:])
-
-    def _skip(self, count: int) -> None:
-        self.skipped += count
-        del self._pending[:count]

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from policy_port.robots.emulator.camera import Picture, Pictures
 from policy_port.robots.emulator.options import ArmOptions
+from policy_port.robots.emulator.tick_map import tick_scales
 
 Angles = Callable[[], Mapping[str, float]]
 BACKGROUND, RIM, NEEDLE = (238, 240, 243), (110, 120, 135), (200, 60, 40)
@@ -46,16 +47,16 @@ def dials(angles: Mapping[str, float], height: int, width: int) -> Picture:
 
 def _simulated(options: ArmOptions, angles: Angles) -> Pictures:
     from policy_port.plants.registry import make_plant
-    from policy_port.robots.emulator.simulated import ROBOT, joint_names, so100_setup
+    from policy_port.robots.emulator.simulated import ROBOT, so100_setup
 
-    names = joint_names(options)
+    scales = tick_scales(options.calibration, options.mapping)
     # A model of its own, so that drawing never holds up the wire; shadows would cost most of the frames.
-    plant = make_plant("mujoco", ROBOT, so100_setup(dict.fromkeys(names.values(), 0.0)), shadows=False)
+    plant = make_plant("mujoco", ROBOT, so100_setup({scale.joint: 0.0 for scale in scales.values()}), shadows=False)
     joint_pos = np.zeros((1, len(plant.joint_names)))
 
     def draw(height: int, width: int) -> Picture:
         for servo, angle in angles().items():
-            joint_pos[0, plant.joint_names.index(names[servo])] = angle
+            joint_pos[0, plant.joint_names.index(scales[servo].joint)] = angle
         plant.reset(joint_pos)
         return plant.render(height, width)
 

@@ -8,10 +8,7 @@ import sys
 import threading
 from typing import Any
 
-from policy_port.robots.emulator.bus import WireWrite
-from policy_port.robots.emulator.faults import Fault
 from policy_port.robots.emulator.options import ArmOptions
-from policy_port.robots.emulator.servo_state import ServoState
 
 END_TIME = 10.0
 """How long the process may take to end [s]."""
@@ -20,7 +17,7 @@ MAIN = "policy_port.robots.emulator.process_main"
 
 
 class EngineProcess:
-    """An `Engine` at the other end of two pipes; its methods are the engine's."""
+    """An `Engine` at the other end of two pipes."""
 
     def __init__(self, options: ArmOptions) -> None:
         self._options = options
@@ -60,40 +57,8 @@ class EngineProcess:
         if code:
             raise RuntimeError(f"the process of the emulated arm has ended with status {code}")
 
-    @property
-    def port(self) -> str:
-        """See `Engine.port`."""
-        return self._ask("port")
-
-    def camera_url(self, name: str) -> str:
-        """See `Engine.camera_url`."""
-        return self._ask("camera_url", name)
-
-    def wire_log(self) -> tuple[WireWrite, ...]:
-        """See `Engine.wire_log`."""
-        return self._ask("wire_log")
-
-    def servo(self, name: str) -> ServoState:
-        """See `Engine.servo`."""
-        return self._ask("servo", name)
-
-    def angles(self) -> dict[str, float]:
-        """See `Engine.angles`."""
-        return self._ask("angles")
-
-    def active_faults(self) -> tuple[Fault, ...]:
-        """See `Engine.active_faults`."""
-        return self._ask("active_faults")
-
-    def inject(self, fault: Fault | str) -> Fault:
-        """See `Engine.inject`."""
-        return self._ask("inject", fault)
-
-    def clear(self, fault: Fault | str | None) -> None:
-        """See `Engine.clear`."""
-        self._ask("clear", fault)
-
-    def _ask(self, call: str, *arguments: Any) -> Any:
+    def ask(self, call: str, *arguments: Any) -> Any:
+        """See `Engine.ask`."""
         return self._exchange((call, arguments))
 
     def _exchange(self, question: Any) -> Any:

@@ -10,9 +10,6 @@ from typing import Any, BinaryIO
 from policy_port.robots.emulator.engine import Engine
 from policy_port.robots.emulator.options import ArmOptions
 
-CALLS = ("port", "camera_url", "wire_log", "servo", "angles", "active_faults", "inject", "clear")
-"""What can be asked of the engine."""
-
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Be the arm that the first question describes, until there are no more questions."""
@@ -35,10 +32,8 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
                 call, arguments = pickle.load(questions)
             except EOFError:
                 return
-            assert call in CALLS
             try:
-                asked = getattr(engine, call)
-                value = asked(*arguments) if callable(asked) else asked
+                value = engine.ask(call, *arguments)
             except Exception as error:
                 answer(False, error)
             else:

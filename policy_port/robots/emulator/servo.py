@@ -64,6 +64,26 @@ class Disturbance:
     """The joint is blocked."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServoState:
+    """A servo at one moment, seen from inside."""
+
+    name: str
+    """Name of the servo."""
+    torque: bool
+    """Whether torque is enabled in the registers."""
+    goal: int | None
+    """The goal that it follows [ticks], within its limits; None when it was given none since power-up."""
+    position: int
+    """What it reads [ticks]."""
+    velocity: float
+    """Speed of the shaft [ticks/s]."""
+    load: float
+    """Torque of the motor as a share of its stall torque."""
+    registers: bytes
+    """All registers."""
+
+
 class Servo:
     """A servo's registers and what they do; `control` and `measure` enclose each step of the mechanics."""
 
@@ -88,12 +108,13 @@ class Servo:
     def power_up(self) -> None:
         """Lose what is not stored: torque, goals, turns and tripped protections."""
         self.registers.power_up()
-        self._settings = Settings.of(self.registers)
+        self._settings = Settings(self.registers)
         # The turn in which it wakes up is turn 0: the sensor itself knows no turns.
         self._origin = math.floor((self.shaft.position - self._settings.offset) / TICKS_PER_TURN) * TICKS_PER_TURN
         self._waiting: deque[tuple[float, int]] = deque()
         self._staged: tuple[int, bytes] | None = None
-        self._goal: int | None = None
+        self.goal: int | None = None
+        """The goal that it follows, clamped to its limits [ticks as read]; None when none was given."""
         self._profile: Profile | None = None
         self._strained = 0.0
         self._tripped = 0.0
@@ -105,11 +126,6 @@ class Servo:
         """Its id on the bus."""
         return self._settings.servo_id
 
-    @property
-    def goal(self) -> int | None:
-        """The goal that it follows, clamped to its limits [ticks as read]; None when none was given."""
-        return self._goal
-
     def write(self, address: int, data: bytes, now: float) -> tuple[Register, ...]:
         """Write registers; returns those that were touched."""
         had_torque = self.registers.get("Torque_Enable") != 0
@@ -117,7 +133,7 @@ class Servo:
         names = {register.name for register in touched}
         if "Torque_Enable" in names:
             self._switch(had_torque)
-        self._settings = Settings.of(self.registers)
+        self._settings = Settings(self.registers)
         if "Goal_Position" in names:
             self._waiting.append((now + GOAL_DELAY, self.registers.get("Goal_Position")))
         return touched
@@ -140,7 +156,7 @@ class Servo:
             self._take_goal(self._waiting.popleft()[1])
         drive.stuck = wrong.stuck
         unloads = self.status & settings.unloads
-        if not settings.torque or self._goal is None or unloads & ~OVERLOAD or wrong.no_torque:
+        if not settings.torque or self.goal is None or unloads & ~OVERLOAD or wrong.no_torque:
             drive.set_point = self._profile = None
             return
         share = min(settings.share, settings.protected_share) if unloads & OVERLOAD else settings.share
@@ -149,11 +165,11 @@ class Servo:
         drive.dead_zone = settings.dead_zone
         drive.top_speed = settings.top_speed * wrong.speed
         # The controller works on the reading: a joint that was pushed over the sensor's end takes the long way back.
-        present = self._reading(self._sensed)
+        present = self.present
         if self._profile is None:
             self._profile = Profile(float(present))
         speed = min(settings.speed, drive.top_speed)
-        wanted = self._profile.step(float(self._goal), speed, settings.acceleration, time_step)
+        wanted = self._profile.step(float(self.goal), speed, settings.acceleration, time_step)
         drive.set_point = wanted + (round(self._sensed) - present) + (self.shaft.position - self._sensed)
 
     def measure(self, time_step: float) -> None:
@@ -177,7 +193,7 @@ class Servo:
     def publish(self) -> RegisterFile:
         """The registers, those of present values brought up to date."""
         put, shaft = self.registers.put, self.shaft
-        present = self._reading(self._sensed)
+        present = self.present
         put("Present_Position", present)
         put("Present_Velocity", round(shaft.velocity))
         put("Present_Load", round(shaft.load * 1000))
@@ -186,23 +202,32 @@ class Servo:
         put("Status", self.status)
         put("Moving", int(abs(shaft.velocity) > MOVING_SPEED))
         put("Present_Current", round(shaft.load * STALL_CURRENT / CURRENT_UNIT))
-        put("Goal_Position_2", present if self._goal is None else self._goal)
+        put("Goal_Position_2", present if self.goal is None else self.goal)
         return self.registers
+
+    def state(self) -> ServoState:
+        """What it is at this moment."""
+        registers = self.publish()
+        return ServoState(
+            name=self.name,
+            torque=registers.get("Torque_Enable") != 0,
+            goal=self.goal,
+            position=registers.get("Present_Position"),
+            velocity=self.shaft.velocity,
+            load=self.shaft.load,
+            registers=bytes(registers.data),
+        )
 
     @property
     def present(self) -> int:
         """What it reads [ticks]."""
-        return self._reading(self._sensed)
-
-    def _reading(self, position: float) -> int:
-        """What the sensor says of a shaft position [ticks]."""
-        corrected = round(position) - self._settings.offset
+        corrected = round(self._sensed) - self._settings.offset
         return corrected - self._origin if self._settings.multi_turn else corrected % TICKS_PER_TURN
 
     def _take_goal(self, goal: int) -> None:
         low, high = self._settings.limits
-        self._goal = goal if low == high == 0 else min(max(goal, low), high)
-        if self._tripped and math.copysign(1.0, self._goal - self.present) != self._tripped:
+        self.goal = goal if low == high == 0 else min(max(goal, low), high)
+        if self._tripped and math.copysign(1.0, self.goal - self.present) != self._tripped:
             self._tripped = 0.0
 
     def _switch(self, had_torque: bool) -> None:
@@ -214,6 +239,6 @@ class Servo:
             self.registers.put("Homing_Offset", round(self._sensed) % TICKS_PER_TURN - half)
         elif value == 0:
             self._tripped = self._strained = 0.0
-        elif not had_torque and self._goal is None and not self._waiting:
+        elif not had_torque and self.goal is None and not self._waiting:
             # Never told where to go: it holds where it is.
-            self._goal = self.present
+            self.goal = self.present

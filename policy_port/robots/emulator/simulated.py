@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from policy_port.contract.mapping import RobotMapping, load_mapping
 from policy_port.control.plant import Plant, PlantState
 from policy_port.errors import EmulatorError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robots.emulator.mechanics import Drive, Shaft
 from policy_port.robots.emulator.options import ArmOptions
-from policy_port.robots.emulator.tick_map import SUFFIX, TickScale
+from policy_port.robots.emulator.tick_map import TickScale
 
 ROBOT = "so100"
 # Identified from a recording of a real SO100: damping over stiffness is well known, 0.14 to 0.17 s; the stiffness
@@ -42,19 +41,10 @@ class SimulatedJoints:
         self._scales, self._offsets = tuple(scales), tuple(offsets)
         self._state = PlantState.allocate(1, len(plant.joint_names))
         self._target = np.zeros((1, len(plant.joint_names)))
-        self._shafts = tuple(Shaft() for _ in order)
+        self.step_time = plant.timestep
+        self.shafts = tuple(Shaft() for _ in order)
         self._held: list[float | None] = [None] * len(self._order)
         self._read()
-
-    @property
-    def step_time(self) -> float:
-        """The simulator's time step [s]."""
-        return self._plant.timestep
-
-    @property
-    def shafts(self) -> tuple[Shaft, ...]:
-        """The shafts in the servos' order, updated in place."""
-        return self._shafts
 
     def step(self, drives: Sequence[Drive]) -> None:
         """Let one time step pass."""
@@ -65,7 +55,7 @@ class SimulatedJoints:
                 self._held[index] = None
             elif self._held[index] is None:
                 self._held[index] = float(present[joint])
-            held, powerless = self._held[index], abs(self._shafts[index].load) > drive.torque_limit
+            held, powerless = self._held[index], abs(self.shafts[index].load) > drive.torque_limit
             if held is not None:
                 target = held
             elif drive.set_point is None or powerless:
@@ -92,7 +82,7 @@ class SimulatedJoints:
     def _read(self) -> None:
         self._plant.read(self._state)
         effort = self._plant.effort()[0]
-        for index, shaft in enumerate(self._shafts):
+        for index, shaft in enumerate(self.shafts):
             joint, scale = self._order[index], self._scales[index]
             shaft.position = scale.ticks(float(self._state.joint_pos[0, joint])) + self._offsets[index]
             shaft.velocity = float(self._state.joint_vel[0, joint]) / scale.slope
@@ -124,13 +114,6 @@ def so100_setup(joints: Mapping[str, float]) -> PlantSetup:
     )
 
 
-def joint_names(options: ArmOptions) -> dict[str, str]:
-    """Name in the robot description of each servo's joint."""
-    mapping = options.mapping if isinstance(options.mapping, RobotMapping) else load_mapping(options.mapping)
-    joints = {target.removesuffix(SUFFIX): source for source, target in mapping.pairs}
-    return {servo: joints[servo] for servo in options.calibration}
-
-
 def simulate(options: ArmOptions, scales: Mapping[str, TickScale], pose: Mapping[str, float]) -> SimulatedJoints:
     """Stand the robot up in MuJoCo.
 
@@ -145,7 +128,7 @@ def simulate(options: ArmOptions, scales: Mapping[str, TickScale], pose: Mapping
     """
     # Cameras draw on threads of their own, which only EGL allows; MuJoCo chooses when it is first imported.
     os.environ.setdefault("MUJOCO_GL", "egl")
-    names = joint_names(options)
+    names = {servo: scale.joint for servo, scale in scales.items()}
     setup = options.plant_setup or so100_setup({names[servo]: angle for servo, angle in pose.items()})
     plant = make_plant("mujoco", ROBOT, setup)
     missing = [name for name in names.values() if name not in plant.joint_names]

@@ -39,6 +39,8 @@ class Terminal:
         os.set_blocking(self._near, False)
         self.device = os.ttyname(self._far)
         self._link = link
+        self.path = self.device if link is None else str(link)
+        """What a client opens."""
         if link is not None:
             try:
                 _point(link, self.device)
@@ -46,11 +48,6 @@ class Terminal:
                 self._link = None
                 self.close()
                 raise
-
-    @property
-    def path(self) -> str:
-        """What a client opens."""
-        return self.device if self._link is None else str(self._link)
 
     def fileno(self) -> int:
         """The near end, for select."""

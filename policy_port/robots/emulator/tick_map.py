@@ -18,6 +18,8 @@ SUFFIX = ".pos"
 class TickScale:
     """angle [rad] = slope * ticks + zero, ticks being those that the servo reads."""
 
+    joint: str
+    """Name of the joint in the robot description."""
     slope: float
     zero: float
 
@@ -56,7 +58,9 @@ def tick_scales(calibration: Calibration, mapping: RobotMapping | Path | str = D
                 f"the mapping gives servo '{name}' in {conversion.target_unit}; LeRobot has deg and percent"
             )
         per_tick, first = _lerobot_numbers(servo, in_degrees=conversion.target_unit == "deg")
-        scales[name] = TickScale(per_tick / conversion.slope, (first - conversion.offset) / conversion.slope)
+        scales[name] = TickScale(
+            joints[name], per_tick / conversion.slope, (first - conversion.offset) / conversion.slope
+        )
     return scales
 
 

@@ -26,7 +26,8 @@ from policy_port.robots.arm.limiter import LIMITED
 from policy_port.robots.arm.preflight import check_contract
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.session import ArmSession
-from policy_port.robots.jobs.sight import check_sight, show_views
+from policy_port.robots.jobs.pictures import check_sight, show_views
+from policy_port.robots.jobs.reach_job import FixedLengthEpisodes
 
 RESET = "Prepare the scene for episode {} of {}. The arm then goes to its start pose."
 """Question between two episodes."""
@@ -62,7 +63,7 @@ class FreeJob:
             )
         self._steps, self._ask = steps, ask
         self._asked = np.zeros((1, 0))
-        self.tip_links = ()
+        self.tip_links: tuple[str, ...] = ()
         self.words = {
             "task": f"none: {steps * contract.control_dt:g} s an episode ({steps} steps), from the default pose",
             "success": "nobody measured it: look",
@@ -153,7 +154,7 @@ class Asking:
         return target
 
 
-class TimedEpisodes:
+class TimedEpisodes(FixedLengthEpisodes):
     """Episodes that end when their time is up, and how smoothly the arm moved in them."""
 
     def __init__(self, steps: int, count: int, asked: Array, ask: Callable[[str], None] | None) -> None:
@@ -165,28 +166,20 @@ class TimedEpisodes:
             asked: Where the policy's targets stand before the limits [rad], shape (1, joints).
             ask: Asks somebody between two episodes, while the arm stays watched; nobody is asked, if None.
         """
-        self._steps, self._count, self._asked, self._ask = steps, count, asked, ask
-        self._number, self._age = -1, 0
+        super().__init__(steps, count)
+        self._asked, self._ask = asked, ask
         self._before: Array | None = None
         self._changes: list[float] = []
         self._lags: list[float] = []
         self._limited = 0
-        self.ended = 0
-        """Episodes that came to their end."""
-        self.rows: dict[int, tuple[int, int]] = {}
-        """Where each episode stands in the trace: environment, and number of the episode in that environment."""
 
-    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
-        """Start the next episode in the default pose, which `start` holds already."""
-        self._number += 1
-        self._age, self._before = 0, None
+    def _prepare(self, start: Array, goal: Array) -> None:
+        # The default pose, in which it starts, stands in `start` already.
+        self._before = None
         if self._number and self._ask is not None:
             self._ask(RESET.format(self._number + 1, self._count))
-        self.rows[self._number] = (0, self._number)
 
-    def judge(self, plant: Plant, controller: Controller) -> Rows:
-        """Take note of the step just done, and end the episode when its time is up."""
-        self._age += 1
+    def _look(self, plant: Plant, controller: Controller, over: bool) -> None:
         # What the limits let through stands where the controller keeps its target.
         sent, measured = controller.signals.joint_target, controller.state.joint_pos
         self._limited += int(np.abs(sent - self._asked).max() > LIMITED)
@@ -194,20 +187,12 @@ class TimedEpisodes:
         if self._before is not None:
             self._changes.append(float(np.abs(self._asked - self._before).max()))
         self._before = self._asked.copy()
-        over = self._age >= self._steps
-        self.ended += over
-        return np.array([over])
-
-    @property
-    def done(self) -> bool:
-        """True when every episode has ended."""
-        return self.ended == self._count
 
     def metrics(self) -> list[Metric]:
         """Episodes, smoothness, lag, and what the limits cut off."""
         steps, changes = len(self._lags), self._changes
         return [
-            Metric(key="episodes", value=self.ended, text=str(self.ended)),
+            self.counted(),
             number("asked_change_mean", sum(changes) / len(changes) if changes else None, "rad per step", 4),
             number("asked_change_max", max(changes, default=None), "rad per step", 4),
             number("lag_rms", math.sqrt(sum(self._lags) / steps) if steps else None, "rad", 4),

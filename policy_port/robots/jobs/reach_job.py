@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from policy_port.arrays import Array
 from policy_port.control.controller import Controller
-from policy_port.control.loop import Task
-from policy_port.errors import TaskError
+from policy_port.control.loop import Rows, Task
+from policy_port.control.plant import Plant
 from policy_port.port.pilot import Pilot
-from policy_port.replay.reach import ReachEpisodes
+from policy_port.replay.reach import ReachEpisodes, check_reach
 from policy_port.replay.result import Episode, Metric, episode_metrics
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.preflight import check_contract
@@ -22,29 +26,63 @@ from policy_port.tasks.reach import ReachTask
 class ArmEpisodes(Task, Protocol):
     """The episodes of a run, one after the other."""
 
+    rows: dict[int, tuple[int, int]]
+    """Where each episode stands in the trace: environment, and number of the episode in that environment."""
+
+
+class FixedLengthEpisodes(ABC):
+    """Episodes of one arm that all take equally many control steps."""
+
+    def __init__(self, steps: int, count: int) -> None:
+        self._steps, self._count = steps, count
+        self._number, self._age = -1, 0
+        self.ended = 0
+        """Episodes that came to their end."""
+        self.rows: dict[int, tuple[int, int]] = {}
+        """See `ArmEpisodes.rows`."""
+
+    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
+        """Start the next episode."""
+        self._number += 1
+        self._age = 0
+        self._prepare(start, goal)
+        self.rows[self._number] = (0, self._number)
+
+    def judge(self, plant: Plant, controller: Controller) -> Rows:
+        """Look at the step just done, and end the episode when its time is up."""
+        self._age += 1
+        over = self._age >= self._steps
+        self.ended += over
+        self._look(plant, controller, over)
+        return np.array([over])
+
     @property
-    def rows(self) -> Mapping[int, tuple[int, int]]:
-        """Where each episode stands in the trace: environment, and number of the episode in that environment."""
-        ...
+    def done(self) -> bool:
+        """True when every episode has ended."""
+        return self.ended == self._count
+
+    def counted(self) -> Metric:
+        """How many came to their end."""
+        return Metric(key="episodes", value=self.ended, text=str(self.ended))
+
+    @abstractmethod
+    def _prepare(self, start: Array, goal: Array) -> None:
+        """Fill in where the next episode starts and what it commands; somebody may be asked to prepare the scene."""
+
+    @abstractmethod
+    def _look(self, plant: Plant, controller: Controller, over: bool) -> None:
+        """Take note of the step just done, the episode's last one if `over`."""
 
 
 class RealJob(Protocol):
     """A job for an arm; `play_real` does it."""
 
-    @property
-    def tip_links(self) -> tuple[str, ...]:
-        """Links whose mean position is recorded; none, if empty."""
-        ...
-
-    @property
-    def words(self) -> dict[str, str]:
-        """What the report says of it."""
-        ...
-
-    @property
-    def header(self) -> dict[str, Any]:
-        """What the trace says of it."""
-        ...
+    tip_links: tuple[str, ...]
+    """Links whose mean position is recorded; none, if empty."""
+    words: dict[str, str]
+    """What the report says of it."""
+    header: dict[str, Any]
+    """What the trace says of it."""
 
     def check(self, pilot: Pilot, robot: RobotFile) -> None:
         """Hold policy, arm and job against each other, before the arm is reached.
@@ -85,15 +123,8 @@ class ReachJob:
 
     def check(self, pilot: Pilot, robot: RobotFile) -> None:
         """See `RealJob`."""
-        contract = pilot.contract
-        check_contract(contract, robot, pilot.flown_through)
-        if abs(contract.control_dt * self._task.control_frequency - 1.0) > 1e-6:
-            raise TaskError(
-                f"contract '{contract.name}' runs at {1.0 / contract.control_dt:g} Hz, the task at "
-                f"{self._task.control_frequency}"
-            )
-        if sum(term.size for term in contract.observation.terms if term.term == "goal") != 3:
-            raise TaskError(f"the reach task commands a point; contract '{contract.name}' reads no such goal")
+        check_contract(pilot.contract, robot, pilot.flown_through)
+        check_reach(pilot.contract, self._task)
 
     def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""

@@ -48,8 +48,6 @@ class LeRobotRealAgent(BaseRealAgent):
         control_freq: float = 20.0,
         lead: float = 0.25,
         continuous: bool = False,
-        on_torque: Callable[[], None] = lambda: None,
-        time: Clock = REAL,
         **kwargs: Any,
     ) -> None:
         """Describe the arm; `start` reaches it.
@@ -62,13 +60,14 @@ class LeRobotRealAgent(BaseRealAgent):
             control_freq: Targets per second, that of the Sim2RealEnv [Hz].
             lead: How long before the next target the observation is taken, as a share of the control interval.
             continuous: Targets need no Enter. Not for the first run.
-            on_torque: Called once torque is on.
-            time: What it goes by.
-            **kwargs: For ManiSkill's `BaseRealAgent`.
+            **kwargs: For ManiSkill's `BaseRealAgent`; for rehearsals also `on_torque`, which is called once torque is
+                on, and `time`, the clock that it goes by.
 
         Raises:
             RobotError: When the robot file is not right, or nobody is there to press Enter.
         """
+        self._on_torque: Callable[[], None] = kwargs.pop("on_torque", lambda: None)
+        self._time: Clock = kwargs.pop("time", REAL)
         super().__init__(**kwargs)
         self.robot_file = _described(robot, robot_file)
         """The arm."""
@@ -81,7 +80,6 @@ class LeRobotRealAgent(BaseRealAgent):
         self._period = 1.0 / control_freq
         self._ahead = lead * self._period
         self._console = Console(continuous=continuous)
-        self._on_torque, self._time = on_torque, time
         self._session: ArmSession | None = None
         self._fresh = False
         self._sent_at: float | None = None

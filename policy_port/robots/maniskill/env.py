@@ -16,7 +16,7 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
 from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.arm.stops import ArmStopError
-from policy_port.robots.emulator.clock import REAL, Clock
+from policy_port.robots.emulator.clock import REAL
 from policy_port.robots.jobs.pictures import Pictures
 from policy_port.robots.maniskill.task import Measure, RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin
@@ -52,8 +52,6 @@ class RealEnv(gym.Env[Any, Any]):
         declared: Mapping[str, Origin] | None = None,
         measure: Mapping[str, Measure] | None = None,
         continuous: bool = False,
-        on_torque: Callable[[], None] = lambda: None,
-        time: Clock = REAL,
         **options: Any,
     ) -> None:
         """Open the task and the arm, and check them; nothing moves before the first `reset`.
@@ -65,16 +63,16 @@ class RealEnv(gym.Env[Any, Any]):
             declared: Origins of parts of tasks that this package does not know; each is put to the proof.
             measure: Functions that measure what the arm doesn't, by path such as "extra/is_grasped".
             continuous: Steps need no Enter. Not for the first run.
-            on_torque: Called once torque is on.
-            time: What it goes by.
             **options: Options of the task, for `gymnasium.make`: `obs_mode` ("state", if not given), `control_mode`
-                (its own default), and more.
+                (its own default), and more. For rehearsals also `on_torque`, which is called once torque is on, and
+                `time`, the clock that it goes by.
 
         Raises:
             TaskError: When the task can't be performed by an arm, naming the part that can't be measured.
             RobotError: When something is not right with the arm.
         """
         known = robot if isinstance(robot, RobotFile) else load_robot_file(robot)
+        on_torque, time = options.pop("on_torque", lambda: None), options.pop("time", REAL)
         console = Console(continuous=continuous)
         self._task = RealTask(env_id, known, without=without, declared=declared, measure=measure, **options)
         try:

@@ -13,7 +13,6 @@ from policy_port.arrays import Array, Float32
 from policy_port.contract import Contract
 from policy_port.control.action import ActionDecoder
 from policy_port.control.controller import Controller
-from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
@@ -28,7 +27,7 @@ from policy_port.robots.arm.preflight import check_joints
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.jobs.pictures import Pictures, enlarged, write_views
-from policy_port.robots.jobs.reach_job import TIP, judged
+from policy_port.robots.jobs.reach_job import TIP, FixedLengthEpisodes, judged
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin
 from policy_port.tasks.reach import ReachTask
@@ -156,7 +155,7 @@ class TaskJob:
         """See `RealJob`."""
         if self._reach is not None:
             return judged(episodes.finished)
-        return (), [Metric(key="episodes", value=episodes.ended, text=str(episodes.ended))]
+        return (), [episodes.counted()]
 
 
 class TaskObservation:
@@ -200,28 +199,20 @@ class TaskAction:
         return self._signals.joint_target
 
 
-class TaskEpisodes:
+class TaskEpisodes(FixedLengthEpisodes):
     """Episodes of a task that end by their length; whether they succeeded is said of the reach task only."""
 
     def __init__(
         self, task: RealTask, reach: ReachTask | None, steps: int, seeds: range, ask: Callable[[str], None]
     ) -> None:
-        self._task, self._reach, self._steps = task, reach, steps
-        self._seeds, self._ask = seeds, ask
+        super().__init__(steps, len(seeds))
+        self._task, self._reach, self._seeds, self._ask = task, reach, seeds, ask
         self._scene = SCENES.get(task.env_id)
         self._goal = np.full(3, np.nan)
-        self._age, self._number = 0, -1
-        self.ended = 0
-        """Episodes that came to their end."""
         self.finished: dict[int, Episode] = {}
         """Those that could be judged, by their number."""
-        self.rows: dict[int, tuple[int, int]] = {}
-        """Where each episode stands in the trace: environment, and number of the episode in that environment."""
 
-    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
-        """Start the next episode; somebody is asked to prepare it where it needs that."""
-        self._number += 1
-        self._age = 0
+    def _prepare(self, start: Array, goal: Array) -> None:
         start[...] = self._task.begin(self._seeds[self._number])
         goal[...] = np.nan
         if self._reach is not None:
@@ -230,29 +221,17 @@ class TaskEpisodes:
             goal[...] = self._goal
         if self._scene is not None:
             self._ask(self._scene)
-        self.rows[self._number] = (0, self._number)
 
-    def judge(self, plant: Plant, controller: Controller) -> Rows:
-        """End the episode when its time is up."""
-        self._age += 1
-        over = self._age >= self._steps
-        if over:
-            self.ended += 1
-            if self._reach is not None:
-                tip = tip_position(plant, self._reach.tip_links)[0]
-                distance = float(np.linalg.norm(tip - self._goal))
-                self.finished[self._number] = Episode(
-                    seed=self._seeds[self._number],
-                    steps=self._age,
-                    success=distance <= self._reach.success_distance,
-                    final_distance=distance,
-                )
-        return np.array([over])
-
-    @property
-    def done(self) -> bool:
-        """True when every episode has ended."""
-        return self.ended == len(self._seeds)
+    def _look(self, plant: Plant, controller: Controller, over: bool) -> None:
+        if over and self._reach is not None:
+            tip = tip_position(plant, self._reach.tip_links)[0]
+            distance = float(np.linalg.norm(tip - self._goal))
+            self.finished[self._number] = Episode(
+                seed=self._seeds[self._number],
+                steps=self._age,
+                success=distance <= self._reach.success_distance,
+                final_distance=distance,
+            )
 
 
 def check_actions(contract: Contract, task: RealTask) -> None:

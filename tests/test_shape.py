@@ -15,21 +15,11 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 COMMAND = "a command of the program: one parameter per option, each with its help"
 PUBLIC = "public: its keywords, each described in the docstring, are what a caller may choose"
-NOT_YET = "not split yet"
 
-LONG: dict[str, str] = {
-    "checkpoints.libraries.maniskill_images._image_actor": NOT_YET,
-    "checkpoints.libraries.rsl_rl.load": NOT_YET,
-    "checkpoints.libraries.rsl_rl_images.take_encoders": NOT_YET,
-    "verdict.evidence.read_evidence": NOT_YET,
-}
+LONG: dict[str, str] = {}
 """Function of over 60 lines, from `def` to its end -> why it is not shorter."""
 
 WIDE: dict[str, str] = {
-    "checkpoints.libraries.lerobot.ActActor.__init__": NOT_YET,
-    "checkpoints.libraries.maniskill_images._image_actor": NOT_YET,
-    "checkpoints.networks.assemble.feed_forward": NOT_YET,
-    "checkpoints.networks.vision.ImageActor.__init__": NOT_YET,
     "cli.diagnose.diagnose": COMMAND,
     "cli.export.export": COMMAND,
     "cli.export.remap": COMMAND,

@@ -63,7 +63,10 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise PortError(f"{path}: is missing, so this is no port. `policy-port remap` and `export` write ports")
-    text = read_text(path, PortError, what="a manifest", max_bytes=MAX_BYTES)
+    try:
+        text = read_text(path, PortError, what="a port's manifest", max_bytes=MAX_BYTES)
+    except PortError as cause:
+        raise PortError(f"{cause}. Where it was one, it was changed after the port was written. {_ADVICE}") from None
     try:
         manifest = json.loads(text)
         rest = {key: value for key, value in manifest.items() if key != OWN_SUM}

@@ -150,18 +150,7 @@ def read_evidence(path: Path | str) -> Evidence:
             action, or holds NaN; naming array, step and environment.
     """
     path = Path(path)
-    try:
-        trace = Trace(path)
-        loaded = {name: np.asarray(trace[name]) for name in (*REQUIRED, *OPTIONAL, "episode", "time") if name in trace}
-        period = trace.control_dt()
-    except (TraceError, KeyError) as cause:
-        raise EvidenceError(str(cause).strip('"')) from None
-    for name in REQUIRED:
-        if name not in loaded:
-            raise EvidenceError(
-                f"{path}: the trace has no '{name}'; it has {', '.join(trace) or 'nothing'}. A verdict compares what "
-                "the source's network saw and did: record observation and action with policy_port.trace.Recorder"
-            )
+    trace, loaded, period = _loaded(path)
     names = trace.header.get("joint_names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise EvidenceError(
@@ -203,6 +192,23 @@ def read_evidence(path: Path | str) -> Evidence:
         rounding=rounding,
         notes=tuple(notes),
     )
+
+
+def _loaded(path: Path) -> tuple[Trace, dict[str, NDArray[Any]], float | None]:
+    """A trace, those of its arrays that a verdict reads, and its control period [s]."""
+    try:
+        trace = Trace(path)
+        loaded = {name: np.asarray(trace[name]) for name in (*REQUIRED, *OPTIONAL, "episode", "time") if name in trace}
+        period = trace.control_dt()
+    except (TraceError, KeyError) as cause:
+        raise EvidenceError(str(cause).strip('"')) from None
+    for name in REQUIRED:
+        if name not in loaded:
+            raise EvidenceError(
+                f"{path}: the trace has no '{name}'; it has {', '.join(trace) or 'nothing'}. A verdict compares what "
+                "the source's network saw and did: record observation and action with policy_port.trace.Recorder"
+            )
+    return trace, loaded, period
 
 
 def _shape(path: Path, observation: NDArray[Any]) -> tuple[int, int]:

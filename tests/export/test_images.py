@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from policy_port.checkpoints import load_policy
 from policy_port.checkpoints.actor import Actor, ImageSpec
 from policy_port.checkpoints.networks.layers import linear, perceptron
-from policy_port.checkpoints.networks.vision import ImageActor, Pixels
+from policy_port.checkpoints.networks.vision import Eye, ImageActor, Pixels
 from policy_port.checkpoints.policy import LoadedPolicy
 from policy_port.cli.app import app
 from policy_port.contract import Contract
@@ -48,9 +48,7 @@ def seeing(*images: dict[str, Any]) -> Actor:
     vector = linear(torch.randn(8, 15) / 4, torch.randn(8))
     weights = [(torch.randn(16, 8 + seen) / (8 + seen) ** 0.5, torch.randn(16)), (torch.randn(4, 16) / 4, None)]
     actor = ImageActor(
-        images=ports,
-        pixels=pixels,
-        encoders=encoders,
+        eyes=[Eye(*parts) for parts in zip(ports, pixels, encoders, strict=True)],
         vector=vector,
         vector_first=False,
         layers=perceptron(weights, nn.ELU),

@@ -83,11 +83,9 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     actor = ActActor(
         network=network,
         vectors=[module for module, _ in vectors],
-        vector_sizes={key: size for key, _, size in features.vectors},
         seen=[module for module, _ in seen],
-        images=features.ports(),
+        features=features,
         out=out,
-        action_size=features.action,
         chunk=int(config["chunk_size"]),
         performed=_performed(source, config),
     )
@@ -122,23 +120,21 @@ class ActActor(Actor):
         *,
         network: nn.Module,
         vectors: list[nn.Module],
-        vector_sizes: dict[str, int],
         seen: list[nn.Module],
-        images: tuple[ImageSpec, ...],
+        features: _Features,
         out: nn.Module,
-        action_size: int,
         chunk: int,
         performed: tuple[int, float | None],
     ) -> None:
         super().__init__()
         self.network = network
         self.vectors = nn.ModuleList(vectors)
-        self.vector_sizes = vector_sizes
+        self.vector_sizes = {key: size for key, _, size in features.vectors}
         self.seen = nn.ModuleList(seen)
-        self.images = images
+        self.images = features.ports()
         self.out = out
-        self.obs_size = sum(vector_sizes.values())
-        self.action_size = action_size
+        self.obs_size = sum(self.vector_sizes.values())
+        self.action_size = features.action
         self.chunk = chunk
         self.chunk_steps, self.temporal_ensemble = performed
         self.state_names = ()

@@ -8,7 +8,7 @@ from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.actor_mean import is_actor_mean, layer_count, load_actor_mean
 from policy_port.checkpoints.libraries.maniskill_images import is_ppo_rgb, is_sac_rgbd, load_ppo_rgb, load_sac_rgbd
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import feed_forward
+from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Rescale
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
@@ -80,19 +80,21 @@ def load_bc(source: Source, options: LoadOptions) -> Loaded:
     *trunk, output = bag.take_stack("actor.net")
     return feed_forward(
         bag,
+        Told(
+            version="bc script",
+            distribution="none; the network's output is the action",
+            notes=(
+                "the script's activation, ReLU, is implied",
+                "a run with --normalize-states keeps its mean and deviation of the states to itself: the actor expects "
+                "observations after that",
+            ),
+        ),
         trunk=trunk,
         output=output,
         activation=activation_named(options.activation or "relu", "--activation"),
         normaliser=nn.Identity(),
         info=None,
         head=[],
-        version="bc script",
-        distribution="none; the network's output is the action",
-        notes=(
-            "the script's activation, ReLU, is implied",
-            "a run with --normalize-states keeps its mean and deviation of the states to itself: the actor expects "
-            "observations after that",
-        ),
     )
 
 
@@ -108,13 +110,15 @@ def load_sac(source: Source, options: LoadOptions) -> Loaded:
         notes.append("the action space is not in the file: actions lie in [-1, 1]")
     return feed_forward(
         bag,
+        Told(
+            version="sac script",
+            distribution="squashed Gaussian; the actor returns tanh of the mean, rescaled to the action space",
+            notes=tuple(notes),
+        ),
         trunk=bag.take_stack("actor.backbone"),
         output=bag.take_linear("actor.fc_mean"),
         activation=activation_named(options.activation or "relu", "--activation"),
         normaliser=nn.Identity(),
         info=None,
         head=head,
-        version="sac script",
-        distribution="squashed Gaussian; the actor returns tanh of the mean, rescaled to the action space",
-        notes=tuple(notes),
     )

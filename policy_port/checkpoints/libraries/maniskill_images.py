@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from policy_port.checkpoints.actor import ImageSpec
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.networks.activations import activation_named
+from policy_port.checkpoints.networks.assemble import Told
 from policy_port.checkpoints.networks.layers import Rescale, linear, perceptron
-from policy_port.checkpoints.networks.vision import ImageActor, Pixels, convolution, settle_size
+from policy_port.checkpoints.networks.vision import Eye, ImageActor, Pixels, convolution, settle_size
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
 
@@ -55,14 +56,16 @@ def load_ppo_rgb(source: Source, options: LoadOptions) -> Loaded:
     return _image_actor(
         bag,
         options,
+        Told(
+            version="ppo_rgb script, or lerobot-sim2real",
+            distribution="Gaussian, deviation in actor_logstd; the actor returns the mean",
+            notes=("the script clips sampled actions to the action space; the actor returns the mean unclipped",),
+        ),
         encoder=encoder,
         projection=f"{_ENCODER}.{RGB}.1.0",
         vector=linear(*bag.take_linear(f"{_ENCODER}.state")),
         stack=bag.take_stack("actor_mean"),
         head=[],
-        version="ppo_rgb script, or lerobot-sim2real",
-        distribution="Gaussian, deviation in actor_logstd; the actor returns the mean",
-        notes=("the script clips sampled actions to the action space; the actor returns the mean unclipped",),
     )
 
 
@@ -79,8 +82,6 @@ def load_sac_rgbd(source: Source, options: LoadOptions) -> Loaded:
         )
     outputs = bag.take_linear("actor.fc_mean")
     stack = [*bag.take_stack("actor.mlp"), outputs]
-    projected = bag.matrix_shape(f"{_SAC_ENCODER}.fc.0.weight")[0]
-    state = stack[0][0].shape[1] - projected
     head: list[nn.Module] = [nn.Tanh()]
     notes = []
     if bag.has("actor.action_scale"):
@@ -97,31 +98,29 @@ def load_sac_rgbd(source: Source, options: LoadOptions) -> Loaded:
     return _image_actor(
         bag,
         options,
+        Told(
+            version="sac_rgbd script",
+            distribution="squashed Gaussian; the actor returns tanh of the mean, rescaled to the action space",
+            notes=tuple(notes),
+        ),
         encoder=nn.Sequential(*modules, nn.Flatten()),
         projection=f"{_SAC_ENCODER}.fc.0",
         vector=nn.Identity(),
         stack=stack,
         head=head,
-        version="sac_rgbd script",
-        distribution="squashed Gaussian; the actor returns tanh of the mean, rescaled to the action space",
-        notes=tuple(notes),
-        obs_size=state,
     )
 
 
 def _image_actor(
     bag: TensorBag,
     options: LoadOptions,
+    told: Told,
     *,
     encoder: nn.Sequential,
     projection: str,
     vector: nn.Module,
     stack: list[tuple[Tensor, Tensor | None]],
     head: list[nn.Module],
-    version: str,
-    distribution: str,
-    notes: tuple[str, ...],
-    obs_size: int | None = None,
 ) -> Loaded:
     first = encoder[0]
     assert isinstance(first, nn.Conv2d)
@@ -130,27 +129,20 @@ def _image_actor(
         encoder, first.in_channels, project.in_features, RGB, options.image_sizes, bag.where
     )
     layers = perceptron(stack, nn.ReLU)
-    obs_size = vector.in_features if isinstance(vector, nn.Linear) else obs_size or 0
-    joined = project.out_features + (vector.out_features if isinstance(vector, nn.Linear) else obs_size)
+    # Behind the image stands the state, as it is or through a linear map.
+    state = stack[0][0].shape[1] - project.out_features
+    obs_size = vector.in_features if isinstance(vector, nn.Linear) else state
+    joined = project.out_features + (vector.out_features if isinstance(vector, nn.Linear) else state)
     if joined != stack[0][0].shape[1] or obs_size < 1:
         raise CheckpointError(
             f"{bag.where}: image and state give {joined} features and the next layer reads {stack[0][0].shape[1]}"
         )
     if bag.has("actor_logstd"):
         bag.take("actor_logstd")
-    image = ImageSpec(
-        name=RGB,
-        height=height,
-        width=width,
-        channels=first.in_channels,
-        layout="nhwc",
-        dtype="uint8",
-        scale=1.0 / 255.0,
-    )
+    size = {"height": height, "width": width, "channels": first.in_channels}
+    image = ImageSpec(name=RGB, layout="nhwc", dtype="uint8", scale=1.0 / 255.0, **size)
     actor = ImageActor(
-        images=[image],
-        pixels=[Pixels(channels_last=True, divisor=255.0)],
-        encoders=[nn.Sequential(encoder, project, nn.ReLU())],
+        eyes=[Eye(image, Pixels(channels_last=True, divisor=255.0), nn.Sequential(encoder, project, nn.ReLU()))],
         vector=vector,
         vector_first=False,
         layers=layers,
@@ -160,7 +152,7 @@ def _image_actor(
     )
     architecture = [f"{image}, divided by 255", *map(str, encoder), str(project), "ReLU()"]
     return Loaded(
-        version=version,
+        version=told.version,
         actor=actor,
         architecture=(
             *architecture,
@@ -168,9 +160,9 @@ def _image_actor(
             *map(str, layers),
             *(type(module).__name__ for module in head),
         ),
-        distribution=distribution,
+        distribution=told.distribution,
         leftovers=bag.leftovers(),
-        notes=("the script's activation, ReLU, is implied", sized, *notes),
+        notes=("the script's activation, ReLU, is implied", sized, *told.notes),
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from policy_port.checkpoints.files.agent_config import AgentConfig, find_agent_config
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import feed_forward
+from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Clamp, Normaliser, Rescale
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
@@ -59,15 +59,17 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         normaliser = nn.Sequential(Clamp(-float(clip), float(clip)), normaliser)
     return feed_forward(
         bag,
+        Told(
+            version="1.x",
+            distribution=f"Gaussian, deviation in a2c_network.sigma; the actor returns the mean, {ending}",
+            notes=(f"activation from {named_by}", *notes),
+        ),
         trunk=trunk,
         output=bag.take_linear("model.a2c_network.mu"),
         activation=activation,
         normaliser=normaliser,
         info=info,
         head=head,
-        version="1.x",
-        distribution=f"Gaussian, deviation in a2c_network.sigma; the actor returns the mean, {ending}",
-        notes=(f"activation from {named_by}", *notes),
     )
 
 

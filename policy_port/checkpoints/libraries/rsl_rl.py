@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+from policy_port.checkpoints.actor import Actor
 from policy_port.checkpoints.files.agent_config import AgentConfig, find_agent_config
 from policy_port.checkpoints.files.tensors import TensorBag
-from policy_port.checkpoints.libraries.rsl_rl_images import has_encoders, take_encoders
+from policy_port.checkpoints.libraries.rsl_rl_images import Encoders, has_encoders, take_encoders
 from policy_port.checkpoints.networks.activations import RSL_RL_ACTIVATIONS, activation_named
 from policy_port.checkpoints.networks.layers import (
     BetaMean,
@@ -20,7 +22,7 @@ from policy_port.checkpoints.networks.layers import (
     RecurrentActor,
     perceptron,
 )
-from policy_port.checkpoints.networks.vision import ImageActor, Pixels
+from policy_port.checkpoints.networks.vision import Eye, ImageActor, Pixels
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
 
@@ -84,44 +86,33 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     normaliser, info = _normaliser(bag, layout)
     architecture = [] if info is None else [f"normaliser {info.formula}, {info.size} entries"]
     notes = _notes(config, layout)
+    ends = {"normaliser": normaliser, "layers": layers, "head": head, "action_size": actions}
+    features = stack[0][0].shape[1]
     if has_encoders(bag, layout.convolutions):
         encoders = take_encoders(
             bag,
             layout.convolutions,
             section.get("cnn_cfg", section.get(f"{layout.role}_cnn_cfg")),
             _groups(config, layout),
-            features=stack[0][0].shape[1],
+            features=features,
             vector_size=None if info is None else info.size,
             sizes=options.image_sizes,
         )
-        actor = ImageActor(
-            images=encoders.images,
-            pixels=[Pixels(channels_last=False, divisor=None) for _ in encoders.images],
-            encoders=encoders.modules,
-            vector=normaliser,
-            vector_first=True,
-            layers=layers,
-            head=head,
-            obs_size=encoders.vector_size,
-            action_size=actions,
-        )
-        joined = stack[0][0].shape[1]
+        actor: Actor = _seeing(encoders, **ends)
         architecture += encoders.described
         notes = (*notes, *encoders.notes)
     elif bag.has(f"{layout.memory}.weight_ih_l0"):
         memory = bag.take_memory(layout.memory)
-        actor = RecurrentActor(normaliser=normaliser, memory=memory, layers=layers, head=head, action_size=actions)
+        if memory.hidden_size != features:
+            raise CheckpointError(
+                f"{where}: the memory writes {memory.hidden_size} values and {layout.stack} reads {features}"
+            )
+        actor = RecurrentActor(memory=memory, **ends)
         architecture.append(
             f"{type(memory).__name__} {memory.input_size} -> {memory.hidden_size}, {memory.num_layers} layer(s)"
         )
-        joined = memory.hidden_size
     else:
-        joined = stack[0][0].shape[1]
-        actor = FeedForwardActor(normaliser=normaliser, layers=layers, head=head, obs_size=joined, action_size=actions)
-    if joined != stack[0][0].shape[1]:
-        raise CheckpointError(
-            f"{where}: the memory writes {joined} values and {layout.stack} reads {stack[0][0].shape[1]}"
-        )
+        actor = FeedForwardActor(obs_size=features, **ends)
     if info is not None and info.size != actor.obs_size:
         raise CheckpointError(f"{where}: the normaliser has {info.size} entries and the network reads {actor.obs_size}")
     architecture += [str(module) for module in layers]
@@ -136,6 +127,14 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         leftovers=bag.leftovers(),
         notes=(f"activation from {named_by}", *notes),
     )
+
+
+def _seeing(encoders: Encoders, *, normaliser: nn.Module, **ends: Any) -> ImageActor:
+    eyes = [
+        Eye(image, Pixels(channels_last=False, divisor=None), encoder)
+        for image, encoder in zip(encoders.images, encoders.modules, strict=True)
+    ]
+    return ImageActor(eyes=eyes, vector=normaliser, vector_first=True, obs_size=encoders.vector_size, **ends)
 
 
 def _layout(source: Source, bag: TensorBag, options: LoadOptions) -> _Layout:

@@ -72,17 +72,9 @@ def take_encoders(
             f"{where}: the network sees ({', '.join(found)}), and the strides and padding of its convolutions are not "
             "in the file. Put the run's params/agent.yaml beside it; its cnn_cfg says"
         )
-    shared = not all(isinstance(value, Mapping) for value in settings.values())
     images, modules, notes = [], [], []
     for name in names:
-        own = settings if shared else settings.get(name)
-        if not isinstance(own, Mapping):
-            raise CheckpointError(
-                f"{where}: agent.yaml's cnn_cfg has no entry {name}; it has {', '.join(map(str, settings))}"
-            )
-        if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise CheckpointError(f"{where}: observation group '{name}' can't be the name of an input")
-        build = _Builder(bag, f"{prefix}{name}", own)
+        build = _Builder(bag, f"{prefix}{name}", _settings_of(name, settings, where))
         rest = None if vector_size is None or len(names) > 1 else features - vector_size
         height, width, note = build.size(name, rest, sizes)
         modules.append(build.encoder((height, width)))
@@ -109,6 +101,19 @@ def take_encoders(
         described=tuple(described),
         notes=tuple(notes),
     )
+
+
+def _settings_of(name: str, settings: Mapping[Any, Any], where: str) -> Mapping[str, Any]:
+    """One encoder's part of cnn_cfg, which may be one for all."""
+    shared = not all(isinstance(value, Mapping) for value in settings.values())
+    own = settings if shared else settings.get(name)
+    if not isinstance(own, Mapping):
+        raise CheckpointError(
+            f"{where}: agent.yaml's cnn_cfg has no entry {name}; it has {', '.join(map(str, settings))}"
+        )
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise CheckpointError(f"{where}: observation group '{name}' can't be the name of an input")
+    return own
 
 
 class _Builder:

@@ -17,7 +17,7 @@ from policy_port.checkpoints.files.inert_pickle import Inert, array_of, read_ine
 from policy_port.checkpoints.files.safe_load import load_tensors, read_archive, read_bounded
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import feed_forward
+from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Bound, Normaliser, Rescale
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
@@ -75,15 +75,15 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     stated = source.members.get("_stable_baselines3_version", b"unknown").decode("ascii", "replace").strip()
     return feed_forward(
         bag,
+        Told(
+            version=f"{stated}, {kind}", distribution=distribution, notes=(f"activation {name} from {named_by}", *notes)
+        ),
         trunk=trunk,
         output=output,
         activation=activation_named(name, where),
         normaliser=normaliser,
         info=info,
         head=head,
-        version=f"{stated}, {kind}",
-        distribution=distribution,
-        notes=(f"activation {name} from {named_by}", *notes),
     )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from policy_port.checkpoints.files.agent_config import AgentConfig, find_agent_config
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import feed_forward
+from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Normaliser
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
@@ -57,15 +57,17 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         bag.take("policy.log_std_parameter")
     return feed_forward(
         bag,
+        Told(
+            version=version,
+            distribution=f"Gaussian, deviation in policy.log_std_parameter; the actor returns the mean{written}",
+            notes=tuple(notes),
+        ),
         trunk=trunk,
         output=output,
         activation=activation,
         normaliser=normaliser,
         info=info,
         head=squash,
-        version=version,
-        distribution=f"Gaussian, deviation in policy.log_std_parameter; the actor returns the mean{written}",
-        notes=tuple(notes),
     )
 
 

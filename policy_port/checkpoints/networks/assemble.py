@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -14,8 +15,21 @@ from policy_port.errors import CheckpointError
 Linear = tuple[Tensor, Tensor | None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a loader says of a file beside its network."""
+
+    version: str
+    """Version or script of the library."""
+    distribution: str
+    """What the network's output means to the trainer, in words."""
+    notes: tuple[str, ...]
+    """What was assumed, a sentence each."""
+
+
 def feed_forward(
     bag: TensorBag,
+    told: Told,
     *,
     trunk: Sequence[Linear],
     output: Linear,
@@ -23,9 +37,6 @@ def feed_forward(
     normaliser: nn.Module,
     info: NormaliserInfo | None,
     head: Sequence[nn.Module],
-    version: str,
-    distribution: str,
-    notes: tuple[str, ...],
 ) -> Loaded:
     """The actor: normaliser, trunk with an activation after each layer, output layer, head."""
     layers = perceptron(trunk, activation, last=True)
@@ -47,11 +58,11 @@ def feed_forward(
     )
     architecture = [] if info is None else [f"normaliser {info.formula}, {info.size} entries"]
     return Loaded(
-        version=version,
+        version=told.version,
         actor=actor,
         architecture=(*architecture, *map(str, layers), *(type(module).__name__ for module in head)),
-        distribution=distribution,
+        distribution=told.distribution,
         normaliser=info,
         leftovers=bag.leftovers(),
-        notes=notes,
+        notes=told.notes,
     )

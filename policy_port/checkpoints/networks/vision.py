@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,15 +33,22 @@ class Pixels(nn.Module):
         return values.permute(0, 3, 1, 2) if self.channels_last else values
 
 
+class Eye(NamedTuple):
+    """An image and its way into the network."""
+
+    image: ImageSpec
+    pixels: Pixels
+    encoder: nn.Module
+    """From pixels to features."""
+
+
 class ImageActor(Actor):
     """An encoder for each image and one for the vector; their features side by side go through layers and head."""
 
     def __init__(
         self,
         *,
-        images: Sequence[ImageSpec],
-        pixels: Sequence[Pixels],
-        encoders: Sequence[nn.Module],
+        eyes: Sequence[Eye],
         vector: nn.Module,
         vector_first: bool,
         layers: nn.Sequential,
@@ -50,9 +57,9 @@ class ImageActor(Actor):
         action_size: int,
     ) -> None:
         super().__init__()
-        self.images = tuple(images)
-        self.pixels = nn.ModuleList(pixels)
-        self.encoders = nn.ModuleList(encoders)
+        self.images = tuple(eye.image for eye in eyes)
+        self.pixels = nn.ModuleList(eye.pixels for eye in eyes)
+        self.encoders = nn.ModuleList(eye.encoder for eye in eyes)
         self.vector = vector
         self.vector_first = vector_first
         self.layers = layers

@@ -12,9 +12,6 @@ from pydantic import ValidationError
 
 from policy_port.contract.spec import Contract
 
-NOT_STATED = None
-"""Value of a key that is left out."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:

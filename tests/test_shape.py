@@ -21,8 +21,6 @@ LONG: dict[str, str] = {}
 
 WIDE: dict[str, str] = {
     "cli.diagnose.diagnose": COMMAND,
-    "cli.export.export": COMMAND,
-    "cli.export.remap": COMMAND,
     "export.write.write_port": PUBLIC,
 }
 """Function of over 8 parameters -> why it takes so many."""

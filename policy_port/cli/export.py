@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
     from policy_port.port.folder import Port
@@ -37,72 +39,76 @@ MappingOption = Annotated[str, typer.Option("--mapping", help="Mapping file, or 
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the observations that parity draws.")]
 
 
-def remap(
-    policy: PolicyArgument,
-    contract: ContractOption,
-    mapping: MappingOption,
-    out: OutOption,
-    format_: FormatOption = "torchscript,onnx",
-    fold: FoldOption = False,
-    force: ForceOption = False,
-    library: FromOption = None,
-    activation: ActivationOption = None,
-    agent: AgentOption = None,
-    recorded: RecordedOption = None,
-    seed: SeedOption = 0,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    policy: PolicyArgument
+    contract: ContractOption
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mapped(_Source):
+    mapping: MappingOption
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    out: OutOption
+    format_: FormatOption = "torchscript,onnx"
+    fold: FoldOption = False
+    force: ForceOption = False
+    library: FromOption = None
+    activation: ActivationOption = None
+    agent: AgentOption = None
+    recorded: RecordedOption = None
+    seed: SeedOption = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(_Written, _Source):
+    """What `export` is given on the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemapOptions(ExportOptions, _Mapped):
+    """What `remap` is given on the command line."""
+
+
+@takes(RemapOptions)
+def remap(options: RemapOptions) -> None:
     """Write the policy for another parsing of its robot, and prove that it arrived unchanged."""
-    given = locals()
     from policy_port.contract import load_contract, load_mapping
     from policy_port.contract.mapping import doubts
     from policy_port.remap import build_remap
 
-    loaded = load_mapping(mapping)
-    for doubt in doubts(loaded):
+    mapping = load_mapping(options.mapping)
+    for doubt in doubts(mapping):
         typer.echo(f"warning: {doubt}", err=True)
-    _write(build_remap(load_contract(contract), loaded), given)
+    _write(build_remap(load_contract(options.contract), mapping), options)
 
 
-def export(
-    policy: PolicyArgument,
-    contract: ContractOption,
-    out: OutOption,
-    format_: FormatOption = "torchscript,onnx",
-    fold: FoldOption = False,
-    force: ForceOption = False,
-    library: FromOption = None,
-    activation: ActivationOption = None,
-    agent: AgentOption = None,
-    recorded: RecordedOption = None,
-    seed: SeedOption = 0,
-) -> None:
+@takes(ExportOptions)
+def export(options: ExportOptions) -> None:
     """Write the policy as TorchScript and ONNX with its contract, and prove that it arrived unchanged."""
-    given = locals()
     from policy_port.contract import load_contract
     from policy_port.remap import identity_remap
 
-    _write(identity_remap(load_contract(contract)), given)
+    _write(identity_remap(load_contract(options.contract)), options)
 
 
-def _write(remap: Remap, given: Mapping[str, Any]) -> None:
-    """Load the policy, write the port with a progress bar, and print what was written.
-
-    Args:
-        remap: What to write around the policy.
-        given: The command's options by name.
-    """
+def _write(remap: Remap, options: ExportOptions) -> None:
+    """Load the policy, write the port with `remap` around it and a progress bar, and print what was written."""
     from tqdm import tqdm
 
     from policy_port.checkpoints import load_policy
     from policy_port.export.write import STAGES, write_port
     from policy_port.proof.recorded import read_recorded
 
-    recorded = None if given["recorded"] is None else read_recorded(given["recorded"], remap.target)
+    recorded = None if options.recorded is None else read_recorded(options.recorded, remap.target)
     loaded = load_policy(
-        given["policy"],
-        kind=given["library"],
-        activation=given["activation"],
-        agent_yaml=given["agent"],
+        options.policy,
+        kind=options.library,
+        activation=options.activation,
+        agent_yaml=options.agent,
         image_sizes={image.name: (image.height, image.width) for image in remap.source.images},
     )
     for note in loaded.notes:
@@ -116,13 +122,15 @@ def _write(remap: Remap, given: Mapping[str, Any]) -> None:
             bar.set_description_str(stage)
 
         port = write_port(
-            given["out"],
+            options.out,
             loaded,
             remap,
-            formats=tuple(name.strip() for name in given["format_"].split(",") if name.strip()),
+            formats=tuple(name.strip() for name in options.format_.split(",") if name.strip()),
+            fold=options.fold,
             recorded=recorded,
+            seed=options.seed,
+            force=options.force,
             progress=progress,
-            **{key: given[key] for key in ("fold", "seed", "force")},
         )
     typer.echo(summary(port))
 

@@ -4,6 +4,7 @@ The "robot" is a line of NumPy that follows its targets. Put your own in its pla
 which joints the policy moves, at which rate, and the controller makes its observations and targets, by joint name.
 
     python examples/own_loop.py port/
+    python examples/own_loop.py port/ MAPPING  # where it speaks degrees or percent: the mapping it was made with
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import sys
 import policy_port as pp
 
 
-def main(path: str, steps: int = 200) -> None:
+def main(path: str, through: str | None = None, steps: int = 200) -> None:
     """Run the port for some steps; print where it drives its joints."""
-    pilot = pp.load_port(path).pilot()
+    pilot = pp.load_port(path).pilot(None if through is None else pp.load_mapping(through))
     # Your robot's joints in your order, which need not be the contract's.
     joints = sorted(pilot.contract.joint_names)
     controller = pp.Controller(pilot.contract, pilot.open(), joints, num_envs=1)
@@ -39,4 +40,7 @@ def main(path: str, steps: int = 200) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(*sys.argv[1:3])
+    except pp.PolicyPortError as error:
+        sys.exit(f"error: {error}")

@@ -23,7 +23,7 @@ from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
@@ -32,7 +32,15 @@ from policy_port.contract.parsing import Parsing
 from policy_port.contract.yaml_file import Strict
 from policy_port.errors import TaskError
 
-Bounds = tuple[float, float]
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Bounds the wrong way round clip every number to the same one."""
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the lower bound {bounds[0]} is above the upper bound {bounds[1]}")
+    return bounds
+
+
+Bounds = Annotated[tuple[float, float], AfterValidator(_in_order)]
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 Key = Literal["scale", "offset", "clip"]
@@ -353,6 +361,9 @@ class GoalTerm(Term):
         for key, values in (("low", self.low), ("high", self.high)):
             if values is not None and len(values) != self.size:
                 raise ValueError(f"{key} has {len(values)} entries, size says {self.size}")
+        for low, high in zip(self.low or (), self.high or (), strict=False):
+            if low > high:
+                raise ValueError(f"low {low} is above high {high}")
         return self
 
     def columns(self, contract: Parsing) -> dict[str, int]:

@@ -24,11 +24,20 @@ MAX_FINDINGS = 20
 """Errors of one file that are told one by one."""
 
 
+LARGEST = 3.4028235e38
+"""The largest number that float32, which networks compute in, can hold; simulators write it for "no limit"."""
+
+
 def _exact(schema: Any) -> None:
-    """Numbers are numbers: neither `true` nor a text in quotes passes for one. Lists still become tuples."""
+    """Numbers are numbers that float32 can hold: neither `true` nor a text in quotes. Lists still become tuples."""
     if isinstance(schema, dict):
         if schema.get("type") in ("float", "int", "bool"):
             schema["strict"] = True
+        if schema.get("type") == "float":
+            schema["le"], schema["ge"] = (
+                min(schema.get("le", LARGEST), LARGEST),
+                max(schema.get("ge", -LARGEST), -LARGEST),
+            )
         for part in schema.values():
             _exact(part)
     elif isinstance(schema, list | tuple):

@@ -66,6 +66,18 @@ def test_sizes_add_up_with_history() -> None:
         ({"observation": observation({"term": "joint_pos", "history": 0})}, "history"),
         ({"observation": observation({"term": "joint_pos", "scale": [1, 1, 1, 1]})}, "scale"),
         ({"observation": observation({"term": "goal", "size": 3, "frame": "base", "low": [0.0]})}, "low has 1 entries"),
+        ({"observation": observation({"term": "base_ang_vel", "clip": [1.0, -1.0]})}, "lower bound 1.0 is above"),
+        (
+            {"observation": observation({"term": "joint_pos", "clip": {LEGS[0]: [2.0, 1.0]}})},
+            "lower bound 2.0",
+        ),
+        (
+            {"observation": observation({"term": "goal", "size": 1, "frame": "m", "low": [2], "high": [1]})},
+            "low 2.0 is",
+        ),
+        ({"command": {"lin_vel_x": [1.0, -1.0]}}, "lower bound 1.0 is above"),
+        ({"timestep": 1e39}, "timestep"),
+        ({"joints": {"a": {"default": 0.0, "upper": 10**39}}}, "upper"),
         ({"joints": {}}, "joints"),
         ({"joints": {"a": {"default": 0.0, "lower": 1.0, "upper": 0.0}}}, "is not below upper"),
         ({"joints": {"a": {"lower": 0.0}}}, "required key 'default' is missing in joints.a"),

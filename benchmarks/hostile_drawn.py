@@ -33,6 +33,7 @@ PLAY = ["--plant", "mujoco", "--command", "0,0,0", "--seconds", "0.1", "--out", 
 EXPORT = ["--contract", "contract.yaml", "--activation", "elu", "--out", "out"]
 IMPORT = ["--robot", "cart", "--quaternion-order", "wxyz", "--set", "base.floating=true", "--out", "out"]
 
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 LEROBOT = ["--robot", "so100", "--actuation", "explicit", "--set", "base.floating=false", "--set", "joints.*.unit=deg",
            "--set", "joints.*.default=0", "--out", "out"]  # fmt: skip
 
@@ -486,7 +487,7 @@ def draw(good: Good, family: str, count: int, seed: int, tried: Callable[[Case],
     @hypothesis.seed(seed)
     @settings(
         max_examples=count, deadline=None, database=None, phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example], print_blob=False,
+        suppress_health_check=SLOW,
     )  # fmt: skip
     @given(st.data())
     def attack(data: st.DataObject) -> None:

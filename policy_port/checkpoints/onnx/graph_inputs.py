@@ -15,6 +15,7 @@ _IMAGE_TYPES: dict[int, Literal["uint8", "float32"]] = {
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.FLOAT: "float32",
 }
+_LARGEST = 1 << 24
 _MOST_CHANNELS = 16
 
 
@@ -39,6 +40,9 @@ def find_ports(model: onnx.ModelProto, where: str) -> GraphInputs:
     initial = {tensor.name for tensor in model.graph.initializer}
     inputs = {item.name: _dimensions(item) for item in model.graph.input if item.name not in initial}
     outputs = {item.name: _dimensions(item) for item in model.graph.output}
+    for name, shape in (inputs | outputs).items():
+        if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in shape):
+            raise CheckpointError(f"{where}: {name} has the sizes {shape}; no policy is larger than {_LARGEST}")
     listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
     flat = [name for name, shape in inputs.items() if len(shape) == 2]
     states = [name for name, shape in inputs.items() if len(shape) == 3]

@@ -373,3 +373,14 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"Gemm", b"Ge\xe3m"))
     with pytest.raises(CheckpointError, match=r"op_type holds bytes that are no text|cut off"):
         load_policy(path)
+
+
+@pytest.mark.parametrize("size", [2**62, -1])
+def test_sizes_that_no_policy_has_are_refused(tmp_path: Path, size: int) -> None:
+    """An observation of 2^62 numbers, or of less than none, is a message and not an overflow."""
+    path = perceptron(tmp_path / "policy.onnx")
+    loaded = onnx.load(path)
+    loaded.graph.input[0].type.tensor_type.shape.dim[1].dim_value = size
+    onnx.save(loaded, str(path))
+    with pytest.raises(CheckpointError, match="no policy is larger"):
+        load_policy(path)

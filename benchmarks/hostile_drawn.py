@@ -451,6 +451,12 @@ FAMILIES: dict[str, Family] = {
     "config.json": Family(CONFIG, "config.json", ("info.json",), _json("config.json", hostile_good.lerobot_config)),
     "info.json": Family(CONFIG, "info.json", ("config.json",), _json("info.json", hostile_good.lerobot_info)),
     "checkpoint": Family(["export", "m.pt", *EXPORT], "m.pt", ("contract.yaml",), _checkpoint),
+    "agent.yaml": Family(
+        ["export", "m.pt", *PORTED, "--agent", "agent.yaml"],
+        "agent.yaml",
+        ("m.pt", "contract.yaml"),
+        _yaml("agent.yaml", hostile_good.agent_yaml),
+    ),
     "archive": Family(["export", "m.pt", *EXPORT], "m.pt", ("contract.yaml",), _archive("m.pt")),
     "TorchScript": Family(["export", "ts.pt", *PORTED], "ts.pt", ("contract.yaml",), _archive("ts.pt")),
     "safetensors": Family(["inspect", "m.safetensors"], "", (), _safetensors),

@@ -85,6 +85,13 @@ def checkpoint() -> dict[str, Any]:
     }
 
 
+def agent_yaml() -> dict[str, Any]:
+    """The part of RSL-RL 2's agent.yaml that is about the network."""
+    policy = {"class_name": "ActorCritic", "activation": "elu", "init_noise_std": 1.0}
+    widths = {"actor_hidden_dims": [16, 8], "critic_hidden_dims": [8]}
+    return {"policy": policy | widths, "empirical_normalization": False, "num_steps_per_env": 24, "seed": 1}
+
+
 def suite() -> dict[str, Any]:
     """A suite of one case."""
     return {
@@ -235,7 +242,7 @@ class Good:
         for name, data in {
             "contract.yaml": contract(), "map.yaml": mapping(), "s.regress.yaml": suite(), "env.yaml": env_yaml(),
             "deploy.yaml": deploy_yaml(), "names.yaml": {"joint_names": list(JOINTS)},
-            "io.yaml": io_descriptors(),
+            "agent.yaml": agent_yaml(), "io.yaml": io_descriptors(),
         }.items():  # fmt: skip
             (path / name).write_text(yaml.safe_dump(data, sort_keys=False))
         (path / "config.json").write_text(json.dumps(lerobot_config()))

@@ -108,7 +108,7 @@ def read_run(path: Path, label: str) -> Run:
         joint_names=tuple(names),
         driven=driven or tuple(names),
         arrays=arrays,
-        episodes=_episodes(trace.header, loaded, (steps, envs)),
+        episodes=_episodes(file, trace.header, loaded, (steps, envs)),
     )
 
 
@@ -145,16 +145,29 @@ def _array(file: Path, name: str, array: NDArray[Any], rows: tuple[int, int], jo
     return values
 
 
-def _episodes(header: dict[str, Any], loaded: dict[str, NDArray[Any]], rows: tuple[int, int]) -> dict[Any, Stretch]:
-    steps, envs = rows
+def _per_row(file: Path, name: str, array: NDArray[Any], rows: tuple[int, int]) -> NDArray[Any]:
+    """One finite number per step, and per environment or for all of them: as (steps, environments)."""
+    if array.shape not in ((rows[0],), (rows[0], 1), rows, (*rows, 1)):
+        raise EvidenceError(
+            f"{file}: {name} has shape {array.shape}; it must be one number per step and environment: {rows}"
+        )
+    if not np.isfinite(array).all():
+        raise EvidenceError(f"{file}: {name} holds what is no finite number, so the episodes can't be told")
+    return np.broadcast_to(array.reshape(rows[0], -1), rows)
+
+
+def _episodes(
+    file: Path, header: dict[str, Any], loaded: dict[str, NDArray[Any]], rows: tuple[int, int]
+) -> dict[Any, Stretch]:
+    envs = rows[1]
     if "episode" in loaded:
-        number = np.broadcast_to(loaded["episode"].reshape(steps, -1), rows)
+        number = _per_row(file, "episode", loaded["episode"], rows)
     else:
         number = np.zeros(rows, dtype=np.int64)
         if "time" in loaded:
             # Time that goes back is a new episode.
-            back = np.diff(loaded["time"].reshape(steps, -1), axis=0) <= 0.0
-            number[1:] = np.cumsum(np.broadcast_to(back, (steps - 1, envs)), axis=0)
+            back = np.diff(_per_row(file, "time", loaded["time"], rows), axis=0) <= 0.0
+            number[1:] = np.cumsum(back, axis=0)
     found = {
         (env, int(k)): Stretch(env=env, rows=np.flatnonzero(number[:, env] == k), first=bool(k == number[0, env]))
         for env in range(envs)

@@ -21,6 +21,9 @@ from tests.samples import LEGS
 TURNED = LEGS[::-1]
 
 
+ONE = {"joint_names": ["a"], "control_dt": 0.02}
+
+
 def compare(*folders: Path, **options: object) -> Comparison:
     return compare_runs([read_run(folder, folder.name) for folder in folders], **options)  # type: ignore[arg-type]
 
@@ -160,7 +163,7 @@ def test_other_commands_and_no_common_episode_are_warnings(tmp_path: Path) -> No
 
 
 def test_an_empty_run_is_refused(tmp_path: Path) -> None:
-    """No trace, a trace without steps, one without joints or names: each names the file."""
+    """No trace, a trace without steps, one without joints, names or readable episodes: each names the file."""
     (tmp_path / "nothing").mkdir()
     with pytest.raises(EvidenceError, match="no such trace.*folder that `play --out` wrote"):
         read_run(tmp_path / "nothing", "a")
@@ -172,6 +175,9 @@ def test_an_empty_run_is_refused(tmp_path: Path) -> None:
         ({}, {"joint_pos": np.zeros(1)}, "joint_names is None"),
         ({"joint_names": ["a", "b"]}, {"joint_pos": np.zeros(3)}, "joint_names has 2 joints"),
         ({"joint_names": ["a"]}, {"joint_pos": np.zeros(1)}, "no control_dt"),
+        (ONE, {"joint_pos": np.zeros(1), "episode": np.zeros(3, int)}, "episode has shape .1, 3.*one number per step"),
+        (ONE, {"joint_pos": np.zeros(1), "episode": np.array(np.inf)}, "episode holds what is no finite number"),
+        (ONE, {"joint_pos": np.zeros(1), "time": np.zeros((2, 2))}, "time has shape"),
     ):
         with Recorder(tmp_path / "bad.npz", header) as recorder:
             recorder.record(**arrays)

@@ -112,8 +112,8 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         notes = (*notes, *encoders.notes)
     elif kind == "recurrent network":
         actor = _remembering(bag, stated, layout, section, features, **ends)
-        kept = actor.memory
-        architecture.append(f"{type(kept).__name__} {kept.input_size} -> {kept.hidden_size}, {kept.num_layers} layer(s)")
+        kept, kind = actor.memory, type(actor.memory).__name__
+        architecture.append(f"{kind} {kept.input_size} -> {kept.hidden_size}, {kept.num_layers} layer(s)")
     else:
         actor = FeedForwardActor(obs_size=features, **ends)
     if info is not None and info.size != actor.obs_size:

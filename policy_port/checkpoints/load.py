@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from torch import Tensor
 from policy_port.checkpoints.actor import ImageSpec
 from policy_port.checkpoints.files.safe_load import read_source
 from policy_port.checkpoints.libraries.lerobot_folder import read_folder
+from policy_port.checkpoints.libraries.training_only import split_ignored, unexplained
 from policy_port.checkpoints.policy import Loaded, LoadedPolicy, LoadOptions, Source
 from policy_port.errors import CheckpointError, closest
 
@@ -38,6 +39,7 @@ def load_policy(
     agent_yaml: Path | str | None = None,
     teacher: bool = False,
     image_sizes: Mapping[str, tuple[int, int]] | None = None,
+    ignore: Sequence[str] = (),
 ) -> LoadedPolicy:
     """Read a policy file without executing anything from it.
 
@@ -48,9 +50,12 @@ def load_policy(
         agent_yaml: The trainer's configuration; looked for beside the file when None.
         teacher: Take the teacher of a distillation file.
         image_sizes: Height and width by image name, taken where the weights leave the size open and this one fits.
+        ignore: Names of what the policy does not need although no part of a training is known by that name; each a
+            name, its beginning up to a dot, or a pattern with * and ?. While anything else of the kind is left, the
+            policy is `unexplained` and can't be ported.
 
     Raises:
-        CheckpointError: The file is not a policy, or it can't be read rightly.
+        CheckpointError: The file is not a policy, it can't be read rightly, or a name to ignore matches nothing.
         UnsafeFileError: Reading it would execute code or reach outside it.
     """
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
@@ -63,6 +68,9 @@ def load_policy(
     )
     loaded: Loaded = loader_of(library).load(source, options)
     actor = loaded.actor.eval().requires_grad_(False)
+    strange = unexplained(loaded.rest, library, loaded.training, actor.obs_size) if loaded.rest else ()
+    left, ignored = split_ignored(ignore, loaded.rest, strange, source.path)
+    told = [f"ignored as --ignore says: {', '.join(map(str, ignored))}"] if ignored else []
     return LoadedPolicy(
         path=source.path,
         sha256=source.sha256,
@@ -73,9 +81,11 @@ def load_policy(
         normaliser=loaded.normaliser,
         distribution=loaded.distribution,
         architecture=loaded.architecture,
-        leftovers=loaded.leftovers,
-        notes=loaded.notes,
+        leftovers=(*map(str, loaded.rest), *loaded.leftovers),
+        notes=(*loaded.notes, *told),
         original=loaded.original,
+        unexplained=left,
+        ignored=ignored,
     )
 
 
@@ -110,6 +120,7 @@ def inspect_file(
         "normaliser": None if policy.normaliser is None else _plain(asdict(policy.normaliser)),
         "distribution": policy.distribution,
         "leftovers": list(policy.leftovers),
+        "stops_export": [str(leftover) for leftover in policy.unexplained],
         "notes": list(policy.notes),
     }
 

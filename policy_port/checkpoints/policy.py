@@ -6,12 +6,14 @@ import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from policy_port.checkpoints.actor import Actor
+from policy_port.errors import CheckpointError
 
 
 class OriginalRunner(abc.ABC):
@@ -68,6 +70,27 @@ class NormaliserInfo:
         )
 
 
+class Leftover(NamedTuple):
+    """Something in a file, or a key of the trainer's configuration, that the actor does not use."""
+
+    name: str
+    """Full name: keys with dots between; a key of the configuration begins with the file's name and a colon."""
+    detail: str
+    """The tensor's shape, or the key's value."""
+    size: int
+    """Number of numbers that it holds."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.detail}"
+
+    @property
+    def group(self) -> str:
+        """The part that it belongs to: its name up to the first number, and never its last word alone."""
+        words = self.name.split(".")
+        kept = next((place for place, word in enumerate(words) if word.isdigit()), len(words) - 1)
+        return self.name if ":" in self.name else ".".join(words[: max(kept, 1)])
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadedPolicy:
     """A policy read from a file."""
@@ -96,6 +119,26 @@ class LoadedPolicy:
     """What a user must know that the numbers don't show."""
     original: Callable[[], OriginalRunner] | None
     """Starts the file in its own runtime; None for files that are only tensors."""
+    unexplained: tuple[Leftover, ...] = ()
+    """Leftovers that belong to no part of a training known by name and place, and that nobody said to ignore."""
+    ignored: tuple[Leftover, ...] = ()
+    """Leftovers of that kind that the user said to ignore."""
+
+    def require_explained(self) -> None:
+        """Raise when the file holds what may belong to the policy and is not in the actor: it must not be ported."""
+        if not self.unexplained:
+            return
+        groups = list(dict.fromkeys(leftover.group for leftover in self.unexplained))
+        shown = ", ".join(map(str, self.unexplained[:12]))
+        rest = f" and {len(self.unexplained) - 12} more" if len(self.unexplained) > 12 else ""
+        raise CheckpointError(
+            f"{self.path}: the network built from it leaves out {shown}{rest}. That is no critic, optimiser or other "
+            f"part of a training that {self.library} is known to write, so the policy may need it, and without it the "
+            "port would prove another network. Where it does need it, port what the project's own exporter writes "
+            "(TorchScript or ONNX). Where it does not, say so to export or remap by name: "
+            + " ".join(f"--ignore '{group}'" for group in groups[:6])
+            + " (in Python: load_policy(..., ignore=[...]))"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +151,11 @@ class Loaded:
     distribution: str
     normaliser: NormaliserInfo | None = None
     leftovers: tuple[str, ...] = ()
+    """What a graph holds and does not read. A graph says itself what it computes, so none of it is missing."""
+    rest: tuple[Leftover, ...] = ()
+    """What a file of bare tensors holds beside the actor, and keys of the configuration that nobody knows."""
+    training: tuple[str, ...] = ()
+    """Places of parts of the training in this file, beyond those of `TRAINING_ONLY`."""
     notes: tuple[str, ...] = ()
     original: Callable[[], OriginalRunner] | None = None
 

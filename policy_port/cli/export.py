@@ -30,7 +30,14 @@ ActivationOption = Annotated[
     str | None, typer.Option(help="Activation of the hidden layers, where the file does not say.")
 ]
 AgentOption = Annotated[
-    Path | None, typer.Option("--agent", help="The trainer's agent.yaml, if it does not lie beside the policy.")
+    Path | None,
+    typer.Option("--agent", "--agent-yaml", help="The trainer's agent.yaml, if it does not lie beside the policy."),
+]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore", metavar="NAME", help="What the policy does not need of the file; can be given repeatedly."
+    ),
 ]
 RecordedOption = Annotated[
     Path | None, typer.Option(help="Trace, .npz or .npy with observations of the port's side to prove parity on too.")
@@ -59,6 +66,7 @@ class _Written:
     library: FromOption = None
     activation: ActivationOption = None
     agent: AgentOption = None
+    ignore: IgnoreOption = None
     recorded: RecordedOption = None
     seed: SeedOption = 0
 
@@ -109,6 +117,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
         kind=options.library,
         activation=options.activation,
         agent_yaml=options.agent,
+        ignore=options.ignore or (),
         image_sizes={image.name: (image.height, image.width) for image in remap.source.images},
     )
     for note in loaded.notes:

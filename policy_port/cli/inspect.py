@@ -16,7 +16,8 @@ def inspect(
         str | None, typer.Option(help="Activation of the hidden layers, where the file does not say.")
     ] = None,
     agent_yaml: Annotated[
-        Path | None, typer.Option("--agent-yaml", help="The trainer's configuration, where it is not beside the file.")
+        Path | None,
+        typer.Option("--agent-yaml", "--agent", help="The trainer's configuration, where it is not beside the file."),
     ] = None,
     teacher: Annotated[bool, typer.Option("--teacher", help="The teacher of a distillation file.")] = False,
     from_: Annotated[str | None, typer.Option("--from", metavar="LIBRARY", help="Library that wrote the file.")] = None,
@@ -46,7 +47,8 @@ def report_lines(found: Mapping[str, Any]) -> list[str]:
         ("network", [*found["architecture"], f"{found['parameters']} numbers"]),
         ("normaliser", _normaliser(found["normaliser"])),
         ("actions", [found["distribution"]]),
-        ("not used", _shortened(found["leftovers"])),
+        ("not used", _shortened([line for line in found["leftovers"] if line not in found["stops_export"]])),
+        *([("unexplained", _stops(found["stops_export"]))] if found["stops_export"] else []),
         ("notes", found["notes"] or ["none"]),
     ]
     lines = []
@@ -82,6 +84,15 @@ def _normaliser(found: Mapping[str, Any] | None) -> list[str]:
     if found["samples"] is not None:
         lines.append(f"{found['samples']} samples")
     return lines
+
+
+def _stops(unexplained: list[str]) -> list[str]:
+    """What stops an export, and what lets it go on."""
+    return [
+        f"{len(unexplained)} of the file are left out, known as no part of a training, and stop an export:",
+        *_shortened(unexplained),
+        "where the policy does not need them, export says how to leave them out with --ignore NAME",
+    ]
 
 
 def _shortened(leftovers: list[str], most: int = 12) -> list[str]:

@@ -71,6 +71,7 @@ def write_port(
         The port, read back from `out`.
 
     Raises:
+        CheckpointError: When the file holds what the policy may need and the actor leaves out.
         ContractError: When the network's widths or images are not the contract's.
         ProofError: When what was written does not compute what the checkpoint computes.
         PortError: When the policy can't be written in a format, or the remap can't be folded.
@@ -106,6 +107,7 @@ def _check(policy: LoadedPolicy, remap: Remap, formats: Sequence[str]) -> None:
             )
     if not formats:
         raise OutputError(f"no format was asked for; name one or both of {', '.join(FORMATS)}")
+    policy.require_explained()
     check_network_width(remap.source, policy.actor.obs_size, policy.actor.action_size, policy=str(policy.path))
     check_images(remap.source, policy.actor, policy=str(policy.path))
     if policy.actor.chunk is not None and remap.mapping is not None:
@@ -178,6 +180,7 @@ def _about(policy: LoadedPolicy, options: dict[str, Any]) -> dict[str, Any]:
             "sha256": policy.sha256,
             "library": policy.library,
             "version": policy.version,
+            "ignored": [str(leftover) for leftover in policy.ignored],
             "images": [image.name for image in policy.actor.images],
             **_chunking(policy.actor),
         },

@@ -18,7 +18,8 @@ _MAX_BYTES = 1024 * 1024
 class AgentConfig:
     """A parsed agent.yaml."""
 
-    path: Path
+    path: Path | None
+    """The file; None where there is none, and then nothing is stated."""
     values: dict[str, object]
 
     def section(self, *names: str) -> dict[str, object]:
@@ -39,8 +40,8 @@ def _inert(node: yaml.Node, value: Any) -> Any:
     return value or node.tag.rpartition("/")[2]
 
 
-def find_agent_config(checkpoint: Path, given: Path | None) -> AgentConfig | None:
-    """Read the given agent.yaml, or the one that the trainer left beside the checkpoint; None where there is none."""
+def find_agent_config(checkpoint: Path, given: Path | None) -> AgentConfig:
+    """Read the given agent.yaml, or the one that the trainer left beside the checkpoint; empty where there is none."""
     if given is not None:
         return read_agent_config(given)
     folder = checkpoint.parent
@@ -48,7 +49,7 @@ def find_agent_config(checkpoint: Path, given: Path | None) -> AgentConfig | Non
     for candidate in (folder / "params/agent.yaml", folder / "agent.yaml", folder.parent / "params/agent.yaml"):
         if candidate.is_file():
             return read_agent_config(candidate)
-    return None
+    return AgentConfig(path=None, values={})
 
 
 def read_agent_config(path: Path) -> AgentConfig:

@@ -10,19 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from policy_port.checkpoints.files.safe_load import require_finite
+from policy_port.checkpoints.policy import Leftover
 from policy_port.errors import CheckpointError
+
+_OPTIMISER = re.compile(r"(?:\w+_)?optim(?:izer)?s?(?:_\w+)?")
 
 
 class TensorBag:
-    """Named tensors of one file; what has not been taken at the end are the leftovers."""
+    """Named tensors of one file; what has not been taken at the end is the rest."""
 
     def __init__(self, tree: Mapping[str, object], where: str) -> None:
         self.where = where
         self._tensors: dict[str, Tensor] = {}
         self._taken: set[str] = set()
+        self._lists: dict[str, int] = {}
         self._summaries: list[str] = []
         for key, value in tree.items():
-            if "optimizer" in key:
+            if _OPTIMISER.fullmatch(key) and _is_optimiser(value):
                 self._summaries.append(f"{key}: {_count(value)} tensors")
             else:
                 self._collect(str(key), value)
@@ -33,6 +37,12 @@ class TensorBag:
         elif isinstance(value, Mapping):
             for key, inner in value.items():
                 self._collect(f"{name}.{key}", inner)
+        elif isinstance(value, list | tuple):
+            if len(value) > 1 and all(isinstance(entry, int | float) for entry in value):
+                self._lists[name] = len(value)
+            else:
+                for index, inner in enumerate(value):
+                    self._collect(f"{name}.{index}", inner)
 
     @property
     def names(self) -> list[str]:
@@ -70,7 +80,10 @@ class TensorBag:
         """Weight and bias of a linear layer."""
         weight = self.take_weight(f"{name}.weight")
         if weight.ndim != 2:
-            raise CheckpointError(f"{self.where}: {name}.weight has shape {tuple(weight.shape)}, not that of a matrix")
+            norm = "; a layer norm or batch norm is not supported" if weight.ndim == 1 else ""
+            raise CheckpointError(
+                f"{self.where}: {name}.weight has shape {tuple(weight.shape)}, not that of a matrix{norm}"
+            )
         bias = self.take_weight(f"{name}.bias") if self.has(f"{name}.bias") else None
         if bias is not None and tuple(bias.shape) != (weight.shape[0],):
             raise CheckpointError(
@@ -79,12 +92,18 @@ class TensorBag:
         return weight, bias
 
     def take_stack(self, prefix: str) -> list[tuple[Tensor, Tensor | None]]:
-        """The linear layers prefix.N in rising N; their widths must join."""
+        """The linear layers prefix.0, prefix.2, ... with an activation behind each; their widths must join."""
         pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.weight")
         indices = sorted(int(match[1]) for name in self.names if (match := pattern.fullmatch(name)))
         if not indices:
             raise CheckpointError(f"{self.where}: has no layers {prefix}.N.weight")
         layers = [self.take_linear(f"{prefix}.{index}") for index in indices]
+        if indices != list(range(0, 2 * len(indices), 2)):
+            raise CheckpointError(
+                f"{self.where}: the layers of {prefix} have the numbers {', '.join(map(str, indices))}; expected 0, 2, "
+                "4, ... with an activation between them. Something without weights, such as dropout, a norm or another "
+                "activation, stands there too, which the file does not name"
+            )
         for index, (above, below) in enumerate(itertools.pairwise(layers)):
             if above[0].shape[0] != below[0].shape[1]:
                 raise CheckpointError(
@@ -115,10 +134,25 @@ class TensorBag:
                 parameter.copy_(tensor)
         return memory
 
-    def leftovers(self) -> tuple[str, ...]:
-        """Describe the tensors that were not taken."""
-        rest = [f"{name} {tuple(tensor.shape)}" for name, tensor in self._tensors.items() if name not in self._taken]
-        return tuple(rest + self._summaries)
+    def rest(self) -> tuple[Leftover, ...]:
+        """What was not taken, beside the optimisers: tensors, and lists of numbers."""
+        tensors = [
+            Leftover(name, str(tuple(tensor.shape)), tensor.numel())
+            for name, tensor in self._tensors.items()
+            if name not in self._taken
+        ]
+        return (*tensors, *(Leftover(name, f"[{count} numbers]", count) for name, count in self._lists.items()))
+
+    def optimisers(self) -> tuple[str, ...]:
+        """The optimisers, a line each."""
+        return tuple(self._summaries)
+
+
+def _is_optimiser(value: object) -> bool:
+    """Whether this is the state of an optimiser, or of several."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_optimiser, value))
+    return isinstance(value, Mapping) and set(value) <= {"state", "param_groups"}
 
 
 def _count(value: object) -> int:

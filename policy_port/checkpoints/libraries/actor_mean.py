@@ -12,6 +12,9 @@ from policy_port.checkpoints.networks.activations import activation_named
 from policy_port.checkpoints.networks.layers import FeedForwardActor, perceptron
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 
+CLEANRL_LAYERS, MANISKILL_LAYERS = 3, 4
+"""Linear layers of the actor of CleanRL's script and of ManiSkill's."""
+
 _WEIGHT = re.compile(r"actor_mean\.\d+\.weight")
 
 
@@ -28,6 +31,24 @@ def is_actor_mean(source: Source) -> bool:
 def layer_count(source: Source) -> int:
     """The number of linear layers of the actor."""
     return sum(_WEIGHT.fullmatch(name) is not None for name in source.tree)
+
+
+def told_apart(source: Source, whose: str, own: int, others: int, *, named: bool) -> tuple[str, ...]:
+    """Why a file of this layout is of one script rather than of the other, or nothing.
+
+    Args:
+        source: The file.
+        whose: The script, as in "CleanRL's script has".
+        own: Linear layers of its actor.
+        others: Linear layers of the other script's actor.
+        named: Whether the file is named as the script names its files.
+    """
+    if not is_actor_mean(source):
+        return ()
+    count = layer_count(source)
+    found = [f"{count} layers in actor_mean ({whose} {own})"] if count != others else []
+    found += [f"named {source.path.name}"] if named else []
+    return (*found, "a bare state dict with actor_mean and actor_logstd") if found else ()
 
 
 def load_actor_mean(
@@ -54,6 +75,7 @@ def load_actor_mean(
         actor=actor,
         architecture=tuple(map(str, layers)),
         distribution="Gaussian, deviation in actor_logstd; the actor returns the mean",
-        leftovers=bag.leftovers(),
+        rest=bag.rest(),
+        leftovers=bag.optimisers(),
         notes=(implied, *notes),
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
-from policy_port.checkpoints.libraries.actor_mean import is_actor_mean, layer_count, load_actor_mean
+from policy_port.checkpoints.libraries.actor_mean import (
+    CLEANRL_LAYERS,
+    MANISKILL_LAYERS,
+    is_actor_mean,
+    load_actor_mean,
+    told_apart,
+)
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
-
-PPO_LAYERS = 3
-"""Linear layers of the script's actor."""
 
 SUPPORTED = "CleanRL ppo_continuous_action"
 """What of it is read, in words."""
@@ -17,14 +20,8 @@ SUPPORTED = "CleanRL ppo_continuous_action"
 
 def evidence(source: Source) -> tuple[str, ...]:
     """Why this is a CleanRL file, or nothing."""
-    if not is_actor_mean(source):
-        return ()
-    found = []
-    if layer_count(source) != 4:
-        found.append(f"{layer_count(source)} layers in actor_mean (CleanRL's script has {PPO_LAYERS})")
-    if source.path.suffix == ".cleanrl_model":
-        found.append("named *.cleanrl_model")
-    return (*found, "a bare state dict with actor_mean and actor_logstd") if found else ()
+    named = source.path.suffix == ".cleanrl_model"
+    return told_apart(source, "CleanRL's script has", CLEANRL_LAYERS, MANISKILL_LAYERS, named=named)
 
 
 def load(source: Source, options: LoadOptions) -> Loaded:

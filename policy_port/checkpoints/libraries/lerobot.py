@@ -19,7 +19,7 @@ from policy_port.checkpoints.libraries.lerobot_folder import (
     Statistics,
     read_json,
 )
-from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
+from policy_port.checkpoints.policy import Leftover, Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError, MissingDependencyError
 
 STATE, ENVIRONMENT, IMAGES = "observation.state", "observation.environment_state", "observation.image"
@@ -98,7 +98,11 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         architecture=(*formulas, *backbone, f"transformer: {shape}", action_formula),
         distribution="none; the actor returns a chunk of actions in the data set's units",
         normaliser=_info(before, features),
-        leftovers=tuple(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items() if name not in used),
+        rest=tuple(
+            Leftover(name, str(tuple(tensor.shape)), tensor.numel())
+            for name, tensor in tensors.items()
+            if name not in used
+        ),
         notes=(
             f"answers with chunks of {actor.chunk} actions; LeRobot performs {actor.chunk_steps} of them before it "
             "asks again",

@@ -5,16 +5,24 @@ from __future__ import annotations
 from torch import nn
 
 from policy_port.checkpoints.files.tensors import TensorBag
-from policy_port.checkpoints.libraries.actor_mean import is_actor_mean, layer_count, load_actor_mean
-from policy_port.checkpoints.libraries.maniskill_images import is_ppo_rgb, is_sac_rgbd, load_ppo_rgb, load_sac_rgbd
+from policy_port.checkpoints.libraries.actor_mean import (
+    CLEANRL_LAYERS,
+    MANISKILL_LAYERS,
+    is_actor_mean,
+    load_actor_mean,
+    told_apart,
+)
+from policy_port.checkpoints.libraries.maniskill_images import (
+    is_ppo_rgb,
+    is_sac_rgbd,
+    load_ppo_rgb,
+    load_sac_rgbd,
+    squashed,
+)
 from policy_port.checkpoints.networks.activations import activation_named
 from policy_port.checkpoints.networks.assemble import Told, feed_forward
-from policy_port.checkpoints.networks.layers import Rescale
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
-
-PPO_LAYERS = 4
-"""Linear layers of the scripts' actor."""
 
 SUPPORTED = "ManiSkill ppo, ppo_fast, ppo_rgb (lerobot-sim2real shares it), sac, sac_rgbd with colour, bc"
 """What of it is read, in words."""
@@ -30,15 +38,8 @@ def evidence(source: Source) -> tuple[str, ...]:
         return (f"top-level keys {', '.join(source.tree)}", "actor holds net.* alone")
     if is_ppo_rgb(source):
         return ("a bare state dict with feature_net.extractors.rgb and actor_mean",)
-    if not is_actor_mean(source):
-        return ()
-    name = source.path.name
-    found = []
-    if layer_count(source) != 3:
-        found.append(f"{layer_count(source)} layers in actor_mean (ManiSkill's scripts have {PPO_LAYERS})")
-    if name.startswith(("final_ckpt", "ckpt_")):
-        found.append(f"named {name}")
-    return (*found, "a bare state dict with actor_mean and actor_logstd") if found else ()
+    named = source.path.name.startswith(("final_ckpt", "ckpt_"))
+    return told_apart(source, "ManiSkill's scripts have", MANISKILL_LAYERS, CLEANRL_LAYERS, named=named)
 
 
 def load(source: Source, options: LoadOptions) -> Loaded:
@@ -101,19 +102,14 @@ def load_bc(source: Source, options: LoadOptions) -> Loaded:
 def load_sac(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of the sac script: tanh of the mean, rescaled where the file has the action space."""
     bag = TensorBag(source.tree, str(source.path))
-    head: list[nn.Module] = [nn.Tanh()]
-    notes = ["the script's activation, ReLU, is implied" if options.activation is None else "activation: --activation"]
-    if bag.has("actor.action_scale"):
-        scale, bias = (bag.take_weight(f"actor.action_{name}").reshape(-1) for name in ("scale", "bias"))
-        head.append(Rescale(scale, bias))
-    else:
-        notes.append("the action space is not in the file: actions lie in [-1, 1]")
+    head, notes = squashed(bag)
+    implied = "the script's activation, ReLU, is implied" if options.activation is None else "activation: --activation"
     return feed_forward(
         bag,
         Told(
             version="sac script",
             distribution="squashed Gaussian; the actor returns tanh of the mean, rescaled to the action space",
-            notes=tuple(notes),
+            notes=(implied, *notes),
         ),
         trunk=bag.take_stack("actor.backbone"),
         output=bag.take_linear("actor.fc_mean"),

@@ -82,13 +82,7 @@ def load_sac_rgbd(source: Source, options: LoadOptions) -> Loaded:
         )
     outputs = bag.take_linear("actor.fc_mean")
     stack = [*bag.take_stack("actor.mlp"), outputs]
-    head: list[nn.Module] = [nn.Tanh()]
-    notes = []
-    if bag.has("actor.action_scale"):
-        scale, bias = (bag.take_weight(f"actor.action_{name}").reshape(-1) for name in ("scale", "bias"))
-        head.append(Rescale(scale, bias))
-    else:
-        notes.append("the action space is not in the file: actions lie in [-1, 1]")
+    head, notes = squashed(bag)
     first_pool = 4 if options.image_sizes.get(RGB, (128, 128)) == (128, 128) else 2
     modules: list[nn.Module] = []
     for index, padding, pool in ((0, 1, first_pool), (3, 1, 2), (6, 1, 2), (9, 1, 2), (12, 0, 0)):
@@ -109,6 +103,14 @@ def load_sac_rgbd(source: Source, options: LoadOptions) -> Loaded:
         stack=stack,
         head=head,
     )
+
+
+def squashed(bag: TensorBag) -> tuple[list[nn.Module], list[str]]:
+    """What follows the mean in both sac scripts: tanh, then the action space where the file has it; and notes."""
+    if not bag.has("actor.action_scale"):
+        return [nn.Tanh()], ["the action space is not in the file: actions lie in [-1, 1]"]
+    scale, bias = (bag.take_weight(f"actor.action_{name}").reshape(-1) for name in ("scale", "bias"))
+    return [nn.Tanh(), Rescale(scale, bias)], []
 
 
 def _image_actor(
@@ -161,7 +163,8 @@ def _image_actor(
             *(type(module).__name__ for module in head),
         ),
         distribution=told.distribution,
-        leftovers=bag.leftovers(),
+        rest=bag.rest(),
+        leftovers=bag.optimisers(),
         notes=("the script's activation, ReLU, is implied", sized, *told.notes),
     )
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from policy_port.checkpoints.files.agent_config import AgentConfig, find_agent_config
 from policy_port.checkpoints.files.tensors import TensorBag
+from policy_port.checkpoints.libraries.stated import Stated
 from policy_port.checkpoints.networks.activations import activation_named
 from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Clamp, Normaliser, Rescale
-from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
+from policy_port.checkpoints.policy import Leftover, Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
 
 EPSILON = 1e-5
@@ -21,6 +20,35 @@ EPSILON = 1e-5
 CLIP = 5.0
 """Bound of the normalised observation."""
 _COMPILED = "_orig_mod."
+_NETWORK = "model.a2c_network"
+_BESIDE, _INSIDE = "running_mean_std", "model.running_mean_std"
+"""Where the normaliser of observations stands: until early 2022 beside the model, where the player still prefers it."""
+
+NOT_READ = ("rnn", "a_rnn", "c_rnn", "layer_norm", "a_layer_norm", "cnn", "actor_cnn")
+"""Parts of the network that make it more than a perceptron."""
+
+KNOWN_KEYS = {
+    ("params", "model"): frozenset(["name"]),
+    ("params", "network"): frozenset(
+        [
+            *("name", "separate", "mlp", "space", "value_activation", "value_size", "disc"),
+            # The file itself shows these: they come with tensors of their own.
+            *("normalization", "rnn", "cnn"),
+        ]
+    ),
+    ("params", "network", "mlp"): frozenset(
+        ["units", "activation", "d2rl", "norm_only_first_layer", "initializer", "regularizer"]
+    ),
+    ("params", "network", "space"): frozenset(["continuous"]),
+    ("params", "network", "space", "continuous"): frozenset(
+        ["mu_activation", "mu_init", "sigma_activation", "sigma_init", "fixed_sigma", "learn_sigma"]
+    ),
+    ("params", "env"): frozenset(["clip_observations", "clip_actions", "obs_groups", "concate_obs_groups"]),
+}
+"""Keys of agent.yaml that are read here or change nothing of the actor, by their table."""
+
+NETWORKS, MODELS = ("actor_critic", "amp"), ("continuous_a2c_logstd", "continuous_a2c", "continuous_amp")
+"""Names under which rl_games builds the networks and models that are read."""
 
 SUPPORTED = "rl_games: perceptron, with its running mean and variance"
 """What of it is read, in words."""
@@ -43,29 +71,29 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     # torch.compile puts its prefix before every name; rl_games 1.6.5 compiles by default.
     plain = {str(name).replace(_COMPILED, ""): value for name, value in model.items()}
     bag = TensorBag({**source.tree, "model": plain}, where)
-    for name in bag.names:
-        if name.startswith(("model.a2c_network.rnn", "model.a2c_network.actor_cnn")):
-            raise CheckpointError(f"{where}: holds {name}; only perceptrons of rl_games are supported")
-    config = find_agent_config(source.path, options.agent_yaml)
-    params = config.section("params") if config else {}
-    trunk = bag.take_stack("model.a2c_network.actor_mlp")
-    activation, named_by = _activation(where, config, options)
-    _check(where, config, [weight.shape[0] for weight, _ in trunk])
-    head, ending, notes = _head(params)
-    normaliser, info = _normaliser(bag)
-    clip = config.section("params", "env").get("clip_observations") if config else None
-    if isinstance(clip, (int, float)) and math.isfinite(clip):
-        notes.append(f"observations are clipped to +-{clip:g} before the normaliser, as Isaac Lab's wrapper does")
-        normaliser = nn.Sequential(Clamp(-float(clip), float(clip)), normaliser)
+    stated = Stated.of(source, options)
+    _require_perceptron(bag, stated)
+    trunk = bag.take_stack(f"{_NETWORK}.actor_mlp")
+    mlp = stated.section("params", "network", "mlp")
+    activation, named_by = stated.activation(mlp.get("activation"), "params.network.mlp")
+    stated.agrees("hidden sizes", mlp.get("units"), [weight.shape[0] for weight, _ in trunk])
+    head, ending, notes = _head(stated)
+    normaliser, info = _normaliser(bag, stated)
+    clip = stated.section("params", "env").get("clip_observations")
+    if clip != math.inf and (bound := stated.number(clip, math.inf, "params.env.clip_observations")) < math.inf:
+        notes.append(f"observations are clipped to +-{bound:g} before the normaliser, as Isaac Lab's wrapper does")
+        normaliser = nn.Sequential(Clamp(-bound, bound), normaliser)
     return feed_forward(
         bag,
         Told(
             version="1.x",
             distribution=f"Gaussian, deviation in a2c_network.sigma; the actor returns the mean, {ending}",
             notes=(f"activation from {named_by}", *notes),
+            training=(_INSIDE,) if info is not None and info.where == _BESIDE else (),
+            unknown_keys=_unknown_keys(stated),
         ),
         trunk=trunk,
-        output=bag.take_linear("model.a2c_network.mu"),
+        output=bag.take_linear(f"{_NETWORK}.mu"),
         activation=activation,
         normaliser=normaliser,
         info=info,
@@ -73,59 +101,74 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     )
 
 
-def _activation(where: str, config: AgentConfig | None, options: LoadOptions) -> tuple[Callable[[], nn.Module], str]:
-    if options.activation is not None:
-        return activation_named(options.activation, "--activation"), "--activation"
-    named = config.section("params", "network", "mlp").get("activation") if config else None
-    if config is None or not isinstance(named, str):
-        missing = "no params/agent.yaml lies beside it" if config is None else f"{config.path} does not name it"
-        raise CheckpointError(
-            f"{where}: the activation is not in the checkpoint and {missing}. elu and relu load equally well and act "
-            "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation"
-        )
-    return activation_named(named, f"{config.path}: params.network.mlp"), f"{config.path.name} ({named})"
+def _require_perceptron(bag: TensorBag, stated: Stated) -> None:
+    """Raise when the file or the configuration tells of another network."""
+    for name in bag.names:
+        if name.startswith(f"{_NETWORK}.") and name.split(".")[2] in NOT_READ:
+            raise CheckpointError(f"{bag.where}: holds {name}; only perceptrons of rl_games are supported")
+    network = stated.section("params", "network")
+    for part in ("rnn", "cnn"):
+        stated.agrees(f"params.network.{part}", network.get(part), "none")
+    for key, value, known in (
+        ("params.network.name", network.get("name"), NETWORKS),
+        ("params.model.name", stated.section("params", "model").get("name"), MODELS),
+    ):
+        if value is not None and value not in known:
+            raise stated.error(f"{key} is {value!r:.60}, which is not supported; known are {', '.join(known)}")
+    if stated.section("params", "network", "mlp").get("d2rl") is True:
+        raise stated.error("d2rl networks are not supported")
+    groups = stated.section("params", "env", "obs_groups").get("obs")
+    apart = stated.section("params", "env").get("concate_obs_groups") is False
+    if apart and isinstance(groups, list) and len(groups) > 1:
+        raise stated.error("params.env.concate_obs_groups is false: observations apart by name are not supported")
 
 
-def _check(where: str, config: AgentConfig | None, hidden: list[int]) -> None:
-    """Raise when agent.yaml describes another network or one with connections that are not read."""
-    if config is None:
-        return
-    network = config.section("params", "network", "mlp")
-    units = network.get("units")
-    if isinstance(units, list) and units and units != hidden:
-        raise CheckpointError(
-            f"{config.path}: hidden sizes {units}, but the network in {where} has {hidden}; the configuration belongs "
-            "to another run"
-        )
-    if network.get("d2rl") is True:
-        raise CheckpointError(f"{config.path}: d2rl networks are not supported")
-    mu = config.section("params", "network", "space", "continuous").get("mu_activation")
-    if mu not in (None, "None", {}):
-        raise CheckpointError(f"{config.path}: mu_activation is '{mu}'; only None is understood")
+def _unknown_keys(stated: Stated) -> tuple[Leftover, ...]:
+    """Unknown keys of the network's tables, and those of the trainer's that speak of the observations' normaliser."""
+    config = stated.section("params", "config")
+    rest = frozenset(key for key in config if not str(key).startswith("normalize_input") or key == "normalize_input")
+    return stated.unknown_keys({**KNOWN_KEYS, ("params", "config"): rest})
 
 
-def _head(params: dict[str, object]) -> tuple[list[nn.Module], str, list[str]]:
-    """The player's clamp and rescale, its words, and notes."""
-    config = params.get("config")
-    if isinstance(config, dict) and config.get("clip_actions") is False:
-        return [], "not clipped", []
-    env = params.get("env")
-    bound = env.get("clip_actions") if isinstance(env, dict) else None
-    if isinstance(bound, (int, float)) and not isinstance(bound, bool) and math.isfinite(bound) and bound != 1:
-        scale: Tensor = torch.tensor(float(bound), dtype=torch.float32)
-        return (
-            [Clamp(-1.0, 1.0), Rescale(scale, torch.tensor(0.0))],
-            f"clipped to +-1 and rescaled to +-{bound:g}",
-            [],
-        )
-    notes = [] if bound == 1 else ["the action space is not in the file; it is taken to be +-1"]
-    return [Clamp(-1.0, 1.0)], "clipped to +-1", notes
+def _head(stated: Stated) -> tuple[list[nn.Module], str, list[str]]:
+    """What follows the mean: its activation, the player's clamp and rescale; its words, and notes."""
+    named = stated.section("params", "network", "space", "continuous").get("mu_activation")
+    head: list[nn.Module] = []
+    words, notes = "", []
+    if isinstance(named, str) and named != "None":
+        head, words = [activation_named(named, "params.network.space.continuous.mu_activation")()], f"after {named}, "
+    if stated.section("params", "config").get("clip_actions") is False:
+        return head, f"{words}not clipped", []
+    given = stated.section("params", "env").get("clip_actions")
+    bound = 1.0 if given == math.inf else stated.number(given, 1.0, "params.env.clip_actions")
+    if bound <= 0:
+        raise stated.error(f"params.env.clip_actions is {bound:g}; expected a positive bound")
+    if given is None or given == math.inf:
+        notes = ["the action space is not in the file; it is taken to be +-1"]
+    head.append(Clamp(-1.0, 1.0))
+    if bound == 1:
+        return head, f"{words}clipped to +-1", notes
+    head.append(Rescale(torch.tensor(bound, dtype=torch.float32), torch.tensor(0.0)))
+    return head, f"{words}clipped to +-1 and rescaled to +-{bound:g}", notes
 
 
-def _normaliser(bag: TensorBag) -> tuple[nn.Module, NormaliserInfo | None]:
-    prefix = "model.running_mean_std"
-    if not bag.has(f"{prefix}.running_mean"):
+def _normaliser(bag: TensorBag, stated: Stated) -> tuple[nn.Module, NormaliserInfo | None]:
+    """The observation normaliser, an identity where there is none; a dict of observations has one for each name."""
+    ending = ".running_mean"
+    found = [name.removesuffix(ending) for name in bag.names if name.endswith(ending)]
+    found = [name for name in found if name == _BESIDE or f"{name}.".startswith(f"{_INSIDE}.")]
+    claim = stated.section("params", "config").get("normalize_input")
+    stated.normaliser({"params.config.normalize_input": claim}, found[0] if found else None)
+    if not found:
         return nn.Identity(), None
+    if set(found) == {_BESIDE, _INSIDE}:
+        found = [_BESIDE]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{bag.where}: holds {len(found)} normalisers of observations ({', '.join(found)}); which one acts, or in "
+            "which order their observations stand, is not in the file"
+        )
+    prefix = found[0]
     mean = bag.take_weight(f"{prefix}.running_mean").reshape(-1)
     variance = bag.take_weight(f"{prefix}.running_var").reshape(-1)
     info = NormaliserInfo.of(

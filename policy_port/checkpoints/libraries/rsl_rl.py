@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from policy_port.checkpoints.actor import Actor
-from policy_port.checkpoints.files.agent_config import AgentConfig, find_agent_config
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.rsl_rl_images import Encoders, has_encoders, take_encoders
-from policy_port.checkpoints.networks.activations import RSL_RL_ACTIVATIONS, activation_named
+from policy_port.checkpoints.libraries.rsl_rl_layout import Layout, layout_of
+from policy_port.checkpoints.libraries.stated import Stated, known_class
+from policy_port.checkpoints.networks.activations import RSL_RL_ACTIVATIONS
 from policy_port.checkpoints.networks.layers import (
     BetaMean,
     FeedForwardActor,
@@ -29,6 +28,30 @@ from policy_port.errors import CheckpointError
 EPSILON = 0.01
 """Added to the standard deviation, not to the variance, in every version."""
 
+CLASSES = {
+    **dict.fromkeys(["ActorCritic", "StudentTeacher", "MLPModel"], "perceptron"),
+    **dict.fromkeys(["ActorCriticRecurrent", "StudentTeacherRecurrent", "RNNModel"], "recurrent network"),
+    **dict.fromkeys(["ActorCriticCNN", "CNNModel"], "network that sees"),
+}
+"""What RSL-RL's own classes build; a project may name any class of its own."""
+
+DISTRIBUTIONS = ("GaussianDistribution", "HeteroscedasticGaussianDistribution", "BetaDistribution")
+
+_SECTION = frozenset(
+    [
+        *("class_name", "activation", "hidden_dims", "obs_normalization", "distribution_cfg", "cnn_cfg", "stochastic"),
+        *("init_noise_std", "noise_std_type", "state_dependent_std", "fixed_std", "teacher_recurrent"),
+        *("rnn_type", "rnn_hidden_dim", "rnn_hidden_size", "rnn_num_layers"),
+        *(
+            f"{role}_{key}"
+            for role in ("actor", "critic", "student", "teacher")
+            for key in ("hidden_dims", "obs_normalization", "cnn_cfg")
+        ),
+    ]
+)
+_DISTRIBUTION = frozenset(["class_name", "init_std", "std_type", "std_range", "learn_std", "action_range"])
+"""Keys of agent.yaml that are read here or change nothing of the actor: of the network, of its distribution."""
+
 _CONTAINERS = ("model_state_dict", "actor_state_dict", "student_state_dict")
 
 SUPPORTED = (
@@ -36,25 +59,6 @@ SUPPORTED = (
     "state-dependent deviation; distillation"
 )
 """What of it is read, in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """Where one version keeps one role's tensors."""
-
-    role: str
-    """"actor", "student" or "teacher": the key of its section in agent.yaml from version 4 on."""
-    version: str
-    stack: str
-    """Prefix of the perceptron's layers."""
-    memory: str
-    """Prefix of the recurrent layers."""
-    normaliser: str
-    """Prefix of the observation statistics."""
-    deviations: tuple[str, ...]
-    """Names under which a deviation that does not depend on the observation may be stored."""
-    convolutions: str
-    """Prefix of convolutional encoders."""
 
 
 def evidence(source: Source) -> tuple[str, ...]:
@@ -74,26 +78,31 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of an RSL-RL checkpoint."""
     where = str(source.path)
     bag = TensorBag(source.tree, where)
-    layout = _layout(source, bag, options)
-    config = find_agent_config(source.path, options.agent_yaml)
-    section = _section(config, layout)
-    activation, named_by = _activation(where, config, section, layout, options)
+    layout = layout_of(source, bag, options)
+    stated = Stated.of(source, options, RSL_RL_ACTIVATIONS)
+    table = layout.role if stated.section(layout.role) else "policy"
+    section = stated.section(table)
+    activation, named_by = stated.activation(
+        section.get("activation"), f"{layout.role} or policy" if not section else table
+    )
     stack = bag.take_stack(layout.stack)
-    _check_widths(where, config, section, [weight.shape[0] for weight, _ in stack[:-1]], layout)
-    outputs = stack[-1][0].shape[0]
-    head, actions, distribution = _head(where, bag, layout, section, outputs)
-    layers = perceptron(stack, activation)
-    normaliser, info = _normaliser(bag, layout)
-    architecture = [] if info is None else [f"normaliser {info.formula}, {info.size} entries"]
-    notes = _notes(config, layout)
-    ends = {"normaliser": normaliser, "layers": layers, "head": head, "action_size": actions}
     features = stack[0][0].shape[1]
-    if has_encoders(bag, layout.convolutions):
+    widths = section.get("hidden_dims", section.get(f"{layout.role}_hidden_dims"))
+    stated.agrees("hidden sizes", _resolved(widths, features), [weight.shape[0] for weight, _ in stack[:-1]])
+    kind = _kind(bag, layout)
+    _check_class(stated, section, layout, kind)
+    head, actions, distribution = _head(bag, stated, layout, section, stack[-1][0].shape[0])
+    layers = perceptron(stack, activation)
+    normaliser, info = _normaliser(bag, stated, layout)
+    architecture = [] if info is None else [f"normaliser {info.formula}, {info.size} entries"]
+    notes = _notes(stated, layout)
+    ends = {"normaliser": normaliser, "layers": layers, "head": head, "action_size": actions}
+    if kind == "network that sees":
         encoders = take_encoders(
             bag,
             layout.convolutions,
             section.get("cnn_cfg", section.get(f"{layout.role}_cnn_cfg")),
-            _groups(config, layout),
+            _groups(stated, layout),
             features=features,
             vector_size=None if info is None else info.size,
             sizes=options.image_sizes,
@@ -101,16 +110,10 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         actor: Actor = _seeing(encoders, **ends)
         architecture += encoders.described
         notes = (*notes, *encoders.notes)
-    elif bag.has(f"{layout.memory}.weight_ih_l0"):
-        memory = bag.take_memory(layout.memory)
-        if memory.hidden_size != features:
-            raise CheckpointError(
-                f"{where}: the memory writes {memory.hidden_size} values and {layout.stack} reads {features}"
-            )
-        actor = RecurrentActor(memory=memory, **ends)
-        architecture.append(
-            f"{type(memory).__name__} {memory.input_size} -> {memory.hidden_size}, {memory.num_layers} layer(s)"
-        )
+    elif kind == "recurrent network":
+        actor = _remembering(bag, stated, layout, section, features, **ends)
+        kept, kind = actor.memory, type(actor.memory).__name__
+        architecture.append(f"{kind} {kept.input_size} -> {kept.hidden_size}, {kept.num_layers} layer(s)")
     else:
         actor = FeedForwardActor(obs_size=features, **ends)
     if info is not None and info.size != actor.obs_size:
@@ -118,15 +121,67 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     architecture += [str(module) for module in layers]
     if not isinstance(head, nn.Identity):
         architecture.append(type(head).__name__)
+    keys = {(table,): _SECTION, (table, "distribution_cfg"): _DISTRIBUTION}
     return Loaded(
         version=layout.version,
         actor=actor,
         architecture=tuple(architecture),
         distribution=distribution,
         normaliser=info,
-        leftovers=bag.leftovers(),
+        rest=(*bag.rest(), *stated.unknown_keys(keys)),
+        training=(*layout.training, *layout.deviations),
+        leftovers=bag.optimisers(),
         notes=(f"activation from {named_by}", *notes),
     )
+
+
+def _resolved(widths: object, features: int) -> object:
+    """Hidden sizes with -1, "as wide as the input", spelt out."""
+    return [features if width == -1 else width for width in widths] if isinstance(widths, list) else widths
+
+
+def _kind(bag: TensorBag, layout: Layout) -> str:
+    """What kind of network the file holds, in the words of `CLASSES`."""
+    if has_encoders(bag, layout.convolutions):
+        return "network that sees"
+    return "recurrent network" if bag.has(f"{layout.memory}.weight_ih_l0") else "perceptron"
+
+
+def _check_class(stated: Stated, section: dict[str, object], layout: Layout, kind: str) -> None:
+    """Raise when the configuration names a class that RSL-RL does not have, or one that builds another network."""
+    named = section.get("class_name")
+    if not named:
+        return
+    name = known_class(named, "rsl_rl")
+    if name not in CLASSES:
+        raise stated.error(
+            f"class_name {named!r:.60} is a class of its own, whose network is not known; RSL-RL's are "
+            f"{', '.join(CLASSES)}. Port what it exports (TorchScript or ONNX)"
+        )
+    # A teacher may be without the memory that its student has.
+    if CLASSES[name] != kind and layout.role != "teacher":
+        raise stated.error(
+            f"class_name {name} builds a {CLASSES[name]}, and {stated.where} holds a {kind}; the configuration belongs "
+            "to another run"
+        )
+
+
+def _remembering(
+    bag: TensorBag, stated: Stated, layout: Layout, section: dict[str, object], features: int, **ends: Any
+) -> RecurrentActor:
+    memory = bag.take_memory(layout.memory)
+    if memory.hidden_size != features:
+        raise CheckpointError(
+            f"{bag.where}: the memory writes {memory.hidden_size} values and {layout.stack} reads {features}"
+        )
+    if section.get("class_name"):
+        kind = section.get("rnn_type")
+        stated.agrees("rnn_type", kind.lower() if isinstance(kind, str) else kind, type(memory).__name__.lower())
+        stated.agrees(
+            "rnn_hidden_dim", section.get("rnn_hidden_dim", section.get("rnn_hidden_size")), memory.hidden_size
+        )
+        stated.agrees("rnn_num_layers", section.get("rnn_num_layers"), memory.num_layers)
+    return RecurrentActor(memory=memory, **ends)
 
 
 def _seeing(encoders: Encoders, *, normaliser: nn.Module, **ends: Any) -> ImageActor:
@@ -137,116 +192,42 @@ def _seeing(encoders: Encoders, *, normaliser: nn.Module, **ends: Any) -> ImageA
     return ImageActor(eyes=eyes, vector=normaliser, vector_first=True, obs_size=encoders.vector_size, **ends)
 
 
-def _layout(source: Source, bag: TensorBag, options: LoadOptions) -> _Layout:
-    """Tell the version, and with it where everything is."""
-    tree = source.tree
-    role = "teacher" if options.teacher else "student"
-    if "actor_state_dict" in tree or "student_state_dict" in tree:
-        distilled = "student_state_dict" in tree
-        role = role if distilled else "actor"
-        prefix = f"{role}_state_dict"
-        newer = any(name.startswith(f"{prefix}.distribution.") for name in bag.names)
-        layout = _Layout(
-            role=role,
-            version="5.x" if newer else "4.x or 5.x",
-            stack=f"{prefix}.mlp",
-            memory=f"{prefix}.rnn.rnn",
-            normaliser=f"{prefix}.obs_normalizer",
-            deviations=tuple(
-                f"{prefix}.{name}"
-                for name in ("distribution.std_param", "distribution.log_std_param", "std", "log_std")
-            ),
-            convolutions=f"{prefix}.cnns.",
-        )
-    else:
-        prefix = "model_state_dict"
-        distilled = any(name.startswith(f"{prefix}.student.") for name in bag.names)
-        role = role if distilled else "actor"
-        inside = f"{prefix}.{role}_obs_normalizer"
-        outside = "obs_norm_state_dict"
-        newer = any(name.startswith((inside, f"{prefix}.critic_obs_normalizer")) for name in bag.names)
-        old = any(name.startswith(outside) for name in bag.names)
-        if distilled and role == "teacher" and old:
-            outside = "privileged_obs_norm_state_dict"
-        layout = _Layout(
-            role=role,
-            version="3.x" if newer else "2.x" if old else "2.x or 3.x",
-            stack=f"{prefix}.{role}",
-            memory=f"{prefix}.memory_{role[0]}.rnn",
-            normaliser=inside if newer else outside,
-            deviations=(f"{prefix}.std", f"{prefix}.log_std"),
-            convolutions=f"{prefix}.{role}_cnns.",
-        )
-    if options.teacher and not distilled:
-        raise CheckpointError(f"{source.path}: has no teacher; it is not a distillation checkpoint")
-    return layout
-
-
-def _section(config: AgentConfig | None, layout: _Layout) -> dict[str, object]:
-    """The part of agent.yaml about this network."""
-    if config is None:
-        return {}
-    return config.section(layout.role) or config.section("policy")
-
-
-def _activation(
-    where: str, config: AgentConfig | None, section: dict[str, object], layout: _Layout, options: LoadOptions
-) -> tuple[Callable[[], nn.Module], str]:
-    """The activation and who named it."""
-    if options.activation is not None:
-        return activation_named(options.activation, "--activation", RSL_RL_ACTIVATIONS), "--activation"
-    named = section.get("activation")
-    if config is None or not isinstance(named, str):
-        missing = (
-            "no params/agent.yaml lies beside it"
-            if config is None
-            else f"{config.path} has no activation under {layout.role} or policy"
-        )
-        raise CheckpointError(
-            f"{where}: the activation is not in the checkpoint and {missing}. elu and relu load equally well and act "
-            "differently: put the run's params/agent.yaml beside the checkpoint, or say --activation elu (RSL-RL's "
-            "default) if you know it"
-        )
-    label = f"{config.path}: {layout.role}" if config.section(layout.role) else f"{config.path}: policy"
-    return activation_named(named, label, RSL_RL_ACTIVATIONS), f"{config.path.name} ({named})"
-
-
-def _check_widths(
-    where: str, config: AgentConfig | None, section: dict[str, object], hidden: list[int], layout: _Layout
-) -> None:
-    """Raise when agent.yaml describes another network, and so comes from another run."""
-    stated = section.get("hidden_dims", section.get(f"{layout.role}_hidden_dims"))
-    if config is not None and isinstance(stated, list) and stated and stated != hidden:
-        raise CheckpointError(
-            f"{config.path}: hidden sizes {stated}, but the network in {where} has {hidden}; the configuration belongs "
-            "to another run"
-        )
-
-
 def _head(
-    where: str, bag: TensorBag, layout: _Layout, section: dict[str, object], outputs: int
+    bag: TensorBag, stated: Stated, layout: Layout, section: dict[str, object], outputs: int
 ) -> tuple[nn.Module, int, str]:
     """What follows the perceptron, the number of actions, and the distribution in words."""
-    stored = [name for name in layout.deviations if bag.has(name)]
-    if stored:
-        if bag.take(stored[0]).numel() != outputs:
-            raise CheckpointError(
-                f"{where}: {stored[0]} has {bag.take(stored[0]).numel()} entries for {outputs} outputs of the network"
-            )
-        return nn.Identity(), outputs, f"Gaussian, deviation in {stored[0]}; the actor returns the mean"
     described = section.get("distribution_cfg")
     described = described if isinstance(described, dict) else {}
-    kind = str(described.get("class_name", "")).rsplit(".", 1)[-1].rsplit(":", 1)[-1]
-    if kind == "BetaDistribution":
-        low, high = _action_range(where, described.get("action_range"))
+    kind = known_class(described.get("class_name") or DISTRIBUTIONS[0], "rsl_rl")
+    if kind not in DISTRIBUTIONS:
+        raise stated.error(
+            f"distribution_cfg.class_name {described.get('class_name')!r:.60} is a class of its own, whose action is "
+            f"not known; RSL-RL's are {', '.join(DISTRIBUTIONS)}. Port what it exports (TorchScript or ONNX)"
+        )
+    wide = kind == DISTRIBUTIONS[1] or section.get("state_dependent_std") is True
+    stored = [name for name in layout.deviations if bag.has(name)]
+    if stored:
+        if kind == DISTRIBUTIONS[2] or wide:
+            raise stated.error(
+                f"{'a Beta distribution' if kind == DISTRIBUTIONS[2] else 'a deviation that depends on the state'} is "
+                f"stated, and {bag.where} holds the fixed one {stored[0]}; the configuration belongs to another run"
+            )
+        if bag.take(stored[0]).numel() != outputs:
+            raise CheckpointError(
+                f"{bag.where}: {stored[0]} has {bag.take(stored[0]).numel()} entries for {outputs} outputs of the "
+                "network"
+            )
+        return nn.Identity(), outputs, f"Gaussian, deviation in {stored[0]}; the actor returns the mean"
+    if kind == DISTRIBUTIONS[2]:
+        low, high = _action_range(bag.where, described.get("action_range"))
         return (
-            BetaMean(_halved(where, outputs), low, high),
+            BetaMean(_halved(bag.where, outputs), low, high),
             outputs // 2,
             f"Beta, rescaled to [{low:g}, {high:g}]; the actor returns the mean",
         )
-    if kind == "HeteroscedasticGaussianDistribution" or section.get("state_dependent_std") is True:
+    if wide:
         return (
-            FirstHalf(_halved(where, outputs)),
+            FirstHalf(_halved(bag.where, outputs)),
             outputs // 2,
             "Gaussian, deviation computed by the network; the actor returns the mean, the first half of its output",
         )
@@ -254,8 +235,8 @@ def _head(
     if deterministic or (section and "distribution_cfg" in section and not described):
         return nn.Identity(), outputs, "none; the network's output is the action"
     raise CheckpointError(
-        f"{where}: holds no deviation ({' or '.join(layout.deviations)}), so its {outputs} outputs are either a mean "
-        "and a deviation, or the two parameters of a Beta distribution, and the file does not say which. Put the "
+        f"{bag.where}: holds no deviation ({' or '.join(layout.deviations)}), so its {outputs} outputs are either a "
+        "mean and a deviation, or the two parameters of a Beta distribution, and the file does not say which. Put the "
         "run's params/agent.yaml beside it; its distribution_cfg or state_dependent_std says"
     )
 
@@ -274,10 +255,19 @@ def _action_range(where: str, given: object) -> tuple[float, float]:
     raise CheckpointError(f"{where}: agent.yaml's action_range is {given!r}; expected two numbers")
 
 
-def _normaliser(bag: TensorBag, layout: _Layout) -> tuple[nn.Module, NormaliserInfo | None]:
+def _normaliser(bag: TensorBag, stated: Stated, layout: Layout) -> tuple[nn.Module, NormaliserInfo | None]:
     """The observation normaliser, an identity where the run had none."""
     prefix = layout.normaliser
-    if not bag.has(f"{prefix}._mean"):
+    found = bag.has(f"{prefix}._mean")
+    claims = {"empirical_normalization": stated.config.values.get("empirical_normalization")}
+    # Version 2 does not know the other keys, and ignores them.
+    if not found or not prefix.endswith("obs_norm_state_dict"):
+        claims[f"{layout.role}.obs_normalization"] = stated.section(layout.role).get("obs_normalization")
+        claims[f"policy.{layout.role}_obs_normalization"] = stated.section("policy").get(
+            f"{layout.role}_obs_normalization"
+        )
+    stated.normaliser(claims, prefix if found else None)
+    if not found:
         return nn.Identity(), None
     mean = bag.take_weight(f"{prefix}._mean").reshape(-1)
     deviation = bag.take_weight(f"{prefix}._std").reshape(-1)
@@ -293,22 +283,20 @@ def _normaliser(bag: TensorBag, layout: _Layout) -> tuple[nn.Module, NormaliserI
     return Normaliser(mean, deviation + torch.tensor(EPSILON, dtype=torch.float32), clip=None), info
 
 
-def _groups(config: AgentConfig | None, layout: _Layout) -> tuple[str, ...]:
+def _groups(stated: Stated, layout: Layout) -> tuple[str, ...]:
     """The observation groups that the network reads, in order, as far as the configuration says."""
-    groups = {} if config is None else config.section("obs_groups")
+    groups = stated.section("obs_groups")
     names = groups.get(layout.role, groups.get("policy"))
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _notes(config: AgentConfig | None, layout: _Layout) -> tuple[str, ...]:
+def _notes(stated: Stated, layout: Layout) -> tuple[str, ...]:
     """What the trainer's configuration adds outside the network."""
-    if config is None:
-        return ()
     notes = []
-    names = _groups(config, layout)
+    names = _groups(stated, layout)
     if len(names) > 1:
         notes.append(f"observation groups in this order: {', '.join(names)}")
-    clip = config.values.get("clip_actions")
+    clip = stated.config.values.get("clip_actions")
     if isinstance(clip, (int, float)) and not isinstance(clip, bool):
         notes.append(f"the trainer clipped actions to +-{clip:g}; the actor does not")
     return tuple(notes)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.networks.layers import FeedForwardActor, linear, perceptron
-from policy_port.checkpoints.policy import Loaded, NormaliserInfo
+from policy_port.checkpoints.policy import Leftover, Loaded, NormaliserInfo
 from policy_port.errors import CheckpointError
 
 Linear = tuple[Tensor, Tensor | None]
@@ -25,6 +25,10 @@ class Told:
     """What the network's output means to the trainer, in words."""
     notes: tuple[str, ...]
     """What was assumed, a sentence each."""
+    training: tuple[str, ...] = ()
+    """As `Loaded.training`."""
+    unknown_keys: tuple[Leftover, ...] = ()
+    """Keys of the trainer's configuration that nobody knows."""
 
 
 def feed_forward(
@@ -63,6 +67,8 @@ def feed_forward(
         architecture=(*architecture, *map(str, layers), *(type(module).__name__ for module in head)),
         distribution=told.distribution,
         normaliser=info,
-        leftovers=bag.leftovers(),
+        rest=(*bag.rest(), *told.unknown_keys),
+        training=told.training,
+        leftovers=bag.optimisers(),
         notes=told.notes,
     )

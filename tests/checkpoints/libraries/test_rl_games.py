@@ -71,7 +71,7 @@ def test_clipping_can_be_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mlp", "message"),
     [
-        ({"units": [16, 12]}, "does not name it"),
+        ({"units": [16, 12]}, "has no activation under params.network.mlp"),
         ({"units": [8], "activation": "elu"}, "belongs to another run"),
         ({"activation": "elu", "d2rl": True}, "d2rl"),
     ],

@@ -1,0 +1,152 @@
+"""Keys of the trainer's configuration that change the network: applied, or refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from policy_port.checkpoints import load_policy
+from policy_port.errors import CheckpointError
+from tests.checkpoints import written
+from tests.checkpoints.libraries import test_rl_games, test_skrl
+from tests.checkpoints.libraries.test_leftovers import grown
+from tests.checkpoints.libraries.test_stated import actions, rl_games
+
+
+@pytest.mark.parametrize(
+    "part", ["rnn.rnn.weight_ih_l0", "a_rnn.rnn.weight_ih_l0", "a_layer_norm.weight", "actor_cnn.0"]
+)
+def test_rl_games_refuses_what_is_more_than_a_perceptron(tmp_path: Path, part: str) -> None:
+    """A memory before or behind the perceptron, shared or not, its norm, and convolutions are refused by name."""
+    path = rl_games(tmp_path, place="running_mean_std")
+    with pytest.raises(CheckpointError, match=f"holds model.a2c_network.{part}; only perceptrons"):
+        load_policy(grown(path, "model", **{f"a2c_network.{part}": torch.ones(48, 12)}))
+
+
+def network(**more: Any) -> dict[str, Any]:
+    return {"network": {"mlp": {"units": [16, 12], "activation": "elu"}, **more}}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (network(name="moe_actor_critic"), "network.name is 'moe_actor_critic'"),
+        ({"model": {"name": "discrete_a2c"}}, "model.name is 'discrete_a2c'"),
+        (network(rnn={"name": "lstm", "units": 12}), "network.rnn .* belongs to another run"),
+        (network(cnn={"type": "conv2d"}), "network.cnn .* belongs to another run"),
+        ({"env": {"clip_actions": "1"}}, "clip_actions is '1'; expected a number"),
+        ({"env": {"clip_actions": -1.0}}, "expected a positive bound"),
+        ({"env": {"clip_observations": True}}, "clip_observations is True; expected a number"),
+        ({"env": {"concate_obs_groups": False, "obs_groups": {"obs": ["policy", "wrist"]}}}, "apart by name"),
+    ],
+)
+def test_rl_games_keys_that_are_not_understood(tmp_path: Path, params: dict[str, Any], message: str) -> None:
+    """Networks and models of another name, memories that the file lacks, and bounds that are none are refused."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(test_rl_games.checkpoint(tmp_path, **params)[0])
+
+
+def test_an_activation_of_the_mean_is_applied(tmp_path: Path) -> None:
+    """mu_activation acts on the mean before it is clipped."""
+    path, state = test_rl_games.checkpoint(tmp_path, **network(space={"continuous": {"mu_activation": "tanh"}}))
+    obs = written.observations(20, 7)
+    wanted = np.tanh(test_rl_games.mean(state, obs.astype(float)))
+    np.testing.assert_allclose(actions(path, obs), wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("first", [-1, 10])
+def test_as_wide_as_the_input(tmp_path: Path, first: int) -> None:
+    """hidden_dims of -1 means the width of the input."""
+    rng = written.generator()
+    tensors = {"mlp.0.weight": torch.randn(10, 10, generator=rng), "mlp.0.bias": torch.zeros(10)}
+    tensors["mlp.2.weight"] = torch.randn(12, 10, generator=rng)
+    assert load_policy(written.rsl_rl_5(tmp_path, tensors=tensors, hidden_dims=[first, 12])).actor.obs_size == 10
+    with pytest.raises(CheckpointError, match=r"hidden sizes \[12, 10\].*another run"):
+        load_policy(written.rsl_rl_5(tmp_path, tensors=tensors, hidden_dims=[12, -1]))
+
+
+@pytest.mark.parametrize(
+    ("actor", "message"),
+    [
+        ({"class_name": "mymod:ResidualMLP"}, "class_name 'mymod:ResidualMLP' is a class of its own"),
+        ({"class_name": "mymod:MLPModel"}, "class of its own"),
+        ({"class_name": "EquivariantMLP"}, "class of its own"),
+        ({"class_name": "RNNModel"}, "RNNModel builds a recurrent network, and .* holds a perceptron"),
+        ({"class_name": "CNNModel"}, "builds a network that sees"),
+        ({"distribution_cfg": {"class_name": "mymod:TanhGaussian"}}, "TanhGaussian' is a class of its own"),
+        ({"distribution_cfg": {"class_name": "BetaDistribution"}}, "a Beta distribution is stated"),
+        ({"distribution_cfg": {"class_name": "HeteroscedasticGaussianDistribution"}}, "depends on the state is stated"),
+        ({"state_dependent_std": True}, "depends on the state is stated"),
+        ({"hidden_dims": 16}, "hidden sizes 16, but"),
+    ],
+)
+def test_rsl_rl_keys_that_are_not_understood(tmp_path: Path, actor: dict[str, Any], message: str) -> None:
+    """Classes of a project's own, and any that builds something else than the file holds, are refused by name."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(written.rsl_rl_5(tmp_path, **actor))
+
+
+@pytest.mark.parametrize("name", ["MLPModel", "rsl_rl.models:MLPModel", "rsl_rl.models.MLPModel"])
+def test_rsl_rls_own_classes_load_under_each_spelling(tmp_path: Path, name: str) -> None:
+    """A class may be named alone or with its module."""
+    distribution = {"class_name": "rsl_rl.modules.GaussianDistribution", "init_std": 1.0, "std_range": [0.1, 2.0]}
+    path = written.rsl_rl_5(tmp_path, class_name=name, distribution_cfg=distribution, rnn_type=None, rnn_hidden_dim=256)
+    assert load_policy(path).unexplained == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("rnn_type", "gru"), ("rnn_hidden_dim", 16), ("rnn_num_layers", 2), ("class_name", "MLPModel")]
+)
+def test_a_memory_of_another_run_is_noticed(tmp_path: Path, key: str, value: Any) -> None:
+    """Type, width and number of layers of a memory are those of the configuration, or it is refused."""
+    rng = written.generator()
+    state = {"distribution.std_param": torch.ones(3), **written.memory("rnn.rnn", 4, 6, 8, 1, rng)}
+    tree = {"actor_state_dict": state | written.linears("mlp", [8, 8, 3], rng), "iter": 1, "infos": None}
+    path = written.save(tree, tmp_path / "model_1.pt")
+    actor = {"class_name": "RNNModel", "activation": "elu", "rnn_type": "lstm", "rnn_hidden_dim": 8}
+    written.agent_yaml(tmp_path, actor={**actor, "rnn_num_layers": 1})
+    assert load_policy(path).actor.state_names == ("h", "c")
+    written.agent_yaml(tmp_path, actor={**actor, "rnn_num_layers": 1, key: value})
+    with pytest.raises(CheckpointError, match="another run"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ({"class": "CategoricalMixin"}, "models.policy.class is 'CategoricalMixin'"),
+        ({"class": "mymod.GaussianMixin"}, "mymod.GaussianMixin"),
+        ({"clip_mean_actions": True}, "clip_mean_actions clips what the policy answers.*--agent"),
+        ({"class": "DeterministicMixin", "clip_actions": True}, "clip_actions clips what the policy answers"),
+        ({"network": [{"input": "OBSERVATIONS * 0.5", "activations": "elu"}]}, r"the input 'OBSERVATIONS \* 0.5'"),
+        ({"network": [{"layers": [{"conv2d": 8}], "activations": "elu"}]}, "only linear layers"),
+        ({"network": [{"activations": "elu", "dropout": 0.1}]}, "the key dropout"),
+        ({"network": None, "hiddens": [16, 12], "output_scale": 0.5}, "has hiddens, output_scale, as skrl wrote"),
+    ],
+)
+def test_skrl_keys_that_are_not_understood(tmp_path: Path, policy: dict[str, Any], message: str) -> None:
+    """Other models, inputs with arithmetic, clips to unknown bounds, other layers and old keys are refused by name."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(test_skrl.checkpoint(tmp_path, **policy)[0])
+
+
+def test_mixed_activations_stay_refused_with_one_given(tmp_path: Path) -> None:
+    """--activation can't stand for several."""
+    path, _ = test_skrl.checkpoint(tmp_path, network=[{"activations": ["elu", "relu"]}])
+    with pytest.raises(CheckpointError, match="names no single one"):
+        load_policy(path, activation="elu")
+
+
+def test_a_layer_without_bias_is_one_of_this_run(tmp_path: Path) -> None:
+    """skrl's long spellings of a linear layer have the same widths."""
+    layers = [{"linear": {"out_features": 16, "bias": False}}, {"linear": [12]}]
+    path, _ = test_skrl.checkpoint(
+        tmp_path, network=[{"input": "OBSERVATIONS", "layers": layers, "activations": "elu"}]
+    )
+    tree = torch.load(path, weights_only=True)
+    tree["policy"].pop("net_container.0.bias")
+    assert load_policy(written.save(tree, path)).actor.obs_size == 7

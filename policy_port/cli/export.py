@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,14 @@ ActivationOption = Annotated[
 AgentOption = Annotated[
     Path | None, typer.Option("--agent", help="The trainer's agent.yaml, if it does not lie beside the policy.")
 ]
+StatisticsOption = Annotated[
+    str | None,
+    typer.Option("--statistics", metavar="FILE", help="VecNormalize's statistics of this checkpoint, or none."),
+]
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option("--output", metavar="NAME", help="Output of an ONNX file that is the action; STATE=NAME for a state."),
+]
 RecordedOption = Annotated[
     Path | None, typer.Option(help="Trace, .npz or .npy with observations of the port's side to prove parity on too.")
 ]
@@ -59,6 +68,8 @@ class _Written:
     library: FromOption = None
     activation: ActivationOption = None
     agent: AgentOption = None
+    statistics: StatisticsOption = None
+    output: OutputOption = None
     recorded: RecordedOption = None
     seed: SeedOption = 0
 
@@ -100,6 +111,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
     from tqdm import tqdm
 
     from policy_port.checkpoints import load_policy
+    from policy_port.contract.layout import observation_blocks
     from policy_port.export.write import STAGES, write_port
     from policy_port.proof.recorded import read_recorded
 
@@ -107,6 +119,10 @@ def _write(remap: Remap, options: ExportOptions) -> None:
     loaded = load_policy(
         options.policy,
         kind=options.library,
+        statistics=options.statistics,
+        width=remap.source.observation_size,
+        terms=observation_blocks(remap.source),
+        outputs=outputs_of(options.output),
         activation=options.activation,
         agent_yaml=options.agent,
         image_sizes={image.name: (image.height, image.width) for image in remap.source.images},
@@ -133,6 +149,12 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             progress=progress,
         )
     typer.echo(summary(port))
+
+
+def outputs_of(given: Sequence[str] | None) -> dict[str, str]:
+    """What `--output` says: NAME is the action, STATE=NAME carries on the input STATE."""
+    parts = [text.rpartition("=") for text in given or ()]
+    return {state or "actions": name for state, _, name in parts}
 
 
 def summary(port: Port) -> str:

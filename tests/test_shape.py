@@ -20,6 +20,8 @@ LONG: dict[str, str] = {}
 """Function of over 60 lines, from `def` to its end -> why it is not shorter."""
 
 WIDE: dict[str, str] = {
+    "checkpoints.load.load_policy": PUBLIC,
+    "cli.inspect.inspect": COMMAND,
     "cli.diagnose.diagnose": COMMAND,
     "export.write.write_port": PUBLIC,
 }

@@ -35,6 +35,10 @@ def load_policy(
     path: Path | str,
     *,
     kind: str | None = None,
+    statistics: Path | str | None = None,
+    width: int | None = None,
+    terms: Sequence[tuple[str, int]] = (),
+    outputs: Mapping[str, str] | None = None,
     activation: str | None = None,
     agent_yaml: Path | str | None = None,
     teacher: bool = False,
@@ -46,6 +50,11 @@ def load_policy(
     Args:
         path: The file, or the folder that LeRobot wrote.
         kind: Library that wrote it, one of `LIBRARIES`; told from the file when None.
+        statistics: File of VecNormalize's statistics, or "none"; found by the checkpoint's own name when None.
+        width: Width of the observation, taken where the file does not say it.
+        terms: Name and width of each block of the contract's observation, see `observation_blocks`; names that the
+            file says are held against them.
+        outputs: Which output of an ONNX graph has which role: `actions`, or the name of a state's input.
         activation: Activation of the hidden layers where the file does not say.
         agent_yaml: The trainer's configuration; looked for beside the file when None.
         teacher: Take the teacher of a distillation file.
@@ -61,6 +70,10 @@ def load_policy(
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
     library, evidence = _library(source, kind)
     options = LoadOptions(
+        statistics=statistics,
+        width=width,
+        terms=tuple(terms),
+        outputs=outputs or {},
         activation=activation,
         agent_yaml=None if agent_yaml is None else Path(agent_yaml),
         teacher=teacher,
@@ -93,12 +106,24 @@ def inspect_file(
     path: Path | str,
     *,
     kind: str | None = None,
+    statistics: Path | str | None = None,
+    width: int | None = None,
+    outputs: Mapping[str, str] | None = None,
     activation: str | None = None,
     agent_yaml: Path | str | None = None,
     teacher: bool = False,
 ) -> dict[str, object]:
     """Everything `policy-port inspect` prints, ready for JSON; the arguments are those of `load_policy`."""
-    policy = load_policy(path, kind=kind, activation=activation, agent_yaml=agent_yaml, teacher=teacher)
+    policy = load_policy(
+        path,
+        kind=kind,
+        statistics=statistics,
+        width=width,
+        outputs=outputs,
+        activation=activation,
+        agent_yaml=agent_yaml,
+        teacher=teacher,
+    )
     actor = policy.actor
     states = [
         {"name": name, "shape": [layers, "batch", hidden]}

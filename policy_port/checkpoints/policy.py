@@ -160,10 +160,22 @@ class Loaded:
     original: Callable[[], OriginalRunner] | None = None
 
 
+NO_STATISTICS = "none"
+"""What `LoadOptions.statistics` is where the user says that the run normalised no observations."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
     """What the user knows about a file that the file itself may not say."""
 
+    statistics: Path | str | None = None
+    """File of VecNormalize's statistics, or `NO_STATISTICS`; looked for beside the file when None."""
+    width: int | None = None
+    """Width of the observation, taken where the file does not say it."""
+    terms: tuple[tuple[str, int], ...] = ()
+    """Name and width of each block of the contract's observation, which names that the file says are held against."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Output of an ONNX graph by the role that it has: `actions`, or the input of the state that it carries on."""
     activation: str | None = None
     """Activation name; overrides the agent configuration."""
     agent_yaml: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,14 @@ IgnoreOption = Annotated[
         "--ignore", metavar="NAME", help="What the policy does not need of the file; can be given repeatedly."
     ),
 ]
+StatisticsOption = Annotated[
+    str | None,
+    typer.Option("--statistics", metavar="FILE", help="VecNormalize's statistics of this checkpoint, or none."),
+]
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option("--output", metavar="NAME", help="Output of an ONNX file that is the action; STATE=NAME for a state."),
+]
 RecordedOption = Annotated[
     Path | None, typer.Option(help="Trace, .npz or .npy with observations of the port's side to prove parity on too.")
 ]
@@ -67,6 +76,8 @@ class _Written:
     activation: ActivationOption = None
     agent: AgentOption = None
     ignore: IgnoreOption = None
+    statistics: StatisticsOption = None
+    output: OutputOption = None
     recorded: RecordedOption = None
     seed: SeedOption = 0
 
@@ -108,6 +119,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
     from tqdm import tqdm
 
     from policy_port.checkpoints import load_policy
+    from policy_port.contract.layout import observation_blocks
     from policy_port.export.write import STAGES, write_port
     from policy_port.proof.recorded import read_recorded
 
@@ -115,6 +127,10 @@ def _write(remap: Remap, options: ExportOptions) -> None:
     loaded = load_policy(
         options.policy,
         kind=options.library,
+        statistics=options.statistics,
+        width=remap.source.observation_size,
+        terms=observation_blocks(remap.source),
+        outputs=outputs_of(options.output),
         activation=options.activation,
         agent_yaml=options.agent,
         ignore=options.ignore or (),
@@ -142,6 +158,12 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             progress=progress,
         )
     typer.echo(summary(port))
+
+
+def outputs_of(given: Sequence[str] | None) -> dict[str, str]:
+    """What `--output` says: NAME is the action, STATE=NAME carries on the input STATE."""
+    parts = [text.rpartition("=") for text in given or ()]
+    return {state or "actions": name for state, _, name in parts}
 
 
 def summary(port: Port) -> str:

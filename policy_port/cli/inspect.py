@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from policy_port.cli.export import OutputOption, StatisticsOption, outputs_of
+
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx.", show_default=False)],
@@ -19,6 +21,11 @@ def inspect(
         Path | None,
         typer.Option("--agent-yaml", "--agent", help="The trainer's configuration, where it is not beside the file."),
     ] = None,
+    statistics: StatisticsOption = None,
+    output: OutputOption = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Width of the observation, where the file does not say it.")
+    ] = None,
     teacher: Annotated[bool, typer.Option("--teacher", help="The teacher of a distillation file.")] = False,
     from_: Annotated[str | None, typer.Option("--from", metavar="LIBRARY", help="Library that wrote the file.")] = None,
 ) -> None:
@@ -27,7 +34,16 @@ def inspect(
 
     from policy_port.checkpoints import inspect_file
 
-    found = inspect_file(file, kind=from_, activation=activation, agent_yaml=agent_yaml, teacher=teacher)
+    found = inspect_file(
+        file,
+        kind=from_,
+        statistics=statistics,
+        width=width,
+        outputs=outputs_of(output),
+        activation=activation,
+        agent_yaml=agent_yaml,
+        teacher=teacher,
+    )
     if json:
         typer.echo(json_module.dumps(found, indent=2))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 from policy_port.contract.spec import Contract
@@ -20,6 +21,12 @@ class Slot(NamedTuple):
     def __str__(self) -> str:
         """The slot as reports print it: "joint_vel[left_knee_joint]@-2"."""
         return f"{self.term}[{self.element}]" + (f"@-{self.age}" if self.age else "")
+
+
+def observation_blocks(contract: Contract) -> tuple[tuple[str, int], ...]:
+    """Label and width of each run of elements that belong to one term, in the order of the flat observation."""
+    slots = observation_slots(contract)
+    return tuple((term, len(list(group))) for term, group in itertools.groupby(slots, key=lambda slot: slot.term))
 
 
 def observation_slots(contract: Contract) -> tuple[Slot, ...]:

@@ -9,8 +9,12 @@ from policy_port.contract.spec import check_network_width
 from policy_port.errors import ContractError
 
 
-def network_widths(path: Path) -> tuple[int, int]:
+def network_widths(path: Path, expected: int | None = None) -> tuple[int, int]:
     """Width of the observation and of the action that the network in `path` has.
+
+    Args:
+        path: The policy file.
+        expected: Width of the observation, taken where the file fits several.
 
     Raises:
         CheckpointError: When the file is no policy that can be read.
@@ -23,8 +27,8 @@ def network_widths(path: Path) -> tuple[int, int]:
             return widths
     from policy_port.checkpoints.load import load_policy
 
-    # The activation changes no width, and a checkpoint without its agent.yaml does not say it.
-    actor = load_policy(path, activation="elu").actor
+    # Activation and statistics change no width; a checkpoint without what lies beside it does not say them.
+    actor = load_policy(path, activation="elu", statistics="none", width=expected).actor
     return actor.obs_size, actor.action_size
 
 
@@ -39,7 +43,7 @@ def check_width(contract: Contract, path: Path, hint: str = "") -> None:
     Raises:
         ContractError: Naming both widths, what is missing or too much, and the terms.
     """
-    read, written = network_widths(path)
+    read, written = network_widths(path, contract.observation_size)
     off = read - contract.observation_size
     if off and written == contract.action_size:
         what = f"{off} numbers are missing" if off > 0 else f"{-off} numbers are too many"

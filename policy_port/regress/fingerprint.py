@@ -73,6 +73,13 @@ def dependencies(suite: Suite, case: Case) -> dict[str, str]:
         agent = next((path for path in agents if path.is_file()), None)
         if agent is not None:
             found["agent.yaml"] = _hash_file(agent)
+        if checkpoint.suffix == ".zip":
+            # Stable-Baselines3's: which of the statistics beside it are its own is the loader's to say.
+            beside = [path for ending in ("pkl", "yml") for depth in ("", "*/") for path in
+                      checkpoint.parent.glob(f"{depth}*.{ending}") if path.is_file()]  # fmt: skip
+            given = suite.resolve(case.statistics or "none")
+            found["statistics"] = _hash_files(checkpoint.parent, sorted(beside))
+            found["statistics named"] = _hash_file(given) if given.is_file() else ""
     for key in ("mapping", "through"):
         text = getattr(case, key)
         if text is not None:
@@ -82,11 +89,15 @@ def dependencies(suite: Suite, case: Case) -> dict[str, str]:
     return found
 
 
+PARTS = ("checkpoint", "contract", "agent.yaml", "statistics", "statistics named", "mapping")
+"""Dependencies that go into a port that the suite makes."""
+
+
 def made_from(suite: Suite, case: Case) -> str:
     """Hash of what a port that the suite makes is made from."""
     found = dependencies(suite, case)
-    parts = {key: found.get(key) for key in ("checkpoint", "contract", "agent.yaml", "mapping")}
-    options = {"fold": case.fold, "library": case.library, "activation": case.activation}
+    parts = {key: found.get(key) for key in PARTS}
+    options = {key: getattr(case, key) for key in ("fold", "library", "statistics", "activation")}
     return _hash({**parts, **options, "source": package_source()})[:32]
 
 

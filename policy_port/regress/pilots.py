@@ -56,6 +56,8 @@ def mapping_of(suite: Suite, text: str) -> RobotMapping:
 
 def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
     from policy_port.checkpoints import load_policy
+    from policy_port.checkpoints.policy import NO_STATISTICS
+    from policy_port.contract.layout import observation_blocks
     from policy_port.export.write import write_port
     from policy_port.remap import build_remap, identity_remap
 
@@ -74,7 +76,15 @@ def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
         remap = (
             identity_remap(contract) if case.mapping is None else build_remap(contract, mapping_of(suite, case.mapping))
         )
-        policy = load_policy(suite.resolve(case.checkpoint), kind=case.library, activation=case.activation)
+        statistics = case.statistics
+        policy = load_policy(
+            suite.resolve(case.checkpoint),
+            kind=case.library,
+            statistics=statistics if statistics in (None, NO_STATISTICS) else suite.resolve(statistics),
+            width=contract.observation_size,
+            terms=observation_blocks(contract),
+            activation=case.activation,
+        )
         return write_port(folder, policy, remap, formats=("onnx",), fold=case.fold)
 
 

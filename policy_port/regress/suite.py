@@ -123,6 +123,8 @@ class Case(Strict):
     """Mapping to port it with: a file, or the name of a shipped one."""
     library: str | None = None
     """Library that wrote the checkpoint, if it can't be told."""
+    statistics: str | None = None
+    """VecNormalize's statistics of the checkpoint, where they are not named after it: a file, or none."""
     activation: str | None = None
     """Activation of the hidden layers, where the checkpoint does not say."""
     fold: bool = False
@@ -153,7 +155,8 @@ class Case(Strict):
             raise ValueError(f"case '{self.name}': give exactly one of port and checkpoint")
         if self.checkpoint is not None and self.contract is None:
             raise ValueError(f"case '{self.name}': a checkpoint needs its contract")
-        foreign = [key for key in ("contract", "mapping", "library", "activation") if getattr(self, key) is not None]
+        keys = ("contract", "mapping", "library", "statistics", "activation")
+        foreign = [key for key in keys if getattr(self, key) is not None]
         if self.port is not None and (foreign or self.fold):
             raise ValueError(f"case '{self.name}': {', '.join(foreign) or 'fold'} goes with checkpoint, not with port")
         if (self.plant is None) == (self.env is None):

@@ -8,8 +8,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from policy_port import checkpoints
 from policy_port.cli.app import app
 from policy_port.contract import Contract
+from policy_port.contract.layout import observation_blocks
+from policy_port.errors import CheckpointError
 from policy_port.export import write
 from policy_port.port.folder import load_port
 from tests.samples import LEGS, contract_data
@@ -58,3 +61,24 @@ def test_missing_contract_is_refused(line: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, line)
     assert (result.exit_code, "c.yaml: no such file" in result.stderr) == (2, True)
     assert not (tmp_path / "port").exists()
+
+
+def test_statistics_and_outputs_reach_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--statistics and --output are handed on, --output NAME as the action's; the contract's width and terms too."""
+    given: dict[str, object] = {}
+
+    def load_policy(path: Path, **options: object) -> None:
+        given.update(options)
+        raise CheckpointError("stop")
+
+    monkeypatch.setattr(checkpoints, "load_policy", load_policy)
+    (tmp_path / "c.yaml").write_text(Contract.model_validate(contract_data()).to_yaml())
+    line = ["export", "model.zip", "--contract", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "port")]
+    more = ["--statistics", "none", "--output", "mu", "--output", "hidden_state.1=lstm_h"]
+    assert CliRunner().invoke(app, [*line, *more]).exit_code == 2
+    assert given["statistics"] == "none"
+    assert given["outputs"] == {"actions": "mu", "hidden_state.1": "lstm_h"}
+    contract = Contract.model_validate(contract_data())
+    assert given["width"] == contract.observation_size
+    assert given["terms"] == observation_blocks(contract)
+    assert sum(width for _, width in observation_blocks(contract)) == contract.observation_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,17 @@ from policy_port.checkpoints.files.pickle_scan import scan_pickle
 from policy_port.errors import CheckpointError
 
 _MAX_BYTES = 64 * 1024 * 1024
+_USUAL = re.compile(
+    r"numpy\.(dtype|ndarray|float\d+|int\d+|bool_?)|numpy\.dtypes\.\w+"
+    r"|numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
+    r"|numpy\.random\.(_pickle\.__\w+_ctor|bit_generator\.\w+|_\w+\.(PCG64|MT19937|Philox|SFC64))"
+    r"|(gymnasium|gym)\.spaces\.\w+\.\w+|collections\.OrderedDict|_codecs\.encode"
+    r"|stable_baselines3\.common\.(vec_env\.vec_normalize\.VecNormalize|running_mean_std\.RunningMeanStd)"
+    r"|(stable_baselines3|sb3_contrib)\.(\w+\.)*policies\.\w+|torch\.nn\.modules\.activation\.\w+"
+    r"|stable_baselines3\.common\.torch_layers\.\w+|torch\.optim\.\w+\.\w+"
+)
+"""Names that spaces, policies' arguments and VecNormalize are made of, as gym, gymnasium and Stable-Baselines3 write
+them."""
 _NUMBERS = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32}
 
 
@@ -24,11 +36,14 @@ class Inert:
     """What it was called in the pickle."""
     arguments: tuple[Any, ...] = ()
     state: Any = None
+    entries: dict[Any, Any]
+    """What a dict-like object was filled with, in that order."""
 
     def __new__(cls, *arguments: object, **named: object) -> Inert:
         """Accept whatever the pickle calls the name with."""
         self = super().__new__(cls)
         self.arguments = arguments
+        self.entries = {}
         return self
 
     def __init__(self, *arguments: object, **named: object) -> None:
@@ -49,12 +64,18 @@ class Inert:
         """Ignore items of a list-like object."""
 
     def __setitem__(self, key: object, value: object) -> None:
-        """Ignore an entry of a dict-like object."""
+        """Keep an entry of a dict-like object."""
+        self.entries[key] = value
 
     def field(self, name: str) -> Any:
         """An attribute that the pickle would have set."""
         state = self.state[0] if isinstance(self.state, tuple) and self.state else self.state
         return state.get(name) if isinstance(state, dict) else None
+
+
+def foreign_imports(data: bytes, where: str) -> tuple[str, ...]:
+    """What a pickle would import beside arrays, spaces and statistics; whoever unpickles it plainly runs that."""
+    return tuple(sorted(name for name in scan_pickle(data, where).imports if not _USUAL.fullmatch(name)))
 
 
 class _InertUnpickler(pickle.Unpickler):

@@ -1,0 +1,172 @@
+"""What the member `data` of a Stable-Baselines3 file says: spaces, policy class and its arguments, and the training."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.checkpoints.files.inert_pickle import Inert, array_of, foreign_imports, read_inert
+from policy_port.errors import CheckpointError
+
+Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
+Block = tuple[str, int]
+
+_POLICIES = {
+    f"{module}.{name}"
+    for module, names in {
+        "stable_baselines3.common.policies": ("ActorCriticPolicy", "MultiInputActorCriticPolicy"),
+        "stable_baselines3.sac.policies": ("SACPolicy", "MultiInputPolicy"),
+        "stable_baselines3.td3.policies": ("TD3Policy", "MultiInputPolicy"),
+        "sb3_contrib.tqc.policies": ("TQCPolicy", "MultiInputPolicy"),
+    }.items()
+    for name in names
+}
+"""Classes whose forward() is known; MlpPolicy is another name of the first of each."""
+_EXTRACTORS = {f"stable_baselines3.common.torch_layers.{name}" for name in ("FlattenExtractor", "CombinedExtractor")}
+"""Extractors that only put numbers side by side."""
+_ADVICE = "export the policy from the training as TorchScript or ONNX, which are read too"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a file says of the run that wrote it."""
+
+    where: str
+    arguments: dict[str, Any]
+    """policy_kwargs, values as text or plain numbers."""
+    bounds: Bounds
+    """The action space's bounds at full precision; the readable text beside them is rounded."""
+    blocks: tuple[Block, ...]
+    """Name and width of each entry of a Dict observation, in the order in which the network reads them; () for one
+    vector."""
+    steps: int | None
+    """Environment steps when the file was saved."""
+    envs: int
+    """Number of environments."""
+    kept_original: bool
+    """Whether the file keeps the observation as it was before VecNormalize. The off-policy algorithms keep one
+    without VecNormalize too."""
+    notes: tuple[str, ...]
+
+    def reads(self) -> str:
+        """The entries of a Dict observation in words."""
+        return ", ".join(f"{name} {width}" for name, width in self.blocks)
+
+
+def read_run(member: bytes, where: str) -> Run:
+    """Read the member `data`; what changes the network and is not understood is refused."""
+    try:
+        data = json.loads(member)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where}: its member data is not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{where}: its member data is not a JSON object")
+    notes: list[str] = []
+    _require_known_policy(data, where, notes)
+    arguments = _arguments(data, where, notes)
+    _require_plain(data, arguments, where)
+    steps, envs = data.get("num_timesteps"), data.get("n_envs")
+    return Run(
+        where=where,
+        arguments=arguments,
+        bounds=_bounds(_pickled(data, "action_space", where, notes), where),
+        blocks=_blocks(_pickled(data, "observation_space", where, notes), where),
+        steps=steps if isinstance(steps, int) and steps > 0 else None,
+        envs=envs if isinstance(envs, int) and envs > 0 else 1,
+        kept_original=data.get("_last_original_obs") is not None,
+        notes=tuple(notes),
+    )
+
+
+def _pickled(data: dict[str, Any], key: str, where: str, notes: list[str]) -> Any:
+    """The value of a key whose value was pickled, with stand-ins for all objects; None where there is none."""
+    value = data.get(key)
+    serialised = value.get(":serialized:") if isinstance(value, dict) else None
+    if serialised is None:
+        return None
+    try:
+        content = base64.b64decode(str(serialised), validate=True)
+    except binascii.Error as error:
+        raise CheckpointError(f"{where}: the {key} in its member data can't be read") from error
+    foreign = foreign_imports(content, f"{where}: {key}")
+    if foreign:
+        notes.append(f"{key} would import and run {', '.join(foreign[:4])} where it is unpickled; nothing of it was")
+    return read_inert(content, f"{where}: {key}")
+
+
+def _require_known_policy(data: dict[str, Any], where: str, notes: list[str]) -> None:
+    try:
+        policy = _pickled(data, "policy_class", where, notes)
+    except CheckpointError as error:
+        # The library goes on without it, too; the module stands beside the pickle as text.
+        if data["policy_class"].get("__module__") not in {name.rpartition(".")[0] for name in _POLICIES}:
+            raise
+        notes.append(f"the policy class is known by its module alone ({error})")
+        return
+    if policy is None:
+        return
+    dotted = getattr(policy, "dotted", type(policy).__name__)
+    if dotted not in _POLICIES:
+        raise CheckpointError(
+            f"{where}: its policy class is {dotted}, whose network is not known; read are MlpPolicy and "
+            f"MultiInputPolicy of PPO, A2C, SAC, TD3 and DDPG. For another class, {_ADVICE}"
+        )
+
+
+def _arguments(data: dict[str, Any], where: str, notes: list[str]) -> dict[str, Any]:
+    """policy_kwargs; objects as their dotted names."""
+    plain = data.get("policy_kwargs")
+    given = _pickled(data, "policy_kwargs", where, notes)
+    values = given if isinstance(given, dict) else plain if isinstance(plain, dict) else {}
+    return {str(key): getattr(value, "dotted", value) for key, value in values.items()}
+
+
+def _require_plain(data: dict[str, Any], arguments: dict[str, Any], where: str) -> None:
+    """Refuse what would make another network of the same tensors."""
+    if data.get("use_sde") is True or arguments.get("use_sde") is True:
+        raise CheckpointError(f"{where}: was trained with use_sde, which is not supported; {_ADVICE}")
+    if arguments.get("squash_output") is True:
+        raise CheckpointError(f"{where}: its policy_kwargs say squash_output, which is not supported; {_ADVICE}")
+    extractor = arguments.get("features_extractor_class")
+    if extractor is not None and extractor not in _EXTRACTORS:
+        raise CheckpointError(
+            f"{where}: its features_extractor_class is {extractor}, which may compute anything without a tensor in the "
+            f"file; {_ADVICE}"
+        )
+
+
+def _bounds(box: Any, where: str) -> Bounds:
+    if not isinstance(box, Inert) or not box.dotted.endswith(".Box"):
+        kind = getattr(box, "dotted", "not in its member data" if box is None else type(box).__name__)
+        raise CheckpointError(f"{where}: the action space is {kind}; only Box, continuous actions, is supported")
+    low, high = (array_of(box.field(name), f"{where}: action_space.{name}") for name in ("low", "high"))
+    low, high = low.reshape(-1), high.reshape(-1)
+    if low.shape != high.shape or not (low <= high).all():
+        raise CheckpointError(f"{where}: the bounds of the action space are no bounds: {low} to {high}")
+    return low, high
+
+
+def _blocks(space: Any, where: str) -> tuple[Block, ...]:
+    if space is None:
+        return ()
+    dotted = getattr(space, "dotted", type(space).__name__)
+    if dotted.endswith(".Box"):
+        return ()
+    spaces = space.field("spaces") if isinstance(space, Inert) and dotted.endswith(".Dict") else None
+    entries = spaces.entries if isinstance(spaces, Inert) else spaces
+    if not isinstance(entries, dict) or not entries:
+        raise CheckpointError(f"{where}: the observation space is {dotted}; supported are Box and a Dict of Box")
+    return tuple((str(name), _width(inner, f"{where}: observation {name}")) for name, inner in entries.items())
+
+
+def _width(space: Any, where: str) -> int:
+    dotted = getattr(space, "dotted", type(space).__name__)
+    if not isinstance(space, Inert) or not dotted.endswith(".Box"):
+        raise CheckpointError(f"{where} is {dotted}; supported are vectors (Box)")
+    return int(array_of(space.field("low"), f"{where}: low").size)

@@ -9,9 +9,11 @@ from typing import Any
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.edits import edits_between
 from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
+from policy_port.verdict.answers import Network, answered
 from policy_port.verdict.checks import Check, contract_checks
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.search import Scored, burden, explain
+from policy_port.verdict.starts import settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +52,20 @@ class TraceDiagnosis(Diagnosis):
         return json.dumps(document, indent=2) + "\n"
 
 
-def diagnose_contract(contract: Contract, evidence: Evidence) -> TraceDiagnosis:
+def diagnose_contract(contract: Contract, evidence: Evidence, network: Network | None = None) -> TraceDiagnosis:
     """Search the space of usual mistakes for what explains a trace.
 
     Args:
         contract: The contract of the trace's side.
         evidence: The trace.
+        network: The network on that side; without it no hypothesis is held against what it does.
 
     Raises:
         EvidenceError: When the trace lacks what a comparison needs, or has other widths.
     """
+    evidence = settled(contract, evidence)
+    if network is not None:
+        evidence = answered(contract, evidence, network)
     checks = contract_checks(contract, evidence)
     ranked: list[list[Scored]] = []
     if burden(checks):

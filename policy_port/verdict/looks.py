@@ -13,16 +13,13 @@ from policy_port.verdict.rebuild import rebuild
 from policy_port.verdict.search import Scored, explain
 
 
-def what_it_looks_like(
-    contract: Contract, evidence: Evidence, checks: list[Check], actions: Values | None = None
-) -> dict[str, str]:
+def what_it_looks_like(contract: Contract, evidence: Evidence, checks: list[Check]) -> dict[str, str]:
     """A sentence by the label of each failed check.
 
     Args:
         contract: The contract that fails.
         evidence: The trace.
         checks: The comparisons.
-        actions: What the port did, where it was run.
     """
     failing = [check for check in checks if check.status == "wrong"]
     chain: list[Scored] = []
@@ -34,7 +31,7 @@ def what_it_looks_like(
         return {check.label: words for check in failing}
     for check in failing:
         if check.label == "action":
-            looks["action"] = _action(contract, evidence, actions)
+            looks["action"] = _action(contract, evidence)
             continue
         words = [scored.explanation.words for scored in chain if check.label in scored.explained]
         # "joint_vel: factor 20" needs no label beside joint_vel's own line.
@@ -90,16 +87,18 @@ def _differences(evidence: Evidence) -> bool:
     return bool(gap.size) and float(gap.max()) <= rounding + 1e-4 * float(np.abs(velocity).max())
 
 
-def _action(contract: Contract, evidence: Evidence, actions: Values | None) -> str:
+def _action(contract: Contract, evidence: Evidence) -> str:
     """What actions of another network look like."""
-    if actions is None:
+    if evidence.answers is None:
         return "another network"
+    actions = evidence.answers.values
     recorded = evidence.arrays["action"]
     names = contract.action_joint_names
     wrong = np.abs(actions - recorded) > 1e-4 * np.maximum(1.0, np.abs(recorded).max(axis=(0, 1)))
-    if not wrong[evidence.started & evidence.whole].any():
+    begun = evidence.started & evidence.whole
+    if begun.any() and not wrong[begun].any():
         return "right at the start of each episode and wrong after it: memory that is lost or not reset"
-    rows = settled_rows(evidence)
+    rows = settled_rows(evidence) & evidence.answers.known
     columns = [recorded[:, :, place] for place in range(len(names))]
     shown = [actions[:, :, place] for place in range(len(names))]
     found = match(columns, shown, rows, rounding=1e-5)

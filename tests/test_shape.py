@@ -20,7 +20,6 @@ LONG: dict[str, str] = {}
 """Function of over 60 lines, from `def` to its end -> why it is not shorter."""
 
 WIDE: dict[str, str] = {
-    "cli.diagnose.diagnose": COMMAND,
     "export.write.write_port": PUBLIC,
 }
 """Function of over 8 parameters -> why it takes so many."""

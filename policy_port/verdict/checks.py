@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,6 +71,33 @@ class Check:
         """The element that differs first."""
         timed = [bad for bad in self.bad if bad.step is not None]
         return min(timed, key=lambda bad: bad.step or 0) if timed else (self.bad[0] if self.bad else None)
+
+
+def unmade(checks: Iterable[Check]) -> list[Check]:
+    """The comparisons that could not be made."""
+    return [check for check in checks if check.status == "unchecked"]
+
+
+def all_equal(checks: Sequence[Check]) -> bool:
+    """True when every comparison that a verdict needs was made, and nothing differs."""
+    return not any(check.status == "wrong" or (check.status == "unchecked" and check.required) for check in checks)
+
+
+def tally(checks: Sequence[Check], equal: str) -> str:
+    """The comparisons in one sentence, those that could not be made by name.
+
+    Args:
+        checks: The comparisons.
+        equal: What to say where nothing differs: "equal", or "nothing differs".
+    """
+    left = unmade(checks)
+    wrong, made = sum(check.status == "wrong" for check in checks), len(checks) - len(left)
+    words = f"{wrong} of {made} comparisons wrong" if wrong else f"{equal} in {made}"
+    if not wrong:
+        words += (f" of {len(checks)}" if left else "") + " comparisons"
+    if left:
+        words += f"; {len(left)} could not be made: " + ", ".join(f"{check.label} ({check.note})" for check in left)
+    return words if wrong or all_equal(checks) else f"not verified: {words}"
 
 
 def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:

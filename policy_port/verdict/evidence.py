@@ -146,6 +146,10 @@ class Evidence:
         mask = self.usable if usable is None else self.usable & usable
         return replace(self, arrays={**self.arrays, **arrays}, usable=mask)
 
+    def unable(self, label: str, why: str) -> Evidence:
+        """The same evidence, which can't make one comparison."""
+        return replace(self, blind={**self.blind, label: why})
+
     def shortened(self, rows: int) -> Evidence:
         """The start of every episode, `rows` in all at most; of several environments, the first steps of the first."""
         steps, envs = self.shape

@@ -54,6 +54,8 @@ def diagnose_report(diagnosis: TraceDiagnosis, trace: Path, port: Path) -> Repor
     """
     if diagnosis.ok:
         words = "Nothing differs: the contract explains the trace as it is."
+    elif not diagnosis.wrong:
+        words = "Not verified: nothing differs in what could be compared, which is not all."
     elif diagnosis.found is None:
         words = "None of the usual mistakes explains the trace; it may be of another policy."
     else:

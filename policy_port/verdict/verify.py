@@ -12,7 +12,7 @@ from policy_port.contract.spec import Contract
 from policy_port.files import json_text
 from policy_port.port.folder import Port
 from policy_port.verdict.answers import Network, answered
-from policy_port.verdict.checks import ROUNDING_RULE, Check, contract_checks
+from policy_port.verdict.checks import ROUNDING_RULE, Check, all_equal, contract_checks, tally, unmade
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.rebuild import present_columns
 from policy_port.verdict.sides import SideName, find_side, side_network
@@ -43,12 +43,7 @@ class Verification:
     @property
     def ok(self) -> bool:
         """True when every comparison that a verdict needs was made, and nothing differs."""
-        return not self.wrong and not any(check.required for check in self.unmade)
-
-    @property
-    def unmade(self) -> tuple[Check, ...]:
-        """The comparisons that could not be made."""
-        return tuple(check for check in self.checks if check.status == "unchecked")
+        return all_equal(self.checks)
 
     @property
     def wrong(self) -> tuple[Check, ...]:
@@ -76,20 +71,14 @@ class Verification:
     @property
     def said(self) -> str:
         """The verdict in one sentence, what could not be compared included."""
-        made = len(self.checks) - len(self.unmade)
-        counted = f"{made} of {len(self.checks)}" if self.unmade else f"{made}"
-        words = f"{len(self.wrong)} of {made} comparisons wrong" if self.wrong else f"equal in {counted} comparisons"
-        if self.unmade:
-            which = ", ".join(f"{check.label} ({check.note})" for check in self.unmade)
-            words += f"; {len(self.unmade)} could not be made: {which}"
-        return words if self.ok or self.wrong else f"not verified: {words}"
+        return tally(self.checks, "equal")
 
     def json(self) -> str:
         """The same for programs, at full precision."""
         document: dict[str, Any] = {
             "ok": self.ok,
             "verdict": self.said,
-            "not_compared": [check.label for check in self.unmade],
+            "not_compared": [check.label for check in unmade(self.checks)],
             "trace": str(self.trace),
             "contract": self.contract.name,
             "side": self.side,

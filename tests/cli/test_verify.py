@@ -76,15 +76,15 @@ def test_the_wrong_side_is_caught(judged: Judged) -> None:
     assert "joint order: " in result.stdout
 
 
-def test_another_network_is_caught(judged: Judged, tmp_path: Path) -> None:
-    """Actions that the port does not give are wrong, and the terms stay equal."""
+def test_a_drawn_action_is_caught(judged: Judged, tmp_path: Path) -> None:
+    """Actions recorded with the exploration of training are wrong, and named as the network's with noise."""
     trace = Trace(judged.trace)
     arrays = {name: trace[name] for name in trace}
     rng = np.random.default_rng(0)
     arrays["action"] = arrays["action"] + rng.normal(0, 0.1, arrays["action"].shape)
     result = verify(judged.right.path, write(tmp_path / "other.npz", arrays, trace.header))
     assert result.exit_code == 1
-    assert "another network" in result.stdout
+    assert "the recorded action is the network's with noise of 0.099" in result.stdout
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.02, 1.3])

@@ -38,7 +38,7 @@ from policy_port.resources import mappings_dir
 from policy_port.trace import Trace
 from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
 from policy_port.verdict.evidence import Evidence, read_evidence
-from policy_port.verdict.sides import Side, port_actions
+from policy_port.verdict.sides import Side, side_network
 from policy_port.verdict.verify import verify_contract, verify_port
 
 GROUPS = {
@@ -117,7 +117,7 @@ def score(
     evidence, file = read_evidence(trace), Trace(trace)
     arrays: Arrays = {name: file[name] for name in file}
     side = Side(name="port", contract=subject.contract, remap=None, reason="the port changes nothing")
-    actions = port_actions(port, side, evidence)
+    network = side_network(port, side)
     right = run_control(subject.contract, arrays, evidence.joint_names)
     outcomes, skipped = [], 0
     for mutation in mutations():
@@ -134,9 +134,8 @@ def score(
         visible |= any(changed[name] is not arrays[name] for name in ("observation", "action", "target"))
         seen = with_arrays(evidence, changed)
         began = time.perf_counter()
-        shown = port_actions(port, side, seen) if changed["observation"] is not arrays["observation"] else actions
-        verdict = verify_contract(contract, seen, actions=shown)
-        diagnosis = diagnose_contract(contract, seen)
+        verdict = verify_contract(contract, seen, network)
+        diagnosis = diagnose_contract(contract, seen, network)
         seconds = time.perf_counter() - began
         looks = "; ".join(f"{label}: {words}" for label, words in verdict.looks.items())
         patterns = [name.format(**{key: re.escape(value) for key, value in filled.items()}) for name in mutation.names]

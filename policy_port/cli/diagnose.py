@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from policy_port.cli.options import takes
 from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
-from policy_port.cli.verify import PortArgument, ReportOption, SideOption, TraceSide
+from policy_port.cli.verify import NOT_VERIFIED, PortArgument, ReportOption, SideOption, TraceSide
 
 if TYPE_CHECKING:
     from policy_port.mistakes.hypothesis import Diagnosis
@@ -37,58 +39,82 @@ SecondsOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option(min=0, help="With --plant: seed of start poses and episodes; 0, if none.")
 ]
+WriteOption = Annotated[
+    Path | None, typer.Option(help="Contract file to write, mended by the first hypothesis.", metavar="YAML")
+]
+UnverifiedOption = Annotated[
+    bool, typer.Option("--unverified", help="Write the mended contract though the network does not confirm it.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the contract file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ThroughOption = Annotated[
     str | None,
     typer.Option(metavar="MAP", help="With --plant: mapping of the port; the simulator speaks its source side."),
 ]
 
 
-def diagnose(
-    port: PortArgument,
-    trace: TraceOption = None,
-    plant: PlantOption = None,
-    side: SideOption = None,
-    robot: RobotOption = None,
-    command: CommandOption = None,
-    task: TaskOption = None,
-    seconds: SecondsOption = None,
-    seed: SeedOption = None,
-    through: ThroughOption = None,
-    no_meshes: MeshesOption = False,
-    write: Annotated[
-        Path | None, typer.Option(help="Contract file to write, mended by the first hypothesis.", metavar="YAML")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the contract file.")] = False,
-    report: ReportOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseOptions:
+    """What `diagnose` is given on the command line."""
+
+    port: PortArgument
+    trace: TraceOption = None
+    plant: PlantOption = None
+    side: SideOption = None
+    robot: RobotOption = None
+    command: CommandOption = None
+    task: TaskOption = None
+    seconds: SecondsOption = None
+    seed: SeedOption = None
+    through: ThroughOption = None
+    no_meshes: MeshesOption = False
+    write: WriteOption = None
+    unverified: UnverifiedOption = False
+    force: ForceOption = False
+    report: ReportOption = None
+    json: JsonOption = False
+
+
+@takes(DiagnoseOptions)
+def diagnose(options: DiagnoseOptions) -> None:
     """Search the usual mistakes for what explains a trace, or does better in a simulator; rank them as YAML edits.
 
     Exit status 0: nothing differs, or nothing that a simulator can show is wrong. 1: something is. 2: bad input.
+    3: nothing differs, but what a verdict needs could not be compared, which is named.
     """
-    if (trace is None) == (plant is None):
+    _check(options)
+    outputs = _Outputs(options.write, options.report, options.json, options.unverified)
+    outputs.check(options.force)
+    if options.trace is not None:
+        _explain(options.port, options.trace, options.side, outputs)
+    else:
+        _play(options, outputs)
+
+
+def _check(options: DiagnoseOptions) -> None:
+    """Refuse options that don't go together."""
+    if (options.trace is None) == (options.plant is None):
         raise typer.BadParameter("give exactly one of --trace (numbers of the source) and --plant (a simulator)")
-    simulated = {"--robot": robot, "--command": command, "--task": task, "--through": through}
-    simulated |= {"--seconds": seconds, "--seed": seed, "--no-meshes": no_meshes or None}
+    simulated = {
+        "--robot": options.robot,
+        "--command": options.command,
+        "--task": options.task,
+        "--through": options.through,
+        "--seconds": options.seconds,
+        "--seed": options.seed,
+        "--no-meshes": options.no_meshes or None,
+    }
     given = [name for name, value in simulated.items() if value is not None]
-    if trace is not None and given:
+    if options.trace is not None and given:
         raise typer.BadParameter(f"{', '.join(given)} goes with --plant")
-    if plant is not None and side is not None:
+    if options.plant is not None and options.side is not None:
         raise typer.BadParameter("--side goes with --trace; the side that a simulator speaks is --through's")
-    if command is not None and task is not None:
+    if options.unverified and (options.write is None or options.trace is None):
+        raise typer.BadParameter("--unverified goes with --trace and --write")
+    if options.command is not None and options.task is not None:
         raise typer.BadParameter("give at most one of --command (walk) and --task (so100-reach)")
-    if seconds is not None and task is not None:
+    if options.seconds is not None and options.task is not None:
         raise typer.BadParameter("--seconds goes with --command: the task has its own length")
-    outputs = _Outputs(write, report, json)
-    outputs.check(force)
-    if trace is not None:
-        _explain(port, trace, side, outputs)
-        return
-    assert plant is not None
-    chosen = _Chosen(
-        plant.value, robot, command or COMMAND, task, seconds or SECONDS, seed or 0, through, not no_meshes
-    )
-    _play(port, chosen, outputs)
 
 
 class _Outputs(NamedTuple):
@@ -97,6 +123,7 @@ class _Outputs(NamedTuple):
     write: Path | None
     report: Path | None
     json: bool
+    unverified: bool
 
     def check(self, force: bool) -> None:
         """Refuse a contract file that can't be written, before anything is searched."""
@@ -127,46 +154,50 @@ class _Outputs(NamedTuple):
             write_report(self.report, page())
         if diagnosis.ok:
             return
-        if self.write is not None and diagnosis.found is not None and diagnosis.found.edits:
+        refusal = self._refusal(diagnosis)
+        if self.write is not None and refusal:
+            typer.echo(f"wrote nothing to {self.write}: {refusal}", err=True)
+        elif self.write is not None and diagnosis.found is not None:
             write_atomic(self.write, diagnosis.found.mended_yaml(source))
+            doubt = f", NOT VERIFIED ({diagnosis.found.doubt})" if diagnosis.found.doubt else ""
             typer.echo(
-                f"wrote {self.write}: contract of the {side}'s side, mended; export or remap with it again", err=True
+                f"wrote {self.write}: contract of the {side}'s side, mended{doubt}; export or remap with it again",
+                err=True,
             )
-        elif self.write is not None:
-            several = f"{diagnosis.tied} hypotheses do equally well, so none is written as if it were found"
-            why = several if diagnosis.tied > 1 else "no edit of the contract mends it"
-            typer.echo(f"wrote nothing to {self.write}: {why}", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(1 if diagnosis.wrong else NOT_VERIFIED)
+
+    def _refusal(self, diagnosis: Diagnosis) -> str:
+        """Why no mended contract is written; nothing where one is."""
+        if diagnosis.tied > 1:
+            return f"{diagnosis.tied} hypotheses do equally well, so none is written as if it were found"
+        if diagnosis.found is None or not diagnosis.found.edits:
+            return "no edit of the contract mends it"
+        if diagnosis.found.doubt and not self.unverified:
+            return f"it is not verified: {diagnosis.found.doubt}. --unverified writes it all the same"
+        return ""
 
 
 def _explain(port: Path, trace: Path, side: TraceSide | None, outputs: _Outputs) -> None:
     """Diagnose by a trace."""
+    from policy_port.errors import EvidenceError
     from policy_port.port.folder import load_port
     from policy_port.verdict.diagnose import diagnose_contract
     from policy_port.verdict.evidence import read_evidence
     from policy_port.verdict.report import diagnose_report
-    from policy_port.verdict.sides import find_side
+    from policy_port.verdict.sides import find_side, side_network
 
     evidence = read_evidence(trace)
-    found = find_side(load_port(port), evidence, side.value if side else None)
-    diagnosis = diagnose_contract(found.contract, evidence)
+    loaded = load_port(port)
+    found = find_side(loaded, evidence, side.value if side else None)
+    try:
+        network = side_network(loaded, found, engine="onnx" if loaded.onnx is not None else "torchscript")
+    except EvidenceError as cause:
+        network, evidence = None, evidence.unable("action", str(cause))
+    diagnosis = diagnose_contract(found.contract, evidence, network)
     outputs.give(diagnosis, lambda: diagnose_report(diagnosis, trace, port), found.name, "from a trace")
 
 
-class _Chosen(NamedTuple):
-    """What is to be played."""
-
-    plant: str
-    robot: str | None
-    command: str
-    task: str | None
-    seconds: float
-    seed: int
-    through: str | None
-    meshes: bool
-
-
-def _play(port: Path, chosen: _Chosen, outputs: _Outputs) -> None:
+def _play(options: DiagnoseOptions, outputs: _Outputs) -> None:
     """Diagnose by playing."""
     from policy_port.closed_loop import diagnose as closed_loop
     from policy_port.closed_loop.report import closed_loop_report
@@ -175,18 +206,22 @@ def _play(port: Path, chosen: _Chosen, outputs: _Outputs) -> None:
     from policy_port.port.folder import load_port
     from policy_port.replay.play import find_task
 
-    parsed = parse_command(chosen.command)
-    task = find_task(chosen.task) if chosen.task is not None else None
+    assert options.plant is not None
+    port, seed = options.port, options.seed or 0
+    parsed = parse_command(options.command or COMMAND)
+    task = find_task(options.task) if options.task is not None else None
     loaded = load_port(port)
     if loaded.contract.images or loaded.chunk is not None:
         what = "reads camera images" if loaded.contract.images else "answers with chunks of actions"
         raise PortError(f"{port}: {what}; diagnose --plant plays policies that do not")
-    pilot = loaded.pilot(None if chosen.through is None else load_mapping(chosen.through))
-    robot = closed_loop.Robot(kind=chosen.plant, file=chosen.robot or pilot.contract.robot, meshes=chosen.meshes)
+    pilot = loaded.pilot(None if options.through is None else load_mapping(options.through))
+    robot = closed_loop.Robot(
+        kind=options.plant.value, file=options.robot or pilot.contract.robot, meshes=not options.no_meshes
+    )
     if task is not None:
-        diagnosis = closed_loop.diagnose_reach(pilot, robot, task, seed=chosen.seed)
+        diagnosis = closed_loop.diagnose_reach(pilot, robot, task, seed=seed)
     else:
-        diagnosis = closed_loop.diagnose_walk(pilot, robot, parsed, seconds=chosen.seconds, seed=chosen.seed)
-    side = "port" if chosen.through is None else "source"
+        diagnosis = closed_loop.diagnose_walk(pilot, robot, parsed, seconds=options.seconds or SECONDS, seed=seed)
+    side = "port" if options.through is None else "source"
     source = f"closed loop in {diagnosis.simulator}"
     outputs.give(diagnosis, lambda: closed_loop_report(diagnosis, port), side, source)

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+NOT_VERIFIED = 3
+"""Exit status where nothing differs, and what a verdict needs could not be compared."""
+
 
 class Engine(StrEnum):
     """The file of the port that is run."""
@@ -43,6 +46,7 @@ def verify(
     """Rebuild from a trace's raw state what the network saw, run the port on it, and compare number by number.
 
     Exit status 0: nothing differs. 1: something does, and is named. 2: the trace or the port can't be used.
+    3: not verified; nothing differs, but a comparison that a verdict needs could not be made, which is named.
     """
     from policy_port.port.folder import load_port
     from policy_port.report import write_report
@@ -56,4 +60,4 @@ def verify(
     if report is not None:
         write_report(report, verify_report(verdict, port))
     if not verdict.ok:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if verdict.wrong else NOT_VERIFIED)

@@ -35,6 +35,8 @@ class Hypothesis:
     """The same for a person: before and after."""
     cells: tuple[str, str]
     """The same for the last two columns of a table."""
+    doubt: str = ""
+    """Why the mended contract is not verified; nothing where it is, or where nothing is edited."""
 
     @property
     def said(self) -> str:
@@ -45,7 +47,8 @@ class Hypothesis:
         """The hypothesis for programs, with `more` behind its words."""
         edits = [{"key": edit.key, "from": edit.before, "to": edit.after} for edit in self.edits]
         remedies = list(self.remedies)
-        return {"looks_like": list(self.words), **more, "edits": edits, "remedies": remedies, **self.figures}
+        told = {"looks_like": list(self.words), **more, "edits": edits, "remedies": remedies, **self.figures}
+        return {**told, "verified": not self.doubt, "doubt": self.doubt}
 
     def mended_yaml(self, source: str) -> str:
         """The mended contract as YAML, with what was mended, and from which source, among its sources."""
@@ -71,6 +74,11 @@ class Diagnosis(abc.ABC):
     def ok(self) -> bool:
         """True when the evidence shows nothing wrong."""
 
+    @property
+    def wrong(self) -> bool:
+        """True when something is shown to be wrong; neither this nor `ok` where the evidence does not tell."""
+        return not self.ok
+
     @abc.abstractmethod
     def text(self) -> str:
         """The diagnosis for a person."""
@@ -92,6 +100,8 @@ class Diagnosis(abc.ABC):
             yield f"   {hypothesis.effect}"
             yield from (f"   edit    {edit}" for edit in hypothesis.edits)
             yield from (f"   remedy  {remedy}" for remedy in hypothesis.remedies)
+            if hypothesis.doubt:
+                yield f"   not verified: {hypothesis.doubt}"
 
     def table(self, measured: tuple[str, str], *first: tuple[str, ...]) -> Table:
         """The hypotheses as a table.

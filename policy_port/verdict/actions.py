@@ -17,6 +17,7 @@ from policy_port.verdict.fits import PLATEAU, Line, fit, present, settled_rows
 from policy_port.verdict.lines import common_scales, default_words, scale_words
 from policy_port.verdict.rebuild import per_element, recorded_targets
 from policy_port.verdict.signals import RecordedSignals, clipped_action
+from policy_port.verdict.units import is_the_traces
 
 USUAL_CLIPS = (1.0, 5.0, 10.0, 100.0)
 """Bounds that trainers put on raw actions."""
@@ -52,6 +53,8 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
         return
     old = [float(per_element(term.scale, name)) for name in names]
     scales = common_scales(lines, old)
+    if is_the_traces(old, scales):
+        return
     changes: dict[str, Any] = {"term": "joint_position" if reference == ABSOLUTE else "joint_position_delta"}
     changes["reference"] = None if reference == ABSOLUTE else reference
     if scales != old:

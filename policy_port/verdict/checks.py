@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,17 +12,12 @@ import numpy as np
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.answers import ACTION_TOLERANCE, action_errors
+from policy_port.verdict.evidence import Answers, Evidence, Mask, Values
 from policy_port.verdict.rebuild import ROUNDINGS, decode, rebuild, recorded_targets
 from policy_port.verdict.sides import check_widths
 
 Status = Literal["equal", "wrong", "unchecked"]
-
-ACTION_TOLERANCE = 1e-4
-"""Difference of an action that runtimes explain, relative to the joint's largest recorded action (1 at least).
-
-Right exports of eight real policies were up to 5e-5 off a float64 reference, wrong ones 1e-2 and more.
-"""
 
 DRIVE_TOLERANCE = 1e-5
 """Relative difference of a gain that a float32 simulator explains."""
@@ -61,6 +57,12 @@ class Check:
     """What rounding explains of it."""
     bad: tuple[Bad, ...] = ()
     """The elements that differ."""
+    rows: int = 0
+    """Rows compared of the element that is known least; nothing for what does not change from step to step."""
+    rows_left_out: int = 0
+    """Rows at which that element is not known."""
+    required: bool = True
+    """Whether a port is not verified without it."""
     note: str = ""
     """Why it could not be compared, or what the comparison can't see."""
 
@@ -71,8 +73,35 @@ class Check:
         return min(timed, key=lambda bad: bad.step or 0) if timed else (self.bad[0] if self.bad else None)
 
 
+def unmade(checks: Iterable[Check]) -> list[Check]:
+    """The comparisons that could not be made."""
+    return [check for check in checks if check.status == "unchecked"]
+
+
+def all_equal(checks: Sequence[Check]) -> bool:
+    """True when every comparison that a verdict needs was made, and nothing differs."""
+    return not any(check.status == "wrong" or (check.status == "unchecked" and check.required) for check in checks)
+
+
+def tally(checks: Sequence[Check], equal: str) -> str:
+    """The comparisons in one sentence, those that could not be made by name.
+
+    Args:
+        checks: The comparisons.
+        equal: What to say where nothing differs: "equal", or "nothing differs".
+    """
+    left = unmade(checks)
+    wrong, made = sum(check.status == "wrong" for check in checks), len(checks) - len(left)
+    words = f"{wrong} of {made} comparisons wrong" if wrong else f"{equal} in {made}"
+    if not wrong:
+        words += (f" of {len(checks)}" if left else "") + " comparisons"
+    if left:
+        words += f"; {len(left)} could not be made: " + ", ".join(f"{check.label} ({check.note})" for check in left)
+    return words if wrong or all_equal(checks) else f"not verified: {words}"
+
+
 def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
-    """Everything that a contract says and a trace can tell, the network aside.
+    """Everything that a contract says and a trace can tell, and what the network does, where the evidence holds that.
 
     Raises:
         EvidenceError: When the trace lacks what a comparison needs.
@@ -81,8 +110,17 @@ def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     if "target" in evidence.arrays:
         checks.append(target_check(contract, evidence))
     else:
-        checks.append(_unchecked("target", 0, "the trace has no targets"))
-    return [*checks, *drive_checks(contract, evidence)]
+        note = "the trace has no targets, so scale, offset and order of the action are not seen"
+        checks.append(_unchecked("target", 0, note, required=False))
+    checks += drive_checks(contract, evidence)
+    if evidence.answers is not None:
+        checks.append(action_check(contract, evidence, evidence.answers))
+    made = [
+        _unchecked(check.label, check.elements, evidence.blind[check.label]) if check.label in evidence.blind else check
+        for check in checks
+    ]
+    there = {check.label for check in made}
+    return [*made, *(_unchecked(label, 0, why) for label, why in evidence.blind.items() if label not in there)]
 
 
 def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
@@ -94,34 +132,22 @@ def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     checks = []
     for term in contract.observation.terms:
         if term.term == "external":
-            checks.append(_unchecked(term.label, term.size, "only the task environment can compute it"))
+            note = "only the task environment can compute it"
+            checks.append(_unchecked(term.label, term.size, note, required=False))
             continue
         mine = [index for index, slot in enumerate(slots) if slot.term == term.label]
         names = [str(slots[index]).removeprefix(f"{term.label}[").replace("]", "", 1) for index in mine]
         expected, known = rebuilt.values[:, :, mine], rebuilt.known[:, :, mine]
-        checks.append(_compare(term.label, names, expected, seen[:, :, mine], known, rebuilt.allowed[mine]))
+        error = np.abs(expected - seen[:, :, mine])
+        checks.append(_compare(term.label, names, error, known, rebuilt.allowed[mine]))
     return checks
 
 
-def action_check(contract: Contract, evidence: Evidence, actions: Values) -> Check:
-    """The port's actions against the recorded ones.
-
-    Args:
-        contract: The contract of the trace's side.
-        evidence: The trace.
-        actions: What the port did, shape of the trace's actions.
-    """
-    recorded = evidence.arrays["action"]
-    if contract.action.raw_clip is not None and float(np.abs(recorded).max()) <= max(
-        map(abs, contract.action.raw_clip)
-    ):
-        # Some recorders keep what came out of raw_clip; there the bounds stand where the network went beyond.
-        bounded = np.clip(actions, *contract.action.raw_clip)
-        at_bounds = np.isin(recorded, contract.action.raw_clip)
-        actions = np.where(at_bounds, bounded, actions)
-    allowed = ACTION_TOLERANCE * np.maximum(1.0, np.abs(recorded).max(axis=(0, 1)))
-    known = np.broadcast_to(evidence.whole[:, :, None], recorded.shape)
-    return _compare("action", list(contract.action_joint_names), actions, recorded, known, allowed)
+def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Check:
+    """What the network does against the recorded actions."""
+    error, allowed = action_errors(contract, evidence, answers.values)
+    known = np.broadcast_to(answers.known[:, :, None], error.shape)
+    return _compare("action", list(contract.action_joint_names), error, known, allowed, note=answers.note)
 
 
 def target_check(contract: Contract, evidence: Evidence) -> Check:
@@ -132,8 +158,7 @@ def target_check(contract: Contract, evidence: Evidence) -> Check:
     return _compare(
         "target",
         list(contract.action_joint_names),
-        np.stack([column.values for column in columns], axis=2),
-        recorded,
+        np.abs(np.stack([column.values for column in columns], axis=2) - recorded),
         np.stack([column.known for column in columns], axis=2),
         np.array([column.allowed for column in columns]),
     )
@@ -154,7 +179,7 @@ def drive_checks(contract: Contract, evidence: Evidence) -> list[Check]:
             ]
             checks.append(_of(key, bad, len(both)))
         elif applied:
-            checks.append(_unchecked(key, len(applied), "the trace states it, the contract does not"))
+            checks.append(_unchecked(key, len(applied), "the trace states it, the contract does not", required=False))
     period = evidence.header.get("control_dt")
     if isinstance(period, int | float) and not isinstance(period, bool):
         gap = abs(period - contract.control_dt)
@@ -181,8 +206,8 @@ def applied_drives(evidence: Evidence, key: str) -> dict[str, float]:
     return {name: float(value) for name, value in stated.items() if isinstance(value, int | float)}
 
 
-def _unchecked(label: str, elements: int, note: str) -> Check:
-    return Check(label=label, status="unchecked", elements=elements, note=note)
+def _unchecked(label: str, elements: int, note: str, *, required: bool = True) -> Check:
+    return Check(label=label, status="unchecked", elements=elements, note=note, required=required)
 
 
 def _of(label: str, bad: list[Bad], elements: int) -> Check:
@@ -197,9 +222,12 @@ def _of(label: str, bad: list[Bad], elements: int) -> Check:
     )
 
 
-def _compare(label: str, names: list[str], expected: Values, recorded: Values, known: Mask, allowed: Values) -> Check:
-    """Compare columns; shapes (steps, environments, elements), and (elements,) for `allowed`."""
-    error = np.where(known, np.abs(expected - recorded), 0.0)
+def _compare(label: str, names: list[str], error: Values, known: Mask, allowed: Values, note: str = "") -> Check:
+    """Hold columns against what is allowed; shapes (steps, environments, elements), and (elements,) for `allowed`.
+
+    An element that no row tells leaves the whole comparison unmade, unless another one differs.
+    """
+    error = np.where(known, error, 0.0)
     largest = error.max(axis=(0, 1))
     bad = []
     for column in np.flatnonzero(largest > allowed):
@@ -214,8 +242,11 @@ def _compare(label: str, names: list[str], expected: Values, recorded: Values, k
                 env=int(wrong[step].argmax()),
             )
         )
-    if not known.any():
-        return _unchecked(label, len(names), "no row of the trace tells")
+    rows = known.sum(axis=(0, 1))
+    if not bad and not rows.all():
+        never = [name for name, count in zip(names, rows, strict=True) if not count]
+        which = "" if len(never) == len(names) else f" of {', '.join(never[:4])}" + (", ..." if len(never) > 4 else "")
+        return _unchecked(label, len(names), f"no row of the trace tells{which}" + (f": {note}" if note else ""))
     column = int((largest / allowed).argmax())
     return Check(
         label=label,
@@ -224,6 +255,9 @@ def _compare(label: str, names: list[str], expected: Values, recorded: Values, k
         error=float(largest[column]),
         allowed=float(allowed[column]),
         bad=tuple(bad),
+        rows=int(rows.min()),
+        rows_left_out=error.shape[0] * error.shape[1] - int(rows.min()),
+        note=note,
     )
 
 

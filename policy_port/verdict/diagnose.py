@@ -6,12 +6,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from policy_port.contract.spec import Contract
-from policy_port.mistakes.edits import edits_between
+from policy_port.contract.terms import VELOCITY_COMMAND
+from policy_port.mistakes.edits import Edit, edits_between
 from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
-from policy_port.verdict.checks import Check, contract_checks
+from policy_port.verdict.answers import Network, answered
+from policy_port.verdict.checks import Check, all_equal, contract_checks, tally, unmade
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.search import Scored, burden, explain
+from policy_port.verdict.rebuild import rebuild
+from policy_port.verdict.recorded_observations import witnessed
+from policy_port.verdict.search import ROWS, Scored, burden, explain
+from policy_port.verdict.starts import settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +32,27 @@ class TraceDiagnosis(Diagnosis):
 
     @property
     def ok(self) -> bool:
-        """True when there is nothing to explain."""
-        return all(check.status != "wrong" for check in self.checks)
+        """True when everything that a verdict needs was compared, and there is nothing to explain."""
+        return all_equal(self.checks)
+
+    @property
+    def wrong(self) -> bool:
+        """True when something differs."""
+        return any(check.status == "wrong" for check in self.checks)
 
     def text(self) -> str:
         """The diagnosis for a person."""
-        if self.ok:
-            return "nothing differs: the contract explains the trace as it is"
+        if not self.wrong:
+            every = not unmade(self.checks)
+            words = "nothing differs: the contract explains the trace as it is"
+            return words if every else tally(self.checks, "nothing differs")
         wrong = [f"{check.label} ({len(check.bad)} of {check.elements})" for check in self.checks if check.bad]
         lines = [f"wrong: {', '.join(wrong)}", *self.lines()]
         if not self.hypotheses:
             lines.append("none of the usual mistakes explains any of it; is it the trace of another policy?")
+        left = unmade(self.checks)
+        if left:
+            lines.append("not compared: " + ", ".join(f"{check.label} ({check.note})" for check in left))
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def json(self) -> str:
@@ -43,6 +60,7 @@ class TraceDiagnosis(Diagnosis):
         document: dict[str, Any] = {
             "ok": self.ok,
             "contract": self.contract.name,
+            "not_compared": {check.label: check.note for check in unmade(self.checks)},
             "wrong": {check.label: len(check.bad) for check in self.checks if check.bad},
             "hypotheses": [hypothesis.document() for hypothesis in self.hypotheses],
             "notes": list(self.notes),
@@ -50,46 +68,95 @@ class TraceDiagnosis(Diagnosis):
         return json.dumps(document, indent=2) + "\n"
 
 
-def diagnose_contract(contract: Contract, evidence: Evidence) -> TraceDiagnosis:
+def diagnose_contract(contract: Contract, evidence: Evidence, network: Network | None = None) -> TraceDiagnosis:
     """Search the space of usual mistakes for what explains a trace.
 
     Args:
         contract: The contract of the trace's side.
         evidence: The trace.
+        network: The network on that side; without it no hypothesis is held against what it does.
 
     Raises:
         EvidenceError: When the trace lacks what a comparison needs, or has other widths.
     """
+    evidence = settled(contract, evidence)
+    if network is not None:
+        evidence = answered(contract, evidence, network)
     checks = contract_checks(contract, evidence)
     ranked: list[list[Scored]] = []
+    short = evidence.shortened(ROWS)
     if burden(checks):
-        chain, others = explain(contract, evidence)
+        chain, others = explain(contract, short)
         ranked = ([chain] if chain else []) + [[scored] for scored in others[: SHOWN - 1]]
     return TraceDiagnosis(
         contract=contract,
         checks=tuple(checks),
-        hypotheses=tuple(_hypothesis(contract, checks, chain) for chain in ranked),
+        hypotheses=tuple(_hypothesis(contract, checks, chain, {id(short): evidence}) for chain in ranked),
         notes=evidence.notes,
     )
 
 
-def _hypothesis(contract: Contract, before: list[Check], chain: list[Scored]) -> Hypothesis:
+def _hypothesis(
+    contract: Contract, before: list[Check], chain: list[Scored], longer: dict[int, Evidence]
+) -> Hypothesis:
     last = chain[-1].explanation
-    after = contract_checks(last.contract, last.evidence)
+    # What was searched on a part of the trace is judged on all of it, unless the trace itself is read otherwise.
+    evidence = longer.get(id(last.evidence), last.evidence)
+    after = contract_checks(last.contract, evidence)
     explained = {label for scored in chain for label in scored.explained}
     wrong, left = (sum(len(check.bad) for check in checks) for checks in (before, after))
     first, second = (_residual(checks, explained) for checks in (before, after))
+    blind = [check.label for check in unmade(after) if check.required]
     outlook = f"{left} elements still differ" if left else "nothing differs any more"
+    if blind:
+        outlook = f"{outlook if left else 'nothing else differs'}; not compared: {', '.join(blind)}"
+    edits = edits_between(contract, last.contract)
     return Hypothesis(
         words=tuple(scored.explanation.words for scored in chain),
-        edits=edits_between(contract, last.contract),
+        edits=edits,
         remedies=tuple(scored.explanation.remedy for scored in chain if scored.explanation.remedy),
         contract=last.contract,
         whole=not left,
         figures={"wrong_before": wrong, "wrong_after": left, "residual_before": first, "residual_after": second},
         effect=f"residual {first:.3g} -> {second:.3g}, {wrong} elements wrong -> {left}: {outlook}",
         cells=(f"{first:.3g} to {second:.3g}", f"{wrong} to {left}"),
+        doubt=(_unseen(edits, evidence) or _doubt(last.contract, evidence, after)) if edits else "",
     )
+
+
+def _unseen(edits: tuple[Edit, ...], evidence: Evidence) -> str:
+    """What a trace of too few commands does not show of an edited command; nothing where it shows all."""
+    command = evidence.arrays.get("command")
+    if command is None or not any("[velocity_command]" in edit.key and edit.key.endswith("scale") for edit in edits):
+        return ""
+    still = [
+        axis for axis, column in zip(VELOCITY_COMMAND, np.moveaxis(command, 2, 0), strict=True) if not column.any()
+    ]
+    return (
+        f"{', '.join(still)} is zero throughout the trace, so its scale is not seen: record other commands"
+        if (still)
+        else ""
+    )
+
+
+def _doubt(contract: Contract, evidence: Evidence, after: list[Check]) -> str:
+    """Why a mended contract is not verified: something still differs, can't be compared, or the network disagrees.
+
+    The network is shown what the mended contract makes of the raw state, and has to do what was recorded.
+    """
+    differing = [check.label for check in after if check.status == "wrong"]
+    if differing:
+        return f"{', '.join(differing)} still {'differs' if len(differing) == 1 else 'differ'} with the edits"
+    left = [f"{check.label} ({check.note})" for check in unmade(after) if check.required]
+    if left:
+        return f"{', '.join(left)} could not be compared"
+    if evidence.network is None:
+        return "the network was not run"
+    rebuilt = rebuild(contract, evidence)
+    observation = np.where(rebuilt.known, rebuilt.values, evidence.arrays["observation"])
+    if not witnessed(contract, evidence, observation):
+        return "the network, shown what the mended contract makes of the raw state, does not do what was recorded"
+    return ""
 
 
 def _residual(checks: list[Check], labels: set[str]) -> float:

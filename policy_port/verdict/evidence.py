@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,23 @@ VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3, 
 
 OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, "goal", "target")
 
+LONGEST = 86400.0
+"""A time beyond this is a computer's clock, not the time since a reset [s]."""
+
 SHORTEST = 3
 """Fewest steps that say anything: two, and one that can differ from both."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """What a network does on the recorded observations."""
+
+    values: Values
+    """Raw actions, shape of the trace's actions."""
+    known: Mask
+    """False where its memory is not known, shape (steps, environments)."""
+    note: str = ""
+    """Why it is not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,14 +59,24 @@ class Evidence:
     """Step at which the episode of each row starts in the trace, shape (steps, environments)."""
     whole: Mask
     """True where the episode was recorded from its reset on, shape (steps, environments)."""
+    unsure: Mask
+    """True where the trace's clock leaves it open whether the episode begins at a reset; see `verdict.starts`."""
+    counted: Mask
+    """True where gait clocks count from the episode's first recorded row, shape (steps, environments)."""
     usable: Mask
     """False for rows that a variant of the evidence knows nothing of, shape (steps, environments)."""
     time: Values | None
-    """Time since the reset [s], shape (steps, environments); None where it was not recorded."""
+    """Time since the reset [s], shape (steps, environments); None where it was not recorded, or is another clock's."""
     rounding: float
     """Relative rounding of the coarsest recorded array, float32's at least: that is what networks are fed."""
     notes: tuple[str, ...] = ()
     """What was assumed, a sentence each."""
+    network: Callable[[Values, Mask], Values] | None = None
+    """The port's network on the trace's side; see `verdict.answers`."""
+    answers: Answers | None = None
+    """What it does on the recorded observations."""
+    blind: Mapping[str, str] = field(default_factory=dict)
+    """Comparisons that this evidence can't make, by label, and why."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,6 +87,10 @@ class Evidence:
     def started(self) -> Mask:
         """The rows at which an episode starts."""
         return self.since == np.arange(self.shape[0])[:, None]
+
+    def all_along(self, starts: Mask) -> Mask:
+        """What holds at the row at which an episode starts, for all its rows."""
+        return np.take_along_axis(starts, self.since, axis=0)
 
     @property
     def age(self) -> NDArray[np.intp]:
@@ -116,6 +146,10 @@ class Evidence:
         mask = self.usable if usable is None else self.usable & usable
         return replace(self, arrays={**self.arrays, **arrays}, usable=mask)
 
+    def unable(self, label: str, why: str) -> Evidence:
+        """The same evidence, which can't make one comparison."""
+        return replace(self, blind={**self.blind, label: why})
+
     def shortened(self, rows: int) -> Evidence:
         """The start of every episode, `rows` in all at most; of several environments, the first steps of the first."""
         steps, envs = self.shape
@@ -132,13 +166,19 @@ class Evidence:
         def cut(array: NDArray[Any]) -> NDArray[Any]:
             return array[kept, :envs]
 
+        answers = self.answers
+        if answers is not None:
+            answers = replace(answers, values=cut(answers.values), known=cut(answers.known))
         return replace(
             self,
             arrays={name: cut(array) for name, array in self.arrays.items()},
             since=np.searchsorted(kept, cut(self.since)),
             whole=cut(self.whole),
+            unsure=cut(self.unsure),
+            counted=cut(self.counted),
             usable=cut(self.usable),
             time=None if self.time is None else cut(self.time),
+            answers=answers,
         )
 
 
@@ -166,18 +206,13 @@ def read_evidence(path: Path | str) -> Evidence:
     if steps < SHORTEST:
         raise EvidenceError(f"{path}: has {steps} steps, a verdict needs {SHORTEST} at least; a few seconds are usual")
     time = _rows(path, "time", loaded, (steps, envs))
-    since = _episodes(path, loaded, time, (steps, envs))
-    first = np.unique(np.stack([since.ravel(), np.tile(np.arange(envs), steps)]), axis=1)
-    whole = np.ones((steps, envs), dtype=np.bool_)
-    if time is None:
-        notes.append("the trace has no time; each episode is taken to be recorded from its reset on")
-    else:
-        whole = np.take_along_axis(time, since, axis=0) < 0.5 * (period or 1.0)
-        torn = int((~whole[first[0], first[1]]).sum())
-        if torn:
-            notes.append(
-                f"{torn} of {first.shape[1]} episodes do not begin at a reset; what their past decides is left out"
-            )
+    if time is not None and not (np.diff(time, axis=0) > 0.0).any():
+        time = None
+        notes.append("the trace's time stands still, so it tells nothing")
+    since, whole, unsure = _episodes(_rows(path, "episode", loaded, (steps, envs)), time, period, (steps, envs))
+    if time is not None and np.abs(time).max() > LONGEST:
+        time = None
+        notes.append("the trace's time is no time since a reset, so it tells gaps alone")
     used = [loaded[name] for name in arrays if loaded[name].dtype.kind == "f"]
     rounding = max(float(np.finfo(np.float32).eps), *(float(np.finfo(array.dtype).eps) for array in used))
     return Evidence(
@@ -187,6 +222,8 @@ def read_evidence(path: Path | str) -> Evidence:
         arrays=arrays,
         since=since,
         whole=whole,
+        unsure=unsure,
+        counted=whole,
         usable=np.ones((steps, envs), dtype=np.bool_),
         time=time,
         rounding=rounding,
@@ -256,14 +293,23 @@ def _rows(path: Path, name: str, loaded: dict[str, NDArray[Any]], rows: tuple[in
 
 
 def _episodes(
-    path: Path, loaded: dict[str, NDArray[Any]], time: Values | None, rows: tuple[int, int]
-) -> NDArray[np.intp]:
-    """The step at which each row's episode starts."""
+    episode: Values | None, time: Values | None, period: float | None, rows: tuple[int, int]
+) -> tuple[NDArray[np.intp], Mask, Mask]:
+    """The step at which each row's episode starts; where that is a reset; and where the clock leaves it open.
+
+    Rows that are missing in between part an episode as well: what is behind them does not begin at a reset.
+    """
     starts = np.zeros(rows, dtype=np.bool_)
     starts[0] = True
-    episode = _rows(path, "episode", loaded, rows)
+    gap, reset = np.zeros_like(starts), np.zeros_like(starts)
     if episode is not None:
-        starts[1:] = np.diff(episode, axis=0) != 0.0
-    elif time is not None:
-        starts[1:] = np.diff(time, axis=0) <= 0.0
-    return np.maximum.accumulate(np.where(starts, np.arange(rows[0])[:, None], 0), axis=0)
+        starts[1:] |= np.diff(episode, axis=0) != 0.0
+    if time is not None:
+        advance, usual = np.diff(time, axis=0), period or np.inf
+        starts[1:] |= advance <= 0.0
+        gap[1:] = ~starts[1:] & (advance > 1.5 * usual)
+        reset = starts & (np.abs(time) < 0.5 * usual)
+    starts |= gap
+    since = np.maximum.accumulate(np.where(starts, np.arange(rows[0])[:, None], 0), axis=0)
+    whole = np.take_along_axis(reset, since, axis=0)
+    return since, whole, ~whole & ~np.take_along_axis(gap, since, axis=0)

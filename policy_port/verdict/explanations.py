@@ -22,6 +22,8 @@ class Explanation:
     """What it looks like."""
     remedy: str = ""
     """What to do where no edit of the contract mends it."""
+    weight: float | None = None
+    """What it counts beside edits; see `verdict.search`, if None."""
 
 
 Explanations = Iterator[Explanation]

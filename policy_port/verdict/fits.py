@@ -92,7 +92,7 @@ def moves(values: Values, rows: Mask, *, rounding: float) -> bool:
 
 def settled_rows(evidence: Evidence) -> Mask:
     """Rows at which the previous step is known too."""
-    return evidence.usable & evidence.whole & (evidence.age >= 1)
+    return evidence.usable & (evidence.age >= 1)
 
 
 def present(contract: Contract, evidence: Evidence, term: Term) -> list[Values]:

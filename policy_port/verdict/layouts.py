@@ -20,6 +20,10 @@ USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 """Bounds that trainers put on whole observations."""
 
 
+HELD = ("velocity_command", "goal", "joint_target", "last_action")
+"""Kinds of terms that stand still where nobody asks for anything else."""
+
+
 def layout_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another history, another clip, or another term in the place of one that fails."""
     if failing & {term.label for term in contract.observation.terms}:
@@ -81,8 +85,12 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         yield with_new_term(contract, term.label, new), f"{term.label}: {words}"
 
     if not any(moves(column, rows, rounding=evidence.rounding) for column in recorded):
-        if term.term == "constant" and _shows_command(evidence, recorded):
-            yield from put("velocity_command", "it is velocity_command, not constant")
+        scale = _shows_command(evidence, recorded) if term.term == "constant" else None
+        if scale is not None:
+            scaled = {} if scale == 1.0 else {"scale": scale}
+            yield from put("velocity_command", "it is velocity_command, not constant", **scaled)
+        if term.term in HELD and not _held_moves(contract, evidence, term):
+            return
         value = [snapped(float(column[rows].mean()), 1e-6) for column in recorded]
         words = "zeroed in the source" if not any(value) else "constant in the source"
         yield from put("constant", words, value=value)
@@ -109,12 +117,25 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
     yield from _gait(contract, evidence, term, recorded)
 
 
-def _shows_command(evidence: Evidence, recorded: list[Values]) -> bool:
-    """Whether columns that never move are a command that never changes, and is not zero throughout."""
+def _held_moves(contract: Contract, evidence: Evidence, term: ObservationTerm) -> bool:
+    """Whether what the term is made of moves in the trace: what is held there says nothing of being constant."""
+    signals, rows = RecordedSignals(contract, evidence), settled_rows(evidence)
+    return any(
+        moves(signals.of(term, element).values, rows, rounding=evidence.rounding)
+        for element in contract.term_elements(term)
+    )
+
+
+def _shows_command(evidence: Evidence, recorded: list[Values]) -> float | None:
+    """The scale at which columns that never move are a command that never changes; None where they are not."""
     command = evidence.arrays.get("command")
     if command is None or len(recorded) != command.shape[2] or not command.any():
-        return False
-    return all(np.allclose(column, command[:, :, place], atol=1e-6) for place, column in enumerate(recorded))
+        return None
+    shown, told = np.stack([column.flat[0] for column in recorded]), command.reshape(-1, command.shape[2])[0]
+    largest = int(np.abs(told).argmax())
+    scale = snapped(float(shown[largest] / told[largest]), 1e-6) if told[largest] else 0.0
+    same = all(np.allclose(column, scale * command[:, :, place], atol=1e-6) for place, column in enumerate(recorded))
+    return scale if scale and same else None
 
 
 def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorded: list[Values]) -> Changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from policy_port.contract.terms import BaseTerm, GoalTerm, JointTerm, LastAction
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import snapped, stated_values, unlike_others, with_joint_values, with_term
 from policy_port.mistakes.orders import known_orders, listed
-from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import Line, fit, present, settled_rows
 from policy_port.verdict.rebuild import factors
 from policy_port.verdict.signals import RecordedSignals
+from policy_port.verdict.units import is_the_traces, unit_words
 
 
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
@@ -28,6 +30,8 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
         elements = contract.term_elements(term)
         old = [factors(contract, term, element)[0] for element in elements]
         scales = common_scales(lines, old)
+        if is_the_traces(old, scales):
+            continue
         key = as_written(term, elements, scales)
         rescaled = contract if scales == old else with_term(contract, term.label, scale=key)
         if rescaled is None:
@@ -109,8 +113,17 @@ def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> lis
     found = []
     for element, recorded in zip(contract.term_elements(term), present(contract, evidence, term), strict=True):
         raw = signals.of(term, element)
-        found.append(fit(recorded, raw.values, rows & raw.known, rounding=evidence.rounding, size=raw.size))
+        line = fit(recorded, raw.values, rows & raw.known, rounding=evidence.rounding, size=raw.size)
+        found.append(_through_zero(line, raw.values) if term.term == "velocity_command" else line)
     return found
+
+
+def _through_zero(line: Line, raw: Values) -> Line:
+    """The line of a command that is held throughout: no command is no number, so one command shows the scale."""
+    held = float(raw.flat[0])
+    if line.tells or not line.explains or held == 0.0 or np.ptp(raw) != 0.0:
+        return line
+    return replace(line, gain=line.bias / held, bias=0.0, gain_uncertainty=line.allowed / abs(held))
 
 
 def _defaults(contract: Contract, term: JointTerm, lines: list[Line], scales: list[float]) -> dict[str, float]:
@@ -150,7 +163,9 @@ def _scale_words(elements: tuple[str, ...], old: list[float], new: list[float]) 
     if len(set(new)) == 1 and new[0] == 1.0 and len(wrong) > 1:
         return f"the scale ({listed(_numbers(elements, old))}) is one too many"
     return ", ".join(
-        f"{name} scaled {a / b:.4g}: scale {a:g} instead of {b:g}" if b else f"{name} has scale {a:g} instead of 0"
+        f"{name} scaled {a / b:.4g}: scale {a:g} instead of {b:g}{unit_words(a, b)}"
+        if b
+        else f"{name} has scale {a:g} instead of 0"
         for name, a, b in zip(elements, old, new, strict=True)
         if a != b
     )
@@ -158,14 +173,14 @@ def _scale_words(elements: tuple[str, ...], old: list[float], new: list[float]) 
 
 def scale_words(old: float, new: float) -> str:
     """One scale instead of another."""
-    factor = f"factor {old / new:.2f}"
+    factor, unit = f"factor {old / new:.2f}", unit_words(old, new)
     if old == -new:
         return "sign flipped"
     if old == 1.0:
-        return f"{factor}: the scale {new:g} is missing"
+        return f"{factor}: the scale {new:g} is missing{unit}"
     if new == 1.0:
-        return f"{factor}: the scale {old:g} is one too many"
-    return f"{factor}: scale {old:g} instead of {new:g}"
+        return f"{factor}: the scale {old:g} is one too many{unit}"
+    return f"{factor}: scale {old:g} instead of {new:g}{unit}"
 
 
 def _numbers(elements: tuple[str, ...], values: list[float]) -> list[str]:

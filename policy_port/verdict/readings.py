@@ -13,6 +13,7 @@ from policy_port.verdict.evidence import Evidence, Mask
 from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.orders import driven_order
 from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
+from policy_port.verdict.units import unit_readings
 
 ARRAY_OF = {
     "base_lin_vel": "base_lin_vel",
@@ -46,6 +47,7 @@ def _readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Read
     kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
     yield from _frames(evidence, kinds)
     yield from _axes(evidence, kinds)
+    yield from unit_readings(contract, evidence, failing)
     if "projected_gravity" in kinds or {"base_lin_vel", "base_ang_vel"} & kinds.keys():
         yield from _quaternions(evidence)
     yield from _moments(contract, evidence, kinds, failing)

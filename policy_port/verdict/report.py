@@ -31,9 +31,9 @@ def verify_report(verdict: Verification, port: Path) -> Report:
     return Report(
         title=f"verify: {verdict.contract.name}",
         verdict=(
-            f"Nothing differs in {len(verdict.checks)} comparisons over {verdict.steps} steps."
-            if verdict.ok
-            else f"{len(verdict.wrong)} of {len(verdict.checks)} comparisons differ: {wrong}."
+            f"{len(verdict.wrong)} of {len(verdict.checks)} comparisons differ: {wrong}."
+            if verdict.wrong
+            else f"{verdict.said[0].upper()}{verdict.said[1:]}, over {verdict.steps} steps."
         ),
         tone="good" if verdict.ok else "bad",
         warnings=verdict.notes,
@@ -54,6 +54,8 @@ def diagnose_report(diagnosis: TraceDiagnosis, trace: Path, port: Path) -> Repor
     """
     if diagnosis.ok:
         words = "Nothing differs: the contract explains the trace as it is."
+    elif not diagnosis.wrong:
+        words = "Not verified: nothing differs in what could be compared, which is not all."
     elif diagnosis.found is None:
         words = "None of the usual mistakes explains the trace; it may be of another policy."
     else:

@@ -17,6 +17,8 @@ from policy_port.verdict.layouts import layout_changes, place_changes
 from policy_port.verdict.lines import line_changes
 from policy_port.verdict.orders import joint_order_changes
 from policy_port.verdict.readings import readings
+from policy_port.verdict.recorded_actions import recorded_actions
+from policy_port.verdict.recorded_observations import recorded_observations
 
 ROWS = 600
 """Rows of the trace that are searched, spread over its episodes; the verdict itself uses all."""
@@ -25,6 +27,8 @@ ROUNDS = 8
 """Independent mistakes that are looked for, one after the other."""
 
 KINDS = (
+    recorded_actions,
+    recorded_observations,
     changed(joint_order_changes),
     changed(line_changes),
     changed(layout_changes),
@@ -66,12 +70,11 @@ def explain(contract: Contract, evidence: Evidence) -> tuple[list[Scored], list[
 
     Args:
         contract: The contract that fails.
-        evidence: The trace.
+        evidence: The trace, shortened to `ROWS`.
 
     Returns:
         The chain of explanations, applied one after the other, and the others of the first round by rank.
     """
-    evidence = evidence.shortened(ROWS)
     left = burden(contract_checks(contract, evidence))
     chain: list[Scored] = []
     others: list[Scored] = []
@@ -112,7 +115,7 @@ def _scored(contract: Contract, evidence: Evidence, left: dict[str, float]) -> I
             total = sum(after.values())
             if total >= whole - 1e-9:
                 continue
-            price = PRICE * (READING_WEIGHT if other_reading else weight(edits_between(contract, explanation.contract)))
+            price = PRICE * _weight(contract, explanation, other_reading)
             cheapest = min(cheapest, total + price)
             yield Scored(
                 explanation=explanation,
@@ -120,6 +123,12 @@ def _scored(contract: Contract, evidence: Evidence, left: dict[str, float]) -> I
                 burden=total,
                 cost=total + price,
             )
+
+
+def _weight(contract: Contract, explanation: Explanation, other_reading: bool) -> float:
+    if explanation.weight is not None:
+        return explanation.weight
+    return READING_WEIGHT if other_reading else weight(edits_between(contract, explanation.contract))
 
 
 def _renamed(after: dict[str, float], old: Contract, new: Contract) -> dict[str, float]:

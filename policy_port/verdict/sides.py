@@ -14,7 +14,8 @@ from policy_port.port.folder import Port
 from policy_port.port.sample import run_file
 from policy_port.remap import Remap, build_remap
 from policy_port.remap.affine import CONSTANT, AffineMap
-from policy_port.verdict.evidence import Evidence, Values
+from policy_port.verdict.answers import Network
+from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.signals import check_action_width
 
 SideName = Literal["source", "port"]
@@ -94,38 +95,36 @@ def _misfits(contract: Contract, evidence: Evidence) -> list[str]:
     return found
 
 
-def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "onnx") -> Values:
-    """What the port does when it is shown the recorded observations, with its memory reset where episodes start.
+def side_network(port: Port, side: Side, *, engine: str = "onnx") -> Network:
+    """The port's network as one of the trace's side: it reads what was recorded there, and answers in the same way.
 
     Args:
         port: The port.
         side: The side of the trace; a source's observations are translated by the port's own mapping.
-        evidence: The trace.
         engine: "onnx" or "torchscript".
-
-    Returns:
-        Raw actions on the trace's side, shape (steps, environments, action size).
 
     Raises:
         PortError: When the port does not hold that format.
-        EvidenceError: When the trace's observations have another width.
+        EvidenceError: When the port reads or answers with what a trace does not hold.
     """
     if port.contract.images:
         raise EvidenceError(f"{port.path}: reads camera images, which a trace does not hold; verify can't run it")
-    observation = evidence.arrays["observation"]
-    check_widths(side.contract, evidence)
-    if side.remap is not None:
-        observation = _undone(side.remap.observation, observation)
-    file = port.onnx if engine == "onnx" else port.torchscript
-    if file is None:
-        raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
-    actions = run_file(file)(observation.astype(np.float32), evidence.started, {}).astype(np.float64)
-    if actions.ndim != 3:
+    if port.chunk is not None:
         raise EvidenceError(
             f"{port.path}: answers with chunks of actions, and a trace does not tell when each was asked for; verify "
             "compares policies that answer with one action"
         )
-    return actions if side.remap is None else _undone(side.remap.action, actions)
+    file = port.onnx if engine == "onnx" else port.torchscript
+    if file is None:
+        raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
+    run = run_file(file)
+
+    def network(observation: Values, starts: Mask) -> Values:
+        given = observation if side.remap is None else _undone(side.remap.observation, observation)
+        actions = run(given.astype(np.float32), starts, {}).astype(np.float64)
+        return actions if side.remap is None else _undone(side.remap.action, actions)
+
+    return network
 
 
 def check_widths(contract: Contract, evidence: Evidence) -> None:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, ConstantTerm, ObservationTerm
+from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, ConstantTerm, GaitPhaseTerm, ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
 
@@ -46,7 +47,7 @@ class RecordedSignals:
             EvidenceError: When the trace lacks what it is made of.
         """
         if term.term == "gait_phase":
-            return self._gait(term.period, term.offsets, element)
+            return self._gait(term, element)
         if term.term == "goal":
             first = sum(
                 other.size
@@ -109,15 +110,29 @@ class RecordedSignals:
         before, known = self._evidence.earlier(target, 1)
         return Signal(np.where(known, before, start), _peak(target), known | self._evidence.whole)
 
-    def _gait(self, period: float, offsets: tuple[float, ...], element: str) -> Signal:
+    def _gait(self, term: GaitPhaseTerm, element: str) -> Signal:
         evidence = self._evidence
         time = evidence.age * self._contract.control_dt
         if evidence.time is not None:
-            time = np.where(evidence.whole, time, evidence.time)
-        angle: Values = math.tau * (np.asarray(time, dtype=np.float64) / period + offsets[int(element[3:])])
+            time = np.where(evidence.counted, time, evidence.time)
+        turns: Values = np.asarray(time, dtype=np.float64) / term.period
+        if evidence.time is None and not evidence.counted.all():
+            turns = np.where(evidence.counted, turns, turns + self._first_turn(term))
+        angle = math.tau * (turns + term.offsets[int(element[3:])])
         values = np.sin(angle) if element.startswith("sin") else np.cos(angle)
-        known = evidence.whole if evidence.time is None else np.ones(evidence.shape, dtype=np.bool_)
-        return Signal(values, max(1.0, _peak(angle)), known)
+        return Signal(values, max(1.0, _peak(angle)), np.ones(evidence.shape, dtype=np.bool_))
+
+    def _first_turn(self, term: GaitPhaseTerm) -> Values:
+        """How far a gait clock had turned at the first row of each episode: no clock of the trace tells, the row does.
+
+        All later rows, and all other offsets, still have to follow from it.
+        """
+        slots = [(slot.term, slot.element, slot.age) for slot in observation_slots(self._contract)]
+        sine, cosine = (
+            self._evidence.arrays["observation"][:, :, slots.index((term.label, wave, 0))] for wave in ("sin0", "cos0")
+        )
+        turns = np.arctan2(sine, cosine) / math.tau - term.offsets[0]
+        return np.take_along_axis(turns, self._evidence.since, axis=0)
 
 
 def clipped_action(contract: Contract, evidence: Evidence) -> Values:

@@ -11,10 +11,12 @@ import numpy as np
 from policy_port.contract.spec import Contract
 from policy_port.files import json_text
 from policy_port.port.folder import Port
-from policy_port.verdict.checks import ROUNDING_RULE, Check, action_check, contract_checks
+from policy_port.verdict.answers import Network, answered
+from policy_port.verdict.checks import ROUNDING_RULE, Check, all_equal, contract_checks, tally, unmade
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.rebuild import present_columns
-from policy_port.verdict.sides import SideName, find_side, port_actions
+from policy_port.verdict.sides import SideName, find_side, side_network
+from policy_port.verdict.starts import settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,8 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """True when nothing differs."""
-        return not self.wrong
+        """True when every comparison that a verdict needs was made, and nothing differs."""
+        return all_equal(self.checks)
 
     @property
     def wrong(self) -> tuple[Check, ...]:
@@ -57,19 +59,26 @@ class Verification:
         width = max(len(check.label) for check in self.checks)
         for check in self.checks:
             lines.append(f"  {check.label:<{width}}  {_line(check)}")
+            if check.status == "equal" and check.note:
+                lines.append(f"  {'':<{width}}  {check.note}")
             if check.label in self.looks:
                 lines.append(f"  {'':<{width}}  looks like: {self.looks[check.label]}")
         lines += [f"note: {note}" for note in self.notes]
         lines.append(f"tolerance: {ROUNDING_RULE}")
-        unchecked = sum(check.status == "unchecked" for check in self.checks)
-        counted = f"{len(self.checks)} comparisons" + (f", {unchecked} of them could not be made" if unchecked else "")
-        lines.append(f"verdict: equal in {counted}" if self.ok else f"verdict: {len(self.wrong)} of {counted} wrong")
+        lines.append(f"verdict: {self.said}")
         return "\n".join(lines)
+
+    @property
+    def said(self) -> str:
+        """The verdict in one sentence, what could not be compared included."""
+        return tally(self.checks, "equal")
 
     def json(self) -> str:
         """The same for programs, at full precision."""
         document: dict[str, Any] = {
             "ok": self.ok,
+            "verdict": self.said,
+            "not_compared": [check.label for check in unmade(self.checks)],
             "trace": str(self.trace),
             "contract": self.contract.name,
             "side": self.side,
@@ -96,35 +105,36 @@ def verify_port(port: Port, evidence: Evidence, *, side: SideName | None = None,
         PortError: When the port does not hold that format.
     """
     found = find_side(port, evidence, side)
-    actions = port_actions(port, found, evidence, engine=engine)
+    network = side_network(port, found, engine=engine)
     words = f"{found.name} ({found.reason})"
     if found.remap is not None:
         words += "; observations and actions cross to the port by its own mapping"
-    return verify_contract(found.contract, evidence, actions=actions, side=words)
+    return verify_contract(found.contract, evidence, network, side=words)
 
 
 def verify_contract(
-    contract: Contract, evidence: Evidence, *, actions: np.ndarray | None = None, side: str = "port"
+    contract: Contract, evidence: Evidence, network: Network | None = None, *, side: str = "port"
 ) -> Verification:
-    """Hold a contract, and what a network did under it, against a trace.
+    """Hold a contract, and what a network does under it, against a trace.
 
     Args:
         contract: The contract of the trace's side.
         evidence: The trace.
-        actions: What the network did on the recorded observations, shape of the trace's actions; not compared if None.
+        network: The network on that side; actions are not compared if None.
         side: The trace's side in words.
 
     Raises:
         EvidenceError: When the trace lacks what a comparison needs, or has other widths.
     """
+    evidence = settled(contract, evidence)
+    if network is not None:
+        evidence = answered(contract, evidence, network)
     checks = contract_checks(contract, evidence)
-    if actions is not None:
-        checks.append(action_check(contract, evidence, actions))
     looks: dict[str, str] = {}
     if any(check.status == "wrong" for check in checks):
         from policy_port.verdict.looks import what_it_looks_like
 
-        looks = what_it_looks_like(contract, evidence, checks, actions)
+        looks = what_it_looks_like(contract, evidence, checks)
     return Verification(
         trace=evidence.path,
         contract=contract,
@@ -157,6 +167,8 @@ def _line(check: Check) -> str:
     if check.status == "unchecked":
         return f"not compared: {check.note}"
     size = f"{check.elements} element{'s' if check.elements > 1 else ''}"
+    if check.rows_left_out:
+        size += f" in {check.rows} of {check.rows + check.rows_left_out} rows"
     if check.status == "equal":
         return f"equal     {size}, largest difference {check.error:.1e} of {check.allowed:.1e} allowed"
     first = check.first

@@ -76,15 +76,45 @@ def test_the_wrong_side_is_caught(judged: Judged) -> None:
     assert "joint order: " in result.stdout
 
 
-def test_another_network_is_caught(judged: Judged, tmp_path: Path) -> None:
-    """Actions that the port does not give are wrong, and the terms stay equal."""
+def test_a_drawn_action_is_caught(judged: Judged, tmp_path: Path) -> None:
+    """Actions recorded with the exploration of training are wrong, and named as the network's with noise."""
     trace = Trace(judged.trace)
     arrays = {name: trace[name] for name in trace}
     rng = np.random.default_rng(0)
     arrays["action"] = arrays["action"] + rng.normal(0, 0.1, arrays["action"].shape)
     result = verify(judged.right.path, write(tmp_path / "other.npz", arrays, trace.header))
     assert result.exit_code == 1
-    assert "another network" in result.stdout
+    assert "the recorded action is the network's with noise of 0.099" in result.stdout
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.02, 1.3])
+def test_a_port_of_another_network_is_caught_whatever_the_clock(judged: Judged, tmp_path: Path, shift: float) -> None:
+    """Other weights of the same widths exit with 1, also where the clock begins at one period or in a run; right ones
+    with 0.
+    """
+    trace = Trace(judged.trace)
+    arrays = {name: trace[name] for name in trace}
+    arrays["time"] = arrays["time"] + shift
+    if shift > 1.0:
+        # Only time and gait are of another moment then: what is cut off is the first episode's begin.
+        arrays = {name: trace[name][7:] for name in trace}
+    torn = write(tmp_path / "torn.npz", arrays, trace.header)
+    for engine in ("onnx", "torchscript"):
+        wrong = verify(judged.other.path, torn, "--engine", engine)
+        assert (wrong.exit_code, "1 of 17 comparisons wrong" in wrong.stdout) == (1, True), wrong.output
+        assert "looks like: another network" in wrong.stdout
+        assert verify(judged.right.path, torn, "--engine", engine).exit_code == 0
+    assert json.loads(verify(judged.other.path, torn, "--json").stdout)["ok"] is False
+
+
+def test_what_can_not_be_compared_is_no_success(judged: Judged, tmp_path: Path) -> None:
+    """Rows that stand alone show no last action of theirs: status 3, "not verified", ok false."""
+    trace = Trace(judged.trace)
+    arrays = {name: trace[name][[3, 20, 60, 90]] for name in trace if name != "time"} | {"episode": np.arange(4.0)}
+    result = verify(judged.right.path, write(tmp_path / "t.npz", arrays, trace.header), "--json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["ok"], document["not_compared"]) == (3, False, ["last_action", "joint_target"])
+    assert document["verdict"].startswith("not verified: equal in 15 of 17 comparisons; 2 could not be made: ")
 
 
 def test_bad_input_is_status_two(judged: Judged, tmp_path: Path) -> None:

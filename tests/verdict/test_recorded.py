@@ -96,7 +96,7 @@ def test_a_trace_of_the_control_loop_is_equal(tmp_path: Path, name: str, num_env
             observers=(record,),
         )
     evidence = read_evidence(tmp_path / "t.npz")
-    verdict = verify_contract(contract, evidence, actions=evidence.arrays["action"])
+    verdict = verify_contract(contract, evidence, lambda seen, starts: evidence.arrays["action"])
     assert verdict.ok, verdict.text()
     assert {"stiffness", "damping", "actuation"} <= {check.label for check in verdict.checks}
     assert int(evidence.started.sum()) > num_envs

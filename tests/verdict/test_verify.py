@@ -162,6 +162,18 @@ def test_an_episode_without_its_reset_is_judged_where_it_can_be(tmp_path: Path) 
     assert "1 of 3 episodes do not begin at a reset" in verdict.text()
 
 
+def test_a_trace_without_targets_says_what_it_does_not_show(tmp_path: Path) -> None:
+    """Targets may be missing; the verdict says what of the action is not seen then."""
+    contract = stacked()
+    arrays = simulate(contract)
+    del arrays["target"]
+    verdict = verify_contract(contract, read_evidence(write(tmp_path / "t.npz", arrays, header(contract))))
+    assert verdict.ok
+    assert "verdict: equal in 8 of 9 comparisons; 1 could not be made: target (the trace has no targets" in (
+        verdict.text()
+    )
+
+
 def test_environments_are_told_apart(tmp_path: Path) -> None:
     """Two environments side by side are equal; a fault in the second is reported there."""
     contract = toy()

@@ -1,0 +1,275 @@
+"""Explanations in which the contract is right and the trace's action is not what the network put out, or its target is
+not what the action set: scaled, clipped, filtered, in another order, late, drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import ActionTerm
+from policy_port.errors import EvidenceError
+from policy_port.mistakes.orders import listed
+from policy_port.verdict.answers import ACTION_TOLERANCE
+from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.explanations import Explanation, Explanations
+from policy_port.verdict.filters import low_pass
+from policy_port.verdict.fits import PLATEAU, Line, fit, match, moves
+from policy_port.verdict.rebuild import decode, per_element, recorded_targets
+
+ROUNDING = 1e-6
+"""Relative rounding of a network's answers, which two runtimes differ by."""
+
+RIGHT = "the contract is right"
+
+PROVEN = 0.5
+"""What such a reading counts beside edits: the network itself shows it, so it goes before any edit."""
+
+
+def recorded_actions(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+    """What the recorded actions and targets are of what the network answers, where they are not that themselves."""
+    if "action" in failing and evidence.answers is not None:
+        yield from _actions(contract, evidence, failing)
+    if "target" in failing:
+        yield from _filtered_targets(contract, evidence)
+
+
+def _actions(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
+    assert evidence.answers is not None
+    answers = evidence.answers
+    known = answers.known & evidence.usable
+    found = next(_relations(contract, evidence, answers.values, known), None)
+    if found is not None:
+        words, remedy = found
+        yield _answered(contract, evidence, words, remedy)
+        return
+    noise = _noise(evidence, answers.values, known)
+    if noise:
+        words = f"the recorded action is the network's with noise of {noise:.2g}"
+        remedy = f"{RIGHT}: record with the policy's mean, without the exploration of training"
+        # Either the robot was moved so as well, or the recorder alone drew.
+        yield _answered(contract, evidence, words, remedy)
+        yield _blind(contract, evidence, words, remedy)
+    elif failing == {"action"}:
+        words = "action: another network, another normaliser or another checkpoint: every step differs"
+        remedy = "export the checkpoint that was recorded, or record with the one that was exported"
+        yield _blind(contract, evidence, words, remedy)
+
+
+def _answered(contract: Contract, evidence: Evidence, words: str, remedy: str) -> Explanation:
+    """The trace with what the network puts out in place of what was recorded."""
+    assert evidence.answers is not None
+    known = evidence.answers.known
+    changed = evidence.with_arrays({"action": evidence.answers.values}, known & evidence.earlier(known, 1)[0])
+    return Explanation(contract=contract, evidence=changed, words=words, remedy=remedy, weight=PROVEN)
+
+
+def _blind(contract: Contract, evidence: Evidence, words: str, remedy: str) -> Explanation:
+    return Explanation(
+        contract=contract, evidence=evidence.unable("action", words), words=words, remedy=remedy, weight=PROVEN
+    )
+
+
+def _relations(contract: Contract, evidence: Evidence, answers: Values, known: Mask) -> Iterator[tuple[str, str]]:
+    """What the recorded actions are of the network's, and what to do about it; the first that explains all."""
+    recorded = evidence.arrays["action"]
+    before = f"{RIGHT}: record the action before that, as the network puts it out"
+    if _is_target(contract, evidence):
+        yield (
+            "the trace holds the joint targets in place of the action, which is the network's before its scale",
+            before,
+        )
+    direct = _lines(contract, recorded, answers, known)
+    if direct is not None:
+        yield direct, before
+    for steps, when in ((1, "one step late"), (-1, "one step early")):
+        moved, there = evidence.earlier(answers, steps)
+        if _lines(contract, recorded, moved, known & there, plain=True) is not None:
+            yield (
+                f"the recorded action is the network's {when}",
+                (f"{RIGHT}: record the action in the row of the observation that it answers"),
+            )
+    bounded = np.tanh(answers)
+    if _lines(contract, recorded, bounded, known, plain=True) is not None:
+        yield "the trace holds the action after a tanh", before
+    allowed = 10.0 * ACTION_TOLERANCE * np.maximum(np.abs(recorded).max(axis=(0, 1)), 1e-3)
+    passed = low_pass(evidence, recorded, answers, known, allowed)
+    if passed is not None:
+        yield f"the trace holds the action behind a low-pass filter that keeps {passed.kept:.2g} of the last", before
+
+
+def _lines(contract: Contract, recorded: Values, answers: Values, known: Mask, *, plain: bool = False) -> str | None:
+    """The recorded actions as lines of the network's, joint by joint, in words; None where they are not.
+
+    Args:
+        contract: The contract.
+        recorded: The recorded actions.
+        answers: The network's.
+        known: Rows to use.
+        plain: Only the actions themselves will do, clipped perhaps.
+    """
+    names = contract.action_joint_names
+    columns, shown = ([array[:, :, place] for place in range(len(names))] for array in (recorded, answers))
+    places = match(columns, shown, known, rounding=ROUNDING)
+    lines: list[Line | None] = []
+    for place, column in enumerate(columns):
+        source = places[place]
+        if source is None:
+            # A joint that stands at one bound throughout, or whose network never moves, tells nothing.
+            if moves(column, known, rounding=ROUNDING):
+                return None
+            lines.append(None)
+            continue
+        lines.append(fit(column, shown[source], known, rounding=ROUNDING))
+    told = [line for line in lines if line is not None and line.tells]
+    if not told or 2 * len(told) < len(lines):
+        return None
+    order = [place for place in places if place is not None]
+    gains = [line.gain for line in told]
+    itself = all(abs(line.gain - 1.0) < 1e-3 and abs(line.bias) < 1e-3 for line in told)
+    moved = [place for place, source in enumerate(places) if source not in (None, place)]
+    if plain:
+        return None if moved or not itself else "itself"
+    words = []
+    if moved:
+        if len(set(order)) < len(order):
+            return None
+        pairs = listed([f"{names[place]} holds that of {names[places[place] or 0]}" for place in moved])
+        words.append(f"in another order: {pairs}")
+    if not itself:
+        words.append(_after(contract, lines, gains))
+    bounds = _bounds(columns, shown, places, lines, known)
+    if bounds:
+        words.append(f"after a clip to {bounds}")
+    return f"the trace holds the action {', '.join(words)}" if words else None
+
+
+def _after(contract: Contract, lines: list[Line | None], gains: list[float]) -> str:
+    """Whose scale and offset the recorded actions went through."""
+    terms = [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
+
+    def agrees(value: float, stated: float) -> bool:
+        return abs(value - stated) <= 2e-3 * max(abs(stated), 1e-2)
+
+    for factor, unit in ((1.0, ""), (180.0 / np.pi, ", in degrees"), (np.pi / 180.0, ", in radians")):
+        pairs = [(line, term, name) for line, (term, name) in zip(lines, terms, strict=True) if line and line.tells]
+        if all(agrees(line.gain, factor * float(per_element(term.scale, name))) for line, term, name in pairs):
+            if all(abs(line.bias) < 1e-3 for line, _, _ in pairs):
+                return f"after its scale{unit}"
+            if all(agrees(line.bias, factor * _offset(contract, term, name)) for line, term, name in pairs):
+                return f"after its scale and offset{unit}"
+    factor = float(np.median(gains))
+    if all(agrees(gain, factor) for gain in gains):
+        biased = any(line is not None and abs(line.bias) > 1e-3 for line in lines)
+        return f"after a scale of {factor:.4g}" + (" and an offset" if biased else "")
+    return "after a scale of its own for each joint"
+
+
+def _offset(contract: Contract, term: ActionTerm, name: str) -> float:
+    return contract.joints[name].default if term.offset == "default" else float(per_element(term.offset, name))
+
+
+def _bounds(
+    columns: list[Values], shown: list[Values], places: list[int | None], lines: list[Line | None], known: Mask
+) -> str:
+    """The bounds at which recorded actions stand while the network goes beyond; nothing where there are none."""
+    found: set[float] = set()
+    for column, source, line in zip(columns, places, lines, strict=True):
+        if source is None or line is None or not line.tells:
+            continue
+        y, x = column[known], line.gain * shown[source][known] + line.bias
+        off = np.abs(y - x) > max(line.allowed, 1e-3 * float(np.abs(y).max()))
+        for bound in (float(y.min()), float(y.max())):
+            if int((off & (y == bound)).sum()) >= PLATEAU:
+                found.add(float(f"{bound / line.gain:.4g}"))
+    if not found:
+        return ""
+    low, high = min(found), max(found)
+    return f"[{low:g}, {high:g}]" if low < 0.0 < high else f"{low:g}"
+
+
+def _is_target(contract: Contract, evidence: Evidence) -> bool:
+    """Whether the recorded action is the recorded target, in SI or in the contract's unit."""
+    if "target" not in evidence.arrays:
+        return False
+    try:
+        targets = recorded_targets(contract, evidence)
+    except EvidenceError:
+        return False
+    action = evidence.arrays["action"]
+    for units in (False, True):
+        scaled = [
+            target * (contract.per_si(name) if units else 1.0)
+            for name, target in zip(contract.action_joint_names, targets, strict=True)
+        ]
+        if np.allclose(np.stack(scaled, axis=2), action, rtol=1e-5, atol=1e-5):
+            return True
+    return False
+
+
+def _noise(evidence: Evidence, answers: Values, known: Mask) -> float | None:
+    """The size of what was added at random to the network's actions; None where that is not it."""
+    gap = (evidence.arrays["action"] - answers)[known]
+    signal = answers[known]
+    if len(gap) < 20:
+        return None
+    spread = gap.std(axis=0)
+    steady = np.abs(np.mean(gap[1:] * gap[:-1], axis=0)) / np.maximum(spread**2, 1e-12)
+    linked = np.abs(np.mean((gap - gap.mean(axis=0)) * (signal - signal.mean(axis=0)), axis=0))
+    linked = linked / np.maximum(spread * signal.std(axis=0), 1e-12)
+    limit = 5.0 / np.sqrt(len(gap))
+    centred = np.abs(gap.mean(axis=0)) < limit * spread
+    quiet = (spread > 0) & centred & (steady < limit) & (linked < limit)
+    return float(spread.mean()) if quiet.mean() >= 0.9 else None
+
+
+def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
+    """Targets recorded behind a low-pass filter that no contract says."""
+    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
+    size = np.maximum(np.abs(recorded).max(axis=(0, 1)), 1e-3)
+    for made in _made(contract, evidence):
+        rows = evidence.usable & (evidence.age >= 1)
+        passed = low_pass(evidence, recorded, made, rows, 1e-5 * size)
+        if passed is None:
+            continue
+        target = evidence.arrays["target"].copy()
+        for place, name in enumerate(contract.action_joint_names):
+            target[:, :, evidence.joint_column(name, wanted_by="the action")] = made[:, :, place]
+        yield Explanation(
+            contract=contract,
+            evidence=evidence.with_arrays({"target": target}),
+            words=f"target: behind a low-pass filter that keeps {passed.kept:.2g} of the last target",
+            remedy="no contract says a filter: record the target before it, or put it into the loop that runs the port",
+            weight=PROVEN,
+        )
+        return
+
+
+def _made(contract: Contract, evidence: Evidence) -> Iterator[Values]:
+    """What the actions set: as it follows from each row, and, where a target starts from the last, all along."""
+    each = np.stack([column.values for column in decode(contract, evidence)], axis=2)
+    yield each
+    following = [
+        term.term == "joint_position_delta" and term.reference == "joint_target"
+        for term in contract.action.terms
+        for _ in contract.action_joints(term)
+    ]
+    if not any(following):
+        return
+    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
+    before, known = evidence.earlier(recorded, 1)
+    start = np.stack(
+        [
+            evidence.arrays["joint_pos"][:, :, evidence.joint_column(name, wanted_by="the action")]
+            for name in contract.action_joint_names
+        ],
+        axis=2,
+    )
+    added = each - np.where(known[:, :, None], before, start)
+    made = each.copy()
+    for step in range(1, len(made)):
+        goes_on = (evidence.since[step] < step)[:, None] & np.array(following)
+        made[step] = np.where(goes_on, made[step - 1] + added[step], each[step])
+    yield made

@@ -144,7 +144,7 @@ def walk(pilot: Pilot, entry: dict[str, Any], plant: str, file: str, seconds: fl
         try:
             result = replay.play_on_plant(
                 pilot,
-                replay.FollowVelocity(command=(vx, vy, turn), seconds=seconds),
+                replay.Held(command=(vx, vy, turn), seconds=seconds),
                 replay.Output(folder=Path(folder)),
                 kind=plant,
                 robot=SHARED / file,

@@ -10,8 +10,8 @@ from policy_port.contract import Contract
 from policy_port.errors import PolicyPortError
 from policy_port.port.folder import Port
 from policy_port.port.pilot import Pilot
+from policy_port.replay.held import Held, replay_held
 from policy_port.replay.reach import replay_reach
-from policy_port.replay.velocity import replay_command
 from policy_port.tasks.reach import SO100_REACH
 
 COMMAND, SECONDS = (0.5, 0.0, 0.0), 5.0
@@ -58,5 +58,5 @@ def _walk(subject: Subject, port: Port, contract: Contract, runs: Path) -> tuple
                 pilot, plant, SO100_REACH, seed=900, episodes=EPISODES, decimation=decimation, trace=trace
             )
             return 0.0, result["success_rate"] or 0.0
-        result = replay_command(pilot, plant, COMMAND, SECONDS, decimation=decimation, trace=trace)
+        result = replay_held(pilot, plant, Held(command=COMMAND, seconds=SECONDS), decimation=decimation, trace=trace)
     return result["survival"] or 0.0, result["mean_lin_vel_x"] or 0.0

@@ -18,8 +18,8 @@ from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.folder import Port, load_port
 from policy_port.remap import build_remap, identity_remap
+from policy_port.replay.held import Held, replay_held
 from policy_port.replay.reach import replay_reach
-from policy_port.replay.velocity import replay_command
 from policy_port.resources import assets_dir
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Recorder, Trace
@@ -106,7 +106,7 @@ def record(
     with stand_up(kind, subject.robot, pilot.contract) as (plant, decimation):
         if subject.walks:
             for command, part in zip(HELD_OUT if held_out else WALKS, parts, strict=True):
-                replay_command(pilot, plant, command, SECONDS, decimation=decimation, trace=part)
+                replay_held(pilot, plant, Held(command=command, seconds=SECONDS), decimation=decimation, trace=part)
         else:
             parts = parts[:1]
             seed = 500 if held_out else 0

@@ -36,8 +36,10 @@ from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import OnnxPolicy
+from policy_port.replay.goals import HeldGoals
+from policy_port.replay.held import Held, HeldEpisodes
 from policy_port.replay.recording import TraceObserver, trace_header
-from policy_port.replay.velocity import FallRule, FollowCommand
+from policy_port.replay.velocity import FallRule
 from policy_port.resources import assets_dir
 from policy_port.trace import Recorder
 
@@ -181,9 +183,10 @@ def replay_once(
     standing = FallRule(min_height=-np.inf, max_tilt=np.pi, text="never")
     header = trace_header(contract, simulator=plant.name, timestep=plant.timestep, decimation=decimation)
     targets: list[np.ndarray] = []
+    walk = Held(command=(0.5, 0.0, 0.0), seconds=steps * contract.control_dt)
 
     def perform(*observers: Callable[..., None]) -> None:
-        task = FollowCommand((0.5, 0.0, 0.0), steps, count, standing)
+        task = HeldEpisodes(walk, HeldGoals(contract, {}), steps, count, standing)
         run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=observers)
 
     traces = (folder / f"{label} {count} {number}.npz" for number in itertools.count())

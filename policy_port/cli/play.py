@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
+from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command, parse_goals
+
+if TYPE_CHECKING:
+    from policy_port.replay.play import EpisodeJob, Held
 
 EPISODES, SECONDS = 100, 10.0
 """What --episodes and --seconds are where nobody gives them; [s]."""
@@ -46,13 +50,21 @@ SecondsOption = Annotated[
     float | None,
     typer.Option(
         min=0.0,
-        help="Length of a replay under --command [s], 10 if not given; with --real, of each episode of a policy that "
-        "reads no goal.",
+        help="With --plant, length of an episode [s]; under --command 10, if not given. With --real, of each episode "
+        "of a policy that reads no goal.",
     ),
 ]
 EpisodesOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Episodes of --env or --task, 100 if not given; with --real --seconds, 1 if not given."),
+    typer.Option(min=1, help="Episodes of --env or --task, 100 if not given; with --seconds one per environment."),
+]
+GoalOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=N,N,N",
+        help="With --plant: what a goal or external term of the contract is held at, before its scale; NAME=draw draws "
+        "it from its range in each episode. Repeatable.",
+    ),
 ]
 NumEnvsOption = Annotated[
     int, typer.Option(min=1, help="Environments at a time; with --env on physx_cpu each is a process.")
@@ -95,6 +107,7 @@ class PlayOptions:
     robot: RobotOption = None
     command: CommandOption = None
     seconds: SecondsOption = None
+    goal: GoalOption = None
     task: TaskOption = None
     episodes: EpisodesOption = None
     num_envs: NumEnvsOption = 1
@@ -122,6 +135,8 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
     "robot": ("--plant", "--real"),
     "plant": ("--plant",),
     "command": ("--plant",),
+    "seconds": ("--plant", "--real"),
+    "goal": ("--plant",),
     "task": ("--plant", "--real"),
     "timestep": ("--plant",),
     "video": ("--env", "--plant"),
@@ -146,8 +161,6 @@ def play(options: PlayOptions) -> None:
     if options.emulated or options.continuous or options.fault or options.dataset:
         raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
     _check_way(options)
-    if options.seconds is not None and options.command is None:
-        raise typer.BadParameter("--seconds goes with --command, or with --real for a policy that reads no goal")
     if options.processes > options.num_envs:
         needed = options.processes
         raise typer.BadParameter(f"--processes {needed} needs as many environments: give --num-envs {needed}")
@@ -180,29 +193,34 @@ def _play_on_arm(options: PlayOptions) -> None:
 
 
 def _play_in_simulator(options: PlayOptions) -> None:
+    # A mistake in writing is told before anything is read.
     command = None if options.command is None else parse_command(options.command)
+    goals = parse_goals(options.goal)
 
     from policy_port.contract import load_mapping
     from policy_port.files import output_folder
     from policy_port.port.folder import load_port
     from policy_port.replay import play as replay
     from policy_port.replay.rerun_log import require_rerun
-    from policy_port.replay.velocity import outside_trained_range
 
     if options.rerun:
         # Before the simulator starts, not after it has run.
         require_rerun()
     pilot = load_port(options.port).pilot(None if options.through is None else load_mapping(options.through))
-    for warning in outside_trained_range(pilot.contract, command) if command is not None else ():
-        typer.echo(f"warning: {warning}", err=True)
-
-    job = (
-        replay.FollowVelocity(command=command, seconds=SECONDS if options.seconds is None else options.seconds)
-        if command is not None
-        else replay.EpisodeJob(
-            task=options.env or options.task or "", episodes=options.episodes or EPISODES, seed=options.seed
+    job: EpisodeJob | Held
+    if (task := options.env or options.task) is not None:
+        job = replay.EpisodeJob(task=task, episodes=options.episodes or EPISODES, seed=options.seed)
+    else:
+        job = replay.Held(
+            command=command,
+            seconds=SECONDS if options.seconds is None else options.seconds,
+            goals=goals,
+            episodes=options.episodes,
+            seed=options.seed,
         )
-    )
+    if options.plant is not None:
+        for warning in replay.check_job(pilot.contract, job):
+            typer.echo(f"warning: {warning}", err=True)
     with output_folder(options.out, options.force) as folder:
         wanted = {name: getattr(options, name) for name in ("video", "plot", "report", "rerun")}
         output = replay.Output(folder=folder, **wanted)
@@ -242,5 +260,17 @@ def _check_way(options: PlayOptions) -> None:
     way, other = ("--plant", "--env") if options.env is None else ("--env", "--plant")
     if strays := _strays(options, way):
         raise typer.BadParameter(f"{strays} goes with {other}")
-    if options.plant is not None and (options.command is None) == (options.task is None):
-        raise typer.BadParameter("with --plant, give exactly one of --command (walk) and --task (so100-reach)")
+    if options.plant is None:
+        return
+    if (options.command is not None and options.task is not None) or (
+        options.command is None and options.task is None and options.seconds is None
+    ):
+        raise typer.BadParameter(
+            "with --plant, give exactly one of --command (walk) and --task (so100-reach), or --seconds alone for a "
+            "policy that reads no velocity command"
+        )
+    if options.task is not None and (options.seconds is not None or options.goal):
+        stray = "--goal" if options.goal else "--seconds"
+        raise typer.BadParameter(f"{stray} does not go with --task: the task has goals and a length of its own")
+    if options.seconds is not None and not 0.0 < options.seconds < math.inf:
+        raise typer.BadParameter(f"--seconds takes a finite length above 0, given: {options.seconds:g}")

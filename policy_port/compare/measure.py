@@ -103,7 +103,7 @@ def measure(run: Run) -> Measures:
 def walks(run: Run) -> bool:
     """Whether the run follows a velocity command, as far as one can tell."""
     if run.metrics:
-        return "survival" in run.metrics["metrics"]
+        return "mean_lin_vel_x" in run.metrics["metrics"]
     return "base_lin_vel" in run.arrays and bool(np.any(run.arrays.get("command", np.zeros(1)) != 0.0))
 
 

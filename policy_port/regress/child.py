@@ -84,6 +84,7 @@ def _perform(job: Job) -> dict[str, Any]:
 
 def _judge(suite: Any, case: Any, pilot: Any) -> dict[str, Any]:
     from policy_port.regress import baseline, fingerprint, golden, open_loop
+    from policy_port.regress.player import flown_contract
     from policy_port.regress.statistical import Comparison
 
     stored = baseline.load_baseline(suite, case)
@@ -91,7 +92,8 @@ def _judge(suite: Any, case: Any, pilot: Any) -> dict[str, Any]:
     document, expect = stored.document, case.expect
     findings = []
     if expect.open_loop is not None:
-        new = open_loop.outputs(pilot, tuple(document["joint_names"]), stored.arrays)
+        flown = flown_contract(case, pilot)
+        new = open_loop.outputs(pilot, flown, tuple(document["joint_names"]), stored.arrays)
         findings.append(open_loop.judge(new, stored.arrays, document["open_loop"], expect.open_loop.tolerance))
     comparison = None
     if expect.statistical is not None:
@@ -121,6 +123,7 @@ def _judge(suite: Any, case: Any, pilot: Any) -> dict[str, Any]:
 
 def _measure(suite: Any, case: Any, pilot: Any, out: Path, *, whole: bool) -> dict[str, Any]:
     from policy_port.regress import golden, open_loop, statistical
+    from policy_port.regress.player import flown_contract
 
     expect = case.expect
     first = expect.golden.episodes if expect.golden is not None else 1
@@ -144,7 +147,7 @@ def _measure(suite: Any, case: Any, pilot: Any, out: Path, *, whole: bool) -> di
     found["outcomes"] = statistical.stored(outcomes)
     if expect.open_loop is not None:
         inputs = open_loop.stored_inputs(pilot, kept, expect.open_loop.steps)
-        results = open_loop.outputs(pilot, joint_names, inputs)
+        results = open_loop.outputs(pilot, flown_contract(case, pilot), joint_names, inputs)
         found["open_loop"] = {"columns": {result.name: list(result.columns) for result in results}}
         _save(out / ARRAYS, {**inputs, **{f"out_{result.name}": result.values for result in results}})
     return found

@@ -60,14 +60,22 @@ def stored_inputs(pilot: Pilot, episodes: list[Played], steps: int) -> Arrays:
     return inputs
 
 
-def outputs(pilot: Pilot, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]) -> list[Output]:
+def outputs(
+    pilot: Pilot, contract: Contract, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]
+) -> list[Output]:
     """Run the policy on stored inputs.
+
+    Args:
+        pilot: The policy.
+        contract: The contract that it is flown by, which may hold some of the pilot's terms.
+        joint_names: The simulator's joints.
+        inputs: What `stored_inputs` keeps.
 
     Raises:
         PolicyPortError: When the policy does not fit the plant's joints.
     """
     start = inputs[START]
-    port, contract = pilot.network_contract, pilot.contract
+    port = pilot.network_contract
     found: list[Output] = []
     if inputs[PORT_OBSERVATION].shape[1] == port.observation_size:
         actions = _actions(OnnxPolicy(pilot.onnx), inputs[PORT_OBSERVATION], start)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
 from policy_port.control.plant import MEASURED, Plant
@@ -17,8 +18,9 @@ from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.regress.schedule import Schedule
-from policy_port.regress.suite import Case, Suite
+from policy_port.regress.suite import Case, CommandStep, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
+from policy_port.replay.goals import HeldGoals
 from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.velocity import FallRule
@@ -106,10 +108,10 @@ class PlantPlayer:
     def __init__(self, suite: Suite, case: Case, pilot: Pilot) -> None:
         plant_case, contract = case.plant, pilot.contract
         assert plant_case is not None
-        refuse_unseen_terms(contract, "give the case an env instead of a plant")
-        self._case = case
+        self._case, self._contract = case, contract
         self._task = find_task(case.task) if case.task is not None else None
-        _check_task(pilot, self._task is not None)
+        _check_task(case, contract)
+        flown = flown_contract(case, pilot)
         setup = PlantSetup.from_contract(contract, timestep=plant_case.timestep)
         self._decimation = setup.decimation
         robot = contract.robot if plant_case.robot is None else suite.resolve_or_name(plant_case.robot)
@@ -117,7 +119,7 @@ class PlantPlayer:
             plant_case.simulator, robot, setup, meshes=plant_case.meshes, sim_backend=plant_case.sim_backend
         )
         try:
-            self._controller = Controller(contract, pilot.open(1), self._plant.joint_names, 1)
+            self._controller = Controller(flown, pilot.open(1), self._plant.joint_names, 1)
             self._schedule = None if self._task is not None else self._make_schedule()
         except BaseException:
             self.close()
@@ -158,7 +160,9 @@ class PlantPlayer:
         plant.reset(controller.default_joint_pos())
         plant.read(controller.state)
         rule = FallRule.of(controller.contract, float(controller.state.base_pos[0, 2]))
-        return Schedule(controller.contract, plant, self._case.commands, rule)
+        case, contract = self._case, controller.contract
+        commands = case.commands or (CommandStep(command=(0.0, 0.0, 0.0), seconds=case.seconds or 0.0),)
+        return Schedule(plant, contract, commands, HeldGoals(self._contract, case.goals, "suite"), rule)
 
 
 class _Record:
@@ -180,9 +184,39 @@ class _Record:
         return {name: np.stack([step[name] for step in self._steps]) for name in self._steps[0]}
 
 
-def _check_task(pilot: Pilot, reach: bool) -> None:
-    contract = pilot.contract
+def flown_contract(case: Case, pilot: Pilot) -> Contract:
+    """The contract that a case flies: external terms that a plant's case holds are constants in it.
+
+    Raises:
+        TaskError: When a goal or an external term gets nothing, or what does not fit it.
+    """
+    if case.plant is None:
+        return pilot.contract
+    if case.task is not None:
+        refuse_unseen_terms(pilot.contract, "give the case an env instead of a plant")
+        return pilot.contract
+    return HeldGoals(pilot.contract, case.goals, "suite").contract
+
+
+def _check_task(case: Case, contract: Contract) -> None:
     terms = {term.term for term in contract.observation.terms}
-    wanted, means = ("goal", "a point") if reach else ("velocity_command", "a velocity")
-    if wanted not in terms:
-        raise TaskError(f"the case commands {means}, but contract '{contract.name}' has no {wanted} term")
+    if case.seconds is None:
+        wanted, means = ("goal", "a point") if case.task is not None else ("velocity_command", "a velocity")
+        if wanted not in terms:
+            other = "" if case.task is not None else f"; give `seconds: {_length(case):g}` instead of commands"
+            raise TaskError(f"the case commands {means}, but contract '{contract.name}' has no {wanted} term{other}")
+        return
+    if "velocity_command" in terms:
+        raise TaskError(
+            f"contract '{contract.name}' reads a velocity command, and nobody gives it one: give the case commands "
+            "instead of seconds"
+        )
+    if case.expect.statistical is not None and not contract.base.floating:
+        raise TaskError(
+            "nothing can be counted as success or failure: a base that is bolted down does not fall, and no task "
+            "judges the arm; expect open_loop or golden instead of statistical"
+        )
+
+
+def _length(case: Case) -> float:
+    return sum(step.seconds for step in case.commands)

@@ -1,4 +1,4 @@
-"""Walking under a command schedule: one episode, from one start, until it falls or the schedule ends."""
+"""A command schedule, or a time: one episode, from one start, until the robot falls or the schedule ends."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
 from policy_port.regress.suite import CommandStep
+from policy_port.replay.goals import HeldGoals
 from policy_port.replay.velocity import FallRule
 
 SETTLING = 1.0
@@ -23,8 +24,21 @@ FALLEN_ERROR = 10.0
 class Schedule:
     """Commands one after the other, on a plant with one environment."""
 
-    def __init__(self, contract: Contract, plant: Plant, commands: tuple[CommandStep, ...], rule: FallRule) -> None:
+    def __init__(
+        self, plant: Plant, contract: Contract, commands: tuple[CommandStep, ...], goals: HeldGoals, rule: FallRule
+    ) -> None:
+        """Prepare the schedule.
+
+        Args:
+            plant: The robot.
+            contract: The contract that is flown.
+            commands: The schedule; of a policy that reads no velocity command it says how long, and nothing else.
+            goals: What is held beside them.
+            rule: When the robot has fallen.
+        """
         dt = contract.control_dt
+        self._goals, self._goal = goals, goals.episode(0)
+        self._reads = any(term.term == "velocity_command" for term in contract.observation.terms)
         counts = [max(1, round(step.seconds / dt)) for step in commands]
         self._commands = np.repeat([step.command for step in commands], counts, axis=0)
         settling = round(SETTLING / dt)
@@ -48,13 +62,16 @@ class Schedule:
             noise: Half width of the uniform noise on the start pose [rad or m].
         """
         self._offset = np.random.default_rng(seed).uniform(-noise, noise, len(self._offset))
+        self._goal = self._goals.episode(seed)
         self._step = 0
         self._errors = []
         self.fallen = False
 
     @property
-    def error(self) -> float:
-        """Root mean square distance of the base's forward and sideways velocity from the command [m/s]."""
+    def error(self) -> float | None:
+        """Root mean square distance of the base's horizontal velocity from the command [m/s]; None without one."""
+        if not self._reads:
+            return None
         if self.fallen:
             return FALLEN_ERROR
         return float(np.sqrt(np.mean(self._errors))) if self._errors else 0.0
@@ -64,6 +81,7 @@ class Schedule:
         default = np.array([self._contract.joints[name].default for name in self._contract.joint_names])
         start[0, self._indices] = default / self._per_si + self._offset
         command[0] = self._commands[0]
+        goal[0] = self._goal
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:
         """Score the step just done and give the next command."""

@@ -137,8 +137,13 @@ class Case(Strict):
     """Task on a plant, such as so100-reach."""
     commands: tuple[CommandStep, ...] = ()
     """Command schedule on a plant, one after the other in each episode."""
+    seconds: Positive | None = None
+    """Length of an episode on a plant of a policy that reads no velocity command [s]."""
+    goals: dict[str, tuple[float, ...] | Literal["draw"]] = {}
+    """With commands or seconds: what each goal or external term is held at, before its scale; draw: from its range in
+    each episode."""
     start_noise: NonNegative = 0.0
-    """With commands: episodes start up to this far from the default pose, uniform by seed [rad or m]."""
+    """With commands or seconds: episodes start up to this far from the default pose, uniform by seed [rad or m]."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the first episode; episode e has seed + e."""
     episodes: Count = 1
@@ -161,27 +166,39 @@ class Case(Strict):
             raise ValueError(f"case '{self.name}': {', '.join(foreign) or 'fold'} goes with checkpoint, not with port")
         if (self.plant is None) == (self.env is None):
             raise ValueError(f"case '{self.name}': give exactly one of plant and env")
-        if self.env is not None and (self.task or self.commands):
-            raise ValueError(f"case '{self.name}': an env brings its task; task and commands go with plant")
-        if self.plant is not None and bool(self.task) == bool(self.commands):
-            raise ValueError(f"case '{self.name}': on a plant, give exactly one of task and commands")
-        if self.start_noise and not self.commands:
-            raise ValueError(f"case '{self.name}': start_noise goes with commands; tasks draw their own starts")
-        if self.commands and self.episodes > 1 and not self.start_noise:
-            raise ValueError(
-                f"case '{self.name}': {self.episodes} episodes of a command schedule would all be the same one; give "
-                "start_noise, or episodes: 1"
-            )
+        self._check_work()
         wanted = self.expect.golden.episodes if self.expect.golden is not None else 1
         if wanted > self.episodes:
             raise ValueError(f"case '{self.name}': golden wants {wanted} episodes, the case has {self.episodes}")
         return self
 
+    def _check_work(self) -> None:
+        ways = [key for key in ("task", "commands", "seconds") if getattr(self, key)]
+        held = ways in (["commands"], ["seconds"])
+        if self.env is not None and (ways or self.goals):
+            raise ValueError(f"case '{self.name}': an env brings its task; {(ways or ['goals'])[0]} goes with plant")
+        if self.plant is not None and len(ways) != 1:
+            raise ValueError(
+                f"case '{self.name}': on a plant, give exactly one of task and commands, or seconds for a policy that "
+                "reads no velocity command"
+            )
+        for key in ("start_noise", "goals"):
+            if getattr(self, key) and not held:
+                raise ValueError(f"case '{self.name}': {key} goes with commands or seconds; tasks draw their own")
+        if held and self.episodes > 1 and not self.start_noise and "draw" not in self.goals.values():
+            raise ValueError(
+                f"case '{self.name}': {self.episodes} episodes would all be the same one; give start_noise, draw a "
+                "goal, or leave episodes out"
+            )
+
     @property
     def protocol(self) -> dict[str, Any]:
         """What a baseline depends on beside the policy and the robot: it must not change under a baseline."""
         expect = self.expect
+        # Only where they are given, so that baselines of cases without them stay valid.
+        held = {"seconds": self.seconds, "goals": self.goals and self.model_dump(mode="json")["goals"]}
         return {
+            **{key: value for key, value in held.items() if value},
             "plant": self.plant and self.plant.model_dump(mode="json"),
             "env": self.env and self.env.model_dump(mode="json"),
             "task": self.task,

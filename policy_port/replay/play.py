@@ -22,13 +22,14 @@ from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.replay.env_episodes import EnvJob
+from policy_port.replay.held import Held, replay_held
 from policy_port.replay.plot import plot_replay
-from policy_port.replay.reach import replay_reach
+from policy_port.replay.reach import check_reach, replay_reach
 from policy_port.replay.report import replay_report
 from policy_port.replay.rerun_log import write_rerun
 from policy_port.replay.result import METRICS, TRACE, Result
 from policy_port.replay.task_env import replay_in_env
-from policy_port.replay.velocity import replay_command
+from policy_port.replay.velocity import outside_trained_range
 from policy_port.replay.video import LONGEST, Video
 from policy_port.report import write_report
 from policy_port.tasks.reach import SO100_REACH, ReachTask
@@ -38,16 +39,6 @@ TASKS: dict[str, ReachTask] = {"so100-reach": SO100_REACH}
 """Tasks that a plant can be given, by the name on the command line."""
 
 PLOT, VIDEO, REPORT, RERUN = "plot.png", "video.mp4", "report.html", "replay.rrd"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FollowVelocity:
-    """A walking robot follows one command."""
-
-    command: tuple[float, float, float]
-    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]."""
-    seconds: float
-    """How long [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +93,31 @@ def refuse_unseen_terms(contract: Contract, advice: str) -> None:
             )
 
 
+def check_job(contract: Contract, job: Held | EpisodeJob) -> list[str]:
+    """Hold what is to be done on a plant against the contract.
+
+    Returns:
+        A sentence for each number that the policy is asked for and was never asked in training.
+
+    Raises:
+        TaskError: When it can't be done.
+    """
+    if contract.images:
+        raise TaskError(
+            f"contract '{contract.name}' reads camera images ({', '.join(image.name for image in contract.images)}), "
+            "and flat ground has no camera; play it with --env, in the task environment that the policy was trained in"
+        )
+    if isinstance(job, EpisodeJob):
+        check_reach(contract, find_task(job.task))
+        refuse_unseen_terms(contract, "play it with --env, not with --plant")
+        return []
+    beyond = job.goals_of(contract).outside()
+    return beyond if job.command is None else [*beyond, *outside_trained_range(contract, job.command)]
+
+
 def play_on_plant(
     pilot: Pilot,
-    job: FollowVelocity | EpisodeJob,
+    job: Held | EpisodeJob,
     output: Output,
     *,
     kind: str,
@@ -124,13 +137,9 @@ def play_on_plant(
         **options: How the simulator is to run.
     """
     contract = pilot.contract
+    # Whatever the simulator is not needed for is found out before it starts.
+    check_job(contract, job)
     task = find_task(job.task) if isinstance(job, EpisodeJob) else None
-    if contract.images:
-        raise TaskError(
-            f"contract '{contract.name}' reads camera images ({', '.join(image.name for image in contract.images)}), "
-            "and flat ground has no camera; play it with --env, in the task environment that the policy was trained in"
-        )
-    refuse_unseen_terms(contract, "play it with --env, not with --plant")
     setup = PlantSetup.from_contract(contract, timestep=timestep)
     more = {"robot": str(robot)}
     with (
@@ -142,8 +151,8 @@ def play_on_plant(
             "trace": output.folder / TRACE,
             "observers": observers,
         }
-        if isinstance(job, FollowVelocity):
-            result = replay_command(pilot, plant, job.command, job.seconds, **common)
+        if isinstance(job, Held):
+            result = replay_held(pilot, plant, job, **common)
         else:
             assert task is not None
             result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
@@ -211,9 +220,9 @@ def _bar(total: int, unit: str) -> tqdm[Any]:
     return tqdm(total=total, unit=unit, delay=2.0, leave=False, disable=None)
 
 
-def _steps(job: FollowVelocity | EpisodeJob, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
-    if isinstance(job, FollowVelocity):
-        return round(job.seconds / pilot.contract.control_dt)
+def _steps(job: Held | EpisodeJob, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
+    if isinstance(job, Held):
+        return -(-(job.episodes or 1) // plant.num_envs) * round(job.seconds / pilot.contract.control_dt)
     assert task is not None
     return -(-job.episodes // plant.num_envs) * task.episode_steps
 

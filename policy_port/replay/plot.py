@@ -38,7 +38,7 @@ def plot_replay(trace: Trace, *, title: str) -> bytes:
         above, below = figure.subfigures(2, 1, height_ratios=[2.2, 1.15 * rows])
         if tip_distance(trace) is not None:
             _draw_distances(above.subplots(), trace)
-        elif "command" in trace:
+        elif "command" in trace and _commanded(trace):
             _draw_velocities(above.subplots(1, 3), trace)
         else:
             _draw_actions(above.subplots(), trace)
@@ -62,7 +62,7 @@ def _draw_velocities(axes: Any, trace: Trace) -> None:
 
 
 def _draw_actions(axis: Axes, trace: Trace) -> None:
-    """What the policy answers, for environments that tell neither a distance nor a command."""
+    """What the policy answers, where there is neither a distance nor a command."""
     time, first = _first_episode(trace)
     for values, name in zip(trace["action"][first, 0].T, trace.header["action_names"], strict=True):
         axis.plot(time, values, linewidth=0.8, label=name)
@@ -102,6 +102,11 @@ def _draw_joints(part: Any, trace: Trace, names: list[str], grid: Any) -> None:
         axis.plot(time[shown], position[:, index], color=MEASURED, linewidth=0.9, label="position")
         axis.set_title(f"{names[index]} [rad]", fontsize=7, pad=2)
     part.legend(*grid.flat[0].get_legend_handles_labels(), loc="lower right", ncols=2, frameon=False)
+
+
+def _commanded(trace: Trace) -> bool:
+    """Whether the policy was given a velocity command; a trace that does not say what was asked holds a walk."""
+    return "asked" not in trace.header or trace.header["asked"]["command"] is not None
 
 
 def _first_episode(trace: Trace) -> tuple[np.ndarray, np.ndarray]:

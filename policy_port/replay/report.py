@@ -95,12 +95,28 @@ def _verdict(result: Result) -> tuple[str, Tone]:
     if "success_rate" in found:
         rate = found["success_rate"]
         return f"Success in {rate.text}.", "bad" if rate.value == 0.0 else "neutral"
-    command = result.setting["command"]
-    velocity = found["mean_lin_vel_x"].value
-    moved = "" if velocity is None or not math.isfinite(velocity) else f" Mean forward velocity {velocity:.3f} m/s."
+    asked = _asked(result)
+    lasted = found["survival" if "survival" in found else "duration"]
+    if found.get("diverged") and found["diverged"].value:
+        return f"The simulation became NaN: it lasted {lasted.text}{asked}.", "bad"
+    if "mean_lin_vel_x" in found:
+        velocity = found["mean_lin_vel_x"].value
+        more = "" if velocity is None or not math.isfinite(velocity) else f" Mean forward velocity {velocity:.3f} m/s."
+    else:
+        error = found["joint_tracking_rmse"].text
+        tracked = "" if error == "-" else f" Its joints missed their targets by {error.split(',')[0]} (RMS)."
+        more = f"{tracked} Nobody judged whether it does what it was made for."
+    if "fallen" not in found:
+        return f"Ran for {lasted.text}{asked}.{more}", "neutral"
     if found["fallen"].value:
-        return f"Fell: survived {found['survival'].text} under the command {command}.{moved}", "bad"
-    return f"Stayed up for {found['survival'].value:.2f} s under the command {command}.{moved}", "neutral"
+        return f"Fell: survived {lasted.text}{asked}.{more}", "bad"
+    return f"Stayed up for {lasted.value:.2f} s{asked}.{more}", "neutral"
+
+
+def _asked(result: Result) -> str:
+    """What was held, as the end of a clause."""
+    command, goals = (result.setting.get(key) for key in ("command", "goals"))
+    return (f" under the command {command}" if command else "") + (f", goals {goals}" if goals else "")
 
 
 def _metres(distance: float | None, diverged: bool) -> str:

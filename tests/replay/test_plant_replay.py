@@ -12,9 +12,10 @@ from policy_port.contract import Contract
 from policy_port.contract.mapping import RobotMapping
 from policy_port.errors import MappingError, TaskError
 from policy_port.port.pilot import Pilot
+from policy_port.replay.held import Held, replay_held
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
-from policy_port.replay.velocity import FallRule, outside_trained_range, replay_command
+from policy_port.replay.velocity import FallRule, outside_trained_range
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Trace
 from tests.control.fake_plant import FakePlant
@@ -22,6 +23,7 @@ from tests.control.networks import save_linear
 from tests.samples import LEGS, contract_data
 
 COMMAND = (0.5, 0.0, 0.1)
+WALK = Held(command=COMMAND, seconds=3.0)
 
 
 def pilot_of(folder: Path, matrix: np.ndarray | None = None, **changes: Any) -> Pilot:
@@ -51,7 +53,7 @@ def test_a_command_is_followed_to_the_end(tmp_path: Path) -> None:
     plant = FakePlant(LEGS)
     plant.speed[:] = 0.45
     trace_path = tmp_path / "trace.npz"
-    result = replay_command(pilot_of(tmp_path), plant, COMMAND, 3.0, decimation=4, trace=trace_path)
+    result = replay_held(pilot_of(tmp_path), plant, WALK, decimation=4, trace=trace_path)
     assert (result["survival"], result["fallen"]) == (3.0, 0)
     assert result["mean_lin_vel_x"] == pytest.approx(0.45)
     assert result["joint_tracking_rmse"] == pytest.approx(0.0, abs=1e-12)
@@ -70,7 +72,7 @@ def test_a_command_is_followed_to_the_end(tmp_path: Path) -> None:
 def test_a_fall_is_the_first_of_any_environment(tmp_path: Path, tilt: float) -> None:
     """Too low, or tilted too far: survival is that of the first to fall, the others go on."""
     plant = Toppling(steps=60, tilt=tilt)
-    result = replay_command(pilot_of(tmp_path), plant, COMMAND, 3.0, decimation=4, trace=tmp_path / "trace.npz")
+    result = replay_held(pilot_of(tmp_path), plant, WALK, decimation=4, trace=tmp_path / "trace.npz")
     assert result["survival"] == pytest.approx(60 * 0.02)
     assert result["fallen"] == 1
     assert result["mean_lin_vel_x"] == pytest.approx(0.4)
@@ -80,7 +82,7 @@ def test_a_fall_is_the_first_of_any_environment(tmp_path: Path, tilt: float) -> 
 def test_a_replay_ends_when_all_have_fallen(tmp_path: Path) -> None:
     """One environment that falls after a second ends the replay; velocity can't be given."""
     plant = Toppling(steps=50, num_envs=1)
-    result = replay_command(pilot_of(tmp_path), plant, COMMAND, 3.0, decimation=4, trace=tmp_path / "trace.npz")
+    result = replay_held(pilot_of(tmp_path), plant, WALK, decimation=4, trace=tmp_path / "trace.npz")
     assert result["survival"] == pytest.approx(1.0)
     assert result["mean_lin_vel_x"] is None
     assert len(Trace(tmp_path / "trace.npz")["time"]) == 50
@@ -97,7 +99,7 @@ def test_a_diverged_simulation_has_fallen(tmp_path: Path) -> None:
                 self.truth.joint_pos[:] = np.nan
 
     plant = Diverging(steps=10, num_envs=1)
-    result = replay_command(pilot_of(tmp_path), plant, COMMAND, 3.0, decimation=4, trace=tmp_path / "trace.npz")
+    result = replay_held(pilot_of(tmp_path), plant, WALK, decimation=4, trace=tmp_path / "trace.npz")
     assert result["survival"] == pytest.approx(0.2)
 
 
@@ -127,7 +129,7 @@ def test_a_policy_without_a_command_is_refused(tmp_path: Path) -> None:
     """It can't follow what it does not read."""
     pilot = pilot_of(tmp_path, observation={"terms": [{"term": "joint_pos"}]})
     with pytest.raises(TaskError, match="no velocity_command"):
-        replay_command(pilot, FakePlant(LEGS), COMMAND, 1.0, decimation=4, trace=tmp_path / "trace.npz")
+        replay_held(pilot, FakePlant(LEGS), WALK, decimation=4, trace=tmp_path / "trace.npz")
 
 
 # The fake arm's tip is its first joint's position along x, so a policy that sends shoulder_pan to the goal's x, and
@@ -245,7 +247,9 @@ def test_through_a_mapping_the_port_flies_its_source_side(tmp_path: Path) -> Non
 def test_plots_are_drawn_of_both_kinds(tmp_path: Path) -> None:
     """A PNG of some size, of a walk and of reaching."""
     plant = FakePlant(LEGS, num_envs=2)
-    replay_command(pilot_of(tmp_path), plant, COMMAND, 1.0, decimation=4, trace=tmp_path / "walk.npz")
+    replay_held(
+        pilot_of(tmp_path), plant, Held(command=COMMAND, seconds=1.0), decimation=4, trace=tmp_path / "walk.npz"
+    )
     pilot = pilot_of(tmp_path, goal_follower(), **arm_data())
     arm, trace = FakePlant(ARM, 2, timestep=0.01), tmp_path / "reach.npz"
     replay_reach(pilot, arm, SO100_REACH, seed=0, episodes=3, decimation=5, trace=trace)

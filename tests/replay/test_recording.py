@@ -17,8 +17,10 @@ from policy_port.control.plant import Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.runtime import OnnxPolicy
+from policy_port.replay.goals import HeldGoals
+from policy_port.replay.held import Held, HeldEpisodes
 from policy_port.replay.recording import TraceObserver
-from policy_port.replay.velocity import FallRule, FollowCommand
+from policy_port.replay.velocity import FallRule
 from policy_port.resources import assets_dir
 from policy_port.trace import Recorder, Trace
 from tests.control.fake_plant import FakePlant
@@ -95,12 +97,13 @@ def test_a_trace_holds_what_happened(tmp_path: Path, num_envs: int) -> None:
         assert trace["episode"][:, env].tolist() == [step // (5 + env) for step in range(40)]
 
 
-class Measuring(FollowCommand):
-    """Follows a command, and looks at the memory in use after `warm` steps and at the end."""
+class Measuring(HeldEpisodes):
+    """Holds a goal, and looks at the memory in use after `warm` steps and at the end."""
 
-    def __init__(self, warm: int, steps: int, num_envs: int) -> None:
+    def __init__(self, contract: Contract, warm: int, steps: int, num_envs: int) -> None:
         never = FallRule(min_height=-np.inf, max_tilt=np.pi, text="never")
-        super().__init__((0.5, 0.0, 0.0), warm + steps, num_envs, never)
+        held = Held(goals={"goal": (0.1, -0.2, 0.1)}, seconds=1.0)
+        super().__init__(held, HeldGoals(contract, held.goals), warm + steps, num_envs, never)
         self._warm, self._last, self._now = warm, warm + steps, 0
         self.before = self.after = self.peak = 0
 
@@ -125,7 +128,7 @@ def test_a_recorded_step_allocates_nothing(tmp_path: Path, kind: str, num_envs: 
     path = save_mlp(tmp_path / "policy.onnx", (contract.observation_size, 16, contract.action_size))
     with contextlib.closing(make_plant(kind, "so100", PlantSetup.from_contract(contract), num_envs=num_envs)) as plant:
         controller = Controller(contract, OnnxPolicy(path, num_envs), plant.joint_names, num_envs)
-        task = Measuring(300, 1000, num_envs)
+        task = Measuring(contract, 300, 1000, num_envs)
         recorder = Recorder(tmp_path / "trace.npz", {}, chunk_steps=2000, durable=False)
         record = TraceObserver(recorder, contract.control_dt, num_envs)
         tracemalloc.start()

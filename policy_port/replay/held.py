@@ -1,0 +1,238 @@
+"""Replay for a time, under a command and goals that are held: a walk, or a policy that nobody gives a task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.contract import Contract
+from policy_port.control.controller import Controller
+from policy_port.control.loop import Observer, Rows, SimulatedTime, run
+from policy_port.control.plant import Plant
+from policy_port.errors import TaskError
+from policy_port.port.pilot import Pilot
+from policy_port.replay import metrics
+from policy_port.replay.goals import Goal, HeldGoals
+from policy_port.replay.recording import TraceObserver, plant_header, setting_of
+from policy_port.replay.result import Metric, Result, number
+from policy_port.replay.velocity import SETTLING, FallRule
+from policy_port.trace import Recorder, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What is asked of a policy for a time; it does not change within an episode."""
+
+    seconds: float
+    """Length of an episode [s]."""
+    command: tuple[float, float, float] | None = None
+    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; None for a policy that reads no velocity command."""
+    goals: Mapping[str, Goal] = field(default_factory=dict)
+    """Raw values of each goal and external term by its name, or `draw`."""
+    episodes: int | None = None
+    """How many; one per environment, if None."""
+    seed: int = 0
+    """Seed of the first one; episode e has seed + e."""
+
+    def goals_of(self, contract: Contract) -> HeldGoals:
+        """Hold this against a contract.
+
+        Raises:
+            TaskError: When the policy reads a command or a goal that is not given, or is given one that it does not
+                read, or the episodes would all be the same one.
+        """
+        reads = any(term.term == "velocity_command" for term in contract.observation.terms)
+        if self.command is not None and not reads:
+            raise TaskError(
+                f"contract '{contract.name}' has no velocity_command term, so the policy can't follow one: leave "
+                f"--command out and say how long it is to run with --seconds {self.seconds:g}"
+            )
+        if self.command is None and reads:
+            raise TaskError(
+                f"contract '{contract.name}' reads a velocity command, and nobody gives it one: say which with "
+                "--command VX,VY,WZ"
+            )
+        goals = HeldGoals(contract, self.goals)
+        if (self.episodes or 1) > 1 and not goals.drawn:
+            raise TaskError(
+                f"{self.episodes} episodes would all be the same one, because nothing in them is drawn: leave "
+                "--episodes out, or draw a goal that has a range with --goal NAME=draw"
+            )
+        return goals
+
+
+class HeldEpisodes:
+    """Episodes handed to whichever environment is free, each from the default pose until its time is up or it fell."""
+
+    def __init__(self, held: Held, goals: HeldGoals, steps: int, num_envs: int, rule: FallRule) -> None:
+        self._held, self._goals, self._rule = held, goals, rule
+        self._steps = steps
+        count = held.episodes or num_envs
+        self.survived = np.zeros(count, dtype=np.int64)
+        """Control steps that each episode lasted, shape (episodes,)."""
+        self.fallen = np.zeros(count, dtype=np.bool_)
+        """The episodes that ended in a fall or in a simulation that diverged, shape (episodes,)."""
+        self.rows: dict[int, tuple[int, int]] = {}
+        """Where each episode stands in the trace: environment, and number of the episode in that environment."""
+        self._number = np.full(num_envs, -1)
+        self._began = np.zeros(num_envs, dtype=np.int64)
+        self._begun = np.zeros(num_envs, dtype=np.int64)
+        self._step, self._due, self._left = 0, 0, count
+        self._nobody = np.zeros(num_envs, dtype=np.bool_)
+        self._finite: Rows | None = None
+
+    def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
+        """Start the next episode at the default pose, which `start` holds; without one left, do the last again."""
+        if self._held.command is not None:
+            command[rows] = self._held.command
+        for row in np.flatnonzero(rows):
+            following = len(self.rows)
+            known = following < len(self.survived)
+            self._number[row] = following if known else -1
+            if known:
+                self.rows[following] = (int(row), int(self._begun[row]))
+                goal[row] = self._goals.episode(self._held.seed + following)
+            self._begun[row] += 1
+        self._began[rows] = self._step
+        self._due = int(self._began.min()) + self._steps
+
+    def judge(self, plant: Plant, controller: Controller) -> Rows:
+        """End the episodes whose time is up, whose robot fell, or whose simulation has diverged."""
+        self._step += 1
+        if self._finite is None:
+            self._finite = np.zeros(controller.state.joint_pos.shape, dtype=np.bool_)
+        finite = np.isfinite(controller.state.joint_pos, out=self._finite)
+        # The common case, quickly answered.
+        if self._step < self._due and finite.all() and self._rule.stand(controller.signals):
+            return self._nobody
+        down = self._rule.fallen(controller.signals) | ~finite.all(axis=1)
+        age = self._step - self._began
+        ended: Rows = down | (age >= self._steps)
+        for row in np.flatnonzero(ended & (self._number >= 0)):
+            episode = int(self._number[row])
+            self.survived[episode], self.fallen[episode] = age[row], down[row]
+            self._left -= 1
+        return ended
+
+    @property
+    def done(self) -> bool:
+        """True when every episode has ended."""
+        return self._left <= 0
+
+
+def replay_held(
+    pilot: Pilot,
+    plant: Plant,
+    held: Held,
+    *,
+    decimation: int,
+    trace: Path,
+    observers: tuple[Observer, ...] = (),
+) -> Result:
+    """Let a policy run under what is held, and measure it. Nobody judges whether it does what it was trained for.
+
+    Args:
+        pilot: The policy.
+        plant: The robot on flat ground.
+        held: Command, goals and length.
+        decimation: Physics steps per control step.
+        trace: The .npz to record; the metrics are computed from it.
+        observers: More onlookers.
+
+    Raises:
+        TaskError: When what is held does not fit what the policy reads.
+        RobotError: When the plant lacks a joint.
+    """
+    contract, goals = pilot.contract, held.goals_of(pilot.contract)
+    controller = Controller(goals.contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs)
+    plant.reset(controller.default_joint_pos())
+    plant.read(controller.state)
+    rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
+    steps = max(1, round(held.seconds / contract.control_dt))
+    task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
+    asked = {"command": held.command and list(held.command), "goals": goals.document(), "seconds": held.seconds}
+    header = {**plant_header(pilot, plant, decimation), "asked": asked}
+    # A replay can be repeated, so nobody waits for the disk.
+    with Recorder(trace, header, durable=False) as recorder:
+        record = TraceObserver(recorder, contract.control_dt, plant.num_envs)
+        run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=(record, *observers))
+        if held.command is None or goals.drawn:
+            listed = [{"seed": held.seed + n, "env": e, "episode": k} for n, (e, k) in task.rows.items()]
+            recorder.close(episodes=listed)
+    return Result(
+        setting={**setting_of(header), **_asked(held, goals, len(task.survived)), "fall": rule.text},
+        metrics=_metrics(Trace(trace), contract, plant.joint_names, task, held),
+    )
+
+
+def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
+    """What was asked, as a result's table says it."""
+    found = {}
+    if held.command is not None:
+        forward, left, turn = held.command
+        found["command"] = f"{forward:g} m/s forward, {left:g} m/s left, {turn:g} rad/s"
+    else:
+        found["task"] = f"none: it ran for {held.seconds:g} s, and nobody judged whether it does what it was made for"
+    if text := goals.text():
+        found["goals"] = f"{text} (held through each episode)"
+    if goals.drawn:
+        found["seeds"] = f"{held.seed} to {held.seed + episodes - 1}"
+    return found
+
+
+def _metrics(
+    trace: Trace, contract: Contract, joint_names: tuple[str, ...], task: HeldEpisodes, held: Held
+) -> tuple[Metric, ...]:
+    """Means over the episodes; survival is that of the first to fall."""
+    dt = contract.control_dt
+    driven = [joint_names.index(name) for name in contract.action_joint_names]
+    limits = {name: joint.effort_limit or math.inf for name, joint in contract.joints.items()}
+    limit = np.array([limits[joint_names[index]] for index in driven])
+    velocities, errors, rates, saturated = [], [], [], []
+    for env, episode in task.rows.values():
+        rows = np.flatnonzero(trace["episode"][:, env] == episode)
+        target, position = trace["target"][rows, env][:, driven], trace["joint_pos"][rows, env][:, driven]
+        lin, ang = trace["base_lin_vel"][rows, env], trace["base_ang_vel"][rows, env]
+        velocities.append(metrics.mean_velocity(lin, ang, dt, after=SETTLING))
+        errors.append(metrics.tracking_error(target, position))
+        rates.append(metrics.action_rate(trace["action"][rows, env]))
+        saturated.append(metrics.saturation(trace["effort"][rows, env][:, driven], limit))
+    found = list(_endings(task, held.seconds, dt, contract.base.floating))
+    if held.command is not None:
+        velocity = [mean([v[axis] for v in velocities if v is not None]) for axis in range(3)]
+        found += [
+            number("mean_lin_vel_x", velocity[0], f"m/s in the base frame, after {SETTLING:g} s"),
+            number("mean_lin_vel_y", velocity[1], "m/s"),
+            number("mean_ang_vel_z", velocity[2], "rad/s"),
+        ]
+    return (
+        *found,
+        number("joint_tracking_rmse", mean(errors), "rad or m, target to position one step later", 4),
+        number("action_rate", mean(rates), "mean change of a raw action per control step", 4),
+        number("effort_saturation", mean(saturated), "of steps and joints at the effort limit", 4),
+    )
+
+
+def _endings(task: HeldEpisodes, seconds: float, dt: float, floating: bool) -> tuple[Metric, ...]:
+    lasted, down, count = float(task.survived.min()) * dt, int(task.fallen.sum()), len(task.fallen)
+    if not floating:
+        broken = Metric(
+            key="diverged", value=down, text=f"{down} of {count}: the simulation became NaN" if down else ""
+        )
+        return (Metric(key="duration", value=lasted, text=f"{lasted:.2f} s of {seconds:g} s"), broken)
+    whole = "" if down else " (did not fall)"
+    return (
+        Metric(key="survival", value=lasted, text=f"{lasted:.2f} s of {seconds:g} s{whole}"),
+        Metric(key="fallen", value=down, text=f"{down} of {count}"),
+    )
+
+
+def mean(values: list[float] | list[float | None]) -> float | None:
+    """Mean of what is known; None where nothing is: an episode of one step has neither rate nor tracking."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(known) / len(known) if known else None

@@ -142,11 +142,12 @@ class LeRobotArm:
             or (reading.torque != before.torque).any()
             or (self.line.goals is not None and (reading.goal != self.line.goals).any())
             or (reading.status != before.status).any()
+            or (reading.settings != before.settings).any()
             or np.abs(reading.temperature - before.temperature).max() > 5.0
         )
 
     def _agree(self, one: Reading, other: Reading) -> bool:
-        same = all((getattr(one, key) == getattr(other, key)).all() for key in ("torque", "goal", "status"))
+        same = all((getattr(one, key) == getattr(other, key)).all() for key in ("torque", "goal", "status", "settings"))
         return same and not self._jumps(one, other)
 
     def _jumps(self, one: Reading, other: Reading) -> bool:

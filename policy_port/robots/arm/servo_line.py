@@ -43,6 +43,8 @@ LOCK_TIME = 1.0
 """How long a port may be in use when it is opened: a watchdog tries it for a moment now and then [s]."""
 WRITE_TIME = 0.2
 """How long the port may take to accept an instruction [s]."""
+SPARED = 0.02
+"""How long an answer between two targets may take; slow adapters take 0.016 [s]."""
 STORED, STORED_LENGTH = 5, 35
 """The registers that a servo stores, from its id to the last gain: what it is beside what it does."""
 
@@ -213,12 +215,22 @@ class ServoLine:
         with contextlib.suppress(Exception):
             self._port.is_using = False
             self._clear()
-            with self.turn:
+            with self.turn, self._briefly():
                 servo = self._bus.motors[motor].id
                 answer: Any = self._bus.packet_handler.readTxRx(self._port, servo, STORED, STORED_LENGTH)
             if answer[1] == scs.COMM_SUCCESS and len(answer[0]) == STORED_LENGTH:
                 return bytes(answer[0])
         return None
+
+    @contextlib.contextmanager
+    def _briefly(self) -> Iterator[None]:
+        """Wait for an answer no longer than a control step can spare."""
+        before = self._port.setPacketTimeout
+        self._port.setPacketTimeout = lambda _: self._port.setPacketTimeoutMillis(1000.0 * SPARED)
+        try:
+            yield
+        finally:
+            self._port.setPacketTimeout = before
 
     def register(self, motor: str, address: int) -> tuple[str, int, int]:
         """Name, address and size of the register that an address belongs to."""

@@ -26,6 +26,8 @@ class StoredRegisters:
     def start(self) -> None:
         """Take what the servos hold now for right."""
         self._known.clear()
+        for motor in MOTORS:
+            self._agrees(motor)
         self._seen = self._due = self._clock.now()
 
     def look(self) -> None:

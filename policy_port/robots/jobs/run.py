@@ -55,6 +55,8 @@ class RealRun:
     """The arm's ticks and LeRobot's numbers."""
     frames: FrameSpool | None
     """The cameras' frames, where they were kept."""
+    lost: str | None = None
+    """Why what the run leaves is not whole; None where it is."""
 
 
 def play_real(
@@ -116,7 +118,7 @@ def play_real(
         # A bug keeps its traceback; the arm was looked after first.
         log.error("the run was ended by an error in the program", exc_info=stop)
     exit_code = end.exit_code or int(lost is not None)
-    return RealRun(result=result, end=end, exit_code=exit_code, scale=session.arm.scale, frames=trace.frames)
+    return RealRun(result=result, end=end, exit_code=exit_code, scale=session.arm.scale, frames=trace.frames, lost=lost)
 
 
 def _rehearse(session: ArmSession, controller: Controller) -> float:

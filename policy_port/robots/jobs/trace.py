@@ -56,11 +56,18 @@ class RealTrace:
         tip_links: tuple[str, ...],
         frames: FrameSpool | None = None,
     ) -> None:
-        """Start recording into `path`, and the cameras' frames into `frames`."""
+        """Start recording into `path`, and the cameras' frames into `frames`.
+
+        Raises:
+            OutputError: When nothing can be written there.
+        """
         self.frames = frames
         """The cameras' frames, where they are kept."""
         header = header | {"units": REAL_UNITS, "camera_names": list(session.cameras.names)}
-        self._recorder = Recorder(path, header, chunk_steps=CHUNK)
+        try:
+            self._recorder = Recorder(path, header, chunk_steps=CHUNK)
+        except OSError as cause:
+            raise OutputError(f"{path}: {why_unwritten(cause)}; nothing was moved") from cause
         self._arm, self._supervisor, self._clock = session.arm, session.supervisor, session.clock
         self._cameras, self._tip_links = session.cameras, tip_links
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -238,12 +239,18 @@ def test_what_happened_is_said_in_the_terminal(arm: EmulatedArm) -> None:
     wait_for(lambda: not any(servo.torque for servo in arm.servos))
     termios.tcflow(far, termios.TCOON)
     parent = start(arm, "beat", stderr=far)
-    os.close(far)
     parent.kill()
     end(parent)
-    heard = b""
-    wait_for(lambda: bool(heard := os.read(near, 4096)) and b"torque is off on all servos" in heard)
+    heard = bytearray()
+
+    def told() -> bool:
+        if select.select([near], (), (), 0.1)[0]:
+            heard.extend(os.read(near, 4096))
+        return b"torque is off on all servos" in heard
+
+    wait_for(told)
     os.close(near)
+    os.close(far)
 
 
 @pytest.mark.slow

@@ -118,8 +118,13 @@ def _check_folder(out: Path) -> None:
 @contextlib.contextmanager
 def _folder(out: Path) -> Iterator[None]:
     """The run's folder; it goes again where a run ended before it left anything."""
+    from policy_port.errors import OutputError
+
     made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise OutputError(f"{out}: can't be made: {cause.strerror or cause}") from cause
     try:
         yield
     except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,14 +52,29 @@ class RealOutputs:
         """Write what was asked for, and say which files there are."""
         from policy_port.robots.arm.robot_file import find_robot_file
 
-        if options.plot:
-            self.plot()
-        if options.report:
-            self.report(find_robot_file(robot_file), emulated=emulated)
-        if options.dataset is not None:
-            self.dataset(options.dataset)
+        if self.done.lost is not None:
+            self._say_lost(options)
+        else:
+            if options.plot:
+                self.plot()
+            if options.report:
+                self.report(find_robot_file(robot_file), emulated=emulated)
+            if options.dataset is not None:
+                self.dataset(options.dataset)
         for file in sorted({*self.out.iterdir(), *self.outside}):
             typer.echo(f"wrote {file}")
+
+    def _say_lost(self, options: OutputOptions) -> None:
+        """One message where the disk has no room: what would be made of the trace has none either."""
+        self.failed = True
+        asked = {"plot.png": options.plot, "report.html": options.report, str(options.dataset): options.dataset}
+        missing = [name for name, wanted in asked.items() if wanted]
+        also = f" {', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not made of it." if missing else ""
+        kept = (
+            f" trace.npz.parts holds the steps before: policy_port.trace.Trace('{self.out / 'trace.npz'}') reads them."
+        )
+        there = (self.out / "trace.npz.parts").is_dir()
+        typer.echo(f"error: the run is not whole on disk: {self.done.lost}.{kept if there else ''}{also}", err=True)
 
     def plot(self) -> None:
         """Write plot.png."""
@@ -84,7 +99,8 @@ class RealOutputs:
         from policy_port.robots.jobs.run import METRICS, TRACE
         from policy_port.trace import Trace
 
-        with self._told(REPORT):
+        before = set(self.out.iterdir())
+        with self._told(REPORT, lambda: set(self.out.iterdir()) - before):
             files = {robot_file.name: robot_file, TRACE: self.out / TRACE, METRICS: self.out / METRICS}
             trace = Trace(self.out / TRACE)
             run = self.done
@@ -110,13 +126,16 @@ class RealOutputs:
                 frames.discard()
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _told(self, what: str, made: Callable[[], set[Path]] = set) -> Iterator[None]:
+        """Say why something was not written, and leave no part of it (`made`) behind."""
         from policy_port.errors import PolicyPortError
 
         try:
             yield
         except PolicyPortError as cause:
             self.failed = True
+            for file in made():
+                file.unlink()
             typer.echo(f"error: {what} was not written: {cause}", err=True)
         except Exception:
             # A bug keeps its traceback; the arm's ending and its exit code stand all the same.

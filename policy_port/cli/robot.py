@@ -38,6 +38,7 @@ def check(
     from policy_port.robots.arm.confirmation import note_of, unconfirmed
     from policy_port.robots.arm.preflight import differences
     from policy_port.robots.arm.robot_file import load_robot_file
+    from policy_port.robots.arm.servo_scale import narrow_sweeps
     from policy_port.robots.arm.session import without_torque
 
     known = load_contract(contract or assets_dir() / "so100_reach" / "contract.yaml")
@@ -49,6 +50,8 @@ def check(
         for line in servo_lines(arm):
             typer.echo(line)
         differ = dict.fromkeys(motor for motor, *_ in differences(arm.calibration, held))
+        for problem in narrow_sweeps(there, arm.scale):
+            typer.echo(f"sweep: {problem}")
         typer.echo(f"calibration: {'differs from the servos: ' + ', '.join(differ) if differ else 'as in the servos'}")
         if picture is not None:
             poses = {"as it is read": arm.angles, "check pose": there.pose("check"), "rest pose": there.pose("rest")}

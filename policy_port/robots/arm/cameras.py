@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from policy_port.errors import RobotError
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
+from policy_port.robots.arm.sight import Sight
 from policy_port.robots.arm.stops import ArmStopError
 
 CLOSE_TIME = 1.0
@@ -27,6 +28,7 @@ class ArmCameras:
         self._bounds = robot.cameras
         self._stale = robot.timing.stale_frame
         self._cameras: dict[str, Any] = {}
+        self._sights: dict[str, Sight] = {}
         self.names = tuple(robot.cameras)
         """Names, in the order of `ages`."""
 
@@ -37,6 +39,7 @@ class ArmCameras:
             RobotError: When one does not open, or delivers another size.
         """
         for name, bounds in self._bounds.items():
+            self._sights[name] = Sight(name, bounds.still)
             try:
                 self._cameras[name] = _open(bounds)
             except Exception as cause:
@@ -72,12 +75,16 @@ class ArmCameras:
         """The latest frame, cropped: RGB, shape (height, width, 3).
 
         Raises:
-            ArmStopError: When it is older than the robot file allows, or the camera is gone.
+            ArmStopError: When it is older than the robot file allows, the camera is gone or hangs, or shows nothing.
         """
+        camera = self._cameras[name]
+        # Before the frame: one that comes in between is looked at next time.
+        stamp = camera.latest_timestamp
         try:
-            image = self._cameras[name].read_latest(max_age_ms=1000.0 * self._stale)
+            image = camera.read_latest(max_age_ms=1000.0 * self._stale)
         except (TimeoutError, RuntimeError) as cause:
             raise ArmStopError(f"camera '{name}': {' '.join(str(cause).split())}", may_move=True) from None
+        self._sights[name].look(image, 0.0 if stamp is None else stamp)
         crop = self._bounds[name].crop
         if crop is None:
             return image

@@ -17,6 +17,7 @@ from policy_port.arrays import Array
 from policy_port.errors import RobotError
 from policy_port.files import write_atomic
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
+from policy_port.robots.arm.servo_scale import narrow_sweeps, servo_scale
 
 
 def fingerprint(robot: RobotFile, calibration: Mapping[str, Any]) -> str:
@@ -44,9 +45,11 @@ def confirm(robot: RobotFile, calibration: Mapping[str, Any], calibration_file: 
     Raises:
         RobotError: Naming every joint that is elsewhere, and what may be wrong.
     """
-    problems = apart(robot, angles, robot.pose("check"), robot.check_tolerance)
+    # A joint that answers under another's id may stand in the same place; it was swept differently.
+    problems = narrow_sweeps(robot, servo_scale(robot, calibration))
+    problems += apart(robot, angles, robot.pose("check"), robot.check_tolerance)
     if problems:
-        raise RobotError("the arm is not read in its check pose:\n  " + "\n  ".join(problems))
+        raise RobotError("signs and zeros were not confirmed in the check pose:\n  " + "\n  ".join(problems))
     write_atomic(note_of(calibration_file), fingerprint(robot, calibration) + "\n")
 
 
@@ -56,7 +59,7 @@ def unconfirmed(robot: RobotFile, calibration: Mapping[str, Any], calibration_fi
     mend = "put the arm into its check pose and run `policy-port robot check --robot FILE --confirm`"
     if not note.is_file():
         return f"{note}: nobody has confirmed signs and zeros of this arm yet: {mend}"
-    if note.read_text(encoding="utf-8").strip() != fingerprint(robot, calibration):
+    if note.read_text(encoding="utf-8", errors="replace").strip() != fingerprint(robot, calibration):
         return f"{note}: joint map or calibration were changed since they were confirmed: {mend}"
     return None
 

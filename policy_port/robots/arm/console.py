@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import select
 import sys
 import termios
+import threading
 from collections.abc import Callable
 
 from policy_port.errors import RobotError
@@ -16,7 +18,11 @@ LOOK = 0.05
 
 
 class Console:
-    """Questions that are answered with Enter, while the arm stays watched."""
+    """Questions that are answered with Enter, while the arm stays watched.
+
+    A terminal may stop to take what is written: Ctrl-S does that, or a connection that hangs. So all is written from a
+    thread of its own, and an answer counts once the question can be seen. While an arm is open, Ctrl-S is switched off.
+    """
 
     def __init__(self, *, continuous: bool) -> None:
         """Choose how steps are let through.
@@ -34,6 +40,28 @@ class Console:
             )
         self._single = not continuous
         self._steps = 0
+        self._words: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._gone = False
+        self._flow: list[int] = []
+
+    def open(self) -> None:
+        """Keep Ctrl-S from stopping the terminals of this program until `close`."""
+        for descriptor in (0, 2):
+            with contextlib.suppress(termios.error, OSError):
+                if _is_ours(descriptor) and _set_flow(descriptor, on=False):
+                    self._flow.append(descriptor)
+
+    def close(self) -> None:
+        """Let Ctrl-S do what it did before. Twice is harmless."""
+        flow, self._flow = self._flow, []
+        for descriptor in flow:
+            with contextlib.suppress(termios.error, OSError):
+                _set_flow(descriptor, on=True)
+
+    def say(self, text: str) -> None:
+        """Write a line without waiting for it."""
+        self._write(f"\n{text}\n")
 
     def confirm(self, question: str, idle: Callable[[], None]) -> None:
         """Wait for Enter; without a terminal, --continuous was the answer."""
@@ -51,10 +79,14 @@ class Console:
 
     def _ask(self, question: str, idle: Callable[[], None]) -> str:
         descriptor, heard = sys.stdin.fileno(), b""
-        # What was typed before the question is no answer to it.
+        shown = self._write(question)
+        while not shown.wait(LOOK):
+            idle()
+        if self._gone:
+            raise RobotError("the terminal was closed")
+        # What was typed before the question could be seen is no answer to it.
         with contextlib.suppress(termios.error):
             termios.tcflush(descriptor, termios.TCIFLUSH)
-        print(question, end="", file=sys.stderr, flush=True)
         # Not input(): that would wait with the arm unwatched.
         while not heard.endswith(b"\n"):
             if select.select([descriptor], (), (), LOOK)[0]:
@@ -64,3 +96,36 @@ class Console:
                 heard += data
             idle()
         return heard.decode(errors="replace")
+
+    def _write(self, text: str) -> threading.Event:
+        """Have text written; the event is set once it is."""
+        written = threading.Event()
+        self._words.put((text, written))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._speak, name="console", daemon=True)
+            self._thread.start()
+        return written
+
+    def _speak(self) -> None:
+        while True:
+            text, written = self._words.get()
+            try:
+                print(text, end="", file=sys.stderr, flush=True)
+            except (OSError, ValueError):
+                self._gone = True
+            written.set()
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether it is a terminal of which this program is in the foreground: another's settings are not touched."""
+    return os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
+
+
+def _set_flow(descriptor: int, *, on: bool) -> bool:
+    """Let Ctrl-S and Ctrl-Q stop and start a terminal, or not; whether that was a change."""
+    settings = termios.tcgetattr(descriptor)
+    if bool(settings[0] & termios.IXON) == on:
+        return False
+    settings[0] ^= termios.IXON
+    termios.tcsetattr(descriptor, termios.TCSANOW, settings)
+    return True

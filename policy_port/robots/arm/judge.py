@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.robots.arm.reading import SETTINGS, Reading
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.stops import ArmStopError
 
-if TYPE_CHECKING:
-    from policy_port.robots.arm.reading import Reading
-
 PATIENCE = 3
 """Readings in a row: a goal gets lost now and then, and a starting motor pulls the supply down for a moment."""
+
+
+def foreign(motor: str, register: str, now: str, before: str) -> ArmStopError:
+    """Somebody else has written to a servo."""
+    return ArmStopError(
+        f"{register} of {motor} is {now}, it was {before} when the run began, and this program did not change it: "
+        "another program writes to this port. End it",
+        may_move=False,
+    )
 
 
 class Judge:
@@ -32,9 +38,11 @@ class Judge:
         self.leading = False
         """The arm is being led to rest: a motor that is too warm for more is still good for that."""
         self._behind = np.full(len(self._names), np.inf)
+        self._settings: Array | None = None
 
-    def start(self, goals: Array) -> None:
-        """Torque is on, and these are the goals [ticks]."""
+    def start(self, goals: Array, reading: Reading | None = None) -> None:
+        """Torque is on, these are the goals [ticks], and the servos' settings are to stay as they were read."""
+        self._settings = None if reading is None else reading.settings
         self._goals = self._had = goals
         self._lost[:] = 0
         self._behind[:] = np.inf
@@ -64,16 +72,27 @@ class Judge:
         faults = reading.faults()
         if faults:
             raise ArmStopError(f"servos report {'; '.join(faults)}", may_move=False)
+        self._look_at_settings(reading)
         lost = self._look_at_goals(reading)
         self._look_at_power(reading)
         self._look_at_tracking(reading.time, angles, target)
         return lost
 
+    def _look_at_settings(self, reading: Reading) -> None:
+        if self._settings is None or (reading.settings == self._settings).all():
+            return
+        motor, which = np.argwhere(reading.settings != self._settings)[0]
+        now, before = reading.settings[motor, which], self._settings[motor, which]
+        raise foreign(MOTORS[int(motor)], list(SETTINGS)[int(which)], f"{now:.0f}", f"{before:.0f}")
+
     def _look_at_goals(self, reading: Reading) -> NDArray[np.bool_]:
         wrong = reading.goal != self._goals
         strange = wrong & (reading.goal != self._had)
         if strange.any():
-            raise ArmStopError(f"{MOTORS[int(strange.argmax())]} has a goal that nobody sent", may_move=False)
+            raise ArmStopError(
+                f"{MOTORS[int(strange.argmax())]} has a goal that nobody sent: does another program use this port?",
+                may_move=False,
+            )
         self._had = reading.goal
         self._lost = np.where(wrong, self._lost + 1, 0)
         if self._lost.max() >= PATIENCE:

@@ -14,16 +14,18 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
-from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.errors import EmulatorError, MissingDependencyError, RobotError
 from policy_port.robots.arm.kinematics import LinkPositions
 from policy_port.robots.arm.reading import Reading
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.servo_scale import servo_scale
 from policy_port.robots.arm.stops import LineError
+from policy_port.robots.emulator.calibration import read_calibration
 from policy_port.robots.emulator.clock import REAL, Clock
 
 try:
     from lerobot.robots.so_follower import SOFollower, SOFollowerRobotConfig
+    from lerobot.utils.constants import HF_LEROBOT_CALIBRATION, ROBOTS
 
     from policy_port.robots.arm.servo_line import ServoLine
 except ModuleNotFoundError as _cause:
@@ -53,7 +55,7 @@ class LeRobotArm:
             clock: The time by which it is driven and read.
 
         Raises:
-            RobotError: When no port is named, or the calibration is missing.
+            RobotError: When no port is named, or the calibration is missing or can't be read.
         """
         if robot.port is None:
             raise RobotError(
@@ -63,15 +65,9 @@ class LeRobotArm:
         self.robot, self.clock = robot, clock
         self.name = f"{robot.name} under lerobot {version('lerobot')}"
         """Robot, driver and version."""
-        self._follower = SOFollower(
-            SOFollowerRobotConfig(
-                port=robot.port, id=robot.id, calibration_dir=robot.calibration_dir, use_degrees=robot.use_degrees
-            )
-        )
+        self._follower = _follower(robot, robot.port)
         self.calibration: dict[str, Any] = dict(self._follower.calibration)
         """LeRobot's calibration by motor."""
-        if set(self.calibration) != set(MOTORS):
-            raise RobotError(_no_calibration(self._follower.calibration_fpath))
         self.calibration_file: Path = self._follower.calibration_fpath
         """Where it was read from."""
         self.scale = servo_scale(robot, self.calibration)
@@ -142,11 +138,12 @@ class LeRobotArm:
             or (reading.torque != before.torque).any()
             or (self.line.goals is not None and (reading.goal != self.line.goals).any())
             or (reading.status != before.status).any()
+            or (reading.settings != before.settings).any()
             or np.abs(reading.temperature - before.temperature).max() > 5.0
         )
 
     def _agree(self, one: Reading, other: Reading) -> bool:
-        same = all((getattr(one, key) == getattr(other, key)).all() for key in ("torque", "goal", "status"))
+        same = all((getattr(one, key) == getattr(other, key)).all() for key in ("torque", "goal", "status", "settings"))
         return same and not self._jumps(one, other)
 
     def _jumps(self, one: Reading, other: Reading) -> bool:
@@ -154,10 +151,51 @@ class LeRobotArm:
         return bool(moved > JUMP + TOP_SPEED * abs(other.time - one.time))
 
 
-def _no_calibration(file: Path) -> str:
+def _follower(robot: RobotFile, port: str) -> SOFollower:
+    """LeRobot's arm, whose constructor reads the calibration file.
+
+    Raises:
+        RobotError: When that is no calibration of this arm, naming the motor and what is wrong with it.
+    """
+    folder = robot.calibration_dir or HF_LEROBOT_CALIBRATION / ROBOTS / SOFollower.name
+    file = folder / f"{robot.id}.json"
+    # First with a reader that takes a number for nothing but a number, and says which one is none.
+    _check_calibration(file)
+    config = SOFollowerRobotConfig(
+        port=port, id=robot.id, calibration_dir=robot.calibration_dir, use_degrees=robot.use_degrees
+    )
+    try:
+        return SOFollower(config)
+    except Exception as cause:
+        # LeRobot hands on whatever its own reader stumbles over.
+        said = " ".join(str(cause).split()) or type(cause).__name__
+        raise RobotError(_no_calibration(file, f"LeRobot can't read it ({said[:200]})")) from None
+
+
+def _check_calibration(file: Path) -> None:
+    if not file.is_file():
+        raise RobotError(_no_calibration(file, "there is no such file"))
+    try:
+        held = read_calibration(file)
+    except EmulatorError as cause:
+        raise RobotError(_no_calibration(file, str(cause).removeprefix(f"{file}: "))) from None
+    problems = [f"it has no {motor}" for motor in MOTORS if motor not in held]
+    problems += [f"it has '{name}', which is no motor of this arm" for name in held if name not in MOTORS]
+    for number, motor in enumerate(MOTORS, 1):
+        servo = held.get(motor)
+        if servo is not None and (servo.id != number or servo.drive_mode not in (0, 1)):
+            problems.append(
+                f"{motor} has id {servo.id} and drive_mode {servo.drive_mode}; with LeRobot it has id {number}, and "
+                "drive_mode 0 or 1"
+            )
+    if problems:
+        raise RobotError(_no_calibration(file, "; ".join(problems)))
+
+
+def _no_calibration(file: Path, problem: str) -> str:
     older = file.parent.parent / "so100_follower" / file.name
-    hint = f" LeRobot before 0.5 kept it in {older}: copy it." if older.is_file() else ""
+    hint = f" LeRobot before 0.5 kept it in {older}: copy it." if older.is_file() and not file.is_file() else ""
     return (
-        f"{file}: holds no calibration of all six motors.{hint} Calibrate the arm: "
-        f"lerobot-calibrate --robot.type=so100_follower --robot.port=PORT --robot.id={file.stem}"
+        f"{file}: holds no calibration of all six motors as LeRobot 0.4 and later write it: {problem}.{hint} Calibrate "
+        f"the arm: lerobot-calibrate --robot.type=so100_follower --robot.port=PORT --robot.id={file.stem}"
     )

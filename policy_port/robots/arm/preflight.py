@@ -10,6 +10,7 @@ from policy_port.errors import RobotError, TaskError, closest
 from policy_port.robots.arm.confirmation import apart, unconfirmed
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
+from policy_port.robots.arm.servo_scale import narrow_sweeps
 from policy_port.robots.arm.stops import LineError
 
 ROUNDING = 1e-4
@@ -110,7 +111,7 @@ def check_arm(arm: LeRobotArm) -> None:
             for motor, key, here, there in differences(arm.calibration, held)
         ]
     )
-    problems = _narrow_sweeps(arm)
+    problems = narrow_sweeps(robot, arm.scale)
     note = unconfirmed(robot, arm.calibration, arm.calibration_file)
     if note is not None:
         problems.append(note)
@@ -144,20 +145,6 @@ def _distress(arm: LeRobotArm) -> list[str]:
                 "and run `policy-port robot release --robot FILE`"
             )
     return problems
-
-
-def _narrow_sweeps(arm: LeRobotArm) -> list[str]:
-    """Joints whose calibrated sweep does not reach as far as the robot file says."""
-    found = []
-    tick = abs(arm.scale.per_tick / arm.scale.slope)
-    for index, name in enumerate(arm.joint_names):
-        bounds, (lower, upper) = arm.robot.joints[name], arm.scale.limits
-        if lower[index] > bounds.lower + 2 * tick[index] or upper[index] < bounds.upper - 2 * tick[index]:
-            found.append(
-                f"{name}: the calibrated sweep is {lower[index]:.3f} to {upper[index]:.3f} rad, the limits are "
-                f"{bounds.lower:g} to {bounds.upper:g}: calibrate again, or narrow the limits"
-            )
-    return found
 
 
 def _other_map(mapping: RobotMapping, robot: RobotFile) -> list[str]:

@@ -12,6 +12,14 @@ from policy_port.robots.arm.robot_file import MOTORS
 
 FIRST, LENGTH = 40, 26
 """Registers of one reading: from Torque_Enable to Status, so that one instruction tells all there is to know."""
+SETTINGS = {
+    "Acceleration": (41, 1),
+    "Goal_Time": (44, 2),
+    "Goal_Velocity": (46, 2),
+    "Torque_Limit": (48, 2),
+    "Lock": (55, 1),
+}
+"""Registers of a reading that stay as they were set: address and size."""
 FAULTS = {
     0x01: "supply voltage",
     0x02: "position sensor",
@@ -42,6 +50,14 @@ class Reading:
     """[C]."""
     status: Array
     """Status byte."""
+    settings: Array
+    """What else the block holds that somebody has to write to change it: acceleration, time and speed of the way to a
+    goal, torque limit, lock; shape (motors, 5), in the order of `SETTINGS`."""
+
+    @property
+    def velocity_limit(self) -> Array:
+        """Speed of the way to a goal, as the servo limits it by itself [ticks/s]; 0: it does not."""
+        return self.settings[:, list(SETTINGS).index("Goal_Velocity")]
 
     def faults(self) -> list[str]:
         """What the servos report, such as "elbow_flex: overload"."""
@@ -73,4 +89,5 @@ def decode(asked: float, blocks: Sequence[Sequence[int]]) -> Reading:
         voltage=byte(62) / 10.0,
         temperature=byte(63),
         status=byte(65),
+        settings=np.stack([byte(a) if size == 1 else word(a, 15) for a, size in SETTINGS.values()], axis=1),
     )

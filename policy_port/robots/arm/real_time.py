@@ -58,8 +58,8 @@ class RealTime:
         if late > self.deadline:
             self._due = None
             raise ArmStopError(
-                f"a target was due {late:.3f} s ago; the bound is {self.deadline:g} s. Something else keeps this "
-                "computer busy",
+                f"a target was due {late:.3f} s ago; the bound is {self.deadline:g} s: the policy took too "
+                "long, or something else keeps this computer busy",
                 may_move=True,
             )
         # After a late target the beat starts anew: two targets in a row at once would be twice the speed.

@@ -83,6 +83,8 @@ class CameraBounds(Strict):
     """Frames per second."""
     crop: tuple[int, int, int, int] | None = None
     """Rows and columns that are kept: top, left, height, width."""
+    still: Annotated[float, _up_to(60.0, "a camera that hangs would show the policy the past")] = 1.0
+    """How long its pictures may be equal to the last bit [s]; a sensor's noise changes every one."""
 
     @property
     def size(self) -> tuple[int, int]:

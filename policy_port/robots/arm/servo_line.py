@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import termios
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,10 +21,11 @@ from lerobot.robots.so_follower import SOFollower
 
 from policy_port.arrays import Array
 from policy_port.errors import RobotError
-from policy_port.robots.arm.raw_line import torque_off_for_all
+from policy_port.robots.arm.raw_line import torque_off_for_all, write_now
 from policy_port.robots.arm.reading import FIRST, LENGTH, Reading, decode
 from policy_port.robots.arm.robot_file import MOTORS
 from policy_port.robots.arm.stops import LineError
+from policy_port.robots.arm.turn import Turn
 from policy_port.robots.emulator.clock import REAL, Clock
 
 TRIES = 2
@@ -34,7 +36,21 @@ MODEL = 777
 SETTLE = 0.06
 """From a goal on the line until a servo surely has it [s]."""
 NEAR = 40
-"""How far a joint may be from the goal with which its torque is switched on [ticks]."""
+"""How far a joint may have moved until its torque is switched on [ticks]."""
+SNAP = 8
+"""A way that a servo may go at once when its torque comes on; a longer one is slow [ticks]."""
+LOCK_TIME = 1.0
+"""How long a port may be in use when it is opened: a watchdog tries it for a moment now and then [s]."""
+WRITE_TIME = 0.2
+"""How long the port may take to accept an instruction [s]."""
+SPARED = 0.02
+"""How long an answer between two targets may take; slow adapters take 0.016 [s]."""
+STORED, STORED_LENGTH = 5, 35
+"""The registers that a servo stores, from its id to the last gain: what it is beside what it does."""
+
+
+def _nothing() -> None:
+    """What is done meanwhile, where nothing is."""
 
 
 class ServoLine:
@@ -49,6 +65,8 @@ class ServoLine:
         """Ids on the bus, in the order of `MOTORS`."""
         self.goals: Array | None = None
         """Goal positions that were sent last [ticks]; None where none were."""
+        self.turn = Turn()
+        """One sentence at a time on the line, whichever thread or signal wants to speak."""
         self._reader = scs.GroupSyncRead(self._port, follower.bus.packet_handler, FIRST, LENGTH)
 
     def open(self) -> None:
@@ -60,7 +78,8 @@ class ServoLine:
         name = self._port.port_name
         try:
             self._bus.connect(handshake=False)
-            fcntl.flock(self._port.ser.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._port.ser.write_timeout = WRITE_TIME
+            self._lock()
         except BlockingIOError:
             self.close()
             raise RobotError(f"{name}: another program is using this port; end it first") from None
@@ -80,6 +99,16 @@ class ServoLine:
         if problem:
             self.close()
             raise RobotError(f"{name}: {problem}")
+
+    def _lock(self) -> None:
+        end = time.monotonic() + LOCK_TIME
+        while True:
+            try:
+                return fcntl.flock(self._port.ser.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
 
     def _find(self, motor: str) -> str | None:
         """Firmware of a servo; None when it does not answer as an STS3215."""
@@ -159,7 +188,8 @@ class ServoLine:
                 self._reader.addParam(servo)
             try:
                 self._port.is_using = False
-                self._reader.txRxPacket()
+                with self.turn:
+                    self._reader.txRxPacket()
             except (termios.error, OSError) as cause:
                 raise LineError(f"the port is gone: {cause}") from None
             except Exception as cause:
@@ -175,20 +205,60 @@ class ServoLine:
 
     def send(self, goals: Array) -> None:
         """Set goal positions [ticks], in the order of `MOTORS`; nobody answers."""
-        with self._errors("targets can't be sent"):
+        with self.turn, self._errors("targets can't be sent"):
             values: dict[str, Any] = {motor: int(goal) for motor, goal in zip(MOTORS, goals, strict=True)}
             self._bus.sync_write("Goal_Position", values, normalize=False)
             self.goals = goals
 
-    def torque_on(self, goals: Array) -> Reading:
+    def stored(self, motor: str) -> bytes | None:
+        """The registers that a servo stores, from `STORED` on; None where it did not answer as it should."""
+        with contextlib.suppress(Exception):
+            self._port.is_using = False
+            self._clear()
+            with self.turn, self._briefly():
+                servo = self._bus.motors[motor].id
+                answer: Any = self._bus.packet_handler.readTxRx(self._port, servo, STORED, STORED_LENGTH)
+            if answer[1] == scs.COMM_SUCCESS and len(answer[0]) == STORED_LENGTH:
+                return bytes(answer[0])
+        return None
+
+    @contextlib.contextmanager
+    def _briefly(self) -> Iterator[None]:
+        """Wait for an answer no longer than a control step can spare."""
+        before = self._port.setPacketTimeout
+        self._port.setPacketTimeout = lambda _: self._port.setPacketTimeoutMillis(1000.0 * SPARED)
+        try:
+            yield
+        finally:
+            self._port.setPacketTimeout = before
+
+    def register(self, motor: str, address: int) -> tuple[str, int, int]:
+        """Name, address and size of the register that an address belongs to."""
+        table = self._bus.model_ctrl_table[self._bus.motors[motor].model]
+        for name, (first, size) in table.items():
+            if first <= address < first + size:
+                return name, first, size
+        return f"register {address}", address, 1
+
+    def torque_on(
+        self,
+        goals: Array,
+        present: Array | None = None,
+        speed: Array | None = None,
+        beat: Callable[[], None] = _nothing,
+    ) -> Reading:
         """Let the servos hold where they are: first the goal, then torque. Returns the reading afterwards.
 
         Args:
-            goals: Where they are [ticks].
+            goals: Where they are [ticks], or where they may be, if they lie beyond that.
+            present: Where they are; `goals`, if None.
+            speed: How fast each may go from there to its goal [ticks/s].
+            beat: Called while they do.
 
         Raises:
-            LineError: When a servo did not take its goal or its torque, or is elsewhere.
+            LineError: When a servo did not take its goal or its torque, or has moved.
         """
+        present = goals if present is None else present
         # A servo keeps its last goal over torque off, and would jump there.
         for _ in range(TRIES):
             self.send(goals)
@@ -196,17 +266,56 @@ class ServoLine:
             before = self.read()
             if (before.goal == goals).all():
                 break
-        if (before.goal != goals).any() or np.abs(before.ticks - goals).max() > NEAR:
+        if (before.goal != goals).any() or np.abs(before.ticks - present).max() > NEAR:
             raise LineError("the arm moves, or its goals don't arrive: torque was not switched on")
-        with self._errors("torque can't be switched on"):
-            self._bus.enable_torque(num_retry=TRIES)
+        away = np.abs(before.ticks - goals)
+        with self._slowly(before, speed if away.max() > SNAP else None):
+            with self.turn, self._errors("torque can't be switched on"):
+                self._bus.enable_torque(num_retry=TRIES)
+            if speed is not None and away.max() > SNAP:
+                for _ in range(1 + int(float((away / speed).max()) / SETTLE)):
+                    beat()
+                    self._clock.sleep(SETTLE)
         after = self.read()
         off = [motor for motor, torque in zip(MOTORS, after.torque, strict=True) if torque != 1]
         if off:
             raise LineError(f"torque stays off on {', '.join(off)}")
         return after
 
-    def torque_off(self, beat: Callable[[], None] = lambda: None) -> list[str]:
+    @contextlib.contextmanager
+    def _slowly(self, before: Reading, speed: Array | None) -> Iterator[None]:
+        """Servos limit their own speed [ticks/s] meanwhile; as before, if None."""
+        if speed is None:
+            yield
+            return
+
+        def limit(speeds: Array) -> None:
+            values: dict[str, Any] = {m: max(1, int(value)) for m, value in zip(MOTORS, speeds, strict=True)}
+            with self.turn, self._errors("the servos can't be slowed down"):
+                for motor, value in values.items():
+                    self._bus.write("Goal_Velocity", motor, value, normalize=False, num_retry=TRIES)
+
+        limit(speed)
+        try:
+            yield
+        finally:
+            with self.turn, self._errors("the servos can't be given their speed back"):
+                for motor, value in zip(MOTORS, before.velocity_limit, strict=True):
+                    self._bus.write("Goal_Velocity", motor, int(value), normalize=False, num_retry=TRIES)
+
+    def cut(self) -> None:
+        """Torque off on all servos at once, after the sentence that is being said; for a signal handler."""
+        descriptor = self.descriptor
+        if descriptor is None:
+            return
+
+        def speak() -> None:
+            with contextlib.suppress(OSError):
+                write_now(descriptor, torque_off_for_all(self.ids))
+
+        self.turn.interject(speak)
+
+    def torque_off(self, beat: Callable[[], None] = _nothing) -> list[str]:
         """Switch torque off joint by joint, whatever the line does. Returns the motors that have not confirmed it.
 
         Args:
@@ -216,7 +325,8 @@ class ServoLine:
         for _ in range(OFF_TRIES):
             with contextlib.suppress(Exception):
                 self._port.is_using = False
-                self._port.ser.write(torque_off_for_all(self.ids))
+                with self.turn:
+                    self._port.ser.write(torque_off_for_all(self.ids))
                 self._drain()
             silent = [motor for motor in silent if not self._switch_off(motor, beat)]
             if not silent:
@@ -225,6 +335,9 @@ class ServoLine:
 
     def close(self) -> None:
         """Close the port. Twice is harmless."""
+        # A dead line would keep the system waiting for what it never took.
+        with contextlib.suppress(Exception):
+            termios.tcflush(self._port.ser.fd, termios.TCOFLUSH)
         with contextlib.suppress(Exception):
             self._port.closePort()
         # Also where closing failed: LeRobot would otherwise try again when its object is collected.
@@ -236,7 +349,8 @@ class ServoLine:
         try:
             self._port.is_using = False
             servo = self._bus.motors[motor].id
-            answer: Any = self._bus.packet_handler.write1ByteTxRx(self._port, servo, FIRST, 0)
+            with self.turn:
+                answer: Any = self._bus.packet_handler.write1ByteTxRx(self._port, servo, FIRST, 0)
         except Exception:
             return False
         # An error in the status byte is a servo in distress, which has obeyed all the same.

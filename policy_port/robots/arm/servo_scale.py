@@ -85,6 +85,23 @@ def servo_scale(robot: RobotFile, calibration: Mapping[str, Sweep]) -> ServoScal
     return ServoScale(*(np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)))
 
 
+def narrow_sweeps(robot: RobotFile, scale: ServoScale) -> list[str]:
+    """Joints whose calibrated sweep does not reach as far as the robot file says, a sentence each."""
+    found = []
+    tick = np.abs(scale.per_tick / scale.slope)
+    lower, upper = scale.limits
+    for index, name in enumerate(robot.joint_names):
+        bounds = robot.joints[name]
+        if lower[index] > bounds.lower + 2 * tick[index] or upper[index] < bounds.upper - 2 * tick[index]:
+            found.append(
+                f"{name}: the calibrated sweep is {lower[index]:.3f} to {upper[index]:.3f} rad, the limits are "
+                f"{bounds.lower:g} to {bounds.upper:g}: calibrate again, or narrow the limits. Where two motors' ids "
+                "were exchanged, it is another joint's sweep: move this joint by hand and see with `policy-port robot "
+                "check` which one changes"
+            )
+    return found
+
+
 def _lerobot(motor: str, sweep: Sweep, *, in_degrees: bool) -> tuple[float, float]:
     """LeRobot's number per tick, and at tick 0."""
     width = sweep.range_max - sweep.range_min

@@ -11,6 +11,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
@@ -25,6 +26,7 @@ from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending
 from policy_port.robots.arm.supervisor import Supervisor
+from policy_port.robots.arm.watchdog import dismiss
 from policy_port.robots.emulator.clock import REAL, Clock
 
 SWITCH = 0.0005
@@ -63,6 +65,7 @@ class ArmSession:
         console: Console,
         on_torque: Callable[[], None] = lambda: None,
         time: Clock = REAL,
+        log: Path | None = None,
     ) -> None:
         """Find the arm; `open` reaches it.
 
@@ -72,16 +75,17 @@ class ArmSession:
             console: The person in front of the arm.
             on_torque: Called once torque is on.
             time: What it goes by.
+            log: File in which the watchdog notes what it does; none, if None.
 
         Raises:
-            RobotError: When no port is named, or the calibration is missing.
+            RobotError: When no port is named, or the calibration is missing or can't be read.
         """
         self.robot = robot
         self.arm = LeRobotArm(robot, control_dt, time)
         self.signals = StopSignals(time)
         self.clock = RealTime(control_dt, robot.timing.deadline, time)
         self.cameras = ArmCameras(robot)
-        self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, console)
+        self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, console, log)
         self.state = PlantState.allocate(1, len(self.arm.joint_names))
         """The last measurement."""
         self.ending: Ending | None = None
@@ -117,7 +121,10 @@ class ArmSession:
         try:
             self.arm.open()
             check_arm(self.arm)
+            dismiss(self.arm.line.path)
+            self._console.open()
             self.arm.line.configure()
+            self.supervisor.configured()
             self.cameras.open()
             self.supervisor.read(self.state)
         except BaseException:
@@ -211,6 +218,7 @@ class ArmSession:
         # The arm first: nothing that comes after it may keep torque on.
         self.ending = self.supervisor.end(may_move=may_move and self._powered)
         self._over.set()
+        self._console.close()
         if self._powered:
             gc.unfreeze()
             sys.setswitchinterval(self._switch)

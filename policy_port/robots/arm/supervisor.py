@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,14 @@ from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.held_back import HeldBack
 from policy_port.robots.arm.judge import Judge
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.limiter import Limiter
-from policy_port.robots.arm.raw_line import torque_off_for_all
 from policy_port.robots.arm.real_time import RealTime
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending, LineError
+from policy_port.robots.arm.stored_registers import StoredRegisters
 from policy_port.robots.arm.watchdog import Watchdog
 
 HOLD = 0.3
@@ -47,12 +47,18 @@ class Supervisor:
     num_envs = 1
 
     def __init__(
-        self, arm: LeRobotArm, clock: RealTime, signals: StopSignals, cameras: ArmCameras, console: Console
+        self,
+        arm: LeRobotArm,
+        clock: RealTime,
+        signals: StopSignals,
+        cameras: ArmCameras,
+        console: Console,
+        log: Path | None = None,
     ) -> None:
-        """Take over an arm that is open and has no torque."""
+        """Take over an arm that is open and has no torque; `log` is where the watchdog notes what it does."""
         robot, names = arm.robot, arm.joint_names
         self._arm, self._clock, self._signals, self._cameras = arm, clock, signals, cameras
-        self._robot, self._console = robot, console
+        self._robot, self._console, self._log = robot, console, log
         self._judge = Judge(robot, names)
         bounds = [robot.joints[name] for name in names]
         self._limiter = Limiter(
@@ -61,6 +67,8 @@ class Supervisor:
             acceleration=np.array([joint.acceleration for joint in bounds]),
             period=arm.timestep,
         )
+        self._stored = StoredRegisters(arm.line, arm.clock)
+        self._held = HeldBack(names, robot.first_target, arm.timestep)
         self._watchdog: Watchdog | None = None
         self._torque = self._stopping = False
         self._first = True
@@ -72,12 +80,20 @@ class Supervisor:
         """The target sent last [rad]."""
         self.sends = 0
         """Targets that the policy has had sent."""
+        self.followed = np.zeros(len(names))
+        """The last of them [rad], whatever the supervisor has sent since."""
+        self.beats = 0
+        """How many lateness figures there were when it was sent."""
         self.age = math.nan
         """Age of the measurement that the last target rested on, when it was sent [s]."""
-        signals.on_cut = self._cut
+        signals.on_cut = arm.line.cut
+
+    def configured(self) -> None:
+        """The servos are set as they are to stay."""
+        self._stored.start()
 
     def switch_on(self) -> None:
-        """Start the watchdog and let the arm hold where it is."""
+        """Start the watchdog and let the arm hold where it is, or slowly come back within its limits."""
         self._signals.check()
         seen = self._arm.angles.copy()
         self._arm.measure()
@@ -85,18 +101,24 @@ class Supervisor:
             raise ArmStopError("the arm was moved since it was checked; lay it down to rest", may_move=False)
         self._limiter.start(self._arm.angles)
         self.sent = self._limiter.position
-        self._watchdog = Watchdog(
-            self._arm.line.path, self._arm.line.ids, max(self._robot.timing.heartbeat, 2 * self.timestep)
-        )
+        self._stored.look()
+        line, scale, goals = self._arm.line, self._arm.scale, self._arm.scale.goals(self.sent)
+        self._watchdog = Watchdog(line.path, line.ids, max(self._robot.timing.heartbeat, 2 * self.timestep), self._log)
         # From here on torque may be on, whatever happens in the next line.
         self._torque = True
-        self._arm.line.torque_on(self._arm.scale.goals(self.sent))
-        self._judge.start(self._arm.scale.goals(self.sent))
+        reading = self._arm.reading
+        assert reading is not None
+        # A goal beyond the limits is never sent, so an arm that lies there comes back, no faster than it is led.
+        slow = self._robot.approach_speed * np.abs(scale.slope / scale.per_tick)
+        after = line.torque_on(goals, reading.ticks, slow, self._beat)
+        self._judge.start(goals, after)
+        self._held.start()
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Lead the arm slowly to a start pose [rad], shape (1, joints), and let it stand there."""
         self._go(joint_pos[0])
         self._first = True
+        self._held.start()
         self._restart()
 
     def read(self, state: PlantState) -> None:
@@ -120,19 +142,26 @@ class Supervisor:
         if self._first:
             self._check_first(asked)
         seen = self._arm.angles.copy()
-        if self._console.wait(self.watch):
+        if self._console.wait(lambda: self._stand_by(seen)):
             self._stand_by(seen)
+            self._restart()
         self._check_signals()
         self._check_age()
+        asked = asked.copy()
         self._send(asked)
-        target[0] = self.sent
+        target[0] = self.followed = self.sent
         self._first = False
         self.sends += 1
+        self.beats = len(self._clock.lateness)
+        warning = self._held.look(asked, self.sent)
+        if warning is not None:
+            self._console.say(f"warning: {warning}")
 
     def watch(self) -> None:
         """Look after the arm while it waits for something; ArmStopError when it must not go on."""
         self._check_signals()
         self._measure()
+        self._stored.look()
 
     def step(self, count: int) -> None:
         """Wait until the next measurement is due."""
@@ -175,10 +204,13 @@ class Supervisor:
             silent = self._arm.line.torque_off(self._beat)
             self._torque = bool(silent)
         self._signals.on_cut = None
-        if self._watchdog is not None:
-            self._watchdog.close()
-            self._watchdog = None
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is not None and not silent:
+            watchdog.close()
         self._arm.close()
+        if watchdog is not None and silent:
+            # The port has one user at a time: from here on the watchdog.
+            watchdog.take_over()
         self._cameras.close()
         return Ending(at_rest, trouble, tuple(silent))
 
@@ -250,8 +282,12 @@ class Supervisor:
         self._sent_at = now
         self.sent = self._limiter.follow(asked)
         goals = self._arm.scale.goals(self.sent)
+        if self._watchdog is not None:
+            self._watchdog.note(now, goals)
         self._arm.line.send(goals)
         self._judge.sent(goals)
+        if self._torque:
+            self._stored.look()
 
     def _check_first(self, asked: Array) -> None:
         away = np.abs(asked - self._arm.angles)
@@ -274,11 +310,13 @@ class Supervisor:
         self._cameras.check()
 
     def _stand_by(self, seen: Array) -> None:
-        """After a wait for Enter: the arm has to be where the policy saw it [rad], and starts from standstill."""
-        self._measure()
-        if np.abs(self._arm.angles - seen).max() > STILL:
-            raise ArmStopError("the arm moved while it was waiting for Enter", may_move=True)
-        self._restart()
+        """While Enter is waited for: the arm may go from where the policy saw it [rad] to its target, nowhere else."""
+        self.watch()
+        angles, ends = self._arm.angles, (seen, self.sent)
+        outside = np.maximum(np.minimum(*ends) - angles, angles - np.maximum(*ends))
+        if outside.max() > STILL:
+            name = self.joint_names[int(outside.argmax())]
+            raise ArmStopError(f"the arm moved while it was waiting for Enter: {name} was pushed away", may_move=True)
 
     def _check_signals(self) -> None:
         if not self._stopping:
@@ -289,13 +327,6 @@ class Supervisor:
     def _beat(self) -> None:
         if self._watchdog is None:
             return
-        if not self._watchdog.alive and not self._stopping:
-            raise ArmStopError("the watchdog has died", may_move=True)
         self._watchdog.beat()
-
-    def _cut(self) -> None:
-        """In the signal handler: torque off on all servos at once, in the middle of whatever is being said."""
-        descriptor = self._arm.line.descriptor
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.write(descriptor, torque_off_for_all(self._arm.line.ids))
+        if self._watchdog.problem and not self._stopping:
+            raise ArmStopError(self._watchdog.problem, may_move=True)

@@ -53,7 +53,7 @@ def read_calibration(path: Path | str) -> Calibration:
         raise EmulatorError(f"{path}: no such file; LeRobot writes it when it calibrates an arm") from None
     except OSError as cause:
         raise EmulatorError(f"{path}: can't be read: {cause.strerror}") from cause
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise EmulatorError(f"{path}: is not JSON: {cause}") from None
     if not isinstance(data, dict) or not data:
         raise EmulatorError(f"{path}: holds no calibration, which is one entry per servo")

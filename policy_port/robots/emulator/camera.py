@@ -22,6 +22,8 @@ Picture = NDArray[np.uint8]
 BOUNDARY = "frame"
 PATIENCE = 1.0
 """How long a viewer may leave frames unread before it is dropped [s]."""
+NOISE, SHIFT = 3, 31
+"""Most that noise adds to a pixel, and by how many pixels its grain is shifted from picture to picture."""
 WAIT = 0.05
 """How often a camera that has nothing to do looks whether it is to close [s]."""
 
@@ -57,6 +59,8 @@ class MjpegCamera:
         self._number = 0
         self._news = threading.Condition()
         self._failure: BaseException | None = None
+        self._random = np.random.default_rng(0)
+        self._grain: Picture | None = None
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.camera = self
         self.url = f"http://127.0.0.1:{self._server.server_port}/{spec.name}.mjpg"
@@ -135,8 +139,16 @@ class MjpegCamera:
             return self._frame
         height, width = self._spec.height, self._spec.width
         if self._faults.find("black-camera", self._spec.name) is not None:
-            return _as_jpeg(np.zeros((height, width, 3), np.uint8))
-        return _as_jpeg(source.draw(height, width))
+            return _as_jpeg(self._noisy(np.zeros((height, width, 3), np.uint8)))
+        return _as_jpeg(self._noisy(source.draw(height, width)))
+
+    def _noisy(self, picture: Picture) -> Picture:
+        """The picture with a sensor's noise: no two are the same, also where nothing moves."""
+        height, width = picture.shape[:2]
+        if self._grain is None:
+            self._grain = self._random.integers(0, NOISE, (height + SHIFT, width + SHIFT, 1), np.uint8, endpoint=True)
+        row, column = self._random.integers(0, SHIFT, 2, endpoint=True)
+        return np.minimum(picture, 255 - NOISE) + self._grain[row : row + height, column : column + width]
 
 
 def _as_jpeg(picture: Picture) -> bytes:

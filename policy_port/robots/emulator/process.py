@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from policy_port.robots.emulator.options import ArmOptions
@@ -26,9 +27,12 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start the process and wait until the port is there."""
-        # A session of its own: Ctrl-C is for the client, whose end the arm is there to observe.
+        # A session of its own: Ctrl-C is for the client, whose end the arm is there to observe. Without the working
+        # folder, whose signal.py or policy_port/ would be run instead; the package is where this one is.
+        root = str(Path(__file__).resolve().parents[3])
+        code = f"import runpy, sys; sys.path.append({root!r}); runpy.run_module({MAIN!r}, run_name='__main__')"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         try:
             self._exchange(self._options)

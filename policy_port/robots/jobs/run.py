@@ -10,6 +10,7 @@ from pathlib import Path
 
 from policy_port.control.controller import Controller
 from policy_port.control.loop import run
+from policy_port.errors import PolicyPortError
 from policy_port.files import sha256, write_atomic
 from policy_port.port.pilot import Pilot
 from policy_port.replay.recording import policy_identity, trace_header
@@ -25,7 +26,7 @@ from policy_port.robots.jobs.frame_spool import FrameSpool
 from policy_port.robots.jobs.reach_job import ArmEpisodes, RealJob
 from policy_port.robots.jobs.trace import RealTrace, Recorded
 
-TRACE, METRICS, FRAMES = "trace.npz", "metrics.json", "frames"
+TRACE, METRICS, FRAMES, WATCHDOG = "trace.npz", "metrics.json", "frames", "watchdog.log"
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class RealRun:
     """The arm's ticks and LeRobot's numbers."""
     frames: FrameSpool | None
     """The cameras' frames, where they were kept."""
+    lost: str | None = None
+    """Why what the run leaves is not whole; None where it is."""
 
 
 def play_real(
@@ -83,7 +86,7 @@ def play_real(
         PolicyPortError: When something is not right before anything moves.
     """
     job.check(pilot, robot)
-    session = ArmSession(robot, pilot.contract.control_dt, console, on_torque, time)
+    session = ArmSession(robot, pilot.contract.control_dt, console, on_torque, time, keep.folder / WATCHDOG)
     trace: RealTrace | None = None
     stop: BaseException | None = None
     lost, rehearsed = None, math.nan
@@ -109,12 +112,13 @@ def play_real(
     assert session.ending is not None
     end = RunEnd(stop, session.ending)
     result = _report(session, job, queue, end, rehearsed, lost)
-    lost = _failure(lambda: write_atomic(keep.folder / METRICS, result.json())) or lost
+    unwritten = _failure(lambda: write_atomic(keep.folder / METRICS, result.json()))
+    lost = lost or unwritten
     if end.ended is Ended.BUG:
         # A bug keeps its traceback; the arm was looked after first.
         log.error("the run was ended by an error in the program", exc_info=stop)
     exit_code = end.exit_code or int(lost is not None)
-    return RealRun(result=result, end=end, exit_code=exit_code, scale=session.arm.scale, frames=trace.frames)
+    return RealRun(result=result, end=end, exit_code=exit_code, scale=session.arm.scale, frames=trace.frames, lost=lost)
 
 
 def _rehearse(session: ArmSession, controller: Controller) -> float:
@@ -147,18 +151,16 @@ def _header(session: ArmSession, pilot: Pilot, job: RealJob) -> dict[str, object
 def _perform(session: ArmSession, controller: Controller, queue: ArmEpisodes, trace: RealTrace) -> None:
     with session.driving() as supervisor:
         session.power()
-        try:
-            task = Recorded(queue, trace)
-            run(supervisor, controller, task, decimation=1, clock=session.clock, observers=(trace,))
-        finally:
-            # Before the way to rest, which sends targets of its own.
-            trace.complete()
+        task = Recorded(queue, trace)
+        run(supervisor, controller, task, decimation=1, clock=session.clock, observers=(trace,))
 
 
 def _failure(write: Callable[[], None]) -> str | None:
     """Why `write` failed; None where it did not. A full disk must not hide how the arm was left."""
     try:
         write()
+    except PolicyPortError as cause:
+        return reason(cause)
     except Exception as cause:
         log.error("what the run recorded can't be written", exc_info=cause)
         return reason(cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from pathlib import Path
@@ -13,8 +14,10 @@ from policy_port.arrays import Array
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, Task
 from policy_port.control.plant import Plant
+from policy_port.errors import OutputError
 from policy_port.replay.recording import UNITS, tip_position
 from policy_port.robots.arm.session import ArmSession
+from policy_port.robots.arm.stops import ArmStopError
 from policy_port.robots.jobs.frame_spool import FrameSpool
 from policy_port.trace import Recorder
 
@@ -30,8 +33,16 @@ REAL_UNITS = {
     "clock": "s on the arm's clock, when the policy had decided",
 }
 """Unit and order of each array."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CHUNK = 20
 """Steps between two writes to disk."""
+
+
+def why_unwritten(cause: Exception) -> str:
+    """What kept something from being written, in words."""
+    if isinstance(cause, OSError):
+        return "the disk is full" if cause.errno in NO_ROOM else f"can't be written: {cause.strerror or cause}"
+    return f"{type(cause).__name__}: {cause}"
 
 
 class RealTrace:
@@ -45,11 +56,18 @@ class RealTrace:
         tip_links: tuple[str, ...],
         frames: FrameSpool | None = None,
     ) -> None:
-        """Start recording into `path`, and the cameras' frames into `frames`."""
+        """Start recording into `path`, and the cameras' frames into `frames`.
+
+        Raises:
+            OutputError: When nothing can be written there.
+        """
         self.frames = frames
         """The cameras' frames, where they are kept."""
         header = header | {"units": REAL_UNITS, "camera_names": list(session.cameras.names)}
-        self._recorder = Recorder(path, header, chunk_steps=CHUNK)
+        try:
+            self._recorder = Recorder(path, header, chunk_steps=CHUNK)
+        except OSError as cause:
+            raise OutputError(f"{path}: {why_unwritten(cause)}; nothing was moved") from cause
         self._arm, self._supervisor, self._clock = session.arm, session.supervisor, session.clock
         self._cameras, self._tip_links = session.cameras, tip_links
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -61,8 +79,14 @@ class RealTrace:
         self._failure: Exception | None = None
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
-        """Take one step; it is complete once its target has been sent."""
+        """Take one step; it is complete once its target has been sent.
+
+        Raises:
+            ArmStopError: When steps can't be written: the arm does nothing that is not on record.
+        """
         self.complete()
+        if self._failure is not None:
+            raise ArmStopError(f"the run can't be recorded: {why_unwritten(self._failure)}", may_move=True)
         if self.frames is not None:
             self._cameras.check()
             self.frames.put({name: self._cameras.frame(name) for name in self._cameras.names})
@@ -97,21 +121,25 @@ class RealTrace:
             self.frames.close()
         self._rows.put(None)
         self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-        self._recorder.close(**header)
+        try:
+            if self._failure is not None:
+                raise self._failure
+            self._recorder.close(**header)
+        except OSError as cause:
+            raise OutputError(f"{self._recorder.path}: {why_unwritten(cause)}") from cause
 
     def complete(self) -> None:
-        """Take over what became of the last step; to be called before anything else is sent to the arm."""
+        """Take over what became of the last step, whatever was sent to the arm since."""
         row, self._pending = self._pending, None
         if row is None:
             return
         sends, beats = self._counted
         was_sent = self._supervisor.sends > sends
-        nothing = np.full_like(self._supervisor.sent, np.nan)
-        row["target_sent"] = (self._supervisor.sent if was_sent else nothing)[None].copy()
+        nothing = np.full_like(self._supervisor.followed, np.nan)
+        row["target_sent"] = (self._supervisor.followed if was_sent else nothing)[None].copy()
         row["observation_age"] = np.array([self._supervisor.age if was_sent else np.nan])
-        late = self._clock.lateness[-1] if len(self._clock.lateness) > beats else np.nan
+        # The way to rest has a lateness of its own.
+        late = self._clock.lateness[beats] if was_sent and self._supervisor.beats > beats else np.nan
         row["lateness"] = np.array([late])
         self._rows.put(row)
 

@@ -63,12 +63,13 @@ def viewer(arm: EmulatedArm) -> Iterator[Viewer]:
 
 
 def test_the_camera_shows_what_the_arm_does(arm: EmulatedArm, viewer: Viewer) -> None:
-    """A joint that moves changes the picture, one that rests does not."""
-    still = viewer.picture()
+    """A joint that moves changes the picture, one that rests does not, but for a sensor's noise, which always does."""
+    still = viewer.picture().astype(int)
     assert still.shape == (120, 160, 3)
-    assert np.array_equal(viewer.picture(), still)
+    again = viewer.picture()
+    assert 0 < abs(again - still).max() < 60
     arm.inject("push:shoulder_pan:800")
-    see(viewer, lambda picture: not np.array_equal(picture, still))
+    see(viewer, lambda picture: abs(picture - still).max() > 100)
 
 
 @pytest.mark.real_time

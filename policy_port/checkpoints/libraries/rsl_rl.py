@@ -298,5 +298,5 @@ def _notes(stated: Stated, layout: Layout) -> tuple[str, ...]:
         notes.append(f"observation groups in this order: {', '.join(names)}")
     clip = stated.config.values.get("clip_actions")
     if isinstance(clip, (int, float)) and not isinstance(clip, bool):
-        notes.append(f"the trainer clipped actions to +-{clip:g}; the actor does not")
+        notes.append(f"the trainer clipped actions to +-{clip:g}; the actor does not: state action.raw_clip")
     return tuple(notes)

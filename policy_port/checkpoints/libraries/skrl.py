@@ -58,7 +58,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     normaliser, info, version = _scaler(bag, stated)
     notes = [f"activation from {named_by}"]
     if stated.section("models", "policy").get("clip_actions") is True:
-        notes.append("the trainer clipped actions to the action space, whose bounds are not in the file")
+        notes.append("the trainer clipped sampled actions to the action space, whose bounds are not in the file")
     if stated.config.path is None:
         notes.append("no agent.yaml: the output is taken without an expression such as tanh")
     if bag.has("policy.log_std_parameter"):
@@ -93,8 +93,8 @@ def _network(stated: Stated) -> dict[str, object]:
     if policy.get(key) is True:
         raise stated.error(
             f"models.policy.{key} clips what the policy answers to the action space, whose bounds are not in the file. "
-            f"State them as the clip of the action in the contract, and give a copy of the configuration with {key}: "
-            "false by --agent"
+            f"State them as action.raw_clip in the contract, and give a copy of the configuration with {key}: false by "
+            "--agent"
         )
     networks = policy.get("network")
     if networks is None:

@@ -129,14 +129,14 @@ class LoadedPolicy:
         if not self.unexplained:
             return
         groups = list(dict.fromkeys(leftover.group for leftover in self.unexplained))
-        shown = ", ".join(map(str, self.unexplained[:12]))
-        rest = f" and {len(self.unexplained) - 12} more" if len(self.unexplained) > 12 else ""
+        shown = ", ".join(map(str, self.unexplained[:24]))
+        rest = f" and {len(self.unexplained) - 24} more" if len(self.unexplained) > 24 else ""
         raise CheckpointError(
             f"{self.path}: the network built from it leaves out {shown}{rest}. That is no critic, optimiser or other "
             f"part of a training that {self.library} is known to write, so the policy may need it, and without it the "
             "port would prove another network. Where it does need it, port what the project's own exporter writes "
             "(TorchScript or ONNX). Where it does not, say so to export or remap by name: "
-            + " ".join(f"--ignore '{group}'" for group in groups[:6])
+            + " ".join(f"--ignore '{group}'" for group in groups[:12])
             + " (in Python: load_policy(..., ignore=[...]))"
         )
 

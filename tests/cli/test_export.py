@@ -15,8 +15,11 @@ from policy_port.contract.layout import observation_blocks
 from policy_port.errors import CheckpointError
 from policy_port.export import write
 from policy_port.port.folder import load_port
+from tests.checkpoints.libraries import test_skrl
+from tests.export.test_shared_oracles import contract_of
 from tests.samples import LEGS, contract_data
 
+TARGET = {"term": "joint_position", "scale": 1.0, "offset": 0.0}
 PARITY = '{"max_error": 1e-7, "max_ratio": 0.1}'
 
 
@@ -82,3 +85,46 @@ def test_statistics_and_outputs_reach_the_loader(tmp_path: Path, monkeypatch: py
     assert given["width"] == contract.observation_size
     assert given["terms"] == observation_blocks(contract)
     assert sum(width for _, width in observation_blocks(contract)) == contract.observation_size
+
+
+def with_more(line: list[str], **tensors: torch.Tensor) -> None:
+    """Put more tensors into the file of a command line."""
+    torch.save(torch.load(line[1], weights_only=True) | tensors, line[1])
+
+
+def test_what_the_policy_may_need_is_named_by_the_user(line: list[str], tmp_path: Path) -> None:
+    """An unknown tensor is exit 2 with its shape and the option; with the option the port says what was ignored."""
+    with_more(line, **{"history_encoder.0.weight": torch.ones(4, 24)})
+    result = CliRunner().invoke(app, line)
+    assert result.exit_code == 2
+    assert "history_encoder.0.weight (4, 24)" in result.stderr
+    assert "--ignore 'history_encoder'" in result.stderr
+    assert not (tmp_path / "port").exists()
+    result = CliRunner().invoke(app, [*line, "--ignore", "history_encoder"])
+    assert result.exit_code == 0, result.output
+    assert "ignored as --ignore says: history_encoder.0.weight (4, 24)" in result.stderr
+    assert load_port(tmp_path / "port").manifest["policy"]["ignored"] == ["history_encoder.0.weight (4, 24)"]
+
+
+def test_a_name_to_ignore_that_matches_nothing_is_refused(line: list[str], tmp_path: Path) -> None:
+    """A misspelt --ignore is exit 2, even beside one that matches."""
+    with_more(line, **{"vae.0.weight": torch.ones(4, 24)})
+    result = CliRunner().invoke(app, [*line, "--ignore", "vae", "--ignore", "vea"])
+    assert (result.exit_code, "--ignore 'vea' matches nothing" in result.stderr) == (2, True)
+    assert not (tmp_path / "port").exists()
+
+
+def test_a_clip_of_the_mean_is_the_contracts_to_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """skrl's clip_mean_actions is refused; its remedy, a clip in the contract and a copy without the key, exports."""
+    monkeypatch.setattr(write, "_prove", lambda *args: PARITY)
+    path, _ = test_skrl.checkpoint(tmp_path, clip_mean_actions=True)
+    contract = contract_of(7, 3, action={"raw_clip": [-1.0, 1.0], "terms": [TARGET]})
+    (tmp_path / "c.yaml").write_text(contract.to_yaml())
+    files = ["export", str(path), "--contract", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "port")]
+    result = CliRunner().invoke(app, files)
+    assert (result.exit_code, "give a copy of the configuration" in result.stderr) == (2, True)
+    own = (tmp_path / "params/agent.yaml").read_text().replace("clip_mean_actions: true", "clip_mean_actions: false")
+    (tmp_path / "copy.yaml").write_text(own)
+    result = CliRunner().invoke(app, [*files, "--agent", str(tmp_path / "copy.yaml")])
+    assert result.exit_code == 0, result.output
+    assert load_port(tmp_path / "port").contract.action.raw_clip == (-1.0, 1.0)

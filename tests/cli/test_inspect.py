@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -62,3 +63,26 @@ def test_bad_input_is_our_own_error(tmp_path: Path) -> None:
     path.write_text("hello")
     with pytest.raises(CheckpointError, match="begins with"):
         inspect(path)
+
+
+def test_what_stops_an_export_is_marked(tmp_path: Path) -> None:
+    """inspect shows an estimator without failing, apart from the critic, and says that it stops an export."""
+    path = written.rsl_rl_5(tmp_path, tensors={"estimator.0.weight": torch.ones(3, 10)})
+    result = CliRunner().invoke(app, [str(path)])
+    assert result.exit_code == 0
+    after = result.output.split("unexplained", 1)[1]
+    assert "stop an export" in after
+    assert "actor_state_dict.estimator.0.weight (3, 10)" in after
+    assert "--ignore" in after
+    assert "critic_state_dict.mlp.0.weight (16, 13)" not in after
+    found = json.loads(CliRunner().invoke(app, [str(path), "--json"]).output)
+    assert found["stops_export"] == ["actor_state_dict.estimator.0.weight (3, 10)"]
+    assert "unexplained" not in CliRunner().invoke(app, [str(written.rsl_rl_5(tmp_path / "plain"))]).output
+
+
+@pytest.mark.parametrize("option", ["--agent", "--agent-yaml"])
+def test_the_configuration_is_given_under_either_name(tmp_path: Path, option: str) -> None:
+    """inspect and export take the same two names."""
+    path = written.rsl_rl_5(tmp_path, activation=None)
+    other = written.agent_yaml(tmp_path / "other", actor={"activation": "tanh"})
+    assert "Tanh()" in CliRunner().invoke(app, [str(path), option, str(other)]).output

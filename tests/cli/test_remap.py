@@ -263,3 +263,13 @@ def test_fold_that_a_clip_forbids_is_refused(remap: Run, tmp_path: Path) -> None
     (tmp_path / "offset.yaml").write_text(yaml.safe_dump({**REVERSED, "joints": {"left_hip": {"offset": 0.3}}}))
     result = remap("--fold", contract=tmp_path / "clipped.yaml", mapping=tmp_path / "offset.yaml")
     _refused(result, tmp_path, "Clip", "Leave out --fold")
+
+
+def test_an_estimator_in_the_file_stops_a_remap(remap: Run, tmp_path: Path, no_proof: None) -> None:
+    """remap refuses what it would leave out, as export does, and takes the same option."""
+    policy = rsl_rl_file(tmp_path / "model_10.pt")
+    tree = torch.load(policy, weights_only=True)
+    tree["estimator_state_dict"] = {"0.weight": torch.ones(3, 24)}
+    torch.save(tree, policy)
+    _refused(remap(policy=policy), tmp_path, "estimator_state_dict.0.weight (3, 24)", "--ignore 'estimator_state_dict'")
+    assert remap("--ignore", "estimator_state_dict", policy=policy).exit_code == 0

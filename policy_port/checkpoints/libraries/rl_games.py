@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from policy_port.checkpoints.files.tensors import TensorBag
-from policy_port.checkpoints.libraries.stated import Stated
+from policy_port.checkpoints.libraries.stated import Stated, is_on
 from policy_port.checkpoints.networks.activations import activation_named
 from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Clamp, Normaliser, Rescale
@@ -115,7 +115,7 @@ def _require_perceptron(bag: TensorBag, stated: Stated) -> None:
     ):
         if value is not None and value not in known:
             raise stated.error(f"{key} is {value!r:.60}, which is not supported; known are {', '.join(known)}")
-    if stated.section("params", "network", "mlp").get("d2rl") is True:
+    if is_on(stated.section("params", "network", "mlp").get("d2rl")):
         raise stated.error("d2rl networks are not supported")
     groups = stated.section("params", "env", "obs_groups").get("obs")
     apart = stated.section("params", "env").get("concate_obs_groups") is False
@@ -137,7 +137,10 @@ def _head(stated: Stated) -> tuple[list[nn.Module], str, list[str]]:
     words, notes = "", []
     if isinstance(named, str) and named != "None":
         head, words = [activation_named(named, "params.network.space.continuous.mu_activation")()], f"after {named}, "
-    if stated.section("params", "config").get("clip_actions") is False:
+    clips = stated.section("params", "config").get("clip_actions", True)
+    if not isinstance(clips, bool):
+        raise stated.error(f"params.config.clip_actions is {clips!r:.60}; expected true or false")
+    if not clips:
         return head, f"{words}not clipped", []
     given = stated.section("params", "env").get("clip_actions")
     bound = 1.0 if given == math.inf else stated.number(given, 1.0, "params.env.clip_actions")

@@ -11,7 +11,7 @@ from policy_port.checkpoints.actor import Actor
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.rsl_rl_images import Encoders, has_encoders, take_encoders
 from policy_port.checkpoints.libraries.rsl_rl_layout import Layout, layout_of
-from policy_port.checkpoints.libraries.stated import Stated, known_class
+from policy_port.checkpoints.libraries.stated import Stated, is_on, known_class
 from policy_port.checkpoints.networks.activations import RSL_RL_ACTIVATIONS
 from policy_port.checkpoints.networks.layers import (
     BetaMean,
@@ -204,7 +204,7 @@ def _head(
             f"distribution_cfg.class_name {described.get('class_name')!r:.60} is a class of its own, whose action is "
             f"not known; RSL-RL's are {', '.join(DISTRIBUTIONS)}. Port what it exports (TorchScript or ONNX)"
         )
-    wide = kind == DISTRIBUTIONS[1] or section.get("state_dependent_std") is True
+    wide = kind == DISTRIBUTIONS[1] or is_on(section.get("state_dependent_std"))
     stored = [name for name in layout.deviations if bag.has(name)]
     if stored:
         if kind == DISTRIBUTIONS[2] or wide:
@@ -298,5 +298,5 @@ def _notes(stated: Stated, layout: Layout) -> tuple[str, ...]:
         notes.append(f"observation groups in this order: {', '.join(names)}")
     clip = stated.config.values.get("clip_actions")
     if isinstance(clip, (int, float)) and not isinstance(clip, bool):
-        notes.append(f"the trainer clipped actions to +-{clip:g}; the actor does not")
+        notes.append(f"the trainer clipped actions to +-{clip:g}; the actor does not: state action.raw_clip")
     return tuple(notes)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from policy_port.checkpoints.files.tensors import TensorBag
-from policy_port.checkpoints.libraries.stated import Stated, known_class
+from policy_port.checkpoints.libraries.stated import Stated, is_on, known_class
 from policy_port.checkpoints.networks.assemble import Told, feed_forward
 from policy_port.checkpoints.networks.layers import Normaliser
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
@@ -57,8 +57,8 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     squash, written = _squash(stated)
     normaliser, info, version = _scaler(bag, stated)
     notes = [f"activation from {named_by}"]
-    if stated.section("models", "policy").get("clip_actions") is True:
-        notes.append("the trainer clipped actions to the action space, whose bounds are not in the file")
+    if is_on(stated.section("models", "policy").get("clip_actions")):
+        notes.append("the trainer clipped sampled actions to the action space, whose bounds are not in the file")
     if stated.config.path is None:
         notes.append("no agent.yaml: the output is taken without an expression such as tanh")
     if bag.has("policy.log_std_parameter"):
@@ -90,11 +90,11 @@ def _network(stated: Stated) -> dict[str, object]:
         raise stated.error(f"models.policy.class is {kind!r:.60}; only {', '.join(CLASSES)} have the action as output")
     deterministic = kind is not None and known_class(kind, "skrl") == CLASSES[-1]
     key = "clip_actions" if deterministic else "clip_mean_actions"
-    if policy.get(key) is True:
+    if is_on(policy.get(key)):
         raise stated.error(
             f"models.policy.{key} clips what the policy answers to the action space, whose bounds are not in the file. "
-            f"State them as the clip of the action in the contract, and give a copy of the configuration with {key}: "
-            "false by --agent"
+            f"State them as action.raw_clip in the contract, and give a copy of the configuration with {key}: false by "
+            "--agent"
         )
     networks = policy.get("network")
     if networks is None:
@@ -187,7 +187,7 @@ def _scaler(bag: TensorBag, stated: Stated) -> tuple[nn.Module, NormaliserInfo |
 
 def _scales(stated: Stated, key: str, value: object) -> bool:
     """Whether a preprocessor of agent.yaml is the known one."""
-    if value in (None, False, {}, "", "None"):
+    if not is_on(value):
         return False
     if known_class(value, "skrl") != "RunningStandardScaler":
         raise stated.error(f"agent.{key} is {value!r:.60}; only RunningStandardScaler is supported")

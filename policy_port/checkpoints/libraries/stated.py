@@ -77,13 +77,13 @@ class Stated:
         """Hold what the configuration says of an observation normaliser against the file.
 
         Args:
-            claims: Value by key of the configuration; whatever is no plain yes or no says nothing.
+            claims: Value by key of the configuration; None and an empty table say nothing.
             found: Where in the file the statistics are; None where it has none.
 
         Raises:
             CheckpointError: Statistics are stated and missing, or there and denied.
         """
-        said = {key: value for key, value in claims.items() if isinstance(value, bool)}
+        said = {key: is_on(value) for key, value in claims.items() if not _empty(value)}
         if found is None and True in said.values():
             key = next(key for key, value in said.items() if value)
             raise self.error(
@@ -112,8 +112,13 @@ class Stated:
             Leftover(f"{name}:{'.'.join((*way, str(key)))}", f"= {value!r:.60}", 0)
             for way, keys in known.items()
             for key, value in self.section(*way).items()
-            if key not in keys and not _empty(value) and value is not False
+            if key not in keys and is_on(value)
         )
+
+
+def is_on(value: object) -> bool:
+    """Whether a setting is on, as Python takes it; the word None is rl_games' for nothing."""
+    return bool(value) and value != "None"
 
 
 def known_class(value: object, package: str) -> str | None:

@@ -125,6 +125,8 @@ def inspect_file(
         teacher=teacher,
     )
     actor = policy.actor
+    if width is not None and actor.obs_size != width:
+        raise CheckpointError(f"{policy.path}: reads observations of width {actor.obs_size}; --width says {width}")
     states = [
         {"name": name, "shape": [layers, "batch", hidden]}
         for name, (layers, hidden) in zip(actor.state_names, actor.state_shapes, strict=True)

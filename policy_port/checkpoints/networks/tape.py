@@ -77,8 +77,10 @@ class Traced:
 class Recorder:
     """Collects the steps while a graph is walked."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, single: bool = False) -> None:
         self.where = where
+        self.single = single
+        """Whether a 1 that the file wrote for its batch becomes the batch."""
         self.steps: list[Step] = []
         self.constants: dict[str, Tensor] = {}
         self._names: dict[int, str] = {}
@@ -140,6 +142,8 @@ class Recorder:
     def reshape(self, value: Traced, shape: Sequence[object]) -> object:
         """Record a reshape whose target names the batch as -1, so that any batch fits."""
         assert isinstance(value.meta, Tensor)
+        if self.single and all(isinstance(item, int) and (item % BATCH or item == 0) for item in shape):
+            shape = self._opened(value.meta, shape)
         numbers = [item.meta if isinstance(item, Traced) else item for item in shape]
         target = list(torch.reshape(value.meta, numbers).shape)  # pyright: ignore
         batched = [index for index, size in enumerate(target) if size and size % BATCH == 0]
@@ -147,6 +151,23 @@ class Recorder:
             raise CheckpointError(f"{self.where}: reshapes {tuple(value.meta.shape)} in a way that loses the batch")
         target[batched[0]] = -1
         return self.apply("reshape", torch.reshape, value, target)
+
+    @staticmethod
+    def _opened(meta: Tensor, shape: Sequence[object]) -> Sequence[object]:
+        """The target of a reshape with the batch where a file for one observation wrote 1."""
+        one = torch.empty([1 if size == BATCH else size for size in meta.shape], device="meta")
+        fixed = list(one.reshape(list(shape)).shape)  # pyright: ignore
+        places = [index for index, size in enumerate(fixed) if size == 1]
+        batched = list(meta.shape).index(BATCH)
+        place = places[0] if len(places) == 1 else batched if batched in places else None
+        return shape if place is None else [BATCH if index == place else size for index, size in enumerate(fixed)]
+
+    def with_batch(self, value: object, axis: int, rows: object) -> object:
+        """A tensor for one observation repeated for all `rows` along `axis`, where it has a 1 there."""
+        meta = value.meta if isinstance(value, Traced) else value
+        if not self.single or not isinstance(meta, Tensor) or meta.ndim <= axis or meta.shape[axis] != 1:
+            return value
+        return self.apply("expand", Tensor.expand, value, [rows if at == axis else -1 for at in range(meta.ndim)])
 
     def _ref(self) -> Ref:
         self._count += 1

@@ -10,7 +10,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from policy_port.checkpoints.networks.tape import BATCH, Recorder, Traced
@@ -26,7 +25,7 @@ class GraphRecord:
     def __init__(self, ports: GraphInputs, where: str) -> None:
         self.where = where
         self.ports = ports
-        self.recorder = Recorder(where)
+        self.recorder = Recorder(where, single=ports.fixed_batch)
         self.obs = self.recorder.input((BATCH, ports.width))
         self.forgets = False
         """Whether a recurrent layer starts anew at every call."""
@@ -38,19 +37,9 @@ class GraphRecord:
         return self.recorder.apply(label, function, *arguments)
 
     def reshape(self, value: Any, target: list[Any]) -> Any:
-        """Record a reshape; a 1 that a file for one observation wrote for its batch becomes the batch."""
+        """Record a reshape."""
         if isinstance(value, Tensor):
             return value.reshape(numbers(target))
-        assert isinstance(value.meta, Tensor)
-        single = all(isinstance(item, int) for item in target)
-        if self.ports.fixed_batch and single:
-            one = torch.empty([1 if size == BATCH else size for size in value.meta.shape], device="meta")
-            fixed = list(one.reshape(target).shape)
-            places = [index for index, size in enumerate(fixed) if size == 1]
-            batched = list(value.meta.shape).index(BATCH)
-            place = places[0] if len(places) == 1 else batched if batched in places else None
-            if place is not None:
-                target = [BATCH if index == place else size for index, size in enumerate(fixed)]
         return self.recorder.reshape(value, target)
 
 

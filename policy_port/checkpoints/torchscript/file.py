@@ -16,6 +16,7 @@ from policy_port.checkpoints.files.safe_load import check_storages, check_tensor
 from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
 from policy_port.checkpoints.torchscript.record import RESETS, record
 from policy_port.checkpoints.torchscript.scan import refuse_operator, scan_code
+from policy_port.checkpoints.torchscript.traced import traced_width, without_traced_inputs
 from policy_port.errors import CheckpointError, UnsafeFileError
 
 SUPPORTED = "TorchScript of one observation vector, its recurrent state in buffers"
@@ -42,7 +43,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
             f"{where}: forward() takes ({', '.join(inputs)}); expected one tensor, the observation. Export the policy "
             "with its state as buffers, or as ONNX, whose inputs also say how large an image is"
         )
-    recording = record(graph, module, tensors, where)
+    recording = record(graph, module, tensors, where, traced=traced_width(source.members), wanted=options.width)
     actor = recording.actor
     used = recording.used | set(recording.states)
     leftovers = tuple(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items() if name not in used)
@@ -53,7 +54,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         distribution="not in the file; the actor returns what forward() returns",
         leftovers=leftovers,
         notes=(*recording.notes, *_notes(called, module)),
-        original=lambda: TorchScriptRunner(archive, states=recording.states),
+        original=lambda: TorchScriptRunner(archive, states=recording.states, single=recording.single),
     )
 
 
@@ -69,11 +70,12 @@ def _notes(called: frozenset[str], module: Any) -> tuple[str, ...]:
 
 
 class TorchScriptRunner(OriginalRunner):
-    """The file in torch.jit; a file with state runs row by row, each row with its own contents of the buffers."""
+    """The file in torch.jit; one with state, or for one observation, runs row by row."""
 
-    def __init__(self, archive: bytes, *, states: tuple[str, ...]) -> None:
+    def __init__(self, archive: bytes, *, states: tuple[str, ...], single: bool) -> None:
         self._module = torch.jit.load(io.BytesIO(archive), map_location="cpu").eval()
         self._states = states
+        self._by_row = bool(states) or single
         clear = reset_name(self._module)
         if clear is not None and states:
             getattr(self._module, clear)()
@@ -85,10 +87,10 @@ class TorchScriptRunner(OriginalRunner):
         self._rows = []
 
     def step(self, obs: NDArray[np.float32], *images: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Run forward() on each row, or on all at once where there is no state."""
+        """Run forward() on each row with its own contents of the buffers, or on all rows at once."""
         rows = torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32))
         with torch.no_grad():
-            if not self._states:
+            if not self._by_row:
                 return _first(self._module(rows)).numpy()
             while len(self._rows) < len(rows):
                 self._rows.append(self._start)
@@ -118,16 +120,16 @@ def reset_name(module: Any) -> str | None:
     return None
 
 
-def _check_archive(source: Source) -> None:
+def _check_archive(members: dict[str, bytes], file: str) -> None:
     """Check the pickles of the archive before PyTorch's reader, which trusts them, sees them."""
-    for name, content in source.members.items():
+    for name, content in members.items():
         if "/" not in name and name.endswith(".pkl"):
-            where = f"{source.path}: {name}"
+            where = f"{file}: {name}"
             scan = scan_pickle(content, where)
             for imported in sorted(scan.imports):
                 if imported.startswith("__torch__.torch.classes"):
                     raise UnsafeFileError(f"{where}: holds a compiled object ({imported}); a policy network has none")
-            check_storages(scan, dict(source.members), f"{name[:-4]}/", str(source.path))
+            check_storages(scan, members, f"{name[:-4]}/", file)
 
 
 def open_module(source: Source, also: frozenset[str] = frozenset()) -> tuple[Any, bytes, frozenset[str]]:
@@ -145,9 +147,10 @@ def open_module(source: Source, also: frozenset[str] = frozenset()) -> tuple[Any
         CheckpointError: When it is damaged or holds weights that are not finite.
     """
     where = str(source.path)
-    _check_archive(source)
-    called = scan_code(source.members, where, also)
-    archive = pack_archive(source.members)
+    members = without_traced_inputs(source.members)
+    _check_archive(members, where)
+    called = scan_code(members, where, also)
+    archive = pack_archive(members)
     module = _load_module(archive, where)
     for name, tensor in module.state_dict().items():
         check_tensor(name, tensor.detach(), where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ class Recording:
     """Names of the module's tensors that the actor holds."""
     states: tuple[str, ...]
     """Attributes that are the recurrent state."""
+    single: bool
+    """Whether the file itself takes one observation at a time."""
     notes: tuple[str, ...]
 
 
@@ -55,6 +58,8 @@ class _Widths:
         self.tensors = tensors
         self.where = where
         self.paths = overwritten(graph)
+        self.single = False
+        """Whether a batch of one that is written into the graph is opened."""
         self.first_error: Exception | None = None
 
     def try_width(self, width: int) -> TapeActor | None:
@@ -103,7 +108,7 @@ class _Widths:
         )
 
     def _walk(self, width: int) -> TapeActor:
-        recorder = Recorder(self.where)
+        recorder = Recorder(self.where, single=self.single)
         states = self.states()
         obs = recorder.input((BATCH, width))
         inputs = [recorder.input((state.shape[0], BATCH, state.shape[1])) for state in states]
@@ -151,31 +156,83 @@ class _Widths:
         )
 
 
-def record(graph: Any, module: Any, tensors: dict[str, Tensor], where: str) -> Recording:
-    """Record an inlined graph; the observation's width is the one that its shapes fit."""
+def record(
+    graph: Any, module: Any, tensors: dict[str, Tensor], where: str, *, traced: int | None, wanted: int | None
+) -> Recording:
+    """Record an inlined graph.
+
+    Args:
+        graph: What forward() computes.
+        module: The module.
+        tensors: Its tensors by name.
+        where: The file, for messages.
+        traced: Width of the observation that the file was traced with; it settles the width.
+        wanted: Width that the contract or the user states; it is taken where the file leaves the width open.
+
+    Raises:
+        CheckpointError: When no width fits, or several do and nobody says which.
+    """
     widths = _Widths(graph, module, tensors, where)
-    actors = _fitting(widths, sorted(_candidates(tensors)))
-    if not actors and not isinstance(widths.first_error, CheckpointError):
-        actors = _fitting(widths, range(1, _MAX_GUESSED_WIDTH + 1))
+    actors = _fitting_any(widths, traced, wanted)
     if not actors:
         if isinstance(widths.first_error, CheckpointError) and not isinstance(widths.first_error, GraphRaisesError):
             raise widths.first_error
+        reason = _first_line(widths.first_error, where)
         raise CheckpointError(
-            f"{where}: no observation width fits the graph ({_first_line(widths.first_error)})"
+            f"{where}: no observation width fits the graph for any number of rows ({reason}). Where a batch "
+            "of one is written into it, export the network with the batch left open, as in x.view(x.shape[0], 3, 4) "
+            "instead of x.view(1, 3, 4)"
         ) from widths.first_error
-    # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
-    actors = [actor for actor in actors if actor.obs_size != 1] or actors
-    actor = actors[0]
-    notes = []
-    if len(actors) > 1:
-        others = ", ".join(str(other.obs_size) for other in actors[1:6])
-        notes.append(f"the graph also takes observations of width {others}; it reads {actor.obs_size}")
+    actor, notes = _chosen(actors, where, traced, wanted)
+    if widths.single:
+        notes.append("the file takes one observation at a time; the actor takes any number")
     states = widths.states()
     for state in states:
         if bool((state.tensor != 0).any()):
             notes.append(f"the file was saved with {state.path} not zero")
     used = frozenset(name for name in tensors if name.replace(".", "_") in actor.constant_names())
-    return Recording(actor=actor, used=used, states=tuple(state.path for state in states), notes=tuple(notes))
+    return Recording(
+        actor=actor,
+        used=used,
+        states=tuple(state.path for state in states),
+        single=widths.single,
+        notes=tuple(notes),
+    )
+
+
+def _fitting_any(widths: _Widths, traced: int | None, wanted: int | None) -> list[TapeActor]:
+    """The recordings of the widths that fit: for any batch, else with a batch of one that is opened."""
+    candidates = sorted(_candidates(widths.tensors) | {width for width in (traced, wanted) if width is not None})
+    for single in (False, True):
+        widths.single = single
+        actors = _fitting(widths, candidates)
+        if not actors and not isinstance(widths.first_error, CheckpointError):
+            actors = _fitting(widths, range(1, _MAX_GUESSED_WIDTH + 1))
+        if actors:
+            # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
+            return [actor for actor in actors if actor.obs_size != 1] or actors
+    return []
+
+
+def _chosen(actors: list[TapeActor], where: str, traced: int | None, wanted: int | None) -> tuple[TapeActor, list[str]]:
+    """The recording of the right width: the traced one, the only one, or the one that is asked for."""
+    by_width = {actor.obs_size: actor for actor in actors}
+    if traced in by_width:
+        return by_width[traced], [f"traced with an observation of width {traced}"]
+    if len(actors) == 1:
+        return actors[0], []
+    listed = ", ".join(map(str, list(by_width)[:12])) + (", ..." if len(by_width) > 12 else "")
+    if wanted in by_width:
+        others = ", ".join([str(width) for width in by_width if width != wanted][:12])
+        return by_width[wanted], [
+            f"the file does not state its observation's width and also takes {others}; {wanted} is what the contract "
+            "or --width says"
+        ]
+    asked = "" if wanted is None else f", and {wanted}, which the contract or --width says, is none of them"
+    raise CheckpointError(
+        f"{where}: the width of its observation can't be told: it is stated nowhere, and the graph takes {listed}"
+        f"{asked}. Say it with --width to inspect, or with the right contract to export"
+    )
 
 
 def overwritten(graph: Any) -> list[str]:
@@ -215,6 +272,12 @@ def _candidates(tensors: dict[str, Tensor]) -> set[int]:
     return {tensor.shape[-1] for tensor in tensors.values() if tensor.ndim >= 1 and 0 < tensor.shape[-1] <= 100_000}
 
 
-def _first_line(error: Exception | None) -> str:
+def _first_line(error: Exception | None, where: str) -> str:
+    """The first line of an error, with sizes in multiples of the batch as such."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    text = lines[0].removeprefix(f"{where}: ") if lines else type(error).__name__
+    return re.sub(r"\d{7,}", lambda found: _size(int(found[0])), text)
+
+
+def _size(number: int) -> str:
+    return str(number) if number % BATCH else "batch" if number == BATCH else f"{number // BATCH} x batch"

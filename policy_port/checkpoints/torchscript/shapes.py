@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from policy_port.checkpoints.networks.tape import Recorder, Traced, compare, leaves
+from policy_port.checkpoints.networks.tape import BATCH, Recorder, Traced, compare, leaves
 from policy_port.errors import CheckpointError
 
 Handled = tuple[bool, Any]
@@ -122,11 +122,48 @@ def _dtype(number: int) -> torch.dtype | None:
     return table.get(number, {0: torch.uint8, 11: torch.bool, 15: torch.bfloat16}.get(number))
 
 
+def _expand(walker: Walk, arguments: list[Any]) -> Handled:
+    """Keep the batch where a file for one observation wrote 1 for it."""
+    value, sizes = arguments[0], arguments[1]
+    if not walker.recorder.single or not isinstance(value, Traced):
+        return _LEFT
+    shape = [0] * (len(sizes) - _meta(value).ndim) + list(_meta(value).shape)
+    kept = [-1 if size == 1 and has == BATCH else size for size, has in zip(sizes, shape, strict=True)]
+    result = walker.recorder.apply("expand", torch.Tensor.expand, value, kept)
+    walker.mark_view(value, result)
+    return True, result
+
+
+def _joined(walker: Walk, arguments: list[Any]) -> Handled:
+    """Repeat for every row what a file for one observation joins to it."""
+    parts, axis = arguments[0], arguments[1] if len(arguments) > 1 else 0
+    ranks = {_meta(part).ndim for part in parts}
+    if not walker.recorder.single or len(ranks) != 1:
+        return _LEFT
+    batched = {at for part in parts for at, size in enumerate(_meta(part).shape) if size == BATCH}
+    rows = walker.recorder.size(walker.obs, 0)
+    for at in batched - {axis % ranks.pop()}:
+        parts[:] = [walker.recorder.with_batch(part, at, rows) for part in parts]
+    return _LEFT
+
+
+def _memory(walker: Walk, arguments: list[Any]) -> Handled:
+    """Give every row the start that a file for one observation has for one."""
+    if walker.recorder.single:
+        rows, start = walker.recorder.size(walker.obs, 0), arguments[1]
+        grown = [walker.recorder.with_batch(part, 1, rows) for part in leaves(start)]
+        arguments[1] = grown if isinstance(start, (list, tuple)) else grown[0]
+    return _LEFT
+
+
 def _filled(number: float) -> Callable[[Walk, list[Any]], Handled]:
     def fill(walker: Walk, arguments: list[Any]) -> Handled:
         shape = arguments[0]
         if isinstance(shape, Traced):
             return True, walker.recorder.apply("full_like", torch.full_like, shape, number)
+        if walker.recorder.single and len(shape) == 3 and shape[1] == 1:
+            # The start of a recurrent layer, (layers, batch, hidden), for one observation.
+            shape = [shape[0], walker.recorder.size(walker.obs, 0), shape[2]]
         if any(isinstance(leaf, Traced) for leaf in leaves(shape)):
             return True, walker.recorder.apply("new_full", torch.Tensor.new_full, walker.obs, shape, number)
         return True, torch.full(list(shape), number)
@@ -230,6 +267,11 @@ SHAPE_OPERATORS: dict[str, Callable[[Walk, list[Any]], Handled]] = {
     "view": _view,
     "reshape": _view,
     "flatten": _flatten,
+    "expand": _expand,
+    "cat": _joined,
+    "stack": _joined,
+    "lstm": _memory,
+    "gru": _memory,
     "to": _to,
     "type_as": _to,
     "float": lambda walker, arguments: (True, cast(walker, arguments[0], torch.float32)),

@@ -74,7 +74,7 @@ def test_a_complete_import_is_absolute_positions_in_the_robots_unit(tmp_path: Pa
     assert [joint.unit for joint in contract.joints.values()] == ["deg", "deg", "percent"]
     assert contract.control_dt == pytest.approx(1 / 30)
     assert contract.decimation == 1
-    assert contract.quaternion_order == "none"
+    assert contract.quaternion_order is None
     assert contract.action.terms[0].model_dump(exclude_none=True) == {
         "term": "joint_position",
         "scale": 1.0,

@@ -138,6 +138,8 @@ def _fill(actuator: Record, entry: str, key: str, draft: Draft) -> None:
         return
     joints = draft.data["joints"]
     driven = [name for name in joints if any(matches(p, name, actuator) for p in actuator.names("joint_names_expr"))]
+    if all(joints[name].get(key) is not None for name in driven):
+        return
     value = actuator.get(entry)
     if isinstance(value, dict):
         section = actuator.section(entry)

@@ -35,8 +35,13 @@ _KNOWN = frozenset(
         *("observation_history_lengths", _FLATTEN, *_LATER_KEYS, *_CLIP_KEYS),
     )
 )
-_DECIDES = ("joint_", "action_", "observation_")
+_DECIDES = ("action_", "observation_")
 """What a key begins with that says how numbers are made; others name the run, the commands, the bodies of a motion."""
+
+_UNDRIVEN = (
+    "so that some joints are not driven, and the file does not say which: name those that are with --set "
+    "action.terms='[{term: joint_position, joints: [NAME, ...], scale: NUMBERS, offset: default}]'"
+)
 
 
 class OnnxMetadata:
@@ -89,6 +94,8 @@ def read(path: Path, options: ImportOptions) -> Draft:
     names = record.names("joint_names")
     draft.joints(names, record.source("joint_names"))
     _refuse_unknown(record, options)
+    if left := [key for key in record.entries() if key.startswith("joint_") and key not in _KNOWN]:
+        draft.note(f"{path.name}: the metadata's {', '.join(left)} are unknown and were not read")
     if options.layout is not None:
         draft.put("trained_in", f"not stated; a task with --layout {options.layout}", "--layout")
     else:
@@ -125,8 +132,11 @@ def _gains(record: Record, names: list[str], options: ImportOptions, precise: Pr
     for key, entry in (("stiffness", "joint_stiffness"), ("damping", "joint_damping")):
         if not record.has(entry):
             continue
-        values = record.numbers(entry, len(names), per="joint")
-        if precise.has(entry):
+        values = record.numbers(entry)
+        driven = _driven(options, names)
+        if len(values) not in (len(names), len(driven)):
+            raise record.error(entry, f"has {len(values)} numbers for {len(names)} joints, {_UNDRIVEN}")
+        if precise.has(entry) and len(values) == len(names):
             exact, source = precise.exact(entry, values, record, any_order=not ordered)
             draft.per_joint(key, exact, source)
         elif entry == "joint_damping" and not any(values):
@@ -134,7 +144,9 @@ def _gains(record: Record, names: list[str], options: ImportOptions, precise: Pr
                 f"{record.path.name}: joint_damping is 0 for every joint, as mjlab once wrote by mistake; left out"
             )
         elif ordered or len(set(values)) == 1:
-            draft.per_joint(key, values, record.source(entry, f"rounded to {DECIMALS} decimals"))
+            # mjlab skips joints that nothing drives and keeps the order of the others.
+            pairs = dict(zip(names if len(values) == len(names) else driven, values, strict=True))
+            draft.per_joint(key, pairs, record.source(entry, f"rounded to {DECIMALS} decimals"))
         else:
             draft.note(
                 f"{record.path.name}: {entry} is left out: mjlab wrote gains in actuator order before its pull request "
@@ -143,9 +155,20 @@ def _gains(record: Record, names: list[str], options: ImportOptions, precise: Pr
             )
 
 
+def _driven(options: ImportOptions, names: list[str]) -> list[str]:
+    """The joints that an action which the user states drives, in the order of `names`."""
+    stated = options.settings.get("action.terms")
+    terms = [term for term in stated if isinstance(term, dict)] if isinstance(stated, list) else []
+    listed = [term.get("joints") or names for term in terms]
+    joints = [name for each in listed if isinstance(each, list) for name in each]
+    return [name for name in names if name in joints]
+
+
 def _action(record: Record, names: list[str], precise: PreciseValues, draft: Draft) -> None:
     scales = record.numbers("action_scale")
-    spread = scales * len(names) if len(scales) == 1 else record.numbers("action_scale", len(names), per="joint")
+    if len(scales) not in (1, len(names)):
+        raise record.error("action_scale", f"has {len(scales)} numbers for {len(names)} joints, {_UNDRIVEN}")
+    spread = scales * len(names) if len(scales) == 1 else scales
     exact, source = precise.exact("action_scale", spread, record)
     term = {"term": "joint_position", "scale": by_joint(names, exact), "offset": "default"}
     draft.action(term, f"{source}; offset: mjlab and BeyondMimic act around the default pose")

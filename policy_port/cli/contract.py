@@ -42,7 +42,8 @@ class ImportArguments:
     robot: Annotated[str | None, typer.Option(help="Name of the robot.")] = None
     trained_in: Annotated[str | None, typer.Option(help="Simulator, physics engine and version, in words.")] = None
     quaternion_order: Annotated[
-        Literal["wxyz", "xyzw", "none"] | None, typer.Option(help="Order of quaternions in training.")
+        Literal["wxyz", "xyzw", "none"] | None,
+        typer.Option(help="Order of quaternions in external terms."),
     ] = None
     timestep: Annotated[float | None, typer.Option(help="Physics timestep of training [s].", min=1e-6)] = None
     control_frequency: Annotated[
@@ -66,7 +67,8 @@ class ImportArguments:
     ] = None
     precise: Annotated[Path | None, typer.Option(help="Full-precision values beside rounded metadata.")] = None
     gains_order: Annotated[
-        Literal["joint"] | None, typer.Option(help="The metadata's gains are in joint order (newer mjlab).")
+        Literal["joint", "policy", "motor"] | None,
+        typer.Option(help="Order of the gains; joint and policy are one: that of the policy's joints."),
     ] = None
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fill a key of the contract.")

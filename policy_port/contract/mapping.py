@@ -102,7 +102,7 @@ class RobotMapping(Strict):
     history: History | None = None
     """The target's history layout, where it differs from the source's."""
     quaternion_order: Literal["wxyz", "xyzw"] | None = None
-    """The target's quaternion order, where it differs."""
+    """The target's quaternion order, where it differs; nothing is reordered, so no external term may hold one."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

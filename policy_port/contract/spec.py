@@ -72,8 +72,6 @@ class Contract(Strict):
     """Name of the robot."""
     trained_in: str
     """Simulator, physics engine and version, in words."""
-    quaternion_order: Literal["wxyz", "xyzw", "none"]
-    """Order of quaternions where the policy was trained; no default. none: the policy never sees an orientation."""
     timestep: Positive
     """Physics timestep of training [s]."""
     decimation: Annotated[int, Field(ge=1)]
@@ -90,6 +88,9 @@ class Contract(Strict):
     """The network's output."""
     command: Command = Command()
     """Trained command ranges."""
+    quaternion_order: Literal["wxyz", "xyzw", "none"] | None = None
+    """Order of the quaternions that a term holds, where one does: an external term, which its task fills. Base terms
+    are vectors in the base frame and hold none, so that most contracts leave this out."""
     images: tuple[ImageInput, ...] = ()
     """Camera images, for policies that see."""
     sources: dict[str, str] = {}
@@ -201,12 +202,10 @@ class Contract(Strict):
         return self
 
     @model_validator(mode="after")
-    def _orientation_is_stated(self) -> Contract:
-        turned = sorted({term.term for term in self.observation.terms if term.needs_orientation})
-        if turned and self.quaternion_order == "none":
-            raise ValueError(
-                f"quaternion_order is none, but {', '.join(turned)} needs the base's orientation; write wxyz or xyzw"
-            )
+    def _quaternion_order_is_stated(self) -> Contract:
+        holding = [term.label for term in self.observation.terms if term.holds_quaternion]
+        if holding and self.quaternion_order not in ("wxyz", "xyzw"):
+            raise ValueError(f"quaternion_order must be wxyz or xyzw, since {', '.join(holding)} holds a quaternion")
         return self
 
     def _check_joints(self, names: tuple[str, ...] | None, where: str) -> None:

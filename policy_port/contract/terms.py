@@ -77,8 +77,8 @@ class _Elementwise(Strict):
 class Term(_Elementwise):
     """An observation term. What it declares as `scale`, `offset` and `clip` is applied to its raw values."""
 
-    needs_orientation: ClassVar[bool] = False
-    """True for what is seen from the base, which takes its orientation."""
+    holds_quaternion: ClassVar[bool] = False
+    """True for elements that are a quaternion, whose order the contract must state then."""
     keeps_time: ClassVar[bool] = False
     """True for what follows from the time since reset."""
 
@@ -151,21 +151,20 @@ class BaseTerm(Term):
 class BaseLinVelTerm(BaseTerm):
     """Linear velocity of the base [m/s], in the base frame."""
 
-    needs_orientation, reach = True, 2.0
+    reach = 2.0
     term: Literal["base_lin_vel"]
 
 
 class BaseAngVelTerm(BaseTerm):
     """Angular velocity of the base [rad/s], in the base frame."""
 
-    needs_orientation, reach = True, 3.0
+    reach = 3.0
     term: Literal["base_ang_vel"]
 
 
 class ProjectedGravityTerm(BaseTerm):
     """Unit vector of gravity in the base frame."""
 
-    needs_orientation = True
     term: Literal["projected_gravity"]
 
     def draw(self, contract: Parsing, draws: Draws) -> Array:

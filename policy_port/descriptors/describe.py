@@ -11,12 +11,13 @@ from policy_port.contract.layout import observation_slots
 
 def describe(contract: Contract) -> str:
     """The whole contract in words and tables."""
+    order = f", quaternions {contract.quaternion_order}" if contract.quaternion_order in ("wxyz", "xyzw") else ""
     rate = f"{1.0 / contract.control_dt:g} Hz control ({contract.timestep:g} s x {contract.decimation})"
     frame = f", base terms in frame {contract.base.frame}" if contract.base.frame else ""
     weightless = ", links without gravity" if contract.actuation.gravity_compensation else ""
     parts = [
         f"{contract.name}: {contract.robot}, trained in {contract.trained_in}",
-        f"{rate}, {contract.actuation.kind} actuation{weightless}, quaternions {contract.quaternion_order}, "
+        f"{rate}, {contract.actuation.kind} actuation{weightless}{order}, "
         f"{'floating' if contract.base.floating else 'fixed'} base{frame}",
         "",
         f"observation, {contract.observation_size} numbers",

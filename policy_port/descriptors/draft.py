@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +18,10 @@ from policy_port.errors import ContractError, closest
 BASE_TERMS = frozenset({"base_lin_vel", "base_ang_vel", "projected_gravity"})
 """Observation terms that only a floating base has."""
 
-_NO_ORIENTATION = frozenset(
-    {"joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action", "gait_phase", "velocity_command"}
-)
-
 REQUIRED: dict[str, str] = {
     "name": "--name NAME",
     "robot": "--robot NAME",
     "trained_in": "--trained-in WORDS",
-    "quaternion_order": "--quaternion-order wxyz or xyzw (Isaac Lab: wxyz until 2.x, xyzw from 3.0)",
     "timestep": "--timestep SECONDS",
     "decimation": "--set decimation=N",
     "base.floating": "--set base.floating=true or false",
@@ -67,6 +62,7 @@ class Draft:
         self.control_dt: tuple[float, str] | None = None
         self.width_hint = ""
         self.width = 0
+        self.names_there: list[str | None] = []
         self.waits_for_names = False
 
     def put(self, key: str, value: Any, source: str) -> None:
@@ -106,13 +102,22 @@ class Draft:
         Args:
             term: The term as a contract writes it.
             source: Where it stands in the descriptor.
-            name: Its name there, taken when another term already has the kind for a label.
+            name: Its name there, which `--set` may use; taken when another term already has the kind for a label.
         """
         terms = assign_default(self.data, "observation")
+        self.names_there.append(name)
         if name is not None and label(term) in [label(other) for other in terms]:
             term["name"] = name
         terms.append(term)
         self.sources[f"observation.terms.{label(term) or len(terms) - 1}"] = source
+
+    def told_whole(self, name: str, options: ImportOptions) -> bool:
+        """Whether `--set observation.terms.NAME` (or its number) states the next term; it gets its place then."""
+        place = len(assign_default(self.data, "observation"))
+        told = {f"observation.terms.{name}", f"observation.terms.{place}"} & set(options.settings)
+        if told:
+            self.term({"name": name}, "--set", name=name)
+        return bool(told)
 
     def command(self, ranges: Record) -> None:
         """Set the trained ranges of the velocity command, as far as they are there."""
@@ -156,11 +161,24 @@ class Draft:
             if value is None:
                 continue
             self._refuse_strange_joint(key)
-            stated = {old for _, old in find(self.data, key) if old is not None}
-            if stated and stated != {value} and key != "trained_in":
-                was = ", ".join(sorted(str(old) for old in stated))
+            key = self._in_contract(key)
+            stated = [old for _, old in find(self.data, key) if old is not None]
+            if any(old != value for old in stated) and key != "trained_in" and self.source_of(key) != "--set":
+                was = ", ".join(sorted({str(old) for old in stated}))
                 self.note(f"{source} replaces {key} {was} ({self.source_of(key) or self.origin}) by {value}")
             self.put(key, value, source)
+            if key in ("observation", "observation.terms"):
+                self.names_there = []
+
+    def _in_contract(self, key: str) -> str:
+        """The key as the contract has it: a term may be called by its name in the descriptor or by its number."""
+        labels = [value for _, value in self._labels()] if self.names_there else []
+        for i, name in enumerate(self.names_there):
+            for known in (name, str(i)):
+                head = f"observation.terms.{known}"
+                if known and known not in labels and (key == head or key.startswith(f"{head}.")):
+                    return f"observation.terms.{labels[i] or i}{key[len(head) :]}"
+        return key
 
     def _refuse_strange_joint(self, key: str) -> None:
         names = self.joint_names
@@ -173,19 +191,23 @@ class Draft:
             )
 
     def _label_sources(self) -> None:
-        """A term that had no kind until `--set` gave one is filed under its label from now on."""
-        for i, term in enumerate(self.data.get("observation", {}).get("terms", [])):
-            source = self.sources.pop(f"observation.terms.{i}", None)
-            if source is not None:
-                self.sources.setdefault(f"observation.terms.{label(term) or i}", source)
+        """A term that `--set` gave a kind, or stated whole, is filed under its label from now on."""
+        for i, name in self._labels():
+            for known in (str(i), self.names_there[i] if i < len(self.names_there) else None):
+                if name != known and (source := self.sources.get(f"observation.terms.{known}")) is not None:
+                    self.sources.setdefault(f"observation.terms.{name or i}", source)
+
+    def _labels(self) -> Iterator[tuple[int, str | None]]:
+        """Number and label of each term, as far as the data are terms."""
+        observation = self.data.get("observation")
+        terms = observation.get("terms") if isinstance(observation, dict) else None
+        return ((i, label(term)) for i, term in enumerate(terms if isinstance(terms, list) else []))
 
     def _deduce(self) -> None:
         kinds = {term.get("term") for term in self.data.get("observation", {}).get("terms", [])}
         base = sorted(kinds & BASE_TERMS)
         if base and self.data.get("base", {}).get("floating") is None:
             self.put("base.floating", True, f"{base[0]} is observed, which only a floating base has")
-        if kinds and kinds <= _NO_ORIENTATION and self.data.get("quaternion_order") is None:
-            self.put("quaternion_order", "none", "no observation term holds an orientation")
         if self.control_dt is not None:
             self._match_control_period(*self.control_dt)
 

@@ -21,6 +21,13 @@ AGENT = "agent.yaml"
 BESIDE = tuple((name, f"params/{name}", f"../params/{name}") for name in (ENV, AGENT))
 FLAGS = frozenset({"group", "articulation", "sizes"})
 
+_ACTION_KEYS = frozenset(
+    (
+        *("full_path", "joint_names", "scale", "offset", "clip"),
+        *("name", "mdp_type", "action_type", "dtype", "shape", "units", "description", "extras"),
+    )
+)
+_FRICTION = "default_joint_friction"
 _ACTIONS = {"JointPositionAction": "joint_position", "RelativeJointPositionAction": "joint_position_delta"}
 
 
@@ -60,10 +67,13 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     if scene.has("dt"):
         draft.control_dt = (scene.number("dt"), scene.source("dt"))
     default = {name: joint["default"] for name, joint in draft.data["joints"].items()}
-    _actions(record, default, draft)
+    if "action.terms" not in options.settings:
+        _actions(record, default, draft)
     agent = records.get(AGENT)
     groups = _groups(record, agent, options)
-    isaac_lab_terms.add_observation(record, groups, env, options, draft)
+    if "observation.terms" not in options.settings:
+        run = isaac_lab_terms.Run(env=env, robot=robot.where.rpartition(".")[2], options=options)
+        isaac_lab_terms.add_observation(record, groups, run, draft)
     if agent is not None:
         isaac_lab_env.add_agent_clips(agent, draft)
     else:
@@ -98,6 +108,12 @@ def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
     if robot.has("default_joint_armature"):
         armature = robot.numbers("default_joint_armature", len(names), per="joint")
         draft.per_joint("armature", armature, robot.source("default_joint_armature"))
+    friction = robot.numbers(_FRICTION, len(names), per="joint") if robot.has(_FRICTION) else []
+    if any(friction):
+        draft.note(
+            f"{robot.path.name}: {_FRICTION} is up to {max(friction):g}; a contract has no word for it, so a replay "
+            "moves without it"
+        )
     if robot.has("default_joint_pos_limits"):
         limits = robot.pairs("default_joint_pos_limits", len(names), per="joint")
         source = robot.source("default_joint_pos_limits")
@@ -108,6 +124,7 @@ def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
 def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:
     for action in record.sections("actions"):
         kind = action.text("full_path").replace(":", ".").rpartition(".")[2]
+        action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         if kind not in _ACTIONS:
             raise action.error("full_path", f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")
         joints = action.names("joint_names")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.record import Record
+from policy_port.descriptors.term_params import matches
 from policy_port.errors import ContractError
 
 _IMPLICIT = ("ImplicitActuator",)
 _EXPLICIT = ("IdealPDActuator", "DCMotor", "DelayedPDActuator", "RemotizedPDActuator")
-_MAX_PATTERN = 200
+_PLAIN = ("ImplicitActuator", "IdealPDActuator")
+"""What a contract's kinds of actuation are; the others do more."""
+_READ = (
+    *((key, key) for key in ("stiffness", "damping", "armature", "effort_limit")),
+    ("effort_limit", "effort_limit_sim"),
+)
+"""Key of a joint in a contract, and key of an actuator."""
 
 
 def written_terms(env: Record, group: str) -> list[tuple[str, str]] | None:
@@ -20,8 +26,10 @@ def written_terms(env: Record, group: str) -> list[tuple[str, str]] | None:
     if not observations.has(group):
         return None
     section = observations.section(group)
-    terms = [(key, value) for key, value in section.data.items() if isinstance(value, dict) and value.get("func")]
-    return [(str(key), str(value["func"]).replace(":", ".").rpartition(".")[2]) for key, value in terms]
+    if section.has("concatenate_terms") and not section.flag("concatenate_terms"):
+        raise section.error("concatenate_terms", "is false: the network reads its terms one by one, not a vector")
+    terms = [(key, section.section(key)) for key, value in section.data.items() if isinstance(value, dict) and value]
+    return [(key, term.text("func").replace(":", ".").rpartition(".")[2]) for key, term in terms if term.has("func")]
 
 
 def history(env: Record, group: str, key: str) -> int:
@@ -33,13 +41,21 @@ def history(env: Record, group: str, key: str) -> int:
     return 1
 
 
+def history_layout(env: Record | None, group: str) -> str:
+    """How a group lays out its history: term by term, unless env.yaml says otherwise."""
+    section = env.below("observations", group) if env is not None else None
+    if section is None or not section.has("history_order"):
+        return "term_major"
+    return f"{section.choice('history_order', ('term', 'time'))}_major"
+
+
 def is_velocity_command(env: Record, group: str, key: str) -> bool:
     """Whether the command that the observation term `key` of `group` reads is a base velocity."""
     params = env.below("observations", group, key, "params")
     if params is None or not params.has("command_name"):
         return False
     command = env.below("commands", params.text("command_name"))
-    return command is not None and "VelocityCommand" in str(command.data.get("class_type"))
+    return command is not None and _commands_velocity(command)
 
 
 def add_commands(env: Record, draft: Draft) -> None:
@@ -48,8 +64,12 @@ def add_commands(env: Record, draft: Draft) -> None:
         return
     commands = env.section("commands")
     for name in commands.entries():
-        if commands.has(name) and "VelocityCommand" in str(commands.section(name).data.get("class_type")):
+        if commands.has(name) and _commands_velocity(commands.section(name)):
             draft.command(commands.section(name).section("ranges"))
+
+
+def _commands_velocity(command: Record) -> bool:
+    return command.has("class_type") and "VelocityCommand" in command.text("class_type")
 
 
 def add_robot(env: Record, name: str, draft: Draft) -> None:
@@ -59,8 +79,8 @@ def add_robot(env: Record, name: str, draft: Draft) -> None:
         state = robot.section("init_state")
         draft.put("base.height", state.numbers("pos", 3)[2], state.source("pos"))
     properties = robot.below("spawn", "articulation_props")
-    fixed = properties.data.get("fix_root_link") if properties is not None else None
-    if properties is not None and isinstance(fixed, bool):
+    if properties is not None and properties.has("fix_root_link"):
+        fixed = properties.flag("fix_root_link")
         draft.put("base.floating", not fixed, properties.source("fix_root_link"))
     if draft.data.get("base", {}).get("floating") is False:
         draft.data["base"].pop("height", None)
@@ -70,25 +90,46 @@ def add_robot(env: Record, name: str, draft: Draft) -> None:
 
 def _actuators(actuators: Record, draft: Draft) -> None:
     kinds: dict[str, str] = {}
+    more: list[str] = []
     for name in actuators.entries():
         actuator = actuators.section(name)
         kinds[name] = actuator.text("class_type").replace(":", ".").rpartition(".")[2]
-        for key, names in (
-            ("stiffness",) * 2,
-            ("damping",) * 2,
-            ("armature",) * 2,
-            ("effort_limit", "effort_limit_sim"),
-        ):
-            for entry in dict.fromkeys((key, names)):
-                _fill(actuator, entry, key, draft)
+        for key, entry in _READ:
+            _fill(actuator, entry, key, draft)
+        left = [f"{key} {_short(actuator.data[key])}" for key in actuator.entries() if _says_more(actuator, key)]
+        if left or kinds[name] not in _PLAIN:
+            more.append(f"{name} ({', '.join([kinds[name], *left])})")
+    if more:
+        draft.note(
+            f"{actuators.path.name}: a contract has no words for all of the actuators {', '.join(more)}; a replay "
+            "drives the joints with gains, armature and effort limit alone"
+        )
     known = {"implicit" if kind in _IMPLICIT else "explicit" if kind in _EXPLICIT else kind for kind in kinds.values()}
     if known == {"implicit"} or known == {"explicit"}:
         draft.put(
             "actuation.kind", known.pop(), actuators.source("*.class_type", ", ".join(sorted(set(kinds.values()))))
         )
     else:
-        listed = ", ".join(f"{name}: {kind}" for name, kind in kinds.items())
+        listed = ", ".join([*more, *(f"{name} ({kind})" for name, kind in kinds.items() if kind in _PLAIN)])
         draft.lacks("actuation.kind", f"env.yaml has actuators that no single kind covers ({listed})")
+    if more:
+        draft.sources["actuation"] = actuators.source("*", ", ".join(more))
+
+
+def _says_more(actuator: Record, key: str) -> bool:
+    """Whether a key says something that no contract holds; null, 0 and nothing say nothing."""
+    read = {"class_type", "joint_names_expr", *(entry for _, entry in _READ)}
+    value = actuator.data[key]
+    zero = isinstance(value, int | float) and not value
+    return key not in read and not zero and value not in (None, "", {}, [], ())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and len(value) <= 4:
+        return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, dict | list | tuple):
+        return f"of {len(value)} entries"
+    return f"{value:g}" if isinstance(value, float) else str(value)[:60]
 
 
 def _fill(actuator: Record, entry: str, key: str, draft: Draft) -> None:
@@ -96,26 +137,18 @@ def _fill(actuator: Record, entry: str, key: str, draft: Draft) -> None:
     if not actuator.has(entry):
         return
     joints = draft.data["joints"]
-    driven = [name for name in joints if any(_matches(p, name, actuator) for p in actuator.names("joint_names_expr"))]
+    driven = [name for name in joints if any(matches(p, name, actuator) for p in actuator.names("joint_names_expr"))]
+    if all(joints[name].get(key) is not None for name in driven):
+        return
     value = actuator.get(entry)
     if isinstance(value, dict):
         section = actuator.section(entry)
-        pairs = {name: section.number(p) for p in section.entries() for name in driven if _matches(p, name, actuator)}
+        pairs = {name: section.number(p) for p in section.entries() for name in driven if matches(p, name, actuator)}
     else:
         pairs = dict.fromkeys(driven, actuator.number(entry))
     open_joints = {name: number for name, number in pairs.items() if joints[name].get(key) is None}
     if open_joints:
         draft.per_joint(key, open_joints, actuator.source(entry))
-
-
-def _matches(pattern: str, name: str, record: Record) -> bool:
-    # A repeated group of repeats can take for ever on a name of thirty letters; joint patterns have no need of it.
-    if len(pattern) > _MAX_PATTERN or re.search(r"[+*}]\)[+*{]|\\\d|\(\?[^:]", pattern):
-        raise record.error(pattern[:60], "is no pattern of joint names that is safe to match; name the joints plainly")
-    try:
-        return re.fullmatch(pattern, name) is not None
-    except re.error as cause:
-        raise record.error(pattern[:60], f"is no pattern: {cause}") from None
 
 
 def actor_groups(agent: Record | None) -> list[str]:

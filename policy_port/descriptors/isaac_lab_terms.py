@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from policy_port.descriptors import isaac_lab_env
@@ -12,10 +13,27 @@ from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.network import network_widths
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
+from policy_port.descriptors.term_params import (
+    BESIDE,
+    JOINT_TERMS,
+    check_lags,
+    check_shape,
+    check_term,
+    history_length,
+    own_words,
+    selected_joints,
+    stacked,
+)
 from policy_port.errors import ContractError, closest
 
 # Isaac Lab's own functions; a function of the same name in another project may compute something else.
 MODULE = "isaaclab.envs.mdp.observations"
+_KEYS = frozenset(
+    (
+        *("name", "full_path", "shape", "joint_names", "joint_pos_offsets", "joint_vel_offsets", "body_names"),
+        *("overloads", "extras", "mdp_type", "observation_type", "dtype", "units", "axes", "description"),
+    )
+)
 TERMS = {
     "base_lin_vel": "base_lin_vel",
     "base_ang_vel": "base_ang_vel",
@@ -28,41 +46,98 @@ TERMS = {
 }
 
 
-def add_observation(
-    record: Record, groups: list[Record], env: Record | None, options: ImportOptions, draft: Draft
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the terms are read beside."""
+
+    env: Record | None
+    """env.yaml."""
+    robot: str
+    """Name of the articulation."""
+    options: ImportOptions
+    """What the user adds."""
+
+
+def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft) -> None:
     """Add the terms of the actor's groups, and what env.yaml knows of terms that the exporter skipped."""
+    env, options = run.env, run.options
     sizes = dict(options.sizes)
-    stacked = False
+    layouts = {isaac_lab_env.history_layout(env, next(group.entries())) for group in groups}
+    acting = sum(len(action.get("joint_names")) for action in record.sections("actions"))
+    stacks = False
     skipped: list[str] = []
     for group in groups:
         name = next(group.entries())
         terms = group.sections(name)
         written = isaac_lab_env.written_terms(env, name) if env is not None else None
         for key, term in _aligned(terms, written, record, name):
+            if draft.told_whole(key, options):
+                continue
             if term is not None:
-                stacked = _term(term, key, _kind(term, name, key, env, draft), draft) > 1 or stacked
+                kind = _kind(term, name, key, env, draft)
+                beside = env.below("observations", name, key) if env is not None else None
+                if kind not in (None, "external"):
+                    _refuse_untaken(term, beside, (key, str(kind)), acting, run)
+                stacks = _term(term, key, kind, beside, draft) > 1 or stacks
             elif key in sizes and env is not None:
-                stacked = _sized(key, sizes.pop(key), isaac_lab_env.history(env, name, key), draft) > 1 or stacked
+                stacks = _sized(key, sizes.pop(key), isaac_lab_env.history(env, name, key), draft) > 1 or stacks
             else:
                 skipped.append(key)
     if sizes:
         known = ", ".join(skipped) or "no skipped term"
         raise ContractError(f"--size {next(iter(sizes))}: env.yaml has {known}{closest(next(iter(sizes)), skipped)}")
-    if stacked:
-        draft.put("observation.history", HISTORY, "Isaac Lab stacks each term by itself, oldest first, filled at reset")
+    if stacks and len(layouts) > 1:
+        raise record.error("observations", "has groups that stack their history in different ways")
+    if stacks:
+        layout = HISTORY | {"layout": layouts.pop()}
+        draft.put("observation.history", layout, "Isaac Lab's history: oldest first, filled at reset")
     if skipped:
-        why = f"the exporter skipped {', '.join(skipped)}, since their functions lack its decorator; env.yaml has them"
-        if options.policy is not None:
-            width = network_widths(options.policy)[0]
-            missing = width - draft.width
-            why += f". The network reads {width} numbers and {draft.width} are described: {missing} are missing"
-        draft.lacks("observation.skipped", why, " ".join(f"--size {key}=N" for key in skipped))
+        _ask_for_skipped(skipped, options, draft)
     elif env is None:
         draft.width_hint = (
             "The exporter skips terms whose functions lack its decorator (height_scan, most functions of projects "
             "built on Isaac Lab); give params/env.yaml of the run, which names them"
         )
+
+
+def _ask_for_skipped(skipped: list[str], options: ImportOptions, draft: Draft) -> None:
+    why = f"the exporter skipped {', '.join(skipped)}, since their functions lack its decorator; env.yaml has them"
+    if options.policy is not None:
+        width = network_widths(options.policy)[0]
+        missing = width - draft.width
+        why += f". The network reads {width} numbers and {draft.width} are described: {missing} are missing"
+    draft.lacks("observation.skipped", why, " ".join(f"--size {key}=N" for key in skipped))
+
+
+def _refuse_untaken(term: Record, beside: Record | None, named: tuple[str, str], acting: int, run: Run) -> None:
+    """Refuse what the descriptor or env.yaml says of a term and a contract can't.
+
+    Args:
+        term: The descriptor's term.
+        beside: The same term in env.yaml.
+        named: Its name and its kind in a contract.
+        acting: Number of joints that all action terms drive.
+        run: What it is read beside.
+    """
+    name, kind = named
+    advice = own_words(name)
+    term.only(_KEYS, advice)
+    if kind == "last_action" and (size := _size(term)) != acting:
+        raise term.error("shape", f"is {size}, but the action has {acting} numbers: only a part is observed; {advice}")
+    if kind not in JOINT_TERMS and kind != "last_action" and _size(term) != 3:
+        raise term.error("shape", f"is {_size(term)}, but {kind} has 3 numbers; {advice}")
+    if term.has("body_names"):
+        raise term.error("body_names", f"picks bodies, which a contract's {kind} can't: it is the base's own; {advice}")
+    if term.has("overloads"):
+        term.section("overloads").only(BESIDE, advice)
+        check_lags(term.section("overloads"), advice)
+    if beside is None:
+        return
+    actions = run.env.below("actions") if run.env is not None else None
+    acts = [key for key in actions.entries() if actions.has(key)] if actions is not None else []
+    params = beside.below("params")
+    command = [params.text("command_name")] if params is not None and params.has("command_name") else []
+    check_term(beside, kind, name, commands=command, actions=acts, robot=run.robot)
 
 
 def _aligned(
@@ -103,20 +178,20 @@ def _kind(term: Record, group: str, key: str, env: Record | None, draft: Draft) 
     return None
 
 
-def _term(term: Record, key: str, kind: str | None, draft: Draft) -> int:
+def _size(term: Record) -> int:
+    return math.prod(int(n) for n in term.numbers("shape"))
+
+
+def _term(term: Record, key: str, kind: str | None, beside: Record | None, draft: Draft) -> int:
     """Add one term; return its history length."""
-    size = math.prod(int(n) for n in term.numbers("shape"))
+    size = _size(term)
     overloads = term.section("overloads") if term.has("overloads") else Record(term.path, {}, term.key("overloads"))
     extras = term.below("extras")
-    if extras is not None and extras.data.get("modifiers"):
-        raise term.error("extras.modifiers", "change the value before it is clipped and scaled; a contract has none")
-    history = max(overloads.integer("history_length"), 1) if overloads.has("history_length") else 1
-    if history > 1 and overloads.data.get("flatten_history_dim") is False:
-        raise overloads.error("flatten_history_dim", "is false: the network reads a stack of rows, not a flat vector")
-    data = _external(key, size, draft) if kind == "external" else _known(term, overloads, kind, draft)
-    if history > 1:
-        data["history"] = history
-    draft.term(data, f"{term.path.name}: {term.where} ({term.text('full_path')})", name=key)
+    for record in filter(None, (extras, overloads)):
+        check_shape(record, own_words(key))
+    history = history_length(overloads)
+    data = _external(key, size, draft) if kind == "external" else _known(term, overloads, kind, beside, draft)
+    draft.term(stacked(data, overloads), f"{term.path.name}: {term.where} ({term.text('full_path')})", name=key)
     draft.width += size * history
     return history
 
@@ -124,20 +199,19 @@ def _term(term: Record, key: str, kind: str | None, draft: Draft) -> int:
 def _sized(name: str, size: int, history: int, draft: Draft) -> int:
     data: dict[str, Any] = {"term": "external", "name": name, "size": size}
     draft.term(
-        data | ({"history": history} if history > 1 else {}), f"--size {name}; its place and history are env.yaml's"
+        data | ({"history": history} if history > 1 else {}),
+        f"--size {name}; its place and history are env.yaml's",
+        name=name,
     )
     draft.width += size * history
     return history
 
 
-def _known(term: Record, overloads: Record, kind: str | None, draft: Draft) -> dict[str, Any]:
+def _known(term: Record, overloads: Record, kind: str | None, beside: Record | None, draft: Draft) -> dict[str, Any]:
     data: dict[str, Any] = {"term": kind}
-    size = math.prod(int(n) for n in term.numbers("shape"))
-    joints = term.names("joint_names", size) if term.has("joint_names") else []
+    size = _size(term)
+    joints = _joints(term, size, beside, draft) if kind in JOINT_TERMS else []
     if joints and joints != draft.joint_names:
-        strange = next((name for name in joints if name not in draft.joint_names), None)
-        if strange is not None:
-            raise term.error("joint_names", f"names '{strange}', no joint of the articulation")
         data["joints"] = joints
     if overloads.has("scale"):
         scale = term_scale(overloads, "scale", str(kind), joints, size)
@@ -147,6 +221,23 @@ def _known(term: Record, overloads: Record, kind: str | None, draft: Draft) -> d
         data["clip"] = joint_clip(overloads, "clip", joints) if joints else overloads.bounds("clip")
     _check_offsets(term, data, joints, draft)
     return data
+
+
+def _joints(term: Record, size: int, beside: Record | None, draft: Draft) -> list[str]:
+    """The joints that a term observes: the descriptor's list, held against what env.yaml selects."""
+    params = beside.below("params") if beside is not None else None
+    selected = selected_joints(params, draft.joint_names)
+    joints = term.names("joint_names", size) if term.has("joint_names") else selected
+    strange = next((name for name in joints if name not in draft.joint_names), None)
+    if strange is not None:
+        raise term.error("joint_names", f"names '{strange}', no joint of the articulation")
+    if len(joints) != size:
+        raise term.error("shape", f"is {size}, but nothing says which of {len(joints)} joints these are")
+    if beside is not None and joints != selected:
+        raise term.error(
+            "joint_names", f"is {', '.join(joints)}, but {beside.path.name} selects {', '.join(selected)} for this term"
+        )
+    return joints
 
 
 def _check_offsets(term: Record, data: dict[str, Any], joints: list[str], draft: Draft) -> None:

@@ -34,7 +34,8 @@ class Layout:
         if name not in self.terms:
             raise ContractError(
                 f"observation term '{name}' is not in the layout ({self.source}){closest(name, self.terms) or '.'} "
-                f"Its terms are: {', '.join(self.terms)}. Choose another --layout"
+                f"Its terms are: {', '.join(self.terms)}. Choose another --layout, or take it as numbers of "
+                f"its task with --size {name}=N"
             )
         term = dict(self.terms[name])
         if name in self.sized:

@@ -5,6 +5,8 @@ The data set's meta/info.json beside it brings names and rate, the policy's pre-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
@@ -49,7 +51,6 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         raise outputs.error(
             "action", f"has {action} numbers and observation.state {state}; a contract states one joint set for both"
         )
-    draft.put("quaternion_order", "none", "observation.state holds joint positions only")
     if not _names(record, info, state, options, draft):
         return draft
     gripper = next((name for name in draft.joint_names if "gripper" in name), "GRIPPER")
@@ -135,36 +136,85 @@ def _limits(record: Record, draft: Draft) -> None:
 
 
 def _names(record: Record, info: Record | None, count: int, options: ImportOptions, draft: Draft) -> bool:
-    if info is not None:
-        if options.names is not None:
-            raise ContractError(f"{options.names}: {info.path} has the joint names already; leave out --names")
-        draft.joints(_recorded_names(info, count), info.source("features.observation.state.names"))
-        return True
-    if options.names is None:
+    recorded = _recorded_names(info, count, options) if info is not None else None
+    if options.names is None and recorded is None:
         draft.lacks(
             "joints",
-            f"config.json counts {count} numbers of observation.state and has no names",
-            "--names FILE, a YAML mapping with joint_names in the order of observation.state, or the data set's "
-            "meta/info.json as a second SOURCE",
+            f"config.json counts {count} numbers of observation.state and has no names"
+            + (f", nor has {info.path.name}" if info is not None else ""),
+            "--names FILE, a YAML mapping with joint_names in the order of observation.state"
+            + ("" if info is not None else ", or the data set's meta/info.json as a second SOURCE"),
         )
         draft.waits_for_names = True
         return False
+    if options.names is None:
+        assert info is not None
+        assert recorded is not None
+        draft.joints(recorded, info.source("features.observation.state.names"))
+        return True
     names = read_joint_names(options.names, bare_list=options.names_order)
     if names.policy is None:
         raise ContractError(f"{options.names}: LeRobot has one order only; write the list under the key 'joint_names'")
     if len(names.policy) != count:
         raise ContractError(f"{options.names}: has {len(names.policy)} names, {record.path} has {count} joints")
+    if info is not None and recorded is not None:
+        _hold_against(info, recorded, names.policy, options.names, draft)
     draft.joints(names.policy, names.source)
     return True
 
 
-def _recorded_names(info: Record, count: int) -> list[str]:
+def _hold_against(info: Record, recorded: list[str], given: Sequence[str], path: Path, draft: Draft) -> None:
+    """Names of the user's may be others than the data set's, but not the same ones in another order."""
+    if sorted(map(_plain, recorded)) == sorted(map(_plain, given)):
+        for there, here in zip(recorded, given, strict=True):
+            if _plain(there) != _plain(here):
+                raise ContractError(
+                    f"{path}: has '{here}' where {info.path} has '{there}': the same joints in another order. The data "
+                    f"set's order is the policy's: {', '.join(recorded)}; write that one, or leave out --names"
+                )
+    elif recorded != list(given):
+        draft.note(f"{info.path.name} calls the joints {', '.join(recorded)}; the names of {path.name} stand in")
+
+
+def _plain(name: str) -> str:
+    """A joint's name without what LeRobot's versions put around it."""
+    return name.removeprefix("main_").removesuffix(".pos")
+
+
+def _recorded_names(info: Record, count: int, options: ImportOptions) -> list[str] | None:
+    """The joints of a data set; None where it names none, or names them in a way that --names has to stand in for."""
     features = info.section("features")
-    state, action = (features.section(key).names("names") for key in ("observation.state", "action"))
-    if list(state) != list(action):
+    found = [_name_list(features.section(key), options) for key in ("observation.state", "action")]
+    if None in found:
+        return None
+    state, action = (names or [] for names in found)
+    if list(map(_plain, state)) != list(map(_plain, action)):
+        if options.names is not None and sorted(map(_plain, state)) != sorted(map(_plain, action)):
+            return None
         raise info.error(
-            "features", f"has the joints {', '.join(state)} in observation.state, in action {', '.join(action)}"
+            "features",
+            f"has the joints {', '.join(state)} in observation.state, in action {', '.join(action)}; a contract states "
+            "one joint set for both",
         )
     if len(state) != count:
         raise info.error("features", f"has {len(state)} joints, the policy {count}: it is another data set's")
-    return list(state)
+    return state
+
+
+def _name_list(feature: Record, options: ImportOptions) -> list[str] | None:
+    """The names of a feature: a list, or the one list inside of it (under `motors`, `axes`), as older data sets have.
+
+    None where it has no names, or where it has them otherwise and the user's stand in.
+    """
+    if not feature.has("names") or feature.get("names") in ([], {}):
+        return None
+    value = feature.get("names")
+    inner = list(value.values() if isinstance(value, dict) else value) if isinstance(value, dict | list) else []
+    inner = [item for item in inner if item is not None]
+    if len(inner) == 1 and isinstance(inner[0], list):
+        value = inner[0]
+    if isinstance(value, list) and len({item for item in value if isinstance(item, str)}) == len(value):
+        return value
+    if options.names is not None:
+        return None
+    raise feature.error("names", f"is {value}, expected one list of different names; give the order with --names FILE")

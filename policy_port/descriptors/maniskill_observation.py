@@ -88,8 +88,6 @@ def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draf
             draft.term({"term": "external", "name": label, "size": size}, source)
     if poses:
         draft.put("quaternion_order", "wxyz", "SAPIEN's quaternions are wxyz")
-    elif draft.data.get("quaternion_order") is None:
-        draft.put("quaternion_order", "none", "no observation term holds an orientation")
 
 
 def _step(env: BaseEnv, rng: np.random.Generator) -> Array:

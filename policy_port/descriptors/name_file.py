@@ -17,6 +17,9 @@ POLICY_KEYS = ("joint_names", "policy_joint_names")
 MOTOR_KEY = "motor_joint_names"
 """Key of a name file whose list is in motor (SDK) order."""
 
+ROBOT_SUFFIXES = (".xml", ".mjcf", ".urdf", ".xacro", ".usd", ".usda", ".usdc", ".usdz")
+"""Files that describe a robot."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JointNames:
@@ -41,6 +44,11 @@ def read_joint_names(path: Path, *, bare_list: str | None) -> JointNames:
     Raises:
         ContractError: When it holds no names, or a bare list whose order nobody stated.
     """
+    if path.suffix.lower() in ROBOT_SUFFIXES:
+        raise ContractError(
+            f"{path}: is a robot file, whose order of joints is not the policy's. Write the names in the policy's "
+            f"order into a YAML file, under the key '{POLICY_KEYS[0]}', or in motor order under '{MOTOR_KEY}'"
+        )
     data = _load(path)
     if isinstance(data, list):
         names = tuple(Record(path, {"the list": data}).names("the list"))

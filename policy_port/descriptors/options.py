@@ -17,7 +17,7 @@ class ImportOptions:
     trained_in: str | None = None
     """Simulator, physics engine and version, in words."""
     quaternion_order: str | None = None
-    """Order of quaternions in training: wxyz, xyzw or none."""
+    """Order of quaternions that external terms hold: wxyz, xyzw or none."""
     timestep: float | None = None
     """Physics timestep of training [s]."""
     actuation: str | None = None
@@ -43,7 +43,7 @@ class ImportOptions:
     precise: Path | None = None
     """Full-precision values for rounded ONNX metadata."""
     gains_order: str | None = None
-    """"joint" where the user knows that rounded ONNX metadata has its gains in joint order."""
+    """What gains stand in where the file does not tell: "joint" or "policy" (the policy's order), or "motor" order."""
     control_frequency: float | None = None
     """Control steps per second [Hz]."""
     env: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from policy_port.descriptors.tagged_yaml import read_tagged_yaml
+from policy_port.descriptors.tagged_yaml import Foreign, read_tagged_yaml
 from policy_port.errors import ContractError, closest
 
 
@@ -64,7 +64,24 @@ class Record:
                 f"{self.path}: the key '{self.key(key)}' is missing{null} The keys of {inside} are: "
                 f"{', '.join(names[:40]) or 'none'}"
             )
+        if isinstance(self.data[key], Foreign):
+            raise self.error(key, f"is {self.data[key]}; write the plain value there")
         return self.data[key]
+
+    def flag(self, key: str) -> bool:
+        """The true or false at `key`; false where it is absent."""
+        value = self.get(key) if self.has(key) else False
+        if not isinstance(value, bool):
+            raise self.error(key, f"is {_kind(value)}, expected true or false")
+        return value
+
+    def only(self, known: Collection[str], advice: str) -> None:
+        """Refuse every key that says something and is not among `known`; null and empty say nothing."""
+        for key, value in self.data.items():
+            if key not in known and value not in (None, {}, [], (), ""):
+                raise self.error(
+                    str(key), f"is {_kind(value)}, which this program does not know{closest(str(key), known)}; {advice}"
+                )
 
     def section(self, key: str) -> Record:
         """The mapping at `key`."""
@@ -194,5 +211,7 @@ def _kind(value: Any) -> str:
             return f"a list of {len(value)}"
         case str():
             return f"the text '{value[:40]}'"
+        case Foreign():
+            return str(value)
         case _:
             return f"'{value}'"

@@ -67,7 +67,7 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
         ContractError: When the files are no descriptor, contradict themselves, or leave open what a contract needs.
     """
     if kind is not None and kind not in KINDS:
-        raise ContractError(f"--from {kind}: unknown{closest(kind, KINDS) or '.'} Known: {', '.join(KINDS)}")
+        raise ContractError(f"--from {kind}: unknown{_likely(kind, sources)} Known: {', '.join(KINDS)}")
     if kind == "maniskill_env" or (kind is None and options.env is not None):
         if sources:
             raise ContractError(f"{sources[0]}: a ManiSkill environment is read by itself; leave out the file or --env")
@@ -87,9 +87,12 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
     fitting = [name for name in ([kind] if kind else _OF_FILES) if all(_module(name).role(record) for record in given)]
     if len(fitting) != 1:
         keys = ", ".join(list(given[0].entries())[:12]) or "none"
-        what = f"could be {' or '.join(fitting)}" if fitting else f"is no descriptor of {kind or 'a known kind'}"
-        known = "; ".join(f"{name}: {KINDS[name]}" for name in _OF_FILES)
-        raise ContractError(f"{files[0]}: {what}. Its keys are: {keys}. Say which with --from. Known: {known}")
+        if fitting:
+            raise ContractError(f"{files[0]}: could be {' or '.join(fitting)}; say which with --from")
+        what = f"is no descriptor of {kind or 'a known kind'}. Its keys are: {keys}."
+        if likely := [name for name in _accepting(files) if name != kind]:
+            raise ContractError(f"{files[0]}: {what} It is read with --from {' or '.join(likely)}")
+        raise ContractError(f"{files[0]}: {what} Known: " + "; ".join(f"{name}: {KINDS[name]}" for name in _OF_FILES))
     module = _module(fitting[0])
     records: dict[str, Record] = {}
     for record in given:
@@ -106,6 +109,28 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
         )
     return _finish(module, options, tuple(record.path for record in records.values()), records)
+
+
+def _accepting(files: list[Path]) -> list[str]:
+    """Kinds whose importer takes these files; none where they can't be read."""
+    try:
+        if any(file.suffix.lower() == ".onnx" for file in files):
+            metadata = _module("onnx_metadata").OnnxMetadata(files[0])
+            return ["onnx_metadata"] if "joint_names" in metadata.entries or metadata.contract() else []
+        given = [Record.read(file) for file in files]
+    except ContractError:
+        return []
+    roles = {name: [_module(name).role(record) for record in given] for name in _OF_FILES}
+    return [name for name, each in roles.items() if _module(name).MAIN in each and None not in each]
+
+
+def _likely(kind: str, sources: list[Path]) -> str:
+    """What to say of a kind that there is not: what reads the files, or the nearest word where there are none."""
+    if not sources:
+        return closest(kind, KINDS) or "."
+    accepting = _accepting([_file(path) for path in sources])
+    read = f"; {sources[0]} is read with --from {' or '.join(accepting)}." if accepting else "."
+    return closest(kind, accepting) or read
 
 
 def _finish(

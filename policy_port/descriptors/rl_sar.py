@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
@@ -33,6 +34,12 @@ TERMS: dict[str, tuple[dict[str, Any], str | None]] = {
         None,
     ),
 }
+_KNOWN = {scale for _, scale in TERMS.values() if scale} | {
+    *("action_scale", "clip_obs", "clip_actions_lower", "clip_actions_upper"),
+    *("observations", "observations_history", "observations_history_priority", "num_observations"),
+}
+_DECIDES = re.compile(r"_scale$|_offset$|^clip|^observations|^modifiers|delay|noise")
+"""Keys that say how numbers are made."""
 
 
 def role(record: Record) -> str | None:
@@ -63,6 +70,13 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         if record.has(name):
             draft.put(key, record.number(name) if name == "dt" else record.integer(name), record.source(name))
     count = config.integer("num_of_dofs")
+    strange = next((key for key in config.entries() if _DECIDES.search(key) and key not in _KNOWN), None)
+    if strange is not None and config.has(strange):
+        raise config.error(
+            strange,
+            f"is unknown{closest(strange, _KNOWN) or '.'} rl_sar scales, clips and stacks by "
+            f"{', '.join(sorted(_KNOWN))}. Take the key out of the file if it does nothing",
+        )
     _joints(config, base, count, draft)
     _observation(config, draft)
     _action(config, count, draft)

@@ -1,11 +1,12 @@
 """The YAML that Isaac Lab and its relatives write: two Python tags are known, and nothing is ever constructed.
 
-`!!python/tuple` becomes a tuple and `!!python/object/apply:builtins.slice` a `Slice` of three plain values. Any other
-tag is refused by name before a single value is built.
+`!!python/tuple` becomes a tuple and `!!python/object/apply:builtins.slice` a `Slice` of three plain values. What stands
+under any other tag becomes a `Foreign` value, which nobody can use: a `Record` that is asked for it names tag and line.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,17 +37,30 @@ class Slice:
         return self.start is None and self.stop is None and self.step is None
 
 
-def _tuple(node: yaml.Node, value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ValueError("a tuple or slice is written as a list")
-    return tuple(value)
+@dataclass(frozen=True)
+class Foreign:
+    """A value whose tag only code could read."""
+
+    tag: str
+    """The tag, as the file writes it."""
+    line: int
+    """Its line, counted from 1."""
+
+    def __str__(self) -> str:
+        """What a message says of it."""
+        return f"a value with the tag {self.tag} (line {self.line}), which only code could read"
 
 
-def _slice(node: yaml.Node, value: Any) -> Slice:
-    parts = _tuple(node, value)
-    if len(parts) != 3:
-        raise ValueError(f"a slice has three entries, this one has {len(parts)}")
-    return Slice(*parts)
+def _foreign(node: yaml.Node, value: Any) -> Foreign:
+    return Foreign(node.tag.replace("tag:yaml.org,2002:", "!!"), node.start_mark.line + 1)
+
+
+def _tuple(node: yaml.Node, value: Any) -> tuple[Any, ...] | Foreign:
+    return tuple(value) if isinstance(value, list) else _foreign(node, value)
+
+
+def _slice(node: yaml.Node, value: Any) -> Slice | Foreign:
+    return Slice(*value) if isinstance(value, list) and len(value) == 3 else _foreign(node, value)
 
 
 _TAGS = {"python/tuple": _tuple, "python/object/apply:builtins.slice": _slice}
@@ -56,11 +70,27 @@ def read_tagged_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML or JSON mapping with string keys.
 
     Raises:
-        ContractError: When the file can't be read, is no such mapping, has a key twice, or holds a tag that these
-            files have no need of; with file and line.
+        ContractError: When the file can't be read, is no such mapping, has a key twice, or a foreign tag on a key;
+            with file and line.
     """
     text = read_text(path, ContractError, what="a YAML or JSON file", max_bytes=MAX_BYTES)
-    document = PlainYaml(text, path, ContractError, tags=_TAGS, strict=False, max_depth=MAX_DEPTH)
+    document = PlainYaml(text, path, ContractError, tags=_TAGS, any_tag=_foreign, strict=False, max_depth=MAX_DEPTH)
     if not isinstance(document.data, dict):
         raise ContractError(f"{path}: holds no YAML mapping (key: value lines)")
+    for key in _keys(document.data):
+        if isinstance(key, Foreign):
+            raise ContractError(f"{path}:{key.line}: a key has the tag {key.tag}; keys are plain words, so take it out")
     return document.data
+
+
+def _keys(data: Any) -> Iterator[Any]:
+    """Every key of nested mappings; what aliases share is looked at once."""
+    pending, seen = [data], set[int]()
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, dict | list | tuple) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, dict):
+            yield from node
+        pending += node.values() if isinstance(node, dict) else node

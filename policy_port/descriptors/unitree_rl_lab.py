@@ -1,4 +1,4 @@
-"""unitree_rl_lab deploy.yaml: no joint names, gains in motor order, everything else in the policy's order."""
+"""deploy.yaml of unitree_rl_lab and unitree_rl_mjlab: no joint names, and all but the gains in the policy's order."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.name_file import JointNames, read_joint_names
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
-from policy_port.descriptors.tagged_yaml import Slice
+from policy_port.descriptors.term_params import (
+    JOINT_TERMS,
+    check_shape,
+    check_term,
+    history_length,
+    index_selection,
+    own_words,
+    selected_joints,
+    stacked,
+)
 from policy_port.errors import ContractError, closest
 
 MAIN = "deploy.yaml"
 BESIDE: tuple[tuple[str, ...], ...] = ()
-FLAGS = frozenset({"names", "names_order"})
+FLAGS = frozenset({"names", "names_order", "gains_order", "sizes"})
 
-# The names that the C++ controller of unitree_rl_lab registers; it computes by name, whatever the task called it.
+# The names that their C++ controllers register; they compute by name, whatever the task called it.
 TERMS = {
     "base_lin_vel": "base_lin_vel",
     "base_ang_vel": "base_ang_vel",
@@ -30,8 +39,20 @@ TERMS = {
     "last_action": "last_action",
     "gait_phase": "gait_phase",
 }
-_JOINT_TERMS = ("joint_pos", "joint_pos_rel", "joint_vel")
+MOTION_TERMS = ("motion_command", "motion_anchor_ori_b", "motion_anchor_pos_b")
+"""What a policy that tracks a motion reads of it; only its task computes that."""
 _SWITCHES = ("use_gym_history", "scale_first")
+_WRITERS = "unitree_rl_lab and unitree_rl_mjlab"
+_ORDERS = {"joint": "the policy's", "motor": "motor"}
+_KEYS = frozenset(
+    ("joint_ids_map", "step_dt", "stiffness", "damping", "default_joint_pos", "commands", "actions", "observations")
+)
+_ACTION_KEYS = frozenset(
+    (
+        *("joint_names", "joint_ids", "scale", "offset", "clip"),
+        *("class_type", "asset_name", "debug_vis", "preserve_order", "use_default_offset"),
+    )
+)
 
 
 def role(record: Record) -> str | None:
@@ -43,19 +64,22 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     """Draft a contract."""
     record = records[MAIN]
     draft = Draft(str(record.path))
-    draft.put("trained_in", "Isaac Lab, unitree_rl_lab", f"{record.path.name} is unitree_rl_lab's")
+    draft.put("trained_in", f"not stated; {record.path.name} is laid out as {_WRITERS} write it", record.path.name)
     draft.control_dt = (record.number("step_dt"), record.source("step_dt"))
     motors = record.integers("joint_ids_map")
     default = record.numbers("default_joint_pos", len(motors), per="entry of joint_ids_map")
+    strange = [key for key in record.entries() if key not in _KEYS and record.has(key)]
+    if strange:
+        draft.note(f"{record.path.name}: the keys {', '.join(strange)} are unknown and were not read")
     names = _names(record, motors, options, draft)
     if names is None:
         return draft
     draft.per_joint("default", default, record.source("default_joint_pos", "policy order"))
-    for key in ("stiffness", "damping"):
-        if record.has(key):
-            _gains(record, key, motors, draft)
-    _observation(record, names, draft)
-    _action(record, dict(zip(names, default, strict=True)), draft)
+    _gains(record, motors, options, draft)
+    if "observation.terms" not in options.settings:
+        _observation(record, names, options, draft)
+    if "action.terms" not in options.settings:
+        _action(record, motors, dict(zip(names, default, strict=True)), draft)
     ranges = record.below("commands", "base_velocity")
     if ranges is not None:
         draft.command(ranges.section("ranges"))
@@ -97,59 +121,152 @@ def _through_map(given: JointNames, motors: list[int], record: Record) -> list[s
     return [given.motor[motor] for motor in motors]
 
 
-def _gains(record: Record, key: str, motors: list[int], draft: Draft) -> None:
-    values = record.numbers(key)
-    if max(motors) >= len(values):
-        raise record.error(
-            key, f"has {len(values)} numbers in motor order, but joint_ids_map leads to motor {max(motors)}"
+def _gains(record: Record, motors: list[int], options: ImportOptions, draft: Draft) -> None:
+    """Stiffness and damping: unitree_rl_lab writes them in motor order, unitree_rl_mjlab in the policy's.
+
+    Lengths tell where the robot has more motors than the policy drives; else the user must, if it matters.
+    """
+    readings = {key: _readings(record, key, motors) for key in ("stiffness", "damping") if record.has(key)}
+    if not readings:
+        return
+    orders = [order for order in _ORDERS if all(order in each for each in readings.values())]
+    if not orders:
+        raise record.error("damping", "has a length that contradicts stiffness: they can't be in one order")
+    asked = "joint" if options.gains_order == "policy" else options.gains_order
+    if asked is not None and asked not in orders:
+        raise ContractError(
+            f"--gains-order {options.gains_order}: the gains of {record.path} can only be in {_ORDERS[orders[0]]} "
+            f"order: {len(record.numbers('stiffness' if record.has('stiffness') else 'damping'))} numbers, "
+            f"{len(motors)} joints, motors up to {max(motors)}"
         )
-    draft.per_joint(key, [values[motor] for motor in motors], record.source(key, "motor order, through joint_ids_map"))
+    why = "--gains-order" if asked else ""
+    open_ = asked is None and len(orders) == 2 and any(each["joint"] != each["motor"] for each in readings.values())
+    if open_ and _is_isaac_labs(record):
+        asked, why = "motor", "as unitree_rl_lab writes it: only Isaac Lab writes such an asset_cfg or slice"
+        draft.note(
+            f"{record.path.name}: gains were taken in motor order, {why}; --gains-order policy takes them the other way"
+        )
+    for key, each in readings.items():
+        if asked is None and len(orders) == 2 and each["joint"] != each["motor"]:
+            i = next(i for i, pair in enumerate(zip(each["joint"], each["motor"], strict=True)) if pair[0] != pair[1])
+            draft.lacks(
+                f"joints.*.{key}",
+                f"unitree_rl_mjlab writes {key} in the policy's order, unitree_rl_lab in motor order, and the file "
+                f"does not say whose it is: '{draft.joint_names[i]}' has {each['joint'][i]:g} in the one, "
+                f"{each['motor'][i]:g} in the other",
+                "--gains-order policy or --gains-order motor",
+            )
+            continue
+        order = asked or orders[0]
+        how = "policy order" if order == "joint" else "motor order, through joint_ids_map"
+        draft.per_joint(key, each[order], record.source(key, ", ".join(filter(None, (how, why)))))
 
 
-def _observation(record: Record, names: list[str], draft: Draft) -> None:
+def _is_isaac_labs(record: Record) -> bool:
+    """Whether the file has what unitree_rl_lab's exporter leaves in it and unitree_rl_mjlab's has no way to write."""
+    actions, observations = (record.below(key) for key in ("actions", "observations"))
+    terms = [group.data[name] for group in (actions, observations) if group is not None for name in group.data]
+    for term in (term for term in terms if isinstance(term, dict)):
+        params = term.get("params")
+        if "slice" in str(term.get("joint_ids")).lower() or (isinstance(params, dict) and params.get("asset_cfg")):
+            return True
+    return False
+
+
+def _readings(record: Record, key: str, motors: list[int]) -> dict[str, list[float]]:
+    """The gains by joint in each order that their number allows."""
+    values = record.numbers(key)
+    fewest = max(motors, default=-1) + 1
+    found = {"joint": values} if len(values) == len(motors) else {}
+    if len(values) >= fewest:
+        found["motor"] = [values[motor] for motor in motors]
+    if not found:
+        raise record.error(
+            key,
+            f"has {len(values)} numbers: {len(motors)} would be in the policy's order, {fewest} or more in motor "
+            f"order, since joint_ids_map leads to motor {fewest - 1}",
+        )
+    return found
+
+
+def _observation(record: Record, names: list[str], options: ImportOptions, draft: Draft) -> None:
     observations = record.section("observations")
-    stacked = False
+    scale_first, gym = (observations.flag(key) for key in ("scale_first", "use_gym_history"))
+    sizes = dict(options.sizes)
+    actions = record.below("actions") or Record(record.path, {})
+    acting = sum(len(index_selection(actions.section(name), "joint_ids", names) or names) for name in actions.entries())
+    stacks = False
     for name in observations.entries():
-        if name in _SWITCHES:
+        if name in _SWITCHES or draft.told_whole(name, options):
             continue
         term = observations.section(name)
         if not term.has("history_length") and "params" not in term.data:
             raise observations.error(
                 name, "is a group of terms for a network of several inputs; give a file with one group"
             )
-        if name not in TERMS:
-            raise observations.error(
-                name,
-                f"is no observation that unitree_rl_lab computes{closest(name, TERMS) or '.'} "
-                f"Known: {', '.join(TERMS)}. Dropping it would shift every number after it",
-            )
-        scale_first = observations.data.get("scale_first") is True
-        stacked = _term(term, TERMS[name], names, draft, scale_first=scale_first) > 1 or stacked
-    if not stacked:
-        return
-    gym = observations.data.get("use_gym_history") is True
-    layout = HISTORY | ({"layout": "time_major"} if gym else {})
-    why = "use_gym_history: true" if gym else "no use_gym_history, so its ObservationManager is term-major"
-    draft.put("observation.history", layout, f"{record.path.name}: {why}; oldest first, filled with the first value")
+        if name in TERMS:
+            history = _term(term, TERMS[name], (names, acting), draft, scale_first=scale_first)
+        else:
+            history = _external(term, name, sizes.pop(name, None), draft)
+        stacks = history > 1 or stacks
+    if sizes:
+        raise ContractError(
+            f"--size {next(iter(sizes))}: {record.path} has no term of that name whose size is open"
+            f"{closest(next(iter(sizes)), [n for n in observations.entries() if n not in TERMS])}"
+        )
+    if stacks:
+        layout = HISTORY | ({"layout": "time_major"} if gym else {})
+        why = "use_gym_history: true" if gym else "no use_gym_history, so its ObservationManager is term-major"
+        filled = f"{record.path.name}: {why}; oldest first, filled with the first value"
+        draft.put("observation.history", layout, filled)
 
 
-def _term(term: Record, kind: str, names: list[str], draft: Draft, *, scale_first: bool) -> int:
-    joints = names if kind in _JOINT_TERMS else []
-    size = {"last_action": len(names), "gait_phase": 2}.get(kind, len(joints) or 3)
+def _external(term: Record, name: str, size: int | None, draft: Draft) -> int:
+    """A term of the motion that is tracked, or one whose size the user gives; return its history length."""
+    lengths = {len(term.get("scale"))} if isinstance(term.data.get("scale"), list | tuple) else set()
+    if name not in MOTION_TERMS and size is None:
+        raise term.error(
+            "params",
+            f"belongs to '{name}', an observation that this program does not know{closest(name, TERMS) or '.'} Known: "
+            f"{', '.join((*TERMS, *MOTION_TERMS))}. Dropping it would shift every number after it; if only its task "
+            f"computes it, take it as it is with --size {name}=N",
+        )
+    if size is not None and lengths - {size}:
+        raise term.error("scale", f"has {lengths.pop()} numbers, --size says {size}")
+    if size is None and not lengths:
+        raise term.error("scale", f"is no list, so nothing says how many numbers '{name}' has: give --size {name}=N")
+    size = size or lengths.pop()
+    check_shape(term, own_words(name))
+    draft.term(
+        stacked({"term": "external", "name": name, "size": size}, term),
+        f"{term.path.name}: {term.where}" + (", as many as scale has" if lengths else ""),
+        name=name,
+    )
+    draft.note(f"'{name}' ({size} numbers) is known to its task only; it is an external term, as the network sees it")
+    return history_length(term)
+
+
+def _term(term: Record, kind: str, joints: tuple[list[str], int], draft: Draft, *, scale_first: bool) -> int:
+    """Add one term; `joints` are the names of all, and how many act; return its history length."""
+    names, acting = joints
+    name = term.where.rpartition(".")[2]
+    check_term(term, kind, name, commands=("base_velocity",), actions=("JointPositionAction",))
+    params = term.below("params")
+    seen = selected_joints(params, names) if kind in JOINT_TERMS else []
+    size = {"last_action": acting, "gait_phase": 2}.get(kind, len(seen) or 3)
     data: dict[str, Any] = {"term": kind}
+    if seen and seen != names:
+        data["joints"] = seen
     if term.has("scale"):
-        data["scale"] = term_scale(term, "scale", kind, joints, size)
+        data["scale"] = term_scale(term, "scale", kind, seen, size)
     if term.has("clip"):
         if scale_first and data.get("scale", 1.0) != 1.0:
             raise term.error("clip", "is applied after scale here (scale_first), which a contract can't state")
-        data["clip"] = term.bounds("clip")
+        data["clip"] = joint_clip(term, "clip", seen) if seen else term.bounds("clip")
     if kind == "gait_phase":
         data = _gait_phase(term, data)
-    history = max(term.integer("history_length"), 1) if term.has("history_length") else 1
-    if history > 1:
-        data["history"] = history
-    draft.term(_without_ones(data), f"{term.path.name}: {term.where}")
-    return history
+    draft.term(stacked(_without_ones(data), term), f"{term.path.name}: {term.where}", name=name)
+    return history_length(term)
 
 
 def _gait_phase(term: Record, data: dict[str, Any]) -> dict[str, Any]:
@@ -167,22 +284,19 @@ def _without_ones(term: dict[str, Any]) -> dict[str, Any]:
     return term
 
 
-def _action(record: Record, default: dict[str, float], draft: Draft) -> None:
+def _action(record: Record, motors: list[int], default: dict[str, float], draft: Draft) -> None:
     actions = record.section("actions")
     names = list(default)
     for name in actions.entries():
         if name != "JointPositionAction":
             raise actions.error(name, "is no joint position action, which is all that a contract states")
         action = actions.section(name)
-        ids = action.data.get("joint_ids")
-        if ids is None or (isinstance(ids, Slice) and ids.everything):
-            joints = names
-        elif isinstance(ids, Slice):
-            raise action.error("joint_ids", "selects a part by a slice; write the indices as a list")
-        else:
-            joints = [names[index] for index in action.integers("joint_ids", below=len(names))]
+        action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
+        joints = index_selection(action, "joint_ids", names) or names
         scale = action.spread("scale", len(joints), per="joint")
         offset = action.spread("offset", len(joints), per="joint")
+        if joints == names:
+            _refuse_two_orders(action, offset, list(default.values()), motors)
         term: dict[str, Any] = {
             "term": "joint_position",
             "scale": by_joint(joints, scale),
@@ -193,3 +307,15 @@ def _action(record: Record, default: dict[str, float], draft: Draft) -> None:
         if action.has("clip"):
             term["clip"] = joint_clip(action, "clip", joints)
         draft.action(term, f"{action.path.name}: {action.where}")
+
+
+def _refuse_two_orders(action: Record, offset: list[float], default: list[float], motors: list[int]) -> None:
+    """Refuse an offset that is the default pose in motor order, or the other way round; both are the policy's."""
+    if offset == default or sorted(motors) != list(range(len(motors))):
+        return
+    if [offset[motor] for motor in motors] == default or [default[motor] for motor in motors] == offset:
+        raise action.error(
+            "offset",
+            "is default_joint_pos in another order, through joint_ids_map: one of the two lists is in motor order. "
+            "Both are in the policy's order where this file is right; correct it",
+        )

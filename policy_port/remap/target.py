@@ -30,6 +30,7 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
         MappingError: When the mapping does not fit the source contract; a swapped direction is said to be one.
     """
     check_fits(source, mapping)
+    _refuse_reordering(source, mapping)
     by_target = {target: name for name, target in mapping.pairs}
     joints: dict[str, Joint] = {}
     for name in mapping.target_joint_names:
@@ -60,6 +61,18 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
     except ValidationError as cause:
         problems = "; ".join(item["msg"].removeprefix("Value error, ") for item in cause.errors(include_url=False))
         raise MappingError(f"the mapping makes no valid contract of '{source.name}': {problems}") from None
+
+
+def _refuse_reordering(source: Contract, mapping: RobotMapping) -> None:
+    """A quaternion in an external term passes through as it is, so another order would be said and not done."""
+    outside = [term.label for term in source.observation.terms if term.term == "external"]
+    stated = source.quaternion_order if source.quaternion_order != "none" else None
+    if outside and stated and mapping.quaternion_order not in (None, stated):
+        raise MappingError(
+            f"the mapping turns quaternion_order {stated} into {mapping.quaternion_order}, but the external terms "
+            f"{', '.join(outside)} pass through as they are. Let the target's task give them in {stated}, and leave "
+            "quaternion_order out of the mapping"
+        )
 
 
 def check_fits(source: Contract, mapping: RobotMapping) -> None:

@@ -78,7 +78,6 @@ class NormalisedJointPos(JointTerm):
 class BasePitch(Term):
     """Pitch of the base [rad], for which no signal stands ready."""
 
-    needs_orientation: ClassVar[bool] = True
     term: Literal["base_pitch"]
 
     def columns(self, contract: Contract) -> dict[str, int]:
@@ -239,8 +238,43 @@ def test_it_may_bring_a_signal_of_its_own(monkeypatch: pytest.MonkeyPatch, num_e
     signals.goal[:] = 5.0
     signals.state.base_quat[:] = [math.cos(0.1), 0.0, math.sin(0.1), 0.0]
     np.testing.assert_allclose(ObservationBuilder(made, signals).build(), [[0.2, 5.0]] * num_envs, rtol=1e-6)
-    with pytest.raises(ValueError, match="base_pitch needs the base's orientation"):
-        MoreContract.model_validate(made.model_dump() | {"quaternion_order": "none"})
+
+
+class BaseQuat(Term):
+    """Orientation of the base as a quaternion."""
+
+    holds_quaternion: ClassVar[bool] = True
+    term: Literal["base_quat"]
+
+    def columns(self, contract: Contract) -> dict[str, int]:
+        """Four."""
+        return {"base_quat": 4}
+
+    def draw(self, contract: Contract, draws: Draws) -> Any:
+        """None are drawn here."""
+        raise NotImplementedError
+
+
+class QuatContract(Contract):
+    """A contract that may observe one."""
+
+    class Terms(Observation):
+        """Its observation."""
+
+        terms: tuple[Annotated[ObservationTerm | BaseQuat, Field(discriminator="term")], ...] = Field(min_length=1)
+
+    observation: Terms
+
+
+@pytest.mark.parametrize("order", [None, "none"])
+def test_a_quaternions_order_is_asked_for_where_a_term_holds_one(order: str | None) -> None:
+    """No term of today's does, so that contracts leave the order out; one that did could not be read without."""
+    data = contract_data(quaternion_order=order, observation={"terms": [{"term": "base_ang_vel"}]})
+    assert QuatContract.model_validate(data).quaternion_order == order
+    data["observation"] = {"terms": [{"term": "base_quat"}]}
+    with pytest.raises(ValueError, match="must be wxyz or xyzw, since base_quat holds a quaternion"):
+        QuatContract.model_validate(data)
+    assert QuatContract.model_validate(data | {"quaternion_order": "xyzw"}).quaternion_order == "xyzw"
 
 
 @pytest.mark.parametrize("kind", ["base_height", "joint_pos_normalised"])

@@ -52,8 +52,7 @@ def test_sizes_add_up_with_history() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"quaternion_order": None}, "quaternion_order"),
-        ({"quaternion_order": "none"}, "quaternion_order is none, but base_ang_vel needs"),
+        ({"quaternion_order": "wzyx"}, "quaternion_order"),
         ({"timestep": -0.005}, "timestep"),
         ({"timestep": float("nan")}, "timestep"),
         ({"quaternion": "wxyz"}, "unknown key 'quaternion'; did you mean 'quaternion_order'"),
@@ -94,7 +93,7 @@ def test_mistakes_are_told_where_they_stand(tmp_path: Path, changes: dict[str, A
         load_contract(written(tmp_path, contract_data(**changes)))
 
 
-@pytest.mark.parametrize("key", ["quaternion_order", "timestep", "decimation", "base", "actuation", "contract_version"])
+@pytest.mark.parametrize("key", ["timestep", "decimation", "base", "actuation", "contract_version"])
 def test_nothing_that_matters_has_a_default(tmp_path: Path, key: str) -> None:
     """Leaving out what the weights assume is an error, never a guess."""
     data = contract_data()

@@ -47,12 +47,14 @@ def newton_assets(path: Path) -> tuple[str, Callable[[Path], object]]:
 
 def unitree_rl_lab(path: Path) -> tuple[str, Callable[[Path], object]]:
     names = write(path / "names.yaml", {"joint_names": test_unitree_rl_lab.POLICY})
-    return yaml.safe_dump(test_unitree_rl_lab.deploy()), lambda file: contract(file, names=names)
+    return yaml.safe_dump(test_unitree_rl_lab.deploy()), lambda file: contract(file, names=names, gains_order="motor")
 
 
 def names_file(path: Path) -> tuple[str, Callable[[Path], object]]:
     deploy = write(path / "deploy.yaml", test_unitree_rl_lab.deploy())
-    return yaml.safe_dump({"joint_names": test_unitree_rl_lab.POLICY}), lambda file: contract(deploy, names=file)
+    return yaml.safe_dump({"joint_names": test_unitree_rl_lab.POLICY}), lambda file: contract(
+        deploy, names=file, gains_order="motor"
+    )
 
 
 def rl_sar(path: Path) -> tuple[str, Callable[[Path], object]]:

@@ -34,8 +34,8 @@ def test_every_gap_is_listed_at_once_with_its_flag() -> None:
     with pytest.raises(ContractError) as caught:
         draft().build(ImportOptions(name="toy"))
     text = str(caught.value)
-    assert text.startswith("toy.yaml: 6 things that a contract needs are missing, and nothing is guessed:")
-    for part in ("--robot NAME", "--quaternion-order", "--timestep SECONDS", "decimation=N", "--actuation"):
+    assert text.startswith("toy.yaml: 5 things that a contract needs are missing, and nothing is guessed:")
+    for part in ("--robot NAME", "--timestep SECONDS", "decimation=N", "--actuation"):
         assert part in text
 
 

@@ -133,10 +133,10 @@ def test_a_plain_descriptor_is_a_contract(tmp_path: Path) -> None:
     assert made.sources["joints.*.stiffness"] == "IO_descriptors.yaml: articulations.robot.default_joint_stiffness"
 
 
-def test_the_quaternion_order_is_never_guessed(tmp_path: Path) -> None:
-    """wxyz until 2.x and xyzw from 3.0 look the same in the file."""
-    with pytest.raises(ContractError, match=r"quaternion_order: .*--quaternion-order wxyz or xyzw"):
-        make(tmp_path, quaternion_order=None)
+def test_the_quaternion_order_is_neither_guessed_nor_asked_for(tmp_path: Path) -> None:
+    """No term holds a quaternion, so that nothing hangs on wxyz until 2.x or xyzw from 3.0; who states it keeps it."""
+    assert make(tmp_path, quaternion_order=None).quaternion_order is None
+    assert make(tmp_path, quaternion_order="xyzw").quaternion_order == "xyzw"
 
 
 def test_the_true_width_is_shape_times_history(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_complete_import_is_absolute_positions_in_the_robots_unit(tmp_path: Pa
     assert [joint.unit for joint in contract.joints.values()] == ["deg", "deg", "percent"]
     assert contract.control_dt == pytest.approx(1 / 30)
     assert contract.decimation == 1
-    assert contract.quaternion_order == "none"
+    assert contract.quaternion_order is None
     assert contract.action.terms[0].model_dump(exclude_none=True) == {
         "term": "joint_position",
         "scale": 1.0,
@@ -184,3 +184,86 @@ def test_a_joint_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """A --set for "gripper" where the joint is "gripper.pos" is a mistake, not another joint."""
     with pytest.raises(ContractError, match="there is no joint 'gripper'; did you mean 'gripper.pos'"):
         with_info(tmp_path, settings={"joints.gripper.unit": "percent"})
+
+
+def named(state: Any, action: Any = ...) -> str:
+    features = {"observation.state": {"names": state}, "action": {"names": state if action is ... else action}}
+    return info(features=features)
+
+
+PLAIN = ["pan", "lift", "gripper"]
+
+
+@pytest.mark.parametrize(
+    "names", [PLAIN, {"motors": PLAIN}, {"axes": PLAIN}, {"joints": PLAIN, "axes": None}, [PLAIN]], ids=repr
+)
+def test_one_list_of_names_is_taken_wherever_it_stands(tmp_path: Path, names: Any) -> None:
+    """Data sets of version 2 keep the list under `motors` or `axes`, or in a list of its own."""
+    settings = {"joints.*.unit": "deg", "joints.*.default": 0.0, "base.floating": False}
+    made = with_info(tmp_path, named(names), settings=settings).contract
+    assert list(made.joints) == PLAIN
+    assert made.sources["joints"] == "info.json: features.observation.state.names"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, [], {}, {"motors": PLAIN, "axes": PLAIN}, "pan", 3, [1, 2, 3], ["a", "a", "b"], {"a": {"b": PLAIN}}],
+    ids=repr,
+)
+def test_names_that_are_none_are_asked_for_and_may_be_given(tmp_path: Path, names: Path, odd: Any) -> None:
+    """What is no one list is a question, and its answer works: no message leads to another."""
+    settings = {"joints.*.unit": "deg", "joints.*.default": 0.0, "base.floating": False}
+    with pytest.raises(ContractError, match="--names FILE"):
+        with_info(tmp_path, named(odd), settings=settings)
+    (tmp_path / "meta/info.json").unlink()
+    (tmp_path / "meta").rmdir()
+    assert list(with_info(tmp_path, named(odd), names=names, settings=settings).contract.joints) == PLAIN
+
+
+def test_the_users_names_stand_in_but_not_in_another_order(tmp_path: Path, names: Path) -> None:
+    """Other names are taken, with a note of what they were; the same names in another order contradict the data."""
+    settings = {"joints.*.unit": "deg", "joints.*.default": 0.0, "base.floating": False}
+
+    def given(*recorded: str, action: list[str] | None = None) -> Imported:
+        for file in tmp_path.glob("meta/*"):
+            file.unlink()
+        if (tmp_path / "meta").is_dir():
+            (tmp_path / "meta").rmdir()
+        return with_info(tmp_path, named(list(recorded), action or ...), names=names, settings=settings)
+
+    for same in (PLAIN, [f"{name}.pos" for name in PLAIN], [f"main_{name}" for name in PLAIN]):
+        made = given(*same)
+        assert list(made.contract.joints) == PLAIN
+        assert not any("stand in" in note for note in made.notes)
+    made = given("motor_1", "motor_2", "motor_3")
+    assert list(made.contract.joints) == PLAIN
+    assert any("calls the joints motor_1, motor_2, motor_3; the names of names.yaml stand in" in n for n in made.notes)
+    with pytest.raises(ContractError, match="has 'pan' where .*info.json has 'lift.pos': the same joints in an"):
+        given("lift.pos", "pan.pos", "gripper.pos")
+    with pytest.raises(ContractError, match="in observation.state, in action lift, pan, gripper; a contract states"):
+        given("pan", "lift", "gripper", action=["lift", "pan", "gripper"])
+    assert list(given("a", "b", "c", action=["x", "y", "z"]).contract.joints) == PLAIN
+
+
+def test_state_and_action_may_spell_a_joint_in_two_ways(tmp_path: Path) -> None:
+    """LeRobot's `.pos` is no other joint."""
+    settings = {"joints.*.unit": "deg", "joints.*.default": 0.0, "base.floating": False}
+    made = with_info(tmp_path, named([f"{name}.pos" for name in PLAIN], PLAIN), settings=settings)
+    assert list(made.contract.joints) == ["pan.pos", "lift.pos", "gripper.pos"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["motors", "axes", "null", "mixed", "pos", "main"])
+def test_data_sets_of_the_public_reports(shared: Path, name: str) -> None:
+    """any4lerobot's issue 97, InternVLA-M1's issue 10: with the user's names all of them, without but the nameless."""
+    folder = shared / "failing_inputs/lerobot_names"
+    files = [folder / "config.json", folder / f"info_{name}.json"]
+    settings = {"joints.*.unit": "deg", "joints.*.default": 0.0, "base.floating": False}
+    options: dict[str, Any] = {"robot": "so100", "actuation": "explicit", "settings": settings}
+    made = imported(*files, names=folder / "names.yaml", **options).contract
+    assert next(iter(made.joints)) == "shoulder_pan"
+    if name == "null":
+        with pytest.raises(ContractError, match="nor has info_null.json; give --names FILE"):
+            imported(*files, **options)
+    else:
+        assert "shoulder_pan" in next(iter(imported(*files, **options).contract.joints))

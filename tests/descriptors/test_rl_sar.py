@@ -157,3 +157,14 @@ def test_how_torque_was_computed_in_training_is_asked_for(tmp_path: Path) -> Non
     file = write(tmp_path / "config.yaml", config())
     with pytest.raises(ContractError, match=r"actuation\.kind: rl_sar computes the torque itself"):
         contract(file, actuation=None)
+
+
+@pytest.mark.parametrize(
+    "key", ["gravity_vec_scale", "action_offset", "clip_commands", "observations_delay", "obs_noise"]
+)
+def test_a_key_that_scales_clips_or_stacks_and_is_unknown_is_refused(tmp_path: Path, key: str) -> None:
+    """It is read by a fork, or by nobody; who knows that it does nothing takes it out. Null says nothing."""
+    with pytest.raises(ContractError, match=rf"'toy/gait\.{key}' is unknown.*Take the key out of the file"):
+        make(tmp_path, **{key: 2.0})
+    assert make(tmp_path, **{key: None}).observation_size == 21
+    assert make(tmp_path, model_name="policy.pt", framework="isaacsim").observation_size == 21

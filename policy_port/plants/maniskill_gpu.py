@@ -19,6 +19,7 @@ from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_plant import ManiSkillPlant
+from policy_port.plants.sapien_physics import Coordinates
 from policy_port.plants.setup import PlantSetup
 
 SPACING = 5.0
@@ -49,6 +50,8 @@ class ManiSkillGpuPlant:
         self._model = ManiSkillPlant(robot_file, setup, meshes=meshes)
         self.skipped_meshes = self._model.skipped_meshes
         """Number of meshes that were left out."""
+        self.left_out = self._model.left_out
+        """What of the file SAPIEN can't do, a clause each."""
         self.name = self._model.name.replace("physx_cpu", "physx_cuda")
         """Simulator and version."""
         self.joint_names = self._model.joint_names
@@ -58,8 +61,8 @@ class ManiSkillGpuPlant:
         self.timestep = setup.timestep
         """Physics timestep [s]."""
         self._setup = setup
-        urdf = build.read_robot(Path(robot_file), setup, meshes=meshes)
-        build.configure_physics()
+        built = build.read_robot(Path(robot_file), setup, meshes=meshes)
+        build.configure_physics(built.physics.gravity)
         physx.set_gpu_memory_config(**MEMORY)
         self._px = physx.PhysxGpuSystem()
         self._px.timestep = setup.timestep
@@ -69,21 +72,25 @@ class ManiSkillGpuPlant:
         for row in range(num_envs):
             scene = sapien.Scene([self._px])
             self._px.set_scene_offset(scene, [SPACING * (row % side), SPACING * (row // side), 0.0])
-            build.add_ground(scene, setup)
-            self._robots.append(build.load(scene, urdf, setup))
-            self._gains = build.set_up_joints(self._robots[-1], urdf, setup)
+            build.add_ground(scene, built, setup)
+            self._robots.append(build.load(scene, built, setup))
+            self._gains = build.set_up_joints(self._robots[-1], built, setup)
             self._scenes.append(scene)
         self._px.gpu_init()
-        self._joints = len(self._robots[0].active_joints)
+        names = [joint.name for joint in self._robots[0].active_joints]
+        self._joints = len(names)
+        joints = setup.in_order(names, robot=str(robot_file), followers=built.followers)
+        self._coordinates = Coordinates(names, list(self.joint_names), built.followers)
+        self._springs = built.physics.spring_rows(names)
         self._rows = self._index([robot.gpu_index for robot in self._robots])
         self._roots = self._index([robot.root.gpu_pose_index for robot in self._robots])
-        self._frames = self._links(setup.frame or self._robots[0].root.name)
-        frame = next(link for link in self._robots[0].links if link.name == (setup.frame or self._robots[0].root.name))
+        name = setup.frame or (self._robots[0].root.name if setup.floating else built.base_link)
+        self._frames = self._links(name)
+        frame = next(link for link in self._robots[0].links if link.name == name)
         self._centre_of_mass = np.asarray(frame.cmass_local_pose.p, dtype=np.float64)
-        self._target = np.zeros((num_envs, self._joints))
-        self._effort = np.zeros((num_envs, self._joints))
-        default = [joint.default for joint in setup.in_order(self.joint_names, robot=str(robot_file))]
-        self.reset(np.tile(default, (num_envs, 1)))
+        self._target = np.zeros((num_envs, len(joints)))
+        self._effort = np.zeros((num_envs, len(joints)))
+        self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
@@ -97,7 +104,9 @@ class ManiSkillGpuPlant:
             poses[place, :3], poses[place, 3:7] = self._model.root_pose.p, self._model.root_pose.q
         self._fetch()
         px, index = self._px, self._rows[chosen.tolist()]
-        px.cuda_articulation_qpos.torch()[index, : self._joints] = self._tensor(joint_pos[chosen])
+        px.cuda_articulation_qpos.torch()[index, : self._joints] = self._tensor(
+            self._coordinates.all(joint_pos[chosen])
+        )
         for buffer in (px.cuda_articulation_qvel, px.cuda_articulation_qf):
             buffer.torch()[index, : self._joints] = 0.0
         px.cuda_rigid_body_data.torch()[self._roots[chosen.tolist()], :13] = self._tensor(poses)
@@ -115,7 +124,11 @@ class ManiSkillGpuPlant:
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
         self._fetch()
-        state.joint_pos[:], state.joint_vel[:] = self._positions()
+        position, velocity = self._positions()
+        state.joint_pos[:], state.joint_vel[:] = (
+            position[:, self._coordinates.columns],
+            velocity[:, self._coordinates.columns],
+        )
         body = self._px.cuda_rigid_body_data.torch()[self._frames].cpu().numpy().astype(np.float64)
         state.base_pos[:], state.base_quat[:] = body[:, :3], body[:, 3:7]
         state.base_ang_vel[:] = _into_frame(state.base_quat, body[:, 10:13])
@@ -127,18 +140,30 @@ class ManiSkillGpuPlant:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
         self._target[:] = target
         if self._setup.actuation == "implicit":
-            self._px.cuda_articulation_target_qpos.torch()[self._rows, : self._joints] = self._tensor(target)
+            self._px.cuda_articulation_target_qpos.torch()[self._rows, : self._joints] = self._tensor(
+                self._coordinates.all(target)
+            )
             self._px.gpu_apply_articulation_target_position()
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for _ in range(count):
-            if self._setup.actuation != "implicit":
-                self._fetch()
-                self._effort[:] = self._drive()
-                self._px.cuda_articulation_qf.torch()[self._rows, : self._joints] = self._tensor(self._effort)
-                self._px.gpu_apply_articulation_qf()
+            if self._setup.actuation != "implicit" or self._springs is not None:
+                self._push()
             self._px.step()
+
+    def _push(self) -> None:
+        """Apply what PhysX does not: explicit drives, and springs of the file."""
+        self._fetch()
+        force = np.zeros((self.num_envs, self._joints))
+        if self._setup.actuation != "implicit":
+            self._effort[:] = self._drive()
+            force[:, self._coordinates.columns] = self._effort
+        if self._springs is not None:
+            stiffness, rest = self._springs
+            force += stiffness * (rest - self._positions()[0])
+        self._px.cuda_articulation_qf.torch()[self._rows, : self._joints] = self._tensor(force)
+        self._px.gpu_apply_articulation_qf()
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
@@ -183,8 +208,9 @@ class ManiSkillGpuPlant:
         return position, velocity
 
     def _drive(self) -> Array:
-        position, velocity = self._positions()
-        torque = self._gains.stiffness * (self._target - position) - self._gains.damping * velocity
+        position, velocity = (values[:, self._coordinates.columns] for values in self._positions())
+        target = np.clip(self._target, *self._gains.targets)
+        torque = self._gains.stiffness * (target - position) - self._gains.damping * velocity
         return np.clip(torque, -self._gains.limit, self._gains.limit)
 
     def _links(self, name: str) -> Any:

@@ -16,8 +16,8 @@ from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants import maniskill_build as build
+from policy_port.plants.sapien_physics import Coordinates
 from policy_port.plants.setup import PlantSetup, standing_height
-from policy_port.robot_models.urdf import Urdf
 
 if TYPE_CHECKING:
     from policy_port.plants.maniskill_view import TrackingView
@@ -44,13 +44,15 @@ class ManiSkillPlant:
         Raises:
             RobotError: When the file can't be loaded or does not fit the setup.
         """
-        urdf = build.read_robot(Path(robot_file), setup, meshes=meshes)
-        self.skipped_meshes = urdf.skipped_meshes
+        built = build.read_robot(Path(robot_file), setup, meshes=meshes)
+        self.skipped_meshes = built.urdf.skipped_meshes
         """Number of meshes that were left out."""
-        build.configure_physics()
-        self._urdf = urdf
+        self.left_out = built.physics.left_out
+        """What of the file SAPIEN can't do, a clause each."""
+        build.configure_physics(built.physics.gravity)
+        self._built = built
         self._setup = setup
-        self._robots = [_Robot(urdf, setup) for _ in range(num_envs)]
+        self._robots = [_Robot(built, setup) for _ in range(num_envs)]
         package = ""
         with contextlib.suppress(PackageNotFoundError):
             package = f"maniskill {version('mani_skill')}, "
@@ -63,12 +65,17 @@ class ManiSkillPlant:
         self.timestep = setup.timestep
         """Physics timestep [s]."""
         self._view: TrackingView | None = None
-        joints = setup.in_order(self.joint_names, robot=str(robot_file))
+        joints = self._robots[0].joints
+        self._columns = self._robots[0].coordinates.columns
         self._state = PlantState.allocate(num_envs, len(joints))
         self._measured = False
         self._drive = _Drive(self._robots[0].gains, num_envs)
         self._applied = np.zeros_like(self._drive.torque)
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+        if setup.falls and setup.height is not None:
+            # From any height it would fall through the ground, if nothing of it can touch that.
+            self._robots[0].stand()
+            self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
         for row, robot in enumerate(self._robots):
             robot.read_base(self._state, row)
 
@@ -108,8 +115,8 @@ class ManiSkillPlant:
         if self._measured:
             return
         for row, robot in enumerate(self._robots):
-            self._state.joint_pos[row] = robot.articulation.qpos
-            self._state.joint_vel[row] = robot.articulation.qvel
+            self._state.joint_pos[row] = robot.articulation.qpos[self._columns]
+            self._state.joint_vel[row] = robot.articulation.qvel[self._columns]
             if robot.frame_moves:
                 robot.read_base(self._state, row)
         self._measured = True
@@ -137,7 +144,7 @@ class ManiSkillPlant:
         from policy_port.plants.maniskill_view import TrackingView
 
         if self._view is None or self._view.shape != (height, width):
-            self._view = TrackingView(self._urdf, self._setup, height=height, width=width)
+            self._view = TrackingView(self._built, self._setup, height=height, width=width)
         return self._view.image(root, joint_pos)
 
     def close(self) -> None:
@@ -151,39 +158,58 @@ class ManiSkillPlant:
 class _Robot:
     """One robot in a scene of its own."""
 
-    def __init__(self, urdf: Urdf, setup: PlantSetup) -> None:
+    def __init__(self, robot: build.SapienRobot, setup: PlantSetup) -> None:
         self.scene = sapien.Scene([physx.PhysxCpuSystem()])
         self.scene.set_timestep(setup.timestep)
-        build.add_ground(self.scene, setup)
-        self.articulation = build.load(self.scene, urdf, setup)
-        self.gains = build.set_up_joints(self.articulation, urdf, setup)
-        self._urdf = urdf
+        build.add_ground(self.scene, robot, setup)
+        self.articulation = build.load(self.scene, robot, setup)
+        self.gains = build.set_up_joints(self.articulation, robot, setup)
+        self._robot = robot
         self._setup = setup
-        self._joints = self.articulation.active_joints
-        self.joint_names = tuple(joint.name for joint in self._joints)
-        self._frame = self.link(setup.frame) if setup.frame is not None else self.articulation.root
-        self.frame_moves = setup.floating or setup.frame is not None
+        names = [joint.name for joint in self.articulation.active_joints]
+        self.joints = setup.in_order(names, robot=str(robot.urdf.path), followers=robot.followers)
+        """The plant's joints."""
+        self.joint_names = tuple(joint.name for joint in self.joints)
+        self.coordinates = Coordinates(names, list(self.joint_names), robot.followers)
+        """Where they are among SAPIEN's."""
+        columns = np.arange(len(names))[self.coordinates.columns]
+        self._joints = [self.articulation.active_joints[column] for column in columns]
+        base = self.articulation.root if setup.floating else self.link(robot.base_link)
+        self._frame = self.link(setup.frame) if setup.frame is not None else base
+        self.frame_moves = setup.floating or self._frame is not self.articulation.root
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
         self._explicit = setup.actuation != "implicit"
+        self._springs = robot.physics.spring_rows(names)
         self.drive = _Drive(self.gains, 1)
         """What applies the torques where PhysX does not."""
         self._joint_pos, self._joint_vel = np.zeros_like(self.drive.torque), np.zeros_like(self.drive.torque)
+        self._force = np.zeros(len(names))
 
     def reset(self, joint_pos: Array) -> None:
-        articulation, height = self.articulation, self._setup.height
-        articulation.set_qpos(joint_pos.astype(np.float32))
-        articulation.set_qvel(np.zeros(len(self._joints), dtype=np.float32))
-        articulation.set_qf(np.zeros(len(self._joints), dtype=np.float32))
+        articulation, still = self.articulation, np.zeros(len(self._force), dtype=np.float32)
+        articulation.set_qpos(self.coordinates.all(joint_pos).astype(np.float32))
+        articulation.set_qvel(still)
+        articulation.set_qf(still)
+        place, height = self._robot.urdf.place, self._setup.height
         if self._setup.floating and height is None:
-            articulation.set_root_pose(sapien.Pose())
-            lowest = build.lowest_point(articulation)
-            height = standing_height(lowest, robot=self._urdf.path, skipped_meshes=self._urdf.skipped_meshes)
-        articulation.set_root_pose(sapien.Pose([0.0, 0.0, height or 0.0]))
+            height = self.stand()
+        x, y, z = place.position
+        if self._robot.base_link != articulation.root.name:
+            # The world is a link of its own there, and the height is in the joint that hangs on it.
+            height = None
+        articulation.set_root_pose(sapien.Pose([x, y, z if height is None else height], list(place.rotation)))
         if self._setup.floating:
             articulation.set_root_linear_velocity([0.0, 0.0, 0.0])
             articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
         self.write(joint_pos)
         self.drive.torque[:] = 0.0
+
+    def stand(self) -> float:
+        """Height of the base at which the present pose stands on the ground [m]; the base is left at height 0."""
+        place = self._robot.urdf.place
+        self.articulation.set_root_pose(sapien.Pose([*place.position[:2], 0.0], list(place.rotation)))
+        lowest, urdf = build.lowest_point(self.articulation, self._robot), self._robot.urdf
+        return standing_height(lowest, robot=urdf.path, skipped_meshes=urdf.skipped_meshes)
 
     def read_base(self, state: PlantState, row: int) -> None:
         pose = self._frame.entity_pose
@@ -205,12 +231,22 @@ class _Robot:
 
     def step(self, count: int) -> None:
         for _ in range(count):
-            if self._explicit:
-                self._joint_pos[0] = self.articulation.qpos
-                self._joint_vel[0] = self.articulation.qvel
-                torque = self.drive.apply(self._joint_pos, self._joint_vel)
-                self.articulation.set_qf(torque[0].astype(np.float32))
+            if self._explicit or self._springs is not None:
+                self._push()
             self.scene.step()
+
+    def _push(self) -> None:
+        """Apply what PhysX does not: explicit drives, and springs of the file."""
+        position, columns = self.articulation.qpos, self.coordinates.columns
+        self._force[:] = 0.0
+        if self._explicit:
+            self._joint_pos[0] = position[columns]
+            self._joint_vel[0] = self.articulation.qvel[columns]
+            self._force[columns] = self.drive.apply(self._joint_pos, self._joint_vel)[0]
+        if self._springs is not None:
+            stiffness, rest = self._springs
+            self._force += stiffness * (rest - position)
+        self.articulation.set_qf(self._force.astype(np.float32))
 
     def link(self, name: str) -> physx.PhysxArticulationLinkComponent:
         for link in self.articulation.links:
@@ -218,7 +254,7 @@ class _Robot:
                 return link
         names = [link.name for link in self.articulation.links]
         raise RobotError(
-            f"{self._urdf.path}: has no link '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
+            f"{self._robot.urdf.path}: has no link '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
         )
 
 
@@ -230,6 +266,8 @@ class _Drive:
         self._stiffness, self._damping = np.tile(gains.stiffness, rows), np.tile(gains.damping, rows)
         self._upper, self._lower = np.tile(gains.limit, rows), np.tile(-gains.limit, rows)
         self._damped = np.zeros_like(self._upper)
+        self._clips = bool(np.isfinite(gains.targets).any())
+        self._lowest, self._highest = (np.tile(bound, rows) for bound in gains.targets)
         self.target: Array = np.zeros_like(self._upper)
         """Joint position targets in force [rad or m], shape (num_envs, joints)."""
         self.torque: Array = np.zeros_like(self._upper)
@@ -238,7 +276,11 @@ class _Drive:
     def apply(self, joint_pos: Array, joint_vel: Array) -> Array:
         """Compute and return `torque` at positions [rad or m] and velocities [rad/s or m/s]."""
         torque = self.torque
-        np.subtract(self.target, joint_pos, torque)
+        if self._clips:
+            np.clip(self.target, self._lowest, self._highest, out=torque)
+            np.subtract(torque, joint_pos, torque)
+        else:
+            np.subtract(self.target, joint_pos, torque)
         np.multiply(self._stiffness, torque, torque)
         np.multiply(self._damping, joint_vel, self._damped)
         np.subtract(torque, self._damped, torque)

@@ -10,7 +10,6 @@ from sapien import physx
 from policy_port.errors import MissingDependencyError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.setup import PlantSetup
-from policy_port.robot_models.urdf import Urdf
 
 BACKWARDS = np.array([0.624, -0.743, 0.25]) / np.linalg.norm([0.624, -0.743, 0.25])
 """Direction from the robot to the camera: the one from which the MuJoCo plant looks."""
@@ -23,7 +22,7 @@ GRID = 20
 class TrackingView:
     """Colour images of a robot at given positions, the camera following its base."""
 
-    def __init__(self, urdf: Urdf, setup: PlantSetup, *, height: int, width: int) -> None:
+    def __init__(self, robot: build.SapienRobot, setup: PlantSetup, *, height: int, width: int) -> None:
         """Open a renderer for images of `height` x `width` pixels.
 
         Raises:
@@ -39,8 +38,9 @@ class TrackingView:
         self._scene.set_ambient_light([0.45, 0.45, 0.47])
         self._scene.add_directional_light([0.4, 0.35, -1.0], [1.1, 1.08, 1.02], shadow=True)
         self._draw_ground()
+        urdf = robot.urdf
         shown = urdf if urdf.root.find("link/visual") is not None else urdf.with_visuals()
-        self._robot = build.load(self._scene, shown, setup, visuals=True)
+        self._robot = build.load(self._scene, robot, setup, shown=shown)
         self._robot.set_qpos(np.zeros(self._robot.dof, dtype=np.float32))
         origins = np.array([link.entity_pose.p for link in self._robot.links], dtype=np.float64)
         self._distance = 2.4 * max(0.25, 1.1 * float(np.linalg.norm(origins - origins[0], axis=1).max()))

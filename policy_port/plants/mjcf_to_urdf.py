@@ -1,11 +1,11 @@
-"""An MJCF robot as URDF, for simulators that read no MJCF or read it without inertias.
+"""An MJCF robot as URDF and what URDF can't say, for simulators that read no MJCF or read it without inertias.
 
-MuJoCo itself parses and compiles the file; what is written down is the compiled model. Beside what URDF knows, a
-joint's `dynamics` carries armature, and stiffness and drive_damping of the position actuator that drives it.
+MuJoCo itself parses and compiles the file; what is written down is the compiled model.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,31 +14,101 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.errors import RobotError
-from policy_port.plants.mujoco_model import HINGE_OR_SLIDE, compile_spec, effort_limit, load_spec
+from policy_port.plants.mjcf_limits import left_out, refuse_what_sapien_lacks
+from policy_port.plants.mjcf_shapes import WorldOfShapes
+from policy_port.plants.mujoco_drives import position_drives
+from policy_port.plants.mujoco_file import (
+    HINGE_OR_SLIDE,
+    MujocoFile,
+    compile_spec,
+    effort_limit,
+    mesh_file,
+    read_mujoco,
+    robot_joints,
+    root_of,
+    set_up_base,
+)
+from policy_port.plants.mujoco_scene import ensure_ground
+from policy_port.plants.sapien_physics import Physics
+from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.urdf import Urdf
+from policy_port.robot_models.urdf_joints import Place
 
 UNLIMITED_SLIDE = 100.0
 """URDF's sliding joints need limits [m]."""
 
 
-def mjcf_as_urdf(path: Path, joint_names: tuple[str, ...], *, meshes: bool) -> Urdf:
-    """Read the robot that has one of `joint_names`.
+def mjcf_for_sapien(path: Path, setup: PlantSetup, *, meshes: bool) -> tuple[Urdf, Physics]:
+    """Read the robot that has a joint of the setup.
 
     Named sites become links, so that they can be asked for. A link's frame is moved to its joint's anchor, as URDF
-    demands. Contact masks, friction and friction loss are left behind.
+    demands.
 
     Raises:
-        RobotError: When the file can't be loaded, or has what URDF can't say.
+        RobotError: When the file can't be loaded, or has what neither URDF nor SAPIEN can say.
     """
-    spec, _, skipped = load_spec(path, meshes=meshes)
-    limits = {joint.name: effort_limit(spec, joint.name) for joint in spec.joints if joint.name}
-    files = {mesh.name: mesh.file for mesh in spec.meshes}
-    folder = path.parent.resolve() / spec.meshdir
-    model = compile_spec(spec, path, skipped)
-    known = [i for i in range(model.njnt) if model.joint(i).name in joint_names]
-    root = int(model.body_rootid[model.jnt_bodyid[known[0] if known else 0]]) if model.njnt else 1
-    writer = _Writer(model, path, root, limits, {name: folder / file for name, file in files.items()})
-    return Urdf(path=path, root=writer.robot(), skipped_meshes=skipped)
+    file = read_mujoco(path, meshes=meshes)
+    spec = file.spec
+    names = [joint.name for joint in robot_joints(spec, path, setup)]
+    limits = {name: effort_limit(spec, name) for name in names}
+    set_up_base(spec, root_of(spec.joint(names[0]).parent, spec), setup)
+    ensure_ground(spec, setup.friction)
+    model = compile_spec(spec, path, file.skipped_meshes)
+    root = int(model.body_rootid[model.jnt_bodyid[model.joint(names[0]).id]])
+    refuse_what_sapien_lacks(model, root, path)
+    writer = _Writer(model, path, root, limits, _mesh_files(spec, path))
+    place = Place() if writer.hinged_to_the_world else _place(model, root)
+    robot = writer.robot()
+    urdf = Urdf(path=path, root=robot, skipped_meshes=file.skipped_meshes, place=place, followers=file.followers)
+    return urdf, _physics(model, path, root, writer, setup, file)
+
+
+def _physics(
+    model: mujoco.MjModel, path: Path, root: int, writer: _Writer, setup: PlantSetup, file: MujocoFile
+) -> Physics:
+    joints = [joint for joint in writer.joints if model.jnt_stiffness[joint]]
+    weightless = [body for body in writer.bodies if model.body_gravcomp[body] == 1.0]
+    followers = setup.followers(file.followers, robot=str(path))
+    drives = {}
+    if setup.actuation == "model":
+        named = [name for name in setup.joint_names if name not in followers]
+        drives = dict(zip(named, position_drives(model, path, named, followers), strict=True))
+    shapes = writer.shapes.groups_and_friction(setup)
+    no_gravity = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_GRAVITY
+    return Physics(
+        gravity=(0.0, 0.0, 0.0) if no_gravity else _vector(model.opt.gravity),
+        springs={
+            model.joint(joint).name: (
+                float(model.jnt_stiffness[joint]),
+                float(model.qpos_spring[model.jnt_qposadr[joint]]),
+            )
+            for joint in joints
+        },
+        weightless=frozenset(writer.name(body) for body in weightless),
+        shapes={writer.name(body): those for body, those in shapes.of_body.items()},
+        ground_height=shapes.ground_height,
+        ground=shapes.ground,
+        targets={name: drive.targets for name, drive in drives.items() if drive.targets is not None},
+        left_out=left_out(model, root),
+        drives={name: (drive.stiffness, drive.damping) for name, drive in drives.items()},
+    )
+
+
+def _mesh_files(spec: mujoco.MjSpec, path: Path) -> dict[str, Path]:
+    """Files of the meshes that have one, by the name of the mesh, which may be its file's."""
+    files = [(mesh, mesh_file(spec, path, mesh.file)) for mesh in spec.meshes if mesh.file]
+    return {mesh.name or re.split(r"[/\\]", mesh.file)[-1].rpartition(".")[0]: file for mesh, file in files}
+
+
+def _vector(values: Array) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def _place(model: mujoco.MjModel, root: int) -> Place:
+    """Where the file puts the base link."""
+    w, x, y, z = (float(value) for value in model.body_quat[root])
+    return Place(position=_vector(model.body_pos[root]), rotation=(w, x, y, z))
 
 
 class _Writer:
@@ -51,19 +121,34 @@ class _Writer:
         self._path = path
         self._limits = limits
         self._files = files
-        self._bodies = [int(body) for body in np.flatnonzero(model.body_rootid == root)]
-        self._joint_of = {body: self._joint(body) for body in self._bodies}
+        self.bodies = [int(body) for body in np.flatnonzero(model.body_rootid == root)]
+        """The robot's links."""
+        self.shapes = WorldOfShapes(model, path, root)
+        """What touches what."""
+        self._joint_of = {body: self._joint(body) for body in self.bodies}
+
+    @property
+    def joints(self) -> list[int]:
+        """The robot's hinges and slides."""
+        return [joint for joint in self._joint_of.values() if joint is not None]
+
+    @property
+    def hinged_to_the_world(self) -> bool:
+        """Whether a joint moves the base link against the world."""
+        return self._joint_of[self.bodies[0]] is not None
 
     def robot(self) -> ElementTree.Element:
         robot = ElementTree.Element("robot", name=self._path.stem)
-        for body in self._bodies:
+        if self.hinged_to_the_world:
+            ElementTree.SubElement(robot, "link", name=self.name(0))
+        for body in self.bodies:
             self._write_link(robot, body)
-        for body in self._bodies[1:]:
+        for body in self.bodies[0 if self.hinged_to_the_world else 1 :]:
             self._write_joint(robot, body)
         model = self._model
         for site in range(model.nsite):
             body = int(model.site_bodyid[site])
-            if body in self._bodies and model.site(site).name:
+            if body in self.bodies and model.site(site).name:
                 name = model.site(site).name
                 ElementTree.SubElement(robot, "link", name=name)
                 position = model.site_pos[site] - self._anchor(body)
@@ -77,26 +162,22 @@ class _Writer:
         joints = [int(j) for j in range(first, first + count) if mujoco.mjtJoint(model.jnt_type[j]) in HINGE_OR_SLIDE]
         if len(joints) > 1:
             raise RobotError(
-                f"{self._path}: body '{self._name(body)}' has {len(joints)} joints, which URDF can't say; put a body "
+                f"{self._path}: body '{self.name(body)}' has {len(joints)} joints, which URDF can't say; put a body "
                 "between them, or use --plant mujoco"
-            )
-        if joints and model.qpos0[model.jnt_qposadr[joints[0]]] != 0.0:
-            raise RobotError(
-                f"{self._path}: joint '{model.joint(joints[0]).name}' has a reference position, which URDF can't say; "
-                "use --plant mujoco"
             )
         return joints[0] if joints else None
 
     def _anchor(self, body: int) -> Array:
-        joint = self._joint_of[body]
+        joint = self._joint_of.get(body)
         return self._model.jnt_pos[joint] if joint is not None else np.zeros(3)
 
-    def _name(self, body: int) -> str:
+    def name(self, body: int) -> str:
+        """Name of a body's link."""
         return self._model.body(body).name or f"body {body}"
 
     def _write_link(self, robot: ElementTree.Element, body: int) -> None:
         model, anchor = self._model, self._anchor(body)
-        link = ElementTree.SubElement(robot, "link", name=self._name(body))
+        link = ElementTree.SubElement(robot, "link", name=self.name(body))
         if model.body_mass[body] > 0.0:
             inertial = ElementTree.SubElement(link, "inertial")
             _origin(inertial, model.body_ipos[body] - anchor, model.body_iquat[body])
@@ -105,12 +186,10 @@ class _Writer:
             ElementTree.SubElement(inertial, "inertia", ixx=xx, iyy=yy, izz=zz, ixy="0", ixz="0", iyz="0")
         first = int(model.body_geomadr[body])
         for geom in range(first, first + int(model.body_geomnum[body])):
-            touches = bool(model.geom_contype[geom] or model.geom_conaffinity[geom])
-            self._write_shape(link, "collision" if touches else "visual", geom, anchor)
+            self._write_shape(link, "collision" if self.shapes.touches(geom) else "visual", geom, anchor)
 
     def _write_shape(self, link: ElementTree.Element, tag: str, geom: int, anchor: Array) -> None:
         model, kinds = self._model, mujoco.mjtGeom
-        part = ElementTree.SubElement(link, tag)
         position, quat, size = model.geom_pos[geom], model.geom_quat[geom], model.geom_size[geom]
         geometry = ElementTree.Element("geometry")
         match mujoco.mjtGeom(model.geom_type[geom]):
@@ -124,6 +203,11 @@ class _Writer:
             case kinds.mjGEOM_MESH:
                 mesh = int(model.geom_dataid[geom])
                 file, scale = self._files.get(model.mesh(mesh).name), _text(*model.mesh_scale[mesh])
+                if file is None:
+                    raise RobotError(
+                        f"{self._path}: mesh '{model.mesh(mesh).name}' has no file of its own, which URDF can't say; "
+                        "save it as one, leave meshes out with --no-meshes, or use --plant mujoco"
+                    )
                 ElementTree.SubElement(geometry, "mesh", filename=str(file), scale=scale)
                 # MuJoCo turns a mesh into its own axes of inertia; the file is as it was before.
                 back, turned, moved = np.zeros(4), np.zeros(4), np.zeros(3)
@@ -131,11 +215,14 @@ class _Writer:
                 mujoco.mju_mulQuat(turned, quat, back)
                 mujoco.mju_rotVecQuat(moved, model.mesh_pos[mesh], turned)
                 position, quat = position - moved, turned
+            case _ if tag == "visual":
+                return
             case _:
                 raise RobotError(
                     f"{self._path}: a shape of '{link.get('name')}' is neither sphere, box, cylinder, capsule nor "
                     "mesh, which URDF can't say; use --plant mujoco"
                 )
+        part = ElementTree.SubElement(link, tag)
         _origin(part, position - anchor, quat)
         part.append(geometry)
 
@@ -145,11 +232,18 @@ class _Writer:
         offset = np.zeros(3)
         mujoco.mju_rotVecQuat(offset, self._anchor(body), model.body_quat[body])
         position = model.body_pos[body] - self._anchor(parent) + offset
-        child, quat = self._name(body), model.body_quat[body]
+        child, quat = self.name(body), model.body_quat[body]
         if joint is None:
             self._connect(robot, f"mount {child}", "fixed", parent, child, position, quat)
             return
         slides = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        # The file's pose is where the joint stands at its reference position, URDF's where it stands at zero.
+        back = -float(model.qpos0[model.jnt_qposadr[joint]])
+        moved, turn, turned = np.zeros(3), np.zeros(4), np.zeros(4)
+        mujoco.mju_rotVecQuat(moved, model.jnt_axis[joint] * (back if slides else 0.0), quat)
+        mujoco.mju_axisAngle2Quat(turn, model.jnt_axis[joint], 0.0 if slides else back)
+        mujoco.mju_mulQuat(turned, quat, turn)
+        position, quat = position + moved, turned
         limited = bool(model.jnt_limited[joint])
         kind = "prismatic" if slides else "revolute" if limited else "continuous"
         name = model.joint(joint).name
@@ -161,24 +255,13 @@ class _Writer:
         )
         dof = model.jnt_dofadr[joint]
         dynamics = {"damping": model.dof_damping[dof], "friction": 0.0, "armature": model.dof_armature[dof]}
-        dynamics |= self._drive(joint)
         ElementTree.SubElement(element, "dynamics", {key: _text(value) for key, value in dynamics.items()})
-
-    def _drive(self, joint: int) -> dict[str, float]:
-        """Stiffness and damping of the position actuator of a joint; empty when it has none."""
-        model = self._model
-        on_joint = (model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT) & (model.actuator_trnid[:, 0] == joint)
-        for actuator in np.flatnonzero(on_joint & (model.actuator_biasprm[:, 1] < 0.0)):
-            gear = float(model.actuator_gear[actuator, 0]) ** 2
-            _, position, velocity = -model.actuator_biasprm[actuator, :3] * gear
-            return {"stiffness": position, "drive_damping": velocity}
-        return {}
 
     def _connect(
         self, robot: ElementTree.Element, name: str, kind: str, parent: int, child: str, position: Array, quat: Array
     ) -> ElementTree.Element:
         element = ElementTree.SubElement(robot, "joint", name=name, type=kind)
-        ElementTree.SubElement(element, "parent", link=self._name(parent))
+        ElementTree.SubElement(element, "parent", link=self.name(parent))
         ElementTree.SubElement(element, "child", link=child)
         _origin(element, position, quat)
         return element

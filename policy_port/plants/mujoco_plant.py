@@ -15,9 +15,11 @@ from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
-from policy_port.plants.mujoco_model import build_robot, lowest_point
+from policy_port.plants.mujoco_contacts import Footing
+from policy_port.plants.mujoco_model import build_robot
 from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.setup import PlantSetup, standing_height
+from policy_port.robot_models.coupling import follow
 
 
 class MujocoPlant:
@@ -50,8 +52,8 @@ class MujocoPlant:
         mujoco.set_mju_user_warning(lambda message: None)
         self.name = f"mujoco {mujoco.__version__}"
         """Simulator and version."""
-        self.joint_names = robot.joint_names
-        """Hinge and slide joints in the file's order, which is depth-first."""
+        self.joint_names = tuple(joint.name for joint in robot.joints)
+        """Hinge and slide joints of the setup in the file's order, which is depth-first."""
         self.num_envs = num_envs
         """Number of environments."""
         self.timestep = setup.timestep
@@ -64,20 +66,23 @@ class MujocoPlant:
         self._model = robot.model
         self._data = [mujoco.MjData(robot.model) for _ in range(num_envs)]
         self._ctrl = [data.ctrl for data in self._data]
+        self._footing = Footing(robot.model, robot.base_body)
         self._fresh: set[int] = set()
         self._frames: dict[str, tuple[mujoco.mjtObj, int]] = {}
         self._frame_kind, self._frame = self._find_frame(setup.frame)
         site = self._frame_kind == mujoco.mjtObj.mjOBJ_SITE
         self._frame_moves = bool(self._model.body_weldid[self._model.site_bodyid[self._frame] if site else self._frame])
         self._velocity = np.zeros(6)
-        self._control = np.zeros((num_envs, len(robot.joint_names)))
+        self._control = np.zeros((num_envs, len(robot.joints)))
         self._base_is_frame = setup.floating and setup.frame is None
         self._measured = self._bind()
         self._view = TrackingView(robot.model, robot.base_body)
         self._helpers = min(num_envs, len(os.sched_getaffinity(0))) - 1
         self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
-        joints = setup.in_order(robot.joint_names, robot=str(robot_file))
-        self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+        self.reset(np.tile([joint.default for joint in robot.joints], (num_envs, 1)))
+        if setup.falls:
+            self._stand(self._data[0])
+            self._footing.refuse_lost_feet(self._data[0], self._file)
         if not self._frame_moves:
             self._read_frame()
 
@@ -88,15 +93,28 @@ class MujocoPlant:
                 continue
             mujoco.mj_resetData(self._model, data)
             data.qpos[self._robot.qpos_index] = joint_pos[row]
+            self._place_followers(data)
             if self._setup.floating:
-                height = self._base_qpos + 2
-                data.qpos[height] = 0.0 if self._setup.height is None else self._setup.height
-                if self._setup.height is None:
-                    mujoco.mj_kinematics(self._model, data)
-                    lowest = lowest_point(self._model, data, self._robot.base_body)
-                    data.qpos[height] = standing_height(lowest, robot=self._file, skipped_meshes=self.skipped_meshes)
-            data.ctrl[self._robot.ctrl_index] = joint_pos[row] * self._robot.ctrl_per_target
+                height = self._setup.height
+                data.qpos[self._base_qpos + 2] = self._stand(data) if height is None else height
+            data.ctrl[self._robot.ctrl_index] = (joint_pos[row] * self._robot.ctrl_per_target)[self._robot.driven]
             self._fresh.discard(row)
+
+    def _stand(self, data: mujoco.MjData) -> float:
+        """Height of the base at which a state's pose stands on the ground [m]."""
+        height = float(data.qpos[self._base_qpos + 2])
+        mujoco.mj_kinematics(self._model, data)
+        lowest = self._footing.lowest(data)
+        at_zero = None if lowest is None else lowest - height
+        return standing_height(at_zero, robot=self._file, skipped_meshes=self.skipped_meshes)
+
+    def _place_followers(self, data: mujoco.MjData) -> None:
+        if self._robot.followers:
+            places = {self._model.joint(i).name: self._model.jnt_qposadr[i] for i in range(self._model.njnt)}
+            position = {name: float(data.qpos[place]) for name, place in places.items()}
+            follow(self._robot.followers, position)
+            for name in self._robot.followers:
+                data.qpos[places[name]] = position[name]
 
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
@@ -128,7 +146,7 @@ class MujocoPlant:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
         np.multiply(target, self._robot.ctrl_per_target, self._control)
         for row, ctrl in enumerate(self._ctrl):
-            ctrl[self._robot.ctrl_index] = self._control[row]
+            ctrl[self._robot.ctrl_index] = self._control[row, self._robot.driven]
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""

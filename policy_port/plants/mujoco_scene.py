@@ -38,10 +38,22 @@ def add_scenery(spec: mujoco.MjSpec, root: mujoco.MjsBody, *, friction: float) -
         spec.visual.headlight.ambient = [0.35, 0.35, 0.37]
         spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
         spec.visual.headlight.specular = [0.1, 0.1, 0.1]
-    grounds = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
-    if not any(geom.type in grounds for geom in spec.worldbody.geoms):
-        _add_ground(spec, friction)
+    ensure_ground(spec, friction)
     _draw_bones(root)
+
+
+def ensure_ground(spec: mujoco.MjSpec, friction: float) -> None:
+    """Add flat ground where the file has none."""
+    if not any(_carries(geom, spec) for geom in spec.geoms):
+        _add_ground(spec, friction)
+
+
+def _carries(geom: mujoco.MjsGeom, spec: mujoco.MjSpec) -> bool:
+    """Whether a shape is ground: a plane or height field that is not only there to be seen."""
+    if geom.type not in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD):
+        return False
+    paired = geom.name and any(geom.name in (pair.geomname1, pair.geomname2) for pair in spec.pairs)
+    return bool(geom.contype or geom.conaffinity or paired)
 
 
 def _add_ground(spec: mujoco.MjSpec, friction: float) -> None:

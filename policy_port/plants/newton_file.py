@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import mujoco
 import newton
+import warp
 
 from policy_port.errors import MissingDependencyError, RobotError, one_line
-from policy_port.plants.mujoco_model import effort_limit, load_spec
+from policy_port.plants.mjcf_limits import base_left_out
+from policy_port.plants.mujoco_drives import position_drives
+from policy_port.plants.mujoco_file import compile_spec, effort_limit, read_mujoco, robot_joints, root_of, set_up_base
+from policy_port.plants.mujoco_scene import ensure_ground
 from policy_port.plants.setup import PlantSetup
+from policy_port.robot_models.coupling import Followers
 from policy_port.robot_models.find import USD_SUFFIXES
-from policy_port.robot_models.urdf import read_urdf
+from policy_port.robot_models.urdf import Urdf, read_urdf
 
 NO_LIMIT = 1.0e6
 """What Newton's importers give a joint without an effort limit [N m or N]."""
@@ -37,6 +44,12 @@ class Source:
     """Pairs of links that never collide."""
     friction_stated: bool = True
     """Whether the file's shapes carry their friction."""
+    followers: Followers = field(default_factory=dict)
+    """Joints that follow others."""
+    left_out: tuple[str, ...] = ()
+    """What Newton can't do, and a user should know of."""
+    meant: mujoco.MjModel | None = None
+    """What MuJoCo makes of an MJCF with its ground, to hold Newton's against."""
 
 
 def read_robot(builder: newton.ModelBuilder, path: Path, setup: PlantSetup, *, meshes: bool) -> Source:
@@ -49,30 +62,74 @@ def read_robot(builder: newton.ModelBuilder, path: Path, setup: PlantSetup, *, m
     suffix = path.suffix.lower()
     if suffix == ".urdf":
         urdf = read_urdf(path, meshes=meshes)
-        _import(path, lambda: builder.add_urdf(urdf.text(), floating=setup.floating))
+        (w, x, y, z), position = urdf.place.rotation, urdf.place.position
+        place = warp.transform(position, (x, y, z, w))
+        _import(path, lambda: builder.add_urdf(_with_mimics(urdf), floating=setup.floating, xform=place))
         return Source(
             limit=urdf.effort_limit,
             skipped_meshes=urdf.skipped_meshes,
             excluded_pairs=urdf.excluded_pairs,
             friction_stated=False,
+            followers=urdf.followers,
         )
     if suffix in USD_SUFFIXES:
         _import(path, lambda: builder.add_usd(str(path), floating=setup.floating))
         limits = {tail(label): builder.joint_effort_limit[dof] for label, dof in _dofs(builder).items()}
         return Source(limit=lambda name: limits[name] if limits[name] < NO_LIMIT else None)
-    spec, _, skipped = load_spec(path, meshes=meshes)
+    return _read_mjcf(builder, path, setup, meshes=meshes)
+
+
+def _with_mimics(urdf: Urdf) -> str:
+    """The URDF's text, with what joints follow written back for Newton to read."""
+    root = copy.deepcopy(urdf.root)
+    for follower in urdf.followers.values():
+        offset, multiplier = follower.coefficients
+        joint = root.find(f"joint[@name='{follower.name}']")
+        assert joint is not None
+        ElementTree.SubElement(joint, "mimic", joint=follower.leader, multiplier=repr(multiplier), offset=repr(offset))
+    return replace(urdf, root=root).text()
+
+
+def _read_mjcf(builder: newton.ModelBuilder, path: Path, setup: PlantSetup, *, meshes: bool) -> Source:
+    file = read_mujoco(path, meshes=meshes)
+    spec = file.spec
     bent = [joint.name for joint in spec.joints if joint.ref != 0.0]
     if bent:
         raise RobotError(
             f"{path}: joint {', '.join(bent)} has a reference position (ref), from which Newton counts and others do "
             "not; use --plant mujoco"
         )
+    if spec.option.solver == mujoco.mjtSolver.mjSOL_PGS:
+        raise RobotError(
+            f"{path}: <option solver> is PGS, which Newton does not have; it has CG and Newton. Take it out of the "
+            "file, or use --plant mujoco"
+        )
+    before = len(spec.joints)
+    names = [joint.name for joint in robot_joints(spec, path, setup)]
+    if len(spec.joints) != before:
+        raise RobotError(
+            f"{path}: the base is moved by slides with a ball or hinges, of which Newton makes one joint of several "
+            "axes. Write a <freejoint> in their place"
+        )
     free = any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.joints)
     floating = None if free and setup.floating else setup.floating
     _import(path, lambda: builder.add_mjcf(str(path), floating=floating, parse_meshes=meshes))
     limits = {joint.name: effort_limit(spec, joint.name) for joint in spec.joints if joint.name}
     integrator = mujoco.mjtIntegrator(spec.option.integrator).name.removeprefix("mjINT_").lower()
-    return Source(limit=limits.__getitem__, integrator=integrator, skipped_meshes=skipped)
+    followers = setup.followers(file.followers, robot=str(path))
+    set_up_base(spec, root_of(spec.joint(names[0]).parent, spec), setup)
+    ensure_ground(spec, setup.friction)
+    meant = compile_spec(spec, path, file.skipped_meshes)
+    if setup.actuation == "model":
+        position_drives(meant, path, [name for name in setup.joint_names if name not in followers], followers)
+    return Source(
+        limit=limits.__getitem__,
+        integrator=integrator,
+        skipped_meshes=file.skipped_meshes,
+        followers=file.followers,
+        left_out=base_left_out(meant, int(meant.body_rootid[meant.jnt_bodyid[meant.joint(names[0]).id]])),
+        meant=meant,
+    )
 
 
 def _import(path: Path, read: Callable[[], object]) -> None:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from policy_port.errors import RobotError, one_line
 from policy_port.plants.newton_file import NAMED, NO_LIMIT, Source, read_robot, tail
+from policy_port.plants.newton_losses import refuse_what_newton_lost
 from policy_port.plants.setup import JointSetup, PlantSetup
+from policy_port.robot_models.coupling import Followers
 
 Solver = newton.solvers.SolverMuJoCo
 
@@ -28,14 +30,18 @@ class NewtonRobot:
     """The model on its device."""
     solver: Solver
     """The solver; its `mj_model` is what MuJoCo makes of one world."""
-    joint_names: tuple[str, ...]
-    """Hinges and slides of the robot in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
+    joints: tuple[JointSetup, ...]
+    """Hinges and slides that the setup names, in Newton's order: depth-first, bodies in <frame>s last first."""
     q_index: NDArray[np.intp]
     """Index of each joint in a world's joint_q."""
     qd_index: NDArray[np.intp]
     """Index of each joint in a world's joint_qd."""
     damping: NDArray[np.float64]
     """Damping of each drive that Newton holds as the joint's own: of implicit ones [N m s/rad or N s/m]."""
+    followers: Followers
+    """Joints that follow others."""
+    q_places: dict[str, int]
+    """Index of every hinge and slide in a world's joint_q, followers too."""
     base_q: int | None
     """Index of the free joint's coordinates in a world's joint_q; None where the base is fixed."""
     base_body: int
@@ -44,6 +50,8 @@ class NewtonRobot:
     """Body and pose in it (x, y, z, quaternion xyzw) of every link and site, by name."""
     skipped_meshes: int
     """Number of meshes that were left out."""
+    left_out: tuple[str, ...]
+    """What of the file Newton can't do, a clause each."""
 
 
 def is_native(device: str) -> bool:
@@ -62,8 +70,10 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     Solver.register_custom_attributes(builder)
     source = read_robot(builder, path, setup, meshes=meshes)
     indices, root = _robot_joints(builder, path, setup)
-    names = tuple(tail(builder.joint_label[index]) for index in indices)
-    joints = setup.in_order(names, robot=str(path))
+    followers = setup.followers(source.followers, robot=str(path))
+    found = {tail(builder.joint_label[index]): index for index in indices}
+    joints = setup.in_order(list(found), robot=str(path), followers=followers)
+    everywhere, indices = found, [found[joint.name] for joint in joints]
     base_body = int(builder.joint_child[root])
     free = builder.joint_type[root] == newton.JointType.FREE
     if setup.floating != free:
@@ -75,13 +85,9 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
         pose: Any = builder.joint_X_p[root]
         builder.joint_X_p[root] = warp.transform((pose.p[0], pose.p[1], setup.height), pose.q)
     _set_up_joints(builder, indices, joints, setup, source, path)
-    for first, second in source.excluded_pairs:
-        _exclude(builder, first, second)
-    for shape in range(builder.shape_count):
-        # MuJoCo's collision detection keeps no margin in Newton and warns of each.
-        builder.shape_margin[shape] = 0.0
-        if not source.friction_stated:
-            builder.shape_material_mu[shape] = setup.friction
+    for name in followers:
+        _let_go(builder, int(builder.joint_qd_start[everywhere[name]]))
+    _set_up_shapes(builder, setup, source)
     if setup.gravity_compensation:
         builder.custom_attributes["mujoco:gravcomp"].values = dict.fromkeys(range(builder.body_count), 1.0)
     q_start, qd_start = np.array(builder.joint_q_start), np.array(builder.joint_qd_start)
@@ -92,10 +98,14 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     if not any(kind in planes and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
         scene.add_ground_plane(cfg=newton.ModelBuilder.ShapeConfig(mu=setup.friction))
     model, solver = _finalize(scene, path, device, _integrator(setup, source))
+    if source.meant is not None:
+        refuse_what_newton_lost(source.meant, solver.mj_model, setup, path)
     return NewtonRobot(
         model=model,
         solver=solver,
-        joint_names=names,
+        joints=joints,
+        followers=followers,
+        q_places={name: int(q_start[index]) for name, index in everywhere.items()},
         q_index=q_start[indices].astype(np.intp),
         qd_index=qd_start[indices].astype(np.intp),
         damping=np.array([item.damping or 0.0 if setup.actuation == "implicit" else 0.0 for item in joints]),
@@ -103,6 +113,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
         base_body=base_body,
         frames=_frames(builder),
         skipped_meshes=source.skipped_meshes,
+        left_out=source.left_out,
     )
 
 
@@ -151,6 +162,8 @@ def _set_up_joints(
         dof = int(builder.joint_qd_start[index])
         if joint.armature is not None:
             builder.joint_armature[dof] = joint.armature
+        if joint.leader is not None:
+            continue
         if setup.actuation == "model":
             _check_position_drive(builder, dof, joint.name, path)
             if joint.effort_limit is not None:
@@ -178,6 +191,22 @@ def _set_up_joints(
                     "mujoco:actuator_forcerange": warp.vec2(-limit, limit),
                 }
             )
+
+
+def _let_go(builder: newton.ModelBuilder, dof: int) -> None:
+    """Take the drive off a joint that follows another."""
+    builder.joint_target_mode[dof] = int(newton.JointTargetMode.NONE)
+    builder.joint_target_ke[dof] = builder.joint_target_kd[dof] = 0.0
+
+
+def _set_up_shapes(builder: newton.ModelBuilder, setup: PlantSetup, source: Source) -> None:
+    for first, second in source.excluded_pairs:
+        _exclude(builder, first, second)
+    for shape in range(builder.shape_count):
+        # MuJoCo's collision detection keeps no margin in Newton and warns of each.
+        builder.shape_margin[shape] = 0.0
+        if not source.friction_stated:
+            builder.shape_material_mu[shape] = setup.friction
 
 
 def _check_position_drive(builder: newton.ModelBuilder, dof: int, name: str, path: Path) -> None:

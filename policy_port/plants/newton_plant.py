@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
-from policy_port.plants.mujoco_model import lowest_point
+from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.newton_file import NAMED
 from policy_port.plants.newton_model import build_robot, is_native
 from policy_port.plants.newton_worlds import Worlds
 from policy_port.plants.setup import PlantSetup, standing_height
+from policy_port.robot_models.coupling import follow
 
 
 class NewtonPlant:
@@ -60,7 +61,7 @@ class NewtonPlant:
         solver = "mujoco" if native else "mujoco warp"
         self.name = f"newton {newton.__version__}, {solver} on {device}"
         """Simulator and version, and the solver that did the work."""
-        self.joint_names = robot.joint_names
+        self.joint_names = tuple(joint.name for joint in robot.joints)
         """Hinges and slides in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
         self.num_envs = num_envs
         """Number of environments."""
@@ -68,6 +69,8 @@ class NewtonPlant:
         """Physics timestep [s]."""
         self.skipped_meshes = robot.skipped_meshes
         """Number of meshes that were left out."""
+        self.left_out = robot.left_out
+        """What of the file Newton can't do, a clause each."""
         self._file = Path(robot_file)
         self._setup = setup
         self._robot = robot
@@ -83,8 +86,12 @@ class NewtonPlant:
         self._frame = (robot.base_body, np.array([0.0] * 6 + [1.0])) if setup.frame is None else self._find(setup.frame)
         drawer = "MuJoCo, which draws for Newton,"
         self._view = TrackingView(robot.solver.mj_model, self._base_body, drawer=drawer)
-        joints = setup.in_order(robot.joint_names, robot=str(robot_file))
-        self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
+        self._footing = Footing(robot.solver.mj_model, self._base_body)
+        default = np.array([joint.default for joint in robot.joints])
+        self.reset(np.tile(default, (num_envs, 1)))
+        if setup.falls:
+            self._stand(self._start_of(default))
+            self._footing.refuse_lost_feet(self._pose, self._file)
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
@@ -166,14 +173,24 @@ class NewtonPlant:
         """A world's joint_q with the robot at `joint_pos`, its base at the start height."""
         start = self._start.copy()
         start[self._robot.q_index] = joint_pos
+        if self._robot.followers:
+            places = self._robot.q_places
+            position = {name: float(start[place]) for name, place in places.items()}
+            follow(self._robot.followers, position)
+            for name in self._robot.followers:
+                start[places[name]] = position[name]
         if self._robot.base_q is not None:
-            place = self._robot.base_q + 2
-            start[place] = 0.0 if self._setup.height is None else self._setup.height
-            if self._setup.height is None:
-                self._pose_robot(start)
-                lowest = lowest_point(self._robot.solver.mj_model, self._pose, self._base_body)
-                start[place] = standing_height(lowest, robot=self._file, skipped_meshes=self.skipped_meshes)
+            height = self._setup.height
+            start[self._robot.base_q + 2] = self._stand(start) if height is None else height
         return start
+
+    def _stand(self, start: Array) -> float:
+        """Height of the base at which a pose stands on the ground [m]."""
+        assert self._robot.base_q is not None
+        self._pose_robot(start)
+        lowest = self._footing.lowest(self._pose)
+        at_zero = None if lowest is None else lowest - float(start[self._robot.base_q + 2])
+        return standing_height(at_zero, robot=self._file, skipped_meshes=self.skipped_meshes)
 
     def _pose_robot(self, joint_q: NDArray[np.floating]) -> None:
         """Put MuJoCo's picture of a world at Newton's coordinates."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from policy_port.contract import Contract
 from policy_port.contract.joints import SI_UNITS
 from policy_port.errors import ContractError, RobotError, closest
+from policy_port.robot_models.coupling import Followers, in_chain_order
 
 ActuationKind = Literal["implicit", "explicit", "model"]
 
@@ -33,6 +34,8 @@ class JointSetup:
     """Reflected rotor inertia [kg m^2 or kg]."""
     effort_limit: float | None = None
     """Largest torque or force of the drive [N m or N]; unlimited when the robot file has none either."""
+    leader: str | None = None
+    """The joint that it follows by the robot file: it is read and never driven."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +84,31 @@ class PlantSetup:
         return round(self.control_dt / self.timestep)
 
     @property
+    def falls(self) -> bool:
+        """Whether nothing but the ground holds the robot up."""
+        return self.floating and not self.gravity_compensation
+
+    @property
     def joint_names(self) -> tuple[str, ...]:
         """Names of the joints in the setup's own order, which is nobody else's."""
         return tuple(joint.name for joint in self.joints)
 
-    def in_order(self, names: Sequence[str], *, robot: str) -> tuple[JointSetup, ...]:
-        """The joints in a plant's order.
+    def in_order(
+        self, names: Sequence[str], *, robot: str, followers: Followers | None = None
+    ) -> tuple[JointSetup, ...]:
+        """The joints that a plant drives or reads, in its order.
+
+        A joint that follows another need not be in the setup; where it is, it is read, and has `leader` and no gains.
 
         Args:
             names: Joint names of the robot file, in the plant's order.
             robot: The robot file, for the message.
+            followers: Joints of the file that follow others.
 
         Raises:
-            RobotError: When a joint stands on one side only.
+            RobotError: When a joint stands on one side only, or one that follows another is given a drive.
         """
+        following = followers or {}
         by_name = {joint.name: joint for joint in self.joints}
         for name in by_name:
             if name not in names:
@@ -103,14 +117,42 @@ class PlantSetup:
                     f"Its joints are: {', '.join(names) or 'none'}. Rename it in a mapping, or list it there under "
                     "only_in_source"
                 )
-        idle = [name for name in names if name not in by_name]
+        idle = [name for name in names if name not in by_name and name not in following]
         if idle:
             raise RobotError(
                 f"{robot}: nobody drives joint {', '.join(idle)}: the contract does not name "
                 f"{'it' if len(idle) == 1 else 'them'}. List {'it' if len(idle) == 1 else 'them'} under "
                 "only_in_target of the mapping, with the position to hold, stiffness and damping"
             )
-        return tuple(by_name[name] for name in names)
+        for name, follower in following.items():
+            joint = by_name.get(name)
+            if joint is None:
+                continue
+            if self.actuation != "model" and (joint.stiffness or joint.damping):
+                raise RobotError(
+                    f"{robot}: joint '{name}' follows joint '{follower.leader}' ({follower.said_by}), and nobody "
+                    f"drives a follower, but the contract gives it stiffness {joint.stiffness or 0.0:g} and damping "
+                    f"{joint.damping or 0.0:g}. Make both 0 in the contract, or under only_in_target of the mapping "
+                    "where it stands there; a follower need not be named at all"
+                )
+            by_name[name] = replace(joint, leader=follower.leader, stiffness=0.0, damping=0.0)
+        return tuple(by_name[name] for name in names if name in by_name)
+
+    def followers(self, said: Followers, *, robot: str) -> Followers:
+        """The followers of a robot file, each turned so that the one that the setup drives leads.
+
+        A coupling binds both ways, and files differ in which of the two they call the first.
+
+        Raises:
+            RobotError: When joints then follow each other in a circle, or one follows two.
+        """
+        model = self.actuation == "model"
+        driven = {joint.name for joint in self.joints if model or joint.stiffness or joint.damping}
+        turned = [
+            item.turned() if item.name in driven and item.leader not in driven and item.line else item
+            for item in said.values()
+        ]
+        return in_chain_order(turned, robot=robot)
 
     @staticmethod
     def from_contract(contract: Contract, *, timestep: float | None = None) -> PlantSetup:
@@ -172,11 +214,12 @@ def standing_height(lowest: float | None, *, robot: Path, skipped_meshes: int) -
         skipped_meshes: Number of meshes that were left out, for the message.
 
     Raises:
-        RobotError: When nothing of it can touch the ground.
+        RobotError: When nothing of it can touch the ground, through which it would fall from any height.
     """
     if lowest is None:
         raise RobotError(
-            f"{robot}: nothing of the robot can touch the ground, so its height can't be found; give base.height in "
-            "the contract" + (" or leave out --no-meshes" if skipped_meshes else "")
+            f"{robot}: nothing of the robot can touch the ground, so it would fall through it. Give its feet "
+            "<collision> shapes (URDF), or a contype and conaffinity that meet the ground's 1 and 1, or a <pair> with "
+            "a floor of the file (MJCF)" + (", or leave out --no-meshes" if skipped_meshes else "")
         )
     return CLEARANCE - lowest

@@ -156,6 +156,9 @@ def play_on_plant(
         else:
             assert task is not None
             result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
+        if left_out := getattr(plant, "left_out", ()):
+            # Not part of the protocol, as below: what of the robot file this simulator can't do.
+            more["left out"] = "; ".join(left_out)
         if not options.get("meshes", True):
             # Not part of the protocol: a real robot has no meshes to leave out.
             more["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import math
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 from policy_port.errors import MissingDependencyError, RobotError
+from policy_port.robot_models.coupling import Followers
+from policy_port.robot_models.urdf_joints import Place, free_the_base, refuse_odd_joints, urdf_followers
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest robot description read."""
@@ -25,6 +27,10 @@ class Urdf:
     """Its XML; every mesh's filename is an absolute path."""
     skipped_meshes: int
     """Number of mesh geometries that were left out."""
+    place: Place = field(default_factory=Place)
+    """Where the file puts the base link."""
+    followers: Followers = field(default_factory=dict)
+    """Joints that follow others; what the XML says of it is gone, as simulators read it each in their own way."""
 
     def effort_limit(self, joint: str) -> float | None:
         """Effort limit that the file states for `joint` [N m or N]; None when it has none."""
@@ -38,12 +44,6 @@ class Urdf:
     def armature(self, joint: str) -> float:
         """Armature of `joint` [kg m^2 or kg]; URDF proper has none, an `armature` beside damping is understood."""
         return _positive(self.root.find(f"joint[@name='{joint}']/dynamics"), "armature") or 0.0
-
-    def drive(self, joint: str) -> tuple[float, float] | None:
-        """Stiffness and damping of the drive that the file gives `joint`; None, as in URDF proper, when none."""
-        dynamics = self.root.find(f"joint[@name='{joint}']/dynamics")
-        stiffness = _positive(dynamics, "stiffness")
-        return None if stiffness is None else (stiffness, _positive(dynamics, "drive_damping") or 0.0)
 
     def without(self, *tags: str) -> Urdf:
         """The robot without these parts of its links: without "visual", it is as physics alone sees it."""
@@ -106,6 +106,11 @@ def read_urdf(path: Path, *, meshes: bool) -> Urdf:
     root = _parse(path, "URDF")
     if root.tag != "robot":
         raise RobotError(f"{path}: is no URDF: its root is <{root.tag}>, not <robot>")
+    refuse_odd_joints(path, root)
+    place, followers = free_the_base(path, root), urdf_followers(path, root)
+    for joint in root.findall("joint"):
+        for mimic in joint.findall("mimic"):
+            joint.remove(mimic)
     missing: list[str] = []
     skipped = 0
     for link in root.iter("link"):
@@ -122,7 +127,7 @@ def read_urdf(path: Path, *, meshes: bool) -> Urdf:
             else:
                 mesh.set("filename", str(file))
     refuse_missing_meshes(path, missing)
-    return Urdf(path=path, root=root, skipped_meshes=skipped)
+    return Urdf(path=path, root=root, skipped_meshes=skipped, place=place, followers=followers)
 
 
 def mujoco_compiler(root: ElementTree.Element) -> ElementTree.Element:

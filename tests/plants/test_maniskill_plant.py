@@ -72,12 +72,6 @@ def test_the_files_own_actuators_are_refused(robot_file, setup_of, stand_up):
         stand_up("maniskill", robot_file("tripod.urdf"), setup_of(NAMES, actuation="model"))
 
 
-def test_a_robot_that_can_t_touch_the_ground_needs_a_height(robot_file, setup_of, stand_up):
-    """Without collision shapes the ground is not found; the message says what to give."""
-    with pytest.raises(RobotError, match=r"nothing of the robot can touch the ground.*base\.height"):
-        stand_up("maniskill", robot_file("pendulum.urdf"), setup_of(("swing",), stiffness=20.0, damping=0.5))
-
-
 def test_gpu_physics_without_its_library_says_where_it_belongs(robot_file, setup_of, tmp_path, monkeypatch):
     """Instead of trying to download it, which hangs or dies without a word where the host is out of reach."""
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -125,7 +125,7 @@ def main() -> None:
             record(subject, port, options.runs / f"{subject.key}.npz"), options.runs / f"{subject.key}.float32.npz"
         )
         evidence = read_evidence(trace)
-        for mutation in mutations():
+        for mutation in (each for each in mutations() if each.trace is None and not each.other_weights):
             wanted = mutation.group in options.groups or mutation.key in options.also
             if mutation.contract is None or not wanted:
                 continue

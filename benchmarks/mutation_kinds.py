@@ -497,3 +497,120 @@ def front_and_rear(data: Data) -> None:
         "RH_": "RF_",
     }
     reorder(data, [swap[name[:3]] + name[3:] for name in names])
+
+
+def per_action(data: Data, value: Callable[[Data, str], float]) -> NDArray[Any]:
+    """A number for each action, in its order."""
+    terms = [(term, name) for term in data["action"]["terms"] for name in term.get("joints") or names_of(data)]
+    return np.array([value(term, name) for term, name in terms])
+
+
+def scales_of(data: Data) -> NDArray[Any]:
+    return per_action(data, lambda term, name: table(term["scale"], [name])[name])
+
+
+def action_recorded_scaled(arrays: Arrays, data: Data) -> None:
+    """The action recorded after its scale, where the network's own output belongs."""
+    arrays["action"] = arrays["action"] * scales_of(data)
+
+
+def action_recorded_as_target(arrays: Arrays, data: Data) -> None:
+    """The action recorded after scale and offset."""
+    if data["action"]["terms"][0]["term"] != "joint_position":
+        raise NotApplicableError
+
+    def offset(term: Data, name: str) -> float:
+        stated = term.get("offset", 0.0)
+        return data["joints"][name]["default"] if stated == "default" else table(stated, [name])[name]
+
+    arrays["action"] = arrays["action"] * scales_of(data) + per_action(data, offset)
+
+
+def action_recorded_clipped(arrays: Arrays, data: Data) -> None:
+    """The action recorded behind a clip that nothing else went through."""
+    bound = float(np.round(0.5 * np.abs(arrays["action"]).max(), 2))
+    arrays["action"] = np.clip(arrays["action"], -bound, bound)
+
+
+def action_recorded_filtered(arrays: Arrays, data: Data) -> None:
+    """The action recorded behind a low-pass filter."""
+    action = arrays["action"].astype(np.float64).copy()
+    for step in range(1, len(action)):
+        if arrays["episode"][step] == arrays["episode"][step - 1]:
+            action[step] = 0.8 * action[step] + 0.2 * action[step - 1]
+    arrays["action"] = action
+
+
+def action_recorded_reversed(arrays: Arrays, data: Data) -> None:
+    """The action recorded in another order than the network's."""
+    arrays["action"] = arrays["action"][..., ::-1].copy()
+
+
+def action_recorded_late(arrays: Arrays, data: Data) -> None:
+    """The action recorded one row behind the observation that it answers."""
+    arrays["action"] = np.roll(arrays["action"], 1, axis=0)
+
+
+def action_recorded_drawn(arrays: Arrays, data: Data) -> None:
+    """The action recorded with the exploration of training."""
+    rng = np.random.default_rng(0)
+    arrays["action"] = arrays["action"] + rng.normal(0.0, 0.1, arrays["action"].shape)
+
+
+def in_degrees(*names: str) -> Callable[[Arrays, Data], None]:
+    """Raw angles and rates recorded in degrees."""
+
+    def mutate(arrays: Arrays, data: Data) -> None:
+        used = {"joint_pos": "joint_pos_rel"}
+        terms_of(data, *names, *(used[name] for name in names if name in used))
+        for name in names:
+            arrays[name] = np.degrees(arrays[name])
+
+    return mutate
+
+
+def in_rpm(arrays: Arrays, data: Data) -> None:
+    """Joint velocities recorded in revolutions per minute."""
+    terms_of(data, "joint_vel")
+    arrays["joint_vel"] = arrays["joint_vel"] * 60.0 / math.tau
+
+
+def sine_and_cosine(arrays: Arrays, data: Data) -> None:
+    """A gait clock recorded with its cosines first."""
+    term = terms_of(data, "gait_phase")[0]
+    terms, first = data["observation"]["terms"], 0
+    if "history" in data["observation"]:
+        raise NotApplicableError
+    sizes = {"last_action": len(scales_of(data)), "gait_phase": 2 * len(term.get("offsets", [0.0]))}
+    for other in terms[: terms.index(term)]:
+        joints = len(other.get("joints") or names_of(data)) if other["term"].startswith("joint") else 3
+        first += other.get("size", len(other["value"]) if "value" in other else sizes.get(other["term"], joints))
+    half, seen = sizes["gait_phase"] // 2, arrays["observation"].copy()
+    seen[..., first : first + half] = arrays["observation"][..., first + half : first + 2 * half]
+    seen[..., first + half : first + 2 * half] = arrays["observation"][..., first : first + half]
+    arrays["observation"] = seen
+
+
+def from_one_period(arrays: Arrays, data: Data) -> None:
+    """A clock that is counted before the network is asked."""
+    arrays["time"] = arrays["time"] + data["timestep"] * data["decimation"]
+
+
+def from_the_middle(arrays: Arrays, data: Data) -> None:
+    """A recording that was cut out of a run."""
+    kept = np.flatnonzero(np.asarray(arrays["episode"]).reshape(len(arrays["time"]), -1)[:, 0] == 0)[25:]
+    for name in list(arrays):
+        arrays[name] = arrays[name][kept]
+
+
+def without_clock(arrays: Arrays, data: Data) -> None:
+    """A recording without time."""
+    del arrays["time"]
+
+
+def first_command(arrays: Arrays, data: Data) -> None:
+    """One command only: its first episode."""
+    terms_of(data, "velocity_command", "constant")
+    kept = np.flatnonzero(np.asarray(arrays["episode"]).reshape(len(arrays["time"]), -1)[:, 0] == 0)
+    for name in list(arrays):
+        arrays[name] = arrays[name][kept]

@@ -35,7 +35,8 @@ from policy_port.control.signals import Signals
 from policy_port.errors import PolicyPortError
 from policy_port.port.folder import Port
 from policy_port.resources import mappings_dir
-from policy_port.trace import Trace
+from policy_port.trace import Recorder, Trace
+from policy_port.verdict.answers import Network
 from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
 from policy_port.verdict.evidence import Evidence, read_evidence
 from policy_port.verdict.sides import Side, side_network
@@ -46,6 +47,7 @@ GROUPS = {
     "2": "stays up, does not follow",
     "3": "walks almost normally",
     "+": "further ones",
+    "t": "the recording, not the port",
 }
 
 
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/mutation"), help="where ports and traces are kept")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/mutation_score.md"), help="report to write")
     parser.add_argument("--only", nargs="*", help="policies by name; all at hand, if not given")
+    parser.add_argument("--kinds", nargs="*", help="mistakes by a part of their names; all, if not given")
     parser.add_argument("--closed-loop", action="store_true", help="also play each wrong port and judge it by its walk")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
@@ -93,12 +96,13 @@ def main() -> None:
     outcomes, poorer, skipped = [], [], 0
     for subject in chosen:
         port = subject.port(options.runs / "ports")
-        found, left_out = score(subject, port, options.runs, closed_loop=options.closed_loop)
+        made = [each for each in mutations() if not options.kinds or any(part in each.key for part in options.kinds)]
+        found, left_out = score(subject, port, options.runs, made, closed_loop=options.closed_loop)
         outcomes += found
         skipped += left_out
         if subject.walks:
             print(f"-- {subject.name} again, on one command of 4 s")
-            poorer += score(subject, port, options.runs, closed_loop=False, poor=True)[0]
+            poorer += score(subject, port, options.runs, made, closed_loop=False, poor=True)[0]
     alarms = false_alarms(chosen, options.runs)
     command = "python benchmarks/mutation_score.py" + "".join(f" {word}" for word in sys.argv[1:])
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +111,7 @@ def main() -> None:
 
 
 def score(
-    subject: Subject, port: Port, runs: Path, *, closed_loop: bool, poor: bool = False
+    subject: Subject, port: Port, runs: Path, made: list[Mutation], *, closed_loop: bool, poor: bool = False
 ) -> tuple[list[Outcome], int]:
     """Make every mistake in one policy's contract, one at a time."""
     trace = in_float32(record(subject, port, runs / f"{subject.key}.npz"), runs / f"{subject.key}.float32.npz")
@@ -120,7 +124,7 @@ def score(
     network = side_network(port, side)
     right = run_control(subject.contract, arrays, evidence.joint_names)
     outcomes, skipped = [], 0
-    for mutation in mutations():
+    for mutation in made:
         try:
             contract, changed, filled = mutated(mutation, subject.contract, arrays)
         except NotApplicableError:
@@ -132,10 +136,12 @@ def score(
         )
         visible |= any(not np.array_equal(a, b) for a, b in zip(right, wrong, strict=True))
         visible |= any(changed[name] is not arrays[name] for name in ("observation", "action", "target"))
-        seen = with_arrays(evidence, changed)
+        visible |= mutation.other_weights or mutation.group == "t"
+        seen = with_arrays(evidence, changed, runs / "changed.npz")
+        asked = other_weights(network, evidence) if mutation.other_weights else network
         began = time.perf_counter()
-        verdict = verify_contract(contract, seen, network)
-        diagnosis = diagnose_contract(contract, seen, network)
+        verdict = verify_contract(contract, seen, asked)
+        diagnosis = diagnose_contract(contract, seen, asked)
         seconds = time.perf_counter() - began
         looks = "; ".join(f"{label}: {words}" for label, words in verdict.looks.items())
         patterns = [name.format(**{key: re.escape(value) for key, value in filled.items()}) for name in mutation.names]
@@ -167,7 +173,7 @@ def run_control(contract: Contract, arrays: Arrays, joint_names: tuple[str, ...]
     signals = Signals(contract, joint_names, 1)
     builder, decoder = ObservationBuilder(contract, signals), ActionDecoder(contract, signals)
     observations, targets, steps = [], [], 0
-    for step in range(len(arrays["time"])):
+    for step in range(len(arrays["observation"])):
         for name in ("joint_pos", "joint_vel", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel"):
             getattr(signals.state, name)[...] = arrays[name][step]
         signals.command[...] = arrays["command"][step]
@@ -184,8 +190,20 @@ def run_control(contract: Contract, arrays: Arrays, joint_names: tuple[str, ...]
     return np.stack(observations), np.stack(targets)
 
 
-def with_arrays(evidence: Evidence, arrays: Arrays) -> Evidence:
-    """The evidence with a trace's changed arrays."""
+def other_weights(network: Network, evidence: Evidence) -> Network:
+    """Another network of the same widths: the first layer's columns turned at random."""
+    size = evidence.arrays["observation"].shape[2]
+    turned = np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0]
+    return lambda observation, starts: network(observation @ turned, starts)
+
+
+def with_arrays(evidence: Evidence, arrays: Arrays, file: Path) -> Evidence:
+    """The evidence with a trace's changed arrays; read anew from a file where rows or clock are others."""
+    if arrays["observation"].shape[0] != evidence.shape[0] or "time" not in arrays or arrays["time"].flat[0]:
+        with Recorder(file, evidence.header) as recorder:
+            for step in range(len(arrays["observation"])):
+                recorder.record(**{name: array[step] for name, array in arrays.items()})
+        return read_evidence(file)
     return replace(evidence, arrays={name: arrays[name].astype(np.float64) for name in evidence.arrays})
 
 
@@ -194,9 +212,16 @@ def is_mended(mutation: Mutation, diagnosis: TraceDiagnosis, right: Contract, pa
     if not diagnosis.hypotheses or not diagnosis.hypotheses[0].whole:
         return False
     first = diagnosis.hypotheses[0]
-    if mutation.contract is None:
-        said = "; ".join(first.words)
+    said = "; ".join(first.words)
+    if mutation.of_the_trace:
         return not first.edits and any(re.search(pattern, said) for pattern in patterns)
+    if mutation.group == "t":
+        # One command shows a scale in part, so what is edited is said, and not written as if it were known.
+        there = [term.term for term in first.contract.observation.terms]
+        kept = there.count("velocity_command") == [term.term for term in right.observation.terms].count(
+            "velocity_command"
+        )
+        return kept and any(re.search(pattern, said) for pattern in patterns)
     return not differences(first.contract, right, relative_tolerance=1e-4)
 
 

@@ -13,7 +13,6 @@ MOST_PARAMETERS = 8
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-COMMAND = "a command of the program: one parameter per option, each with its help"
 PUBLIC = "public: its keywords, each described in the docstring, are what a caller may choose"
 
 LONG: dict[str, str] = {}

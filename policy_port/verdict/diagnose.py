@@ -129,14 +129,10 @@ def _unseen(edits: tuple[Edit, ...], evidence: Evidence) -> str:
     command = evidence.arrays.get("command")
     if command is None or not any("[velocity_command]" in edit.key and edit.key.endswith("scale") for edit in edits):
         return ""
-    still = [
-        axis for axis, column in zip(VELOCITY_COMMAND, np.moveaxis(command, 2, 0), strict=True) if not column.any()
-    ]
-    return (
-        f"{', '.join(still)} is zero throughout the trace, so its scale is not seen: record other commands"
-        if (still)
-        else ""
-    )
+    still = [axis for place, axis in enumerate(VELOCITY_COMMAND) if not command[:, :, place].any()]
+    if not still:
+        return ""
+    return f"{', '.join(still)} is zero throughout the trace, so its scale is not seen: record other commands"
 
 
 def _doubt(contract: Contract, evidence: Evidence, after: list[Check]) -> str:

@@ -1,4 +1,4 @@
-"""Whether numbers are others behind a filter of first order: least squares on the present, the last and what came out."""
+"""Whether numbers are others behind a filter of first order, by least squares."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Explanations in which the contract is right and the trace's action is not what the network put out, or its target is
-not what the action set: scaled, clipped, filtered, in another order, late, drawn at random.
+"""Explanations in which the contract is right and the trace's action is not what the network put out.
+
+It was scaled, clipped, filtered, put in another order, late or drawn at random; or its target is not what it set.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _relations(contract: Contract, evidence: Evidence, answers: Values, known: M
     before = f"{RIGHT}: record the action before that, as the network puts it out"
     if _is_target(contract, evidence):
         yield (
-            "the trace holds the joint targets in place of the action, which is the network's before its scale",
+            "the trace holds the joint targets in place of the action",
             before,
         )
     direct = _lines(contract, recorded, answers, known)

@@ -1,4 +1,4 @@
-"""Raw numbers recorded in another unit than a trace's: degrees, turns, revolutions per minute; named as what they are."""
+"""Raw numbers recorded in another unit than a trace's, such as degrees, named as what they are."""
 
 from __future__ import annotations
 

@@ -118,7 +118,8 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
         observation = _undone(side.remap.observation, observation)
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
-        raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
+        other = "torchscript" if engine == "onnx" else "onnx"
+        raise PortError(f"{port.path}: holds no {engine} file; run its other one with --engine {other}")
     actions = run_file(file)(observation.astype(np.float32), evidence.started, {}).astype(np.float64)
     if actions.ndim != 3:
         raise EvidenceError(

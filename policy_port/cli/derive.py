@@ -39,6 +39,10 @@ def derive(
         raise OutputError(f"{out}: exists; name another file, or replace it with --force")
     if (robot is None) == (names is None):
         raise MappingError("give either --robot FILE with --from-order and --to-order, or --names A.yaml B.yaml")
+    if names is not None and (from_order is not None or to_order is not None):
+        raise MappingError("--from-order and --to-order go with --robot: lists of names have no simulator")
+    if names is None and accept_proposals:
+        raise MappingError("--accept-proposals goes with --names: a robot's joints keep their names")
     if names is not None:
         mapping = _from_names(names, accept_proposals)
     elif robot is not None and from_order is not None and to_order is not None:

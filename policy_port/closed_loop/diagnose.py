@@ -69,7 +69,8 @@ def diagnose_walk(
     if not {("velocity_command", 3), ("constant", 3)} & set(kinds):
         raise TaskError(
             f"contract '{contract.name}' has no velocity_command term, nor three constant numbers that might stand in "
-            "its place, so the policy can't follow a command; name the task it was trained for with --task"
+            "its place, so the policy can't follow a command; hold it against a trace of its source (--trace for "
+            "--plant)" + (", or name the reach task with --task so100-reach" if ("goal", 3) in kinds else "")
         )
     with contextlib.closing(Stage(pilot, robot.make)) as stage:
         commands = commands_around(contract, command)

@@ -70,10 +70,14 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
         raise ContractError(f"--from {kind}: unknown{_likely(kind, sources)} Known: {', '.join(KINDS)}")
     if kind == "maniskill_env" or (kind is None and options.env is not None):
         if sources:
-            raise ContractError(f"{sources[0]}: a ManiSkill environment is read by itself; leave out the file or --env")
+            asked = " and ".join(["--from"] * (kind is not None) + ["--env"] * (options.env is not None))
+            raise ContractError(
+                f"{sources[0]}: a ManiSkill environment is read by itself; leave out the file or {asked}"
+            )
         return _finish(_module("maniskill_env"), options, ())
     if not sources:
-        raise ContractError("no descriptor given: name its file or folder, or a ManiSkill environment with --env")
+        other = "--from maniskill_env" if options.env is not None else "a ManiSkill environment with --env"
+        raise ContractError(f"no descriptor given: name its file or folder, or {other}")
     files = [_file(path) for path in sources]
     if kind == "onnx_metadata" or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
         if len(files) > 1:
@@ -92,6 +96,7 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
         what = f"is no descriptor of {kind or 'a known kind'}. Its keys are: {keys}."
         if likely := [name for name in _accepting(files) if name != kind]:
             raise ContractError(f"{files[0]}: {what} It is read with --from {' or '.join(likely)}")
+        what += " Leave --from out, or name another kind." if kind else ""
         raise ContractError(f"{files[0]}: {what} Known: " + "; ".join(f"{name}: {KINDS[name]}" for name in _OF_FILES))
     module = _module(fitting[0])
     records: dict[str, Record] = {}

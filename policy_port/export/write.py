@@ -154,8 +154,13 @@ def _refuse_initial_state(policy: LoadedPolicy) -> None:
     """An ONNX graph's state is an input, and whoever runs it starts it at zero."""
     if any(bool(state.any()) for state in policy.actor.initial_state(1)):
         raise PortError(
-            f"{policy.path}: its recurrent state does not start at zero, which an ONNX file can't say; export it with "
-            "--format torchscript and without --fold"
+            f"{policy.path}: its recurrent state does not start at zero, which an ONNX file can't say; "
+            + (
+                "TorchScript ports of policies that see hold no memory either, so it can't be exported"
+                if policy.actor.images
+                else "export it with --format torchscript and without --fold. Your own program runs such a port, and "
+                "verify does with --engine torchscript; play, regress and diagnose --plant need ONNX"
+            )
         )
 
 

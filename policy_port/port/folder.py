@@ -71,7 +71,10 @@ class Port:
             MappingError: When the port was not made with that mapping; see `Pilot.through`.
         """
         if self.onnx is None:
-            raise PortError(f"{self.path}: holds no ONNX file, which is what is played; export it with --format onnx")
+            raise PortError(
+                f"{self.path}: holds no ONNX file, which is what is played; export it with --format onnx. Only a "
+                "policy whose recurrent state does not start at zero is refused there, and can't be played"
+            )
         pilot = Pilot(onnx=self.onnx, network_contract=self.contract, made_with=self.mapping)
         return pilot if through is None else pilot.through(through)
 

@@ -116,7 +116,8 @@ def side_network(port: Port, side: Side, *, engine: str = "onnx") -> Network:
         )
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
-        raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
+        other = "torchscript" if engine == "onnx" else "onnx"
+        raise PortError(f"{port.path}: holds no {engine} file; run its other one with --engine {other}")
     run = run_file(file)
 
     def network(observation: Values, starts: Mask) -> Values:

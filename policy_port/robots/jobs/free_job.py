@@ -58,8 +58,9 @@ class FreeJob:
         if goals:
             raise TaskError(
                 f"contract '{contract.name}' reads a goal of {sum(goals)} numbers, and in a run that only --seconds "
-                "bounds nobody gives it one: leave --seconds out (the reach task does), or name a ManiSkill task "
-                "with --env"
+                "bounds nobody gives it one: "
+                + ("leave --seconds out (the reach task does), or " if goals == [3] else "")
+                + "name a ManiSkill task with --env"
             )
         self._steps, self._ask = steps, ask
         self._asked = np.zeros((1, 0))

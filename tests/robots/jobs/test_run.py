@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
-from benchmarks.soak_arm import SoakArm
+from benchmarks.disturbed_arm import SoakArm
 from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import OperatorStopError

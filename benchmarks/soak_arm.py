@@ -125,7 +125,7 @@ def perform(plan: Plan, robot_file: Path, folder: Path, port: Path) -> None:
 
     chance = np.random.default_rng(plan.number)
     with contextlib.closing(RealEnv(TASK, robot_file, continuous=not plan.stepped)) as env:
-        action = np.zeros(env.single_action_space.shape, np.float32)
+        action = np.zeros(env.single_action_space.shape or (), np.float32)
         env.rehearse(lambda _: action)
         env.reset(seed=plan.number)
         while True:

@@ -236,14 +236,17 @@ def judge(writes: list[Write], limits: list[Joint], period: float) -> Judgement:
 
 
 def _motion(found: Judgement, limits: list[Joint], times: list[float], index: int, period: float) -> None:
-    paused = index < 2 or times[index - 1] - times[index - 2] > 2.5 * period
+    # A goal that has stood for longer than a period has led the joint to a stand; whether it was longer, the program
+    # and the tap may see differently.
+    stood = times[index] - times[index - 1] > 1.4 * period
     for at, (name, joint) in enumerate(zip(MOTORS, limits, strict=True)):
         moved = found.goals[index][at] - found.goals[index - 1][at]
-        before = 0 if paused else found.goals[index - 1][at] - found.goals[index - 2][at]
+        before = found.goals[index - 1][at] - found.goals[index - 2][at] if index > 1 else 0
+        change = min((moved - before, moved) if stood else (moved - before,), key=abs)
         if abs(moved) > joint.per_period + 1.01:
             found.violations.append(f"{name}: {moved} ticks in a period, the limit is {joint.per_period:.1f}")
-        if times[index] - times[index - 1] < 2.5 * period and abs(moved - before) > joint.change + 2.02:
-            found.violations.append(f"{name}: speed changed by {moved - before} ticks, the limit is {joint.change:.1f}")
+        if abs(change) > joint.change + 2.02:
+            found.violations.append(f"{name}: speed changed by {change} ticks, the limit is {joint.change:.1f}")
 
 
 def in_trace(folder: Path, goals: list[tuple[int, ...]], limits: list[Joint], *, killed: bool) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.soak_arm import Outcome, SoakArm
+from benchmarks.disturbed_arm import Outcome, SoakArm
 from benchmarks.soak_timing import jitter
 from policy_port.cli.play_real import embedded
 from policy_port.port.pilot import Pilot

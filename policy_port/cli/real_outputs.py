@@ -66,15 +66,21 @@ class RealOutputs:
 
     def _say_lost(self, options: OutputOptions) -> None:
         """One message where the disk has no room: what would be made of the trace has none either."""
+        from policy_port.robots.jobs.run import METRICS, TRACE
+
         self.failed = True
-        asked = {"plot.png": options.plot, "report.html": options.report, str(options.dataset): options.dataset}
+        asked = {
+            METRICS: not (self.out / METRICS).exists(),
+            "plot.png": options.plot,
+            "report.html": options.report,
+            str(options.dataset): options.dataset,
+        }
         missing = [name for name, wanted in asked.items() if wanted]
-        also = f" {', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not made of it." if missing else ""
-        kept = (
-            f" trace.npz.parts holds the steps before: policy_port.trace.Trace('{self.out / 'trace.npz'}') reads them."
-        )
-        there = (self.out / "trace.npz.parts").is_dir()
-        typer.echo(f"error: the run is not whole on disk: {self.done.lost}.{kept if there else ''}{also}", err=True)
+        also = f" {', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not written." if missing else ""
+        kept = ""
+        if (self.out / f"{TRACE}.parts").is_dir():
+            kept = f" {TRACE}.parts holds the steps before: policy_port.trace.Trace('{self.out / TRACE}') reads them."
+        typer.echo(f"error: the run is not whole on disk: {self.done.lost}.{kept}{also}", err=True)
 
     def plot(self) -> None:
         """Write plot.png."""

@@ -71,10 +71,9 @@ def check(
 def release(robot: FileOption) -> None:
     """Switch torque off, joint by joint. Hold the arm: it falls where it is not folded."""
     from policy_port.robots.arm.robot_file import load_robot_file
-    from policy_port.robots.arm.session import without_torque
+    from policy_port.robots.arm.session import let_go
 
-    with without_torque(load_robot_file(robot)) as arm:
-        silent = arm.line.torque_off()
+    silent = let_go(load_robot_file(robot))
     typer.echo(f"not confirmed by {', '.join(silent)}: switch the power off" if silent else "torque is off")
     if silent:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,8 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.robots.emulator.clock import VirtualClock
-from policy_port.trace import Trace
+from policy_port.robots.jobs import run
+from policy_port.trace import Recorder, Trace
 
 REAL = ["play", "so100-reach", "--real", "--robot", "so100"]
 
@@ -102,6 +104,35 @@ def test_the_embedded_policy_reaches_on_the_emulated_arm(tmp_path: Path, clock: 
     assert trace.header["stopped"] is None
     assert trace["target_sent"].shape == (80, 1, 6)
     assert abs(trace["target_sent"] - trace["target"]).max() < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chunks", "steps"), [(0, 20), (2, 60), (3, 80)])
+def test_a_full_disk_is_one_message(
+    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, chunks: int, steps: int
+) -> None:
+    """Whenever it is full: the arm rests, what was written stays, one sentence says what is missing; exit status 1."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    flush, atomic, out = Recorder.flush, run.write_atomic, tmp_path / "run"
+    monkeypatch.setattr(Recorder, "flush", lambda self: full() if self._chunks >= chunks else flush(self))
+    monkeypatch.setattr(run, "write_atomic", lambda path, text: atomic(tmp_path / "no" / "room", text))
+    words = [*REAL, "--emulated", "--continuous", "--episodes", "1", "--out", str(out), "--report", "--plot"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1, done.output
+    assert "at rest, torque off" in done.stdout
+    assert f"error: the run is not whole on disk: {out / 'trace.npz'}: the disk is full. trace.npz.parts" in done.stderr
+    assert done.stderr.endswith("metrics.json, plot.png, report.html were not written.\n")
+    assert done.stderr.count("error") == 1
+    assert "Traceback" not in done.output
+    if chunks:
+        trace = Trace(out / "trace.npz")
+        assert len(trace["target_sent"]) == 20 * chunks
+    # A step or two may be on its way when the writing fails.
+    sent = [line for line in done.stdout.splitlines() if line.startswith("steps")][0].split()[1]
+    assert steps <= int(sent) <= min(80, steps + 3)
 
 
 @pytest.mark.slow

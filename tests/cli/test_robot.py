@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,9 @@ pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not install
 from policy_port.cli.app import app
 from policy_port.resources import assets_dir
 from policy_port.robots.arm.emulated import HELD
+from policy_port.robots.arm.raw_line import packet
 from policy_port.robots.arm.robot_file import load_robot_file
+from policy_port.robots.arm.watchdog import Watchdog, dismiss
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.clock import VirtualClock
 
@@ -67,18 +71,37 @@ def test_confirm_notes_what_it_saw_and_a_wrong_sign_is_refused(arm: EmulatedArm,
     assert arm.wire_log == ()
 
 
-def test_release_switches_torque_off(arm: EmulatedArm, tmp_path: Path) -> None:
-    """For an arm that another program has left under torque."""
-    from policy_port.robots.arm.lerobot_arm import LeRobotArm
+def test_release_switches_torque_off(tmp_path: Path) -> None:
+    """For an arm that a program has left under torque; it needs no calibration, and no servo waits for a silent one."""
+    text = (assets_dir() / "robots" / "so100.yaml").read_text(encoding="utf-8")
+    (tmp_path / "arm.yaml").write_text(text.replace("port: null", f"port: {tmp_path / 'port'}"))
+    assert "the port can't be used: No such file" in robot(tmp_path, "release").output
+    with EmulatedArm(port_link=tmp_path / "port", process=True) as arm:
 
-    other = LeRobotArm(load_robot_file(tmp_path / "arm.yaml"), 0.05, arm.clock)
-    other.open()
-    assert other.reading is not None
-    other.line.torque_on(other.reading.ticks)
-    other.close()
-    assert all(servo.torque for servo in arm.servos)
-    assert "torque is off" in robot(tmp_path, "release").output
-    assert not any(servo.torque for servo in arm.servos)
+        def power() -> None:
+            with open(arm.port, "r+b", buffering=0) as line:
+                for servo in range(1, 7):
+                    line.write(packet(servo, 3, [40, 1]))
+                while not all(servo.torque for servo in arm.servos):
+                    time.sleep(0.01)
+
+        power()
+        done = robot(tmp_path, "release")
+        assert (done.exit_code, done.output) == (0, "torque is off\n")
+        power()
+        arm.inject("silent:gripper")
+        # A watchdog that tries the same lets it in.
+        dog = Watchdog(arm.port, [1, 2, 3, 4, 5, 6], 5.0)
+        dog.take_over()
+        done = robot(tmp_path, "release")
+        dismiss(arm.port)
+        assert (done.exit_code, done.output) == (1, "not confirmed by gripper: switch the power off\n")
+        assert not any(servo.torque for servo in arm.servos)
+        with open(arm.port, "r+b", buffering=0) as line:
+            fcntl.flock(line, fcntl.LOCK_EX)
+            done = robot(tmp_path, "release")
+        assert done.exit_code == 2
+        assert "another program is using this port; end it first" in done.output
 
 
 @pytest.mark.slow

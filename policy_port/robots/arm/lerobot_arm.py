@@ -57,15 +57,11 @@ class LeRobotArm:
         Raises:
             RobotError: When no port is named, or the calibration is missing or can't be read.
         """
-        if robot.port is None:
-            raise RobotError(
-                "the robot file names no port; copy it and set `port:` to what lerobot-find-port says, or rehearse "
-                "with --emulated"
-            )
+        port = port_of(robot)
         self.robot, self.clock = robot, clock
         self.name = f"{robot.name} under lerobot {version('lerobot')}"
         """Robot, driver and version."""
-        self._follower = _follower(robot, robot.port)
+        self._follower = _follower(robot, port)
         self.calibration: dict[str, Any] = dict(self._follower.calibration)
         """LeRobot's calibration by motor."""
         self.calibration_file: Path = self._follower.calibration_fpath
@@ -149,6 +145,20 @@ class LeRobotArm:
     def _jumps(self, one: Reading, other: Reading) -> bool:
         moved = np.abs(self.scale.angles(one.ticks) - self.scale.angles(other.ticks)).max()
         return bool(moved > JUMP + TOP_SPEED * abs(other.time - one.time))
+
+
+def port_of(robot: RobotFile) -> str:
+    """Path of the serial port.
+
+    Raises:
+        RobotError: When the robot file names none.
+    """
+    if robot.port is None:
+        raise RobotError(
+            "the robot file names no port; copy it and set `port:` to what lerobot-find-port says, or rehearse with "
+            "--emulated"
+        )
+    return robot.port
 
 
 def _follower(robot: RobotFile, port: str) -> SOFollower:

@@ -9,7 +9,9 @@ import atexit
 import contextlib
 import gc
 import sys
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,11 +20,12 @@ from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
+from policy_port.robots.arm.lerobot_arm import LeRobotArm, port_of
 from policy_port.robots.arm.preflight import check_arm
+from policy_port.robots.arm.raw_line import cut_torque
 from policy_port.robots.arm.real_time import RealTime
 from policy_port.robots.arm.rehearsal import rehearse
-from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending
 from policy_port.robots.arm.supervisor import Supervisor
@@ -31,6 +34,9 @@ from policy_port.robots.emulator.clock import REAL, Clock
 
 SWITCH = 0.0005
 """How long another thread may keep the interpreter while the arm is under torque [s]; Python lets it for 5 ms."""
+PORT_TIME = 3.0
+"""How long a port may be in use when torque is to be switched off [s]."""
+OFF_TRIES = 4
 UNATTENDED = 0.2
 """After so long without a call the arm is looked after from a thread of its own [s]."""
 WARNING = "The arm will move. Keep clear of it, a hand at its power switch."
@@ -49,6 +55,31 @@ def without_torque(robot: RobotFile, control_dt: float = 0.05, time: Clock = REA
         yield arm
     finally:
         arm.close()
+
+
+def let_go(robot: RobotFile) -> list[str]:
+    """Switch torque off on whatever servo can hear, whatever the others, the calibration or LeRobot say.
+
+    Returns:
+        The motors that have not confirmed it.
+
+    Raises:
+        RobotError: When the port can't be used.
+    """
+    port, end = port_of(robot), time.monotonic() + PORT_TIME
+    silent, tries = list(range(1, len(MOTORS) + 1)), 0
+    while silent and tries < OFF_TRIES:
+        try:
+            silent = cut_torque(port, silent)
+            tries += 1
+        except BlockingIOError:
+            # A watchdog that tries the same has the port for a moment; a run keeps it.
+            if time.monotonic() > end:
+                raise RobotError(f"{port}: another program is using this port; end it first") from None
+            time.sleep(0.02)
+        except (OSError, termios.error) as cause:
+            raise RobotError(f"{port}: the port can't be used: {cause.args[-1] if cause.args else cause}") from None
+    return [MOTORS[servo - 1] for servo in silent]
 
 
 class ArmSession:

@@ -33,7 +33,8 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
+        # Twice is harmless: the second time, what was there before would be this one.
+        if not self._before and threading.current_thread() is threading.main_thread():
             for name in NAMES:
                 number = getattr(signal, name)
                 self._before[number] = signal.signal(number, self._handle)

@@ -156,6 +156,30 @@ def test_a_stale_calibration_is_refused(resting: tuple[EmulatedArm, RobotFile]) 
     refused(arm, robot, "elbow_flex: homing_offset is -45 in the servo and -400 in")
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("shoulder_pan", "gripper"),
+        ("shoulder_pan", "wrist_flex"),
+        ("shoulder_pan", "wrist_roll"),
+        ("wrist_flex", "gripper"),
+        ("wrist_flex", "wrist_roll"),
+    ],
+)
+def test_two_exchanged_ids_are_not_confirmed(tmp_path: Path, pair: tuple[str, str]) -> None:
+    """Joints that stand alike in the check pose: each was swept as the other one, which does not reach its limits."""
+    import numpy as np
+
+    one, other = pair
+    swept = dict(DEFAULT_CALIBRATION)
+    swept[one] = dataclasses.replace(DEFAULT_CALIBRATION[other], id=DEFAULT_CALIBRATION[one].id)
+    swept[other] = dataclasses.replace(DEFAULT_CALIBRATION[one], id=DEFAULT_CALIBRATION[other].id)
+    file = write_calibration(tmp_path / "so100.json", swept)
+    with pytest.raises(RobotError, match=r"calibrated sweep is .*ids were exchanged, it is another joint's sweep"):
+        confirm(SHIPPED, swept, file, np.array(SHIPPED.pose("check")))
+    assert not note_of(file).exists()
+
+
 def test_a_missing_calibration_says_how_to_make_one(tmp_path: Path) -> None:
     """No question to the user, as LeRobot's connect asks it."""
     with pytest.raises(RobotError, match="lerobot-calibrate"):

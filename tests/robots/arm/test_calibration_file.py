@@ -96,14 +96,13 @@ def refused(*arguments: str) -> str:
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
 def test_a_file_that_lerobot_cant_use_is_one_message(tmp_path: Path, text: str) -> None:
-    """`robot check`, `robot release`, `play --real`: exit status 2, the file, what is wrong, what to do."""
+    """`robot check`, `play --real`: exit status 2, the file, what is wrong, what to do."""
     file = arm_file(tmp_path)
     calibration = tmp_path / "cal" / "my_arm.json"
     calibration.write_text(text)
     run = ["--continuous", "--out", str(tmp_path / "run")]
     for words in (
         ["robot", "check", "--robot", str(file)],
-        ["robot", "release", "--robot", str(file)],
         ["play", "so100-reach", "--real", "--robot", str(file), *run],
     ):
         message = refused(*words)

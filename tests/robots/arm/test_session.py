@@ -6,16 +6,20 @@ import ast
 import gc
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
 import policy_port
 from policy_port.errors import RobotError
+from policy_port.robots.arm import servo_line
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import Rehearsal, emulate
 from policy_port.robots.arm.session import ArmSession
@@ -95,6 +99,55 @@ def test_a_signal_while_something_is_written_is_a_question(rehearsal: Rehearsal)
     session.close()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_signal_breaks_into_no_packet(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that attends to the arm is waiting for answers when torque is to be cut: the cut comes after them."""
+    with made(rehearsal) as session:
+        session.open()
+        line, said = session.arm.line, list[str]()
+        measure = line._reader.txRxPacket
+        monkeypatch.setattr(servo_line, "write_now", lambda *_: said.append("cut"))
+
+        def slow() -> Any:
+            said.append("asked")
+            cutter.start()
+            time.sleep(0.05)
+            answer = measure()
+            said.append("answered")
+            return answer
+
+        cutter = threading.Thread(target=line.cut)
+        monkeypatch.setattr(line._reader, "txRxPacket", slow)
+        line.read()
+        cutter.join()
+        assert said == ["asked", "answered", "cut"]
+        monkeypatch.setattr(line._reader, "txRxPacket", measure)
+
+
+def test_a_policy_that_asks_for_a_thousand_radians_is_stopped(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To and fro in each step: warned of, stopped within two seconds, led to rest; a passing jump is not."""
+    told: list[str] = []
+    monkeypatch.setattr(Console, "say", lambda self, text: told.append(text))
+    session = made(rehearsal)
+    session.open()
+    begin = 0.0
+    with pytest.raises(ArmStopError, match="out of reach"), session.driving() as supervisor:
+        session.power()
+        supervisor.reset(session.supervisor.sent[None].copy())
+        supervisor.read(session.state)
+        for step in range(200):
+            session.clock.wait()
+            wild = 30 <= step < 33 or step >= 60
+            begin = begin or (rehearsal.arm.clock.now() if step >= 60 else 0.0)
+            supervisor.write(np.full((1, 6), 1000.0 * (-1) ** step) if wild else supervisor.sent[None].copy())
+            supervisor.step(1)
+            supervisor.read(session.state)
+    assert rehearsal.arm.clock.now() - begin < 5.0
+    assert len(told) == 1
+    assert str(session.ending) == "at rest, torque off"
 
 
 def test_a_network_that_is_asked_now_and_then_is_timed(rehearsal: Rehearsal) -> None:

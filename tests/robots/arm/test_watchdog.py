@@ -257,7 +257,7 @@ def test_what_happened_is_said_in_the_terminal(arm: EmulatedArm) -> None:
 def test_a_killed_run_leaves_no_torque_and_a_readable_trace(tmp_path: Path) -> None:
     """SIGKILL in the middle of a run: torque goes off, and the trace ends at most a second before."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
-    from benchmarks.soak_arm import HELD, SoakArm
+    from benchmarks.disturbed_arm import HELD, SoakArm
     from policy_port.trace import Trace
 
     with SoakArm() as soak:

@@ -59,6 +59,36 @@ def test_a_stalled_camera_ends_the_run_at_rest(tmp_path: Path, pilot: Pilot) -> 
     assert ages[0] < 2.0
 
 
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [("freeze-camera@1", "has delivered the same picture"), ("black-camera@1", "has shown nothing but black")],
+)
+def test_a_camera_that_shows_nothing_new_ends_the_run_at_rest(
+    tmp_path: Path, pilot: Pilot, fault: str, what: str
+) -> None:
+    """Frames go on coming where they are read, and show what was, or nothing; the noise of an idle scene is neither."""
+    task, clock = dataclasses.replace(SO100_REACH, episode_steps=1_000_000), VirtualClock()
+    with emulate(with_camera(), clock=clock) as rehearsal:
+
+        def on_torque() -> None:
+            rehearsal.let_go()
+            rehearsal.arm.inject(fault)
+
+        done = play_real(
+            pilot,
+            rehearsal.robot,
+            ReachJob(task),
+            seeds=range(1),
+            keep=Keep(folder=tmp_path, frames=True),
+            console=Console(continuous=True),
+            on_torque=on_torque,
+            time=clock,
+        )
+    assert f"camera 'front' {what}" in done.result.setting["ended"]
+    assert done.result.setting["arm"] == "at rest, torque off"
+    assert done.exit_code == 1
+
+
 def test_frames_are_cropped_and_a_wrong_size_is_refused() -> None:
     """The crop is the robot file's; a camera that delivers another size is named before anything moves."""
     with emulate(with_camera(), clock=VirtualClock()) as rehearsal:

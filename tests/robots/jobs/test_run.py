@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import random
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
-from benchmarks.soak_arm import SoakArm
+from benchmarks.disturbed_arm import SoakArm
 from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import OperatorStopError
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.trace import RealTrace
+from policy_port.trace import Recorder, Trace
 from tests.robots.unhurried import unhurried
 
 pytestmark = pytest.mark.slow
@@ -102,6 +107,46 @@ def test_an_error_in_recording_ends_at_rest(arm: SoakArm, pilot: Pilot, monkeypa
     assert outcome.ended == "ZeroDivisionError: no row"
     assert outcome.good, outcome
     assert outcome.at_rest
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_ends_the_run_at_rest_and_keeps_what_was_written(
+    arm: SoakArm, pilot: Pilot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No room for the third second: the arm stops at rest, says why in a sentence, and two seconds are readable."""
+    flush = Recorder.flush
+    monkeypatch.setattr(Recorder, "flush", lambda self: full() if self._chunks >= 2 else flush(self))
+    run: dict[str, Any] = {}
+    monkeypatch.setattr(arm, "_outcome", lambda ended, folder, *_: run.update(ended=ended, folder=folder))
+    arm.run(pilot, episode_steps=200)
+    assert run["ended"] == "the run can't be recorded: the disk is full"
+    assert not any(servo.torque for servo in arm.arm.servos)
+    metrics = json.loads((run["folder"] / "metrics.json").read_text())
+    assert metrics["setting"]["arm"] == "at rest, torque off"
+    assert metrics["setting"]["trace"] == f"not whole: {run['folder'] / 'trace.npz'}: the disk is full"
+    assert len(Trace(run["folder"] / "trace.npz")["target_sent"]) == 40
+    assert metrics["metrics"]["steps"] < 80
+    assert caplog.records == []
+
+
+def test_what_fails_at_the_end_fails_after_the_arm(arm: SoakArm, pilot: Pilot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last chunk does not fit, or the last step can't be taken over: by then the arm rests without torque."""
+    torque: list[bool] = []
+
+    def close(self: RealTrace, **_: object) -> None:
+        torque.extend(servo.torque for servo in arm.arm.servos)
+        full()
+
+    monkeypatch.setattr(RealTrace, "close", close)
+    run: dict[str, Any] = {}
+    monkeypatch.setattr(arm, "_outcome", lambda ended, folder, *_: run.update(ended=ended, folder=folder))
+    for stop in ((), ((3.0, signal.SIGINT),)):
+        arm.run(pilot, episode_steps=100, signals=stop)
+        assert json.loads((run["folder"] / "metrics.json").read_text())["setting"]["arm"] == "at rest, torque off"
+    assert torque == [False] * 12
 
 
 def test_signals_are_questions_not_exceptions() -> None:

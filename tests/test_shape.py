@@ -20,7 +20,6 @@ LONG: dict[str, str] = {}
 
 WIDE: dict[str, str] = {
     "checkpoints.load.load_policy": PUBLIC,
-    "cli.inspect.inspect": COMMAND,
     "export.write.write_port": PUBLIC,
 }
 """Function of over 8 parameters -> why it takes so many."""

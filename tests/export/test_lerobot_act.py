@@ -337,6 +337,24 @@ def test_missing_statistics_are_refused(copied):
         load_policy(copied)
 
 
+def test_a_tensor_beside_the_network_stops_an_export(copied, tmp_path):
+    """A normaliser inside the weights, as older LeRobot kept it, may be needed; the variational encoder is not."""
+    weights = copied / "model.safetensors"
+    save_file(load_file(weights) | {"normalize_inputs.buffer_observation_state.mean": torch.ones(ACTIONS)}, weights)
+    policy = load_policy(copied)
+    assert [str(leftover) for leftover in policy.unexplained] == ["normalize_inputs.buffer_observation_state.mean (4,)"]
+    with pytest.raises(CheckpointError, match="--ignore 'normalize_inputs"):
+        write_port(tmp_path / "port", policy, identity_remap(contract_of(False)))
+
+
+@pytest.mark.parametrize("kind", ["STATE", "ENV", "ACTION"])
+def test_another_normalisation_in_the_configuration_is_refused(copied, kind):
+    """What config.json states of a feature's normalisation is what the processors do."""
+    edit(copied / "config.json", lambda data: data["normalization_mapping"].update({kind: "MIN_MAX"}))
+    with pytest.raises(CheckpointError, match=f"normalises {kind} by MEAN_STD, and config.json states MIN_MAX"):
+        load_policy(copied)
+
+
 def test_without_lerobot_the_extra_is_named(copied, monkeypatch):
     """Where LeRobot is not installed, the error says which extra brings it."""
     monkeypatch.setitem(sys.modules, "lerobot.policies.act.modeling_act", None)

@@ -77,6 +77,9 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     network, used = _network(source, config, features, tensors)
     before = Statistics.read(source, PREPROCESSOR, "normalizer_processor")
     after = Statistics.read(source, POSTPROCESSOR, "unnormalizer_processor")
+    mapping, seen_kinds = config.get("normalization_mapping"), ["VISUAL"] if features.images else []
+    before.check(mapping, [*(kind for _, kind, _ in features.vectors), *seen_kinds])
+    after.check(mapping, ["ACTION"])
     vectors = [before.normaliser(key, kind, (size,)) for key, kind, size in features.vectors]
     seen = [before.normaliser(key, "VISUAL", shape) for key, shape in features.images.items()]
     out, action_formula = after.unnormaliser("action", "ACTION", (features.action,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,18 @@ class Statistics:
         if found is None:
             raise CheckpointError(f"{where}: has no step {step_name}")
         return found
+
+    def check(self, stated: object, kinds: Iterable[str]) -> None:
+        """Raise when the configuration's normalization_mapping has another normalisation of these types of features."""
+        if not isinstance(stated, Mapping):
+            return
+        for kind in kinds:
+            told, own = stated.get(kind, "IDENTITY"), self.modes.get(kind, "IDENTITY")
+            if told != own:
+                raise CheckpointError(
+                    f"{self.where}: normalises {kind} by {own}, and {CONFIG} states {told} (normalization_mapping); "
+                    "one of the two is of another run"
+                )
 
     def normaliser(self, key: str, kind: str, shape: tuple[int, ...]) -> tuple[nn.Module, str]:
         """The normaliser of a feature, and its formula."""

@@ -80,7 +80,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     head, ending, notes = _head(stated)
     normaliser, info = _normaliser(bag, stated)
     clip = stated.section("params", "env").get("clip_observations")
-    if clip != math.inf and (bound := stated.number(clip, math.inf, "params.env.clip_observations")) < math.inf:
+    if (bound := stated.bound(clip, math.inf, "params.env.clip_observations")) < math.inf:
         notes.append(f"observations are clipped to +-{bound:g} before the normaliser, as Isaac Lab's wrapper does")
         normaliser = nn.Sequential(Clamp(-bound, bound), normaliser)
     return feed_forward(
@@ -88,7 +88,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         Told(
             version="1.x",
             distribution=f"Gaussian, deviation in a2c_network.sigma; the actor returns the mean, {ending}",
-            notes=(f"activation from {named_by}", *notes),
+            notes=(f"activation from {named_by}", *notes, *stated.doubts(normalised=info is not None)),
             training=(_INSIDE,) if info is not None and info.where == _BESIDE else (),
             unknown_keys=_unknown_keys(stated),
         ),
@@ -143,13 +143,11 @@ def _head(stated: Stated) -> tuple[list[nn.Module], str, list[str]]:
     if not clips:
         return head, f"{words}not clipped", []
     given = stated.section("params", "env").get("clip_actions")
-    bound = 1.0 if given == math.inf else stated.number(given, 1.0, "params.env.clip_actions")
-    if bound <= 0:
-        raise stated.error(f"params.env.clip_actions is {bound:g}; expected a positive bound")
-    if given is None or given == math.inf:
+    bound = stated.bound(given, math.inf, "params.env.clip_actions")
+    if bound == math.inf:
         notes = ["the action space is not in the file; it is taken to be +-1"]
     head.append(Clamp(-1.0, 1.0))
-    if bound == 1:
+    if bound in (1.0, math.inf):
         return head, f"{words}clipped to +-1", notes
     head.append(Rescale(torch.tensor(bound, dtype=torch.float32), torch.tensor(0.0)))
     return head, f"{words}clipped to +-1 and rescaled to +-{bound:g}", notes

@@ -131,7 +131,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         rest=(*bag.rest(), *stated.unknown_keys(keys)),
         training=(*layout.training, *layout.deviations),
         leftovers=bag.optimisers(),
-        notes=(f"activation from {named_by}", *notes),
+        notes=(f"activation from {named_by}", *notes, *stated.doubts(normalised=info is not None)),
     )
 
 
@@ -219,7 +219,7 @@ def _head(
             )
         return nn.Identity(), outputs, f"Gaussian, deviation in {stored[0]}; the actor returns the mean"
     if kind == DISTRIBUTIONS[2]:
-        low, high = _action_range(bag.where, described.get("action_range"))
+        low, high = _action_range(stated, described.get("action_range"))
         return (
             BetaMean(_halved(bag.where, outputs), low, high),
             outputs // 2,
@@ -247,12 +247,14 @@ def _halved(where: str, outputs: int) -> int:
     return outputs // 2
 
 
-def _action_range(where: str, given: object) -> tuple[float, float]:
+def _action_range(stated: Stated, given: object) -> tuple[float, float]:
     if given is None or given == {}:
         return -1.0, 1.0
-    if isinstance(given, list) and len(given) == 2 and all(isinstance(bound, (int, float)) for bound in given):
-        return float(given[0]), float(given[1])
-    raise CheckpointError(f"{where}: agent.yaml's action_range is {given!r}; expected two numbers")
+    if isinstance(given, list) and len(given) == 2:
+        low, high = (stated.number(bound, 0.0, "distribution_cfg.action_range") for bound in given)
+        if low < high:
+            return low, high
+    raise stated.error(f"distribution_cfg.action_range is {given!r:.60}; expected two numbers, the smaller one first")
 
 
 def _normaliser(bag: TensorBag, stated: Stated, layout: Layout) -> tuple[nn.Module, NormaliserInfo | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -54,6 +56,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     activation, named_by = stated.activation(network.get("activations"), "models.policy.network")
     hidden = [weight.shape[0] for weight, _ in trunk]
     stated.agrees("hidden sizes", _widths(stated, network.get("layers")), hidden)
+    stated.agrees("models.separate", stated.section("models").get("separate"), not shared)
     squash, written = _squash(stated)
     normaliser, info, version = _scaler(bag, stated)
     notes = [f"activation from {named_by}"]
@@ -69,7 +72,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         Told(
             version=version,
             distribution=f"Gaussian, deviation in policy.log_std_parameter; the actor returns the mean{written}",
-            notes=tuple(notes),
+            notes=(*notes, *stated.doubts(normalised=info is not None)),
             training=(_STATE,) if critics else (),
             unknown_keys=stated.unknown_keys(KNOWN_KEYS),
         ),
@@ -136,7 +139,7 @@ def _widths(stated: Stated, layers: object) -> list[int] | None:
             inner = inner[0]
         if isinstance(inner, dict):
             inner = inner.get("features", inner.get("out_features"))
-        if isinstance(inner, bool) or not isinstance(inner, int | float):
+        if isinstance(inner, bool) or not isinstance(inner, int | float) or not 0 < inner < math.inf:
             raise stated.error(f"the policy's network has the layer {layer!r:.60}; only linear layers are supported")
         widths.append(int(inner))
     return widths
@@ -170,7 +173,8 @@ def _scaler(bag: TensorBag, stated: Stated) -> tuple[nn.Module, NormaliserInfo |
     table = f"{prefix}_kwargs" if f"{prefix}_kwargs" in agent or _OBSERVATION in agent else f"{_STATE}_kwargs"
     settings = stated.section("agent", table)
     epsilon = stated.number(settings.get("epsilon"), 1e-8, f"agent.{table}.epsilon")
-    clip = stated.number(settings.get("clip_threshold"), 5.0, f"agent.{table}.clip_threshold")
+    bound = stated.bound(settings.get("clip_threshold"), 5.0, f"agent.{table}.clip_threshold")
+    clip = None if bound == math.inf else bound
     mean = bag.take_weight(f"{prefix}.running_mean").reshape(-1)
     variance = bag.take_weight(f"{prefix}.running_variance").reshape(-1)
     deviation = torch.sqrt(variance)

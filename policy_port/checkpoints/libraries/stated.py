@@ -14,6 +14,8 @@ from policy_port.checkpoints.policy import Leftover, LoadOptions, Source
 from policy_port.errors import CheckpointError
 
 Activation = Callable[[], nn.Module]
+_LARGEST = 1e30
+"""Beyond every number of a policy, and within float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +103,21 @@ class Stated:
         """A finite number, or the default where nothing is stated."""
         if _empty(value):
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
             raise self.error(f"{key} is {value!r:.60}; expected a number")
         return float(value)
+
+    def bound(self, value: object, default: float, key: str) -> float:
+        """A positive bound, infinite where nothing is clipped, or the default where nothing is stated."""
+        bound = math.inf if value == math.inf else self.number(value, default, key)
+        if bound <= 0:
+            raise self.error(f"{key} is {bound:g}; expected a positive bound")
+        return bound
+
+    def doubts(self, *, normalised: bool) -> tuple[str, ...]:
+        """What can't be known without a configuration."""
+        known = normalised or self.config.path is not None
+        return () if known else ("no agent.yaml: that the run did not normalise its observations is taken on trust",)
 
     def unknown_keys(self, known: Mapping[tuple[str, ...], frozenset[str]]) -> tuple[Leftover, ...]:
         """Keys that are set and that nobody here knows, by the table they stand in; they may change the actor."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from policy_port.checkpoints import load_policy
 from policy_port.errors import CheckpointError
@@ -41,6 +42,9 @@ def network(**more: Any) -> dict[str, Any]:
         ({"env": {"clip_actions": "1"}}, "clip_actions is '1'; expected a number"),
         ({"env": {"clip_actions": -1.0}}, "expected a positive bound"),
         ({"env": {"clip_observations": True}}, "clip_observations is True; expected a number"),
+        ({"env": {"clip_observations": -5.0}}, "clip_observations is -5; expected a positive bound"),
+        ({"env": {"clip_observations": 10**40}}, "expected a number"),
+        ({"config": {"clip_actions": "no"}}, "config.clip_actions is 'no'; expected true or false"),
         ({"env": {"concate_obs_groups": False, "obs_groups": {"obs": ["policy", "wrist"]}}}, "apart by name"),
     ],
 )
@@ -124,6 +128,7 @@ def test_a_memory_of_another_run_is_noticed(tmp_path: Path, key: str, value: Any
         ({"class": "DeterministicMixin", "clip_actions": True}, "clip_actions clips what the policy answers"),
         ({"network": [{"input": "OBSERVATIONS * 0.5", "activations": "elu"}]}, r"the input 'OBSERVATIONS \* 0.5'"),
         ({"network": [{"layers": [{"conv2d": 8}], "activations": "elu"}]}, "only linear layers"),
+        ({"network": [{"layers": [float("inf"), 12], "activations": "elu"}]}, "only linear layers"),
         ({"network": [{"activations": "elu", "dropout": 0.1}]}, "the key dropout"),
         ({"network": None, "hiddens": [16, 12], "output_scale": 0.5}, "has hiddens, output_scale, as skrl wrote"),
     ],
@@ -150,3 +155,39 @@ def test_a_layer_without_bias_is_one_of_this_run(tmp_path: Path) -> None:
     tree = torch.load(path, weights_only=True)
     tree["policy"].pop("net_container.0.bias")
     assert load_policy(written.save(tree, path)).actor.obs_size == 7
+
+
+@pytest.mark.parametrize("given", [[1, -1], [0], "wide", [".nan", 1], [float("nan"), 1.0]])
+def test_a_beta_distributions_range_is_two_numbers(tmp_path: Path, given: Any) -> None:
+    """A range that is turned round, or holds no numbers, is refused by its key."""
+    state = written.linears("mlp", [6, 8, 6], written.generator())
+    written.agent_yaml(
+        tmp_path,
+        actor={
+            "activation": "elu",
+            "distribution_cfg": {"class_name": "BetaDistribution", "action_range": given},
+        },
+    )
+    path = written.save({"actor_state_dict": state, "iter": 1, "infos": None}, tmp_path / "model_1.pt")
+    with pytest.raises(CheckpointError, match="action_range is"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_shared_model_is_not_a_separate_one(tmp_path: Path, shared: bool) -> None:
+    """skrl's models.separate is that of the file."""
+    path, _ = test_skrl.checkpoint(tmp_path, shared=shared)
+    values = yaml.safe_load((tmp_path / "params/agent.yaml").read_text())
+    written.agent_yaml(tmp_path, models={**values["models"], "separate": not shared})
+    assert load_policy(path).actor.obs_size == 7
+    written.agent_yaml(tmp_path, models={**values["models"], "separate": shared})
+    with pytest.raises(CheckpointError, match=r"models\.separate .* another run"):
+        load_policy(path)
+
+
+def test_without_a_configuration_the_doubt_is_told(tmp_path: Path) -> None:
+    """Neither agent.yaml nor statistics: a note says that nobody knows whether the run normalised."""
+    path = rl_games(tmp_path, place=None)
+    assert not any("on trust" in note for note in load_policy(path).notes)
+    (tmp_path / "params/agent.yaml").unlink()
+    assert any("on trust" in note for note in load_policy(path, activation="elu").notes)

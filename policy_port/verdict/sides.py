@@ -11,7 +11,6 @@ from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError, PortError
 from policy_port.port.folder import Port
-from policy_port.port.sample import run_file
 from policy_port.remap import Remap, build_remap
 from policy_port.remap.affine import CONSTANT, AffineMap
 from policy_port.verdict.evidence import Evidence, Values
@@ -119,7 +118,7 @@ def port_actions(port: Port, side: Side, evidence: Evidence, *, engine: str = "o
     file = port.onnx if engine == "onnx" else port.torchscript
     if file is None:
         raise PortError(f"{port.path}: holds no {engine} file; it was exported without --format {engine}")
-    actions = run_file(file)(observation.astype(np.float32), evidence.started, {}).astype(np.float64)
+    actions = port.run(file)(observation.astype(np.float32), evidence.started, {}).astype(np.float64)
     if actions.ndim != 3:
         raise EvidenceError(
             f"{port.path}: answers with chunks of actions, and a trace does not tell when each was asked for; verify "

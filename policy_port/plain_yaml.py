@@ -51,25 +51,36 @@ def read_text(path: Path, error: type[PolicyPortError], *, what: str, max_bytes:
         what: What the file should be, for the messages: "a YAML file".
         max_bytes: Largest file read.
     """
+    return text_of(read_bytes(path, error, what=what, max_bytes=max_bytes), path, error, what=what)
+
+
+def read_bytes(path: Path, error: type[PolicyPortError], *, what: str, max_bytes: int, flags: int = 0) -> bytes:
+    """The bytes of a regular file, opened with these `flags` too; see `read_text`."""
     try:
         # Without waiting: a pipe has no writer, and a device never ends.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with open(path, "rb", opener=lambda name, basic: os.open(name, basic | flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise error(f"{path}: is a pipe, a socket or a device; give {what}")
             data = file.read(max_bytes + 1)
         if len(data) > max_bytes:
             raise error(f"{path}: more than {max_bytes} bytes are too many for {what}; is it the right one?")
-        return data.decode("utf-8")
+        return data
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except IsADirectoryError:
         raise error(f"{path}: is a folder; give {what}") from None
-    except UnicodeDecodeError:
-        raise error(f"{path}: is not text; give {what}") from None
     except (OSError, ValueError) as cause:
         # A name with a null byte is a ValueError.
         reason = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise error(f"{path}: can't be read: {reason or type(cause).__name__}") from cause
+
+
+def text_of(data: bytes, path: Path, error: type[PolicyPortError], *, what: str) -> str:
+    """The text of a file that was read already; see `read_text`."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise error(f"{path}: is not text; give {what}") from None
 
 
 class PlainYaml:

@@ -351,7 +351,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def read_array(file: Path, name: str) -> NDArray[Any]:
+def read_array(file: Path | IO[bytes], name: str) -> NDArray[Any]:
     """An array of numbers; nothing is allocated that the file does not hold."""
     with zipfile.ZipFile(file) as archive:
         inside = archive.getinfo(f"{name}.npy")

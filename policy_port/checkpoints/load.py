@@ -14,7 +14,7 @@ from policy_port.checkpoints.actor import ImageSpec
 from policy_port.checkpoints.files.safe_load import read_source
 from policy_port.checkpoints.libraries.lerobot_folder import read_folder
 from policy_port.checkpoints.libraries.training_only import split_ignored, unexplained
-from policy_port.checkpoints.policy import Loaded, LoadedPolicy, LoadOptions, Source
+from policy_port.checkpoints.policy import NO_STATISTICS, Loaded, LoadedPolicy, LoadOptions, Source
 from policy_port.errors import CheckpointError, closest
 
 LIBRARIES: dict[str, tuple[str, str]] = {
@@ -69,6 +69,10 @@ def load_policy(
     """
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
     library, evidence = _library(source, kind)
+    named = None if statistics == NO_STATISTICS else statistics
+    for option, given, container in (("--statistics", named, "sb3"), ("--output", outputs, "onnx")):
+        if given and source.container != container:
+            raise CheckpointError(f"{path}: is a {source.container} file; {option} goes with {container} files")
     options = LoadOptions(
         statistics=statistics,
         width=width,

@@ -225,13 +225,18 @@ class RobotMapping(Strict):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
-def load_mapping(path: Path | str) -> RobotMapping:
+def load_mapping(path: Path | str, data: bytes | None = None) -> RobotMapping:
     """Read a mapping file, or one that ships with the package by its bare name ("g1_physx_to_newton").
+
+    Args:
+        path: The file, or the name.
+        data: Its bytes where they were read already.
 
     Raises:
         MappingError: With file, line and key, when the file is missing, malformed or matches a joint twice or not.
     """
-    return parse(RobotMapping, read_yaml(find_mapping(path), MappingError), MappingError)
+    found = find_mapping(path) if data is None else path
+    return parse(RobotMapping, read_yaml(found, MappingError, data), MappingError)
 
 
 def find_mapping(path: Path | str) -> Path:

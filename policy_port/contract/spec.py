@@ -238,13 +238,13 @@ class Contract(Strict):
         return text + (yaml.safe_dump(sources, sort_keys=False, allow_unicode=True, width=160) if sources else "")
 
 
-def load_contract(path: Path | str) -> Contract:
-    """Read a contract file.
+def load_contract(path: Path | str, data: bytes | None = None) -> Contract:
+    """Read a contract file, or its bytes where they were read already.
 
     Raises:
         ContractError: With file, line and key, when the file is missing, malformed or contradicts itself.
     """
-    return parse(Contract, read_yaml(path, ContractError), ContractError)
+    return parse(Contract, read_yaml(path, ContractError, data), ContractError)
 
 
 def check_network_width(contract: Contract, observation_size: int, action_size: int, *, policy: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from policy_port.errors import PolicyPortError, closest
-from policy_port.plain_yaml import PlainYaml, read_text
+from policy_port.plain_yaml import PlainYaml, read_bytes, text_of
 
 MAX_BYTES = 4 * 1024 * 1024
 """Largest YAML file read; contracts and mappings are a few kilobytes."""
@@ -104,15 +104,20 @@ class YamlDocument:
         return line + 1
 
 
-def read_yaml(path: Path | str, error: type[PolicyPortError]) -> YamlDocument:
-    """Read one YAML mapping from `path`.
+def read_yaml(path: Path | str, error: type[PolicyPortError], data: bytes | None = None) -> YamlDocument:
+    """Read one YAML mapping from `path`, or from its bytes where they were read already.
 
     Raises:
         PolicyPortError: Of the class `error`, when the file is missing, too large, not YAML, not a mapping, has a key
             twice, a tag or an alias loop, or a scalar that YAML 1.1 and 1.2 read differently.
     """
     path = Path(path)
-    document = PlainYaml(read_text(path, error, what="a YAML file", max_bytes=MAX_BYTES), path, error)
+    if data is None:
+        data = read_bytes(path, error, what="a YAML file", max_bytes=MAX_BYTES)
+    if len(data) > MAX_BYTES:
+        raise error(f"{path}: more than {MAX_BYTES} bytes are too many for a YAML file; is it the right one?")
+    text = text_of(data, path, error, what="a YAML file")
+    document = PlainYaml(text, path, error)
     if not isinstance(document.data, dict):
         raise error(f"{path}: holds no YAML mapping (key: value lines)")
     return YamlDocument(path=path, data=document.data, root=document.root)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
 from policy_port.errors import PortError, one_line
-from policy_port.plain_yaml import read_text
+from policy_port.plain_yaml import text_of
 from policy_port.port.format import (
     CHUNK,
     CONTRACT,
@@ -28,7 +29,7 @@ from policy_port.port.format import (
 )
 from policy_port.port.manifest import MAX_BYTES, check_manifest
 from policy_port.port.pilot import Pilot
-from policy_port.port.sample import Sample, run_file
+from policy_port.port.sample import RunFile, Sample, run_file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +54,8 @@ class Port:
     """The parity report."""
     sample: Sample
     """The stored rollout, which was replayed."""
+    held: Mapping[str, bytes] = field(repr=False)
+    """The bytes of every file by its name, as they were when they were held against the manifest; these run."""
 
     @property
     def chunk(self) -> int | None:
@@ -75,8 +78,18 @@ class Port:
                 f"{self.path}: holds no ONNX file, which is what is played; export it with --format onnx. Only a "
                 "policy whose recurrent state does not start at zero is refused there, and can't be played"
             )
-        pilot = Pilot(onnx=self.onnx, network_contract=self.contract, made_with=self.mapping)
+        pilot = Pilot(
+            onnx=self.onnx,
+            graph=self.held[ONNX],
+            checkpoint_sha256=source if isinstance(source := self.manifest[POLICY].get("sha256"), str) else None,
+            network_contract=self.contract,
+            made_with=self.mapping,
+        )
         return pilot if through is None else pilot.through(through)
+
+    def run(self, file: Path) -> RunFile:
+        """Open one of the port's networks, `onnx` or `torchscript`, from the bytes that were checked."""
+        return run_file(file, self.held[file.name])
 
     def moved(self, path: Path) -> Port:
         """The same port after its folder was renamed to `path`."""
@@ -97,35 +110,37 @@ def load_port(path: Path | str) -> Port:
         CheckpointError: When a port of TorchScript alone does not load, or does more than a network has need of.
     """
     folder = Path(path)
-    manifest = check_manifest(folder)
+    manifest, held = check_manifest(folder)
     for name in (CONTRACT, SOURCE_CONTRACT, PARITY, SAMPLE):
-        if not (folder / name).is_file():
+        if name not in held:
             raise PortError(f"{folder / name}: is missing, so this is no port that this version writes")
-    onnx = folder / ONNX if (folder / ONNX).is_file() else None
-    torchscript = folder / TORCHSCRIPT if (folder / TORCHSCRIPT).is_file() else None
-    mapping = folder / MAPPING
+    onnx = folder / ONNX if ONNX in held else None
+    torchscript = folder / TORCHSCRIPT if TORCHSCRIPT in held else None
     port = Port(
         path=folder,
-        contract=load_contract(folder / CONTRACT),
-        source_contract=load_contract(folder / SOURCE_CONTRACT),
-        mapping=load_mapping(mapping) if mapping.is_file() else None,
+        contract=load_contract(folder / CONTRACT, held[CONTRACT]),
+        source_contract=load_contract(folder / SOURCE_CONTRACT, held[SOURCE_CONTRACT]),
+        mapping=load_mapping(folder / MAPPING, held[MAPPING]) if MAPPING in held else None,
         onnx=onnx,
         torchscript=torchscript,
         manifest=manifest,
-        parity=_read_report(folder / PARITY),
-        sample=Sample.load(folder / SAMPLE),
+        parity=_read_report(folder / PARITY, held[PARITY]),
+        sample=Sample.load(folder / SAMPLE, held[SAMPLE]),
+        held=held,
     )
     if onnx is not None:
-        _check_onnx(onnx, port.contract)
+        _check_onnx(onnx, held[ONNX], port.contract)
     file = onnx or torchscript
     if file is None:
         raise PortError(f"{folder}: holds neither {ONNX} nor {TORCHSCRIPT}")
-    port.sample.check(run_file(file), file)
+    port.sample.check(port.run(file), file)
     return port
 
 
-def _read_report(path: Path) -> dict[str, Any]:
-    text = read_text(path, PortError, what="a parity report", max_bytes=MAX_BYTES)
+def _read_report(path: Path, data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise PortError(f"{path}: more than {MAX_BYTES} bytes are too many for a parity report; is it the right one?")
+    text = text_of(data, path, PortError, what="a parity report")
     try:
         report = json.loads(text)
     except (ValueError, RecursionError) as cause:
@@ -135,13 +150,13 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _check_onnx(path: Path, contract: Contract) -> None:
+def _check_onnx(path: Path, data: bytes, contract: Contract) -> None:
     import numpy as np
     import onnx
 
     # External data is left where it is: a port's file has none, and a path in it may lead anywhere.
     try:
-        model = onnx.load_model(path, load_external_data=False)
+        model = onnx.load_model_from_string(data)
         outside = any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
         weights = {} if outside else constants(model.graph)
     except Exception as cause:

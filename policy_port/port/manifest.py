@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from policy_port.errors import PortError
 from policy_port.files import sha256
-from policy_port.plain_yaml import read_text
+from policy_port.plain_yaml import read_bytes, read_text
 from policy_port.port.format import CHUNK, FILES, MANIFEST, OWN_SUM, POLICY
 
+MAX_FILE_BYTES = 2 * 1024**3
+"""Largest file of a port that is read."""
 MAX_BYTES = 4 * 1024 * 1024
 """Largest manifest or report read; they take some kilobytes."""
 
@@ -35,14 +38,19 @@ def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def check_manifest(folder: Path) -> dict[str, Any]:
-    """Hold every file of a port against its manifest.
+def check_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Read every file of a port once and hold what was read against its manifest.
+
+    Returns:
+        The manifest, and the bytes that were checked by the file's name. Whoever runs the port runs these: the folder
+        may hold something else by then.
 
     Raises:
         PortError: Naming the file that is missing, changed or unknown, and what to do.
     """
     manifest = _read(folder)
     files: dict[str, str] = manifest[FILES]
+    held: dict[str, bytes] = {}
     present = {file.name for file in folder.iterdir()} - {MANIFEST}
     for name in sorted(present - files.keys()):
         raise PortError(f"{folder / name}: is not in the port's manifest; move it out of the folder")
@@ -51,9 +59,18 @@ def check_manifest(folder: Path) -> dict[str, Any]:
             raise PortError(f"{folder / name}: is missing from the port. {_ADVICE}")
         if (folder / name).is_symlink():
             raise PortError(f"{folder / name}: is a link, which a port never holds. {_ADVICE}")
-        if not (folder / name).is_file() or sha256(folder / name) != expected:
+        held[name] = _content(folder / name)
+        if hashlib.sha256(held[name]).hexdigest() != expected:
             raise PortError(f"{folder / name}: was changed after the port was written. {_ADVICE}")
-    return manifest
+    return manifest, held
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file that is no link."""
+    try:
+        return read_bytes(path, PortError, what="a port's file", max_bytes=MAX_FILE_BYTES, flags=os.O_NOFOLLOW)
+    except PortError as cause:
+        raise PortError(f"{cause}. It was changed after the port was written. {_ADVICE}") from None
 
 
 def _read(folder: Path) -> dict[str, Any]:

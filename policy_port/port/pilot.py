@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -12,7 +12,7 @@ from policy_port.contract.spec import Contract
 from policy_port.errors import MappingError
 from policy_port.port.chunks import Chunking
 from policy_port.port.format import metadata
-from policy_port.port.runtime import OnnxPolicy, Policy, RemappedPolicy
+from policy_port.port.runtime import OnnxPolicy, Policy, RemappedPolicy, read_graph
 from policy_port.remap import Remap, build_remap
 
 
@@ -26,6 +26,10 @@ class Pilot:
     """Contract of the graph's inputs and outputs."""
     made_with: RobotMapping | None = None
     """The mapping that the port was made with; None where that is not known or there is none."""
+    graph: bytes | None = field(default=None, repr=False)
+    """The graph's bytes, which run; None to read `onnx` when it is opened."""
+    checkpoint_sha256: str | None = None
+    """SHA-256 of the checkpoint that was ported, where that is known."""
     remap: Remap | None = None
     """From the graph's parsing to the simulator's; None where they are the same."""
 
@@ -37,6 +41,15 @@ class Pilot:
         """The contract that the simulator has to fulfil."""
         return self.network_contract if self.remap is None else self.remap.target
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the graph that runs.
+
+        Raises:
+            PortError: When they are not held and the file can't be read.
+        """
+        return read_graph(self.onnx) if self.graph is None else self.graph
+
     def open(self, num_envs: int = 1) -> Policy:
         """Load the graph for `num_envs` environments; the policy speaks `contract`.
 
@@ -47,7 +60,7 @@ class Pilot:
         Raises:
             PortError: When the graph can't be loaded, or its images are not the contract's.
         """
-        policy = OnnxPolicy(self.onnx, num_envs, self.network_contract.images)
+        policy = OnnxPolicy(self.onnx, num_envs, self.network_contract.images, self.content)
         return policy if self.remap is None else RemappedPolicy(policy, self.remap)
 
     def chunking(self) -> Chunking | None:
@@ -56,7 +69,7 @@ class Pilot:
         Raises:
             PortError: When the graph does not say how.
         """
-        return Chunking.of(metadata(onnx.load(self.onnx, load_external_data=False)), self.onnx)
+        return Chunking.of(metadata(onnx.load_model_from_string(self.content)), self.onnx)
 
     def through(self, mapping: RobotMapping) -> Pilot:
         """The same policy in the parsing that `mapping` starts from.

@@ -82,18 +82,21 @@ class Policy(Protocol):
 class OnnxPolicy:
     """A port's ONNX graph: `obs`, images and `<name>_in` to `actions` and `<name>_out`."""
 
-    def __init__(self, path: Path | str, num_envs: int = 1, images: Sequence[ImageInput] = ()) -> None:
+    def __init__(
+        self, path: Path | str, num_envs: int = 1, images: Sequence[ImageInput] = (), graph: bytes | None = None
+    ) -> None:
         """Load the graph and bind its buffers.
 
         Args:
             path: The ONNX file.
             num_envs: Number of environments, the batch size of every call.
             images: The images of the port's contract.
+            graph: The file's bytes where they were read already, which then are what runs.
 
         Raises:
             PortError: When the file can't be loaded or its inputs and outputs are not a port's.
         """
-        self._session, about = _session(path)
+        self._session, about = _session(path, read_graph(path) if graph is None else graph)
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
         seen = {name: (list(node.shape), str(node.type)) for name, node in inputs.items() if len(node.shape) == 4}
@@ -237,12 +240,21 @@ class RemappedPolicy:
         self._policy.reset(rows)
 
 
-def _session(path: Path | str) -> tuple[ort.InferenceSession, dict[str, str]]:
-    """Load a graph; return it with its metadata."""
+def read_graph(path: Path | str) -> bytes:
+    """The bytes of a graph's file.
+
+    Raises:
+        PortError: When there is none.
+    """
     if not Path(path).is_file():
         raise PortError(f"{path}: no such file")
+    return Path(path).read_bytes()
+
+
+def _session(path: Path | str, data: bytes) -> tuple[ort.InferenceSession, dict[str, str]]:
+    """Load a graph; return it with its metadata."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load_model_from_string(data)
         graph = quicker(model).SerializeToString()
     # The exceptions of ONNX and protobuf share no base class but Exception.
     except Exception as cause:

@@ -6,6 +6,7 @@ bytes.
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,16 +52,17 @@ class Sample:
         np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
 
     @classmethod
-    def load(cls, path: Path) -> Sample:
-        """Read a sample.
+    def load(cls, path: Path, data: bytes | None = None) -> Sample:
+        """Read a sample, or its bytes where they were read already.
 
         Raises:
             PortError: When the file is damaged, or its arrays are no short rollout.
         """
         try:
-            with zipfile.ZipFile(path) as archive:
+            file = path if data is None else io.BytesIO(data)
+            with zipfile.ZipFile(file) as archive:
                 names = [name.removesuffix(".npy") for name in archive.namelist()]
-            arrays = {name: read_array(path, name) for name in names[:MOST_ARRAYS]}
+            arrays = {name: read_array(file, name) for name in names[:MOST_ARRAYS]}
             obs, reset, actions = arrays.pop(OBSERVATION), arrays.pop(SAMPLE_RESET), arrays.pop(ACTIONS)
         except DAMAGE as cause:
             raise PortError(f"{path}: is no sample, or is damaged: {one_line(cause)}") from None
@@ -102,18 +104,22 @@ class Sample:
             )
 
 
-def run_file(path: Path) -> RunFile:
+def run_file(path: Path, data: bytes | None = None) -> RunFile:
     """Open a port's ONNX file in plain ONNX Runtime on one thread, its TorchScript file in plain torch on the CPU.
+
+    Args:
+        path: The file; its name tells the format.
+        data: Its bytes where they were read already, which then are what runs.
 
     Raises:
         PortError: When ONNX Runtime refuses the file.
         CheckpointError: When torch refuses the file, or it is refused unseen; see `open_torchscript`.
     """
-    return _run_torchscript(path) if path.name == TORCHSCRIPT else _run_onnx(path)
+    return _run_torchscript(path, data) if path.name == TORCHSCRIPT else _run_onnx(path, data)
 
 
-def _run_onnx(path: Path) -> RunFile:
-    session = open_session(path, PortError, f"{path}:")
+def _run_onnx(path: Path, data: bytes | None) -> RunFile:
+    session = open_session(path if data is None else data, PortError, f"{path}:")
     states = [node for node in session.get_inputs() if len(node.shape) == 3]
 
     def run(obs: Float32, reset: NDArray[np.bool_], images: Mapping[str, Pixels]) -> Float32:
@@ -131,12 +137,12 @@ def _run_onnx(path: Path) -> RunFile:
     return run
 
 
-def _run_torchscript(path: Path) -> RunFile:
+def _run_torchscript(path: Path, data: bytes | None) -> RunFile:
     import torch
 
     from policy_port.port.torchscript import open_torchscript
 
-    module = open_torchscript(path)
+    module = open_torchscript(path, data)
 
     def run(obs: Float32, reset: NDArray[np.bool_], images: Mapping[str, Pixels]) -> Float32:
         actions = []

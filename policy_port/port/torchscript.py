@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from policy_port.checkpoints.files.safe_load import read_source
+from policy_port.checkpoints.files.safe_load import read_source, source_of
 from policy_port.checkpoints.torchscript.file import open_module
 
 _WRITTEN_ONLY = frozenset({"aten::arange", "aten::floor_divide", "aten::unsafe_chunk"})
@@ -24,12 +24,16 @@ def torchscript_on_purpose() -> Iterator[None]:
         yield
 
 
-def open_torchscript(path: Path) -> Any:
+def open_torchscript(path: Path, data: bytes | None = None) -> Any:
     """Load a port's TorchScript file on the CPU, after the checks that any policy file goes through.
+
+    Args:
+        path: The file.
+        data: Its bytes where they were read already; the file is not looked at again.
 
     Raises:
         UnsafeFileError: When it holds an operator that no network has need of, such as one that writes files.
         CheckpointError: When it is damaged.
     """
     with torchscript_on_purpose():
-        return open_module(read_source(path), _WRITTEN_ONLY)[0]
+        return open_module(read_source(path) if data is None else source_of(path, data), _WRITTEN_ONLY)[0]

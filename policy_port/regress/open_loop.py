@@ -78,7 +78,7 @@ def outputs(
     port = pilot.network_contract
     found: list[Output] = []
     if inputs[PORT_OBSERVATION].shape[1] == port.observation_size:
-        actions = _actions(OnnxPolicy(pilot.onnx), inputs[PORT_OBSERVATION], start)
+        actions = _actions(OnnxPolicy(pilot.onnx, graph=pilot.content), inputs[PORT_OBSERVATION], start)
         found.append(Output(name="port action", columns=port.action_joint_names, values=actions))
     if OBSERVATION in inputs:
         if inputs[OBSERVATION].shape[1] == contract.observation_size:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,6 @@ from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
-from policy_port.files import sha256
-from policy_port.port.format import MANIFEST
 from policy_port.port.pilot import Pilot
 from policy_port.trace import Recorder
 
@@ -56,17 +53,11 @@ SIGNALS = {
 """The arrays of a trace that stand in the controller's row of signals, with the signals' names there."""
 
 
-def policy_identity(onnx: Path) -> dict[str, str]:
-    """Header entries that say which file ran, and which checkpoint it is a port of.
-
-    Args:
-        onnx: The graph; in a port folder its manifest names the checkpoint's hash.
-    """
-    found = {"policy_sha256": sha256(onnx)}
-    manifest = onnx.parent / MANIFEST
-    if manifest.is_file():
-        # The port's own hashes were checked when it was loaded.
-        found["checkpoint_sha256"] = json.loads(manifest.read_text(encoding="utf-8"))["policy"]["sha256"]
+def policy_identity(pilot: Pilot) -> dict[str, str]:
+    """Header entries that say which bytes ran, and which checkpoint they are a port of, where that is known."""
+    found = {"policy_sha256": hashlib.sha256(pilot.content).hexdigest()}
+    if pilot.checkpoint_sha256 is not None:
+        found["checkpoint_sha256"] = pilot.checkpoint_sha256
     return found
 
 
@@ -99,7 +90,7 @@ def plant_header(pilot: Pilot, plant: Plant, decimation: int) -> dict[str, Any]:
         decimation=decimation,
         actuation=pilot.contract.actuation.kind,
         joint_names=list(plant.joint_names),
-        **policy_identity(pilot.onnx),
+        **policy_identity(pilot),
     )
 
 

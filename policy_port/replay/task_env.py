@@ -57,7 +57,7 @@ def replay_in_env(
             decimation=int(about["decimation"]),
             actuation=about["actuation"],
             joint_names=about["joint_names"],
-            **policy_identity(pilot.onnx),
+            **policy_identity(pilot),
             **_more(pilot, about["images"]),
         )
         with Recorder(trace, header) as recorder:

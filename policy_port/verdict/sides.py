@@ -11,7 +11,6 @@ from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError, PortError
 from policy_port.port.folder import Port
-from policy_port.port.sample import run_file
 from policy_port.remap import Remap, build_remap
 from policy_port.remap.affine import CONSTANT, AffineMap
 from policy_port.verdict.answers import Network
@@ -118,7 +117,7 @@ def side_network(port: Port, side: Side, *, engine: str = "onnx") -> Network:
     if file is None:
         other = "torchscript" if engine == "onnx" else "onnx"
         raise PortError(f"{port.path}: holds no {engine} file; run its other one with --engine {other}")
-    run = run_file(file)
+    run = port.run(file)
 
     def network(observation: Values, starts: Mask) -> Values:
         given = observation if side.remap is None else _undone(side.remap.observation, observation)

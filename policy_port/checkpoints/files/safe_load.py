@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import stat
 import warnings
 import zipfile
@@ -86,7 +87,11 @@ _NUMPY_SCALAR_IMPORTS = frozenset(
 
 def read_source(path: Path) -> Source:
     """Read a file once, find out what kind of container it is, and check it before anything is loaded from it."""
-    data = read_bounded(path)
+    return source_of(path, read_bounded(path))
+
+
+def source_of(path: Path, data: bytes) -> Source:
+    """What `read_source` finds, of a file that was read already."""
     digest = hashlib.sha256(data).hexdigest()
     members: dict[str, bytes] = {}
     tree: dict[str, object] = {}
@@ -114,22 +119,22 @@ def read_source(path: Path) -> Source:
 def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of a regular file no larger than `limit`."""
     try:
-        info = path.stat()
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from error
-    if stat.S_ISDIR(info.st_mode):
-        raise CheckpointError(f"{path}: a folder; give the policy file inside it")
-    if not stat.S_ISREG(info.st_mode):
-        raise CheckpointError(f"{path}: not a regular file")
-    if info.st_size == 0:
-        raise CheckpointError(f"{path}: the file is empty; the training or the copy was cut off")
-    if info.st_size > limit:
-        raise CheckpointError(f"{path}: {info.st_size} bytes; more than the {limit} that a policy may have")
-    try:
-        with path.open("rb") as file:
+        # Without waiting, and asked of what was opened: a pipe has no writer, and a path may lead elsewhere by now.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise CheckpointError(f"{path}: not a regular file")
+            if info.st_size == 0:
+                raise CheckpointError(f"{path}: the file is empty; the training or the copy was cut off")
+            if info.st_size > limit:
+                raise CheckpointError(f"{path}: {info.st_size} bytes; more than the {limit} that a policy may have")
             # The file may have grown since it was measured.
             data = file.read(limit + 1)
-    except OSError as error:
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: a folder; give the policy file inside it") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError):
+            raise CheckpointError(f"{path!r}: is no name of a file ({error})") from None
         raise CheckpointError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from error
     if len(data) > limit:
         raise CheckpointError(f"{path}: more than the {limit} bytes that a policy may have")

@@ -213,21 +213,22 @@ def _foreign(paths: Sequence[Path], what: str) -> tuple[str, ...]:
     notes = []
     for path in paths:
         try:
-            names = foreign_imports(read_bounded(path, _MAX_BYTES), str(path))
+            notes += _holds_more(path, read_bounded(path, _MAX_BYTES), what)
         except CheckpointError as error:
             notes.append(f"{what}: {error}")
-            continue
-        if names:
-            shown = ", ".join(names[:4])
-            notes.append(f"{path.name} ({what}) holds more than statistics: plain unpickling would import and run "
-                         f"{shown}; nothing of it was")  # fmt: skip
     return tuple(notes)
+
+
+def _holds_more(path: Path, data: bytes, what: str) -> tuple[str, ...]:
+    names = ", ".join(foreign_imports(data, str(path))[:4])
+    told = f"{path.name} ({what}) holds more than statistics: plain unpickling would import and run {names}"
+    return (f"{told}; nothing of it was",) if names else ()
 
 
 def _read(file: _File, run: Run, why: str) -> Statistics:
     """Build the normaliser; only numbers are read."""
     found, digest = file.path, hashlib.sha256(file.data).hexdigest()
-    notes = (f"statistics: {found.name} ({why}), sha256 {digest}", *_foreign([found], "taken"))
+    notes = (f"statistics: {found.name} ({why}), sha256 {digest}", *_holds_more(found, file.data, "taken"))
     if not file.normalises:
         return _none(*notes, f"{found.name} does not normalise observations (norm_obs is false)")
     moments = _moments(file, run.blocks)

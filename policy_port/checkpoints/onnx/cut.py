@@ -7,19 +7,22 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx
+
+from policy_port.checkpoints.onnx.roles import action_output, state_outputs
 
 OBSERVATIONS = ("obs", "observation", "observations")
 """Names under which an exporter shows the vector that the network reads."""
 
 
-def cut_network(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def cut_network(model: onnx.ModelProto, given: Mapping[str, str]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Leave out what the action does not need, where a file has several vectors as inputs.
 
     Args:
         model: A model as it was read; it is not changed.
+        given: Outputs by the role that the user names.
 
     Returns:
         The model of the network alone, and what was left out, in words. A model that has one vector as its input, or
@@ -29,40 +32,26 @@ def cut_network(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...
     stored = {tensor.name for tensor in graph.initializer}
     inputs = {item.name: item for item in graph.input if item.name not in stored}
     outputs = {item.name: item for item in graph.output}
-    actions = action_output(list(outputs))
+    states = state_outputs(graph, given)
+    actions = action_output([name for name in outputs if name not in states.values()], given)
     nested = any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute)
     if actions is None or nested or len(_flat(inputs.values())) < 2:
         return model, ()
-    wanted, cut = _needed(graph, inputs, outputs, actions, None), None
+    wanted, cut = _needed(graph, states, actions, None), None
     if len(_flat(inputs[name] for name in wanted & inputs.keys())) > 1:
         shown = next((name for name in OBSERVATIONS if name in outputs and _rank(outputs[name]) == 2), None)
         if shown is None:
             return model, ()
-        wanted, cut = _needed(graph, inputs, outputs, actions, shown), shown
+        wanted, cut = _needed(graph, states, actions, shown), shown
         if cut not in wanted or _flat(inputs[name] for name in wanted & inputs.keys()):
             # The action also depends on a vector beside that observation.
             return model, ()
-    return _part(model, wanted, cut, actions), _notes(inputs, outputs, wanted, cut)
-
-
-def action_output(names: list[str]) -> str | None:
-    """Name of the output that is the action; None where that is unclear."""
-    exact = next((name for name in names if name.lower() in ("actions", "action")), None)
-    alike = next((name for name in names if "action" in name.lower()), None)
-    return exact or alike or (names[0] if len(names) == 1 else None)
-
-
-def state_output(name: str) -> str:
-    """Name of the output that carries on a recurrent state's input."""
-    if name.endswith(".in"):
-        return f"{name.removesuffix('.in')}.out"
-    return name.replace("_in", "_out") if "_in" in name else f"{name}_out"
+    return _part(model, wanted, cut, actions, states), _notes(inputs, outputs, wanted, cut)
 
 
 def _needed(
     graph: onnx.GraphProto,
-    inputs: dict[str, onnx.ValueInfoProto],
-    outputs: dict[str, onnx.ValueInfoProto],
+    states: Mapping[str, str],
     actions: str,
     cut: str | None,
 ) -> set[str]:
@@ -75,14 +64,16 @@ def _needed(
         if name in found or not name:
             continue
         found.add(name)
-        if name in inputs and _rank(inputs[name]) == 3 and state_output(name) in outputs:
-            open_ends.append(state_output(name))
+        if name in states:
+            open_ends.append(states[name])
         if name != cut and name in producers:
             open_ends += producers[name].input
     return found
 
 
-def _part(model: onnx.ModelProto, wanted: set[str], cut: str | None, actions: str) -> onnx.ModelProto:
+def _part(
+    model: onnx.ModelProto, wanted: set[str], cut: str | None, actions: str, states: Mapping[str, str]
+) -> onnx.ModelProto:
     """The model of the wanted values alone."""
     part = onnx.ModelProto()
     part.CopyFrom(model)
@@ -90,9 +81,9 @@ def _part(model: onnx.ModelProto, wanted: set[str], cut: str | None, actions: st
     stored = {tensor.name for tensor in graph.initializer}
     nodes = [node for node in model.graph.node if any(name in wanted and name != cut for name in node.output)]
     shown = [item for item in model.graph.output if item.name == cut]
-    states = {state_output(item.name) for item in model.graph.input if item.name in wanted and _rank(item) == 3}
+    carried = {states[item.name] for item in model.graph.input if item.name in wanted & states.keys()}
     inputs = [item for item in model.graph.input if item.name in wanted or item.name in stored]
-    outputs = [item for item in model.graph.output if item.name == actions or item.name in states]
+    outputs = [item for item in model.graph.output if item.name == actions or item.name in carried]
     for field, items in ((graph.node, nodes), (graph.input, [*shown, *inputs]), (graph.output, outputs)):
         del field[:]
         field.extend(items)  # type: ignore[arg-type]

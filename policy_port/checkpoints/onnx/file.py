@@ -38,8 +38,8 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the model and record its graph."""
     where = str(source.path)
-    model, left_out = read_model(source.path, source.data)
-    ports = find_ports(model, where)
+    model, left_out = read_model(source.path, source.data, options.outputs)
+    ports = find_ports(model, where, options.outputs)
     reader = GraphReader(model, ports, where)
     actor = reader.run()
     require_finite(dict(actor.named_buffers()), where)

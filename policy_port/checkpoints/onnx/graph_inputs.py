@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import onnx
 
 from policy_port.checkpoints.actor import ImageSpec
-from policy_port.checkpoints.onnx.cut import action_output, state_output
-from policy_port.errors import CheckpointError
+from policy_port.checkpoints.onnx.roles import ACTIONS, action_output, state_outputs
+from policy_port.errors import CheckpointError, closest
 
 _IMAGE_TYPES: dict[int, Literal["uint8", "float32"]] = {
     onnx.TensorProto.UINT8: "uint8",
@@ -35,8 +36,8 @@ class GraphInputs:
     """Outputs without a role."""
 
 
-def find_ports(model: onnx.ModelProto, where: str) -> GraphInputs:
-    """Tell observation, actions and state apart by rank and name."""
+def find_ports(model: onnx.ModelProto, where: str, given: Mapping[str, str]) -> GraphInputs:
+    """Tell observation, actions and state apart by rank and name; `given` has outputs by the role that a user names."""
     initial = {tensor.name for tensor in model.graph.initializer}
     inputs = {item.name: _dimensions(item) for item in model.graph.input if item.name not in initial}
     outputs = {item.name: _dimensions(item) for item in model.graph.output}
@@ -56,22 +57,28 @@ def find_ports(model: onnx.ModelProto, where: str) -> GraphInputs:
     if not isinstance(width, int) or width < 1:
         raise CheckpointError(f"{where}: the width of {flat[0]} is not fixed in the file ({inputs[flat[0]]})")
     states.sort(key=lambda name: (name.lower().startswith("c") or "cell" in name.lower(), name))
+    _check_given(given, states, outputs, where)
+    carried = state_outputs(model.graph, given)
     pairs, shapes = [], []
     for name in states:
         layers, _, hidden = inputs[name]
         if not isinstance(layers, int) or not isinstance(hidden, int):
             raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]})")
-        wanted = state_output(name)
-        if wanted not in outputs:
+        if name not in carried:
             raise CheckpointError(
-                f"{where}: the state {name} has no output {wanted}; the outputs are {', '.join(outputs)}"
+                f"{where}: which output carries on the state {name} is unclear; the outputs are {_listed(outputs)}. "
+                f"Say it with --output {name}=OUTPUT"
             )
-        pairs.append((name, wanted))
+        pairs.append((name, carried[name]))
         shapes.append((layers, hidden))
+    _check_pairs(pairs, inputs, outputs, where)
     rest = [name for name in outputs if name not in {out for _, out in pairs}]
-    actions = action_output(rest)
+    actions = action_output(rest, given)
     if actions is None:
-        raise CheckpointError(f"{where}: which of its outputs {', '.join(rest) or '(none)'} is the action is unclear")
+        shown = _listed({name: outputs[name] for name in rest}) or "(none)"
+        raise CheckpointError(
+            f"{where}: which of its outputs {shown} is the action is unclear. Say it with --output OUTPUT"
+        )
     return GraphInputs(
         obs=flat[0],
         actions=actions,
@@ -82,6 +89,45 @@ def find_ports(model: onnx.ModelProto, where: str) -> GraphInputs:
         fixed_batch=batch == 1,
         others=tuple(name for name in rest if name != actions),
     )
+
+
+def _listed(values: Mapping[str, list[int | str]]) -> str:
+    return ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in values.items())
+
+
+def _check_given(
+    given: Mapping[str, str], states: Sequence[str], outputs: Mapping[str, list[int | str]], where: str
+) -> None:
+    """Raise where a user names a role or an output that is not there."""
+    for role, output in given.items():
+        if role != ACTIONS and role not in states:
+            raise CheckpointError(
+                f"{where}: --output {role}={output}: there is no state {role}{closest(role, states)}. Its states are "
+                f"{', '.join(states) or 'none'}"
+            )
+        if output not in outputs:
+            told = output if role == ACTIONS else f"{role}={output}"
+            raise CheckpointError(
+                f"{where}: --output {told}: there is no output {output}{closest(output, outputs)}. Its outputs are "
+                f"{_listed(outputs)}"
+            )
+
+
+def _check_pairs(
+    pairs: Sequence[tuple[str, str]],
+    inputs: Mapping[str, list[int | str]],
+    outputs: Mapping[str, list[int | str]],
+    where: str,
+) -> None:
+    """Raise where two states are carried on by one output, or one by an output of another shape."""
+    for name, output in pairs:
+        sizes = [shape if len(shape) != 3 else [shape[0], shape[2]] for shape in (inputs[name], outputs[output])]
+        fixed = all(isinstance(size, int) for shape in sizes for size in shape)
+        if [out for _, out in pairs].count(output) > 1 or (fixed and sizes[0] != sizes[1]):
+            raise CheckpointError(
+                f"{where}: the state {name} {inputs[name]} can't be carried on by {output} {outputs[output]}, which "
+                f"has another shape or carries on another state. Say it with --output {name}=OUTPUT"
+            )
 
 
 def _reason(flat: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
@@ -31,8 +31,13 @@ _BYTES: dict[int, int] = {
 }
 
 
-def read_model(path: Path, data: bytes) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def read_model(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Parse and check a model; afterwards all its data is inside it.
+
+    Args:
+        path: The file.
+        data: Its bytes.
+        given: Outputs by the role that the user names.
 
     Returns:
         The model of the network, and what the file holds beside it, in words.
@@ -47,7 +52,7 @@ def read_model(path: Path, data: bytes) -> tuple[onnx.ModelProto, tuple[str, ...
         raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else")
     _require_text(model, where)
     # What is left out is never executed, so its operators don't matter.
-    model, notes = cut_network(model)
+    model, notes = cut_network(model, given)
     _check_operators(model, where)
     for tensor in _tensors(model.graph):
         _check_tensor(tensor, path)

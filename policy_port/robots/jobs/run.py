@@ -143,7 +143,7 @@ def _header(session: ArmSession, pilot: Pilot, job: RealJob) -> dict[str, object
         joint_names=list(arm.joint_names),
         calibration_sha256=sha256(arm.calibration_file),
         signs_and_zeros_sha256=fingerprint(session.robot, arm.calibration),
-        **policy_identity(pilot.onnx),
+        **policy_identity(pilot),
         **job.header,
     )
 

@@ -72,6 +72,9 @@ class Contract(Strict):
     """Name of the robot."""
     trained_in: str
     """Simulator, physics engine and version, in words."""
+    quaternion_order: Literal["wxyz", "xyzw", "none"] | None = None
+    """Order of the quaternions that a term holds, where one does: an external term, which its task fills. Base terms
+    are vectors in the base frame and hold none, so that most contracts leave this out."""
     timestep: Positive
     """Physics timestep of training [s]."""
     decimation: Annotated[int, Field(ge=1)]
@@ -88,9 +91,6 @@ class Contract(Strict):
     """The network's output."""
     command: Command = Command()
     """Trained command ranges."""
-    quaternion_order: Literal["wxyz", "xyzw", "none"] | None = None
-    """Order of the quaternions that a term holds, where one does: an external term, which its task fills. Base terms
-    are vectors in the base frame and hold none, so that most contracts leave this out."""
     images: tuple[ImageInput, ...] = ()
     """Camera images, for policies that see."""
     sources: dict[str, str] = {}

@@ -17,7 +17,7 @@ from policy_port.errors import ContractError, closest
 
 KINDS: dict[str, str] = {
     "isaac_lab": "Isaac Lab IO descriptors (IO_descriptors.yaml), with env.yaml and agent.yaml beside them",
-    "unitree_rl_lab": "unitree_rl_lab deploy.yaml",
+    "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
     "newton_assets": "newton-assets policy YAML",
     "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",

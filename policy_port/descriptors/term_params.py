@@ -162,6 +162,14 @@ def index_selection(record: Record, key: str, joints: Sequence[str]) -> list[str
     return [joints[index] for index in record.integers(key, below=len(joints))]
 
 
+def refuse_other_names(record: Record, chosen: Sequence[str], joints: Sequence[str]) -> None:
+    """Hold `joint_names` of an action against the joints that its indices chose, where any is a joint at all."""
+    named = {joint for _, hits in _by_name(record, joints) or () for joint in hits}
+    if named and named != set(chosen):
+        both = [", ".join(joint for joint in joints if joint in each) for each in (named, chosen)]
+        raise record.error("joint_names", f"leads to {both[0]}, but joint_ids beside it to {both[1]}")
+
+
 def matches(pattern: str, name: str, record: Record) -> bool:
     """Whether a pattern of joint names, as Isaac Lab writes them, is that of `name`.
 

@@ -17,6 +17,7 @@ from policy_port.descriptors.term_params import (
     history_length,
     index_selection,
     own_words,
+    refuse_other_names,
     selected_joints,
     stacked,
 )
@@ -293,6 +294,7 @@ def _action(record: Record, motors: list[int], default: dict[str, float], draft:
         action = actions.section(name)
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         joints = index_selection(action, "joint_ids", names) or names
+        refuse_other_names(action, joints, names)
         scale = action.spread("scale", len(joints), per="joint")
         offset = action.spread("offset", len(joints), per="joint")
         if joints == names:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.contract import Contract, load_contract
+from tests.descriptors import test_unitree_rl_lab
 from tests.descriptors.importing import linear_policy, write
 from tests.descriptors.test_newton_assets import asset
 from tests.samples import contract_data
@@ -168,11 +169,57 @@ def test_diff_ends_with_1_where_contracts_differ(tmp_path: Path) -> None:
     assert run("diff", a, tmp_path / "none.yaml")[0] == 2
 
 
-def test_a_hostile_descriptor_is_refused_by_its_tag(tmp_path: Path) -> None:
-    """The command line ends with the tag's name; nothing ran."""
+def test_a_hostile_descriptor_runs_nothing(tmp_path: Path) -> None:
+    """A tag that would run code is named where its value is needed, and let be where nobody reads it."""
     trace = tmp_path / "it_ran"
-    text = yaml.safe_dump(asset()) + f"extra: !!python/object/apply:os.system ['touch {trace}']\n"
+    hostile = f"!!python/object/apply:os.system ['touch {trace}']"
+    text = yaml.safe_dump(asset()).replace("action_scale: 0.5", f"action_scale: {hostile}")
     code, output = run("import", write(tmp_path / "bad.yaml", text), *ENOUGH, "--out", tmp_path / "c.yaml")
     assert code == 2
-    assert "the tag !!python/object/apply:os.system is refused" in output
+    assert "'action_scale' is a value with the tag !!python/object/apply:os.system (line 1)" in output
+    assert not (tmp_path / "c.yaml").exists()
+    text = yaml.safe_dump(asset()) + f"extra: {hostile}\n"
+    assert run("import", write(tmp_path / "bad.yaml", text), *ENOUGH, "--out", tmp_path / "c.yaml")[0] == 0
     assert not trace.exists()
+
+
+def test_contracts_that_differ_in_a_quaternions_order_differ_where_one_is_seen(tmp_path: Path) -> None:
+    """No policy can tell wxyz from xyzw that sees no pose; one whose task shows it a pose can."""
+    a, b = toy(tmp_path / "a.yaml"), toy(tmp_path / "b.yaml", quaternion_order="xyzw")
+    assert run("diff", a, b)[0] == 0
+    seen = {"terms": [{"term": "external", "name": "cube_pose", "size": 7}]}
+    toy(a, observation=seen)
+    code, output = run("diff", a, toy(b, observation=seen, quaternion_order="xyzw"))
+    assert (code, output) == (1, "quaternion_order: wxyz against xyzw\n")
+
+
+def test_what_the_messages_of_an_import_advise_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """--gains-order and a whole term by --set, written as the messages write them, end in a contract."""
+    terms = test_unitree_rl_lab.deploy()["observations"] | {"projected_gravity": {"params": {"sensor_cfg": "imu"}}}
+    file = write(tmp_path / "deploy.yaml", test_unitree_rl_lab.deploy(observations=terms))
+    names = write(tmp_path / "names.yaml", {"joint_names": test_unitree_rl_lab.POLICY})
+    given: list[Any] = [
+        "import",
+        file,
+        "--names",
+        names,
+        "--robot",
+        "r",
+        "--timestep",
+        "0.005",
+        "--actuation",
+        "implicit",
+    ]
+    given += ["--out", tmp_path / "c.yaml"]
+    code, output = run(*given)
+    assert code == 2
+    assert "--set observation.terms.projected_gravity='{term: KIND, ...}'" in output
+    given += ["--set", "observation.terms.projected_gravity={term: projected_gravity, scale: 2.0}"]
+    code, output = run(*given)
+    assert code == 2
+    assert "give --gains-order policy or --gains-order motor" in output
+    assert not (tmp_path / "c.yaml").exists()
+    assert run(*given, "--gains-order", "policy")[0] == 0
+    made = load_contract(tmp_path / "c.yaml")
+    assert made.observation.terms[-1].scale == 2.0  # type: ignore[union-attr]
+    assert made.quaternion_order is None

@@ -292,6 +292,16 @@ def test_an_actions_own_parameters_are_read_or_refused(tmp_path: Path) -> None:
     terms = {"base_ang_vel": term(3), "last_action": term(2)}
     made = read(tmp_path, deploy(actions={"JointPositionAction": action}, observations=terms, **SYMMETRIC)).contract
     assert made.action.terms[0].joints == ("right_hip", "right_knee")
+    for names in ([".*_knee"], [".*"]):
+        other = deploy(
+            actions={"JointPositionAction": action | {"joint_names": names}}, observations=terms, **SYMMETRIC
+        )
+        with pytest.raises(
+            ContractError, match="joint_names' leads to .*, but joint_ids beside it to right_hip, right_k"
+        ):
+            read(tmp_path, deploy(actions=other, observations=terms, **SYMMETRIC))
+    elsewhere = {"JointPositionAction": action | {"joint_names": ["FR_hip", "FR_calf"]}}
+    assert read(tmp_path, deploy(actions=elsewhere, observations=terms, **SYMMETRIC)).contract.action_size == 2
     data = deploy(actions={"JointPositionAction": action | {"ema": 0.5}}, observations=terms, **SYMMETRIC)
     with pytest.raises(ContractError, match=r"ema' is '0.5', which this program does not know.*--set action.terms="):
         read(tmp_path, data)

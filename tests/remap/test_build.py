@@ -236,6 +236,16 @@ def test_units_must_agree_with_the_contract() -> None:
         derive_target(contract(), mapping(joints={"left_hip": {"source_unit": "deg", "unit": "rad"}}))
 
 
+def test_a_quaternions_order_is_not_said_to_turn_where_it_does_not() -> None:
+    """A pose of the task passes through as it is, so a mapping can't give its quaternion another order."""
+    assert derive_target(contract(), mapping(quaternion_order="xyzw")).quaternion_order == "xyzw"
+    seen = contract(observation={"terms": [{"term": "joint_pos"}, {"term": "external", "name": "cube", "size": 7}]})
+    assert derive_target(seen, mapping(quaternion_order="wxyz")).quaternion_order == "wxyz"
+    with pytest.raises(MappingError, match="turns quaternion_order wxyz into xyzw, but the external terms cube pass"):
+        derive_target(seen, mapping(quaternion_order="xyzw"))
+    assert derive_target(seen, mapping()).quaternion_order == "wxyz"
+
+
 def test_unknown_terms_are_named_with_the_nearest() -> None:
     """A misspelt term in the mapping names the term that was probably meant."""
     with pytest.raises(MappingError, match="did you mean 'joint_vel'"):

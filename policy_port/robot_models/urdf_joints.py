@@ -95,7 +95,8 @@ def urdf_followers(path: Path, root: ElementTree.Element) -> Followers:
         if leader not in joints:
             raise RobotError(
                 f"{path}: joint '{name}' mimics '{leader}', which the file does not have"
-                f"{closest(leader, joints) or '.'} Its joints are: {', '.join(joints)}. Name the one that leads, or take <mimic> out"
+                f"{closest(leader, joints) or '.'} Its joints are: {', '.join(joints)}. Name the one that "
+                "leads, or take <mimic> out"
             )
         if joints[leader].get("type") == "fixed":
             raise RobotError(

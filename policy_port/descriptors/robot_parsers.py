@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-from policy_port.descriptors.kinematic_tree import Link
+from policy_port.descriptors.kinematic_tree import Link, depth_first
 from policy_port.errors import MissingDependencyError, RobotError, one_line
 from policy_port.robot_models.find import USD_SUFFIXES
 from policy_port.robot_models.urdf import mujoco_compiler, read_urdf
@@ -32,23 +33,26 @@ def mujoco_tree(path: Path) -> tuple[Link, ...]:
         if balls:
             raise RobotError(f"{path}: ball joint {balls[0]} is three joints in one and has no place in a joint order")
         joints = tuple(joint.name for joint in body.joints if joint.type in movable)
+        if "" in joints:
+            raise RobotError(
+                f"{path}: joint {joints.index('') + 1} of body '{body.name}' has no name: name it in the file"
+            )
         return Link(name=body.name, joints=joints, children=tuple(link(child) for child in body.bodies))
 
     return tuple(link(body) for body in spec.worldbody.bodies)
 
 
 def sapien_order(path: Path) -> tuple[str, ...]:
-    """Active joints as SAPIEN orders them, of a URDF file."""
-    if not is_urdf(path):
-        raise RobotError(f"{path}: SAPIEN reads URDF; give the robot's .urdf")
+    """Active joints as SAPIEN orders them, of a URDF file or of an MJCF turned into one as the ManiSkill plant does."""
+    text = _urdf_without_geometry(path) if is_urdf(path) else _tree_as_urdf(path)
     try:
         import sapien
     except ImportError:
         raise _absent("SAPIEN", "sim") from None
     with tempfile.TemporaryDirectory() as folder:
         # Without geometry it needs neither meshes nor a renderer; the joints are the same.
-        bare = Path(folder) / path.name
-        bare.write_text(_urdf_without_geometry(path), encoding="utf-8")
+        bare = Path(folder) / "robot.urdf"
+        bare.write_text(text, encoding="utf-8")
         scene = sapien.Scene([sapien.physx.PhysxCpuSystem()])
         try:
             robot = scene.create_urdf_loader().load(str(bare))
@@ -122,6 +126,37 @@ def _urdf_without_geometry(path: Path) -> str:
     urdf = read_urdf(path, meshes=False).without("visual", "collision")
     mujoco_compiler(urdf.root).attrib.update({"fusestatic": "false", "balanceinertia": "true"})
     return urdf.text()
+
+
+def _tree_as_urdf(path: Path) -> str:
+    """Links and joints of an MJCF alone, as URDF."""
+    robots = [root for root in mujoco_tree(path) if depth_first((root,))]
+    if len(robots) > 1:
+        raise RobotError(
+            f"{path}: holds {len(robots)} trees of joints ({', '.join(root.name for root in robots)}), and a plant "
+            "takes one; give a file of the robot alone"
+        )
+    robot = ElementTree.Element("robot", name="robot")
+    ElementTree.SubElement(robot, "link", name="world")
+
+    def write(link: Link, name: str, parent: str) -> None:
+        if len(link.joints) > 1:
+            raise RobotError(
+                f"{path}: body '{link.name}' has {len(link.joints)} joints, which URDF can't say; put a body between "
+                "them"
+            )
+        ElementTree.SubElement(robot, "link", name=name)
+        kind = "continuous" if link.joints else "fixed"
+        joint = ElementTree.SubElement(robot, "joint", name=(*link.joints, f"mount {name}")[0], type=kind)
+        ElementTree.SubElement(joint, "parent", link=parent)
+        ElementTree.SubElement(joint, "child", link=name)
+        ElementTree.SubElement(joint, "axis", xyz="0 0 1")
+        for place, child in enumerate(link.children):
+            write(child, f"{name}.{place}", name)
+
+    for root in robots:
+        write(root, "0", "world")
+    return ElementTree.tostring(robot, encoding="unicode")
 
 
 def _absent(name: str, extra: str) -> MissingDependencyError:

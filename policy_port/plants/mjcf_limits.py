@@ -15,6 +15,7 @@ import mujoco
 import numpy as np
 
 from policy_port.errors import RobotError
+from policy_port.plants.mujoco_contacts import fixed_base_left_out
 
 HARMLESS_FLAGS = ("EULERDAMP", "WARMSTART", "REFSAFE", "SENSOR", "MIDPHASE", "NATIVECCD", "ISLAND", "AUTORESET")
 """Options of MuJoCo's <flag> that change no forces, or only the numerics of its own solver."""
@@ -50,7 +51,12 @@ def _world(model: mujoco.MjModel) -> Iterator[str]:
             yield f"<option {key}> is {getattr(option, key):g}: its links move through a fluid"
     for name, bit in mujoco.mjtDisableBit.__members__.items():
         flag = name.removeprefix("mjDSBL_")
-        if option.disableflags & bit and flag not in (*HARMLESS_FLAGS, *MORE_HARMLESS_FLAGS, "GRAVITY"):
+        # The last member is their number.
+        if (
+            flag != name
+            and option.disableflags & bit
+            and flag not in (*HARMLESS_FLAGS, *MORE_HARMLESS_FLAGS, "GRAVITY")
+        ):
             yield f"<option><flag {flag.lower()}> is disabled"
     if option.enableflags & mujoco.mjtEnableBit.mjENBL_OVERRIDE:
         yield "<option><flag override> is enabled"
@@ -109,17 +115,17 @@ def left_out(model: mujoco.MjModel, root: int) -> tuple[str, ...]:
     rubs = len(set(model.dof_jntid[dofs[~free & (model.dof_frictionloss[dofs] > 0.0)]].tolist()))
     if rubs:
         notes.append(f"the friction (frictionloss) of {rubs} joints")
-    notes += base_left_out(model, root)
-    return tuple(notes)
+    return (*notes, *base_left_out(model, root))
 
 
 def base_left_out(model: mujoco.MjModel, root: int) -> tuple[str, ...]:
-    """What a free joint has that one does not have elsewhere; mostly from a <default>, as a <freejoint> takes none."""
+    """What only MuJoCo does at a base: numbers of a free joint, mostly of a <default>; contacts of a fixed one."""
     free = (model.jnt_type[model.dof_jntid] == mujoco.mjtJoint.mjJNT_FREE) & (
         model.body_rootid[model.dof_bodyid] == root
     )
     keys = [key for key in ("damping", "armature", "frictionloss") if np.any(getattr(model, f"dof_{key}")[free])]
-    return (f"{', '.join(keys)} of the base's free joint",) if keys else ()
+    rest = (f"{', '.join(keys)} of the base's free joint",) if keys else ()
+    return (*rest, *fixed_base_left_out(model))
 
 
 def _names(named: object, ends: tuple[int, int]) -> str:

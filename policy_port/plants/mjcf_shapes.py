@@ -56,11 +56,11 @@ class WorldOfShapes:
         for geom in others:
             if geom not in planes[:1]:
                 kind = mujoco.mjtGeom(model.geom_type[geom]).name.removeprefix("mjGEOM_").lower()
+                called = f" '{model.geom(geom).name}'" if model.geom(geom).name else ""
                 body = model.body(model.geom_bodyid[geom]).name
                 raise RobotError(
-                    f"{self._path}: the robot can touch shape '{model.geom(geom).name}' ({kind}) of body '{body}', "
-                    "and in SAPIEN it stands alone on one level plane. Take the shape out of the file, or use --plant "
-                    "mujoco"
+                    f"{self._path}: the robot can touch the {kind}{called} of body '{body}', and in SAPIEN it stands "
+                    "alone on one level plane. Take the shape out of the file, or use --plant mujoco"
                 )
         if not planes:
             level = (geom for geom in np.flatnonzero(is_ground(model)) if _is_level_plane(model, data, int(geom)))

@@ -34,6 +34,24 @@ def touching(model: mujoco.MjModel) -> NDArray[np.bool_]:
     return touch
 
 
+def on_fixed_base(model: mujoco.MjModel) -> dict[int, int]:
+    """Bodies that hang on one that is fixed and can touch it, and that one: elsewhere, such links never touch."""
+    touch, found = touching(model), {}
+    for one, other in np.argwhere(touch).tolist():
+        child, base = int(model.geom_bodyid[one]), int(model.geom_bodyid[other])
+        if base and model.body_weldid[base] == 0 and model.body_weldid[model.body_parentid[child]] == 0:
+            found[int(model.body_weldid[child])] = base
+    return found
+
+
+def fixed_base_left_out(model: mujoco.MjModel) -> tuple[str, ...]:
+    """That links can touch the fixed base on which they hang, a clause each."""
+    return tuple(
+        f"that link '{model.body(child).name}' can touch the fixed '{model.body(base).name}', on which it hangs"
+        for child, base in on_fixed_base(model).items()
+    )
+
+
 def is_ground(model: mujoco.MjModel) -> NDArray[np.bool_]:
     """Which geoms stand still in the world, shape (geoms,)."""
     return model.body_weldid[model.geom_bodyid] == 0

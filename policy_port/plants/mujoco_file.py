@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -286,7 +287,10 @@ def effort_limit(spec: mujoco.MjSpec, joint: str) -> float | None:
 def compile_spec(spec: mujoco.MjSpec, path: Path, skipped: int) -> mujoco.MjModel:
     """Compile; `skipped` meshes were left out of the file at `path`, which the messages name."""
     try:
-        return spec.compile()
+        with warnings.catch_warnings():
+            # What MuJoCo will not know one day says nothing of the robot.
+            warnings.simplefilter("ignore")
+            return spec.compile()
     except ValueError as cause:
         hint = ". Its links take their mass from the meshes left out; pass the meshes" if skipped else ""
         raise RobotError(f"{path}: MuJoCo can't compile it: {one_line(cause)}{hint}") from None

@@ -105,19 +105,22 @@ def _read_mjcf(builder: newton.ModelBuilder, path: Path, setup: PlantSetup, *, m
             "file, or use --plant mujoco"
         )
     before = len(spec.joints)
-    names = [joint.name for joint in robot_joints(spec, path, setup)]
+    robot = robot_joints(spec, path, setup)
+    names = [joint.name for joint in robot]
+    root = root_of(robot[0].parent, spec)
     if len(spec.joints) != before:
         raise RobotError(
             f"{path}: the base is moved by slides with a ball or hinges, of which Newton makes one joint of several "
             "axes. Write a <freejoint> in their place"
         )
     free = any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.joints)
-    floating = None if free and setup.floating else setup.floating
+    hinged = any(joint.parent == root for joint in robot) and not free
+    floating = None if (free and setup.floating) or (hinged and not setup.floating) else setup.floating
     _import(path, lambda: builder.add_mjcf(str(path), floating=floating, parse_meshes=meshes))
     limits = {joint.name: effort_limit(spec, joint.name) for joint in spec.joints if joint.name}
     integrator = mujoco.mjtIntegrator(spec.option.integrator).name.removeprefix("mjINT_").lower()
     followers = setup.followers(file.followers, robot=str(path))
-    set_up_base(spec, root_of(spec.joint(names[0]).parent, spec), setup)
+    set_up_base(spec, root, setup)
     ensure_ground(spec, setup.friction)
     meant = compile_spec(spec, path, file.skipped_meshes)
     if setup.actuation == "model":

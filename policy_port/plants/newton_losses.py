@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from policy_port.errors import RobotError
-from policy_port.plants.mujoco_contacts import touching
+from policy_port.plants.mujoco_contacts import on_fixed_base, touching
 from policy_port.plants.setup import PlantSetup
 
+GROUND = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 RELATIVE, ABSOLUTE = 1.0e-3, 1.0e-5
 """Newton's numbers have 32 bits, and it computes some inertias in its own way."""
 
@@ -92,8 +93,9 @@ def _options(meant: mujoco.MjModel, made: mujoco.MjModel) -> Losses:
 def _joint_pairs(meant: mujoco.MjModel, made: mujoco.MjModel) -> list[tuple[int, int]]:
     """The same joint in both models: Newton's names end in the file's."""
     theirs = {made.joint(j).name: j for j in range(made.njnt)}
-    pairs = []
-    for joint in range(meant.njnt):
+    frees = [np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE) for model in (meant, made)]
+    pairs = [(int(one), int(other)) for one, other in zip(*frees, strict=False)]
+    for joint in np.flatnonzero(meant.jnt_type != mujoco.mjtJoint.mjJNT_FREE).tolist():
         name = meant.joint(joint).name
         found = [j for label, j in theirs.items() if name and label.endswith(f"_{name}")]
         found = [min(found, key=lambda j: len(made.joint(j).name))] if found else []
@@ -161,14 +163,21 @@ def _contacts(meant: mujoco.MjModel, made: mujoco.MjModel) -> Losses:
         touch = touching(model)
         moved = {int(model.body_weldid[model.jnt_bodyid[pair[side]]]): place + 1 for place, pair in enumerate(pairs)}
         group = np.array([moved.get(int(model.body_weldid[body]), 0) for body in model.geom_bodyid], dtype=np.intp)
-        links = np.zeros((len(pairs) + 1, len(pairs) + 1), dtype=np.bool_)
+        group[(group == 0) & np.isin(model.geom_type, GROUND)] = len(pairs) + 1
+        links = np.zeros((len(pairs) + 2, len(pairs) + 2), dtype=np.intp)
+        hulls = np.zeros_like(links)
         for one, other in np.argwhere(touch):
-            links[group[one], group[other]] = True
-        links[0, 0] = False
+            # Newton may make several hulls of a mesh: those count once for two links, whatever their number.
+            meshes = int(mujoco.mjtGeom.mjGEOM_MESH) in model.geom_type[[one, other]]
+            (hulls if meshes else links)[group[one], group[other]] += 1
+        links += hulls > 0
+        links[0, 0] = links[0, -1] = links[-1, 0] = links[-1, -1] = 0
         sides.append(links)
-    names = ["the world", *(f"body '{meant.body(meant.jnt_bodyid[mine]).name}'" for mine, _ in pairs)]
+    bodies = [int(meant.jnt_bodyid[mine]) for mine, _ in pairs]
+    names = ["what stands still", *(f"body '{meant.body(body).name}'" for body in bodies), "the ground"]
+    told = {place + 1 for place, body in enumerate(bodies) if body in on_fixed_base(meant)}
     return [
-        f"{names[one]} and {names[other]} {'touch' if sides[0][one, other] else 'never touch'}"
+        f"{names[one]} and {names[other]} can touch in {sides[0][one, other]} ways, not {sides[1][one, other]}"
         for one, other in np.argwhere(sides[0] != sides[1])
-        if one <= other
+        if one <= other and not (one == 0 and other in told)
     ]

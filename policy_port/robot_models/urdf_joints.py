@@ -94,8 +94,9 @@ def urdf_followers(path: Path, root: ElementTree.Element) -> Followers:
         leader = mimic.get("joint", "")
         if leader not in joints:
             raise RobotError(
-                f"{path}: joint '{name}' mimics '{leader}', which the file does not have{closest(leader, joints)}. "
-                "Name the joint that leads, or take <mimic> out"
+                f"{path}: joint '{name}' mimics '{leader}', which the file does not have"
+                f"{closest(leader, joints) or '.'} Its joints are: {', '.join(joints)}. Name the one that "
+                "leads, or take <mimic> out"
             )
         if joints[leader].get("type") == "fixed":
             raise RobotError(

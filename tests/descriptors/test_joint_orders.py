@@ -169,11 +169,45 @@ def test_a_file_that_holds_no_order_says_why(tmp_path: Path, name: str, text: st
     assert str(caught.value).startswith(str(path))
 
 
-def test_sapien_asks_for_a_urdf(tmp_path: Path) -> None:
-    """SAPIEN does not read MJCF."""
-    path = tmp_path / "toy.xml"
-    path.write_text(MJCF)
-    with pytest.raises(RobotError, match="SAPIEN reads URDF"):
+def test_sapiens_order_of_an_mjcf_is_its_plants(tmp_path: Path) -> None:
+    """What play reads, derive reads: joints breadth-first, through bodies without a joint."""
+    pytest.importorskip("sapien")
+    from policy_port.plants.registry import make_plant
+    from policy_port.plants.setup import JointSetup, PlantSetup
+
+    def body(name: str, inside: str = "", joint: str | None = "") -> str:
+        moves = f'<joint name="{name}_joint" axis="0 1 0"/>' if joint == "" else ""
+        return f'<body name="{name}" pos="0 0 .2">{moves}<geom size=".05" mass="1"/>{inside}</body>'
+
+    path = tmp_path / "tree.xml"
+    legs = body("left", body("mount", body("toe"), joint=None) + body("heel")) + body("right", body("knee"))
+    path.write_text(f"<mujoco><worldbody>{body('base', legs, joint=None)}</worldbody></mujoco>")
+    found = joint_order(path, "sapien").names
+    setup = PlantSetup(
+        joints=tuple(JointSetup(name=name, default=0.0, stiffness=1.0, damping=1.0) for name in found),
+        actuation="implicit",
+        timestep=0.002,
+        control_dt=0.02,
+        floating=False,
+    )
+    plant = make_plant("maniskill", path, setup)
+    assert found == plant.joint_names
+    assert found != joint_order(path, "mujoco").names
+    plant.close()
+
+
+@pytest.mark.parametrize(
+    ("inside", "says"),
+    [
+        ('<joint name="a" axis="1 0 0"/><joint name="b" axis="0 1 0"/>', "body 'x' has 2 joints"),
+        ('<joint axis="1 0 0"/>', "joint 1 of body 'x' has no name: name it in the file"),
+    ],
+)
+def test_an_mjcf_that_has_no_order_in_sapien_says_why(tmp_path: Path, inside: str, says: str) -> None:
+    """As the plant does."""
+    path = tmp_path / "odd.xml"
+    path.write_text(f'<mujoco><worldbody><body name="x">{inside}<geom size=".1"/></body></worldbody></mujoco>')
+    with pytest.raises(RobotError, match=says):
         joint_order(path, "sapien")
 
 

@@ -36,7 +36,7 @@ REFERENCES = {
 def action_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another meaning of the action, where recorded targets or the last action differ."""
     kinds = {term.term for term in contract.observation.terms if term.label in failing}
-    if "target" in failing or "last_action" in kinds:
+    if {"target", "action"} & failing or "last_action" in kinds:
         yield from _raw_clips(contract, evidence)
     if "target" not in failing:
         return
@@ -53,7 +53,7 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
         return
     old = [float(per_element(term.scale, name)) for name in names]
     scales = common_scales(lines, old)
-    if is_the_traces(old, scales):
+    if is_the_traces(old, scales, out=True):
         return
     changes: dict[str, Any] = {"term": "joint_position" if reference == ABSOLUTE else "joint_position_delta"}
     changes["reference"] = None if reference == ABSOLUTE else reference
@@ -128,17 +128,20 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
 
 
 def _shown_bounds(contract: Contract, evidence: Evidence) -> list[float]:
-    """The largest last_action that several rows show exactly."""
+    """The largest action, and the largest last_action beyond which none is shown, that several rows show exactly."""
+    recorded = np.abs(evidence.arrays["action"])
+    largest = float(recorded.max())
+    kept = [float(f"{largest:.6g}")] if largest > 0.0 and int((recorded == largest).sum()) >= PLATEAU else []
     signals = RecordedSignals(contract, evidence)
     shown = [term for term in contract.observation.terms if term.term == "last_action" and term.scale]
     if not shown:
-        return []
+        return kept
     raw = np.stack([signals.raw("last_action", name).values for name in contract.action_joint_names])
     seen = np.abs(np.stack(present(contract, evidence, shown[0])) / shown[0].scale)
     bound = float(seen.max())
     if float(np.abs(raw).max()) > bound and int((seen == bound).sum()) >= PLATEAU:
-        return [float(f"{bound:.6g}")]
-    return []
+        return [*kept, float(f"{bound:.6g}")]
+    return kept
 
 
 def _target_clips(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Changes:

@@ -82,9 +82,9 @@ def _relations(contract: Contract, evidence: Evidence, answers: Values, known: M
             "the trace holds the joint targets in place of the action",
             before,
         )
-    direct = _lines(contract, recorded, answers, known)
-    if direct is not None:
-        yield direct, before
+    for direct in (_as_stated(contract, recorded, answers, known), _lines(contract, recorded, answers, known)):
+        if direct is not None:
+            yield direct, before
     for steps, when in ((1, "one step late"), (-1, "one step early")):
         moved, there = evidence.earlier(answers, steps)
         if _lines(contract, recorded, moved, known & there, plain=True) is not None:
@@ -99,6 +99,35 @@ def _relations(contract: Contract, evidence: Evidence, answers: Values, known: M
     passed = low_pass(evidence, recorded, answers, known, allowed)
     if passed is not None:
         yield f"the trace holds the action behind a low-pass filter that keeps {passed.kept:.2g} of the last", before
+
+
+def _as_stated(contract: Contract, recorded: Values, answers: Values, known: Mask) -> str | None:
+    """The recorded actions as the network's behind the contract's own scale and offset, clipped perhaps, in words."""
+    terms = [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
+    scales = np.array([float(per_element(term.scale, name)) for term, name in terms])
+    offsets = np.array([_offset(contract, term, name) for term, name in terms])
+    if not scales.all():
+        return None
+    ways = [("", 1.0 + 0.0 * scales, 0.0 * offsets), ("after its scale", scales, 0.0 * offsets)]
+    ways.append(("after its scale and offset", scales, offsets))
+    for said, scale, offset in ways:
+        raw = ((recorded - offset) / scale)[known]
+        shown = answers[known]
+        allowed = 10.0 * ACTION_TOLERANCE * max(1.0, float(np.abs(shown).max()))
+        # One pair of bounds for all joints, or one for each.
+        for axis in (None, 0):
+            low, high = raw.min(axis=axis), raw.max(axis=axis)
+            bounded = np.clip(shown, low, high)
+            if float(np.abs(bounded - raw).max()) > allowed:
+                continue
+            words = [said] if said else []
+            if float(np.abs(bounded - shown).max()) > allowed:
+                pair = f"[{float(np.min(low)):.4g}, {float(np.max(high)):.4g}]"
+                words.append(
+                    f"after a clip to {pair}" if axis is None else f"after a clip of its own for each joint, {pair}"
+                )
+            return f"the trace holds the action {', '.join(words)}" if words else None
+    return None
 
 
 def _lines(contract: Contract, recorded: Values, answers: Values, known: Mask, *, plain: bool = False) -> str | None:

@@ -58,15 +58,25 @@ def short(value: float) -> bool:
     return math.isclose(value, float(f"{value:.3g}"), rel_tol=1e-6)
 
 
-def is_the_traces(old: Sequence[float], new: Sequence[float]) -> bool:
+def is_the_traces(old: Sequence[float], new: Sequence[float], *, out: bool = False) -> bool:
     """Whether scales that a trace asks for are those of the contract in another unit of the trace.
 
     What the contract states is a number that somebody wrote, what it would have to be is not, and the ratio of the two
     is what turns a unit into SI: then the raw numbers are in that unit, and the contract is right.
+
+    Args:
+        old: The scales that the contract states.
+        new: Those that the trace asks for.
+        out: They lead to what was recorded in that unit, a target, and not from it.
     """
     pairs = [(a, b) for a, b in zip(old, new, strict=True) if not math.isclose(a, b, rel_tol=1e-9)]
+    factors_of = {1.0 / unit.si if out else unit.si for unit in UNITS}
     return bool(pairs) and all(
-        b != 0.0 and unit_of(a / b) is not None and abs(a / b) != 1.0 and short(a) and not short(b) for a, b in pairs
+        a != 0.0
+        and any(math.isclose(abs(b / a), factor, rel_tol=CLOSE) for factor in factors_of)
+        and short(a)
+        and not short(b)
+        for a, b in pairs
     )
 
 

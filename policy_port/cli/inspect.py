@@ -20,17 +20,50 @@ def inspect(
     ] = None,
     teacher: Annotated[bool, typer.Option("--teacher", help="The teacher of a distillation file.")] = False,
     from_: Annotated[str | None, typer.Option("--from", metavar="LIBRARY", help="Library that wrote the file.")] = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Hold the network against its --contract, or a port folder's own, without trace."),
+    ] = False,
+    contract: Annotated[Path | None, typer.Option(help="With --probe: contract of the policy.")] = None,
 ) -> None:
-    """Print what a policy file is, without executing anything from it."""
+    """Print what a policy file is, without executing anything from it.
+
+    With --probe: which block of the observation moves which action, joint orders that don't fit, dead inputs, symmetry,
+    saturation, all from the network alone. Exit status 1: something is certain to be wrong. 0 proves nothing right.
+    """
     import json as json_module
 
     from policy_port.checkpoints import inspect_file
 
+    if probe:
+        _probe(file, contract, json, kind=from_, activation=activation, agent_yaml=agent_yaml, teacher=teacher)
+        return
+    if contract is not None:
+        raise typer.BadParameter("--contract goes with --probe, which holds the network against it")
     found = inspect_file(file, kind=from_, activation=activation, agent_yaml=agent_yaml, teacher=teacher)
     if json:
         typer.echo(json_module.dumps(found, indent=2))
     else:
         typer.echo("\n".join(report_lines(found)))
+
+
+def _probe(file: Path, contract: Path | None, json: bool, **options: Any) -> None:
+    """Print what the network tells of its contract; exit with 1 where something is certain to be wrong."""
+    import json as json_module
+
+    from policy_port.probe.file import open_probed
+    from policy_port.probe.probe import probe
+    from policy_port.probe.words import text
+
+    policy, stated = open_probed(file, contract, **options)
+    found = probe(policy.actor, stated, policy=str(policy.path))
+    if json:
+        about = {"file": str(policy.path), "sha256": policy.sha256, "contract": stated.name}
+        typer.echo(json_module.dumps(about | found.document(), indent=2))
+    else:
+        typer.echo(f"{'file':<12}{policy.path}\n{'contract':<12}{stated.name}\n{text(found)}")
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def report_lines(found: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -297,7 +297,19 @@ def _more_symmetric(
         # Which kind of joint is which is no matter to the symmetry. Orders in use are built on the stated sequence of
         # kinds, so where that is in doubt they are too, but for two joints exchanged.
         same, near = ([o for o in others if o.two] for others in (same, near))
+    if not any(term.verdict == "sharp" for term in terms):
+        # Symmetry tells that two joints are exchanged, but hardly at which place.
+        same, near = ([place for o in others for place in _places(o)] for others in (same, near))
     return (*_likely_first(same), *_likely_first(near)), best, because
+
+
+def _places(other: Relabelling) -> Iterator[Relabelling]:
+    """Two joints exchanged in all, in the action alone, and in the observation alone; anything else as it is."""
+    yield other
+    if other.two:
+        rest = other.words.removeprefix("all joints have")
+        yield replace(other, words=f"the action has{rest}", observed={})
+        yield replace(other, words=f"the observation has{rest}", action={})
 
 
 def _regular(names: Names) -> bool:

@@ -42,18 +42,23 @@ class Probe:
         found = []
         if self.orders.because:
             found.append(f"the joints are in another order than stated ({self.orders.because})")
-        if self.blocks.exchanged is not None:
-            position, velocity, ratio = self.blocks.exchanged
-            found.append(
-                f"{velocity} moves the actions {ratio:.3g} times as much per unit/s as {position} per unit: the two "
-                "look exchanged, or the scale of one is not the one trained with"
-            )
         if self.blocks.still:
             found.append(f"nothing moves the action of {', '.join(self.blocks.still)}")
         broken = [extreme.label for extreme in self.extremes if extreme.broken]
         if broken:
             found.append(f"an action is not finite with {', '.join(broken)} at the ends of its range")
         return tuple(found)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What may be wrong, a sentence each."""
+        if self.blocks.exchanged is None:
+            return ()
+        position, velocity, ratio = self.blocks.exchanged
+        return (
+            f"{velocity} moves the actions {ratio:.3g} times as much per unit/s as {position} per unit: the two may be "
+            "exchanged, or the scale of one is not the one trained with",
+        )
 
     @property
     def ok(self) -> bool:
@@ -66,6 +71,7 @@ class Probe:
         return {
             "ok": self.ok,
             "faults": list(self.faults),
+            "doubts": list(self.doubts),
             "actions": list(self.contract.action_joint_names),
             "blocks": [
                 {

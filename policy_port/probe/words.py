@@ -150,8 +150,10 @@ def _extreme(extreme: Extreme) -> list[str]:
 
 
 def _verdict(probe: Probe) -> Iterator[tuple[str, str]]:
+    for doubt in probe.doubts:
+        yield "doubt", doubt
     for fault in probe.faults:
-        yield "looks like", fault
+        yield "fault", fault
     others = probe.orders.looks_like
     if probe.orders.because and not others:
         yield "", "which order is the right one can't be told"

@@ -60,6 +60,8 @@ ROOMS: dict[str, set[str]] = {
     "verdict": {"contract", "files", "mistakes", "remap", "port", "report", "trace"},
     # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.
     "closed_loop": {"contract", "control", "mistakes", "plants", "port", "replay", "report", "tasks"},
+    # The network alone, held against its contract: no trace, no simulator. Joint names tell it a robot's two sides.
+    "probe": {"contract", "checkpoints", "closed_loop.symmetry", "mistakes", "port", "proof"},
     "regress": {
         "contract",
         "remap",
@@ -145,6 +147,7 @@ HEAVY: dict[str, set[str]] = {
         "export",
         "port",
         "proof",
+        "probe",
         "tasks/so100_reach_env.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",

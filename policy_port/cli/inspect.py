@@ -2,52 +2,87 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from policy_port.cli.export import OutputOption, StatisticsOption, outputs_of
+from policy_port.cli.export import (
+    ActivationOption,
+    AgentOption,
+    FromOption,
+    OutputOption,
+    StatisticsOption,
+    outputs_of,
+)
+from policy_port.cli.options import takes
 
 
-def inspect(
-    file: Annotated[Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx.", show_default=False)],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    activation: Annotated[
-        str | None, typer.Option(help="Activation of the hidden layers, where the file does not say.")
-    ] = None,
-    agent_yaml: Annotated[
-        Path | None,
-        typer.Option("--agent-yaml", "--agent", help="The trainer's configuration, where it is not beside the file."),
-    ] = None,
-    statistics: StatisticsOption = None,
-    output: OutputOption = None,
+@dataclass(frozen=True, kw_only=True)
+class _Inspected:
+    file: Annotated[Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx.", show_default=False)]
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+    activation: ActivationOption = None
+    agent: AgentOption = None
+    statistics: StatisticsOption = None
+    output: OutputOption = None
     width: Annotated[
         int | None, typer.Option(min=1, help="Width of the observation, where the file does not say it.")
-    ] = None,
-    teacher: Annotated[bool, typer.Option("--teacher", help="The teacher of a distillation file.")] = False,
-    from_: Annotated[str | None, typer.Option("--from", metavar="LIBRARY", help="Library that wrote the file.")] = None,
-) -> None:
-    """Print what a policy file is, without executing anything from it."""
-    import json as json_module
+    ] = None
+    teacher: Annotated[bool, typer.Option("--teacher", help="The teacher of a distillation file.")] = False
+    library: FromOption = None
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Hold the network against its --contract, or a port folder's own, without trace."),
+    ] = False
+    contract: Annotated[Path | None, typer.Option(help="With --probe: contract of the policy.")] = None
 
+
+@takes(_Inspected)
+def inspect(options: _Inspected) -> None:
+    """Print what a policy file is, without executing anything from it.
+
+    With --probe: which block of the observation moves which action, joint orders that don't fit, dead inputs, symmetry,
+    saturation, all from the network alone. Exit status 1: something is certain to be wrong. 0 proves nothing right.
+    """
     from policy_port.checkpoints import inspect_file
 
-    found = inspect_file(
-        file,
-        kind=from_,
-        statistics=statistics,
-        width=width,
-        outputs=outputs_of(output),
-        activation=activation,
-        agent_yaml=agent_yaml,
-        teacher=teacher,
-    )
-    if json:
-        typer.echo(json_module.dumps(found, indent=2))
+    if options.contract is not None and not options.probe:
+        raise typer.BadParameter("--contract goes with --probe, which holds the network against it")
+    told = {
+        "kind": options.library,
+        "statistics": options.statistics,
+        "width": options.width,
+        "outputs": outputs_of(options.output),
+        "activation": options.activation,
+        "agent_yaml": options.agent,
+        "teacher": options.teacher,
+    }
+    if options.probe:
+        _probe(options, told)
+        return
+    found = inspect_file(options.file, **told)
+    typer.echo(json.dumps(found, indent=2) if options.json else "\n".join(report_lines(found)))
+
+
+def _probe(options: _Inspected, told: dict[str, Any]) -> None:
+    """Print what the network tells of its contract; exit with 1 where something is certain to be wrong."""
+    from policy_port.probe.file import open_probed
+    from policy_port.probe.probe import probe
+    from policy_port.probe.words import text
+
+    policy, stated = open_probed(options.file, options.contract, **told)
+    found = probe(policy.actor, stated, policy=str(policy.path))
+    if options.json:
+        about = {"file": str(policy.path), "sha256": policy.sha256, "contract": stated.name}
+        typer.echo(json.dumps(about | found.document(), indent=2))
     else:
-        typer.echo("\n".join(report_lines(found)))
+        typer.echo(f"{'file':<12}{policy.path}\n{'contract':<12}{stated.name}\n{text(found)}")
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def report_lines(found: Mapping[str, Any]) -> list[str]:

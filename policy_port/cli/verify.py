@@ -27,7 +27,9 @@ class TraceSide(StrEnum):
 
 
 PortArgument = Annotated[Path, typer.Argument(metavar="PORT", help="Port folder, from `remap` or `export`.")]
-TraceOption = Annotated[Path, typer.Option(help="Trace (.npz) from the source simulator; see policy_port.trace.")]
+TraceOption = Annotated[
+    Path | None, typer.Option(help="Trace (.npz) from the source simulator, required; see policy_port.trace.")
+]
 SideOption = Annotated[
     TraceSide | None, typer.Option(help="Parsing that the trace was recorded in, where its header does not tell.")
 ]
@@ -37,7 +39,7 @@ ReportOption = Annotated[Path | None, typer.Option(help="HTML file to write, wit
 
 def verify(
     port: PortArgument,
-    trace: TraceOption,
+    trace: TraceOption = None,
     side: SideOption = None,
     engine: Annotated[Engine, typer.Option(help="Which file of the port to run.")] = Engine.ONNX,
     report: ReportOption = None,
@@ -48,6 +50,11 @@ def verify(
     Exit status 0: nothing differs. 1: something does, and is named. 2: the trace or the port can't be used.
     3: not verified; nothing differs, but a comparison that a verdict needs could not be made, which is named.
     """
+    if trace is None:
+        raise typer.BadParameter(
+            "verify needs a --trace of the source (docs/traces.md). Without one, `policy-port inspect "
+            f"{port} --probe` says what the network alone tells of its contract"
+        )
     from policy_port.port.folder import load_port
     from policy_port.report import write_report
     from policy_port.verdict.evidence import read_evidence

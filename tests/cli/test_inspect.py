@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer
 from typer.testing import CliRunner
 
+from policy_port.arrays import Array
+from policy_port.cli.app import app as program
 from policy_port.cli.inspect import inspect
+from policy_port.contract import Contract
 from policy_port.errors import CheckpointError
+from policy_port.export import write
 from tests.checkpoints import written
+from tests.probe import quadruped
 
 app = typer.Typer()
 app.command()(inspect)
@@ -86,3 +92,104 @@ def test_the_configuration_is_given_under_either_name(tmp_path: Path, option: st
     path = written.rsl_rl_5(tmp_path, activation=None)
     other = written.agent_yaml(tmp_path / "other", actor={"activation": "tanh"})
     assert "Tanh()" in CliRunner().invoke(app, [str(path), option, str(other)]).output
+
+
+FEEDBACK = {"joint_pos_rel": -1.0, "joint_vel": -0.5}
+MISCALLED = tuple({"FL_calf": "RR_hip", "RR_hip": "FL_calf"}.get(name, name) for name in quadruped.BY_LEG)
+
+
+def checkpoint(folder: Path, weights: Array) -> Path:
+    """A policy of one linear layer as RSL-RL would save it."""
+    tensors = {"distribution.std_param": torch.ones(len(weights)), "mlp.0.bias": torch.zeros(len(weights))}
+    tensors["mlp.0.weight"] = torch.tensor(weights, dtype=torch.float32)
+    critic = {"mlp.0.weight": torch.ones(1, weights.shape[1]), "mlp.0.bias": torch.zeros(1)}
+    tree = {"actor_state_dict": tensors, "critic_state_dict": critic, "optimizer_state_dict": {}, "iter": 5}
+    written.agent_yaml(folder, actor={"activation": "elu", "hidden_dims": []}, policy={})
+    return written.save({**tree, "infos": None}, folder / "model_5.pt")
+
+
+def stated(folder: Path, contract: Contract) -> Path:
+    (folder / "c.yaml").write_text(contract.to_yaml())
+    return folder / "c.yaml"
+
+
+def run(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(program, [str(word) for word in words])
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    return checkpoint(tmp_path, quadruped.with_feedback(quadruped.contract(), FEEDBACK))
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Path:
+    return stated(tmp_path, quadruped.contract())
+
+
+def test_a_right_contract_is_status_zero(policy: Path, right: Path) -> None:
+    """The table says what was found, and that it proves nothing."""
+    status, said = run("inspect", policy, "--probe", "--contract", right)
+    assert status == 0, said
+    for part in (
+        "contract    quadruped",
+        "moves ",
+        "joint_pos_rel: each action answers its own joint",
+        "proves nothing",
+    ):
+        assert part in said
+
+
+def test_a_wrong_order_is_status_one_with_the_edit_that_mends_it(policy: Path, tmp_path: Path) -> None:
+    """The edit is printed as YAML, and made, the probe finds nothing."""
+    wrong = {"term": "joint_pos_rel", "joints": list(MISCALLED)}
+    terms = tuple(wrong if term == "joint_pos_rel" else term for term in quadruped.TERMS)
+    file = stated(tmp_path, quadruped.contract(terms=terms))
+    status, said = run("inspect", policy, "--probe", "--contract", file)
+    assert status == 1
+    assert f"edit    observation.terms[joint_pos_rel].joints: [{', '.join(MISCALLED)}] -> (not stated)" in said
+    status, said = run("inspect", policy, "--probe", "--contract", stated(tmp_path, quadruped.contract()))
+    assert status == 0, said
+
+
+def test_the_probe_as_json(policy: Path, right: Path) -> None:
+    """One document, strict JSON, with every action's shares."""
+    status, said = run("inspect", policy, "--probe", "--contract", right, "--json")
+    found = json.loads(said, parse_constant=lambda word: pytest.fail(word))
+    assert (status, found["ok"], found["contract"]) == (0, True, "quadruped")
+    assert np.shape([block["shares"] for block in found["blocks"]]) == (6, 12)
+
+
+def test_a_checkpoint_without_contract_is_refused(policy: Path, right: Path) -> None:
+    """The remedy that is named, --contract, works (above); the contract alone asks for nothing."""
+    status, said = run("inspect", policy, "--probe")
+    assert (status, "add --contract contract.yaml" in said) == (2, True)
+    status, said = run("inspect", policy, "--contract", right)
+    assert (status, "--contract goes with --probe" in said) == (2, True)
+
+
+@pytest.mark.parametrize("format_", ["onnx", "torchscript"])
+def test_a_port_brings_its_own_contract(
+    policy: Path, right: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    """Either file of a port is probed as the checkpoint was; another contract is refused with a remedy that works."""
+    monkeypatch.setattr(write, "_prove", lambda *args: '{"max_error": 1e-7, "max_ratio": 0.1}')
+    port = tmp_path / "port"
+    status, said = run("export", policy, "--contract", right, "--out", port, "--format", format_)
+    assert status == 0, said
+    status, said = run("inspect", port, "--probe")
+    assert status == 0, said
+    assert "joint_vel: each action answers its own joint" in said
+    status, said = run("inspect", port, "--probe", "--contract", right)
+    assert status == 2
+    remedy = said.rpartition("policy-port ")[2].split()
+    status, said = run(*remedy)
+    assert status == 0, said
+
+
+def test_verify_without_a_trace_names_the_probe(policy: Path, right: Path, tmp_path: Path) -> None:
+    """It can't be done, and what can be is said."""
+    status, said = run("verify", tmp_path / "port")
+    assert status == 2
+    assert f"policy-port inspect {tmp_path / 'port'} --probe" in " ".join(said.split())

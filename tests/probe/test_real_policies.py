@@ -1,0 +1,62 @@
+"""Claims about policies that public projects trained: benchmarks/probe.py counts many more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policy_port.checkpoints import load_policy
+from policy_port.contract import Contract, load_contract
+from policy_port.mistakes.orders import known_orders
+from policy_port.probe.network import Network, ordinary_observations
+from policy_port.probe.orders import Orders, judge_orders
+from policy_port.probe.probe import probe
+from tests.probe.test_orders import called, mends, orders
+
+CONTRACTS = Path(__file__).resolve().parents[1] / "real_policies"
+NAMES = sorted(file.stem for file in CONTRACTS.glob("*.yaml"))
+
+pytestmark = pytest.mark.shared
+
+
+def opened(shared: Path, name: str) -> tuple[Contract, Network]:
+    policies = (shared / "real_policies" / "policies").iterdir()
+    file = next(file for file in policies if file.stem == name and file.suffix in (".pt", ".onnx"))
+    return load_contract(CONTRACTS / f"{name}.yaml"), Network(load_policy(file).actor)
+
+
+def judged(network: Network, stated: Contract) -> Orders:
+    return judge_orders(stated, network.response(ordinary_observations(stated, np.random.default_rng(0))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_right_contract_has_no_fault(shared: Path, name: str) -> None:
+    """Nothing is claimed of it, and no input of it is dead."""
+    policies = (shared / "real_policies" / "policies").iterdir()
+    file = next(file for file in policies if file.stem == name and file.suffix in (".pt", ".onnx"))
+    found = probe(load_policy(file).actor, load_contract(CONTRACTS / f"{name}.yaml"), policy=name)
+    assert (found.faults, found.doubts, found.blocks.dead, found.blocks.loud) == ((), (), (), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("unitree_rl_lab_g1_29dof", "observation"),
+        ("unitree_rl_lab_g1_29dof", "action"),
+        ("unitree_rl_lab_g1_29dof", "all"),
+        ("newton_assets_physx_go2", "all"),
+        ("newton_assets_mjw_go2", "observation"),
+        ("newton_assets_mjw_anymal", "action"),
+    ],
+)
+def test_the_order_of_another_parser_is_told(shared: Path, name: str, place: str) -> None:
+    """Isaac Lab's for MuJoCo's, or the other way: the right contract is among those that the edits make."""
+    right, network = opened(shared, name)
+    known = known_orders(right, ()).items()
+    order = next(order for order, who in known if "exchanged" not in who and order != right.joint_names)
+    wrong = called(right, order, place)
+    found = judged(network, wrong)
+    assert orders(right) in mends(found, wrong)
+    assert orders(wrong) not in mends(found, wrong)

@@ -293,12 +293,8 @@ def test_an_actions_own_parameters_are_read_or_refused(tmp_path: Path) -> None:
     made = read(tmp_path, deploy(actions={"JointPositionAction": action}, observations=terms, **SYMMETRIC)).contract
     assert made.action.terms[0].joints == ("right_hip", "right_knee")
     for names in ([".*_knee"], [".*"]):
-        other = deploy(
-            actions={"JointPositionAction": action | {"joint_names": names}}, observations=terms, **SYMMETRIC
-        )
-        with pytest.raises(
-            ContractError, match="joint_names' leads to .*, but joint_ids beside it to right_hip, right_k"
-        ):
+        other = {"JointPositionAction": action | {"joint_names": names}}
+        with pytest.raises(ContractError, match="joint_names' leads to .*, but joint_ids beside it to right_hip, ri"):
             read(tmp_path, deploy(actions=other, observations=terms, **SYMMETRIC))
     elsewhere = {"JointPositionAction": action | {"joint_names": ["FR_hip", "FR_calf"]}}
     assert read(tmp_path, deploy(actions=elsewhere, observations=terms, **SYMMETRIC)).contract.action_size == 2

@@ -25,7 +25,8 @@ def sled(*, base: str = FREE, foot: str = "", floor: str = "", end: str = "", to
     return f"""<mujoco>{top}<worldbody>{floor}<body name="board" pos="0 0 0.5">{base}
       <geom name="board" type="box" size="0.4 0.4 0.02" mass="5" contype="0" conaffinity="0"/>{feet}
       <body name="arm" pos="0 0 0.1"><joint name="j1" axis="0 1 0"/>
-      <geom type="sphere" size="0.02" mass="0.1" contype="0" conaffinity="0"/></body></body></worldbody>{end}</mujoco>"""
+      <geom type="sphere" size="0.02" mass="0.1" contype="0" conaffinity="0"/></body></body></worldbody>
+      {end}</mujoco>"""
 
 
 FLOOR = '<geom name="floor" type="plane" size="1 1 1" contype="0" conaffinity="0"/>'

@@ -28,6 +28,9 @@ RIGHT = "the contract is right"
 PROVEN = 0.5
 """What such a reading counts beside edits: the network itself shows it, so it goes before any edit."""
 
+INEXACT = 20.0
+"""What a reading counts that leaves a comparison unmade: whatever explains it number by number goes before it."""
+
 
 def recorded_actions(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """What the recorded actions and targets are of what the network answers, where they are not that themselves."""
@@ -69,7 +72,7 @@ def _answered(contract: Contract, evidence: Evidence, words: str, remedy: str) -
 
 def _blind(contract: Contract, evidence: Evidence, words: str, remedy: str) -> Explanation:
     return Explanation(
-        contract=contract, evidence=evidence.unable("action", words), words=words, remedy=remedy, weight=PROVEN
+        contract=contract, evidence=evidence.unable("action", words), words=words, remedy=remedy, weight=INEXACT
     )
 
 
@@ -123,9 +126,7 @@ def _as_stated(contract: Contract, recorded: Values, answers: Values, known: Mas
             words = [said] if said else []
             if float(np.abs(bounded - shown).max()) > allowed:
                 pair = f"[{float(np.min(low)):.4g}, {float(np.max(high)):.4g}]"
-                words.append(
-                    f"after a clip to {pair}" if axis is None else f"after a clip of its own for each joint, {pair}"
-                )
+                words.append(f"after a clip to {pair}" + ("" if axis is None else " at most, another for each joint"))
             return f"the trace holds the action {', '.join(words)}" if words else None
     return None
 

@@ -17,7 +17,7 @@ from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.fits import fit, match, settled_rows
 from policy_port.verdict.rebuild import rebuild
-from policy_port.verdict.recorded_actions import PROVEN
+from policy_port.verdict.recorded_actions import INEXACT, PROVEN
 from policy_port.verdict.units import unit_of
 
 NORMALISED = "recorded behind the network's normaliser: every element has mean 0 and deviation 1"
@@ -52,7 +52,7 @@ def recorded_observations(contract: Contract, evidence: Evidence, failing: set[s
         blind = evidence
         for label in failing & {*(term.label for term in wrong), "action"}:
             blind = blind.unable(label, words)
-        yield Explanation(contract=contract, evidence=blind, words=words, remedy=remedy, weight=PROVEN)
+        yield Explanation(contract=contract, evidence=blind, words=words, remedy=remedy, weight=INEXACT)
         return
     for term in wrong:
         yield from _single(contract, evidence, term, expected)
@@ -89,7 +89,7 @@ def _single(contract: Contract, evidence: Evidence, term: ObservationTerm, expec
         evidence=evidence.unable(term.label, words),
         words=f"{term.label}: {words}",
         remedy=remedy,
-        weight=PROVEN,
+        weight=INEXACT,
     )
 
 

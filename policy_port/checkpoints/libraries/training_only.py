@@ -62,12 +62,12 @@ def unexplained(rest: Iterable[Leftover], library: str, more: Sequence[str], obs
         more: Further places in this file.
         obs_size: Width of the observation.
     """
-    places = (*COUNTERS, *TRAINING_ONLY[library], *more)
+    places = [place.split(".") for place in (*COUNTERS, *TRAINING_ONLY[library], *more)]
     return tuple(
         leftover
         for leftover in rest
-        if not any(_lies_in(leftover.name, place) for place in places)
-        and not (any(_lies_in(leftover.name, place) for place in ANYTHING) and leftover.size != obs_size)
+        if not _lies_in(keys := leftover.name.split("."), places)
+        and not (keys[0] in ANYTHING and leftover.size != obs_size)
     )
 
 
@@ -89,20 +89,26 @@ def split_ignored(
         if not name.strip("*?."):
             raise CheckpointError(f"--ignore '{name}': would ignore whatever there is; name what is meant")
         if not any(_named(leftover.name, name) for leftover in rest):
-            groups = list(dict.fromkeys(leftover.group for leftover in strange or rest))
+            groups = list(dict.fromkeys(leftover.group for leftover in strange or rest))[:200]
             raise CheckpointError(
                 f"{where}: --ignore '{name}' matches nothing that the actor leaves out"
-                f"{closest(name, groups)}. It leaves out {', '.join(groups[:12]) or 'nothing'}"
+                f"{closest(name, groups) or '.'} It leaves out {', '.join(groups[:12]) or 'nothing'}"
             )
-    ignored = tuple(leftover for leftover in strange if any(_named(leftover.name, name) for name in names))
-    return tuple(leftover for leftover in strange if leftover not in ignored), ignored
+    ignored = {leftover: None for leftover in strange if any(_named(leftover.name, name) for name in names)}
+    return tuple(leftover for leftover in strange if leftover not in ignored), tuple(ignored)
 
 
 def _named(name: str, given: str) -> bool:
     return name == given or name.startswith((f"{given}.", f"{given}:")) or fnmatchcase(name, given)
 
 
-def _lies_in(name: str, place: str) -> bool:
-    """Whether `name` is the place or below it, key by key."""
-    keys, wanted = name.split("."), place.split(".")
-    return len(keys) >= len(wanted) and all(map(fnmatchcase, keys, wanted))
+def _lies_in(keys: Sequence[str], places: Iterable[Sequence[str]]) -> bool:
+    """Whether a name is one of the places or below it, key by key."""
+    return any(
+        len(keys) >= len(place) and all(map(_fits, keys, place))  # map stops with the shorter one, the place
+        for place in places
+    )
+
+
+def _fits(key: str, wanted: str) -> bool:
+    return key == wanted or ("*" in wanted and fnmatchcase(key, wanted))

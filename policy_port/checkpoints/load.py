@@ -63,11 +63,11 @@ def load_policy(
         UnsafeFileError: Reading it would execute code or reach outside it.
     """
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
-    library, evidence = _library(source, kind)
     named = None if statistics == NO_STATISTICS else statistics
     for option, given, container in (("--statistics", named, "sb3"), ("--output", outputs, "onnx")):
         if given and source.container != container:
             raise CheckpointError(f"{path}: is a {source.container} file; {option} goes with {container} files")
+    library, evidence = _library(source, kind)
     options = LoadOptions(
         statistics=statistics,
         width=width,

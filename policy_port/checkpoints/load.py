@@ -63,10 +63,7 @@ def load_policy(
         UnsafeFileError: Reading it would execute code or reach outside it.
     """
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
-    named = None if statistics == NO_STATISTICS else statistics
-    for option, given, container in (("--statistics", named, "sb3"), ("--output", outputs, "onnx")):
-        if given and source.container != container:
-            raise CheckpointError(f"{path}: is a {source.container} file; {option} goes with {container} files")
+    _refuse_foreign_options(source, statistics, outputs)
     library, evidence = _library(source, kind)
     options = LoadOptions(
         statistics=statistics,
@@ -94,6 +91,14 @@ def load_policy(
         notes=loaded.notes,
         original=loaded.original,
     )
+
+
+def _refuse_foreign_options(source: Source, statistics: Path | str | None, outputs: Mapping[str, str] | None) -> None:
+    """Raise where a user says something of another kind of file, which would go unheard."""
+    named = None if statistics == NO_STATISTICS else statistics
+    for option, given, container in (("--statistics", named, "sb3"), ("--output", outputs, "onnx")):
+        if given and source.container != container:
+            raise CheckpointError(f"{source.path}: is a {source.container} file; {option} goes with {container} files")
 
 
 def inspect_file(

@@ -50,8 +50,7 @@ def load_policy(
         kind: Library that wrote it, one of `LIBRARIES`; told from the file when None.
         statistics: File of VecNormalize's statistics, or "none"; found by the checkpoint's own name when None.
         width: Width of the observation, taken where the file does not say it.
-        terms: Name and width of each block of the contract's observation, see `observation_blocks`; names that the
-            file says are held against them.
+        terms: Name and width of each of the contract's `observation_blocks`; a file's own are held against them.
         outputs: Which output of an ONNX graph has which role: `actions`, or the name of a state's input.
         activation: Activation of the hidden layers where the file does not say.
         agent_yaml: The trainer's configuration; looked for beside the file when None.

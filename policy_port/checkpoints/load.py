@@ -52,8 +52,7 @@ def load_policy(
         kind: Library that wrote it, one of `LIBRARIES`; told from the file when None.
         statistics: File of VecNormalize's statistics, or "none"; found by the checkpoint's own name when None.
         width: Width of the observation, taken where the file does not say it.
-        terms: Name and width of each block of the contract's observation, see `observation_blocks`; names that the
-            file says are held against them.
+        terms: Name and width of each of the contract's `observation_blocks`; a file's own are held against them.
         outputs: Which output of an ONNX graph has which role: `actions`, or the name of a state's input.
         activation: Activation of the hidden layers where the file does not say.
         agent_yaml: The trainer's configuration; looked for beside the file when None.
@@ -68,11 +67,8 @@ def load_policy(
         UnsafeFileError: Reading it would execute code or reach outside it.
     """
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
+    _refuse_foreign_options(source, statistics, outputs)
     library, evidence = _library(source, kind)
-    named = None if statistics == NO_STATISTICS else statistics
-    for option, given, container in (("--statistics", named, "sb3"), ("--output", outputs, "onnx")):
-        if given and source.container != container:
-            raise CheckpointError(f"{path}: is a {source.container} file; {option} goes with {container} files")
     options = LoadOptions(
         statistics=statistics,
         width=width,
@@ -104,6 +100,14 @@ def load_policy(
         unexplained=left,
         ignored=ignored,
     )
+
+
+def _refuse_foreign_options(source: Source, statistics: Path | str | None, outputs: Mapping[str, str] | None) -> None:
+    """Raise where a user says something of another kind of file, which would go unheard."""
+    named = None if statistics == NO_STATISTICS else statistics
+    for option, given, container in (("--statistics", named, "sb3"), ("--output", outputs, "onnx")):
+        if given and source.container != container:
+            raise CheckpointError(f"{source.path}: is a {source.container} file; {option} goes with {container} files")
 
 
 def inspect_file(

@@ -121,9 +121,10 @@ def _check_pairs(
 ) -> None:
     """Raise where two states are carried on by one output, or one by an output of another shape."""
     for name, output in pairs:
-        sizes = [shape if len(shape) != 3 else [shape[0], shape[2]] for shape in (inputs[name], outputs[output])]
-        fixed = all(isinstance(size, int) for shape in sizes for size in shape)
-        if [out for _, out in pairs].count(output) > 1 or (fixed and sizes[0] != sizes[1]):
+        before, after = inputs[name], outputs[output]
+        sizes = [(before[at], after[at]) for at in (0, 2)] if len(after) == len(before) else [(0, 1)]
+        differ = any(isinstance(one, int) and isinstance(other, int) and one != other for one, other in sizes)
+        if differ or [out for _, out in pairs].count(output) > 1:
             raise CheckpointError(
                 f"{where}: the state {name} {inputs[name]} can't be carried on by {output} {outputs[output]}, which "
                 f"has another shape or carries on another state. Say it with --output {name}=OUTPUT"

@@ -76,7 +76,7 @@ def lstm(path: Path, hidden: tuple[str, str], cell: tuple[str, str], *, through:
     inner = ("Yh", "Yc") if through else (hidden[1], cell[1])
     nodes = [
         helper.make_node("Unsqueeze", ["obs", "zero"], ["sequence"]),
-        helper.make_node("LSTM", ["sequence", "w", "r", "b", "", hidden[0], cell[0]], ["Y", *inner], hidden_size=8),
+        helper.make_node("LSTM", ["sequence", "lw", "lr", "lb", "", hidden[0], cell[0]], ["Y", *inner], hidden_size=8),
         helper.make_node("Squeeze", ["Y", "both"], ["features"]),
         helper.make_node("Gemm", ["features", "w1", "b1"], ["mu"], transB=1),
     ]
@@ -84,7 +84,7 @@ def lstm(path: Path, hidden: tuple[str, str], cell: tuple[str, str], *, through:
         nodes += [
             helper.make_node("Tanh", [inside], [out]) for inside, out in zip(inner, (hidden[1], cell[1]), strict=True)
         ]
-    arrays = {"w": weights(1, 32, 9), "r": weights(1, 32, 8), "b": weights(1, 64), "w1": weights(3, 8)}
+    arrays = {"lw": weights(1, 32, 9), "lr": weights(1, 32, 8), "lb": weights(1, 64), "w1": weights(3, 8)}
     arrays |= {"b1": weights(3), "zero": np.array([0], np.int64), "both": np.array([0, 1], np.int64)}
     state: list[int | str] = [1, "batch", 8]
     return save(

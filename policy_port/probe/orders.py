@@ -297,10 +297,11 @@ def _more_symmetric(
         # Which kind of joint is which is no matter to the symmetry. Orders in use are built on the stated sequence of
         # kinds, so where that is in doubt they are too, but for two joints exchanged.
         same, near = ([o for o in others if o.two] for others in (same, near))
+    found = (*_likely_first(same), *_likely_first(near))
     if not any(term.verdict == "sharp" for term in terms):
         # Symmetry tells that two joints are exchanged, but hardly at which place.
-        same, near = ([place for o in others for place in _places(o)] for others in (same, near))
-    return (*_likely_first(same), *_likely_first(near)), best, because
+        found = tuple(place for other in found for place in _places(other))
+    return found, best, because
 
 
 def _places(other: Relabelling) -> Iterator[Relabelling]:

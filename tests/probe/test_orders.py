@@ -106,12 +106,15 @@ def test_left_for_right_throughout_cannot_be_told() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_two_joints_called_otherwise_throughout_are_told(seed: int) -> None:
-    """The symmetry tells them, or their partners, which the network can't tell apart; these stand first."""
+    """The symmetry tells them, or their partners, which the network can't tell apart; these stand first.
+
+    Each is followed by the same exchange in the action and in the observation alone.
+    """
     right = contract()
     wrong = called(right, SWAPPED, "all")
     found = judged(symmetric(right, seed), wrong)
     partners = tuple({"FR_calf": "RL_hip", "RL_hip": "FR_calf"}.get(name, name) for name in wrong.joint_names)
-    assert sorted(mends(found, wrong)[:2]) == sorted([orders(right), (partners,) * 3])
+    assert {orders(right), (partners,) * 3} <= set(mends(found, wrong)[:6])
     assert orders(wrong) not in mends(found, wrong)
 
 

@@ -102,8 +102,11 @@ def measure(run: Run) -> Measures:
 
 def walks(run: Run) -> bool:
     """Whether the run follows a velocity command, as far as one can tell."""
+    asked = run.header.get("asked")
+    if isinstance(asked, dict) and asked.get("command", ()) is None:
+        return False
     if run.metrics:
-        return "mean_lin_vel_x" in run.metrics["metrics"]
+        return "survival" in run.metrics["metrics"]
     return "base_lin_vel" in run.arrays and bool(np.any(run.arrays.get("command", np.zeros(1)) != 0.0))
 
 

@@ -79,9 +79,9 @@ def check_baselines(suite: Suite, cases: list[Case]) -> None:
             wrong.append(f"{suite.path}: case '{case.name}' has no baseline in {suite.baselines.name}")
             continue
         old, new = baseline.document["protocol"], _plain(case.protocol)
-        changed = [key for key in new if new[key] != old.get(key)]
+        changed = [key for key in {**new, **old} if new.get(key) != old.get(key)]
         if changed:
-            what = ", ".join(f"{key} is {_short(new[key])}, then {_short(old.get(key))}" for key in changed)
+            what = ", ".join(f"{key} is {_short(new.get(key))}, then {_short(old.get(key))}" for key in changed)
             wrong.append(f"{suite.path}: the baseline of case '{case.name}' is one of another run: {what}")
     if wrong:
         raise SuiteError(

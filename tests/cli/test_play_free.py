@@ -78,8 +78,8 @@ def test_what_is_to_be_done_is_said_once(port: Path, robot: Path, tmp_path: Path
 def test_seconds_belong_to_a_command_or_an_arm(port: Path, tmp_path: Path) -> None:
     """Where --seconds would change nothing it is refused."""
     out = ("--out", tmp_path / "run", "--seconds", 5)
-    assert "--seconds goes with --command" in play(port, "--plant", "mujoco", "--task", "so100-reach", *out)
-    assert "--seconds goes with --command" in play(port, "--env", "SO100GraspCube-v1", *out)
+    assert "--seconds does not go with --task" in play(port, "--plant", "mujoco", "--task", "so100-reach", *out)
+    assert "--seconds goes with --plant" in play(port, "--env", "SO100GraspCube-v1", *out)
 
 
 @pytest.mark.slow

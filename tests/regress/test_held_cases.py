@@ -95,3 +95,14 @@ def test_a_mistake_in_a_suite_is_named(tmp_path: Path, case: dict[str, Any], mes
         load_suite(write(tmp_path, **case))
     assert message in str(raised.value)
     assert "arm.regress.yaml:" in str(raised.value)
+
+
+@pytest.mark.slow
+def test_what_is_taken_out_of_a_case_makes_another_run(tmp_path: Path) -> None:
+    """A baseline of a time is none of a command schedule, though the latter does not state `seconds`."""
+    pytest.importorskip("mujoco")
+    make_port(tmp_path)
+    short = {"seconds": 0.1, "start_noise": 0.1}
+    update_suite(load_suite(write(tmp_path, **short)))
+    with pytest.raises(SuiteError, match="seconds is"):
+        run_suite(load_suite(write(tmp_path, commands=[{"command": [0, 0, 0], "seconds": 0.1}], start_noise=0.1)))

@@ -1,0 +1,117 @@
+"""What the package's messages advise, read out of its source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
+
+OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
+COMMAND = re.compile(r"`?policy-port ((?:contract|map|robot) [a-z]+|[a-z]+)")
+NOT_MESSAGES = ("typer.Option", "typer.Argument", "typer.Typer")
+
+# Where a message stands -> the commands that can print it; the longest fitting beginning counts.
+PRINTED_BY: dict[str, tuple[str, ...]] = {
+    "checkpoints/": ("inspect", "export", "remap"),
+    "cli/compare.py": ("compare",),
+    "cli/contract.py": ("contract import",),
+    "cli/derive.py": ("map derive",),
+    "cli/diagnose.py": ("diagnose",),
+    "cli/inspect.py": ("inspect",),
+    "cli/map.py": ("map show",),
+    "cli/plant_options.py": ("play",),
+    "cli/play": ("play",),
+    "cli/regress.py": ("regress",),
+    "closed_loop/": ("diagnose",),
+    "compare/": ("compare",),
+    "contract/": ("play",),
+    "descriptors/": ("contract import",),
+    "export/": ("export", "remap"),
+    "files.py": ("export", "remap", "play", "compare"),
+    "mistakes/": ("diagnose",),
+    "plants/": ("play",),
+    "plants/setup.py": ("play", "diagnose"),
+    "port/": ("export",),
+    "regress/": ("regress",),
+    "replay/": ("play",),
+    "robot_models/": ("play", "diagnose"),
+    "robots/arm/": ("play",),
+    "robots/jobs/": ("play",),
+    "robots/maniskill/": ("play",),
+    "system/": (),
+    "verdict/": ("verify", "diagnose"),
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text of the source that names an option or a command."""
+
+    file: str
+    line: int
+    text: str
+    """With {} for what is filled in."""
+
+    @property
+    def options(self) -> set[str]:
+        """The package's options that it names; those of other programs stand behind their names."""
+        return set(OPTION.findall(re.sub(r"(pip install|ray start|lerobot-calibrate)[^:;,]*", "", self.text)))
+
+    @property
+    def commands(self) -> set[str]:
+        """The package's commands that it names."""
+        return set() if self.file == "trace.py" else set(COMMAND.findall(self.text))
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
+def messages() -> list[Message]:
+    """Every text that names an option or a command, docstrings and the help of options aside."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE).as_posix()
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        skipped = {id(node) for node in _no_messages(tree)}
+        for node in ast.walk(tree):
+            if id(node) not in skipped and (text := _text(node)):
+                message = Message(file, getattr(node, "lineno", 0), text)
+                # A sentence, not a style sheet, and not an option's bare name.
+                if "{\n" not in text and " " in text.strip() and (message.options or message.commands):
+                    found.append(message)
+    return found
+
+
+def printed_by(message: Message) -> tuple[str, ...]:
+    """The commands that can print a message."""
+    fitting = [start for start in PRINTED_BY if message.file.startswith(start)]
+    assert fitting, f"{message}\nadvises something; say in PRINTED_BY which commands print it"
+    return PRINTED_BY[max(fitting, key=len)]
+
+
+def texts() -> list[str]:
+    """Every text of the source."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py"))
+    return [text for tree in trees for node in ast.walk(tree) if (text := _text(node))]
+
+
+def _text(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return None
+
+
+def _no_messages(tree: ast.Module) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+        if isinstance(node, ast.JoinedStr):
+            yield from node.values
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in NOT_MESSAGES:
+            yield from ast.walk(node)

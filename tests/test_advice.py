@@ -1,0 +1,83 @@
+"""Every option, command, key and package that a message names is there, on the command that can print the message."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from typing import Any
+
+import pytest
+import typer
+
+from policy_port.cli.app import app
+from tests.advice import PACKAGE, Message, messages, printed_by
+
+# An option of another command than the one that prints the message, which then says so -> that command.
+NAMED_FOR: dict[tuple[str, str], str] = {
+    ("closed_loop/diagnosis.py", "--trace"): "diagnose",
+    ("compare/run.py", "--out"): "play",
+    ("export/write.py", "--engine"): "verify",
+    ("export/write.py", "--plant"): "diagnose",
+    ("robots/arm/confirmation.py", "--robot"): "robot check",
+    ("robots/arm/confirmation.py", "--confirm"): "robot check",
+    ("replay/open_env.py", "--env"): "contract import",
+    ("regress/pilots.py", "--normalize-states"): "",
+    ("verdict/sides.py", "--engine"): "verify",
+}
+# Options of other people's programs.
+FOREIGN = {("checkpoints/libraries/maniskill.py", "--normalize-states"), ("system/findings.py", "--force-reinstall")}
+
+
+@cache
+def options_of() -> dict[str, set[str]]:
+    """Options by command; groups' commands as "map derive"."""
+    found: dict[str, set[str]] = {}
+
+    def walk(command: Any, name: str) -> None:
+        if hasattr(command, "commands"):
+            for part, inner in command.commands.items():
+                walk(inner, f"{name} {part}".strip())
+            return
+        found[name] = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+
+    walk(typer.main.get_command(app), "")
+    return found
+
+
+ALL = messages()
+
+
+def test_messages_are_found() -> None:
+    """The reader of the source has not gone blind."""
+    assert len(ALL) > 150
+    assert any("--seconds" in message.options and message.file == "replay/held.py" for message in ALL)
+
+
+@pytest.mark.parametrize("message", ALL, ids=lambda message: f"{message.file}:{message.line}")
+def test_options_that_a_message_names_exist(message: Message) -> None:
+    """On every command that prints it."""
+    for option in message.options:
+        if (message.file, option) in FOREIGN:
+            continue
+        commands = printed_by(message)
+        if (message.file, option) in NAMED_FOR:
+            commands = (NAMED_FOR[message.file, option],)
+        for command in commands:
+            assert option in options_of()[command], f"{message}\n`{command}` has no {option}"
+
+
+@pytest.mark.parametrize("message", ALL, ids=lambda message: f"{message.file}:{message.line}")
+def test_commands_that_a_message_names_exist(message: Message) -> None:
+    """As they are called."""
+    for command in message.commands:
+        assert command in options_of(), message
+
+
+def test_extras_that_messages_name_exist() -> None:
+    """pip install 'policy-port[sim]' is an extra of pyproject.toml."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    named = set(re.findall(r"policy-port\[([a-z]+)\]", source))
+    assert named
+    assert named <= project["optional-dependencies"].keys()

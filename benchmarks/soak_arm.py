@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import random
 import select
@@ -36,9 +37,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PERIOD = 0.05
 """Control period of the embedded policy and of its task [s]."""
 KINDS = ("ctrl-c", "ctrl-c twice", "SIGTERM", "SIGKILL", "SIGSTOP", "hang-up", "unplug", "unplug and SIGKILL")
-KILLED = ("SIGKILL", "SIGSTOP", "unplug and SIGKILL")
-STARTED, OVER = 40.0, 25.0
+STARTED, OVER = 90.0, 25.0
 """How long a run may take until torque is on, and until it is off after its end [s]."""
+ASLEEP = 3.0
+"""A run that is stopped where the arm has no torque is nobody's to end: so long torque has to stay off [s]."""
 HELD = "stuck"
 """The fault that is a person's hand."""
 TASK = "PolicyPortSO100Reach-v1"
@@ -200,7 +202,7 @@ def end(plan: Plan, seed: int, port: Path) -> dict[str, Any]:
         judged = judge(decode(tap.heard), limits, PERIOD)
         missing = (0, "")
         if plan.path == "plant":
-            missing = in_trace(folder / "run", judged.goals, limits, killed=plan.kind in KILLED and outcome["torque"])
+            missing = in_trace(folder / "run", judged.goals, limits, killed=outcome["status"] == -signal.SIGKILL)
         said = terminal.text[-600:] if judged.violations or missing[0] or outcome["on"] else ""
         return dataclasses.asdict(plan) | outcome | {
             "goals": len(judged.goals), "violations": judged.violations[:5], "missing": missing[0], "why": missing[1],
@@ -221,7 +223,7 @@ def watched(plan: Plan, process: int, terminal: Terminal, tap: Tap, arm: Any) ->
         if alive:
             done, status = os.waitpid(process, os.WNOHANG)
             alive = not done
-        due = begin - plan.after if plan.after < 0.0 else powered + plan.after if powered else begin + STARTED
+        due = begin - plan.after if plan.after < 0.0 else powered + plan.after if powered else math.inf
         if not struck and (now >= due or not alive):
             struck = now
             strike(plan, process, terminal, tap)
@@ -231,10 +233,17 @@ def watched(plan: Plan, process: int, terminal: Terminal, tap: Tap, arm: Any) ->
                 terminal.press(b"\x03")
             elif "unplug" in plan.kind:
                 tap.plug()
+        if not powered and plan.after > 0.0 and alive and now > begin + STARTED:
+            # A fork of a process with threads may stop dead; nothing can be told of the arm then.
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            raise RuntimeError(f"torque did not come on within {STARTED:g} s")
         waits = "unplug" in plan.kind and not again
         on = [servo.name for servo in arm.servos if servo.torque] if struck and not waits else []
         told = any(torque(decode(tap.heard)).values())
-        if struck and not waits and ((not alive and not on and not told) or now > struck + plan.more + OVER):
+        asleep = plan.kind == "SIGSTOP" and bool(struck) and now > struck + ASLEEP
+        ended = (not alive or asleep) and not on and not told
+        if struck and not waits and (ended or now > struck + plan.more + OVER):
             break
         time.sleep(0.02)
     if alive:
@@ -244,7 +253,7 @@ def watched(plan: Plan, process: int, terminal: Terminal, tap: Tap, arm: Any) ->
         "torque": bool(powered),
         "on": on + [f"servo {servo}" for servo, state in torque(decode(tap.heard)).items() if state],
         "took": round(now - struck, 2),
-        "hung": alive,
+        "hung": alive and not asleep,
         "status": os.waitstatus_to_exitcode(status),
     }
 

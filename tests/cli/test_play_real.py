@@ -131,7 +131,7 @@ def test_a_full_disk_is_one_message(
         trace = Trace(out / "trace.npz")
         assert len(trace["target_sent"]) == 20 * chunks
     # A step or two may be on its way when the writing fails.
-    sent = [line for line in done.stdout.splitlines() if line.startswith("steps")][0].split()[1]
+    sent = next(line for line in done.stdout.splitlines() if line.startswith("steps")).split()[1]
     assert steps <= int(sent) <= min(80, steps + 3)
 
 

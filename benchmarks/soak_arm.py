@@ -39,6 +39,8 @@ PERIOD = 0.05
 KINDS = ("ctrl-c", "ctrl-c twice", "SIGTERM", "SIGKILL", "SIGSTOP", "hang-up", "unplug", "unplug and SIGKILL")
 STARTED, OVER = 90.0, 25.0
 """How long a run may take until torque is on, and until it is off after its end [s]."""
+ANSWERED = 12.0
+"""A run that ends so long after its end came has not heard of it: the way to rest takes less than 4 s [s]."""
 ASLEEP = 3.0
 """A run that is stopped where the arm has no torque is nobody's to end: so long torque has to stay off [s]."""
 HELD = "stuck"
@@ -255,6 +257,7 @@ def watched(plan: Plan, process: int, terminal: Terminal, tap: Tap, arm: Any) ->
         "took": round(now - struck, 2),
         "hung": alive and not asleep,
         "status": os.waitstatus_to_exitcode(status),
+        "ignored": bool(struck and now > struck + (plan.more if "unplug" in plan.kind else 0.0) + ANSWERED),
     }
 
 
@@ -319,7 +322,14 @@ def work(options: argparse.Namespace) -> int:
 
 
 def good(found: dict[str, Any]) -> bool:
-    return not (found.get("broken") or found["on"] or found["violations"] or found["missing"] or found["hung"])
+    return not (
+        found.get("broken")
+        or found["on"]
+        or found["violations"]
+        or found["missing"]
+        or found["hung"]
+        or found.get("ignored")
+    )
 
 
 def table(results: list[dict[str, Any]]) -> str:

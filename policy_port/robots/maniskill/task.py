@@ -16,6 +16,7 @@ from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, TaskError
 from policy_port.replay.open_env import open_env
 from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.maniskill.proof import prove
 from policy_port.robots.maniskill.terms import Origin, origins
 
@@ -53,17 +54,21 @@ class RealTask:
             TaskError: When there is no such task, a part of its observation can't be measured, or its controller does
                 not set joint position targets.
             RobotError: When its robot is another one.
+            OperatorStopError: When somebody pressed Ctrl-C meanwhile.
             MissingDependencyError: When ManiSkill can't start here.
         """
         self.env_id = env_id
         self.joint_names = robot.joint_names
         """Joints in the arm's order."""
         self._measure = dict(measure or {})
-        self.made = _open(env_id, **options)
+        # Libraries that load for the first time may lose an interruption: here it is a question, as with the arm.
+        with StopSignals() as signals:
+            self.made = _open(env_id, **options)
         """The task as `gymnasium.make` wraps it."""
         self.base: Any = self.made.unwrapped
         """The task, for its spaces and rates; never step it."""
         try:
+            signals.check()
             _check_robot(env_id, self.base, robot)
             self._robot = self.base.agent.robot
             names = [joint.name for joint in self._robot.active_joints]

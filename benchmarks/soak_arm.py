@@ -205,7 +205,7 @@ def end(plan: Plan, seed: int, port: Path) -> dict[str, Any]:
         missing = (0, "")
         if plan.path == "plant":
             missing = in_trace(folder / "run", judged.goals, limits, killed=outcome["status"] == -signal.SIGKILL)
-        said = terminal.text[-600:] if judged.violations or missing[0] or outcome["on"] else ""
+        said = terminal.text[-600:] if judged.violations or missing[0] or outcome["on"] or not outcome["torque"] else ""
         return dataclasses.asdict(plan) | outcome | {
             "goals": len(judged.goals), "violations": judged.violations[:5], "missing": missing[0], "why": missing[1],
             "said": said,
@@ -322,14 +322,10 @@ def work(options: argparse.Namespace) -> int:
 
 
 def good(found: dict[str, Any]) -> bool:
-    return not (
-        found.get("broken")
-        or found["on"]
-        or found["violations"]
-        or found["missing"]
-        or found["hung"]
-        or found.get("ignored")
-    )
+    faults = ("broken", "on", "violations", "missing", "hung", "ignored")
+    # A computer that is too busy refuses to begin: that end says nothing, and has to be tried again.
+    began = found.get("torque") or found["after"] < 0.0
+    return bool(began) and not any(found.get(fault) for fault in faults)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -373,6 +369,7 @@ def main() -> int:
     results = (
         [json.loads(line) for line in options.results.read_text().splitlines()] if options.results.exists() else []
     )
+    results = [found for found in results if good(found) or found.get("torque")]
     known = {found["number"] for found in results}
     left = iter([number for number in range(options.ends) if number not in known])
     turn, begin = threading.Lock(), time.monotonic()

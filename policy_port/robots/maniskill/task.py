@@ -53,22 +53,18 @@ class RealTask:
         Raises:
             TaskError: When there is no such task, a part of its observation can't be measured, or its controller does
                 not set joint position targets.
-            RobotError: When its robot is another one.
-            OperatorStopError: When somebody pressed Ctrl-C meanwhile.
+            RobotError: When its robot is another one, or somebody pressed Ctrl-C meanwhile.
             MissingDependencyError: When ManiSkill can't start here.
         """
         self.env_id = env_id
         self.joint_names = robot.joint_names
         """Joints in the arm's order."""
         self._measure = dict(measure or {})
-        # Libraries that load for the first time may lose an interruption: here it is a question, as with the arm.
-        with StopSignals() as signals:
-            self.made = _open(env_id, **options)
+        self.made = _open(env_id, **options)
         """The task as `gymnasium.make` wraps it."""
         self.base: Any = self.made.unwrapped
         """The task, for its spaces and rates; never step it."""
         try:
-            signals.check()
             _check_robot(env_id, self.base, robot)
             self._robot = self.base.agent.robot
             names = [joint.name for joint in self._robot.active_joints]
@@ -262,16 +258,21 @@ class JointOrder:
 
 
 def _open(env_id: str, *, obs_mode: str = "state", control_mode: str | None = None, **options: Any) -> Any:
-    made = open_env(
-        env_id,
-        control_mode=control_mode,
-        draws=obs_mode not in ("state", "state_dict", "none"),
-        num_envs=1,
-        obs_mode=obs_mode,
-        reward_mode="none",
-        sim_backend="physx_cpu",
-        **options,
-    )
+    # Libraries that load for the first time may lose an interruption: here it is a question, as with the arm.
+    with StopSignals() as signals:
+        made = open_env(
+            env_id,
+            control_mode=control_mode,
+            draws=obs_mode not in ("state", "state_dict", "none"),
+            num_envs=1,
+            obs_mode=obs_mode,
+            reward_mode="none",
+            sim_backend="physx_cpu",
+            **options,
+        )
+    if signals.received is not None:
+        made.close()
+        signals.check()
     if made.unwrapped.reconfiguration_freq:
         made.close()
         raise TaskError(f"{env_id}: the arm can't be built anew; give no reconfiguration_freq")

@@ -223,14 +223,14 @@ def test_ctrl_c_while_the_task_is_built_is_not_lost(robot: RobotFile, monkeypatc
     """Libraries that swallow an interruption, as some do while they load, keep nobody from ending."""
     from policy_port.robots.maniskill import task
 
-    build = task._open
+    build = task.open_env
 
     def swallowing(*arguments: Any, **options: Any) -> Any:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         return build(*arguments, **options)
 
-    monkeypatch.setattr(task, "_open", swallowing)
+    monkeypatch.setattr(task, "open_env", swallowing)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(OperatorStopError, match="stopped by SIGINT"):
         RealTask(REACH, robot)

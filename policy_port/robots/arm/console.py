@@ -9,10 +9,13 @@ import select
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable
 
 from policy_port.errors import RobotError
 
+HUNG = 0.2
+"""A terminal that takes longer to take a question did not show it [s]."""
 LOOK = 0.05
 """How often the arm is looked at while somebody is waited for [s]."""
 
@@ -40,7 +43,7 @@ class Console:
             )
         self._single = not continuous
         self._steps = 0
-        self._words: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
+        self._words: queue.SimpleQueue[tuple[str, int | None, threading.Event]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._gone = False
         self._flow: list[int] = []
@@ -79,14 +82,11 @@ class Console:
 
     def _ask(self, question: str, idle: Callable[[], None]) -> str:
         descriptor, heard = sys.stdin.fileno(), b""
-        shown = self._write(question)
+        shown = self._write(question, descriptor)
         while not shown.wait(LOOK):
             idle()
         if self._gone:
             raise RobotError("the terminal was closed")
-        # What was typed before the question could be seen is no answer to it.
-        with contextlib.suppress(termios.error):
-            termios.tcflush(descriptor, termios.TCIFLUSH)
         # Not input(): that would wait with the arm unwatched.
         while not heard.endswith(b"\n"):
             if select.select([descriptor], (), (), LOOK)[0]:
@@ -97,10 +97,10 @@ class Console:
             idle()
         return heard.decode(errors="replace")
 
-    def _write(self, text: str) -> threading.Event:
-        """Have text written; the event is set once it is."""
+    def _write(self, text: str, answers: int | None = None) -> threading.Event:
+        """Have text written, a question where `answers` says from where it is answered; the event is set once it is."""
         written = threading.Event()
-        self._words.put((text, written))
+        self._words.put((text, answers, written))
         if self._thread is None:
             self._thread = threading.Thread(target=self._speak, name="console", daemon=True)
             self._thread.start()
@@ -108,12 +108,24 @@ class Console:
 
     def _speak(self) -> None:
         while True:
-            text, written = self._words.get()
+            text, answers, written = self._words.get()
+            # What was typed before the question is no answer to it; somebody quick has answered when it is written.
+            _forget(answers)
+            begin = time.monotonic()
             try:
                 print(text, end="", file=sys.stderr, flush=True)
             except (OSError, ValueError):
                 self._gone = True
+            if time.monotonic() - begin > HUNG:
+                _forget(answers)
             written.set()
+
+
+def _forget(descriptor: int | None) -> None:
+    """Forget what was typed."""
+    if descriptor is not None:
+        with contextlib.suppress(termios.error):
+            termios.tcflush(descriptor, termios.TCIFLUSH)
 
 
 def _is_ours(descriptor: int) -> bool:

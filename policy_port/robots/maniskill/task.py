@@ -16,6 +16,7 @@ from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, TaskError
 from policy_port.replay.open_env import open_env
 from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.maniskill.proof import prove
 from policy_port.robots.maniskill.terms import Origin, origins
 
@@ -52,7 +53,7 @@ class RealTask:
         Raises:
             TaskError: When there is no such task, a part of its observation can't be measured, or its controller does
                 not set joint position targets.
-            RobotError: When its robot is another one.
+            RobotError: When its robot is another one, or somebody pressed Ctrl-C meanwhile.
             MissingDependencyError: When ManiSkill can't start here.
         """
         self.env_id = env_id
@@ -257,16 +258,21 @@ class JointOrder:
 
 
 def _open(env_id: str, *, obs_mode: str = "state", control_mode: str | None = None, **options: Any) -> Any:
-    made = open_env(
-        env_id,
-        control_mode=control_mode,
-        draws=obs_mode not in ("state", "state_dict", "none"),
-        num_envs=1,
-        obs_mode=obs_mode,
-        reward_mode="none",
-        sim_backend="physx_cpu",
-        **options,
-    )
+    # Libraries that load for the first time may lose an interruption: here it is a question, as with the arm.
+    with StopSignals() as signals:
+        made = open_env(
+            env_id,
+            control_mode=control_mode,
+            draws=obs_mode not in ("state", "state_dict", "none"),
+            num_envs=1,
+            obs_mode=obs_mode,
+            reward_mode="none",
+            sim_backend="physx_cpu",
+            **options,
+        )
+    if signals.received is not None:
+        made.close()
+        signals.check()
     if made.unwrapped.reconfiguration_freq:
         made.close()
         raise TaskError(f"{env_id}: the arm can't be built anew; give no reconfiguration_freq")

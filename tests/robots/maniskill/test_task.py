@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import warnings
 from typing import Any
 
@@ -19,6 +21,7 @@ from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError, TaskError
 from policy_port.robots.arm.kinematics import LinkPositions
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
+from policy_port.robots.arm.stops import OperatorStopError
 from policy_port.robots.jobs.pictures import Pictures
 from policy_port.robots.maniskill.task import RealTask, leaves
 from policy_port.robots.maniskill.terms import Origin
@@ -214,6 +217,24 @@ def test_another_robot_or_rate_is_refused(robot: RobotFile) -> None:
     slow = robot.timing.model_copy(update={"control_frequency": 10.0})
     with pytest.raises(RobotError, match="runs at 20 Hz"):
         RealTask(REACH, robot.model_copy(update={"timing": slow}))
+
+
+def test_ctrl_c_while_the_task_is_built_is_not_lost(robot: RobotFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that swallow an interruption, as some do while they load, keep nobody from ending."""
+    from policy_port.robots.maniskill import task
+
+    build = task.open_env
+
+    def swallowing(*arguments: Any, **options: Any) -> Any:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(task, "open_env", swallowing)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(OperatorStopError, match="stopped by SIGINT"):
+        RealTask(REACH, robot)
+    assert signal.getsignal(signal.SIGINT) == handler
 
 
 def test_pictures_are_scaled_not_squeezed(robot: RobotFile) -> None:

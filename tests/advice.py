@@ -17,6 +17,8 @@ NOT_MESSAGES = ("typer.Option", "typer.Argument", "typer.Typer")
 # Where a message stands -> the commands that can print it; the longest fitting beginning counts.
 PRINTED_BY: dict[str, tuple[str, ...]] = {
     "checkpoints/": ("inspect", "export", "remap"),
+    "checkpoints/libraries/training_only.py": ("export", "remap"),
+    "checkpoints/policy.py": ("export", "remap"),
     "cli/compare.py": ("compare",),
     "cli/contract.py": ("contract import",),
     "cli/derive.py": ("map derive",),
@@ -25,6 +27,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "cli/map.py": ("map show",),
     "cli/plant_options.py": ("play",),
     "cli/play": ("play",),
+    "cli/verify.py": ("verify",),
     "cli/regress.py": ("regress",),
     "closed_loop/": ("diagnose",),
     "compare/": ("compare",),
@@ -37,6 +40,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "plants/setup.py": ("play", "diagnose"),
     "port/": ("export",),
     "regress/": ("regress",),
+    "probe/": ("inspect",),
     "replay/": ("play",),
     "robot_models/": ("play", "diagnose"),
     "robots/arm/": ("play",),

@@ -15,6 +15,11 @@ from tests.advice import PACKAGE, Message, messages, printed_by
 
 # An option of another command than the one that prints the message, which then says so -> that command.
 NAMED_FOR: dict[tuple[str, str], str] = {
+    ("checkpoints/load.py", "--ignore"): "export",
+    ("checkpoints/load.py", "--width"): "inspect",
+    ("checkpoints/torchscript/record.py", "--width"): "inspect",
+    ("cli/inspect.py", "--ignore"): "export",
+    ("cli/verify.py", "--probe"): "inspect",
     ("closed_loop/diagnosis.py", "--trace"): "diagnose",
     ("compare/run.py", "--out"): "play",
     ("export/write.py", "--engine"): "verify",

@@ -79,7 +79,13 @@ def load_policy(
         teacher=teacher,
         image_sizes=image_sizes or {},
     )
-    loaded: Loaded = loader_of(library).load(source, options)
+    return _judged(source, library, evidence, loader_of(library).load(source, options), ignore)
+
+
+def _judged(
+    source: Source, library: str, evidence: tuple[str, ...], loaded: Loaded, ignore: Sequence[str]
+) -> LoadedPolicy:
+    """What was loaded, with what the actor leaves out told apart: parts of a training, what is ignored, the rest."""
     actor = loaded.actor.eval().requires_grad_(False)
     strange = unexplained(loaded.rest, library, loaded.training, actor.obs_size) if loaded.rest else ()
     left, ignored = split_ignored(ignore, loaded.rest, strange, source.path)

@@ -156,8 +156,12 @@ def _set_up_joints(
         # The file's actuators stay as rows without effect: Newton can't take them out again.
         for row in range(len(rows["mujoco:ctrl_source"].values or ())):
             rows["mujoco:ctrl_source"].values[row] = Solver.CtrlSource.CTRL_DIRECT
-            rows["mujoco:actuator_gainprm"].values[row] = rows["mujoco:actuator_gainprm"].dtype()
-            rows["mujoco:actuator_biasprm"].values[row] = rows["mujoco:actuator_biasprm"].dtype()
+            for part in ("gainprm", "biasprm"):
+                rows[f"mujoco:actuator_{part}"].values[row] = rows[f"mujoco:actuator_{part}"].dtype()
+            if int(rows["mujoco:actuator_gaintype"].values[row]) == mujoco.mjtGain.mjGAIN_MUSCLE:
+                # MuJoCo refuses a muscle without its numbers. Zero is none and fixed.
+                for part in ("dyntype", "gaintype", "biastype"):
+                    rows[f"mujoco:actuator_{part}"].values[row] = 0
     for index, joint in zip(indices, joints, strict=True):
         dof = int(builder.joint_qd_start[index])
         if joint.armature is not None:

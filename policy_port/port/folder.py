@@ -80,7 +80,7 @@ class Port:
             )
         pilot = Pilot(
             onnx=self.onnx,
-            graph=self.held[ONNX],
+            held={self.onnx: self.held[self.onnx.name]},
             checkpoint_sha256=source if isinstance(source := self.manifest[POLICY].get("sha256"), str) else None,
             network_contract=self.contract,
             made_with=self.mapping,

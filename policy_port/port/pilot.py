@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,8 +27,8 @@ class Pilot:
     """Contract of the graph's inputs and outputs."""
     made_with: RobotMapping | None = None
     """The mapping that the port was made with; None where that is not known or there is none."""
-    graph: bytes | None = field(default=None, repr=False)
-    """The graph's bytes, which run; None to read `onnx` when it is opened."""
+    held: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    """Bytes of graphs that were checked, by file: those of `onnx` run where they are here, else it is read."""
     checkpoint_sha256: str | None = None
     """SHA-256 of the checkpoint that was ported, where that is known."""
     remap: Remap | None = None
@@ -48,7 +49,7 @@ class Pilot:
         Raises:
             PortError: When they are not held and the file can't be read.
         """
-        return read_graph(self.onnx) if self.graph is None else self.graph
+        return self.held[self.onnx] if self.onnx in self.held else read_graph(self.onnx)
 
     def open(self, num_envs: int = 1) -> Policy:
         """Load the graph for `num_envs` environments; the policy speaks `contract`.

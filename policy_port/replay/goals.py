@@ -138,8 +138,6 @@ def _undrawable(term: GoalTerm | ExternalTerm) -> str:
         return "it is an external term, of which no range is stated"
     if term.low is None or term.high is None:
         return "the contract states no `low` and `high` of it"
-    if not all(-math.inf < low <= high < math.inf for low, high in zip(term.low, term.high, strict=True)):
-        return "its `low` and `high` are not finite numbers in this order"
     if QUATERNION.search(f"{term.label} {term.frame}"):
         return "it holds a quaternion, and elements drawn one by one are no rotation"
     return ""

@@ -37,8 +37,8 @@ from policy_port.port.folder import load_port
 from policy_port.port.manifest import check_manifest
 from policy_port.remap import identity_remap
 from tests.checkpoints import written
-from tests.checkpoints.libraries import test_sb3
-from tests.checkpoints.libraries.test_sb3 import foreign as foreign  # the classes that the pickled space needs
+from tests.checkpoints.libraries import sb3_files
+from tests.checkpoints.libraries.conftest import foreign as foreign  # the classes that the pickled space needs
 from tests.checkpoints.onnx import test_file as test_onnx_file
 from tests.checkpoints.torchscript.test_file import Lstm
 from tests.samples import contract_data
@@ -112,9 +112,9 @@ def sound(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], tup
             case "zip":
                 # Only here: the stand-ins hide the real gymnasium, which LeRobot imports.
                 foreign = request.getfixturevalue("foreign")
-                space = foreign["Box"](low=test_sb3.LOW, high=test_sb3.HIGH)
-                path = test_sb3.checkpoint(folder / "best_model.zip", test_sb3.ppo(), space)
-                test_sb3.statistics(folder, foreign)
+                space = foreign["Box"](low=sb3_files.LOW, high=sb3_files.HIGH)
+                path = sb3_files.checkpoint(folder / "best_model.zip", sb3_files.ppo(), space)
+                sb3_files.statistics(folder / "vecnormalize.pkl", foreign)
                 return path, [path, folder / "vecnormalize.pkl"]
             case "torchscript":
                 path = torchscript(folder)

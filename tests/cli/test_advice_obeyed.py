@@ -118,7 +118,7 @@ TRIALS = [
         "play toy/port --plant mujoco --robot toy/toy.xml --command 0,0,0 --seconds 0.1 --out full --force",
     ),
     # Ports.
-    Trial(EXPORT, "--activation elu (RSL-RL's default)", f"{EXPORT} --activation elu"),
+    Trial(EXPORT, "or say --activation", f"{EXPORT} --activation elu"),
     Trial(f"{EXPORT} --activation elu --from rls_rl", "--from {}: unknown", f"{EXPORT} --activation elu --from rsl_rl"),
     Trial(
         f"{EXPORT} --activation elu --from sb3",
@@ -153,9 +153,9 @@ TRIALS = [
         "play arm/port --plant mujoco --robot ref.xml --seconds 0.1 --goal point=draw --out new",
     ),
     Trial(
-        "play arm/port --plant maniskill --robot ref.xml --seconds 0.1 --goal point=draw --out new",
-        "has a reference position, which URDF can't say; use --plant mujoco",
-        "play arm/port --plant mujoco --robot ref.xml --seconds 0.1 --goal point=draw --out new",
+        "play arm/port --plant maniskill --robot wet.xml --seconds 0.1 --goal point=draw --out new",
+        "SAPIEN has no such thing. Take it out of the file, or use --plant mujoco",
+        "play arm/port --plant mujoco --robot wet.xml --seconds 0.1 --goal point=draw --out new",
     ),
     Trial(
         "play arm/port --plant maniskill --robot mesh.urdf --seconds 0.1 --goal point=draw --out new",
@@ -222,7 +222,7 @@ TRIALS = [
         "contract import --from rl_sar --out new a.yaml",
         "Leave --from out, or name another kind",
         "contract import --out new a.yaml",
-        "Say which with",
+        "is no descriptor of a known kind",
     ),
     Trial(
         "contract import a.yaml --env X-v1 --out new",
@@ -283,6 +283,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.yaml").write_text("joint_names: [left_hip_joint, left_knee_joint]\n")
     (folder / "b.yaml").write_text("joint_names: [left_hip, left_knee]\n")
     (folder / "ref.xml").write_text(ARM.replace('name="j1"', 'name="j1" ref="5"'))
+    (folder / "wet.xml").write_text(ARM.replace("<worldbody>", '<option density="1000"/><worldbody>'))
     (folder / "mesh.urdf").write_text(MESH)
     (folder / "degrees").mkdir()
     shutil.copy(folder / "arm" / "arm.xml", folder / "degrees")

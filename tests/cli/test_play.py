@@ -33,7 +33,13 @@ class StandIn:
     contract: Contract
     mapping: RobotMapping | None = None
     path: Path = Path("PORT")
+    manifest: dict[str, Any] = dataclasses.field(default_factory=lambda: {"policy": {}})
     pilot = Port.pilot
+
+    @property
+    def held(self) -> dict[str, bytes]:
+        """Its files' bytes by name."""
+        return {} if self.onnx is None else {self.onnx.name: self.onnx.read_bytes()}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_a_file_swapped_after_the_check_is_not_looked_at(
     assert port.torchscript is not None
     for file in (port.onnx, port.torchscript):
         port.sample.check(port.run(file), file)
+
+
+def test_a_pilot_of_another_graph_flies_that_one(ports: tuple[Path, Path]) -> None:
+    """The bytes that were checked are those of one file: a pilot that is given another file runs the other."""
+    path, other = ports
+    pilot = load_port(path).pilot()
+    assert pilot.content == (path / ONNX).read_bytes()
+    assert replace(pilot, onnx=other / ONNX).content == (other / ONNX).read_bytes()
 
 
 def test_a_pilot_flies_what_was_checked(ports: tuple[Path, Path]) -> None:

@@ -141,7 +141,6 @@ def test_an_episode_of_one_step_has_no_rate(tmp_path: Path) -> None:
             {"goals": {"point": "draw"}},
             "elements drawn one by one are no rotation",
         ),
-        ([{**POINT, **RANGE, "low": [1, 1, 1]}], {"goals": {"point": "draw"}}, "not finite numbers in this order"),
         ([], {"command": (0.0, 0.0, 0.0)}, "leave --command out and say how long it is to run with --seconds 0.2"),
         ([{"term": "velocity_command"}], {}, "say which with --command VX,VY,WZ"),
         ([POINT], {"goals": {"point": (1.0, 2.0, 3.0)}, "episodes": 5}, "5 episodes would all be the same one"),

@@ -382,7 +382,8 @@ def closed_head(outcomes: list[Outcome]) -> str:
 
 
 def share(count: int, whole: int) -> str:
-    return "-" if not whole else f"{count} of {whole}" + ("" if count == whole else f" ({100 * count / whole:.0f} %)")
+    share = min(99, round(100 * count / whole)) if whole and count < whole else 100
+    return "-" if not whole else f"{count} of {whole}" + ("" if count == whole else f" ({share} %)")
 
 
 if __name__ == "__main__":

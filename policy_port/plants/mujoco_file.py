@@ -46,10 +46,12 @@ def read_mujoco(path: Path, *, meshes: bool) -> MujocoFile:
     if path.suffix.lower() == ".urdf":
         return _load_urdf(path, meshes=meshes)
     try:
-        # MuJoCo's own parser forgives what a strict one does not, so the file is only looked at for its first element.
-        first = re.search(rb"<([A-Za-z]\w*)", re.sub(rb"<!--.*?-->", b"", path.read_bytes(), flags=re.DOTALL))
+        # MuJoCo's own parser forgives what a strict one does not, so the file is only looked at in passing.
+        text = re.sub(rb"<!--.*?-->", b"", path.read_bytes(), flags=re.DOTALL)
+        first = re.search(rb"<([A-Za-z]\w*)", text)
         if first is not None and first[1] == b"robot":
             raise RobotError(f"{path}: is a URDF by its content; name it .urdf")
+        _refuse_what_mujoco_passes_over(text, path)
         spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, OSError) as cause:
         raise RobotError(f"{path}: can't be loaded as MJCF: {one_line(cause)}") from None
@@ -61,6 +63,18 @@ def read_mujoco(path: Path, *, meshes: bool) -> MujocoFile:
         skipped = _leave_meshes_out(spec)
         _leave_pictures_out(spec)
     return MujocoFile(spec=spec, skipped_meshes=skipped, followers=_mjcf_followers(spec, path))
+
+
+def _refuse_what_mujoco_passes_over(text: bytes, path: Path) -> None:
+    """MuJoCo takes NaN for "not stated", and expands no entities."""
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise RobotError(f"{path}: declares a document type or entities, which MuJoCo does not read; take them out")
+    for key, value in re.findall(rb"(\w+)\s*=\s*[\"']([^\"']*)[\"']", text):
+        if key != b"name" and re.fullmatch(rb"[\s\d.eE+-]*\bnan\b(?:[\s\d.eE+-]|nan)*", value, flags=re.IGNORECASE):
+            raise RobotError(
+                f'{path}: {key.decode()}="{value.decode()[:60]}" is no number, and MuJoCo would put its default there. '
+                "Write the number, or leave the key out"
+            )
 
 
 def mesh_file(spec: mujoco.MjSpec, path: Path, file: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,7 +25,11 @@ class Place:
 
 
 def refuse_odd_joints(path: Path, root: ElementTree.Element) -> None:
-    """Raise a RobotError for a joint that has no name, no end, or that no simulator can drive by position."""
+    """Raise a RobotError for a name that stands twice, a joint without name or end, or one that no drive can turn."""
+    for kind in ("link", "joint"):
+        names = Counter(element.get("name") for element in root.findall(kind))
+        if twice := next((name for name, count in names.items() if name and count > 1), None):
+            raise RobotError(f"{path}: {kind} '{twice}' stands twice; give one of them another name")
     links = {link.get("name") for link in root.findall("link")}
     for joint in root.findall("joint"):
         ends = [_end(joint, tag) for tag in ("parent", "child")]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from policy_port.arrays import Array
 from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
 from policy_port.contract import load_contract
@@ -58,6 +63,45 @@ def test_write_gives_the_mended_contract(judged: Judged, tmp_path: Path) -> None
     mended = contract_of(out)
     assert differences(mended, toy()) == []
     assert "observation.terms[base_ang_vel].scale" in mended.sources
+
+
+def with_actions(trace: Path, out: Path, change: Callable[[Array], Array | None]) -> Path:
+    """A trace with other actions, or none."""
+    with zipfile.ZipFile(trace) as archive, zipfile.ZipFile(out, "w") as changed:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "action.npy":
+                actions = change(np.load(io.BytesIO(data)))
+                if actions is None:
+                    continue
+                np.save(buffer := io.BytesIO(), actions)
+                data = buffer.getvalue()
+            changed.writestr(name, data)
+    return out
+
+
+def test_a_contract_that_the_network_does_not_confirm_is_written_on_demand_only(judged: Judged, tmp_path: Path) -> None:
+    """With another network's actions --write refuses and names --unverified, which writes and says that it is not."""
+    random = np.random.default_rng(0)
+    trace = with_actions(judged.trace, tmp_path / "t.npz", lambda a: random.standard_normal(a.shape).astype(np.float32))
+    out = tmp_path / "mended.yaml"
+    result = diagnose(judged.wrong.path, trace, "--write", str(out))
+    assert (result.exit_code, out.exists()) == (1, False), result.output
+    assert "it is not verified" in result.stderr
+    assert "--unverified writes it all the same" in result.stderr
+    result = diagnose(judged.wrong.path, trace, "--write", str(out), "--unverified")
+    assert result.exit_code == 1, result.output
+    assert "NOT VERIFIED" in result.stderr
+    assert differences(contract_of(out), toy()) == []
+    result = diagnose(judged.wrong.path, trace, "--unverified")
+    assert (result.exit_code, "--unverified goes with --trace and --write" in result.stderr) == (2, True)
+
+
+def test_a_trace_without_actions_is_bad_input(judged: Judged, tmp_path: Path) -> None:
+    """Without them another network could not be told, so no verdict is given."""
+    trace = with_actions(judged.trace, tmp_path / "t.npz", lambda actions: None)
+    result = diagnose(judged.right.path, trace)
+    assert (result.exit_code, "the trace has no 'action'" in result.stderr) == (2, True)
 
 
 def test_write_refuses_what_is_there(judged: Judged, tmp_path: Path) -> None:

@@ -53,6 +53,38 @@ ODD_DRIVES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('mass="0.5"', 'mass="nan"'), 'mass="nan" is no number'),
+        (('fromto="0 0 0 0.25 0 0"', 'fromto="0 0 0 0.25 NaN 0"'), "is no number"),
+        (("<mujoco>", '<!DOCTYPE x [<!ENTITY a "b">]><mujoco>'), "declares a document type"),
+    ],
+)
+def test_what_mujoco_would_pass_over_is_refused(kind, change, says, tmp_path, setup_of, stand_up):
+    """NaN would become MuJoCo's default without a word, and an entity nothing."""
+    path = write(tmp_path, arm().replace(*change))
+    with pytest.raises(RobotError, match=says):
+        stand_up(kind, path, fixed(setup_of))
+    path.write_text(arm().replace('name="both"', 'name="nan"'))
+    stand_up(kind, path, fixed(setup_of))
+
+
+@pytest.mark.parametrize("kind_of_element", ["joint", "link"])
+def test_a_name_that_stands_twice_is_refused(kind, kind_of_element, tmp_path, setup_of, stand_up):
+    """In a URDF, before a simulator sees it."""
+    second = '<link name="l2"/>' if kind_of_element == "link" else ""
+    path = tmp_path / "arm.urdf"
+    path.write_text(
+        f"""<robot name="r"><link name="b"/><link name="l1"/><link name="l2"/>{second}
+        <joint name="j1" type="continuous"><parent link="b"/><child link="l1"/><axis xyz="0 1 0"/></joint>
+        <joint name="{"j2" if second else "j1"}" type="continuous"><parent link="l1"/><child link="l2"/></joint>
+        </robot>"""
+    )
+    with pytest.raises(RobotError, match=f"{kind_of_element} '{'l2' if second else 'j1'}' stands twice"):
+        stand_up(kind, path, fixed(setup_of))
+
+
 @pytest.mark.parametrize("actuator", ODD_DRIVES)
 def test_what_is_no_position_drive_is_not_taken_for_one(kind, actuator, tmp_path, setup_of, stand_up):
     """Under kind "model" the message says what the file's actuator does; the drives that it advises work instead."""

@@ -7,7 +7,12 @@ import os
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine takes its time over an example; none of these tests is about time.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Before any test imports MuJoCo: a machine without a screen renders through EGL.
 os.environ.setdefault("MUJOCO_GL", "egl")

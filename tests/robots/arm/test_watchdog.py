@@ -253,6 +253,15 @@ def test_what_happened_is_said_in_the_terminal(arm: EmulatedArm) -> None:
     os.close(far)
 
 
+def running(word: str) -> list[str]:
+    """Command lines of processes that name a word."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if word in line]
+
+
 @pytest.mark.slow
 def test_a_killed_run_leaves_no_torque_and_a_readable_trace(tmp_path: Path) -> None:
     """SIGKILL in the middle of a run: torque goes off, and the trace ends at most a second before."""
@@ -281,6 +290,8 @@ def test_a_killed_run_leaves_no_torque_and_a_readable_trace(tmp_path: Path) -> N
             run.kill()
             run.wait()
             wait_for(lambda: not any(servo.torque for servo in soak.arm.servos))
+            # It has its confirmation while the arm is still there, and does not look for it afterwards.
+            wait_for(lambda: not running(str(tmp_path / "run")), 20.0)
     trace = Trace(tmp_path / "run" / "trace.npz")
     assert not trace.complete
     assert len(trace["target_sent"]) >= 20

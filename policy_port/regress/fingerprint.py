@@ -97,7 +97,7 @@ def made_from(suite: Suite, case: Case) -> str:
     """Hash of what a port that the suite makes is made from."""
     found = dependencies(suite, case)
     parts = {key: found.get(key) for key in PARTS}
-    options = {key: getattr(case, key) for key in ("fold", "library", "statistics", "activation")}
+    options = {key: getattr(case, key) for key in ("fold", "library", "statistics", "ignore", "activation")}
     return _hash({**parts, **options, "source": package_source()})[:32]
 
 

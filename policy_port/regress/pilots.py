@@ -84,6 +84,7 @@ def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
             width=contract.observation_size,
             terms=observation_blocks(contract),
             activation=case.activation,
+            ignore=case.ignore,
         )
         return write_port(folder, policy, remap, formats=("onnx",), fold=case.fold)
 

@@ -125,6 +125,8 @@ class Case(Strict):
     """Library that wrote the checkpoint, if it can't be told."""
     statistics: str | None = None
     """VecNormalize's statistics of the checkpoint, where they are not named after it: a file, or none."""
+    ignore: tuple[str, ...] = ()
+    """What the policy does not need of the checkpoint, as `--ignore` of `export`."""
     activation: str | None = None
     """Activation of the hidden layers, where the checkpoint does not say."""
     fold: bool = False
@@ -160,10 +162,10 @@ class Case(Strict):
             raise ValueError(f"case '{self.name}': give exactly one of port and checkpoint")
         if self.checkpoint is not None and self.contract is None:
             raise ValueError(f"case '{self.name}': a checkpoint needs its contract")
-        keys = ("contract", "mapping", "library", "statistics", "activation")
-        foreign = [key for key in keys if getattr(self, key) is not None]
-        if self.port is not None and (foreign or self.fold):
-            raise ValueError(f"case '{self.name}': {', '.join(foreign) or 'fold'} goes with checkpoint, not with port")
+        keys = ("contract", "mapping", "library", "statistics", "ignore", "activation", "fold")
+        foreign = [key for key in keys if getattr(self, key)]
+        if self.port is not None and foreign:
+            raise ValueError(f"case '{self.name}': {', '.join(foreign)} goes with checkpoint, not with port")
         if (self.plant is None) == (self.env is None):
             raise ValueError(f"case '{self.name}': give exactly one of plant and env")
         self._check_work()

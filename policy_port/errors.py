@@ -40,6 +40,10 @@ class RobotError(PolicyPortError):
     """A robot file can't be loaded or lacks what the contract names."""
 
 
+class MotionError(PolicyPortError):
+    """A reference motion can't be read, does not fit the robot, or says something that can't be."""
+
+
 class EmulatorError(PolicyPortError):
     """The emulated arm was asked for something that it does not have."""
 

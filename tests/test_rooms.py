@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "checkpoints.torchscript": {"checkpoints.policy", "checkpoints.files", "checkpoints.networks"},
     "robot_models": set(),
+    "motion": {"files"},
     "descriptors": {"contract", "checkpoints", "plain_yaml", "robot_models", "tasks"},
     # A TorchScript file in a port is as much a stranger's as any checkpoint, and is read with the same care.
     "port": {

@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "checkpoints.torchscript": {"checkpoints.policy", "checkpoints.files", "checkpoints.networks"},
     "robot_models": set(),
-    "motion": {"files"},
+    "motion": {"contract", "files"},
     "descriptors": {"contract", "checkpoints", "plain_yaml", "robot_models", "tasks"},
     # A TorchScript file in a port is as much a stranger's as any checkpoint, and is read with the same care.
     "port": {
@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
     "export": {"contract", "remap", "checkpoints", "files", "port", "proof"},
-    "control": {"contract", "remap", "port"},
+    "control": {"contract", "motion", "remap", "port"},
     "plants": {"contract", "control.plant", "robot_models"},
     "tasks": set(),
     "report": {"files"},

@@ -38,6 +38,17 @@ class Draws:
         """Three of them, shape (length, batch, 3)."""
         return np.stack([self.smooth() for _ in range(3)], axis=-1)
 
+    def rotation(self, reach: float) -> Array:
+        """Rotations by up to `reach` [rad] about each of three axes, shape (length, batch, 3, 3)."""
+        turned: Array = np.broadcast_to(np.eye(3), (*self.shape, 3, 3))
+        for first, second in ((1, 2), (2, 0), (0, 1)):
+            angle = reach * self.smooth()
+            about = np.broadcast_to(np.eye(3), (*self.shape, 3, 3)).copy()
+            about[..., first, first] = about[..., second, second] = np.cos(angle)
+            about[..., first, second], about[..., second, first] = -np.sin(angle), np.sin(angle)
+            turned = about @ turned
+        return turned
+
     def held(self, bounds: Sequence[tuple[float, float]]) -> Array:
         """Numbers that are drawn once per sequence, as commands and goals are, shape (length, batch, bounds)."""
         return np.stack([np.broadcast_to(self._rng.uniform(*b, self.shape[1]), self.shape) for b in bounds], axis=-1)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from policy_port.contract.image import ImageInput
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
+from policy_port.contract.motion import Following
 from policy_port.contract.terms import (
     VELOCITY_COMMAND,
     Action,
@@ -20,6 +21,10 @@ from policy_port.contract.terms import (
     Bounds,
     JointTerm,
     MeasuredTerm,
+    MotionAnchorOriTerm,
+    MotionAnchorPosTerm,
+    MotionJointTerm,
+    MotionTerm,
     Observation,
     Term,
 )
@@ -94,6 +99,8 @@ class Contract(Strict):
     """The network's output."""
     command: Command = Command()
     """Trained command ranges."""
+    motion: Following | None = None
+    """How the policy follows a reference motion; required where a term reads one."""
     images: tuple[ImageInput, ...] = ()
     """Camera images, for policies that see."""
     sources: dict[str, str] = {}
@@ -209,6 +216,29 @@ class Contract(Strict):
         holding = [term.label for term in self.observation.terms if term.holds_quaternion]
         if holding and self.quaternion_order not in ("wxyz", "xyzw"):
             raise ValueError(f"quaternion_order must be wxyz or xyzw, since {', '.join(holding)} holds a quaternion")
+        return self
+
+    @model_validator(mode="after")
+    def _motion_is_stated(self) -> Contract:
+        reading = [term for term in self.observation.terms if isinstance(term, MotionJointTerm | MotionTerm)]
+        if self.motion is None:
+            if reading:
+                raise ValueError(
+                    f"motion is missing: observation term '{reading[0].label}' reads a reference motion, so anchor, "
+                    "align (none, yaw or yaw_and_position) and end (hold, repeat or stop) must be stated"
+                )
+            return self
+        if not reading:
+            raise ValueError("motion says how a reference motion is followed, and no observation term reads one")
+        placed = [term for term in reading if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm)]
+        if placed and not self.base.floating:
+            raise ValueError(f"observation term '{placed[0].label}' is of a floating base, and base.floating is false")
+        for step in self.motion.chain:
+            if step.joint is not None and step.joint not in self.joints:
+                raise ValueError(
+                    f"motion.chain turns link '{step.link}' by joint '{step.joint}', which is not in "
+                    f"joints{closest(step.joint, self.joints)}"
+                )
         return self
 
     @model_validator(mode="after")

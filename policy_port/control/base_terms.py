@@ -7,11 +7,22 @@ take a quarter of the time of the array operations that many environments need.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from policy_port.contract.terms import GaitPhaseTerm
+from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
 from policy_port.control.signals import Signals
+
+
+class Reader(Protocol):
+    """Whoever fills columns of the signals that nobody measures."""
+
+    def update(self) -> None:
+        """Compute them from the signals as they stand."""
+        ...
 
 
 class ProjectedGravity:
@@ -88,5 +99,13 @@ class GaitClock:
             row[cosine + index] = math.cos(angle)
 
 
-READERS = {"projected_gravity": ProjectedGravity, "gait_sin": GaitClock}
+READERS: dict[str, Callable[[Signals], Reader]] = {
+    "projected_gravity": ProjectedGravity,
+    "gait_sin": GaitClock,
+    "motion_joint_pos": ReferenceJoints.positions,
+    "motion_joint_vel": ReferenceJoints.velocities,
+    "motion_anchor_ori_b": ReferenceAnchor.orientation,
+    "motion_anchor_pos_b": ReferenceAnchor.position,
+    "motion_phase": ReferencePhase,
+}
 """What computes a signal, by the name of the first signal that it writes; `update` is called where a term reads it."""

@@ -16,6 +16,7 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import PlantState
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
+from policy_port.motion.motion import Motion
 from policy_port.port.runtime import NonFiniteError, Policy
 
 
@@ -62,6 +63,7 @@ class Controller:
         plant_joint_names: Sequence[str],
         num_envs: int,
         parts: Parts = contract_parts,
+        motion: Motion | None = None,
     ) -> None:
         """Connect a policy to a plant's joints by name.
 
@@ -71,6 +73,7 @@ class Controller:
             plant_joint_names: Joint names in the plant's order.
             num_envs: Number of environments.
             parts: Who makes observations and targets where that is not the contract alone: a task's own code.
+            motion: The clip that the policy follows, where it reads one.
 
         Raises:
             RobotError: When the plant lacks a joint of the contract.
@@ -80,6 +83,7 @@ class Controller:
         self.contract = contract
         self.policy = policy
         self.signals = Signals(contract, plant_joint_names, num_envs)
+        self.signals.motion = motion
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
         self._keeps_time = any(term.keeps_time for term in contract.observation.terms)

@@ -16,6 +16,7 @@ from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.plant import PlantState
+from policy_port.motion.motion import Motion
 
 
 class Signals:
@@ -75,6 +76,8 @@ class Signals:
         """The network's previous output after raw_clip, shape (num_envs, action size)."""
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
+        self.motion: Motion | None = None
+        """The clip that the policy follows; set before anybody plans to read it."""
 
     def columns(self, name: str) -> slice:
         """Where in the row a signal stands."""

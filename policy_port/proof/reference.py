@@ -26,6 +26,7 @@ from policy_port.contract.terms import (
     JointPositionAction,
     JointTerm,
     LastActionTerm,
+    MotionTerm,
     ObservationTerm,
 )
 
@@ -38,6 +39,7 @@ KINDS = (
     *("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command"),
     *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action"),
     *("gait_phase", "goal", "constant", "external"),
+    *("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
 )
 """The terms whose physics is written here."""
 
@@ -140,7 +142,7 @@ class ByNameReference:
         conversion = mapping.conversion(name)
         if term.term == "last_action":
             return raw * conversion.sign
-        if term.term == "joint_vel":
+        if term.term in ("joint_vel", "motion_joint_vel"):
             return raw / conversion.slope
         if term.term == "joint_pos_rel":
             # Both defaults are taken off, each in its own unit; what they leave is zero when the contracts agree.
@@ -151,7 +153,7 @@ class ByNameReference:
     def _standing_still(self, mapping: RobotMapping, term: JointTerm | LastActionTerm, name: str) -> float:
         position = mapping.only_in_source[name].position
         match term.term:
-            case "joint_vel":
+            case "joint_vel" | "motion_joint_vel":
                 return 0.0
             case "joint_pos_rel":
                 return position - self._source.joints[name].default
@@ -221,7 +223,7 @@ def factors(contract: Contract, term: ObservationTerm, element: str) -> tuple[fl
     """Scale and offset of one element; 1 and 0 for terms that are observed as they are."""
     if isinstance(term, ConstantTerm | GaitPhaseTerm | ExternalTerm):
         return 1.0, 0.0
-    if isinstance(term, GoalTerm | LastActionTerm):
+    if isinstance(term, GoalTerm | LastActionTerm | MotionTerm):
         return term.scale, 0.0
     position = contract.term_elements(term).index(element)
     return _number(term.scale, element, position), _number(term.offset, element, position)
@@ -237,7 +239,7 @@ def _decode(contract: Contract, term: ObservationTerm, element: str, value: Valu
 def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values) -> Values:
     scale, offset = factors(contract, term, element)
     clip: Any = None
-    if isinstance(term, BaseTerm | JointTerm | LastActionTerm):
+    if isinstance(term, BaseTerm | JointTerm | LastActionTerm | MotionTerm):
         clip = term.clip[element] if isinstance(term.clip, dict) else term.clip
     return scale * _clipped(raw, clip) + offset
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policy_port.contract.motion import ChainLink
 from policy_port.errors import MotionError
-from policy_port.motion.anchor import Hinge, link_pose
+from policy_port.motion.anchor import link_pose
 from policy_port.motion.motion import save
 from policy_port.motion.read import Stated, read_motion
 from policy_port.motion.rotations import about, conjugate, matrix, multiply
@@ -152,8 +153,8 @@ def test_what_a_port_keeps_is_read_back(tmp_path: Path) -> None:
 def test_a_link_hangs_on_its_chain() -> None:
     """Two hinges about z and x: the pose equals the product of the rotation matrices, and the inverse undoes it."""
     chain = (
-        Hinge(offset=(0.0, 0.0, 0.1), quat=(1.0, 0.0, 0.0, 0.0), joint="yaw"),
-        Hinge(offset=(0.2, 0.0, 0.3), quat=(0.0, 0.0, 0.0, 1.0), joint="roll", axis=(1.0, 0.0, 0.0)),
+        ChainLink(link="waist", offset=(0.0, 0.0, 0.1), joint="yaw"),
+        ChainLink(link="torso", offset=(0.2, 0.0, 0.3), quat=(0.0, 0.0, 0.0, 1.0), joint="roll", axis=(1.0, 0.0, 0.0)),
     )
     root = about(np.array([0.0, 1.0, 0.0]), np.array(0.4))
     place, turned = link_pose(chain, np.array([1.0, 2.0, 3.0]), root, {"yaw": np.array(0.7), "roll": np.array(-0.2)})

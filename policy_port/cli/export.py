@@ -44,6 +44,10 @@ StatisticsOption = Annotated[
     str | None,
     typer.Option("--statistics", metavar="FILE", help="VecNormalize's statistics of this checkpoint, or none."),
 ]
+MotionOption = Annotated[
+    Path | None,
+    typer.Option("--motion", metavar="FILE", help="Clip that the policy follows, .npz or .csv; it goes into the port."),
+]
 OutputOption = Annotated[
     list[str] | None,
     typer.Option("--output", metavar="NAME", help="Output of an ONNX file that is the action; STATE=NAME for a state."),
@@ -79,6 +83,7 @@ class _Written:
     statistics: StatisticsOption = None
     output: OutputOption = None
     recorded: RecordedOption = None
+    motion: MotionOption = None
     seed: SeedOption = 0
 
 
@@ -121,8 +126,11 @@ def _write(remap: Remap, options: ExportOptions) -> None:
     from policy_port.checkpoints import load_policy
     from policy_port.contract.layout import observation_blocks
     from policy_port.export.write import STAGES, write_port
+    from policy_port.motion.read import motion_of
     from policy_port.proof.recorded import read_recorded
 
+    # A clip that can't be read is told before the policy is.
+    motion = motion_of(remap.source, options.motion)
     recorded = None if options.recorded is None else read_recorded(options.recorded, remap.target)
     loaded = load_policy(
         options.policy,
@@ -153,6 +161,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             formats=tuple(name.strip() for name in options.format_.split(",") if name.strip()),
             fold=options.fold,
             recorded=recorded,
+            motion=motion,
             seed=options.seed,
             force=options.force,
             progress=progress,

@@ -14,8 +14,12 @@ from policy_port.cli.options import takes
 from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command, parse_goals
 
 if TYPE_CHECKING:
+    from policy_port.contract import Contract
+    from policy_port.motion.motion import Motion
     from policy_port.replay.play import EpisodeJob, Held
 
+MOTION = "motion.npz"
+"""Where a port keeps the clip that its policy follows."""
 EPISODES, SECONDS = 100, 10.0
 """What --episodes and --seconds are where nobody gives them; [s]."""
 
@@ -66,6 +70,13 @@ GoalOption = Annotated[
         "it from its range in each episode. Repeatable.",
     ),
 ]
+MotionOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="With --plant: the clip that a policy is to follow, .npz or .csv; the port's, if not given.",
+    ),
+]
 NumEnvsOption = Annotated[
     int, typer.Option(min=1, help="Environments at a time; with --env on physx_cpu each is a process.")
 ]
@@ -108,6 +119,7 @@ class PlayOptions:
     command: CommandOption = None
     seconds: SecondsOption = None
     goal: GoalOption = None
+    motion: MotionOption = None
     task: TaskOption = None
     episodes: EpisodesOption = None
     num_envs: NumEnvsOption = 1
@@ -137,6 +149,7 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
     "command": ("--plant",),
     "seconds": ("--plant", "--real"),
     "goal": ("--plant",),
+    "motion": ("--plant",),
     "task": ("--plant", "--real"),
     "timestep": ("--plant",),
     "video": ("--env", "--plant"),
@@ -199,6 +212,7 @@ def _play_in_simulator(options: PlayOptions) -> None:
 
     from policy_port.contract import load_mapping
     from policy_port.files import output_folder
+    from policy_port.motion.read import motion_of
     from policy_port.port.folder import load_port
     from policy_port.replay import play as replay
     from policy_port.replay.rerun_log import require_rerun
@@ -206,14 +220,18 @@ def _play_in_simulator(options: PlayOptions) -> None:
     if options.rerun:
         # Before the simulator starts, not after it has run.
         require_rerun()
-    pilot = load_port(options.port).pilot(None if options.through is None else load_mapping(options.through))
+    port = load_port(options.port)
+    pilot = port.pilot(None if options.through is None else load_mapping(options.through))
     job: EpisodeJob | Held
+    motion: Motion | None = None
     if (task := options.env or options.task) is not None:
         job = replay.EpisodeJob(task=task, episodes=options.episodes or EPISODES, seed=options.seed)
     else:
+        motion = motion_of(pilot.contract, options.motion) or pilot.motion
         job = replay.Held(
             command=command,
-            seconds=SECONDS if options.seconds is None else options.seconds,
+            seconds=_seconds(options, pilot.contract, motion),
+            motion=motion,
             goals=goals,
             episodes=options.episodes,
             seed=options.seed,
@@ -247,6 +265,15 @@ def _play_in_simulator(options: PlayOptions) -> None:
         typer.echo(f"wrote {options.out / name}")
 
 
+def _seconds(options: PlayOptions, contract: Contract, motion: Motion | None) -> float:
+    """Length of an episode [s]: as given, or that of the clip."""
+    from policy_port.motion.followed import Clip
+
+    if options.seconds is not None or motion is None or contract.motion is None:
+        return SECONDS if options.seconds is None else options.seconds
+    return Clip.of(contract, motion).steps * contract.control_dt
+
+
 def _strays(options: PlayOptions, way: str) -> str:
     """The given options that do not go with a way to play, as the command line writes them; "" for none."""
     usual = {field.name: field.default for field in fields(options)}
@@ -262,15 +289,16 @@ def _check_way(options: PlayOptions) -> None:
         raise typer.BadParameter(f"{strays} goes with {other}")
     if options.plant is None:
         return
+    follows = options.motion is not None or (options.port / MOTION).is_file()
     if (options.command is not None and options.task is not None) or (
-        options.command is None and options.task is None and options.seconds is None
+        options.command is None and options.task is None and options.seconds is None and not follows
     ):
         raise typer.BadParameter(
             "with --plant, give exactly one of --command (walk) and --task (so100-reach), or --seconds alone for a "
-            "policy that reads no velocity command"
+            "policy that reads no velocity command, or --motion for one that follows a clip"
         )
-    if options.task is not None and (options.seconds is not None or options.goal):
-        stray = "--goal" if options.goal else "--seconds"
+    if options.task is not None and (options.seconds is not None or options.goal or options.motion):
+        stray = "--motion" if options.motion else "--goal" if options.goal else "--seconds"
         raise typer.BadParameter(f"{stray} does not go with --task: the task has goals and a length of its own")
     if options.seconds is not None and not 0.0 < options.seconds < math.inf:
         raise typer.BadParameter(f"--seconds takes a finite length above 0, given: {options.seconds:g}")

@@ -35,6 +35,19 @@ class ChainLink(Strict):
         return self
 
 
+class ClipFiles(Strict):
+    """What clip files of the policy's project don't say by themselves; a file that says it is held against this."""
+
+    rate: Annotated[float, Field(gt=0.0)] | None = None
+    """Frames per second."""
+    quaternion_order: Literal["wxyz", "xyzw"] | None = None
+    """Order of the quaternions in the file."""
+    joints: tuple[str, ...] | None = None
+    """Names of the joint columns, in the file's order."""
+    links: tuple[str, ...] | None = None
+    """Names of the links whose poses a file holds, in its order; the first one is the root."""
+
+
 class Following(Strict):
     """What the terms of a reference motion mean. The clip itself is no part of a contract; it lies in the port."""
 
@@ -50,6 +63,8 @@ class Following(Strict):
     """After the last frame: stay there with joint velocities as recorded, begin again, or the episode is over."""
     rate: Annotated[float, Field(gt=0.0)] | None = None
     """Frames per second that the policy was trained with; one frame per control step, if not given."""
+    files: ClipFiles = ClipFiles()
+    """What clip files don't say."""
 
     @model_validator(mode="after")
     def _chain_leads_to_the_anchor(self) -> Following:

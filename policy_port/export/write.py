@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from policy_port import __version__
 from policy_port.checkpoints import Actor, LoadedPolicy, load_policy
 from policy_port.contract.spec import check_network_width
-from policy_port.errors import OutputError, PortError, closest
+from policy_port.errors import MotionError, OutputError, PortError, closest
 from policy_port.export import onnx_graph
 from policy_port.export.fold import fold as fold_graph
 from policy_port.export.images import check_images
@@ -27,10 +27,13 @@ from policy_port.export.sample import draw
 from policy_port.export.torchscript import save_torchscript
 from policy_port.export.tracing import trace
 from policy_port.files import output_folder
+from policy_port.motion.followed import Clip
+from policy_port.motion.motion import Motion, packed
 from policy_port.port import format as names
 from policy_port.port.folder import Port, load_port
 from policy_port.port.manifest import write_manifest
 from policy_port.port.sample import run_file
+from policy_port.remap.motion import target_motion
 
 if TYPE_CHECKING:
     from policy_port.remap import Remap
@@ -49,6 +52,7 @@ def write_port(
     formats: Sequence[str] = FORMATS,
     fold: bool = False,
     recorded: NDArray[np.float32] | None = None,
+    motion: Motion | None = None,
     seed: int = 0,
     force: bool = False,
     progress: Callable[[str], None] = lambda stage: None,
@@ -63,6 +67,7 @@ def write_port(
         fold: Fold the remap into the first and last layer instead of leaving the weights untouched.
         recorded: Observations of the target's side to prove parity on too, shape (steps, observation size) or
             (steps, environments, observation size).
+        motion: The clip that the policy follows, in the parsing that it was trained with, to lie in the port.
         seed: Seed of the drawn observations.
         force: Replace a folder that is already at `out`.
         progress: Called with each of `STAGES` before it begins.
@@ -85,6 +90,8 @@ def write_port(
         (folder / names.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
         if remap.mapping is not None:
             (folder / names.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
+        if motion is not None:
+            (folder / names.MOTION).write_bytes(packed(_clip(motion, remap)))
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
@@ -97,6 +104,14 @@ def write_port(
         progress(STAGES[3])
         ready = load_port(folder)
     return ready.moved(Path(out))
+
+
+def _clip(motion: Motion, remap: Remap) -> Motion:
+    """The clip in the target's parsing, whole enough for the policy to follow it."""
+    if remap.source.motion is None:
+        raise MotionError(f"contract '{remap.source.name}' reads no reference motion; leave --motion out")
+    Clip(motion, remap.source.motion, remap.source.control_dt).check(remap.source)
+    return motion if remap.mapping is None else target_motion(motion, remap.mapping)
 
 
 def _check(policy: LoadedPolicy, remap: Remap, formats: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.errors import MotionError, closest, one_line
-from policy_port.files import write_atomic
 from policy_port.motion.rotations import slerp, without_jumps
 
 VERSION = 1
@@ -179,8 +178,8 @@ def _check_velocities(motion: Motion, where: str) -> None:
         )
 
 
-def save(path: Path, motion: Motion) -> None:
-    """Write the one form in which ports keep clips: an NPZ of arrays and names alone, without pickles."""
+def packed(motion: Motion) -> bytes:
+    """The one form in which ports keep clips: an NPZ of arrays and names alone, without pickles."""
     held = {
         "motion_version": np.array(VERSION),
         "rate": np.array(motion.rate),
@@ -194,21 +193,22 @@ def save(path: Path, motion: Motion) -> None:
             held[name] = values
     buffer = io.BytesIO()
     np.savez(buffer, **held)  # pyright: ignore[reportArgumentType]
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ, none of which needs a pickle.
+def arrays_of(path: Path, data: bytes | None = None) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ, or of its bytes where they were read already; none of them needs a pickle.
 
     Raises:
         MotionError: When it is no NPZ, too large, or holds Python objects.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        opened = path if data is None else io.BytesIO(data)
+        with zipfile.ZipFile(opened) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > MAX_BYTES:
             raise MotionError(f"{path}: unpacks to {size} bytes; a clip has at most {MAX_BYTES}")
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(path if data is None else io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except MotionError:
         raise

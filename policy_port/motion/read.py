@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract.motion import ClipFiles
+from policy_port.contract.spec import Contract
 from policy_port.errors import MotionError, one_line
 from policy_port.motion.motion import MAX_BYTES, MAX_FRAMES, VERSION, Motion, arrays_of, checked, velocities
 from policy_port.motion.rotations import conjugate, multiply, without_jumps
@@ -18,39 +19,7 @@ POSE = 7
 """Columns of a CSV before its joints: position and quaternion of the root link."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stated:
-    """What the user, or a descriptor, says of a clip's file. None where the file itself must say it."""
-
-    rate: float | None = None
-    """Frames per second."""
-    quaternion_order: str | None = None
-    """wxyz or xyzw."""
-    joints: tuple[str, ...] | None = None
-    """Names of the joint columns, in the file's order."""
-    links: tuple[str, ...] | None = None
-    """Names of the links whose poses the file holds, in its order; the first one is the root."""
-
-    def need(self, path: Path, because: str, *keys: str) -> None:
-        """Refuse a file of which something is neither written in it nor stated.
-
-        Raises:
-            MotionError: Naming all that is missing, with what to give.
-        """
-        missing = [f"{_WORDS[key][0]} ({_WORDS[key][1]})" for key in keys if getattr(self, key) is None]
-        if missing:
-            raise MotionError(f"{path}: {because}; say {', '.join(missing)}")
-
-
-_WORDS = {
-    "rate": ("how many frames are a second", "--rate"),
-    "quaternion_order": ("in which order its quaternions stand", "--quaternion-order"),
-    "joints": ("which joint each column is", "--joints"),
-    "links": ("which link each pose belongs to", "--links"),
-}
-
-
-def read_motion(path: Path, stated: Stated) -> Motion:
+def read_motion(path: Path, stated: ClipFiles) -> Motion:
     """Read a clip: policy-port's own NPZ, that of whole_body_tracking and mjlab, or a CSV of root pose and joints.
 
     Args:
@@ -70,8 +39,45 @@ def read_motion(path: Path, stated: Stated) -> Motion:
     return checked(_own(path, arrays) if "motion_version" in arrays else _body_poses(path, arrays, stated), str(path))
 
 
-def _csv(path: Path, stated: Stated) -> Motion:
-    stated.need(path, "a CSV holds numbers alone", "rate", "quaternion_order", "joints")
+WORDS = {
+    "rate": "rate: frames per second",
+    "quaternion_order": "quaternion_order: wxyz or xyzw",
+    "joints": "joints: [name of each joint column]",
+    "links": "links: [name of the link of each pose, the root first]",
+}
+
+
+def _need(path: Path, because: str, stated: ClipFiles, *keys: str) -> None:
+    """Refuse a file of which something is neither written in it nor stated."""
+    missing = [WORDS[key] for key in keys if getattr(stated, key) is None]
+    if missing:
+        raise MotionError(f"{path}: {because}; say under motion.files of the contract {'; '.join(missing)}")
+
+
+def motion_of(contract: Contract, path: Path | None) -> Motion | None:
+    """A clip in a contract's parsing; None where no file is given.
+
+    Raises:
+        MotionError: When it can't be read as the contract says, or the contract follows none.
+    """
+    if path is None:
+        return None
+    if contract.motion is None:
+        raise MotionError(f"contract '{contract.name}' reads no reference motion; leave --motion out")
+    return read_motion(path, contract.motion.files)
+
+
+def unpacked(path: Path, data: bytes) -> Motion:
+    """A clip in policy-port's own form, from its bytes.
+
+    Raises:
+        MotionError: When it is none, or can't be a robot's motion.
+    """
+    return checked(_own(path, arrays_of(path, data)), str(path))
+
+
+def _csv(path: Path, stated: ClipFiles) -> Motion:
+    _need(path, "a CSV holds numbers alone", stated, "rate", "quaternion_order", "joints")
     assert stated.rate is not None
     assert stated.joints is not None
     assert stated.quaternion_order is not None
@@ -108,8 +114,8 @@ def _csv(path: Path, stated: Stated) -> Motion:
 
 
 def _own(path: Path, arrays: dict[str, np.ndarray]) -> Motion:
-    if int(arrays["motion_version"]) != VERSION:
-        raise MotionError(f"{path}: clip version {arrays['motion_version']}; this release reads {VERSION}")
+    if "motion_version" not in arrays or int(arrays["motion_version"]) != VERSION:
+        raise MotionError(f"{path}: clip version {arrays.get('motion_version')}; this release reads {VERSION}")
     missing = [name for name in ("rate", "joint_names", "joint_pos", "joint_vel", "link_names") if name not in arrays]
     if missing:
         raise MotionError(f"{path}: lacks {', '.join(missing)}")
@@ -128,7 +134,7 @@ def _own(path: Path, arrays: dict[str, np.ndarray]) -> Motion:
     return motion
 
 
-def _body_poses(path: Path, arrays: dict[str, np.ndarray], stated: Stated) -> Motion:
+def _body_poses(path: Path, arrays: dict[str, np.ndarray], stated: ClipFiles) -> Motion:
     """The NPZ of whole_body_tracking's and mjlab's csv_to_npz, and what a BeyondMimic ONNX holds: no names in it."""
     missing = [name for name in ("joint_pos", "joint_vel", "body_pos_w", "body_quat_w") if name not in arrays]
     if missing:
@@ -141,9 +147,8 @@ def _body_poses(path: Path, arrays: dict[str, np.ndarray], stated: Stated) -> Mo
             raise MotionError(f"{path}: says {fps:g} frames per second, {stated.rate:g} were stated")
     else:
         fps = stated.rate
-    Stated(rate=fps, quaternion_order=stated.quaternion_order, joints=stated.joints, links=stated.links).need(
-        path, "it holds arrays without names", "rate", "quaternion_order", "joints", "links"
-    )
+    told = stated.model_copy(update={"rate": fps})
+    _need(path, "it holds arrays without names", told, "rate", "quaternion_order", "joints", "links")
     assert fps is not None
     assert stated.joints is not None
     assert stated.links is not None

@@ -12,12 +12,15 @@ from pydantic import ValidationError
 
 from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
 from policy_port.errors import PortError, one_line
+from policy_port.motion.motion import Motion
+from policy_port.motion.read import unpacked
 from policy_port.plain_yaml import text_of
 from policy_port.port.format import (
     CHUNK,
     CONTRACT,
     CONTRACT_KEY,
     MAPPING,
+    MOTION,
     ONNX,
     PARITY,
     POLICY,
@@ -54,6 +57,8 @@ class Port:
     """The parity report."""
     sample: Sample
     """The stored rollout, which was replayed."""
+    motion: Motion | None = None
+    """The clip that the policy follows, where one lies in the port."""
     held: Mapping[str, bytes] = field(repr=False)
     """The bytes of every file by its name, as they were when they were held against the manifest; these run."""
 
@@ -84,6 +89,7 @@ class Port:
             checkpoint_sha256=source if isinstance(source := self.manifest[POLICY].get("sha256"), str) else None,
             network_contract=self.contract,
             made_with=self.mapping,
+            motion=self.motion,
         )
         return pilot if through is None else pilot.through(through)
 
@@ -126,6 +132,7 @@ def load_port(path: Path | str) -> Port:
         manifest=manifest,
         parity=_read_report(folder / PARITY, held[PARITY]),
         sample=Sample.load(folder / SAMPLE, held[SAMPLE]),
+        motion=unpacked(folder / MOTION, held[MOTION]) if MOTION in held else None,
         held=held,
     )
     if onnx is not None:

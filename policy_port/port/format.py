@@ -17,6 +17,8 @@ SOURCE_CONTRACT = "source_contract.yaml"
 MAPPING = "mapping.yaml"
 PARITY = "parity.json"
 SAMPLE = "sample.npz"
+MOTION = "motion.npz"
+"""The clip that the policy follows, in the parsing of the port's contract; only where one was given."""
 MANIFEST = "manifest.json"
 
 # The graph's inputs and outputs; images go by their names in the contract.

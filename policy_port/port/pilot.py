@@ -11,10 +11,12 @@ import onnx
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.spec import Contract
 from policy_port.errors import MappingError
+from policy_port.motion.motion import Motion
 from policy_port.port.chunks import Chunking
 from policy_port.port.format import metadata
 from policy_port.port.runtime import OnnxPolicy, Policy, RemappedPolicy, read_graph
 from policy_port.remap import Remap, build_remap
+from policy_port.remap.motion import target_motion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Pilot:
     """The mapping that the port was made with; None where that is not known or there is none."""
     held: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
     """Bytes of graphs that were checked, by file: those of `onnx` run where they are here, else it is read."""
+    motion: Motion | None = None
+    """The clip that the policy follows, in the simulator's parsing."""
     checkpoint_sha256: str | None = None
     """SHA-256 of the checkpoint that was ported, where that is known."""
     remap: Remap | None = None
@@ -99,4 +103,10 @@ class Pilot:
                 f"the port was made with another mapping than this one: {'; '.join(differ)} (port against given). "
                 "Where the given one is right, make the port again with it"
             )
-        return replace(self, flown_through=mapping, remap=build_remap(self.network_contract, mapping.inverse()))
+        back = mapping.inverse()
+        return replace(
+            self,
+            flown_through=mapping,
+            remap=build_remap(self.network_contract, back),
+            motion=None if self.motion is None else target_motion(self.motion, back),
+        )

@@ -18,6 +18,7 @@ from policy_port.contract.terms import (
     ObservationTerm,
 )
 from policy_port.errors import MappingError, closest
+from policy_port.remap.motion import target_following
 
 
 def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
@@ -51,6 +52,7 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
         "action": source.action.model_copy(
             update={"terms": tuple(_convert_action(source, mapping, term) for term in source.action.terms)}
         ),
+        "motion": None if source.motion is None else target_following(source.motion, mapping),
         "sources": {**source.sources, "mapping": f"{mapping.source or 'source'} -> {mapping.target or 'target'}"},
     }
     stacked = {"history": mapping.history or source.observation.history, "clip": source.observation.clip}

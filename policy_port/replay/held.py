@@ -15,8 +15,11 @@ from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
+from policy_port.motion.followed import Clip
+from policy_port.motion.motion import Motion
 from policy_port.port.pilot import Pilot
 from policy_port.replay import metrics
+from policy_port.replay.following import following_metrics, start_pose
 from policy_port.replay.goals import Goal, HeldGoals
 from policy_port.replay.recording import TraceObserver, plant_header, setting_of
 from policy_port.replay.result import Metric, Result, number
@@ -34,6 +37,8 @@ class Held:
     """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; None for a policy that reads no velocity command."""
     goals: Mapping[str, Goal] = field(default_factory=dict)
     """Raw values of each goal and external term by its name, or `draw`."""
+    motion: Motion | None = None
+    """The clip that a policy is to follow which reads a reference motion; its episodes start in its first frame."""
     episodes: int | None = None
     """How many; one per environment, if None."""
     seed: int = 0
@@ -57,6 +62,10 @@ class Held:
                 f"contract '{contract.name}' reads a velocity command, and nobody gives it one: say which with "
                 "--command VX,VY,WZ"
             )
+        if self.motion is not None and contract.motion is None:
+            raise TaskError(
+                f"contract '{contract.name}' reads no reference motion, so it can't follow one: leave --motion out"
+            )
         goals = HeldGoals(contract, self.goals)
         if (self.episodes or 1) > 1 and not goals.drawn:
             raise TaskError(
@@ -72,6 +81,8 @@ class HeldEpisodes:
     def __init__(self, held: Held, goals: HeldGoals, steps: int, num_envs: int, rule: FallRule) -> None:
         self._held, self._goals, self._rule = held, goals, rule
         self._steps = steps
+        self.start: Array | None = None
+        """Start joint positions [rad or m], shape (joints,), plant joint order; the default pose, if None."""
         count = held.episodes or num_envs
         self.survived = np.zeros(count, dtype=np.int64)
         """Control steps that each episode lasted, shape (episodes,)."""
@@ -90,6 +101,8 @@ class HeldEpisodes:
         """Start the next episode at the default pose, which `start` holds; without one left, do the last again."""
         if self._held.command is not None:
             command[rows] = self._held.command
+        if self.start is not None:
+            start[rows] = self.start
         for row in np.flatnonzero(rows):
             following = len(self.rows)
             known = following < len(self.survived)
@@ -149,12 +162,18 @@ def replay_held(
         RobotError: When the plant lacks a joint.
     """
     contract, goals = pilot.contract, held.goals_of(pilot.contract)
-    controller = Controller(goals.contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs)
+    motion = held.motion or pilot.motion
+    clip = None if contract.motion is None else Clip.of(contract, motion)
+    controller = Controller(
+        goals.contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs, motion=motion
+    )
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
     steps = max(1, round(held.seconds / contract.control_dt))
     task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
+    if clip is not None:
+        task.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
     asked = {"command": held.command and list(held.command), "goals": goals.document(), "seconds": held.seconds}
     header = {**plant_header(pilot, plant, decimation), "asked": asked}
     # A replay can be repeated, so nobody waits for the disk.
@@ -166,14 +185,22 @@ def replay_held(
             recorder.close(episodes=listed)
     return Result(
         setting={**setting_of(header), **_asked(held, goals, len(task.survived)), "fall": rule.text},
-        metrics=_metrics(Trace(trace), contract, plant.joint_names, task, held),
+        metrics=(
+            *_metrics(Trace(trace), contract, plant.joint_names, task, held),
+            *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
+        ),
     )
 
 
 def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
     """What was asked, as a result's table says it."""
     found = {}
-    if held.command is not None:
+    if held.motion is not None:
+        found["motion"] = (
+            f"{held.motion.frames} frames at {held.motion.rate:g} Hz, {held.motion.seconds:.2f} s; "
+            f"it ran for {held.seconds:.2f} s"
+        )
+    elif held.command is not None:
         forward, left, turn = held.command
         found["command"] = f"{forward:g} m/s forward, {left:g} m/s left, {turn:g} rad/s"
     else:

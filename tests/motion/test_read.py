@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policy_port.contract.motion import ChainLink
+from policy_port.contract.motion import ChainLink, ClipFiles
 from policy_port.errors import MotionError
 from policy_port.motion.anchor import link_pose
-from policy_port.motion.motion import save
-from policy_port.motion.read import Stated, read_motion
+from policy_port.motion.motion import packed
+from policy_port.motion.read import WORDS, read_motion
 from policy_port.motion.rotations import about, conjugate, matrix, multiply
 
 JOINTS = ("knee", "hip", "waist")
 LINKS = ("pelvis", "torso")
 RATE = 50.0
-TOLD = Stated(rate=RATE, quaternion_order="wxyz", joints=JOINTS)
+TOLD = ClipFiles(rate=RATE, quaternion_order="wxyz", joints=JOINTS)
 Z = np.array([0.0, 0.0, 1.0])
 
 
@@ -51,14 +51,14 @@ def csv(folder: Path, order: tuple[int, ...] = (0, 1, 2, 3)) -> Path:
     return path
 
 
-ALL = Stated(quaternion_order="wxyz", joints=JOINTS, links=LINKS)
+ALL = ClipFiles(quaternion_order="wxyz", joints=JOINTS, links=LINKS)
 
 
 def test_a_csv_is_what_was_stated_of_it(tmp_path: Path) -> None:
     """Root pose in the stated quaternion order, joints by the stated names, velocities from the stated rate."""
     clip = written()
     for order, columns in (("wxyz", (0, 1, 2, 3)), ("xyzw", (1, 2, 3, 0))):
-        motion = read_motion(csv(tmp_path, columns), Stated(rate=RATE, quaternion_order=order, joints=JOINTS))
+        motion = read_motion(csv(tmp_path, columns), ClipFiles(rate=RATE, quaternion_order=order, joints=JOINTS))
         np.testing.assert_allclose(motion.root_quat, clip["body_quat_w"][:, 0], atol=1e-9)
         np.testing.assert_allclose(motion.joint_vel, clip["joint_vel"], atol=1e-9)
     turned = motion.joints(("waist", "knee"), "the policy")
@@ -70,28 +70,26 @@ def test_a_csv_is_what_was_stated_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "names"),
     [
-        (Stated(), ("--rate", "--quaternion-order", "--joints")),
-        (Stated(rate=RATE, joints=JOINTS), ("--quaternion-order",)),
-        (Stated(rate=RATE, quaternion_order="wxyz"), ("--joints",)),
+        (ClipFiles(), ("rate", "quaternion_order", "joints")),
+        (ClipFiles(rate=RATE, joints=JOINTS), ("quaternion_order",)),
+        (ClipFiles(rate=RATE, quaternion_order="wxyz"), ("joints",)),
     ],
 )
-def test_nothing_is_guessed(tmp_path: Path, stated: Stated, names: tuple[str, ...]) -> None:
+def test_nothing_is_guessed(tmp_path: Path, stated: ClipFiles, names: tuple[str, ...]) -> None:
     """A CSV without rate, quaternion order or joint names is refused, naming each that is missing and no other."""
     with pytest.raises(MotionError) as refused:
         read_motion(csv(tmp_path), stated)
-    assert [name for name in ("--rate", "--quaternion-order", "--joints", "--links") if name in str(refused.value)] == [
-        *names
-    ]
-    with pytest.raises(MotionError, match="--links"):
-        read_motion(npz(tmp_path), Stated(quaternion_order="wxyz", joints=JOINTS))
+    assert [name for name, words in WORDS.items() if words in str(refused.value)] == [*names]
+    with pytest.raises(MotionError, match="links: "):
+        read_motion(npz(tmp_path), ClipFiles(quaternion_order="wxyz", joints=JOINTS))
 
 
 @pytest.mark.parametrize(
     ("changes", "stated", "message"),
     [
-        ({}, Stated(quaternion_order="xyzw", joints=JOINTS, links=LINKS), "state wxyz"),
+        ({}, ClipFiles(quaternion_order="xyzw", joints=JOINTS, links=LINKS), "state wxyz"),
         ({"fps": np.array([25.0])}, ALL, "they fit a rate of 50.0 Hz"),
-        ({}, Stated(rate=60.0, quaternion_order="wxyz", joints=JOINTS, links=LINKS), "says 50 frames per second"),
+        ({}, ClipFiles(rate=60.0, quaternion_order="wxyz", joints=JOINTS, links=LINKS), "says 50 frames per second"),
         ({"joint_vel": written()["joint_vel"][:, [1, 2, 0]]}, ALL, "nothing to do with the change"),
         ({"joint_pos": np.full((40, 3), np.nan)}, ALL, "joint_pos of frame 0 is not finite; 40 frames"),
         ({"body_quat_w": written()["body_quat_w"] * 2}, ALL, "has length 2.000"),
@@ -102,7 +100,7 @@ def test_nothing_is_guessed(tmp_path: Path, stated: Stated, names: tuple[str, ..
     ],
 )  # fmt: skip
 def test_what_can_not_be_a_motion_is_refused(
-    tmp_path: Path, changes: dict[str, Any], stated: Stated, message: str
+    tmp_path: Path, changes: dict[str, Any], stated: ClipFiles, message: str
 ) -> None:
     """Wrong quaternion order, rate, joint order, shapes and numbers are each named; the same clip unspoilt is read."""
     assert read_motion(npz(tmp_path), ALL).frames == 40
@@ -143,8 +141,8 @@ def test_resampling_keeps_the_motion(tmp_path: Path) -> None:
 def test_what_a_port_keeps_is_read_back(tmp_path: Path) -> None:
     """The own form needs nothing stated and gives the same clip."""
     motion = read_motion(npz(tmp_path), ALL)
-    save(tmp_path / "kept.npz", motion)
-    again = read_motion(tmp_path / "kept.npz", Stated())
+    (tmp_path / "kept.npz").write_bytes(packed(motion))
+    again = read_motion(tmp_path / "kept.npz", ClipFiles())
     assert (again.rate, again.joint_names, again.link_names) == (motion.rate, motion.joint_names, motion.link_names)
     for name in ("joint_pos", "joint_vel", "root_pos", "root_quat", "link_pos", "link_quat"):
         np.testing.assert_array_equal(getattr(again, name), getattr(motion, name))

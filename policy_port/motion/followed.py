@@ -1,0 +1,125 @@
+"""A clip as a contract follows it: which frame belongs to which moment, and where its anchor is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy_port.arrays import Array
+from policy_port.contract.motion import Following
+from policy_port.contract.spec import Contract
+from policy_port.contract.terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
+from policy_port.errors import MotionError
+from policy_port.motion.anchor import link_pose
+from policy_port.motion.motion import Motion
+from policy_port.motion.rotations import conjugate, multiply, rotate, yaw_only
+
+Frames = NDArray[np.intp]
+
+
+class Clip:
+    """A motion at one policy's rate."""
+
+    def __init__(self, motion: Motion, use: Following, control_dt: float) -> None:
+        """Bring a motion to the rate that the policy follows it with.
+
+        Args:
+            motion: The motion.
+            use: How it is followed.
+            control_dt: Control period of the policy [s].
+        """
+        self.use = use
+        rate = use.rate or 1.0 / control_dt
+        self.motion = motion.resampled(rate)
+        """The motion, resampled."""
+        self._period, self._per_step = control_dt, rate * control_dt
+
+    @staticmethod
+    def of(contract: Contract, motion: Motion | None) -> Clip:
+        """The clip for a contract that follows one.
+
+        Raises:
+            MotionError: When there is none.
+        """
+        assert contract.motion is not None, "a contract whose terms read a motion says how it is followed"
+        if motion is None:
+            raise MotionError(
+                f"contract '{contract.name}' follows a reference motion, and nobody gives it one: say which with "
+                "--motion FILE"
+            )
+        clip = Clip(motion, contract.motion, contract.control_dt)
+        clip.check(contract)
+        return clip
+
+    def check(self, contract: Contract) -> None:
+        """Hold the clip against what a contract's terms read of it.
+
+        Raises:
+            MotionError: When a joint or the anchor's pose is missing, or a term looks farther ahead than the clip is.
+        """
+        for term in contract.observation.terms:
+            if isinstance(term, MotionJointTerm):
+                self.motion.joints(term.elements(contract), f"observation term '{term.label}'")
+            if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm):
+                self.anchor()
+            if isinstance(term, MotionJointTerm | MotionTerm) and abs(term.ahead) >= self.motion.frames:
+                raise MotionError(
+                    f"observation term '{term.label}' looks {term.ahead} frames ahead, and the clip has "
+                    f"{self.motion.frames} at {self.motion.rate:g} Hz"
+                )
+
+    @property
+    def steps(self) -> int:
+        """Control steps from the first frame to the last."""
+        return round((self.motion.frames - 1) / self._per_step)
+
+    def frames(self, time: Array, ahead: int = 0) -> Frames:
+        """The frame of each moment.
+
+        Args:
+            time: Time since reset [s], any shape.
+            ahead: Frames to look ahead.
+        """
+        frame = np.rint(np.rint(time / self._period) * self._per_step).astype(np.intp) + ahead
+        if self.use.end == "repeat":
+            return frame % self.motion.frames
+        return np.clip(frame, 0, self.motion.frames - 1)
+
+    def anchor(self) -> tuple[Array, Array]:
+        """Origin (frames, 3) and orientation wxyz (frames, 4) of the anchor in the clip's world.
+
+        Raises:
+            MotionError: When the clip has neither the anchor's pose nor the root's with the joints on the way to it.
+        """
+        motion, use = self.motion, self.use
+        if use.anchor in motion.link_names:
+            assert motion.link_pos is not None
+            assert motion.link_quat is not None
+            index = motion.link_names.index(use.anchor)
+            return motion.link_pos[:, index], motion.link_quat[:, index]
+        if motion.root_pos is None or motion.root_quat is None:
+            raise MotionError(
+                f"the clip has no pose of the anchor '{use.anchor}' and none of the root; it has: "
+                f"{', '.join(motion.link_names) or 'joints alone'}"
+            )
+        wanted = tuple(step.joint for step in use.chain if step.joint is not None)
+        moved = motion.joints(wanted, f"the way to the anchor '{use.anchor}'")
+        angles = dict(zip(wanted, moved.joint_pos.T, strict=True))
+        return link_pose(use.chain, motion.root_pos, motion.root_quat, angles)
+
+    def aligned(self, place: Array, turned: Array) -> tuple[Array, Array]:
+        """The turn about the vertical, wxyz, and the shift [m] that bring the clip's start to robots'.
+
+        Args:
+            place: Origins of the robots' anchors at reset [m], shape (n, 3).
+            turned: Their orientations, shape (n, 4).
+        """
+        first_place, first_turn = (values[:1] for values in self.anchor())
+        yaw, shift = np.tile([1.0, 0.0, 0.0, 0.0], (len(place), 1)), np.zeros((len(place), 3))
+        if self.use.align == "none":
+            return yaw, shift
+        yaw = multiply(yaw_only(turned), conjugate(yaw_only(first_turn)))
+        if self.use.align == "yaw_and_position":
+            # The ground is where it is: only the place in the plane is made equal.
+            shift[:, :2] = (place - rotate(yaw, first_place))[:, :2]
+        return yaw, shift

@@ -7,6 +7,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, uniform
+from policy_port.descriptors.following import command_terms, put_motion
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
@@ -15,6 +16,10 @@ MAIN = "config.yaml"
 BASE = "base.yaml"
 BESIDE = ((BASE, f"../{BASE}"),)
 FLAGS: frozenset[str] = frozenset()
+
+COMMAND = "whole_body_tracking/motion_command"
+WAIST = ("waist_yaw_joint", "waist_roll_joint", "waist_pitch_joint")
+"""The joints from which rl_sar computes the anchor of a G1, whose torso hangs on them."""
 
 # Name in rl_sar -> the term, and the key of its scale.
 TERMS: dict[str, tuple[dict[str, Any], str | None]] = {
@@ -28,11 +33,9 @@ TERMS: dict[str, tuple[dict[str, Any], str | None]] = {
     # Written into its source: sine and cosine of a clock of 0.8 s.
     "g1_phase": ({"term": "gait_phase", "period": 0.8}, None),
     "RoboMimic_Deploy/phase": ({"term": "external", "name": "motion_phase", "size": 1}, None),
-    "whole_body_tracking/motion_command": ({"term": "external", "name": "motion_command", "size": -2}, None),
-    "whole_body_tracking/motion_anchor_ori_b": (
-        {"term": "external", "name": "motion_anchor_ori_b", "size": 6},
-        None,
-    ),
+    # The clip's joint positions, then its joint velocities: two terms of a contract.
+    COMMAND: ({"term": "motion_joint_pos"}, None),
+    "whole_body_tracking/motion_anchor_ori_b": ({"term": "motion_anchor_ori_b"}, None),
 }
 _KNOWN = {scale for _, scale in TERMS.values() if scale} | {
     *("action_scale", "clip_obs", "clip_actions_lower", "clip_actions_upper"),
@@ -79,6 +82,8 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         )
     _joints(config, base, count, draft)
     _observation(config, draft)
+    if COMMAND in config.names("observations"):
+        _motion(config, base, options, draft)
     _action(config, count, draft)
     draft.lacks("actuation.kind", "rl_sar computes the torque itself and does not say how the training simulator did")
     return draft
@@ -116,6 +121,7 @@ def _observation(config: Record, draft: Draft) -> None:
         raise config.error("wheel_indices", "names wheels, which are driven by velocity; a contract can't state that")
     count = len(draft.joint_names)
     stated = {"joint_pos_rel": count, "joint_vel": count, "last_action": count, "gait_phase": 2}
+    stated |= {"motion_joint_pos": 2 * count, "motion_anchor_ori_b": 6}
     width: list[tuple[str, int]] = []
     terms: list[tuple[dict[str, Any], str]] = []
     for name in config.names("observations"):
@@ -127,8 +133,6 @@ def _observation(config: Record, draft: Draft) -> None:
             )
         given, scale_key = TERMS[name]
         term = dict(given)
-        if term.get("size") == -2:
-            term["size"] = 2 * count
         if scale_key is not None:
             size = 3 if name == "commands" else 1
             scales = config.spread(scale_key, size, per="element")
@@ -138,7 +142,8 @@ def _observation(config: Record, draft: Draft) -> None:
                 term["scale"] = scale
         width.append((name, term.get("size") or stated.get(term["term"], 3)))
         more = config.source(scale_key) if scale_key else ""
-        terms.append((term, f"{config.source('observations', name)}{'; ' + more if more else ''}"))
+        where = f"{config.source('observations', name)}{'; ' + more if more else ''}"
+        terms += [(half, where) for half in command_terms()] if name == COMMAND else [(term, where)]
     total = sum(size for _, size in width)
     if config.has("num_observations") and config.integer("num_observations") != total:
         parts = " + ".join(f"{name} {size}" for name, size in width)
@@ -146,11 +151,35 @@ def _observation(config: Record, draft: Draft) -> None:
             "num_observations", f"is {config.integer('num_observations')}, but the terms add up to {total}: {parts}"
         )
     steps = _history(config, draft)
+    if (
+        steps > 1
+        and COMMAND in config.names("observations")
+        and draft.data["observation"]["history"].get("layout") == "term_major"
+    ):
+        raise config.error(
+            "observations_history",
+            f"stacks {COMMAND}, positions and velocities of a step together, which a contract can't state",
+        )
     for term, source in terms:
         draft.term(term | ({"history": steps} if steps > 1 else {}), source)
     if config.has("clip_obs"):
         bound = config.number("clip_obs")
         draft.put("observation.clip", [-bound, bound], config.source("clip_obs"))
+
+
+def _motion(config: Record, base: Record, options: ImportOptions, draft: Draft) -> None:
+    """rl_sar's clips are CSV of 60 Hz with joints in SDK order; its G1 is compared at the torso."""
+    sdk = (config if config.has("joint_names") else base).names("joint_names")
+    anchor = None
+    if config.has("waist_joint_indices"):
+        waist = tuple(sdk[index] for index in config.integers("waist_joint_indices", below=len(sdk)))
+        if waist == WAIST:
+            anchor = ("torso_link", config.source("waist_joint_indices", "the torso hangs on these joints"))
+    files = {"quaternion_order": "xyzw", "joints": sdk}
+    if config.has("motion_file"):
+        rate = re.search(r"(\d+)hz", str(config.get("motion_file")), re.IGNORECASE)
+        files |= {"rate": float(rate[1])} if rate else {}
+    put_motion(draft, options, source=config.source("observations", COMMAND), anchor=anchor, files=files)
 
 
 def _history(config: Record, draft: Draft) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from policy_port.descriptors.kinematic_tree import Link, depth_first
-from policy_port.errors import MissingDependencyError, RobotError, one_line
+from policy_port.errors import MissingDependencyError, RobotError, closest, one_line
 from policy_port.robot_models.find import USD_SUFFIXES
 from policy_port.robot_models.urdf import mujoco_compiler, read_urdf
 
@@ -40,6 +40,65 @@ def mujoco_tree(path: Path) -> tuple[Link, ...]:
         return Link(name=body.name, joints=joints, children=tuple(link(child) for child in body.bodies))
 
     return tuple(link(body) for body in spec.worldbody.bodies)
+
+
+def chain_to(path: Path, link: str) -> list[dict[str, Any]]:
+    """The way from a robot's base link to one of its links, as `motion.chain` of a contract writes it.
+
+    Raises:
+        RobotError: When there is no such link, or another joint than a hinge through the link's origin is on the way.
+    """
+    model = _without_shapes(path)
+    names = [model.body(index).name for index in range(1, model.nbody)]
+    if link not in names:
+        raise RobotError(f"{path}: has no link '{link}'{closest(link, names) or '.'} Its links: {', '.join(names)}")
+    body, steps = int(model.body(link).id), []
+    while model.body_parentid[body] != 0:
+        steps.append(_step(path, model, body))
+        body = int(model.body_parentid[body])
+    return steps[::-1]
+
+
+def _step(path: Path, model: Any, body: int) -> dict[str, Any]:
+    import mujoco
+
+    name, first, count = model.body(body).name, int(model.body_jntadr[body]), int(model.body_jntnum[body])
+    step: dict[str, Any] = {
+        "link": name,
+        "offset": model.body_pos[body].tolist(),
+        "quat": model.body_quat[body].tolist(),
+    }
+    if count == 0:
+        return step
+    if count > 1 or model.jnt_type[first] != mujoco.mjtJoint.mjJNT_HINGE or model.jnt_pos[first].any():
+        raise RobotError(
+            f"{path}: link '{name}' does not hang on one hinge through its origin, which motion.chain can't say"
+        )
+    if model.qpos0[model.jnt_qposadr[first]] != 0.0:
+        raise RobotError(f"{path}: joint '{model.joint(first).name}' has a ref, so its zero is not the file's pose")
+    return step | {"joint": model.joint(first).name, "axis": model.jnt_axis[first].tolist()}
+
+
+def _without_shapes(path: Path) -> Any:
+    """A robot as MuJoCo compiles it, links and joints alone: meshes need not be there."""
+    try:
+        import mujoco
+    except ImportError:
+        raise _absent("MuJoCo", "sim") from None
+    try:
+        if is_urdf(path):
+            spec = mujoco.MjSpec.from_string(_urdf_without_geometry(path))
+        else:
+            spec = mujoco.MjSpec.from_file(str(path))
+        # What refers to shapes or acts goes with them; every link gets a mass of its own.
+        for group in (spec.sensors, spec.actuators, spec.pairs, spec.excludes, spec.keys, spec.geoms, spec.meshes):
+            for item in list(group):
+                spec.delete(item)
+        for body in spec.bodies[1:]:
+            body.mass, body.inertia, body.explicitinertial = 1.0, (1.0, 1.0, 1.0), True
+        return spec.compile()
+    except (ValueError, OSError) as cause:
+        raise RobotError(f"{path}: MuJoCo can't read it: {one_line(cause)}") from None
 
 
 def sapien_order(path: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset, term_scale
+from policy_port.descriptors.following import command_terms, put_motion
 from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.name_file import JointNames, read_joint_names
 from policy_port.descriptors.options import ImportOptions
@@ -40,8 +41,8 @@ TERMS = {
     "last_action": "last_action",
     "gait_phase": "gait_phase",
 }
-MOTION_TERMS = ("motion_command", "motion_anchor_ori_b", "motion_anchor_pos_b")
-"""What a policy that tracks a motion reads of it; only its task computes that."""
+MOTION_TERMS = {"motion_command": 0, "motion_anchor_ori_b": 6, "motion_anchor_pos_b": 3}
+"""What a policy that tracks a motion reads of it, with the numbers of what is no joint's."""
 _SWITCHES = ("use_gym_history", "scale_first")
 _WRITERS = "unitree_rl_lab and unitree_rl_mjlab"
 _ORDERS = {"joint": "the policy's", "motor": "motor"}
@@ -205,11 +206,15 @@ def _observation(record: Record, names: list[str], options: ImportOptions, draft
             raise observations.error(
                 name, "is a group of terms for a network of several inputs; give a file with one group"
             )
-        if name in TERMS:
+        if name in MOTION_TERMS:
+            history = _motion_term(term, name, names, draft)
+        elif name in TERMS:
             history = _term(term, TERMS[name], (names, acting), draft, scale_first=scale_first)
         else:
             history = _external(term, name, sizes.pop(name, None), draft)
         stacks = history > 1 or stacks
+    if any(name in MOTION_TERMS for name in observations.entries()):
+        put_motion(draft, options, source=record.source("observations"), anchor=None, files=_clips(options, record))
     if sizes:
         raise ContractError(
             f"--size {next(iter(sizes))}: {record.path} has no term of that name whose size is open"
@@ -223,9 +228,9 @@ def _observation(record: Record, names: list[str], options: ImportOptions, draft
 
 
 def _external(term: Record, name: str, size: int | None, draft: Draft) -> int:
-    """A term of the motion that is tracked, or one whose size the user gives; return its history length."""
+    """A term whose size the user gives; return its history length."""
     lengths = {len(term.get("scale"))} if isinstance(term.data.get("scale"), list | tuple) else set()
-    if name not in MOTION_TERMS and size is None:
+    if size is None:
         raise term.error(
             "params",
             f"belongs to '{name}', an observation that this program does not know{closest(name, TERMS) or '.'} Known: "
@@ -234,17 +239,48 @@ def _external(term: Record, name: str, size: int | None, draft: Draft) -> int:
         )
     if size is not None and lengths - {size}:
         raise term.error("scale", f"has {lengths.pop()} numbers, --size says {size}")
-    if size is None and not lengths:
-        raise term.error("scale", f"is no list, so nothing says how many numbers '{name}' has: give --size {name}=N")
-    size = size or lengths.pop()
     check_shape(term, own_words(name))
-    draft.term(
-        stacked({"term": "external", "name": name, "size": size}, term),
-        f"{term.path.name}: {term.where}" + (", as many as scale has" if lengths else ""),
-        name=name,
-    )
+    found = stacked({"term": "external", "name": name, "size": size}, term)
+    draft.term(found, f"{term.path.name}: {term.where}", name=name)
     draft.note(f"'{name}' ({size} numbers) is known to its task only; it is an external term, as the network sees it")
     return history_length(term)
+
+
+def _motion_term(term: Record, name: str, joints: list[str], draft: Draft) -> int:
+    """A term of the motion that is tracked; return its history length."""
+    check_shape(term, own_words(name))
+    history, where = history_length(term), f"{term.path.name}: {term.where}"
+    size = MOTION_TERMS[name] or 2 * len(joints)
+    scale = term.spread("scale", size, per="number") if term.has("scale") else [1.0] * size
+    if term.has("clip"):
+        raise term.error("clip", "of a reference motion can't be stated in a contract")
+    if name == "motion_command":
+        if history > 1:
+            raise term.error(
+                "history_length", "stacks positions and velocities of a step together, which a contract can't state"
+            )
+        for half in command_terms(scale, len(joints)):
+            if isinstance(half.get("scale"), list):
+                half["scale"] = by_joint(joints, half["scale"])
+            draft.term(half, where)
+        return history
+    if len(set(scale)) > 1:
+        raise term.error("scale", f"differs between the numbers of '{name}', which a contract can't state")
+    draft.term(_without_ones(stacked({"term": name, "scale": scale[0]}, term)), where, name=name)
+    return history
+
+
+def _clips(options: ImportOptions, record: Record) -> dict[str, Any]:
+    """Their clips are CSV: position, quaternion xyzw, joints in motor order."""
+    files: dict[str, Any] = {"quaternion_order": "xyzw"}
+    given = None if options.names is None else read_joint_names(options.names, bare_list=options.names_order)
+    if given is not None and given.motor is not None:
+        files["joints"] = list(given.motor)
+    elif given is not None and given.policy is not None:
+        motors = record.integers("joint_ids_map")
+        if sorted(motors) == list(range(len(motors))):
+            files["joints"] = [given.policy[motors.index(motor)] for motor in range(len(motors))]
+    return files
 
 
 def _term(term: Record, kind: str, joints: tuple[list[str], int], draft: Draft, *, scale_first: bool) -> int:

@@ -68,6 +68,7 @@ ROOMS: dict[str, set[str]] = {
         "remap",
         "checkpoints",
         "control",
+        "motion",
         "plants",
         "port",
         "export",

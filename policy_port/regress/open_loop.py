@@ -85,7 +85,8 @@ def outputs(
             actions = _actions(pilot.open(1), inputs[OBSERVATION], start)
             found.append(Output(name="action", columns=contract.action_joint_names, values=actions))
     else:
-        found += _through_the_contract(contract, pilot.open(1), joint_names, inputs)
+        controller = Controller(contract, pilot.open(1), joint_names, 1, motion=pilot.motion)
+        found += _through_the_contract(controller, joint_names, inputs)
     return found
 
 
@@ -144,9 +145,9 @@ def _actions(policy: Policy, observation: NDArray[Any], start: NDArray[Any]) -> 
 
 
 def _through_the_contract(
-    contract: Contract, policy: Policy, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]
+    controller: Controller, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]
 ) -> list[Output]:
-    controller = Controller(contract, policy, joint_names, 1)
+    contract = controller.contract
     if inputs["in_goal"].shape[1] != controller.goal.shape[1]:
         return []
     found: dict[str, list[NDArray[Any]]] = {"observation": [], "action": [], "target": []}

@@ -14,12 +14,14 @@ from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
 from policy_port.control.plant import MEASURED, Plant
 from policy_port.errors import TaskError
+from policy_port.motion.followed import Clip
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.regress.schedule import Schedule
 from policy_port.regress.suite import Case, CommandStep, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
+from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
 from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
@@ -108,7 +110,7 @@ class PlantPlayer:
     def __init__(self, suite: Suite, case: Case, pilot: Pilot) -> None:
         plant_case, contract = case.plant, pilot.contract
         assert plant_case is not None
-        self._case, self._contract = case, contract
+        self._case, self._contract, self._motion = case, contract, pilot.motion
         self._task = find_task(case.task) if case.task is not None else None
         _check_task(case, contract)
         flown = flown_contract(case, pilot)
@@ -119,7 +121,7 @@ class PlantPlayer:
             plant_case.simulator, robot, setup, meshes=plant_case.meshes, sim_backend=plant_case.sim_backend
         )
         try:
-            self._controller = Controller(flown, pilot.open(1), self._plant.joint_names, 1)
+            self._controller = Controller(flown, pilot.open(1), self._plant.joint_names, 1, motion=pilot.motion)
             self._schedule = None if self._task is not None else self._make_schedule()
         except BaseException:
             self.close()
@@ -162,7 +164,11 @@ class PlantPlayer:
         rule = FallRule.of(controller.contract, float(controller.state.base_pos[0, 2]))
         case, contract = self._case, controller.contract
         commands = case.commands or (CommandStep(command=(0.0, 0.0, 0.0), seconds=case.seconds or 0.0),)
-        return Schedule(plant, contract, commands, HeldGoals(self._contract, case.goals, "suite"), rule)
+        schedule = Schedule(plant, contract, commands, HeldGoals(self._contract, case.goals, "suite"), rule)
+        if self._contract.motion is not None:
+            clip = Clip.of(self._contract, self._motion)
+            schedule.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
+        return schedule
 
 
 class _Record:

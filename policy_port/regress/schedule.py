@@ -53,6 +53,8 @@ class Schedule:
         self._errors: list[float] = []
         self.fallen = False
         """Whether the robot fell."""
+        self.start: Array | None = None
+        """Start joint positions [rad or m], shape (joints,), plant joint order; the default pose, if None."""
 
     def draw(self, seed: int, noise: float) -> None:
         """Prepare an episode.
@@ -77,9 +79,10 @@ class Schedule:
         return float(np.sqrt(np.mean(self._errors))) if self._errors else 0.0
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
-        """Start near the default pose; see `control.loop.Task`."""
+        """Start near the default pose, or the first frame of a clip; see `control.loop.Task`."""
         default = np.array([self._contract.joints[name].default for name in self._contract.joint_names])
-        start[0, self._indices] = default / self._per_si + self._offset
+        pose = default / self._per_si if self.start is None else self.start[self._indices]
+        start[0, self._indices] = pose + self._offset
         command[0] = self._commands[0]
         goal[0] = self._goal
 

@@ -1,0 +1,164 @@
+"""Replays of a policy that follows a clip: from the command line, with the port's own clip or a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from policy_port.checkpoints import load_policy
+from policy_port.cli.app import app
+from policy_port.contract import Contract
+from policy_port.export.write import write_port
+from policy_port.motion.read import read_motion
+from policy_port.port.folder import load_port
+from policy_port.regress import load_suite
+from policy_port.regress.run import run_suite
+from policy_port.regress.update import update_suite
+from policy_port.remap import identity_remap
+from tests.control.networks import save_linear
+from tests.regress.toy import ROBOT
+from tests.samples import LEGS, contract_data
+
+RATE = 50.0
+FILES = {"rate": RATE, "quaternion_order": "xyzw", "joints": [LEGS[2], LEGS[0], LEGS[3], LEGS[1]]}
+
+
+def follower(**motion: Any) -> Contract:
+    """A policy that answers with the reference's joint positions, on stiff drives."""
+    joints = {name: {"default": 0.0, "lower": -3.0, "upper": 3.0, "stiffness": 60.0, "damping": 2.0, "armature": 0.02}
+              for name in LEGS}  # fmt: skip
+    return Contract.model_validate(
+        contract_data(
+            joints=joints,
+            base={"floating": False},
+            observation={"terms": [{"term": "motion_joint_pos"}, {"term": "joint_vel"}]},
+            action={"terms": [{"term": "joint_position", "scale": 1.0, "offset": 0.0}]},
+            motion={"anchor": "base", "align": "none", "end": "hold", "files": FILES, **motion},
+        )
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Network, contract, robot and a clip of one second."""
+    matrix = np.zeros((2 * len(LEGS), len(LEGS)))
+    matrix[: len(LEGS)] = np.eye(len(LEGS))
+    save_linear(tmp_path / "policy.onnx", matrix)
+    (tmp_path / "toy.xml").write_text(ROBOT)
+    (tmp_path / "contract.yaml").write_text(follower().to_yaml())
+    time = np.arange(51) / RATE
+    joints = 0.5 * np.stack([np.sin((3 + k) * time + k) for k in range(len(LEGS))], axis=1)
+    pose = np.tile([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], (len(time), 1))
+    np.savetxt(tmp_path / "clip.csv", np.hstack([pose, joints]), delimiter=",")
+    return tmp_path
+
+
+def run(*words: Any) -> Any:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def made(folder: Path, *more: Any) -> Path:
+    files = (folder / "policy.onnx", "--contract", folder / "contract.yaml", "--format", "onnx")
+    done = run("export", *files, "--out", folder / "port", "--force", *more)
+    assert done.exit_code == 0, done.output
+    return folder / "port"
+
+
+def played(folder: Path, *more: Any) -> dict[str, Any]:
+    out = ("--plant", "mujoco", "--robot", folder / "toy.xml", "--out", folder / "run", "--force")
+    done = run("play", folder / "port", *out, *more)
+    assert done.exit_code == 0, done.output
+    return json.loads((folder / "run" / "metrics.json").read_text())["metrics"]
+
+
+def test_a_port_keeps_its_clip_and_follows_it(folder: Path) -> None:
+    """`export --motion` puts the clip into the port, and `play` follows it for its length and says how well."""
+    port = load_port(made(folder, "--motion", folder / "clip.csv"))
+    assert port.motion is not None
+    assert (port.motion.frames, port.motion.joint_names) == (51, tuple(FILES["joints"]))
+    found = played(folder)
+    assert found["duration"] == pytest.approx(1.0)
+    assert found["reference_joint_rmse"] < 0.15
+    again = played(folder, "--motion", folder / "clip.csv")
+    assert again == found
+
+
+@pytest.mark.parametrize("mistake", ["joint order", "rate"])
+def test_another_statement_of_the_file_is_another_motion(folder: Path, mistake: str) -> None:
+    """Another statement of a file's columns or rate is another motion, and another length."""
+    made(folder, "--motion", folder / "clip.csv")
+    right = played(folder)
+    files = {"joints": list(LEGS)} if mistake == "joint order" else {"rate": 25.0}
+    (folder / "contract.yaml").write_text(follower(files={**FILES, **files}).to_yaml())
+    made(folder, "--motion", folder / "clip.csv")
+    wrong = load_port(folder / "port").motion
+    clip = read_motion(folder / "clip.csv", follower().motion.files)  # pyright: ignore[reportOptionalMemberAccess]
+    assert wrong is not None
+    if mistake == "joint order":
+        assert np.abs(wrong.joints(LEGS, "").joint_pos - clip.joints(LEGS, "").joint_pos).max() > 0.1
+    else:
+        assert played(folder)["duration"] == pytest.approx(2 * right["duration"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seconds", 1), "follows a reference motion, and nobody gives it one: say which with --motion FILE"),
+        ((), "or --motion for one that follows a clip"),
+        (("--motion", "nothing.csv"), "nothing.csv: no such file"),
+        (("--motion", "clip.csv", "--task", "so100-reach"), "--motion does not go with --task"),
+    ],
+)
+def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch, words: Any, message: str) -> None:
+    """Without a clip nothing is played, and the message's remedy is what the test above does."""
+    made(folder)
+    monkeypatch.chdir(folder)
+    done = run("play", "port", "--plant", "mujoco", "--robot", "toy.xml", "--out", "run", *words)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.replace("│", " ").split())
+    assert not (folder / "run").exists()
+
+
+def test_a_changed_clip_is_refused(folder: Path) -> None:
+    """The clip is under the port's manifest like every other file."""
+    port = made(folder, "--motion", folder / "clip.csv")
+    data = (port / "motion.npz").read_bytes()
+    (port / "motion.npz").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = run("play", port, "--plant", "mujoco", "--robot", folder / "toy.xml", "--out", folder / "run")
+    assert done.exit_code == 2
+    assert "motion.npz: was changed after the port was written" in done.output
+
+
+@pytest.mark.slow
+def test_a_suite_follows_the_ports_clip(folder: Path) -> None:
+    """`regress` replays the clip; another clip in the port is told as another observation."""
+    made(folder, "--motion", folder / "clip.csv")
+    case = {"name": "toy", "port": "port", "plant": {"simulator": "mujoco", "robot": "toy.xml"}, "seconds": 0.5,
+            "timeout": 60, "expect": {"open_loop": {"steps": 20}, "golden": {}}}  # fmt: skip
+    suite = folder / "toy.regress.yaml"
+    suite.write_text(yaml.safe_dump({"suite_version": 1, "cases": [case]}))
+    assert [item.written for item in update_suite(load_suite(suite))] == [True]
+    assert [item.status for item in run_suite(load_suite(suite))] == ["pass"]
+    table = np.loadtxt(folder / "clip.csv", delimiter=",")
+    table[:, 7:] *= 0.8
+    np.savetxt(folder / "clip.csv", table, delimiter=",")
+    made(folder, "--motion", folder / "clip.csv")
+    (verdict,) = run_suite(load_suite(suite))
+    assert verdict.status == "regression"
+    assert "motion_joint_pos" in verdict.sentence
+
+
+def test_a_port_made_in_python_takes_a_clip(folder: Path) -> None:
+    """`write_port(motion=...)` is what the command line calls."""
+    contract = follower()
+    assert contract.motion is not None
+    motion = read_motion(folder / "clip.csv", contract.motion.files)
+    policy = load_policy(folder / "policy.onnx")
+    port = write_port(folder / "made", policy, identity_remap(contract), formats=("onnx",), motion=motion)
+    assert port.pilot().motion is not None

@@ -105,6 +105,7 @@ def _judged(
         original=loaded.original,
         unexplained=left,
         ignored=ignored,
+        clip=loaded.clip,
     )
 
 

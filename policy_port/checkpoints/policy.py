@@ -123,6 +123,8 @@ class LoadedPolicy:
     """Leftovers that belong to no part of a training known by name and place, and that nobody said to ignore."""
     ignored: tuple[Leftover, ...] = ()
     """Leftovers of that kind that the user said to ignore."""
+    clip: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Arrays of the reference motion that the file plays beside the network, frames first; empty where it has none."""
 
     def require_explained(self) -> None:
         """Raise when the file holds what may belong to the policy and is not in the actor: it must not be ported."""
@@ -157,6 +159,8 @@ class Loaded:
     training: tuple[str, ...] = ()
     """Places of parts of the training in this file, beyond those of `TRAINING_ONLY`."""
     notes: tuple[str, ...] = ()
+    clip: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """A reference motion beside the network; see `LoadedPolicy.clip`."""
     original: Callable[[], OriginalRunner] | None = None
 
 

@@ -29,6 +29,7 @@ from policy_port.export.tracing import trace
 from policy_port.files import output_folder
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion, packed
+from policy_port.motion.read import clip_of_arrays
 from policy_port.port import format as names
 from policy_port.port.folder import Port, load_port
 from policy_port.port.manifest import write_manifest
@@ -90,6 +91,8 @@ def write_port(
         (folder / names.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
         if remap.mapping is not None:
             (folder / names.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
+        if motion is None and policy.clip and remap.source.motion is not None:
+            motion = clip_of_arrays(policy.path, policy.clip, remap.source)
         if motion is not None:
             (folder / names.MOTION).write_bytes(packed(_clip(motion, remap)))
         progress(STAGES[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,19 @@ def motion_of(contract: Contract, path: Path | None) -> Motion | None:
     if contract.motion is None:
         raise MotionError(f"contract '{contract.name}' reads no reference motion; leave --motion out")
     return read_motion(path, contract.motion.files)
+
+
+def clip_of_arrays(where: Path, arrays: Mapping[str, np.ndarray], contract: Contract) -> Motion:
+    """The clip that a policy's file plays beside the network, at one frame per control step where nothing else is said.
+
+    Raises:
+        MotionError: When the contract follows none, or the arrays can't be what it says.
+    """
+    if contract.motion is None:
+        raise MotionError(f"{where}: plays a reference motion, and contract '{contract.name}' follows none")
+    files = contract.motion.files
+    told = files if files.rate is not None else files.model_copy(update={"rate": 1.0 / contract.control_dt})
+    return checked(_body_poses(where, dict(arrays), told), str(where))
 
 
 def unpacked(path: Path, data: bytes) -> Motion:

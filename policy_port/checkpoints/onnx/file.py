@@ -12,6 +12,7 @@ from torch import Tensor
 
 from policy_port.checkpoints.files.safe_load import require_finite
 from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
+from policy_port.checkpoints.onnx.clip import clip_inside
 from policy_port.checkpoints.onnx.graph_inputs import GraphInputs, find_ports
 from policy_port.checkpoints.onnx.nodes import TRANSLATORS
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
@@ -66,6 +67,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         distribution=f"not in the file; the actor returns the output {ports.actions}",
         leftovers=reader.leftovers(),
         notes=tuple(notes),
+        clip=clip_inside(source.path, source.data),
         original=lambda: OnnxOriginal(serialised, ports),
     )
 

@@ -42,15 +42,7 @@ def read_model(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.
     Returns:
         The model of the network, and what the file holds beside it, in words.
     """
-    where = str(path)
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{where}: not an ONNX model, or cut off ({error or 'no message'})") from error
-    if not model.graph.node:
-        raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else")
-    _require_text(model, where)
+    where, model = str(path), parsed(path, data)
     # What is left out is never executed, so its operators don't matter.
     model, notes = cut_network(model, given)
     _check_operators(model, where)
@@ -63,6 +55,25 @@ def read_model(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"{where}: the ONNX checker refuses it ({reason})") from error
     return model, notes
+
+
+def parsed(path: Path, data: bytes) -> onnx.ModelProto:
+    """A model as the file has it; nothing of it is checked but that it is one."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not an ONNX model, or cut off ({error or 'no message'})") from error
+    if not model.graph.node:
+        raise CheckpointError(f"{path}: not an ONNX model with a graph; the file is damaged or something else")
+    _require_text(model, str(path))
+    return model
+
+
+def with_data(tensor: onnx.TensorProto, path: Path) -> onnx.TensorProto:
+    """A tensor whose numbers are inside it, checked."""
+    _check_tensor(tensor, path)
+    return tensor
 
 
 def _require_text(message: Message, where: str) -> None:

@@ -28,6 +28,9 @@ KINDS: dict[str, str] = {
 
 _OF_FILES = tuple(kind for kind in KINDS if kind not in ("onnx_metadata", "maniskill_env"))
 
+_STANDS_IN = {"isaac_lab": "env.yaml"}
+"""Role whose file a kind can be worked out from without its main one."""
+
 _IN_FOLDERS = (
     "io_descriptors/*IO_descriptors.yaml",
     "*IO_descriptors.yaml",
@@ -109,7 +112,7 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
     beside = (next(filter(Path.is_file, (_at(folder, place) for place in places)), None) for places in module.BESIDE)
     for record in map(Record.read, filter(None, beside)):
         records.setdefault(module.role(record) or record.path.name, record)
-    if module.MAIN not in records:
+    if module.MAIN not in records and _STANDS_IN.get(fitting[0]) not in records:
         raise ContractError(
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
         )
@@ -170,6 +173,7 @@ def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
     found = [file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))]
+    found = found or [file for file in (path / "params/env.yaml", path / "env.yaml") if file.is_file()]
     if len(found) != 1:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")

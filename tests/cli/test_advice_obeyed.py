@@ -50,7 +50,7 @@ def work(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def written(work: Path) -> str:
     """What a command put into its output that a person reads."""
     new = work / "new"
-    found = [new] if new.is_file() else [*new.glob("*.yaml"), *new.glob("*.json")]
+    found = [new] if new.is_file() else [*new.glob("*.yaml"), *new.glob("*.json"), *new.glob("*.html")]
     return " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in found)
 
 
@@ -63,6 +63,7 @@ def test_a_remedy_is_obeyed(work: Path, trial: Trial, monkeypatch: pytest.Monkey
         if trial.before is not None:
             trial.before(work, machine)
         code, said = run(trial.command)
+    said = f"{said} {written(work)}"
     assert code in (0, 1, 2), said
     assert shown(trial.says).search(said), said
     if code == 2:
@@ -110,7 +111,7 @@ def quoted(message: Message) -> bool:
     return len(OPTION.findall(message.text)) == 1 and not message.commands and bool(QUOTE.match(message.text))
 
 
-QUOTE = re.compile(r"(\{\}: )?--[a-z-]+ ('\{\}'|\{\}(=\{\})?|\{\} --[a-z-]+ \{\}): .")
+QUOTE = re.compile(r"(\{\}: )?--[a-z-]+( '\{\}'| \{\}(=\{\})?)?: .")
 
 
 def tried(message: Message) -> bool:

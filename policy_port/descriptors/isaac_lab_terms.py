@@ -106,11 +106,11 @@ def _size_beside(env: Record, group: str, key: str, sizes: dict[str, int]) -> tu
     """Size of a term without a description, from `--size` or from the sensor that it reads, and where that is from."""
     scanned = isaac_lab_env.sensor_width(env, group, key)
     if key not in sizes:
-        return scanned
+        return (scanned[0], f"{scanned[1]}; its place is env.yaml's too") if scanned is not None else None
     size = sizes.pop(key)
     if scanned is not None and scanned[0] != size:
         raise ContractError(f"--size {key}={size}: {scanned[1]} makes {scanned[0]}; leave the option out")
-    return size, f"--size {key}"
+    return size, f"--size {key}; its place and history are env.yaml's"
 
 
 def _refuse_other_run(term: Record, beside: Record, history: int) -> None:
@@ -243,11 +243,7 @@ def _term(term: Record, key: str, kind: str | None, beside: Record | None, draft
 def _sized(name: str, sized: tuple[int, str], history: int, draft: Draft) -> int:
     size, source = sized
     data: dict[str, Any] = {"term": "external", "name": name, "size": size}
-    draft.term(
-        data | ({"history": history} if history > 1 else {}),
-        f"{source}; its place and history are env.yaml's",
-        name=name,
-    )
+    draft.term(data | ({"history": history} if history > 1 else {}), source, name=name)
     draft.width += size * history
     return history
 

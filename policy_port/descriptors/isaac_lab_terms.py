@@ -56,6 +56,8 @@ class Run:
     """Name of the articulation."""
     options: ImportOptions
     """What the user adds."""
+    worked_out: bool = False
+    """Whether the descriptor was worked out of env.yaml."""
 
 
 def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft) -> None:
@@ -70,7 +72,7 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
         name = next(group.entries())
         terms = group.sections(name)
         written = isaac_lab_env.written_terms(env, name) if env is not None else None
-        for key, term in _aligned(terms, written, record, name):
+        for key, term in _aligned(terms, written, record, name, worked_out=run.worked_out):
             if draft.told_whole(key, options):
                 continue
             if term is not None:
@@ -144,7 +146,7 @@ def _same_values(one: Any, other: Any) -> bool:
 def _ask_for_skipped(record: Record, skipped: list[str], run: Run, draft: Draft) -> None:
     options = run.options
     why = f"the exporter skipped {', '.join(skipped)}, since their functions lack its decorator; env.yaml has them"
-    if run.env is not None and record.path == run.env.path:
+    if run.worked_out:
         why = f"{record.path.name} has {', '.join(skipped)} without a size, which only their functions know"
     if options.policy is not None:
         width = network_widths(options.policy)[0]
@@ -185,11 +187,17 @@ def _refuse_untaken(term: Record, beside: Record | None, named: tuple[str, str],
 
 
 def _aligned(
-    terms: list[Record], written: list[tuple[str, str]] | None, record: Record, group: str
+    terms: list[Record], written: list[tuple[str, str]] | None, record: Record, group: str, *, worked_out: bool
 ) -> list[tuple[str, Record | None]]:
-    """Pair each term that env.yaml lists with its descriptor, or with None where the exporter skipped it."""
+    """Pair each term that env.yaml lists with its descriptor, or with None where there is none.
+
+    The exporter writes the function's name only, what was worked out of env.yaml has the term's.
+    """
     if written is None:
         return [(term.text("name"), term) for term in terms]
+    if worked_out:
+        named = {term.text("name"): term for term in terms}
+        return [(key, named.get(key)) for key, _ in written]
     pairs: list[tuple[str, Record | None]] = []
     left = list(terms)
     for key, function in written:

@@ -10,7 +10,7 @@ from torch import nn
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.stated import Stated, is_on
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import Told, feed_forward
+from policy_port.checkpoints.networks.assemble import Network, Told, put_together
 from policy_port.checkpoints.networks.layers import Clamp, Normaliser, Rescale
 from policy_port.checkpoints.policy import Leftover, Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
@@ -83,7 +83,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     if (bound := stated.bound(clip, math.inf, "params.env.clip_observations")) < math.inf:
         notes.append(f"observations are clipped to +-{bound:g} before the normaliser, as Isaac Lab's wrapper does")
         normaliser = nn.Sequential(Clamp(-bound, bound), normaliser)
-    return feed_forward(
+    return put_together(
         bag,
         Told(
             version="1.x",
@@ -92,9 +92,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
             training=(_INSIDE,) if info is not None and info.where == _BESIDE else (),
             unknown_keys=_unknown_keys(stated),
         ),
-        trunk=trunk,
-        output=bag.take_linear(f"{_NETWORK}.mu"),
-        activation=activation,
+        Network(trunk=trunk, output=bag.take_linear(f"{_NETWORK}.mu"), activation=activation),
         normaliser=normaliser,
         info=info,
         head=head,

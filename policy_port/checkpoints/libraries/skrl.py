@@ -9,7 +9,7 @@ from torch import nn
 
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.stated import Stated, is_on, known_class
-from policy_port.checkpoints.networks.assemble import Told, feed_forward
+from policy_port.checkpoints.networks.assemble import Network, Told, put_together
 from policy_port.checkpoints.networks.layers import Normaliser
 from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
 
@@ -67,7 +67,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     if bag.has("policy.log_std_parameter"):
         bag.take("policy.log_std_parameter")
     critics = (info is not None and info.where == _OBSERVATION) or _OBSERVATION in stated.section("agent")
-    return feed_forward(
+    return put_together(
         bag,
         Told(
             version=version,
@@ -76,9 +76,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
             training=(_STATE,) if critics else (),
             unknown_keys=stated.unknown_keys(KNOWN_KEYS),
         ),
-        trunk=trunk,
-        output=output,
-        activation=activation,
+        Network(trunk=trunk, output=output, activation=activation),
         normaliser=normaliser,
         info=info,
         head=squash,

@@ -43,7 +43,7 @@ TRAINING_ONLY: dict[str, tuple[str, ...]] = {
     "maniskill": (*("critic", "actor_logstd", "actor.fc_logstd", "qf1", "qf2", "qf1_target", "qf2_target"),),
     "sb3": (
         *("mlp_extractor.value_net", "value_net", "log_std", "actor.log_std", "critic", "critic_target"),
-        "actor_target",
+        *("actor_target", "lstm_critic"),
     ),
     "lerobot": ("model.vae_encoder*",),
 }

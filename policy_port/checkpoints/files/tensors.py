@@ -53,6 +53,10 @@ class TensorBag:
         """Whether the file has a tensor of this name."""
         return name in self._tensors
 
+    def size(self, name: str) -> int:
+        """The number of entries of a tensor, which is not taken."""
+        return self._tensors[name].numel()
+
     def take(self, name: str) -> Tensor:
         """A tensor of the actor; it must exist and be finite."""
         if name not in self._tensors:

@@ -71,7 +71,7 @@ class Network:
         """The width of the observation; raise where one part writes another width than the next reads."""
         spans = [("the output layer", self.output[0].shape[1], 0)]
         if self.trunk:
-            spans.insert(0, ("the hidden layers", self.trunk[0][0].shape[1], self.trunk[-1][0].shape[0]))
+            spans.insert(0, ("the first hidden layer", self.trunk[0][0].shape[1], self.trunk[-1][0].shape[0]))
         memory, place = self.memory, None
         if memory is not None:
             place = len(spans) - 1 if memory.behind else 0

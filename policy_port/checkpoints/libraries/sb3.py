@@ -104,8 +104,8 @@ def _actor(bag: TensorBag, run: Run) -> _Found:
 def _on_policy(bag: TensorBag, run: Run) -> _Found:
     memory = None
     if bag.has("lstm_actor.weight_ih_l0"):
-        _require_plain_memory(run)
         memory = Memory(module=bag.take_memory("lstm_actor"))
+        _require_plain_memory(run, memory.module)
     elif run.recurrent:
         raise CheckpointError(f"{bag.where}: its policy class is recurrent, and it holds no lstm_actor")
     trunk, output = _extracted(bag), bag.take_linear("action_net")
@@ -168,8 +168,13 @@ def _batch_renorm(bag: TensorBag, run: Run, place: str) -> nn.Module:
     return nn.Sequential(Normaliser(mean, torch.sqrt(variance + epsilon), clip=None), Rescale(scale, bias))
 
 
-def _require_plain_memory(run: Run) -> None:
-    """Raise where lstm_kwargs make another memory than `take_memory` builds; dropout acts in training alone."""
+def _require_plain_memory(run: Run, memory: nn.Module) -> None:
+    """Raise where the arguments state another memory than the file has; dropout acts in training alone."""
+    for key, name in (("lstm_hidden_size", "hidden_size"), ("n_lstm_layers", "num_layers")):
+        if (stated := run.arguments.get(key)) not in (None, found := getattr(memory, name)):
+            raise CheckpointError(
+                f"{run.where}: its policy_kwargs state {key} {stated!r:.60}, its tensors have {found}"
+            )
     given = run.arguments.get("lstm_kwargs") or {}
     plain = {"bias": True, "batch_first": False, "bidirectional": False, "proj_size": 0, "dropout": None}
     for key, value in given.items() if isinstance(given, dict) else [("lstm_kwargs", given)]:

@@ -54,6 +54,8 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
         "sb3_contrib.common.recurrent.policies.RecurrentActorCriticPolicy",
         "mine.Policy",
         "mine.ReLU",
+        "mine.VecNormalize",
+        "mine.RunningMeanStd",
         "cloudpickle.cloudpickle._make_skeleton_class",
     ):
         module, name = dotted.rsplit(".", 1)
@@ -64,7 +66,7 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
                 monkeypatch.setitem(sys.modules, dotted_module, types.ModuleType(dotted_module.rpartition(".")[2]))
                 made.add(dotted_module)
         monkeypatch.setattr(sys.modules[module], name, kind, raising=False)
-        kinds[name] = kind
+        kinds[name if name not in kinds else dotted] = kind
     return kinds
 
 

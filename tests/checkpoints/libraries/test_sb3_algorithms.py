@@ -12,7 +12,7 @@ import torch
 from policy_port.checkpoints import LoadedPolicy, load_policy
 from policy_port.errors import CheckpointError
 from tests.checkpoints import written
-from tests.checkpoints.libraries.sb3_files import HIGH, LOW, checkpoint, pickled, ppo, ppo_mean
+from tests.checkpoints.libraries.sb3_files import HIGH, LOW, checkpoint, pickled, ppo, ppo_mean, statistics
 
 State = dict[str, torch.Tensor]
 
@@ -151,6 +151,9 @@ def test_other_memories_are_refused(
     space = foreign["Box"](low=LOW, high=HIGH)
     with pytest.raises(CheckpointError, match=f"lstm_kwargs have {message}"):
         load_policy(checkpoint(tmp_path / "a.zip", recurrent(), space, policy_kwargs=pickled({"lstm_kwargs": given})))
+    for key in ("lstm_hidden_size", "n_lstm_layers"):
+        with pytest.raises(CheckpointError, match=f"policy_kwargs state {key} 3, its tensors have"):
+            load_policy(checkpoint(tmp_path / "c.zip", recurrent(), space, policy_kwargs=pickled({key: 3})))
     load_policy(
         checkpoint(tmp_path / "b.zip", recurrent(), space, policy_kwargs=pickled({"lstm_kwargs": {"dropout": 0.1}}))
     )
@@ -210,3 +213,14 @@ def test_bytes_of_an_image_are_no_vector(tmp_path: Path, foreign: dict[str, type
     told = pickled(box(_shape=(1, 2, 3), dtype=np.dtype(np.uint8)))
     with pytest.raises(CheckpointError, match=r"is an image of bytes, \(1, 2, 3\)"):
         load_policy(checkpoint(tmp_path / "image.zip", ppo(), space, observation_space=told))
+
+
+@pytest.mark.parametrize("part", ["VecNormalize", "RunningMeanStd"])
+def test_statistics_of_anothers_class_are_refused(tmp_path: Path, foreign: dict[str, type], part: str) -> None:
+    """A project's own VecNormalize, or its moments, may normalise in another way; the library's own file is taken."""
+    path = checkpoint(tmp_path / "model.zip", ppo(), foreign["Box"](low=LOW, high=HIGH))
+    statistics(tmp_path / "vecnormalize.pkl", foreign)
+    assert load_policy(path).normaliser is not None
+    statistics(tmp_path / "vecnormalize.pkl", {**foreign, part: foreign[f"mine.{part}"]})
+    with pytest.raises(CheckpointError, match=rf"holds a mine\.{part}, a class of its own"):
+        load_policy(path)

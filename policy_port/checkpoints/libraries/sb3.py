@@ -102,11 +102,8 @@ def _actor(bag: TensorBag, run: Run) -> _Found:
 
 
 def _on_policy(bag: TensorBag, run: Run) -> _Found:
-    memory = None
-    if bag.has("lstm_actor.weight_ih_l0"):
-        memory = Memory(module=bag.take_memory("lstm_actor"))
-        _require_plain_memory(run, memory.module)
-    elif run.recurrent:
+    memory = _memory(bag, run) if bag.has("lstm_actor.weight_ih_l0") else None
+    if memory is None and run.recurrent:
         raise CheckpointError(f"{bag.where}: its policy class is recurrent, and it holds no lstm_actor")
     trunk, output = _extracted(bag), bag.take_linear("action_net")
     if bag.has("log_std"):
@@ -114,9 +111,8 @@ def _on_policy(bag: TensorBag, run: Run) -> _Found:
     squashed = run.arguments.get("squash_output") is True
     if squashed and not run.explores:
         raise CheckpointError(f"{run.where}: its policy_kwargs say squash_output, which needs use_sde; {ADVICE}")
-    head, end = (
-        (_squashed(run), "tanh of the mean, rescaled") if squashed else (_clipped(run.bounds), "the mean, clipped")
-    )
+    head = _squashed(run) if squashed else _clipped(run.bounds)
+    end = "tanh of the mean, rescaled" if squashed else "the mean, clipped"
     return _Found(
         kind="PPO, A2C or TRPO" if memory is None else "RecurrentPPO",
         default="tanh",
@@ -168,18 +164,21 @@ def _batch_renorm(bag: TensorBag, run: Run, place: str) -> nn.Module:
     return nn.Sequential(Normaliser(mean, torch.sqrt(variance + epsilon), clip=None), Rescale(scale, bias))
 
 
-def _require_plain_memory(run: Run, memory: nn.Module) -> None:
-    """Raise where the arguments state another memory than the file has; dropout acts in training alone."""
-    for key, name in (("lstm_hidden_size", "hidden_size"), ("n_lstm_layers", "num_layers")):
-        if (stated := run.arguments.get(key)) not in (None, found := getattr(memory, name)):
-            raise CheckpointError(
-                f"{run.where}: its policy_kwargs state {key} {stated!r:.60}, its tensors have {found}"
-            )
+def _memory(bag: TensorBag, run: Run) -> Memory:
+    """The actor's LSTM; raise where the arguments state another one. Dropout acts in training alone."""
     given = run.arguments.get("lstm_kwargs") or {}
     plain = {"bias": True, "batch_first": False, "bidirectional": False, "proj_size": 0, "dropout": None}
     for key, value in given.items() if isinstance(given, dict) else [("lstm_kwargs", given)]:
         if key not in plain or plain[key] not in (None, value):
             raise CheckpointError(f"{run.where}: its lstm_kwargs have {key} {value!r:.60}, which is not read; {ADVICE}")
+    module = bag.take_memory("lstm_actor")
+    for key, found in (("lstm_hidden_size", module.hidden_size), ("n_lstm_layers", module.num_layers)):
+        stated = run.arguments.get(key, found)
+        if stated != found:
+            raise CheckpointError(
+                f"{run.where}: its policy_kwargs state {key} {stated!r:.60}, its tensors have {found}"
+            )
+    return Memory(module=module)
 
 
 def _extracted(bag: TensorBag) -> list[Linear]:

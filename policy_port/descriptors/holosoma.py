@@ -159,8 +159,8 @@ def _action(record: Record, config: Record | None, names: list[str], draft: Draf
             term["clip"] = by_joint(names, [[zero - far, zero + far] for zero, far in zip(default, reach, strict=True)])
     elif control is None:
         draft.note(
-            f"{record.path.name}: whether actions are clipped (control.clip_actions) is not in the metadata; the robots "
-            "of holosoma clip the raw action at 100"
+            f"{record.path.name}: whether actions are clipped (control.clip_actions) is not in the metadata; the "
+            "robots of holosoma clip the raw action at 100"
         )
     draft.action(term, record.source("action_scale", "offset: holosoma acts around the default pose"))
 

@@ -6,10 +6,10 @@ are operations in the model's graph, where they are read.
 
 from __future__ import annotations
 
-from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, is_leapp, read_pipeline
+from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, is_leapp, own_model, read_pipeline
 from policy_port.checkpoints.files.safe_load import read_bounded
 from policy_port.checkpoints.onnx.apart import Apart
-from policy_port.checkpoints.onnx.leapp import is_plain, own_model, taken_apart
+from policy_port.checkpoints.onnx.leapp import is_plain, taken_apart
 from policy_port.checkpoints.onnx.meanings import QUATERNION, robot_of
 from policy_port.descriptors import isaac_lab_env
 from policy_port.descriptors.draft import Draft

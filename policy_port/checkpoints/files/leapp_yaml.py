@@ -115,7 +115,7 @@ def looks_like_leapp(path: Path, model: str = "") -> bool:
     if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         return False
     text = read_bytes(path, CheckpointError, what=_WHAT, max_bytes=_MAX_BYTES)
-    return all(word in text for word in (b"models:", b"pipeline:", b"model_path", model.encode()))
+    return all(word in text for word in (b"models", b"pipeline", b"model_path", model.encode()))
 
 
 def read_pipeline(path: Path) -> Pipeline:
@@ -147,6 +147,33 @@ def read_pipeline(path: Path) -> Pipeline:
         initial=reader.initial(pipeline.get("initial_values"), flows[1], models),
         frequency=None if frequency is None else float(frequency),
     )
+
+
+def own_model(pipeline: Pipeline, path: Path, data: bytes) -> LeappModel:
+    """The model of a file in its pipeline, after it was held against its checksum; refused where others compute for it.
+
+    Raises:
+        CheckpointError: When the file is not the one that the pipeline names, or is only a part of the policy.
+    """
+    model = pipeline.model_of(path)
+    assert model is not None
+    pipeline.check(model, data)
+    for target, source in pipeline.data.items():
+        (before, out), (after, into) = source.split("/", 1), target.split("/", 1)
+        if model.name not in (before, after):
+            continue
+        other = pipeline.models[before if after == model.name else after]
+        what = (
+            f"{other.file.name} first, whose {out} is its {into}"
+            if after == model.name
+            else (f"{other.file.name} after it, which reads its {out} as {into}")
+        )
+        raise CheckpointError(
+            f"{path}: is one model of several. {pipeline.path.name} beside it runs {what}; read alone it would be "
+            "another policy. Export the policy as one node of LEAPP (one name in annotate.input_tensors and "
+            "annotate.output_tensors)"
+        )
+    return model
 
 
 class _Reader:

@@ -12,6 +12,7 @@ import numpy as np
 from policy_port.checkpoints.onnx.elements import Atom, Clip, Element, Held, plain_atom
 from policy_port.checkpoints.onnx.formulas import Formula
 from policy_port.checkpoints.onnx.meanings import GOAL, JOINTS, QUATERNION, VECTORS, Meaning
+from policy_port.errors import CheckpointError
 
 LAST_ACTION = "last_action"
 CONSTANT = "constant"
@@ -272,9 +273,14 @@ class Reader:
         if term != QUATERNION:
             return None
         source = values.pop()
-        order = self._meanings[source].order or gravity_order(frame, source)
+        stated, order = self._meanings[source].order, gravity_order(frame, source)
         if order is None:
             return None
+        if stated not in (None, order):
+            raise CheckpointError(
+                f"the element_names of {source} say {stated}, but its projected gravity is computed of {order}; the "
+                "YAML is of another export, or was edited"
+            )
         numbers = [_of_gravity(item, source, order, axis) for axis, item in enumerate(frame)]
         if any(number is None for number in numbers):
             return None

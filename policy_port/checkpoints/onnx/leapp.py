@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, beside
+from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, beside, own_model
 from policy_port.checkpoints.onnx.apart import Apart, take_apart
 from policy_port.checkpoints.onnx.apart_check import check_parts
 from policy_port.checkpoints.onnx.meanings import meaning, robot_of
@@ -65,33 +65,6 @@ def taken_apart(pipeline: Pipeline, model: LeappModel, data: bytes) -> tuple[Apa
     network = network_of(whole, parts, pipeline)
     check_parts(whole, network, parts, pipeline)
     return parts, network
-
-
-def own_model(pipeline: Pipeline, path: Path, data: bytes) -> LeappModel:
-    """The model of a file in its pipeline, after it was held against its checksum; refused where others compute for it.
-
-    Raises:
-        CheckpointError: When the file is not the one that the pipeline names, or is only a part of the policy.
-    """
-    model = pipeline.model_of(path)
-    assert model is not None
-    pipeline.check(model, data)
-    for target, source in pipeline.data.items():
-        (before, out), (after, into) = source.split("/", 1), target.split("/", 1)
-        if model.name not in (before, after):
-            continue
-        other = pipeline.models[before if after == model.name else after]
-        what = (
-            f"{other.file.name} first, whose {out} is its {into}"
-            if after == model.name
-            else (f"{other.file.name} after it, which reads its {out} as {into}")
-        )
-        raise CheckpointError(
-            f"{path}: is one model of several. {pipeline.path.name} beside it runs {what}; read alone it would be "
-            "another policy. Export the policy as one node of LEAPP (one name in annotate.input_tensors and "
-            "annotate.output_tensors)"
-        )
-    return model
 
 
 def is_plain(model: LeappModel, pipeline: Pipeline) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, is_leapp, own_model, read_pipeline
 from policy_port.checkpoints.files.safe_load import read_bounded
-from policy_port.checkpoints.onnx.apart import Apart
 from policy_port.checkpoints.onnx.leapp import is_plain, taken_apart
 from policy_port.checkpoints.onnx.meanings import QUATERNION, robot_of
+from policy_port.checkpoints.onnx.parts import Apart
 from policy_port.descriptors import isaac_lab_env
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.isaac_lab_robot import add_robot
@@ -80,7 +80,7 @@ def _model(pipeline: Pipeline, options: ImportOptions) -> LeappModel:
     if model.backend != "onnx":
         raise ContractError(
             f"{pipeline.path}: models.{model.name} is exported as {model.backend}; only ONNX is taken apart. Export it "
-            "with export_with='onnx' (in Isaac Lab --export_method onnx-dynamo)"
+            "with export_with='onnx' (Isaac Lab: export_method onnx-dynamo, its default)"
         )
     return model
 

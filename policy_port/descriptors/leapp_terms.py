@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from policy_port.checkpoints.onnx.apart import Apart, Target
 from policy_port.checkpoints.onnx.blocks import CONSTANT, LAST_ACTION, TASK, Block, Number
 from policy_port.checkpoints.onnx.meanings import GOAL, JOINTS
+from policy_port.checkpoints.onnx.parts import Apart, Target
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_offset, uniform
 from policy_port.descriptors.options import ImportOptions

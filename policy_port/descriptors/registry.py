@@ -94,11 +94,11 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
 
 def _from_onnx(file: Path, kind: str | None, options: ImportOptions) -> Imported:
     """Read an ONNX file's metadata, or the YAML of LEAPP beside it, which the file itself says nothing of."""
-    metadata = _module("onnx_metadata").OnnxMetadata(file)
     if kind is None:
+        metadata = _module("onnx_metadata").OnnxMetadata(file)
+        if not metadata.entries and (pipeline := beside(file)) is not None:
+            return _from_yaml([pipeline.path], "leapp", options)
         kind = "holosoma" if _module("holosoma").is_holosoma(metadata) else "onnx_metadata"
-    if not metadata.entries and (pipeline := beside(file)) is not None:
-        return _from_yaml([pipeline.path], "leapp", options)
     return _finish(_module(kind), options, (file,), file)
 
 

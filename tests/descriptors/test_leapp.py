@@ -393,7 +393,7 @@ def wrong(place: Sequence[Any], value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def renamed(data: dict[str, Any]) -> None:
-    data["models"][NODE]["inputs"][1]["name"] = "robot_root_ang_vel_w"
+    data["models"][NODE]["inputs"][1]["name"] = data["pipeline"]["inputs"][NODE][1] = "robot_root_ang_vel_w"
 
 
 LIES = [
@@ -404,6 +404,9 @@ LIES = [
     (wrong(["models", NODE, "parameters", "model_path"], "../other.onnx"), "outside the folder of this file"),
     (wrong(["models", NODE, "parameters", "model_path"], "other.onnx"), "No such file"),
     (wrong(["pipeline", "feedback_flow"], {f"{NODE}/last_acton": [f"{NODE}/last_action_in"]}), "did you mean"),
+    (wrong(["pipeline", "feedback_flow"], {}), r"last_action_in\) is not in pipeline.inputs"),
+    (wrong(["pipeline", "inputs", NODE, 0], "last_action_in"), r"lin_vel_b\) is not in pipeline.inputs"),
+    (wrong(["pipeline", "outputs", NODE], ["joint_pos"]), r"kp_gains\) is not in pipeline.outputs"),
     (wrong(["pipeline", "configs", "frequency"], -50.0), "expected a number above 0"),
     (
         wrong(["models", NODE, "inputs", 2, "element_names"], [["qw", "qx", "qy", "qz"]]),
@@ -532,6 +535,8 @@ def test_two_stages_are_not_read_as_one(tmp_path: Path) -> None:
     first["parameters"] = data["models"][NODE]["parameters"] | {"model_path": "first.onnx"}
     data["models"] = {"first": first} | data["models"]
     data["pipeline"]["data_flow"] = {"first/made": [f"{NODE}/base_velocity"]}
+    data["pipeline"]["inputs"]["first"] = ["raw"]
+    data["pipeline"]["inputs"][NODE].remove("base_velocity")
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"runs first\.onnx first, whose made is its base_velocity"):
         load_policy(tmp_path / f"{NODE}.onnx")

@@ -101,7 +101,8 @@ def is_leapp(data: Any) -> bool:
 
 def beside(file: Path) -> Pipeline | None:
     """The pipeline that a model belongs to, as a YAML in its folder says by the model's name; None without one."""
-    found = [path for path in sorted(file.parent.glob("*.y*ml")) if looks_like_leapp(path, file.name)]
+    named = [path for path in sorted(file.parent.glob("*.y*ml")) if looks_like_leapp(path, file.name)]
+    found = [path for path in named if is_leapp(_data(path))]
     pipelines = [pipeline for path in found if (pipeline := read_pipeline(path)).model_of(file)]
     if len(pipelines) > 1:
         raise CheckpointError(
@@ -118,15 +119,18 @@ def looks_like_leapp(path: Path, model: str = "") -> bool:
     return all(word in text for word in (b"models", b"pipeline", b"model_path", model.encode()))
 
 
+def _data(path: Path) -> Any:
+    text = read_text(path, CheckpointError, what=_WHAT, max_bytes=_MAX_BYTES)
+    return PlainYaml(text, path, CheckpointError, strict=False).data
+
+
 def read_pipeline(path: Path) -> Pipeline:
     """Read a YAML of LEAPP and the initial values that it names.
 
     Raises:
         CheckpointError: Naming the key that is missing, contradicts another, or names what is not there.
     """
-    data = PlainYaml(
-        read_text(path, CheckpointError, what=_WHAT, max_bytes=_MAX_BYTES), path, CheckpointError, strict=False
-    ).data
+    data = _data(path)
     if not is_leapp(data):
         raise CheckpointError(f"{path}: has no models and pipeline, so it is no YAML of LEAPP")
     reader = _Reader(path)
@@ -135,6 +139,7 @@ def read_pipeline(path: Path) -> Pipeline:
     flows = [reader.flow(pipeline, key, models) for key in ("data_flow", "feedback_flow")]
     if twice := sorted(flows[0].keys() & flows[1].keys()):
         raise CheckpointError(f"{path}: {twice[0]} is filled by both data_flow and feedback_flow")
+    reader.routed(pipeline, models, flows[0] | flows[1])
     configs = pipeline.get("configs") or {}
     frequency = configs.get("frequency") if isinstance(configs, dict) else None
     if frequency is not None and not (isinstance(frequency, int | float) and 0.0 < frequency < float("inf")):
@@ -294,6 +299,25 @@ class _Reader:
                 f"names {name}, which is none of the {side}{closest(name, there) or '.'} They are {', '.join(there)}",
             )
         return found
+
+    def routed(self, pipeline: dict[Any, Any], models: dict[str, LeappModel], flows: dict[str, str]) -> None:
+        """Raise where an input is filled by nothing or twice, or an output goes nowhere, as LEAPP's runtime does."""
+        for side, flowing in (("inputs", flows.keys()), ("outputs", set(flows.values()))):
+            listed = self.mapping(pipeline, side, "pipeline.")
+            for model in models.values():
+                names = listed.get(model.name) or []
+                if not isinstance(names, list):
+                    raise self.error(f"pipeline.{side}.{model.name}", f"is {names!r:.60}, expected a list of names")
+                for item in getattr(model, side):
+                    outside, inside = item.name in names, f"{model.name}/{item.name}" in flowing
+                    if outside != inside or (outside and side == "outputs"):
+                        continue
+                    how = f"listed in pipeline.{side} and fed by" if outside else f"not in pipeline.{side} and not in"
+                    raise self.error(
+                        item.place,
+                        f"({item.name}) is {how} data_flow or feedback_flow; export it again, the file is incomplete "
+                        "or was edited",
+                    )
 
     def initial(self, name: Any, feedback: dict[str, str], models: dict[str, LeappModel]) -> dict[str, NDArray[Any]]:
         """The initial values by input."""

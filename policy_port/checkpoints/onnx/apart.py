@@ -29,72 +29,12 @@ from policy_port.checkpoints.onnx.blocks import (
 from policy_port.checkpoints.onnx.elements import Atom, Clip, Element
 from policy_port.checkpoints.onnx.formulas import Formula, formulas, is_constant
 from policy_port.checkpoints.onnx.meanings import JOINTS, QUATERNION, VECTORS, Meaning, meaning, robot_of
+from policy_port.checkpoints.onnx.parts import Apart, Piece, Target
 from policy_port.errors import CheckpointError
 
 _TARGET = "target/"
 _GAINS = ("kp", "kd")
 _TARGETS_ACT = "its targets are no scaled raw action; they are the action, in SI units"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What one number of the raw action does."""
-
-    output: LeappTensor
-    """The output that it ends in."""
-    element: int
-    """Which element of that output."""
-    number: Number | None
-    """scale, offset and bounds of the target; None where the file does not say what the output is."""
-    on_position: int | None = None
-    """The element of the measured joint positions that it is added to."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """A value of the graph that the observation takes the place of."""
-
-    value: str
-    shape: tuple[int, ...]
-    blocks: tuple[Block, ...]
-
-    @property
-    def width(self) -> int:
-        """How many numbers of the observation it takes."""
-        return sum(block.width for block in self.blocks)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Apart:
-    """A graph taken apart."""
-
-    model: LeappModel
-    meanings: dict[str, Meaning]
-    pieces: tuple[Piece, ...]
-    """What is observed, in the network's order."""
-    layout: dict[str, str] | None
-    """How histories are laid out."""
-    actions: tuple[str, ...]
-    """Values whose numbers one after the other are the raw action."""
-    targets: tuple[Target, ...]
-    """In the order of the raw action."""
-    raw_clip: tuple[float, float] | None
-    """Bounds of the raw action."""
-    last_action: dict[str, tuple[int, ...]]
-    """By input that is fed back numbers of the raw action: which they are."""
-    carried: dict[str, str]
-    """The output that carries on each input which stays a state of the network."""
-    gains: tuple[tuple[LeappTensor, Formula], ...]
-    """Constant outputs of kind kp and kd, and their numbers."""
-    unused: tuple[str, ...]
-    """Outputs that are neither action nor gain nor fed back."""
-    whole: tuple[str, ...]
-    """Why the graph, or a part, was left as it is; nothing where it was taken apart."""
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The observation's blocks."""
-        return tuple(block for piece in self.pieces for block in piece.blocks)
 
 
 def take_apart(graph: onnx.ModelProto, pipeline: Pipeline, model: LeappModel) -> Apart:
@@ -336,7 +276,7 @@ class _Work:
     def _better_raw(self, observation: Observation) -> bool:
         """Whether a contract has terms for all inputs of a block that it has no term for."""
         return any(
-            all(self.meanings[name].term in VECTORS | JOINTS | {QUATERNION} for name in block.source.split(","))
+            all(self.meanings[name].term in VECTORS | JOINTS for name in block.source.split(","))
             for block in observation.blocks
             if block.term == TASK
         )

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from policy_port.checkpoints.files.leapp_yaml import Pipeline
-from policy_port.checkpoints.onnx.apart import Apart
 from policy_port.checkpoints.onnx.blocks import CONSTANT, LAST_ACTION, TASK, Block, Number
 from policy_port.checkpoints.onnx.meanings import QUATERNION
+from policy_port.checkpoints.onnx.parts import Apart
 from policy_port.errors import CheckpointError, one_line
 from policy_port.onnx_session import open_session
 

@@ -22,8 +22,8 @@ from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
 
 SUPPORTED = (
-    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file; weights "
-    "inside or in a file beside it"
+    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file, or in "
+    "one of LEAPP beside its YAML; weights inside or in a file beside it"
 )
 """What of it is read, in words."""
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import onnx
 
 from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, beside, own_model
-from policy_port.checkpoints.onnx.apart import Apart, take_apart
+from policy_port.checkpoints.onnx.apart import take_apart
 from policy_port.checkpoints.onnx.apart_check import check_parts
 from policy_port.checkpoints.onnx.meanings import meaning, robot_of
 from policy_port.checkpoints.onnx.network import network_of
+from policy_port.checkpoints.onnx.parts import Apart
 from policy_port.checkpoints.onnx.read import check_model, parse_model, read_model
 from policy_port.errors import CheckpointError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from policy_port.checkpoints.files.leapp_yaml import LeappTensor, Pipeline
-from policy_port.checkpoints.onnx.apart import Apart, Piece
+from policy_port.checkpoints.onnx.parts import Apart, Piece
 from policy_port.errors import CheckpointError
 
 _MARK = "policy_port_"

@@ -25,7 +25,7 @@ KINDS: dict[str, str] = {
     "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",
     "holosoma": "metadata in an ONNX file of holosoma",
     "lerobot_config": "LeRobot policy config.json",
-    "maniskill_env": "a ManiSkill environment (--env ID --control-mode MODE)",
+    "maniskill_env": "a ManiSkill environment, which is asked itself",
 }
 """Kinds by the name that `--from` takes; the module of that name has the importer."""
 
@@ -165,8 +165,10 @@ def _finish(
     if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
         named = None
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
-        if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
-            raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
+        if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
+            raise ContractError(
+                f"{files[0]}: holds a whole contract, to which {', '.join(stray)} add nothing; leave them out"
+            )
     else:
         draft: Draft = module.read(*given, options)
         contract, notes, hint, named = draft.build(options), draft.notes, draft.width_hint, draft.policy

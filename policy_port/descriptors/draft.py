@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,6 +61,8 @@ class Draft:
         self.notes: list[str] = []
         self.control_dt: tuple[float, str] | None = None
         self.width_hint = ""
+        self.policy: Path | None = None
+        """The policy that the descriptor names, whose widths the contract must have."""
         self.width = 0
         self.names_there: list[str | None] = []
         self.waits_for_names = False

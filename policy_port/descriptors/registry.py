@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from policy_port.checkpoints.files.leapp_yaml import beside, looks_like_leapp
 from policy_port.contract import Contract
 from policy_port.contract.spec import unset_values
 from policy_port.descriptors.draft import Draft
@@ -17,16 +18,21 @@ from policy_port.errors import ContractError, closest
 
 KINDS: dict[str, str] = {
     "isaac_lab": "Isaac Lab IO descriptors with env.yaml and agent.yaml beside them, or env.yaml alone with --names",
+    "leapp": "YAML of LEAPP beside its ONNX file, as Isaac Lab 3 exports policies, with env.yaml of the run",
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
     "newton_assets": "newton-assets policy YAML",
     "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",
+    "holosoma": "metadata in an ONNX file of holosoma",
     "lerobot_config": "LeRobot policy config.json",
     "maniskill_env": "a ManiSkill environment, which is asked itself",
 }
 """Kinds by the name that `--from` takes; the module of that name has the importer."""
 
-_OF_FILES = tuple(kind for kind in KINDS if kind not in ("onnx_metadata", "maniskill_env"))
+_IN_ONNX = ("onnx_metadata", "holosoma")
+"""Kinds that stand in the metadata of an ONNX file."""
+
+_OF_FILES = tuple(kind for kind in KINDS if kind not in (*_IN_ONNX, "maniskill_env"))
 
 _STANDS_IN = {"isaac_lab": "env.yaml"}
 """Role whose file a kind can be worked out from without its main one."""
@@ -82,11 +88,21 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
         other = "--from maniskill_env" if options.env is not None else "a ManiSkill environment with --env"
         raise ContractError(f"no descriptor given: name its file or folder, or {other}")
     files = [_file(path) for path in sources]
-    if kind == "onnx_metadata" or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
+    if kind in _IN_ONNX or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
         if len(files) > 1:
             raise ContractError(f"{files[1]}: an ONNX file's metadata is read by itself; leave out the other files")
-        return _finish(_module("onnx_metadata"), options, (files[0],), files[0])
+        return _from_onnx(files[0], kind, options)
     return _from_yaml(files, kind, options)
+
+
+def _from_onnx(file: Path, kind: str | None, options: ImportOptions) -> Imported:
+    """Read an ONNX file's metadata, or the YAML of LEAPP beside it, which the file itself says nothing of."""
+    if kind is None:
+        metadata = _module("onnx_metadata").OnnxMetadata(file)
+        if not metadata.entries and (pipeline := beside(file)) is not None:
+            return _from_yaml([pipeline.path], "leapp", options)
+        kind = "holosoma" if _module("holosoma").is_holosoma(metadata) else "onnx_metadata"
+    return _finish(_module(kind), options, (file,), file)
 
 
 def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
@@ -124,6 +140,8 @@ def _accepting(files: list[Path]) -> list[str]:
     try:
         if any(file.suffix.lower() == ".onnx" for file in files):
             metadata = _module("onnx_metadata").OnnxMetadata(files[0])
+            if _module("holosoma").is_holosoma(metadata):
+                return ["holosoma"]
             return ["onnx_metadata"] if "joint_names" in metadata.entries or metadata.contract() else []
         given = [Record.read(file) for file in files]
     except ContractError:
@@ -148,6 +166,7 @@ def _finish(
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
     if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
+        named = None
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
             raise ContractError(
@@ -155,8 +174,8 @@ def _finish(
             )
     else:
         draft: Draft = module.read(*given, options)
-        contract, notes, hint = draft.build(options), draft.notes, draft.width_hint
-    policy = options.policy or (files[0] if kind == "onnx_metadata" else None)
+        contract, notes, hint, named = draft.build(options), draft.notes, draft.width_hint, draft.policy
+    policy = options.policy or (files[0] if kind in _IN_ONNX else named)
     if policy is not None:
         check_width(contract, policy, hint)
     else:
@@ -174,6 +193,8 @@ def _refuse_stray_flags(module: ModuleType, kind: str, options: ImportOptions) -
 def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
+    if len(pipelines := [file for file in sorted(path.glob("*.yaml")) if looks_like_leapp(file)]) == 1:
+        return pipelines[0]
     found = [file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))]
     found = found or [file for file in (path / "params/env.yaml", path / "env.yaml") if file.is_file()]
     if len(found) != 1:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-_WITH_VALUE = {"--plant": "simulator", "--sim-backend": "sim_backend", "--task": "task", "--control-mode": "control_mode"}
+_WITH_VALUE = {
+    "--plant": "simulator",
+    "--sim-backend": "sim_backend",
+    "--task": "task",
+    "--control-mode": "control_mode",
+}
 """Options whose value a key of the case's `plant` or `env` takes as it is."""
 
 _KEYS = {
@@ -34,7 +39,7 @@ _OPTION = re.compile(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*)( [a-z][\w-]*)?")
 
 
 def in_a_suite(advice: str) -> str:
-    """The text with the keys of a case instead of options; what has no key is for `export`, and the case takes its port.
+    """The text with a case's keys instead of options; what has no key is for `export`, and the case takes its port.
 
     Options that are left as they are belong to other commands.
     """

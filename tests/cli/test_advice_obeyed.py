@@ -6,7 +6,6 @@ a Trial, or in `elsewhere.py` the test that obeys it.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import re
@@ -30,7 +29,8 @@ MESSAGES = messages()
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What trials name."""
-    pytest.importorskip("mujoco")
+    for package in ("mujoco", "newton", "mani_skill", "lerobot.robots.so_follower", "ray"):
+        pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as where:
         where.chdir(folder)
@@ -143,24 +143,31 @@ def test_trials_try_what_is_said() -> None:
 
 @cache
 def words_of(test: str) -> str:
-    """The source of a test with its parameters, its texts joined and without the marks of patterns."""
-    module, _, name = test.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    source = inspect.getsource(function)
-    texts = [
-        str(node.value)
-        for node in ast.walk(ast.parse(inspect.cleandoc(source) if source[0] == " " else source))
-        if isinstance(node, ast.Constant)
-    ]
-    return f"{source} {' '.join(texts)}".replace("\\", "")
+    """The source of a test, of what it calls in its file, and constants of that; without the marks of patterns."""
+    name, _, function = test.partition(":")
+    module = importlib.import_module(name)
+    called = [getattr(module, function)]
+    for used in called[0].__code__.co_names:
+        called += [getattr(module, used)] if hasattr(module, used) else []
+    found = [inspect.getsource(each) if inspect.isfunction(each) else repr(each) for each in called]
+    joined = re.sub(r'"\s*\n\s*r?f?"', "", "\n".join(found))
+    return joined.replace("\\", "")
 
 
 @pytest.mark.parametrize("says", elsewhere.TRIED)
 def test_what_is_tried_elsewhere_is(says: str) -> None:
-    """The test that is named is there, and knows words of the message or its options."""
+    """The test that is named is there, and knows words of the message, or its options and commands."""
     source = words_of(elsewhere.TRIED[says])
     for message in MESSAGES:
         if meets(says, message):
-            words = [word for piece in message.text.split("{}") for word in [piece.strip().split(" ")]]
+            words = [piece.split() for piece in message.text.split("{}")]
             runs = {" ".join(each[i : i + 3]) for each in words for i in range(len(each) - 2)}
-            assert any(run in source for run in runs) or all(option in source for option in message.options), message
+            named = {*message.options, *(command.split()[-1] for command in message.commands)}
+            assert any(run in source for run in runs) or all(word in source for word in named), message
+
+
+@pytest.mark.parametrize("name", elsewhere.WALKED.values())
+def test_walks_are_there(name: str) -> None:
+    """Each test that walks along the messages of a file exists."""
+    module, _, test = name.partition(":")
+    assert callable(getattr(importlib.import_module(module), test))

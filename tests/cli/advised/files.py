@@ -16,11 +16,12 @@ from onnx import helper
 from policy_port.contract import Contract
 from tests.checkpoints import written
 from tests.checkpoints.libraries import sb3_files, test_actor_mean, test_stated
-from tests.checkpoints.onnx import test_roles
+from tests.checkpoints.onnx import test_file, test_roles
 from tests.checkpoints.onnx.test_cut import save as save_graph
 from tests.checkpoints.torchscript.test_widths import Slices, saved
 from tests.cli.advised.plays import ARM_ON
-from tests.cli.advised.trial import Note, Trial, made
+from tests.cli.advised.trial import Note, Trial, made, without
+from tests.export.test_shared_oracles import contract_of
 from tests.samples import contract_data
 
 EXPORT = "export clean.pt --contract contract.yaml --format onnx --out new"
@@ -53,10 +54,14 @@ LOADED: list[Trial | Note] = [
     Trial("inspect grown.pt", "where the policy does not need them, export says how to", GROWN, "--ignore 'estimator'"),
     Note("inspect clean.pt --from cleanrl", "--from {}"),
     Trial("inspect odd.pt", LAYOUT, "inspect odd.pt --from cleanrl", "it is not of CleanRL's ppo script"),
-    Trial("inspect final_ckpt.pt", "{}: could be {}. Say which with --from {}", "inspect final_ckpt.pt --from maniskill"),
+    Trial(
+        "inspect final_ckpt.pt", "{}: could be {}. Say which with --from {}", "inspect final_ckpt.pt --from maniskill"
+    ),
     Trial("inspect final_ckpt.pt", " or --from ", "inspect final_ckpt.pt --from cleanrl"),
     Note("inspect toy/linear.onnx --width 47", "{}: reads observations of width {}; --width says {}"),
-    Trial("inspect which.onnx", "is the action is unclear. Say it with --output OUTPUT", "inspect which.onnx --output mu"),
+    Trial(
+        "inspect which.onnx", "is the action is unclear. Say it with --output OUTPUT", "inspect which.onnx --output mu"
+    ),
     Trial(
         "inspect which.onnx --output mo",
         "{}: --output {}: there is no output {}{}. Its outputs are {}",
@@ -92,7 +97,7 @@ LOADED: list[Trial | Note] = [
         "leave --policy out: `policy-port export` takes them, and holds the widths against the contract too",
         f"{STATED.format('final_ckpt.pt', 'contract.yaml')} --from maniskill",
     ),
-]  # fmt: skip
+]
 
 PROBED: list[Trial | Note] = [
     Trial(
@@ -117,26 +122,47 @@ PROBED: list[Trial | Note] = [
     ),
     Trial("verify toy/port", "verify needs a --trace of the source", "verify toy/port --trace walk/trace.npz"),
     Trial("verify toy/port", "verify needs a --trace of the source", "inspect toy/port --probe"),
-    Trial("verify mirror_port --trace unsigned.npz", "and a trace is the source's unless --side says",
-          "verify mirror_port --trace unsigned.npz --side port"),
+    Trial(
+        "verify mirror_port --trace unsigned.npz",
+        "and a trace is the source's unless --side says",
+        "verify mirror_port --trace unsigned.npz --side port",
+    ),
     Note("verify degrees/port --trace held/trace.npz --side source", "as --side says"),
-    Trial("map show degrees/terms.yaml", "--source CONTRACT shows where each goes",
-          "map show degrees/terms.yaml --source toy/port/contract.yaml"),
-    Trial("compare held renamed", "Give the mapping between the two with --mapping",
-          "compare held renamed --mapping rename.yaml"),
+    Trial(
+        "map show degrees/terms.yaml",
+        "--source CONTRACT shows where each goes",
+        "map show degrees/terms.yaml --source toy/port/contract.yaml",
+    ),
+    Trial(
+        "compare held renamed",
+        "Give the mapping between the two with --mapping",
+        "compare held renamed --mapping rename.yaml",
+    ),
     Trial(
         "diagnose arm/port --plant mujoco --robot arm/arm.xml",
         ", or name the reach task with --task so100-reach",
         "diagnose arm/port --plant mujoco --robot arm/arm.xml --task so100-reach",
         "the reach task runs at 20 Hz",
     ),
-]  # fmt: skip
+]
 
 WRITTEN: list[Trial | Note] = [
     Trial(
         "remap tanh.onnx --contract arm/port/contract.yaml --mapping degrees/map.yaml --fold --out new",
         "can't be folded into the weights: {} stands {} layer and {}. Leave out --fold",
         "remap tanh.onnx --contract arm/port/contract.yaml --mapping degrees/map.yaml --out new",
+    ),
+    *(
+        Trial(
+            f"export {name}.onnx --contract {name}.yaml --out new",
+            says,
+            f"export {name}.onnx --contract {name}.yaml --out new --format onnx",
+        )
+        for name, says in (
+            ("three", "state tensors ({}), TorchScript ports hold two at most; export it with --format onnx"),
+            ("seen", "the network has both images and a memory, which TorchScript ports don't hold"),
+            ("named", "can't all be names of arguments in TorchScript; export it with --format onnx"),
+        )
     ),
     Trial(f"play torn/port {PLAY_ARM}", ADVICE, EXPORT_ARM),
     Trial(f"play torn/port {PLAY_ARM}", ADVICE, EXPORT_ARM.replace("export", "remap") + " --mapping degrees/map.yaml"),
@@ -147,11 +173,23 @@ WRITTEN: list[Trial | Note] = [
         "regress broken/toy.regress.yaml --update",
     ),
     Trial(
+        "regress toy/toy.regress.yaml --ray",
+        "--ray needs Ray, which is not installed: pip install",
+        "regress toy/toy.regress.yaml --ray",
+        "no Ray cluster answers",
+        without("ray"),
+    ),
+    Trial(
+        "diagnose toy/port --plant mujoco --robot toy/toy.xml --seconds 1",
+        "with a trace, `policy-port diagnose PORT --trace T` compares numbers instead",
+        "diagnose toy/port --trace walk/trace.npz",
+    ),
+    Trial(
         "regress older/toy.regress.yaml",
         "{}: was written by another version of policy-port; write it again with --update",
         "regress older/toy.regress.yaml --update",
     ),
-]  # fmt: skip
+]
 
 TRIALS: list[Trial | Note] = [*LOADED, *PROBED, *WRITTEN]
 
@@ -172,7 +210,9 @@ def build(folder: Path) -> None:
     renamed = mapping | {"target_joint_names": ["a1", "a2"], "joints": {}, "match": "position"}
     (folder / "rename.yaml").write_text(yaml.safe_dump(renamed))
     (folder / "renamed.xml").write_text((folder / "arm/arm.xml").read_text().replace('"j', '"a'))
-    line = "remap arm/linear.onnx --contract arm/port/contract.yaml --mapping rename.yaml --format onnx --out renamed_port"
+    line = (
+        "remap arm/linear.onnx --contract arm/port/contract.yaml --mapping rename.yaml --format onnx --out renamed_port"
+    )
     made(line)
     at = ARM_ON.replace("arm/port", "renamed_port").replace("arm/arm.xml", "renamed.xml").replace("new", "renamed")
     made(f"{at} --seconds 1 --goal point=0,0,0.1")
@@ -232,4 +272,46 @@ def _graphs(folder: Path) -> None:
     ]
     eight = {"w": np.ones((4, 8), np.float32), "b": np.zeros(4, np.float32)}
     save_graph(folder / "roots.onnx", roots, eight, {"obs": ["batch", 8]}, {"mu": ["batch", 4]})
+    _remembering(folder, "three", memories=3)
+    _remembering(folder, "seen", memories=1, image="rgb")
+    _remembering(folder, "named", memories=0, image="class")
     save_graph(folder / "tanh.onnx", nodes, weights, {"obs": ["batch", 7]}, {"mu": ["batch", 2]})
+
+
+def _remembering(folder: Path, name: str, *, memories: int, image: str | None = None) -> None:
+    """A network from obs (9), and an image of 8 x 8, through GRUs of 8 to 3 actions, and its contract."""
+    nodes, arrays, last = [], {"w": test_file.weights(3, 9), "b": test_file.weights(3)}, "obs"
+    inputs: dict[str, list[int | str]] = {"obs": ["batch", 9]}
+    outputs: dict[str, list[int | str]] = {"mu": ["batch", 3]}
+    if image is not None:
+        inputs[image] = ["batch", 3, 8, 8]
+        arrays |= {"cw": test_file.weights(4, 3, 8, 8), "fw": test_file.weights(9, 13), "fb": test_file.weights(9)}
+        nodes += [
+            helper.make_node("Conv", [image, "cw"], ["seen"]),
+            helper.make_node("Flatten", ["seen"], ["flat"]),
+            helper.make_node("Concat", ["obs", "flat"], ["both"], axis=1),
+            helper.make_node("Gemm", ["both", "fw", "fb"], ["joined"], transB=1),
+        ]
+        last = "joined"
+    for i in range(memories):
+        arrays |= {"zero": np.array([0], np.int64), "two": np.array([0, 1], np.int64)}
+        arrays |= {f"w{i}": test_file.weights(1, 27, 9), f"r{i}": test_file.weights(1, 27, 9)}
+        arrays[f"b{i}"] = test_file.weights(1, 54)
+        inputs[f"h{i}_in"] = outputs[f"h{i}_out"] = [1, "batch", 9]
+        nodes += [
+            helper.make_node("Unsqueeze", [last, "zero"], [f"s{i}"]),
+            helper.make_node(
+                "GRU",
+                [f"s{i}", f"w{i}", f"r{i}", f"b{i}", "", f"h{i}_in"],
+                [f"Y{i}", f"h{i}_out"],
+                hidden_size=9,
+                linear_before_reset=1,
+            ),
+            helper.make_node("Squeeze", [f"Y{i}", "two"], [f"f{i}"]),
+        ]
+        last = f"f{i}"
+    nodes.append(helper.make_node("Gemm", [last, "w", "b"], ["mu"], transB=1))
+    save_graph(folder / f"{name}.onnx", nodes, arrays, inputs, outputs)
+    size = {"height": 8, "width": 8, "channels": 3, "layout": "nchw", "dtype": "float32", "scale": 1.0}
+    images = [] if image is None else [{"name": image, **size}]
+    (folder / f"{name}.yaml").write_text(contract_of(9, 3, images=images).to_yaml())

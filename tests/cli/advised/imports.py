@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-
+from tests.cli.advised.descriptors import build as build
 from tests.cli.advised.trial import Note, Trial, without
-from tests.descriptors import test_isaac_lab, test_lerobot_config, test_onnx_metadata, test_rl_sar
-from tests.descriptors.importing import linear_policy, write
 from tests.descriptors.test_newton_assets import asset
-from tests.descriptors.test_unitree_rl_lab import MOTORS, POLICY, deploy, term
-from tests.samples import contract_data
 
 
 def importing(source: str, **options: str) -> str:
@@ -88,7 +81,11 @@ GAPS = [
         "--set base.floating=true or false",
         unitree("deploy_no_base.yaml", "--set base.floating=false"),
     ),
-    Trial(unitree("deploy_idle.yaml"), "--set action.terms='[{term: joint_position, scale", unitree("deploy_idle.yaml", WHOLE)),
+    Trial(
+        unitree("deploy_idle.yaml"),
+        "--set action.terms='[{term: joint_position, scale",
+        unitree("deploy_idle.yaml", WHOLE),
+    ),
     Trial(unitree(timestep=""), "it follows from --timestep", unitree()),
     Trial(unitree(timestep="0.003"), "correct --timestep", unitree()),
     Note(newton(name="toy"), "--name, or the output's own"),
@@ -109,18 +106,22 @@ GAPS = [
         "--size {}={}: the size is a whole number above 0",
         unitree("deploy_scan.yaml", "--size height_scan=187"),
     ),
-]  # fmt: skip
+]
 
 NEWTON = [
     Trial(newton(order=""), "--order physx or --order mjw", newton(order="physx")),
     Trial(newton(order=""), "--order physx or --order mjw", newton(order="mjw")),
     Trial(newton(layout=""), "--layout isaaclab_velocity if yours was trained on that task", newton()),
     Trial(newton(layout="isaaclab_velo"), "--layout {}: unknown here{} Known: {}", newton()),
-    Trial(newton(name="physx_toy"), "names itself a {} policy. In the wrong order", newton(name="physx_toy", order="physx")),
+    Trial(
+        newton(name="physx_toy"),
+        "names itself a {} policy. In the wrong order",
+        newton(name="physx_toy", order="physx"),
+    ),
     Trial(newton(name="physx_toy"), "names itself a {} policy. In the wrong order", newton(name="my_toy")),
     Note(newton(), "--order {}"),
     Note(newton(), "--layout {}: {}"),
-]  # fmt: skip
+]
 
 UNITREE = [
     Trial(unitree(names=""), "--names FILE, a YAML mapping with joint_names in the policy's order", unitree()),
@@ -139,7 +140,9 @@ UNITREE = [
         "{}: is a bare list of {} names, which does not say",
         unitree(names="bare.yaml", names_order="policy"),
     ),
-    Trial(unitree(names="bare.yaml"), "{}: is a bare list of {} names, which does not say", unitree(names="motors.yaml")),
+    Trial(
+        unitree(names="bare.yaml"), "{}: is a bare list of {} names, which does not say", unitree(names="motors.yaml")
+    ),
     Note(unitree(names="bare.yaml", names_order="motor"), "{} (--names-order {})"),
     Trial(unitree(gains_order=""), "--gains-order policy or --gains-order motor", unitree(gains_order="policy")),
     Trial(unitree(gains_order=""), "--gains-order policy or --gains-order motor", unitree(gains_order="motor")),
@@ -187,17 +190,21 @@ UNITREE = [
         "--set {}=VALUE",
         importing("sar/walk", actuation="implicit", set="observation.history.layout=term_major"),
     ),
-]  # fmt: skip
+]
 
 MJLAB = [
-    *(Trial(
-        mjlab("mj_spring.onnx"),
-        "so that some joints are not driven, and the file does not say which",
-        mjlab(
-            "mj_spring.onnx",
-            f"--set action.terms='[{{term: joint_position, joints: [hip, knee], scale: {scale}, offset: default}}]'",
-        ),
-    ) for scale in ("0.5", "{hip: 0.1, knee: 0.2}")),
+    *(
+        Trial(
+            mjlab("mj_spring.onnx"),
+            "so that some joints are not driven, and the file does not say which",
+            mjlab(
+                "mj_spring.onnx",
+                f"--set action.terms='[{{term: joint_position, joints: [hip, knee], scale: {scale}, "
+                "offset: default}]'",
+            ),
+        )
+        for scale in ("0.5", "{hip: 0.1, knee: 0.2}")
+    ),
     Trial(
         mjlab("mj_clip.onnx"),
         "give the bounds that hold with --set observation.terms.{}.clip='[LOW, HIGH]'",
@@ -249,7 +256,7 @@ MJLAB = [
         "If you know what it does, state the whole {} yourself: --set {}.terms=",
         mjlab("mj_offset.onnx", WHOLE),
     ),
-]  # fmt: skip
+]
 
 LEROBOT = [
     Trial(
@@ -295,7 +302,7 @@ LEROBOT = [
         "write that one, or leave out --names",
         lerobot("config.json info.json", ARM, names="pan.yaml"),
     ),
-]  # fmt: skip
+]
 
 MANISKILL = [
     Trial(
@@ -357,7 +364,7 @@ ISAAC = [
         "--size {}; its place and history are env.yaml's",
     ),
     Trial(isaac("io_ema.yaml", COMMAND), OWN_ACTION, isaac("io_ema.yaml", f"{COMMAND} {WHOLE}")),
-]  # fmt: skip
+]
 
 KINDS = [
     Trial(
@@ -397,89 +404,3 @@ KINDS = [
 ]
 
 TRIALS: list[Trial | Note] = [*GAPS, *NEWTON, *UNITREE, *MJLAB, *LEROBOT, *MANISKILL, *ISAAC, *KINDS]
-
-
-def build(folder: Path) -> None:
-    """A descriptor of each kind, and variants that lack something."""
-    write(folder / "toy.yaml", asset())
-    write(folder / "no_pose.yaml", {key: value for key, value in asset().items() if key != "mjw_joint_pos"})
-    write(folder / "both.yaml", asset() | deploy())
-    write(folder / "names.yaml", {"joint_names": POLICY})
-    write(folder / "motors.yaml", {"motor_joint_names": MOTORS})
-    write(folder / "bare.yaml", MOTORS)
-    linear_policy(folder / "reads_24.onnx", 24, 4)
-    write(folder / "contract_24.yaml", contract_data(observation={"terms": [{"term": "external", "name": "all", "size": 24}]}))
-    _deploys(folder)
-    _metadata(folder)
-    _arms(folder)
-    _runs(folder)
-    write(folder / "sar/base.yaml", test_rl_sar.base())
-    history = {"observations_history": [0, 1, 2], "observations_history_priority": ...}
-    write(folder / "sar/walk/config.yaml", test_rl_sar.config(**history))
-
-
-def _deploys(folder: Path) -> None:
-    same: dict[str, Any] = {"stiffness": [100.0] * 4, "damping": [2.0] * 4}
-    action = deploy()["actions"]["JointPositionAction"]
-    marked = {"joint_pos_rel": term(4, params={"asset_cfg": {"name": "robot"}}), "base_ang_vel": term(3)}
-    scan = {"height_scan": term(187), "base_ang_vel": term(3)}
-    imu = deploy()["observations"] | {"projected_gravity": term(3, params={"sensor_cfg": "imu"})}
-    motion = {"motion_command": term(1) | {"scale": 1.0}, "base_ang_vel": term(3)}
-    wide = {"joint_ids_map": [0, 1, 4, 5], "stiffness": [100.0, 101.0, 0.0, 0.0, 50.0, 51.0], "damping": [1.0] * 6}
-    for name, data in {
-        "": deploy(),
-        "_no_base": deploy(observations={"joint_vel_rel": term(4)}),
-        "_idle": deploy(actions={}, observations={"base_ang_vel": term(3)}),
-        "_wide": deploy(**wide),
-        "_marked": deploy(observations=marked),
-        "_scan": deploy(observations=scan, **same),
-        "_motion": deploy(observations=motion, **same),
-        "_ema": deploy(actions={"JointPositionAction": action | {"ema": 0.5}}),
-        "_imu": deploy(observations=imu),
-    }.items():
-        write(folder / f"deploy{name}.yaml", data)
-
-
-def _metadata(folder: Path) -> None:
-    given, width = test_onnx_metadata.METADATA, test_onnx_metadata.WIDTH
-    every = "-inf;inf,-inf;inf,-inf;inf,-inf;inf,-inf;5.000,-inf;inf"
-    scales = "1.000,1.000,1.000,1.000,0.000,1.000"
-    spring = {"joint_names": "hip,spring,knee", "default_joint_pos": "0.100,0.000,-0.200"}
-    motion = {"observation_names": "command,motion_anchor_ori_b,base_ang_vel,actions"}
-    for name, read, more in (
-        ("", width, {}),
-        ("_spring", 9 + 3 + 3 + 2, spring),
-        ("_clip", width, {"observation_terms_clip": every}),
-        ("_scale", width, {"observation_terms_scale": scales}),
-        ("_history", width + 4, {"observation_terms_history_length": "0.0,0.0,0.0,0.0,3.0,0.0"}),
-        ("_scan", 3 + 187 + 2, {"observation_names": "base_ang_vel,height_scan,actions"}),
-        ("_motion", 4 + 6 + 3 + 2, motion),
-        ("_delay", width, {"observation_terms_delay": "0.5"}),
-        ("_offset", width, {"action_offset": "0.5"}),
-    ):
-        linear_policy(folder / f"mj{name}.onnx", read, 2, given | more)
-    numbers = {
-        "action_scale": {"knee": 0.43857, "hip": 0.0745206},
-        "default_joint_pos": {"hip": 0.1, "knee": -0.2},
-        "joint_stiffness": {"hip": 99.0984, "knee": 40.1792},
-        "joint_damping": {"hip": 2.558, "knee": 6.309},
-    }
-    write(folder / "precise.yaml", numbers)
-
-
-def _arms(folder: Path) -> None:
-    write(folder / "config.json", test_lerobot_config.config())
-    write(folder / "info.json", test_lerobot_config.named(["pan", "lift", "gripper"]))
-    write(folder / "info_odd.json", test_lerobot_config.named({"motors": ["a", "b"], "axes": ["c"]}))
-    write(folder / "pan.yaml", {"joint_names": ["pan", "lift", "gripper"]})
-    write(folder / "lift.yaml", {"joint_names": ["lift", "pan", "gripper"]})
-
-
-def _runs(folder: Path) -> None:
-    plain = test_isaac_lab.descriptor()
-    write(folder / "io.yaml", plain)
-    write(folder / "io_ema.yaml", plain | {"actions": [test_isaac_lab.action(ema=0.5)]})
-    groups = {"actor": test_isaac_lab.terms(), "critic": test_isaac_lab.terms()}
-    write(folder / "io_groups.yaml", plain | {"observations": groups})
-    write(folder / "run/io_descriptors/IO_descriptors.yaml", plain)
-    write(folder / "run/params/env.yaml", test_isaac_lab.ENV)

@@ -47,6 +47,17 @@ LOADED: list[Trial | Note] = [
         "the configuration belongs to another run. Give the run's own with --agent",
         "inspect denied/model_1.pt --agent owned/params/agent.yaml",
     ),
+    Trial(
+        "inspect owned/model_1.pt --teacher",
+        "it is no distillation checkpoint, so leave --teacher out",
+        "inspect owned/model_1.pt",
+    ),
+    Trial(
+        "inspect which.onnx --output mu --activation elu",
+        "means nothing to a file of {}, only to those of",
+        "inspect which.onnx --output mu",
+    ),
+    Trial(f"{EXPORT} --agent owned/params/agent.yaml", "means nothing to a file of {}, only to those of", EXPORT),
     Trial(f"{GROWN} --ignore '*'", "--ignore '{}': would ignore whatever there is", f"{GROWN} --ignore estimator"),
     Trial(f"{GROWN} --ignore estimater", "' matches nothing that the actor leaves out", f"{GROWN} --ignore estimator"),
     Trial(GROWN, "--ignore '{}'", f"{GROWN} --ignore estimator"),
@@ -196,8 +207,8 @@ TRIALS: list[Trial | Note] = [*LOADED, *PROBED, *WRITTEN]
 
 def build(folder: Path) -> None:
     """Policy files that leave something open, damaged ports and baselines."""
-    _checkpoints(folder)
-    _graphs(folder)
+    write_checkpoints(folder)
+    write_graphs(folder)
     contract = contract_data(observation={"terms": [{"term": "external", "name": "all", "size": 47}]})
     (folder / "reads_47.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
     shutil.copytree(folder / "arm", folder / "torn")
@@ -232,7 +243,7 @@ def build(folder: Path) -> None:
         np.savez(folder / name / "toy.baselines/walk.npz", a=np.zeros(1))
 
 
-def _checkpoints(folder: Path) -> None:
+def write_checkpoints(folder: Path) -> None:
     test_actor_mean.checkpoint(folder / "clean.pt", [8, 16, 16, 4])
     clean = torch.load(folder / "clean.pt", weights_only=True)
     written.save({**clean, "estimator.0.weight": torch.ones(3, 8)}, folder / "grown.pt")
@@ -258,7 +269,7 @@ def _checkpoints(folder: Path) -> None:
             sb3_files.statistics(folder / name, kinds)
 
 
-def _graphs(folder: Path) -> None:
+def write_graphs(folder: Path) -> None:
     test_roles.network(folder / "which.onnx", "mu", "latent", "value")
     test_roles.lstm(folder / "lstm.onnx", ("a", "x"), ("b", "y"), through=True)
     nodes = [

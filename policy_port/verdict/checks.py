@@ -247,7 +247,7 @@ def _compare(label: str, names: list[str], error: Values, known: Mask, allowed: 
         never = [name for name, count in zip(names, rows, strict=True) if not count]
         which = "" if len(never) == len(names) else f" of {', '.join(never[:4])}" + (", ..." if len(never) > 4 else "")
         return _unchecked(label, len(names), f"no row of the trace tells{which}" + (f": {note}" if note else ""))
-    column = int((largest / allowed).argmax())
+    column = int((largest if bad else largest / allowed).argmax())
     return Check(
         label=label,
         status="wrong" if bad else "equal",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,15 @@ class Answers:
     """Why it is not."""
 
 
+class Read(NamedTuple):
+    """A raw signal as a term saw it, in the contract's unit."""
+
+    values: Values
+    """Shape (steps, environments)."""
+    known: Mask
+    """False where the trace does not tell, same shape."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What was recorded where the policy was trained, or wherever it is known to run right."""
@@ -77,6 +86,8 @@ class Evidence:
     """What it does on the recorded observations."""
     blind: Mapping[str, str] = field(default_factory=dict)
     """Comparisons that this evidence can't make, by label, and why."""
+    as_read: Mapping[tuple[str, str], Read] = field(default_factory=dict)
+    """What terms saw in place of the recorded signal, by label and element."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,12 +134,15 @@ class Evidence:
             )
         return self.joint_names.index(name)
 
-    def earlier[Kind: np.generic](self, values: NDArray[Kind], steps: int) -> tuple[NDArray[Kind], Mask]:
+    def earlier[Kind: np.generic](
+        self, values: NDArray[Kind], steps: int | NDArray[np.intp]
+    ) -> tuple[NDArray[Kind], Mask]:
         """The values of some steps before, and where the episode reaches back that far.
 
         Args:
             values: Shape (steps, environments, ...).
-            steps: How far back; negative looks ahead, which no row at the end of an episode can.
+            steps: How far back, the same for all rows or one number each, shape (steps, environments); negative looks
+                ahead, which no row at the end of an episode can.
 
         Returns:
             Shifted values, with the episode's first (or the trace's last) value where there is no other; mask.
@@ -145,6 +159,10 @@ class Evidence:
         """The same evidence with other numbers in some arrays, and only some rows to be believed."""
         mask = self.usable if usable is None else self.usable & usable
         return replace(self, arrays={**self.arrays, **arrays}, usable=mask)
+
+    def seen_as(self, signals: Mapping[tuple[str, str], Read]) -> Evidence:
+        """The same evidence, of which some terms saw other signals."""
+        return replace(self, as_read={**self.as_read, **signals})
 
     def unable(self, label: str, why: str) -> Evidence:
         """The same evidence, which can't make one comparison."""
@@ -179,6 +197,7 @@ class Evidence:
             usable=cut(self.usable),
             time=None if self.time is None else cut(self.time),
             answers=answers,
+            as_read={key: Read(cut(read.values), cut(read.known)) for key, read in self.as_read.items()},
         )
 
 

@@ -41,11 +41,15 @@ class RecordedSignals:
         self._kept: dict[tuple[str, str], Signal] = {}
 
     def of(self, term: ObservationTerm, element: str) -> Signal:
-        """The raw signal of one element of a term of the contract.
+        """The raw signal of one element of a term of the contract, as the evidence says that the term saw it.
 
         Raises:
             EvidenceError: When the trace lacks what it is made of.
         """
+        recorded, read = self._recorded(term, element), self._evidence.as_read.get((term.label, element))
+        return recorded if read is None else Signal(read.values, max(recorded.size, _peak(read.values)), read.known)
+
+    def _recorded(self, term: ObservationTerm, element: str) -> Signal:
         if term.term == "gait_phase":
             return self._gait(term, element)
         if term.term == "goal":

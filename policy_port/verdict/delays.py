@@ -96,7 +96,7 @@ def delay_of(contract: Contract, evidence: Evidence, term: ObservationTerm) -> D
     seen = np.stack(present(contract, evidence, term), axis=2)
     columns = present_columns(contract, evidence)[term.label]
     now = np.stack([column.values for column in columns], axis=2)
-    told = np.stack([column.known for column in columns], axis=2).all(axis=2)
+    told: Mask = np.logical_and.reduce([column.known for column in columns])
     allowed = np.array([column.allowed for column in columns])
     reach = np.arange(EARLIEST, LATEST + 1)
     gaps, right, known = [], [], []
@@ -143,7 +143,7 @@ def _by_row(reach: NDArray[np.intp], fits: Mask, rows: Mask, young: Mask) -> Del
     """
     late = reach >= 0
     fits, steps = fits[late], reach[late]
-    told = fits.any(axis=0)
+    told = np.asarray(fits.any(axis=0))
     if not (told | ~rows | young).all() or int(told.sum()) < max(LEAST, int(rows.sum()) // 2):
         return None
     found = np.zeros(rows.shape, dtype=np.intp)
@@ -166,7 +166,7 @@ def _between(
     """A delay between two rows, or of whole steps with something small beside it, by least squares."""
     size = np.maximum(now[evidence.usable].std(axis=0), 1e-9)
     here = int(np.flatnonzero(reach == 0)[0])
-    common = np.logical_and.reduce(known[here - 1 : here + 4])
+    common = np.asarray(np.logical_and.reduce(known[here - 1 : here + 4]))
     if int(common.sum()) < 4 * LEAST:
         return None
 

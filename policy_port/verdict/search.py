@@ -10,7 +10,8 @@ from policy_port.errors import EvidenceError
 from policy_port.mistakes.edits import edits_between, weight
 from policy_port.verdict.actions import action_changes
 from policy_port.verdict.biases import bias_readings
-from policy_port.verdict.checks import Check, contract_checks
+from policy_port.verdict.checks import contract_checks
+from policy_port.verdict.comparison import Check
 from policy_port.verdict.drives import drive_changes
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.explanations import READING_WEIGHT, Explanation, changed
@@ -18,6 +19,7 @@ from policy_port.verdict.layouts import layout_changes, place_changes
 from policy_port.verdict.lines import line_changes
 from policy_port.verdict.moments import moment_readings
 from policy_port.verdict.orders import joint_order_changes
+from policy_port.verdict.place_readings import place_readings
 from policy_port.verdict.readings import readings
 from policy_port.verdict.recorded_actions import recorded_actions
 from policy_port.verdict.recorded_observations import recorded_observations
@@ -35,6 +37,7 @@ KINDS = (
     changed(line_changes),
     changed(layout_changes),
     changed(action_changes),
+    place_readings,
     readings,
     bias_readings,
     moment_readings,

@@ -87,23 +87,25 @@ def _unrecorded(term: BaseLinVelTerm, lacking: tuple[str, ...], fit: Fit, eviden
 
 def recorded_elsewhere(evidence: Evidence) -> str:
     """That base_lin_vel is of another point than base_pos, as their motion shows; nothing where it is not."""
-    if not {"base_pos", "base_quat", "base_lin_vel", "base_ang_vel"} <= evidence.arrays.keys():
-        return ""
-    period = evidence.header.get("control_dt")
-    if not isinstance(period, int | float) or not period > 0:
-        return ""
-    found = _point_of_velocity(evidence, float(period))
+    found = point_of_velocity(evidence)
     if found is None:
         return ""
-    point = ", ".join(f"{value:.2g}" for value in np.round(found, 3) + 0.0)
-    return (
-        f"recorded at another point than base_pos, about ({point}) m from it, as a centre of mass is; record the link "
-        "origin's (in Isaac Lab root_link_lin_vel_b, not root_lin_vel_b)"
-    )
+    return f"{elsewhere_words(found)}; record the link origin's (in Isaac Lab root_link_lin_vel_b, not root_lin_vel_b)"
 
 
-def _point_of_velocity(evidence: Evidence, period: float) -> Values | None:
+def elsewhere_words(point: Values) -> str:
+    """Where base_lin_vel was recorded, if not at base_pos."""
+    told = ", ".join(f"{value:.2g}" for value in np.round(point, 3) + 0.0)
+    return f"recorded at another point than base_pos, about ({told}) m from it, as a centre of mass is"
+
+
+def point_of_velocity(evidence: Evidence) -> Values | None:
     """The point, from base_pos in the link's axes, whose velocity is recorded; None where it is base_pos itself."""
+    period = evidence.header.get("control_dt")
+    if not isinstance(period, int | float) or not period > 0:
+        return None
+    if not {"base_pos", "base_quat", "base_lin_vel", "base_ang_vel"} <= evidence.arrays.keys():
+        return None
     position, velocity = evidence.arrays["base_pos"], evidence.arrays["base_lin_vel"]
     cross = cross_matrix(evidence.arrays["base_ang_vel"])
     turned = np.stack([into_world(evidence, cross[..., k], "base_lin_vel") for k in range(3)], axis=-1)

@@ -14,6 +14,7 @@ from policy_port.mistakes.edits import snapped, with_term
 from policy_port.verdict.evidence import Evidence, Mask, Read, Values
 from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.fits import SLACK
+from policy_port.verdict.place_checks import elsewhere_words, point_of_velocity
 from policy_port.verdict.places import FARTHEST, TOLD, Fit, cross_matrix, fit_point, shown_vector
 from policy_port.verdict.rebuild import FLOOR, ROUNDINGS
 from policy_port.verdict.recorded_arrays import COM, ORIENTATIONS, POSITIONS
@@ -71,6 +72,10 @@ def _fitted_point(contract: Contract, evidence: Evidence, term: BaseLinVelTerm) 
         return
     if float(fit.unseen.max()) > TOLD:
         return
+    elsewhere = point_of_velocity(evidence)
+    if elsewhere is not None:
+        yield _elsewhere(contract, evidence, term, fit, elsewhere)
+        return
     before = "the link's origin" if term.point in (None, "link") else point_words(term.point).removeprefix("at ")
     point, said = fit.common, f"{term.label}: the velocity of the point {fit.words} from the link's origin"
     if point is None:
@@ -89,6 +94,23 @@ def _fitted_point(contract: Contract, evidence: Evidence, term: BaseLinVelTerm) 
         words=f"{said}, residual {fit.left:.1g} m/s, not of {before}: {_guess(evidence)}",
         remedy=f"or name it, and record where it is ({COM}, or site_pos_NAME or sensor_pos_NAME), so that it is shown",
         weight=OFFSET,
+    )
+
+
+def _elsewhere(contract: Contract, evidence: Evidence, term: BaseLinVelTerm, fit: Fit, point: Values) -> Explanation:
+    """A trace whose base_lin_vel is that of another point itself, as its base_pos shows: no edit mends that."""
+    where = f"'{term.label}'"
+    own = base_vector(evidence, "base_lin_vel", where)
+    values = own + np.cross(base_vector(evidence, "base_ang_vel", where), fit.offset[None])
+    known = np.ones(evidence.shape, dtype=np.bool_)
+    reads = {(term.label, axis): Read(values[:, :, k], known) for k, axis in enumerate(contract.term_elements(term))}
+    return Explanation(
+        contract=contract,
+        evidence=evidence.seen_as(reads),
+        words=f"{term.label}: the velocity of the point {fit.words} from the one that base_lin_vel was recorded at, "
+        f"which is {elsewhere_words(point)}",
+        remedy="record base_lin_vel of the link's origin (in Isaac Lab root_link_lin_vel_b, not root_lin_vel_b)",
+        weight=NAMED,
     )
 
 

@@ -1,8 +1,8 @@
 """What the runs inside another program's environment share: its interpreter, policy-port's own commands, the table.
 
-Isaac Lab and mjlab pin other versions of torch, mujoco and warp than this project, so each has an environment of its own
-(`other_python` of scripts/setup makes it) in which policy-port is not installed. A script of ours runs there and leaves
-files; the commands here read them, as a user's would.
+Isaac Lab and mjlab pin other versions of torch, mujoco and warp than this project, so each has an environment of its
+own (`other_python` of scripts/setup makes it) in which policy-port is not installed. A script of ours runs there and
+leaves files; the commands here read them, as a user's would.
 """
 
 from __future__ import annotations
@@ -129,9 +129,7 @@ def policy_port(*arguments: str | Path, expect: Sequence[int] = (0,)) -> Done:
     call = [sys.executable, "-c", "from policy_port.cli.app import main; main()", *words]
     began = time.monotonic()
     ran = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "200"})
-    done = Done(
-        words=("policy-port", *words), status=ran.returncode, said=ran.stdout, seconds=time.monotonic() - began
-    )
+    done = Done(words=("policy-port", *words), status=ran.returncode, said=ran.stdout, seconds=time.monotonic() - began)
     if ran.returncode not in expect:
         said = f"{ran.stdout}{ran.stderr}".strip()
         raise RunError(f"{done.command}\nended with status {ran.returncode}:\n{said}")
@@ -208,7 +206,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def chosen(names: str, known: Iterable[str], parser: argparse.ArgumentParser, option: str) -> list[str]:
-    """The names that an option lists with commas, in the order of `known`; all, if it is empty. Ends on another name."""
+    """The names that an option lists with commas, in the order of `known`; all, if empty. Ends on any other name."""
     known = list(known)
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in known]

@@ -53,7 +53,7 @@ def check(
     """
     from policy_port.contract import load_contract, load_mapping
     from policy_port.contract.diff import differences
-    from policy_port.contract.mapping import doubts
+    from policy_port.contract.mapping import WHY_NOT_MOVED, doubts
     from policy_port.errors import MappingError
     from policy_port.remap import build_remap
     from policy_port.remap.target import check_target_joints
@@ -71,9 +71,11 @@ def check(
     if wanted is not None:
         found = differences(remap.target, wanted)
         if found:
+            moved = any(key in line.partition(":")[0] for line in found for key in ("].point", "].frame"))
             raise MappingError(
                 f"{mapping}: the ported policy would not have contract '{wanted.name}' (ported against given):\n  "
                 + "\n  ".join(found)
+                + (f"\nA remap changes neither point nor frame: {WHY_NOT_MOVED}" if moved else "")
             )
     typer.echo(
         f"{mapping}: {len(loaded.pairs)} joints correspond by {loaded.match}; the ported policy reads "

@@ -32,6 +32,8 @@ def differences(a: Contract, b: Contract, *, relative_tolerance: float = 1e-9) -
         if key in IGNORED or (key == "quaternion_order" and not tasks):
             continue
         x, y = (_plain(getattr(contract, key)) for contract in (a, b))
+        if key == "observation":
+            x, y = _placed(x), _placed(y)
         if key == "joints":
             x, y = ({name: value for name, value in side.items() if name in x and name in y} for side in (x, y))
         _compare(key, x, y, relative_tolerance, found)
@@ -44,6 +46,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def _placed(observation: dict[str, Any]) -> dict[str, Any]:
+    """Base terms that state no point or frame mean the base link's."""
+    for term in observation["terms"]:
+        term |= {key: "link" for key in ("point", "frame") if term.get(key, "") is None}
+    return observation
 
 
 def _compare(where: str, x: Any, y: Any, tolerance: float, found: list[str]) -> None:
@@ -64,6 +73,8 @@ def _compare(where: str, x: Any, y: Any, tolerance: float, found: list[str]) -> 
 def _words(value: Any) -> str:
     if value is None:
         return "not stated"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_words(item)}" for key, item in value.items() if item is not None) + "}"
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[" + ", ".join(str(item.get("name") or item.get("term")) for item in value) + "]"
     return str(value)

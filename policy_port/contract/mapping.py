@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -22,6 +22,13 @@ from policy_port.contract.terms import ExternalTerm, History
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import MappingError, closest
 from policy_port.resources import mappings_dir
+
+WHY_NOT_MOVED = (
+    "another point's velocity takes the angular velocity, other axes mix the three numbers. The target gives the term "
+    "as the source's contract states it. Where its robot file lacks the place, write the place's offset from the base "
+    "link into the source's contract (point: [x, y, z], in metres)"
+)
+"""Why `point` and `frame` of a term are the same on both sides of a remap, and what to do."""
 
 
 class SourceOnly(Strict):
@@ -61,6 +68,16 @@ class TermChange(Strict):
     """The target's scale, where it differs from the source's; one number for all elements."""
     constant: float | tuple[float, ...] | None = None
     """The target does not have the term: the policy sees this raw value (before scale), for ever."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_place_is_changed(cls, data: Any) -> Any:
+        moved = [key for key in ("point", "frame") if isinstance(data, dict) and key in data]
+        if moved:
+            raise ValueError(
+                f"a remap scales and reorders numbers, and can't change the {moved[0]} of a term: {WHY_NOT_MOVED}"
+            )
+        return data
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> TermChange:

@@ -16,8 +16,10 @@ from policy_port.contract.terms import (
     VELOCITY_COMMAND,
     Action,
     ActionTerm,
+    BaseLinVelTerm,
     Bounds,
     JointTerm,
+    MeasuredTerm,
     Observation,
     Term,
 )
@@ -33,7 +35,8 @@ class Base(Strict):
     height: float | None = None
     """Height of the base above the ground at reset [m]; found by settling, if not given."""
     frame: str | None = None
-    """Link or site in whose frame the base terms are measured; the base link, if not given."""
+    """Link or site in whose frame all base terms are measured, and whose origin's velocity base_lin_vel is; the base
+    link, if not given. Terms that state a `point` or `frame` of their own stand in for it."""
     min_height: float | None = None
     """An episode ends when the base is lower than this [m]."""
     max_tilt: Positive | None = None
@@ -208,6 +211,17 @@ class Contract(Strict):
             raise ValueError(f"quaternion_order must be wxyz or xyzw, since {', '.join(holding)} holds a quaternion")
         return self
 
+    @model_validator(mode="after")
+    def _places_are_stated_once(self) -> Contract:
+        for term in self.observation.terms:
+            if isinstance(term, MeasuredTerm) and term.where and self.base.frame is not None:
+                raise ValueError(
+                    f"base.frame '{self.base.frame}' says where all base terms are measured, and observation term "
+                    f"'{term.label}' is {term.where}; leave base.frame out and give each base term its `frame`, "
+                    "base_lin_vel its `point` too"
+                )
+        return self
+
     def _check_joints(self, names: tuple[str, ...] | None, where: str) -> None:
         if names is None:
             return
@@ -278,6 +292,12 @@ def unset_values(contract: Contract) -> list[str]:
             findings.append(f"{key} is not stated for {which}")
     if contract.base.floating and contract.base.height is None:
         findings.append("base.height is not stated; a replay finds it by settling the robot on the ground")
+    for term in contract.observation.terms:
+        if isinstance(term, BaseLinVelTerm) and term.point is None and contract.base.frame is None:
+            findings.append(
+                f"{term.label}: whose velocity it is, is not stated; taken as the link's origin. Isaac Lab's is the "
+                f"centre of mass (point: com), mjlab's a velocimeter (point: {{sensor: NAME}})"
+            )
     if any(term.term == "velocity_command" for term in contract.observation.terms):
         for key in VELOCITY_COMMAND:
             if getattr(contract.command, key) is None:

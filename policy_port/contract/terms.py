@@ -29,6 +29,7 @@ from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.joints import SPEED, Joint, JointConversion
 from policy_port.contract.parsing import Parsing
+from policy_port.contract.place import Frame, Place, Point, point_words
 from policy_port.contract.yaml_file import Strict
 from policy_port.errors import TaskError
 
@@ -94,6 +95,11 @@ class Term(_Elementwise):
         """Name under which reports, mappings and traces know the term."""
         return self.name or self.term
 
+    @property
+    def where(self) -> str:
+        """Where on the robot it is measured, in words; empty where nothing is stated."""
+        return ""
+
     def elements(self, contract: Parsing) -> tuple[str, ...]:
         """Name of each element of one step: indices, where the class does not say joint names or axes."""
         return tuple(map(str, range(len(self.readings(contract)))))
@@ -148,22 +154,77 @@ class BaseTerm(Term):
         return self.reach * draws.vector()
 
 
-class BaseLinVelTerm(BaseTerm):
-    """Linear velocity of the base [m/s], in the base frame."""
+class MeasuredTerm(BaseTerm):
+    """A vector that is measured on the base, in the base frame where nothing else is stated."""
+
+    frame: Frame | None = None
+    """Whose axes it is given in: link, {site: NAME} or {sensor: NAME}; the base frame, if not given."""
+
+    @property
+    def where(self) -> str:
+        """The frame."""
+        return "" if self.frame is None else f"in {self.frame}"
+
+    @property
+    def axes_of(self) -> Place | None:
+        """The place in whose axes it is given; None for the base link's."""
+        return self.frame if isinstance(self.frame, Place) else None
+
+    @property
+    def moved(self) -> bool:
+        """Whether it is another vector than the signal of the term's name, and needs columns of its own."""
+        return self.axes_of is not None
+
+    def columns(self, contract: Parsing) -> dict[str, int]:
+        """Three of its own, where it is moved."""
+        return {"moved": 3} if self.moved else {}
+
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
+        """Its own columns, or the signal of the term's name."""
+        return Term.readings(self, contract) if self.moved else super().readings(contract)
+
+
+class BaseLinVelTerm(MeasuredTerm):
+    """Linear velocity of a point of the base [m/s]: v + w x r of the link's velocity v and its angular velocity w.
+
+    Simulators mean different points by "the base's velocity": Isaac Lab's `mdp.base_lin_vel` is the centre of mass's,
+    mjlab's that of the IMU's velocimeter.
+    """
 
     reach = 2.0
     term: Literal["base_lin_vel"]
+    point: Point | None = None
+    """Whose velocity: link (the link's origin), com (centre of mass of the base link), {site: NAME}, {sensor: NAME} (a
+    velocimeter, which also measures in its site's axes), or [x, y, z] from the link's origin in the link's axes [m];
+    link, if not given."""
+
+    @property
+    def where(self) -> str:
+        """Point and frame."""
+        point = "" if self.point is None else point_words(self.point)
+        return " ".join(words for words in (point, super().where) if words)
+
+    @property
+    def axes_of(self) -> Place | None:
+        """The frame's; of a sensor that is the point, its own, unless a frame says otherwise."""
+        sensor = self.point if isinstance(self.point, Place) and self.point.sensor is not None else None
+        return sensor if self.frame is None else super().axes_of
+
+    @property
+    def moved(self) -> bool:
+        """Also where the point is not the link's origin."""
+        return super().moved or self.point not in (None, "link")
 
 
-class BaseAngVelTerm(BaseTerm):
-    """Angular velocity of the base [rad/s], in the base frame."""
+class BaseAngVelTerm(MeasuredTerm):
+    """Angular velocity of the base [rad/s]."""
 
     reach = 3.0
     term: Literal["base_ang_vel"]
 
 
-class ProjectedGravityTerm(BaseTerm):
-    """Unit vector of gravity in the base frame."""
+class ProjectedGravityTerm(MeasuredTerm):
+    """Unit vector of gravity."""
 
     term: Literal["projected_gravity"]
 

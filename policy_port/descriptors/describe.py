@@ -68,9 +68,8 @@ def _terms(contract: Contract) -> list[tuple[str, ...]]:
         last = first + size * (1 if time_major else term.history) - 1
         times = f" x {term.history}" if term.history > 1 else ""
         values = [_short(getattr(term, key, None)) for key in ("scale", "offset", "clip")]
-        rows.append(
-            (term.label, term.term, f"{first}-{last}" if last > first else f"{first}", f"{size}{times}", *values)
-        )
+        place = f"{first}-{last}" if last > first else f"{first}"
+        rows.append((term.label, f"{term.term} {term.where}".rstrip(), place, f"{size}{times}", *values))
     return rows
 
 

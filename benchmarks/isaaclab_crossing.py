@@ -1,42 +1,33 @@
 #!/usr/bin/env python3
 """Isaac Lab's own velocity tasks, read, verified and crossed between Newton's and PhysX's joint order.
 
-`scripts/isaaclab_crossing` runs this. For each robot and each of the two orders: Isaac Lab steps its task and leaves
-what a training leaves; policy-port imports, exports, remaps to the other order and holds both ports against the trace;
-Isaac Lab steps the same task in the other order with the remapped port, and that must do what the original did, joint by
-joint. Real policies that fit a task cross as well. The result is benchmarks/isaaclab.md.
+`scripts/isaaclab_crossing` runs this. For each robot and each of the two orders: Isaac Lab steps its task with its own
+untrained network and leaves what a training leaves; policy-port imports, exports, remaps to the other order and holds
+both ports against the trace; Isaac Lab steps the task again with the unchanged port, and in the other order with the
+remapped one, and these two must do the same, joint by joint. Real policies that fit a task cross as well. The result is
+benchmarks/isaaclab.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from foreign_runs import ROOT, Interpreter, RunError, Verified, chosen, flags, policy_port, table, verify
+from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, policy_port, verify
 from isaaclab_robots import GROUND, robots, usd
+from isaaclab_table import COMPARED, ORDERS, Crossing, crossing_rows, document, verified_rows
 from tqdm import tqdm
 
-import policy_port as pp
 from policy_port.trace import Trace
 
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared")) / "real_policies"
 
 STEPS = Path(__file__).with_name("isaaclab_steps.py")
-
-GOAL = 1e-6
-"""Largest difference [rad, m, 1] between a crossing and its original that counts as none."""
-
-COMPARED = ("joint_pos", "joint_vel", "target", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel")
-"""What a crossing and its original must have in common, joints by name."""
-
-ORDERS = {"newton": "physx", "physx": "newton"}
-"""Order that a policy names its joints in, and the other one."""
 
 ORDERING = {"newton": (), "physx": ("--ordering", "physx")}
 """How Isaac Lab on Newton is told either order: its own, or PhysX's."""
@@ -107,46 +98,6 @@ REAL = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """One policy in its own order and, remapped, in the other."""
-
-    robot: str
-    policy: str
-    """Whose network it is."""
-    order: str
-    """Order that it was made in."""
-    read: str = ""
-    """What the contract was read from."""
-    flags: str = ""
-    """Options that the import took."""
-    export: Verified | None = None
-    """The unchanged port against the trace of the original."""
-    remapped: Verified | None = None
-    """The remapped port against the same trace."""
-    crossed: Verified | None = None
-    """The remapped port against the trace of its own run in the other order."""
-    differences: dict[str, float] = field(default_factory=dict)
-    """Largest difference of each array of `COMPARED`."""
-    steps: int = 0
-    speed: float | None = None
-    """Mean forward speed under the command, in the second half [m/s]; None where nobody walks."""
-    reason: str = ""
-    """Why it could not be done."""
-
-    @property
-    def largest(self) -> float:
-        """Largest difference of any kind; infinite where the crossing was not made."""
-        return max(self.differences.values(), default=float("inf"))
-
-    @property
-    def good(self) -> bool:
-        """Whether everything was compared, is equal, and the crossing makes no difference."""
-        return all(v is not None and v.status == 0 for v in (self.export, self.remapped, self.crossed)) and (
-            self.largest <= GOAL
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Place:
     """Where runs are made and left."""
 
@@ -156,10 +107,17 @@ class Place:
     """Folder of USD files; ground.usda is among them."""
     steps: int
 
-    def run(self, out: Path, task: Task, robot: str, *options: str) -> None:
-        """Step a task of Isaac Lab's; its files go to `out`, its words beside it."""
+    def run(self, out: Path, robot: str, order: str, *options: str) -> Path:
+        """Step a robot's task in an order of its joints; gives the trace, which lies with all else in `out`.
+
+        Raises:
+            RunError: When the robot has no file, or the run fails.
+        """
+        task = TASKS[robot]
         given = ("--robot", self.usd(robot), "--ground", self.robots / "ground.usda", "--out", out)
-        self.isaaclab.run(STEPS, task.name, *given, *options, *task.options, log=out.with_suffix(".log"))
+        words = (*given, *options, *task.options, *ORDERING[order])
+        self.isaaclab.run(STEPS, task.name, *words, log=out.with_suffix(".log"))
+        return out / "trace.npz"
 
     def usd(self, robot: str) -> Path:
         """The robot's file.
@@ -200,9 +158,10 @@ def main() -> None:
         steps=options.steps,
     )
     found = cross_all(place, names, options.walk_steps)
-    text = document(found, versions, own=options.robots is not None)
+    changed = {robot: TASKS[robot].about for robot in names if TASKS[robot].about}
+    text = document(found, versions, options.robots, changed)
     out = options.out or (ROOT / "benchmarks" / "isaaclab.md" if names == list(TASKS) else None)
-    print("\n".join(rows(found)))
+    print("\n".join([*verified_rows(found), "", *crossing_rows(found)]))
     if out is not None:
         out.write_text(text, encoding="utf-8")
         print(f"wrote {out}")
@@ -248,75 +207,56 @@ def cross_all(place: Place, names: Sequence[str], walk_steps: int) -> list[Cross
 
 def cross(place: Place, robot: str, order: str) -> Crossing:
     """An untrained network of Isaac Lab's in one order: what it writes is read, verified and crossed."""
-    task, folder = TASKS[robot], place.folder / f"{robot}_{order}"
-    run = folder / "run"
-    place.run(run, task, robot, "--steps", str(place.steps), *ORDERING[order])
+    folder = place.folder / f"{robot}_{order}"
+    steps = ("--steps", str(place.steps))
+    own = place.run(folder / "own", robot, order, *steps)
     contract = folder / "contract.yaml"
-    descriptors = run / "io_descriptors" / "IO_descriptors.yaml"
     took = policy_port(
-        "contract", "import", descriptors, "--out", contract, "--name", f"{robot}_{order}", "--robot", robot, "--force"
+        *("contract", "import", folder / "own" / "io_descriptors" / "IO_descriptors.yaml", "--out", contract),
+        *("--name", f"{robot}_{order}", "--robot", robot, "--force"),
     )
-    return carried(
-        place,
-        Crossing(
-            robot=robot,
-            policy="untrained",
-            order=order,
-            read="io_descriptors/IO_descriptors.yaml, params/env.yaml and params/agent.yaml beside it",
-            flags=flags(took),
-            steps=place.steps,
-        ),
-        contract=contract,
-        network=run / "model_0.pt",
-        options=("--steps", str(place.steps)),
+    made = Crossing(
+        robot=robot,
+        policy="untrained",
+        order=order,
+        read="IO_descriptors.yaml, env.yaml, agent.yaml",
+        flags=flags(took),
+        steps=place.steps,
     )
+    made = carried(place, made, folder, contract=contract, network=folder / "own" / "model_0.pt", options=steps)
+    return replace(made, export=verify(folder / "port", own), own=differences(own, folder / "unchanged" / "trace.npz"))
 
 
 def cross_real(place: Place, real: Real, steps: int) -> Crossing:
     """A real policy on the task's robot, with the gains that it was trained with, told to walk forward."""
-    task, policy = TASKS[real.robot], Path(real.file).stem
+    policy = Path(real.file).stem
     folder = place.folder / policy
     contract = ROOT / "tests" / "real_policies" / real.contract
     options = ("--steps", str(steps), "--command", "1", "0", "0", *real.drives)
-    port = folder / "port"
-    policy_port("export", SHARED / real.file, "--contract", contract, "--out", port, "--force")
-    act = ("--policy", str(port / "policy.pt"))
-    place.run(folder / "run", task, real.robot, *options, *act, *ORDERING[real.trained])
     made = Crossing(
-        robot=real.robot,
-        policy=policy,
-        order=real.trained,
-        read=f"tests/real_policies/{real.contract}",
-        flags="-",
-        steps=steps,
-        speed=forward_speed(folder / "run" / "trace.npz"),
+        robot=real.robot, policy=policy, order=real.trained, read=real.contract, flags="not imported", steps=steps
     )
-    return carried(place, made, contract=contract, network=SHARED / real.file, options=options)
+    made = carried(place, made, folder, contract=contract, network=SHARED / real.file, options=options)
+    return replace(made, speed=forward_speed(folder / "unchanged" / "trace.npz"))
 
 
-def carried(place: Place, made: Crossing, *, contract: Path, network: Path, options: Sequence[str]) -> Crossing:
-    """Export and remap a network whose run is there, let the remapped port act in the other order, compare."""
+def carried(
+    place: Place, made: Crossing, folder: Path, *, contract: Path, network: Path, options: Sequence[str]
+) -> Crossing:
+    """Export and remap a network, let each port act in its own order, and hold them against the traces."""
     robot, other = made.robot, ORDERS[made.order]
-    folder = place.folder / (f"{robot}_{made.order}" if made.policy == "untrained" else made.policy)
     port, remapped = folder / "port", folder / "remapped"
-    policy_port("export", network, "--contract", contract, "--out", port, "--force")
     mapping = f"{robot}_{made.order}_to_{other}"
+    policy_port("export", network, "--contract", contract, "--out", port, "--force")
     policy_port("remap", network, "--contract", contract, "--mapping", mapping, "--out", remapped, "--force")
-    original, crossed = folder / "run" / "trace.npz", folder / "crossed" / "trace.npz"
-    act = ("--policy", str(remapped / "policy.pt"))
-    place.run(folder / "crossed", TASKS[robot], robot, *options, *act, *ORDERING[other])
-    return Crossing(
-        robot=robot,
-        policy=made.policy,
-        order=made.order,
-        read=made.read,
-        flags=made.flags,
-        steps=made.steps,
-        speed=made.speed,
-        export=verify(port, original),
-        remapped=verify(remapped, original, "--side", "source"),
+    unchanged = place.run(folder / "unchanged", robot, made.order, *options, "--policy", str(port / "policy.pt"))
+    crossed = place.run(folder / "crossed", robot, other, *options, "--policy", str(remapped / "policy.pt"))
+    return replace(
+        made,
+        export=verify(port, unchanged),
+        remapped=verify(remapped, unchanged, "--side", "source"),
         crossed=verify(remapped, crossed, "--side", "port"),
-        differences=differences(original, crossed),
+        differences=differences(unchanged, crossed),
     )
 
 
@@ -347,69 +287,6 @@ def forward_speed(trace: Path) -> float:
     """Mean forward speed over all environments in the second half of a trace [m/s]."""
     speeds = np.asarray(Trace(trace)["base_lin_vel"])[..., 0]
     return float(speeds[len(speeds) // 2 :].mean())
-
-
-COLUMNS = (
-    *(
-        "robot",
-        "policy",
-        "made in the order of",
-        "import took",
-        "port",
-        "remapped port",
-        "remapped port in its own run",
-    ),
-    *("joints rad", "targets rad", "base m", "largest of all", "steps"),
-)
-
-
-def rows(found: Iterable[Crossing]) -> list[str]:
-    """The table of all crossings."""
-    lines = []
-    for crossing in found:
-        head = [crossing.robot, crossing.policy, crossing.order, crossing.flags or "-"]
-        if crossing.reason:
-            lines.append([*head, *[""] * (len(COLUMNS) - len(head) - 1), "failed, see below"])
-            continue
-        cells = [v.cell if v else "" for v in (crossing.export, crossing.remapped, crossing.crossed)]
-        numbers = [crossing.differences[key] for key in ("joint_pos", "target", "base_pos")]
-        lines.append(
-            [*head, *cells, *(f"{number:.1e}" for number in [*numbers, crossing.largest]), str(crossing.steps)]
-        )
-    return table(COLUMNS, lines)
-
-
-def document(found: Sequence[Crossing], versions: Sequence[str], *, own: bool) -> str:
-    """The whole of isaaclab.md."""
-    walks = [crossing for crossing in found if crossing.speed is not None]
-    lines = [
-        "# Isaac Lab, read and crossed",
-        "",
-        f"Written by `scripts/isaaclab_crossing` on {datetime.date.today().isoformat()}; {os.cpu_count()} CPU cores, no "
-        f"GPU; policy-port {pp.__version__}; in Isaac Lab's own environment {', '.join(versions)}.",
-        "",
-        ABOUT.strip(),
-        "",
-        *rows(found),
-        "",
-        "Read: "
-        + "; ".join(
-            dict.fromkeys(f"{c.read} ({'real' if c.speed is not None else 'untrained'})" for c in found if c.read)
-        )
-        + ".",
-        *(["", f"- **{robot}**: {task.about}."] if task.about else [] for robot, task in ()),
-        *[f"- **{robot}**: {task.about}." for robot, task in TASKS.items() if task.about],
-        *[
-            f"- **{crossing.robot}, {crossing.policy}, {crossing.order}** failed: {crossing.reason.splitlines()[0]}"
-            for crossing in found
-            if crossing.reason
-        ],
-        "",
-    ]
-    return "\n".join(lines)
-
-
-ABOUT = ""
 
 
 if __name__ == "__main__":

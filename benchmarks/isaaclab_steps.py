@@ -4,6 +4,9 @@ It leaves what a training leaves (params/, io_descriptors/, model_0.pt, exported
 trace.npz by examples/record_isaac_lab.py. With `--policy`, a port's TorchScript acts in place of the untrained network.
 """
 
+# pyright: reportMissingImports=false
+# Isaac Lab is in another environment than the one that is checked.
+
 from __future__ import annotations
 
 import argparse
@@ -24,9 +27,7 @@ def main() -> None:
     parser.add_argument("--ground", type=Path, required=True, help="USD file of the ground")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--steps", type=int, required=True, help="control steps")
-    parser.add_argument(
-        "--ordering", choices=("physx", "mjwarp"), help="order in which the task names joints and bodies"
-    )
+    parser.add_argument("--ordering", choices=("physx", "mjwarp"), help="order of joints and bodies")
     parser.add_argument("--policy", type=Path, help="TorchScript of a port, which acts")
     parser.add_argument("--gains", nargs=3, type=float, help="stiffness, damping, armature of all joints' own drives")
     parser.add_argument("--simple-drives", action="store_true", help="ANYmal's DC motors, not its network")
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     app = argparse.Namespace(device="cpu", headless=True, visualizer=None, num_envs=ENVIRONMENTS, video=False)
     app.enable_cameras = False
     with launch_simulation(env_cfg, app):
-        env = gym.make(options.task, cfg=env_cfg)
+        env: Any = gym.make(options.task, cfg=env_cfg)
         for name, cfg in (("env", env_cfg), ("agent", agent_cfg)):
             dump_yaml(str(options.out / "params" / f"{name}.yaml"), cfg)
         wrapped = RslRlVecEnvWrapper(env, clip_actions=agent_cfg.clip_actions)

@@ -172,7 +172,9 @@ def build(folder: Path) -> None:
     renamed = mapping | {"target_joint_names": ["a1", "a2"], "joints": {}, "match": "position"}
     (folder / "rename.yaml").write_text(yaml.safe_dump(renamed))
     (folder / "renamed.xml").write_text((folder / "arm/arm.xml").read_text().replace('"j', '"a'))
-    line = "remap arm/linear.onnx --contract arm/port/contract.yaml --mapping rename.yaml --format onnx --out renamed_port"
+    line = (
+        "remap arm/linear.onnx --contract arm/port/contract.yaml --mapping rename.yaml --format onnx --out renamed_port"
+    )
     made(line)
     at = ARM_ON.replace("arm/port", "renamed_port").replace("arm/arm.xml", "renamed.xml").replace("new", "renamed")
     made(f"{at} --seconds 1 --goal point=0,0,0.1")

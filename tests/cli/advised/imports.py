@@ -408,7 +408,10 @@ def build(folder: Path) -> None:
     write(folder / "motors.yaml", {"motor_joint_names": MOTORS})
     write(folder / "bare.yaml", MOTORS)
     linear_policy(folder / "reads_24.onnx", 24, 4)
-    write(folder / "contract_24.yaml", contract_data(observation={"terms": [{"term": "external", "name": "all", "size": 24}]}))
+    write(
+        folder / "contract_24.yaml",
+        contract_data(observation={"terms": [{"term": "external", "name": "all", "size": 24}]}),
+    )
     _deploys(folder)
     _metadata(folder)
     _arms(folder)

@@ -54,9 +54,15 @@ TRIALS = [
     Trial(ARM_ON, "--seconds alone for a policy", f"{ARM_ON} --seconds 0.1", "reads goal"),
     Trial(TOY_ON, "give exactly one of --command (walk)", f"{TOY_ON} --command 0,0,0 --seconds 0.1"),
     Trial(
-        f"{TOY_ON} --command 0,0 --seconds 0.1", "--command takes three numbers such as", f"{TOY_ON} --command 0.5,0,0 --seconds 0.1"
+        f"{TOY_ON} --command 0,0 --seconds 0.1",
+        "--command takes three numbers such as",
+        f"{TOY_ON} --command 0.5,0,0 --seconds 0.1",
     ),
-    Trial(f"{TOY_ON} --command 0,0,inf --seconds 0.1", "--command takes finite numbers", f"{TOY_ON} --command 0,0,1 --seconds 0.1"),
+    Trial(
+        f"{TOY_ON} --command 0,0,inf --seconds 0.1",
+        "--command takes finite numbers",
+        f"{TOY_ON} --command 0,0,1 --seconds 0.1",
+    ),
     Trial(f"{ARM_ON} --seconds 1 --goal point", "--goal takes NAME=", f"{ARM_ON} --seconds 0.1 --goal point=1,2,3"),
     Trial(
         f"{ARM_ON} --seconds 1 --goal point=a",

@@ -247,13 +247,17 @@ def _mjcf(folder: Path) -> None:
     (folder / "vertices.xml").write_text(arm(top=mesh, base=seen))
     line = '<equality><joint joint1="j2" joint2="j1" polycoef="0.1 -1.5 0 0 0"/></equality>'
     rigid = arm(end=line).replace('<body name="l2" ', '<body name="between"><body name="l2" ')
-    (folder / "rigid.xml").write_text(rigid.replace("</body></body></body></worldbody>", "</body>" * 4 + "</worldbody>"))
+    (folder / "rigid.xml").write_text(
+        rigid.replace("</body></body></body></worldbody>", "</body>" * 4 + "</worldbody>")
+    )
     drives = "".join(f'<position name="p{j}" joint="{j}" kp="20" gear="2"/>' for j in ("j1", "j2"))
     (folder / "geared.xml").write_text(arm(end=f"<actuator>{drives}</actuator>"))
 
 
 def _urdf(folder: Path) -> None:
-    inertia = '<inertial><mass value="0.5"/><inertia ixx="1e-3" iyy="1e-3" izz="1e-3" ixy="0" ixz="0" iyz="0"/></inertial>'
+    inertia = (
+        '<inertial><mass value="0.5"/><inertia ixx="1e-3" iyy="1e-3" izz="1e-3" ixy="0" ixz="0" iyz="0"/></inertial>'
+    )
     joints = "".join(
         f'<joint name="{name}" type="revolute"><parent link="{parent}"/><child link="{child}"/><axis xyz="0 1 0"/>'
         '<limit lower="-2" upper="2" effort="9" velocity="9"/><origin xyz="0.3 0 0"/></joint>'
@@ -264,6 +268,9 @@ def _urdf(folder: Path) -> None:
         links = "".join(f'<link name="{link}">{inertia}{shape}</link>' for link in "abc")
         (folder / f"{name}.urdf").write_text(f"<robot name='arm'>{links}{joints}</robot>")
     corners = np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.1]], dtype="<f4")
-    faces = [struct.pack("<12fH", 0, 0, 1, *corners[list(face)].ravel(), 0) for face in ((0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3))]
+    faces = [
+        struct.pack("<12fH", 0, 0, 1, *corners[list(face)].ravel(), 0)
+        for face in ((0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3))
+    ]
     (folder / "foot.stl").write_bytes(b"\0" * 80 + struct.pack("<I", len(faces)) + b"".join(faces))
     (folder / "foot.ply").write_text("no mesh\n")

@@ -251,6 +251,9 @@ def carried(
     policy_port("remap", network, "--contract", contract, "--mapping", mapping, "--out", remapped, "--force")
     unchanged = place.run(folder / "unchanged", robot, made.order, *options, "--policy", str(port / "policy.pt"))
     crossed = place.run(folder / "crossed", robot, other, *options, "--policy", str(remapped / "policy.pt"))
+    orders = [Trace(trace).header["joint_names"] for trace in (unchanged, crossed)]
+    if orders[0] == orders[1]:
+        raise RunError(f"{unchanged} and {crossed} name their joints in one order: nothing has crossed")
     return replace(
         made,
         export=verify(port, unchanged),

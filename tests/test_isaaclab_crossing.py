@@ -346,3 +346,49 @@ def test_go2_crosses_inside_isaac_lab(tmp_path: Path) -> None:
     options = ("--only", "go2", "--steps", "20", "--walk-steps", "0", "--work", str(tmp_path / "work"))
     done = crossing(*options, "--out", str(tmp_path / "table.md"), python=ISAACLAB)
     assert done.returncode == 0, done.stdout + done.stderr
+    # What the page tells a reader to do with these files does what it says.
+    work = str(tmp_path / "work")
+    for line in page_commands():
+        words = line.partition("  #")[0].replace("runs/isaaclab", work).split()
+        expected = int((re.findall(r"# exit status (\d)", line) or ["0"])[0])
+        if words[0] == "policy-port":
+            words[:1] = [sys.executable, "-c", "from policy_port.cli.app import main; main()"]
+        elif words[1] == ".venv-isaaclab/bin/python":
+            words = [str(ISAACLAB), str(ROOT / words[2]), *words[3:]]
+        else:
+            assert words[0] in ("scripts/isaaclab_crossing", "isaaclab"), line
+            continue
+        variables = {**os.environ, "OMNI_KIT_ACCEPT_EULA": "YES", "PYTHONPATH": str(ROOT)}
+        if "isaaclab_steps" in line:
+            del variables["PYTHONPATH"]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=variables)
+        assert done.returncode == expected, f"{line}\n{done.stdout}{done.stderr}"
+        if " diagnose " in line:
+            assert re.search(r"^1\. joint order: ", done.stdout, re.MULTILINE)
+
+
+def page_commands() -> list[str]:
+    """The commands of docs/isaac_lab.md, each on one line."""
+    text = (ROOT / "docs" / "isaac_lab.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def test_the_pages_commands_have_their_options() -> None:
+    """Every command of policy-port in docs/isaac_lab.md is one, with options that it has."""
+    import typer
+
+    from policy_port.cli.app import app
+
+    seen = 0
+    for line in page_commands():
+        program, *words = line.partition("  #")[0].split()
+        if program != "policy-port":
+            continue
+        command: Any = typer.main.get_command(app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+        seen += 1
+    assert seen >= 10

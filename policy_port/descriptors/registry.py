@@ -10,6 +10,7 @@ from types import ModuleType
 from policy_port.contract import Contract
 from policy_port.contract.spec import unset_values
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.mjlab_env import is_run
 from policy_port.descriptors.network import check_width
 from policy_port.descriptors.options import ALWAYS, ImportOptions, flag
 from policy_port.descriptors.record import Record
@@ -20,7 +21,7 @@ KINDS: dict[str, str] = {
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
     "newton_assets": "newton-assets policy YAML",
-    "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",
+    "onnx_metadata": "metadata in an ONNX file: mjlab with its params/env.yaml, BeyondMimic, or a port of this program",
     "lerobot_config": "LeRobot policy config.json",
     "maniskill_env": "a ManiSkill environment (--env ID --control-mode MODE)",
 }
@@ -79,10 +80,10 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
         other = "--from maniskill_env" if options.env is not None else "a ManiSkill environment with --env"
         raise ContractError(f"no descriptor given: name its file or folder, or {other}")
     files = [_file(path) for path in sources]
-    if kind == "onnx_metadata" or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
-        if len(files) > 1:
-            raise ContractError(f"{files[1]}: an ONNX file's metadata is read by itself; leave out the other files")
-        return _finish(_module("onnx_metadata"), options, (files[0],), files[0])
+    if kind == "onnx_metadata" or (kind is None and (any(map(_is_onnx, files)) or is_run(files))):
+        module = _module("onnx_metadata")
+        files = module.with_run(files)
+        return _finish(module, options, tuple(files), files)
     return _from_yaml(files, kind, options)
 
 
@@ -119,7 +120,7 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
 def _accepting(files: list[Path]) -> list[str]:
     """Kinds whose importer takes these files; none where they can't be read."""
     try:
-        if any(file.suffix.lower() == ".onnx" for file in files):
+        if any(map(_is_onnx, files)):
             metadata = _module("onnx_metadata").OnnxMetadata(files[0])
             return ["onnx_metadata"] if "joint_names" in metadata.entries or metadata.contract() else []
         given = [Record.read(file) for file in files]
@@ -139,19 +140,20 @@ def _likely(kind: str, sources: list[Path]) -> str:
 
 
 def _finish(
-    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: Path | dict[str, Record]
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: list[Path] | dict[str, Record]
 ) -> Imported:
     """Let a module read what is given; `files` says what that comes from."""
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
-    if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
+    network = files[0] if kind == "onnx_metadata" and not is_run(files) else None
+    if network is not None and (whole := module.OnnxMetadata(network).contract()) is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
             raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
     else:
         draft: Draft = module.read(*given, options)
         contract, notes, hint = draft.build(options), draft.notes, draft.width_hint
-    policy = options.policy or (files[0] if kind == "onnx_metadata" else None)
+    policy = options.policy or network
     if policy is not None:
         check_width(contract, policy, hint)
     else:
@@ -170,10 +172,16 @@ def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
     found = [file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))]
+    # mjlab names the network of a run after the run's folder.
+    found = found or [file for file in [path / f"{path.resolve().name}.onnx"] if file.is_file()]
     if len(found) != 1:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")
     return found[0]
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
 
 
 def _at(folder: Path, place: str) -> Path:

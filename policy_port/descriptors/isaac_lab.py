@@ -11,8 +11,11 @@ from typing import Any
 from policy_port.descriptors import isaac_lab_env, isaac_lab_terms
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset
+from policy_port.descriptors.isaac_lab_actuators import by_pattern, same_number
+from policy_port.descriptors.isaac_lab_robot import add_robot
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
+from policy_port.descriptors.tagged_yaml import Foreign
 from policy_port.errors import ContractError, closest
 
 MAIN = "IO descriptors"
@@ -53,8 +56,9 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     draft.joints(names, robot.source("joint_names"))
     _joint_numbers(robot, names, draft)
     if env is not None:
-        isaac_lab_env.add_robot(env, robot.where.rpartition(".")[2], draft)
+        add_robot(env, robot.where.rpartition(".")[2], options, draft)
         isaac_lab_env.add_commands(env, draft)
+        isaac_lab_env.refuse_other_rates(env, record.section("scene"))
     elif not draft.data["joints"][names[0]].get("stiffness"):
         draft.lacks("actuation.kind", "the gains are 0, so an actuator model is outside PhysX: see env.yaml")
     else:
@@ -68,7 +72,7 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         draft.control_dt = (scene.number("dt"), scene.source("dt"))
     default = {name: joint["default"] for name, joint in draft.data["joints"].items()}
     if "action.terms" not in options.settings:
-        _actions(record, default, draft)
+        _actions(record, env, default, draft)
     agent = records.get(AGENT)
     groups = _groups(record, agent, options)
     if "observation.terms" not in options.settings:
@@ -121,8 +125,9 @@ def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
         draft.per_joint("upper", [high for _, high in limits], source)
 
 
-def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:
-    for action in record.sections("actions"):
+def _actions(record: Record, env: Record | None, default: dict[str, float], draft: Draft) -> None:
+    actions = record.sections("actions")
+    for action, beside in zip(actions, _configured(actions, env), strict=True):
         kind = action.text("full_path").replace(":", ".").rpartition(".")[2]
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         if kind not in _ACTIONS:
@@ -134,7 +139,7 @@ def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:
         term: dict[str, Any] = {"term": _ACTIONS[kind]}
         if joints != list(default):
             term["joints"] = joints
-        term["scale"] = by_joint(joints, action.spread("scale", len(joints), per="joint"))
+        term["scale"] = by_joint(joints, _scales(action, beside, joints))
         offset = action.spread("offset", len(joints), per="joint") if action.has("offset") else [0.0] * len(joints)
         if kind == "JointPositionAction":
             term["offset"] = joint_offset(default, joints, offset)
@@ -143,6 +148,37 @@ def _actions(record: Record, default: dict[str, float], draft: Draft) -> None:
         if action.has("clip"):
             term["clip"] = joint_clip(action, "clip", joints)
         draft.action(term, f"{action.path.name}: {action.where}")
+
+
+def _configured(actions: list[Record], env: Record | None) -> list[Record | None]:
+    """The configuration of each described action term in env.yaml, in its order."""
+    section = env.below("actions") if env is not None else None
+    if section is None:
+        return [None] * len(actions)
+    keys = [key for key in section.entries() if section.has(key)]
+    if len(keys) != len(actions):
+        raise ContractError(
+            f"{section.path}: has the action terms {', '.join(keys) or 'none'}, but the descriptor describes "
+            f"{len(actions)}: the exporter left one out, or the two files are of different runs. State the whole "
+            "action yourself: --set action.terms='[{term: joint_position, ...}]'"
+        )
+    return [section.section(key) for key in keys]
+
+
+def _scales(action: Record, beside: Record | None, joints: list[str]) -> list[float]:
+    """The scale of each joint; env.yaml's where the exporter wrote a tensor, and held against it where it did not."""
+    stated = None
+    if beside is not None and beside.has("scale"):
+        stated = [(dict.fromkeys(joints, 1.0) | by_pattern(beside, "scale", joints))[name] for name in joints]
+    if stated is not None and isinstance(action.data.get("scale"), Foreign):
+        return stated
+    described = action.spread("scale", len(joints), per="joint")
+    for name, old, new in zip(joints, described, stated or described, strict=True):
+        if beside is not None and not same_number(old, new):
+            raise beside.error(
+                "scale", f"is {new:g} for '{name}', but the descriptor has {old:g}; the two files are of different runs"
+            )
+    return described
 
 
 def _groups(record: Record, agent: Record | None, options: ImportOptions) -> list[Record]:

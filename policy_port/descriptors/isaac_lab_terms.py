@@ -9,10 +9,12 @@ from typing import Any
 from policy_port.descriptors import isaac_lab_env
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, term_scale
+from policy_port.descriptors.isaac_lab_actuators import same_number
 from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.network import network_widths
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
+from policy_port.descriptors.tagged_yaml import Foreign
 from policy_port.descriptors.term_params import (
     BESIDE,
     JOINT_TERMS,
@@ -62,7 +64,7 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
     """Add the terms of the actor's groups, and what env.yaml knows of terms that the exporter skipped."""
     env, options = run.env, run.options
     sizes = dict(options.sizes)
-    layouts = {isaac_lab_env.history_layout(env, next(group.entries())) for group in groups}
+    layouts = {isaac_lab_env.history_layout(env, next(group.entries()), draft) for group in groups}
     acting = sum(len(action.get("joint_names")) for action in record.sections("actions"))
     stacks = False
     skipped: list[str] = []
@@ -78,9 +80,11 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
                 beside = env.below("observations", name, key) if env is not None else None
                 if kind not in (None, "external"):
                     _refuse_untaken(term, beside, (key, str(kind)), acting, run)
+                if env is not None and beside is not None:
+                    _refuse_other_run(term, beside, isaac_lab_env.history(env, name, key))
                 stacks = _term(term, key, kind, beside, draft) > 1 or stacks
-            elif key in sizes and env is not None:
-                stacks = _sized(key, sizes.pop(key), isaac_lab_env.history(env, name, key), draft) > 1 or stacks
+            elif env is not None and (sized := _size_beside(env, name, key, sizes)) is not None:
+                stacks = _sized(key, sized, isaac_lab_env.history(env, name, key), draft) > 1 or stacks
             else:
                 skipped.append(key)
     if sizes:
@@ -98,6 +102,45 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
             "The exporter skips terms whose functions lack its decorator (height_scan, most functions of projects "
             "built on Isaac Lab); give params/env.yaml of the run, which names them"
         )
+
+
+def _size_beside(env: Record, group: str, key: str, sizes: dict[str, int]) -> tuple[int, str] | None:
+    """Size of a term without a description, from `--size` or from the sensor that it reads, and where that is from."""
+    scanned = isaac_lab_env.sensor_width(env, group, key)
+    if key not in sizes:
+        return scanned
+    size = sizes.pop(key)
+    if scanned is not None and scanned[0] != size:
+        raise ContractError(f"--size {key}={size}: {scanned[1]} makes {scanned[0]}; leave the option out")
+    return size, f"--size {key}"
+
+
+def _refuse_other_run(term: Record, beside: Record, history: int) -> None:
+    """Refuse a term that env.yaml has with another history, scale or clip than the descriptor."""
+    overloads = term.below("overloads") or Record(term.path, {}, term.key("overloads"))
+    wrong: list[tuple[str, Any, Any]] = []
+    if history_length(overloads) != history:
+        wrong.append(("history_length", history, history_length(overloads)))
+    for key in ("scale", "clip"):
+        stated, described = (record.data.get(key) for record in (beside, overloads))
+        if key in beside.data and not isinstance(stated, Foreign) and not _same_values(stated, described):
+            wrong.append((key, stated, described))
+    for key, stated, described in wrong:
+        raise beside.error(
+            key, f"makes {stated}, but {term.path.name} has {described} for it; the two files are of different runs"
+        )
+
+
+def _same_values(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    pair = [value if isinstance(value, list | tuple) else [value] for value in (one, other)]
+    longest = max(map(len, pair))
+    first, second = (value * longest if len(value) == 1 else value for value in pair)
+    return len(first) == len(second) and all(
+        a == b or (isinstance(a, int | float) and isinstance(b, int | float) and same_number(a, b))
+        for a, b in zip(first, second, strict=True)
+    )
 
 
 def _ask_for_skipped(skipped: list[str], options: ImportOptions, draft: Draft) -> None:
@@ -196,11 +239,12 @@ def _term(term: Record, key: str, kind: str | None, beside: Record | None, draft
     return history
 
 
-def _sized(name: str, size: int, history: int, draft: Draft) -> int:
+def _sized(name: str, sized: tuple[int, str], history: int, draft: Draft) -> int:
+    size, source = sized
     data: dict[str, Any] = {"term": "external", "name": name, "size": size}
     draft.term(
         data | ({"history": history} if history > 1 else {}),
-        f"--size {name}; its place and history are env.yaml's",
+        f"{source}; its place and history are env.yaml's",
         name=name,
     )
     draft.width += size * history

@@ -168,7 +168,10 @@ def test_an_actuator_that_does_more_is_named_with_what_it_does(
 
 def test_groups_of_several_kinds_are_listed_and_asked_for(tmp_path: Path) -> None:
     """No kind covers an implicit arm on delayed legs; each group is named with what it does."""
-    models = {"legs": actuator("DelayedPDActuator", max_delay=5), "arm": actuator()}
+    models = {
+        "legs": actuator("DelayedPDActuator", joint_names_expr=[".*_hip"], max_delay=5),
+        "arm": actuator(joint_names_expr=[".*_knee"]),
+    }
     run = env({"it": written("base_lin_vel")}, models)
     with pytest.raises(ContractError) as caught:
         read(tmp_path, [term("base_lin_vel")], run)
@@ -178,7 +181,7 @@ def test_groups_of_several_kinds_are_listed_and_asked_for(tmp_path: Path) -> Non
 
 def test_a_plain_actuator_needs_no_note(tmp_path: Path) -> None:
     """What a contract can say is said there: armature, effort limit and gains; nothing else is claimed."""
-    plain = actuator(armature=0.02, effort_limit_sim=30.0, velocity_limit=None, friction=0.0, damping=1.0)
+    plain = actuator(armature=0.01, effort_limit_sim=30.0, velocity_limit=None, friction=0.0, damping=0.5)
     made = read(tmp_path, [term("base_lin_vel")], env({"it": written("base_lin_vel")}, {"legs": plain}))
     assert not any("actuators" in note for note in made.notes)
     assert {joint.effort_limit for joint in made.contract.joints.values()} == {30.0}

@@ -18,6 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from policy_port.trace import Trace
+
 ROOT = Path(__file__).resolve().parents[1]
 
 TRACE = ROOT / "policy_port" / "trace.py"
@@ -154,6 +158,8 @@ class Verified:
     """Largest difference of the action; NaN where it was not compared."""
     said: str
     """The verdict in one sentence."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Largest difference of each comparison that was made, by its label."""
 
     @property
     def cell(self) -> str:
@@ -174,16 +180,40 @@ def verify(port: Path, trace: Path, *options: str) -> Verified:
         status: tuple(check["label"] for check in found["checks"] if check["status"] == status)
         for status in ("equal", "wrong", "unchecked")
     }
-    errors = [check["error"] for check in found["checks"] if check["label"] == "action"]
+    errors = {check["label"]: check["error"] for check in found["checks"] if check["status"] != "unchecked"}
     return Verified(
         status=done.status,
         equal=len(labels["equal"]),
         compared=len(found["checks"]),
         wrong=labels["wrong"],
         unmade=labels["unchecked"],
-        action_error=errors[0] if errors else float("nan"),
+        action_error=errors.get("action", float("nan")),
         said=found["verdict"],
+        errors=errors,
     )
+
+
+def trace_differences(first: Path, second: Path, compared: Iterable[str]) -> dict[str, float]:
+    """Largest difference of each array of `compared` between two traces, joints by name.
+
+    Raises:
+        RunError: When they have other joints, other steps, or lack an array.
+    """
+    traces = Trace(first), Trace(second)
+    names = [list(trace.header["joint_names"]) for trace in traces]
+    if sorted(names[0]) != sorted(names[1]):
+        raise RunError(f"{first} and {second} have other joints: {sorted(set(names[0]) ^ set(names[1]))}")
+    columns = [names[1].index(name) for name in names[0]]
+    found = {}
+    for key in compared:
+        one, two = (np.asarray(trace[key], np.float64) for trace in traces)
+        if key in ("joint_pos", "joint_vel", "target"):
+            two = two[..., columns]
+        if one.shape != two.shape:
+            raise RunError(f"{key} of {first} is {one.shape}, of {second} {two.shape}")
+        # A NaN must not read as no difference.
+        found[key] = float(np.max(np.abs(one - two))) if np.isfinite(one - two).all() else float("inf")
+    return found
 
 
 def flags(done: Done, taken: Sequence[str] = ("--out", "--force")) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, policy_port, verify
+from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, policy_port, trace_differences, verify
 from isaaclab_robots import GROUND, robots, usd
 from isaaclab_table import COMPARED, ORDERS, Crossing, crossing_rows, document, verified_rows
 from tqdm import tqdm
@@ -261,26 +261,8 @@ def carried(
 
 
 def differences(first: Path, second: Path) -> dict[str, float]:
-    """Largest difference of each array of `COMPARED` between two traces, joints by name.
-
-    Raises:
-        RunError: When they have other joints, other steps, or lack an array.
-    """
-    traces = Trace(first), Trace(second)
-    names = [list(trace.header["joint_names"]) for trace in traces]
-    if sorted(names[0]) != sorted(names[1]):
-        raise RunError(f"{first} and {second} have other joints: {sorted(set(names[0]) ^ set(names[1]))}")
-    columns = [names[1].index(name) for name in names[0]]
-    found = {}
-    for key in COMPARED:
-        one, two = (np.asarray(trace[key], np.float64) for trace in traces)
-        if key in ("joint_pos", "joint_vel", "target"):
-            two = two[..., columns]
-        if one.shape != two.shape:
-            raise RunError(f"{key} of {first} is {one.shape}, of {second} {two.shape}")
-        # A NaN must not read as no difference.
-        found[key] = float(np.max(np.abs(one - two))) if np.isfinite(one - two).all() else float("inf")
-    return found
+    """Largest difference of each array of `COMPARED` between two traces."""
+    return trace_differences(first, second, COMPARED)
 
 
 def forward_speed(trace: Path) -> float:

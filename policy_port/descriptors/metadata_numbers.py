@@ -43,8 +43,14 @@ def add_gains(record: Record, driven: list[str], options: ImportOptions, precise
         if not record.has(entry):
             continue
         values = record.numbers(entry)
-        if len(values) not in (len(names), len(driven)):
+        if len(values) not in (len(names), len(driven)) and driven == names:
             raise record.error(entry, f"has {len(values)} numbers for {len(names)} joints, {UNDRIVEN}")
+        if len(values) not in (len(names), len(driven)):
+            # The action leaves out joints that are driven, and nothing says which.
+            draft.note(
+                f"{record.path.name}: {entry} is left out: its {len(values)} numbers are of joints without names"
+            )
+            continue
         # mjlab skips joints that nothing drives and keeps the order of the others.
         joints = names if len(values) == len(names) else driven
         if precise.has(entry):

@@ -11,7 +11,7 @@ from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import term_scale
 from policy_port.descriptors.layouts import HISTORY, Layout, find_layout
 from policy_port.descriptors.options import ImportOptions
-from policy_port.descriptors.precise import DECIMALS, rounds_to
+from policy_port.descriptors.precise import DECIMALS, HALF_STEP, rounds_to
 from policy_port.descriptors.record import Record
 from policy_port.descriptors.term_params import JOINT_TERMS
 from policy_port.errors import ContractError, closest
@@ -116,8 +116,29 @@ def add_observation(written: Written, layout_name: str, options: ImportOptions, 
                 term["clip"] = clip
         draft.term(term, f"{record.source(NAMES, name)}; --layout {layout_name}: {layout.source}", name=name)
     refuse_unused(unused, names, "the metadata")
+    _note_rounding(written, draft, options)
     if max(lengths, default=1) > 1:
         draft.put("observation.history", HISTORY, f"--layout {layout_name}")
+
+
+def _note_rounding(written: Written, draft: Draft, options: ImportOptions) -> None:
+    """Say which scale or bound rounding may have moved most; whole numbers are taken for what they are."""
+    terms = draft.data["observation"]["terms"]
+    found = [
+        (abs(number), number, key, name)
+        for place, (name, term) in enumerate(zip(written.names, terms, strict=True))
+        for key in {"scale", "clip"} & term.keys() - set_keys(options, name, place, term)
+        if term["term"] != "external"
+        for number in _flattened(term[key], draft.joint_names)
+        if number and number != round(number)
+    ]
+    if found:
+        size, number, key, name = min(found)
+        draft.note(
+            f"{written.record.path.name}: the metadata is rounded to {DECIMALS} decimals; the {key} {number:g} of "
+            f"'{name}' may be off by {100.0 * HALF_STEP / size:.2g} %. If you know it better, give it with --set "
+            f"observation.terms.{name}.{key}=VALUE"
+        )
 
 
 METADATA_LAYOUTS = ("mjlab_velocity", "mjlab_tracking", "mjlab_lift_cube", "beyondmimic")

@@ -80,16 +80,14 @@ def is_run(files: Sequence[Path]) -> bool:
 def missing_beside(given: Sequence[Path], network: Path | None = None) -> list[Path]:
     """What of env.yaml and agent.yaml is not given: near the given env.yaml, or else near the network."""
     known = {role(path): path for path in given}
-    around = (
-        [known[ENV].parent / AGENT]
-        if ENV in known
-        else [_near(network, name) for name in (ENV, AGENT)]
-        if network
-        else []
-    )
-    found = {name: path for name in (ENV, AGENT) for path in around if path and path.is_file() and role(path) == name}
+    if ENV in known:
+        around = {AGENT: known[ENV].parent / AGENT}
+    else:
+        around = {name: _near(network, name) for name in (ENV, AGENT)} if network is not None else {}
+    found = {name: path for name, path in around.items() if path is not None and path.is_file() and role(path) == name}
     # Settings of a runner are of no use without the configuration that they belong to.
-    return [path for name, path in found.items() if name not in known] if ENV in {**known, **found} else []
+    complete = ENV in known or ENV in found
+    return [path for name, path in found.items() if name not in known] if complete else []
 
 
 def strange_beside(network: Path) -> Path | None:
@@ -100,8 +98,9 @@ def strange_beside(network: Path) -> Path | None:
 
 def networks(files: Sequence[Path]) -> list[Path]:
     """ONNX files of the run that an env.yaml lies in."""
-    env = next(file for file in files if role(file) == ENV)
-    folder = env.parent.parent if env.parent.name == "params" else env.parent
+    folder = next(file for file in files if role(file) == ENV).parent
+    if folder.resolve().name == "params":
+        folder = _at(folder, "../")
     return sorted(folder.glob("*.onnx"))
 
 
@@ -226,4 +225,6 @@ def read_run(files: Sequence[Path], names: Sequence[str]) -> Run | None:
 
 def _at(folder: Path, place: str) -> Path:
     """A place seen from a folder, written as it would be by hand."""
-    return folder.parent / place.removeprefix("../") if place.startswith("../") else folder / place
+    # "." and ".." have no name, and their parent is not what `parent` says.
+    above = place.startswith("../") and folder.name not in ("", "..")
+    return folder.parent / place.removeprefix("../") if above else folder / place

@@ -59,6 +59,8 @@ def add_run(run: Run, file: OnnxMetadata | None, precise: PreciseValues, options
     record = file.record() if file is not None else None
     if options.layout is not None:
         draft.note(f"--layout {options.layout} was not needed: {run.env.path.name} says what each term is")
+    if record is not None:
+        _hold_commands(run, record)
     mjlab_env.add_task(run, draft)
     actuated = [name for name in run.names if any(name in drive.joints for drive in mjlab_drives.drives(run))]
     driven = stated_joints(options, draft.joint_names) or actuated
@@ -87,6 +89,18 @@ def add_run(run: Run, file: OnnxMetadata | None, precise: PreciseValues, options
         draft.note("agent.yaml is not there, so a clip of the actions (clip_actions) could not be seen")
     if record is not None:
         note_rounding(record, exact, draft)
+
+
+def _hold_commands(run: Run, record: Record) -> None:
+    """Hold the names of the commands against the metadata's: a cheap sign that both are of one run."""
+    commands = run.env.below("commands")
+    names = [name for name in commands.entries() if commands.has(name)] if commands is not None else []
+    stated = [str(name) for name in record.get("command_names")] if record.has("command_names") else names
+    if [name for name in stated if name] != names:
+        raise ContractError(
+            f"{run.env.path}: its commands are {', '.join(names) or 'none'}, but the metadata of {record.path} has "
+            f"{', '.join(stated)}; {OF_ANOTHER_RUN}"
+        )
 
 
 def _exact(run: Run, precise: PreciseValues) -> PreciseValues:

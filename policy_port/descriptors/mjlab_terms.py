@@ -74,12 +74,9 @@ def add_observation(run: Run, written: Written | None, options: ImportOptions, d
     Raises:
         ContractError: When metadata and env.yaml are of different runs, or a term can't be stated.
     """
-    terms = [term for group in _groups(run) for term in _terms(run, group)]
-    if written is not None and [term.name for term in terms] != written.names:
-        raise ContractError(
-            f"{run.env.path}: its actor observes {', '.join(term.name for term in terms)}, but the metadata of "
-            f"{written.record.path} has {', '.join(written.names)}; {OF_ANOTHER_RUN}"
-        )
+    groups = {group.where: _terms(group) for group in _groups(run)}
+    terms = [term for each in groups.values() for term in each]
+    held = _places(groups, written, run)
     unknown: list[_Term] = []
     total: int | None = 0
     for place, term in enumerate(terms):
@@ -91,8 +88,8 @@ def add_observation(run: Run, written: Written | None, options: ImportOptions, d
             unknown.append(term)
             continue
         joints = _shape(term, data, place, run, options, draft)
-        if written is not None and not set_keys(options, term.name, place, data):
-            _hold(term, written.contradiction(place, data, joints), written)
+        if written is not None and place in held and not set_keys(options, term.name, place, data):
+            _hold(term, written.contradiction(held[place], data, joints), written)
         draft.term(data, f"{term.record.path.name}: {term.record.where} ({term.function})", name=term.name)
         total = None if total is None else total + _size(data, joints, draft) * term.length
     _refuse_unknown(unknown, width - total if width and total is not None else None)
@@ -112,11 +109,35 @@ def _hold(term: _Term, problem: str | None, written: Written) -> None:
 def _groups(run: Run) -> list[Record]:
     """The groups that the actor reads, in order."""
     observations = run.env.section("observations")
-    names = actor_groups(run.agent) or ["actor" if observations.has("actor") else "policy"]
-    return [observations.section(name) for name in names]
+    return [observations.section(name) for name in actor_groups(run.agent) or [_exported(observations)]]
 
 
-def _terms(run: Run, group: Record) -> list[_Term]:
+def _exported(observations: Record) -> str:
+    """The one group whose terms mjlab's exporter writes; it was called policy before mjlab 1.0."""
+    return "actor" if observations.has("actor") else "policy"
+
+
+def _places(groups: dict[str, list[_Term]], written: Written | None, run: Run) -> dict[int, int]:
+    """Number in the metadata of each term of the exported group, by its number in the observation.
+
+    Raises:
+        ContractError: When the metadata has other terms than the group.
+    """
+    observations = run.env.section("observations")
+    where = observations.key(_exported(observations))
+    if written is None or where not in groups:
+        return {}
+    names = [term.name for term in groups[where]]
+    if names != written.names:
+        raise ContractError(
+            f"{run.env.path}: {where} has the terms {', '.join(names)}, but the metadata of {written.record.path} has "
+            f"{', '.join(written.names)}; {OF_ANOTHER_RUN}"
+        )
+    first = sum(len(groups[key]) for key in list(groups)[: list(groups).index(where)])
+    return {first + i: i for i in range(len(names))}
+
+
+def _terms(group: Record) -> list[_Term]:
     if group.has("concatenate_terms") and not group.flag("concatenate_terms"):
         raise group.error("concatenate_terms", "is false: the network reads its terms one by one, not a vector")
     if group.has("concatenate_dim") and group.integer("concatenate_dim") not in (-1, 0):

@@ -10,7 +10,18 @@ import pytest
 
 from policy_port.errors import ContractError
 from tests.descriptors.importing import imported, linear_policy, unsourced, write
-from tests.descriptors.mjlab_run import JOINTS, METADATA, WIDTH, Name, actuator, changed, dump, environment, write_run
+from tests.descriptors.mjlab_run import (
+    JOINTS,
+    METADATA,
+    WIDTH,
+    Name,
+    actuator,
+    changed,
+    dump,
+    environment,
+    term,
+    write_run,
+)
 
 ACTUATORS = "scene.entities.robot.articulation.actuators"
 TERMS = "observations.actor.terms"
@@ -280,6 +291,21 @@ def test_drives_of_the_robots_own_file_keep_the_metadatas_gains(tmp_path: Path) 
     assert [contract.joints[name].stiffness for name in ("hip", "knee")] == [40.179, 30.0]
 
 
+def test_a_passive_joint_among_the_robots_own_drives_is_the_users_to_name(tmp_path: Path) -> None:
+    """An XmlActuator drives what the robot's file has actuators for, which env.yaml does not say."""
+    bare = {key: ... for key in ("stiffness", "damping", "effort_limit")}
+    own = changed(actuator(".*"), bare) | {"armature": None, "command_field": None}
+    edits = {ACTUATORS: (own,), f"{ACTION}.scale": 0.5}
+    given: dict[str, Any] = {"edits": edits, "metadata": {"action_scale": "0.500,0.500,0.500"}}
+    with pytest.raises(ContractError, match=r"has 3 numbers for 4 driven joints.*--set action\.terms\.0\.joints="):
+        made(tmp_path, **given)
+    settings = {"action.terms.0.joints": ["hip", "knee", "finger"]}
+    contract = made(tmp_path, **given, options={"settings": settings}).contract
+    assert contract.action.terms[0].joints == ("hip", "knee", "finger")
+    assert contract.joints["finger"].stiffness == 109.814
+    assert contract.actuation.kind == "model"
+
+
 def test_what_actuators_do_beyond_a_contract_is_told(tmp_path: Path) -> None:
     """Friction, lags and torque-speed curves have no word in a contract."""
     edits = {ACTUATORS: (actuator("hip", "knee", frictionloss=0.3), actuator("finger", delay_max_lag=4))}
@@ -342,9 +368,20 @@ def test_a_motion_is_an_external_command(tmp_path: Path) -> None:
 
 
 def test_the_actors_groups_are_the_agents(tmp_path: Path) -> None:
-    """Another group's terms beside the metadata's are refused; a clip of the actions is the wrapper's."""
-    with pytest.raises(ContractError, match="its actor observes height, but the metadata of"):
-        made(tmp_path, agent={"obs_groups": {"actor": ("critic",)}})
+    """The actor may read several groups, or another one; the metadata is of one. A clip of actions is the wrapper's."""
+    more: dict[str, Any] = {"observations.goal": {"terms": {"actions": term("last_action", scale=0.5)}}}
+    for names, first in ((("goal", "actor"), 0), (("actor", "goal"), 7)):
+        agent = {"obs_groups": {"actor": names}}
+        terms = said(made(tmp_path, edits=more, agent=agent, width=WIDTH + 3))
+        assert terms[first]["scale"] == 0.5
+        assert len(terms) == 8
+    with pytest.raises(ContractError, match="'height' is computed by mjlab.*--size height=20"):
+        made(tmp_path, agent={"obs_groups": {"actor": ("critic",)}}, width=20)
+    fewer = {"observations.actor.terms.command": ...}
+    with pytest.raises(ContractError, match="observations.actor has the terms base_lin_vel.*but the metadata of"):
+        made(tmp_path, edits=fewer)
+    with pytest.raises(ContractError, match="its commands are twist, but the metadata of .* has motion"):
+        made(tmp_path, metadata={"command_names": "motion"})
     assert made(tmp_path, agent={"clip_actions": 5.0}).contract.action.raw_clip == (-5.0, 5.0)
     run = write_run(tmp_path / "walk")
     (tmp_path / "walk/params/agent.yaml").unlink()
@@ -414,7 +451,7 @@ def test_older_runs_are_read(tmp_path: Path) -> None:
         imported(linear_policy(file, WIDTH, 3, metadata), actuation="implicit")
 
 
-def test_the_run_is_found_from_either_side(tmp_path: Path) -> None:
+def test_the_run_is_found_from_either_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ONNX file, its folder, env.yaml of it, both, a subfolder, or all in one folder: the same contract."""
     file = write_run(tmp_path / "walk")
     expected = imported(file).contract
@@ -426,6 +463,12 @@ def test_the_run_is_found_from_either_side(tmp_path: Path) -> None:
         assert result.contract == expected
         assert {path.name for path in result.files} == {"walk.onnx", "env.yaml", "agent.yaml"}
     assert imported(below).contract.action == expected.action
+    for where, name in (("walk", "walk.onnx"), ("walk/params", "env.yaml"), ("walk", "params/env.yaml")):
+        monkeypatch.chdir(tmp_path / where)
+        assert imported(Path(name)).contract == expected
+    monkeypatch.chdir(tmp_path / "walk/exported")
+    assert len(imported(Path("policy.onnx")).files) == 3
+    monkeypatch.chdir(tmp_path)
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in (file, env, agent):

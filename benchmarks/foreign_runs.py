@@ -18,10 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from policy_port.trace import Trace
-
 ROOT = Path(__file__).resolve().parents[1]
 
 TRACE = ROOT / "policy_port" / "trace.py"
@@ -191,29 +187,6 @@ def verify(port: Path, trace: Path, *options: str) -> Verified:
         said=found["verdict"],
         errors=errors,
     )
-
-
-def trace_differences(first: Path, second: Path, compared: Iterable[str]) -> dict[str, float]:
-    """Largest difference of each array of `compared` between two traces, joints by name.
-
-    Raises:
-        RunError: When they have other joints, other steps, or lack an array.
-    """
-    traces = Trace(first), Trace(second)
-    names = [list(trace.header["joint_names"]) for trace in traces]
-    if sorted(names[0]) != sorted(names[1]):
-        raise RunError(f"{first} and {second} have other joints: {sorted(set(names[0]) ^ set(names[1]))}")
-    columns = [names[1].index(name) for name in names[0]]
-    found = {}
-    for key in compared:
-        one, two = (np.asarray(trace[key], np.float64) for trace in traces)
-        if key in ("joint_pos", "joint_vel", "target"):
-            two = two[..., columns]
-        if one.shape != two.shape:
-            raise RunError(f"{key} of {first} is {one.shape}, of {second} {two.shape}")
-        # A NaN must not read as no difference.
-        found[key] = float(np.max(np.abs(one - two))) if np.isfinite(one - two).all() else float("inf")
-    return found
 
 
 def flags(done: Done, taken: Sequence[str] = ("--out", "--force")) -> str:

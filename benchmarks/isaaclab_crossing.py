@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, policy_port, trace_differences, verify
+from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, policy_port, verify
 from isaaclab_robots import GROUND, robots, usd
 from isaaclab_table import COMPARED, ORDERS, Crossing, crossing_rows, document, verified_rows
 from tqdm import tqdm
@@ -106,6 +106,11 @@ class Place:
     robots: Path
     """Folder of USD files; ground.usda is among them."""
     steps: int
+    """Control steps of an untrained network's run."""
+    walk_steps: int
+    """Control steps of a real policy's; 0 for none."""
+    keep: bool
+    """Whether a run that lies there is taken as it is."""
 
     def run(self, out: Path, robot: str, order: str, *options: str) -> Path:
         """Step a robot's task in an order of its joints; gives the trace, which lies with all else in `out`.
@@ -113,6 +118,8 @@ class Place:
         Raises:
             RunError: When the robot has no file, or the run fails.
         """
+        if self.keep and (out / "trace.npz").is_file():
+            return out / "trace.npz"
         task = TASKS[robot]
         given = ("--robot", self.usd(robot), "--ground", self.robots / "ground.usda", "--out", out)
         words = (*given, *options, *task.options, *ORDERING[order])
@@ -139,7 +146,8 @@ def main() -> None:
         "--robots", type=Path, help="folder with your own go2.usd, g1.usd, ...; stand-ins, if not given"
     )
     parser.add_argument("--steps", type=int, default=60, help="control steps of a run (default: 60)")
-    parser.add_argument("--walk-steps", type=int, default=250, help="those of a real policy; 0: none (default: 250)")
+    parser.add_argument("--walk-steps", type=int, default=150, help="those of a real policy; 0: none (default: 150)")
+    parser.add_argument("--keep", action="store_true", help="judge anew the runs that lie in --work, make the others")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "isaaclab", help="folder for what the runs leave")
     parser.add_argument("--out", type=Path, help="the table to write (benchmarks/isaaclab.md, if all robots run)")
     options = parser.parse_args()
@@ -156,8 +164,10 @@ def main() -> None:
         folder=options.work.resolve(),
         robots=robot_files(options.work.resolve(), options.robots),
         steps=options.steps,
+        walk_steps=options.walk_steps,
+        keep=options.keep,
     )
-    found = cross_all(place, names, options.walk_steps)
+    found = cross_all(place, names)
     changed = {robot: TASKS[robot].about for robot in names if TASKS[robot].about}
     text = document(found, versions, options.robots, changed)
     out = options.out or (ROOT / "benchmarks" / "isaaclab.md" if names == list(TASKS) else None)
@@ -188,18 +198,18 @@ def robot_files(work: Path, own: Path | None) -> Path:
     return folder
 
 
-def cross_all(place: Place, names: Sequence[str], walk_steps: int) -> list[Crossing]:
+def cross_all(place: Place, names: Sequence[str]) -> list[Crossing]:
     """Every robot in both orders, then the real policies that are at hand."""
     found = []
     jobs: list[tuple[str, str] | Real] = [(robot, order) for robot in names for order in ORDERS]
-    if walk_steps and SHARED.is_dir():
+    if place.walk_steps and SHARED.is_dir():
         jobs += [real for real in REAL if real.robot in names]
     for job in tqdm(jobs, unit="crossing", disable=None):
         real = job if isinstance(job, Real) else None
         robot, order = (real.robot, real.trained) if real else job  # type: ignore[misc]
         policy = Path(real.file).stem if real else "untrained"
         try:
-            found.append(cross_real(place, real, walk_steps) if real else cross(place, robot, order))
+            found.append(cross_real(place, real) if real else cross(place, robot, order))
         except RunError as error:
             found.append(Crossing(robot=robot, policy=policy, order=order, reason=str(error)))
     return found
@@ -227,11 +237,12 @@ def cross(place: Place, robot: str, order: str) -> Crossing:
     return replace(made, export=verify(folder / "port", own), own=differences(own, folder / "unchanged" / "trace.npz"))
 
 
-def cross_real(place: Place, real: Real, steps: int) -> Crossing:
+def cross_real(place: Place, real: Real) -> Crossing:
     """A real policy on the task's robot, with the gains that it was trained with, told to walk forward."""
     policy = Path(real.file).stem
     folder = place.folder / policy
     contract = ROOT / "tests" / "real_policies" / real.contract
+    steps = place.walk_steps
     options = ("--steps", str(steps), "--command", "1", "0", "0", *real.drives)
     made = Crossing(
         robot=real.robot, policy=policy, order=real.trained, read=real.contract, flags="not imported", steps=steps
@@ -251,6 +262,9 @@ def carried(
     policy_port("remap", network, "--contract", contract, "--mapping", mapping, "--out", remapped, "--force")
     unchanged = place.run(folder / "unchanged", robot, made.order, *options, "--policy", str(port / "policy.pt"))
     crossed = place.run(folder / "crossed", robot, other, *options, "--policy", str(remapped / "policy.pt"))
+    orders = [Trace(trace).header["joint_names"] for trace in (unchanged, crossed)]
+    if orders[0] == orders[1]:
+        raise RunError(f"{unchanged} and {crossed} name their joints in one order: nothing has crossed")
     return replace(
         made,
         export=verify(port, unchanged),
@@ -261,8 +275,26 @@ def carried(
 
 
 def differences(first: Path, second: Path) -> dict[str, float]:
-    """Largest difference of each array of `COMPARED` between two traces."""
-    return trace_differences(first, second, COMPARED)
+    """Largest difference of each array of `COMPARED` between two traces, joints by name.
+
+    Raises:
+        RunError: When they have other joints, other steps, or lack an array.
+    """
+    traces = Trace(first), Trace(second)
+    names = [list(trace.header["joint_names"]) for trace in traces]
+    if sorted(names[0]) != sorted(names[1]):
+        raise RunError(f"{first} and {second} have other joints: {sorted(set(names[0]) ^ set(names[1]))}")
+    columns = [names[1].index(name) for name in names[0]]
+    found = {}
+    for key in COMPARED:
+        one, two = (np.asarray(trace[key], np.float64) for trace in traces)
+        if key in ("joint_pos", "joint_vel", "target"):
+            two = two[..., columns]
+        if one.shape != two.shape:
+            raise RunError(f"{key} of {first} is {one.shape}, of {second} {two.shape}")
+        # A NaN must not read as no difference.
+        found[key] = float(np.max(np.abs(one - two))) if np.isfinite(one - two).all() else float("inf")
+    return found
 
 
 def forward_speed(trace: Path) -> float:

@@ -1,7 +1,7 @@
 """Runs in mjlab's own environment: train one of its tasks for a moment by its own runner, then step and record it.
 
 It leaves what mjlab's `train` leaves (params/, model_*.pt, the folder's name with .onnx), and trace.npz by
-examples/record_mjlab.py. With `--policy`, a port's TorchScript acts in place of the network.
+examples/record_mjlab.py.
 """
 
 # pyright: reportMissingImports=false
@@ -35,7 +35,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True, help="control steps")
     parser.add_argument("--environments", type=int, default=2, help="robots side by side (default: 2)")
     parser.add_argument("--iterations", type=int, default=2, help="of training (default: 2)")
-    parser.add_argument("--policy", type=Path, help="TorchScript of a port, which acts")
     options = parser.parse_args()
     sys.argv = sys.argv[:1]
     # mjlab's environment has no policy-port; the recorder needs only NumPy.
@@ -63,20 +62,14 @@ def run(options: argparse.Namespace) -> None:
         cfg.commands["motion"].motion_file = str(out / "motion.npz")
         write_motion(out / "motion.npz", cfg.scene.entities["robot"])
     env = RslRlVecEnvWrapper(ManagerBasedRlEnv(cfg=cfg, device="cpu"), clip_actions=agent.clip_actions)
-    if options.policy is None:
-        # The order of mjlab's own train.py, since its runner changes the agent's settings in place.
-        dump_yaml(out / "params" / "env.yaml", asdict(cfg))
-        dump_yaml(out / "params" / "agent.yaml", asdict(agent))
-        runner = (load_runner_cls(options.task) or MjlabOnPolicyRunner)(env, asdict(agent), str(out), "cpu")
-        runner.learn(num_learning_iterations=options.iterations, init_at_random_ep_len=False)
-        policy = runner.get_inference_policy(device="cpu")
-    else:
-        policy = port_policy(options.policy)
-    # The same start for the network and for the port of it, whatever the training has drawn.
+    # The order of mjlab's own train.py, since its runner changes the agent's settings in place.
+    dump_yaml(out / "params" / "env.yaml", asdict(cfg))
+    dump_yaml(out / "params" / "agent.yaml", asdict(agent))
+    runner = (load_runner_cls(options.task) or MjlabOnPolicyRunner)(env, asdict(agent), str(out), "cpu")
+    runner.learn(num_learning_iterations=options.iterations, init_at_random_ep_len=False)
     with torch.inference_mode():
-        env.unwrapped.seed(SEED)
         env.reset()
-    record(env, policy, out / "trace.npz", options.steps)
+    record(env, runner.get_inference_policy(device="cpu"), out / "trace.npz", options.steps)
     env.close()
 
 
@@ -104,18 +97,6 @@ def write_motion(path: Path, entity: Any) -> None:
         rows.append({name: np.array(values, np.float32) for name, values in row.items()})
     motion: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     np.savez(path, fps=np.array([MOTION_RATE]), **motion)
-
-
-def port_policy(path: Path) -> Any:
-    """A port's TorchScript, asked for one environment at a time, as a robot would."""
-    import torch
-
-    network = torch.jit.load(str(path), map_location="cpu").eval()
-
-    def act(obs: Any) -> torch.Tensor:
-        return torch.cat([network(row[None]) for row in obs["actor"].float()])
-
-    return act
 
 
 if __name__ == "__main__":

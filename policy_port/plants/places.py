@@ -19,6 +19,10 @@ SAME_CENTRE = 1e-3
 """How far the centre of mass of the base link and that of all that is fixed to it may be apart [m]: beyond, "the"
 centre of mass depends on whether a simulator merges links."""
 
+NO_MASS = 0.01
+"""Share of the mass of all that is fixed together up to which a base link is a name without a body: what it carries is
+the base then, in every simulator that can simulate it."""
+
 ELSE_OFFSET = (
     "Or write the offset from the base link's origin: point: [x, y, z], in metres; and frame: link, where the axes are "
     "the base link's"
@@ -170,16 +174,19 @@ class Places:
         """Of the base link, in its frame [m]."""
         fixed, base = self._fixed()[0], self.links[0]
         parts = [link for link in self.links if link.name in fixed and link.mass > 0.0]
+        mass = sum(link.mass for link in parts)
         moments = [link.mass * fixed[link.name].then(Pose(link.centre_of_mass, np.eye(3))).position for link in parts]
-        merged = sum(moments, start=np.zeros(3)) / max(sum(link.mass for link in parts), 1e-300)
-        if base.mass > 0.0 and np.abs(merged - base.centre_of_mass).max() <= SAME_CENTRE:
+        merged = sum(moments, start=np.zeros(3)) / max(mass, 1e-300)
+        if base.mass <= NO_MASS * mass:
+            return merged
+        if np.abs(merged - base.centre_of_mass).max() <= SAME_CENTRE:
             return base.centre_of_mass
-        others = ", ".join(link.name for link in parts if link is not base) or "nothing that has mass"
-        own = f"is at {_numbers(base.centre_of_mass)}" if base.mass > 0.0 else "does not exist, as it has no mass"
+        others = sorted((link for link in parts if link is not base), key=lambda link: -link.mass)
         raise RobotError(
-            f"{self.file}: the centre of mass of base link '{base.name}' alone {own}, together with what is fixed to "
-            f"it ({others}) at {_numbers(merged)}. A simulator that merges fixed links takes the second. Write the one "
-            "that was trained with as the point: [x, y, z]"
+            f"{self.file}: the centre of mass of base link '{base.name}' alone is at {_numbers(base.centre_of_mass)}, "
+            f"together with what is fixed to it ({', '.join(link.name for link in others[:4])}"
+            f"{', ...' if len(others) > 4 else ''}) at {_numbers(merged)}. A simulator that merges fixed links takes "
+            "the second. Write the one that was trained with as the point: [x, y, z]"
         )
 
 

@@ -253,3 +253,14 @@ def test_a_controller_that_knows_no_places_says_so(tripod: Any) -> None:
         with pytest.raises(RobotError, match=r"mountings=plant\.mounting.*point: \[x, y, z\]"):
             Controller(contract_of({"term": "base_lin_vel", **stated}), policy, NAMES, 1)  # type: ignore[arg-type]
     Controller(contract_of({"term": "base_lin_vel", "point": list(OFFSET)}), policy, NAMES, 1)  # type: ignore[arg-type]
+
+
+def test_a_base_link_that_is_a_name_is_what_it_carries(kind: str, tripod: Any) -> None:
+    """A base link without mass, with the trunk fixed to it, has the trunk's centre of mass: nothing else can move."""
+    path = tripod("urdf")
+    trunk = """<link name="root"/><joint name="glue" type="fixed"><parent link="root"/><child link="base"/>
+        <origin xyz="0 0 0.3"/></joint><link name="base">"""
+    path.write_text(path.read_text().replace('<link name="base">', trunk, 1))
+    states, seen = thrown(kind, path, contract_of({"term": "base_lin_vel", "point": "com"}))
+    centre = np.add(COM, (0, 0, 0.3))
+    np.testing.assert_allclose(np.array(seen)[1:-1], speeds(states, centre, np.eye(3)), atol=0.02)

@@ -21,8 +21,8 @@ _IDENTITY = {"wxyz": (1.0, 0.0, 0.0, 0.0), "xyzw": (0.0, 0.0, 0.0, 1.0)}
 _ORDERINGS = ("physx", "mjwarp", "robot_schema")
 
 
-def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> None:
-    """Add what env.yaml says of articulation `name` and of the simulator.
+def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> set[str]:
+    """Add what env.yaml says of articulation `name` and of the simulator; the joints that actuators drive.
 
     Raises:
         ContractError: When it contradicts the descriptor beside it, itself, or `--quaternion-order`.
@@ -44,8 +44,9 @@ def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> N
         _gravity(spawn, draft)
     if draft.data.get("base", {}).get("floating") is False:
         draft.data["base"].pop("height", None)
-    if robot.has("actuators"):
-        add_actuators(robot.section("actuators"), drawn, options, draft)
+    if not robot.has("actuators"):
+        return set(draft.joint_names)
+    return add_actuators(robot.section("actuators"), drawn, options, draft)
 
 
 def fragments(spawn: Record, key: str) -> Iterator[Record]:

@@ -28,8 +28,6 @@ from policy_port.descriptors.term_params import (
 )
 from policy_port.errors import ContractError, closest
 
-# Isaac Lab's own functions; a function of the same name in another project may compute something else.
-MODULE = "isaaclab.envs.mdp.observations"
 _KEYS = frozenset(
     (
         *("name", "full_path", "shape", "joint_names", "joint_pos_offsets", "joint_vel_offsets", "body_names"),
@@ -96,7 +94,7 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
         layout = HISTORY | {"layout": layouts.pop()}
         draft.put("observation.history", layout, "Isaac Lab's history: oldest first, filled at reset")
     if skipped:
-        _ask_for_skipped(skipped, options, draft)
+        _ask_for_skipped(record, skipped, run, draft)
     elif env is None:
         draft.width_hint = (
             "The exporter skips terms whose functions lack its decorator (height_scan, most functions of projects "
@@ -143,8 +141,11 @@ def _same_values(one: Any, other: Any) -> bool:
     )
 
 
-def _ask_for_skipped(skipped: list[str], options: ImportOptions, draft: Draft) -> None:
+def _ask_for_skipped(record: Record, skipped: list[str], run: Run, draft: Draft) -> None:
+    options = run.options
     why = f"the exporter skipped {', '.join(skipped)}, since their functions lack its decorator; env.yaml has them"
+    if run.env is not None and record.path == run.env.path:
+        why = f"{record.path.name} has {', '.join(skipped)} without a size, which only their functions know"
     if options.policy is not None:
         width = network_widths(options.policy)[0]
         missing = width - draft.width
@@ -207,7 +208,7 @@ def _aligned(
 def _kind(term: Record, group: str, key: str, env: Record | None, draft: Draft) -> str | None:
     """Kind of a term: a contract's, "external" for what only the task knows, None for what the user must say."""
     module, _, function = term.text("full_path").replace(":", ".").rpartition(".")
-    if module != MODULE:
+    if module not in isaac_lab_env.MODULES:
         return "external"
     if function != "generated_commands" or term.numbers("shape") != [3]:
         return TERMS.get(function, "external")
@@ -253,6 +254,9 @@ def _sized(name: str, sized: tuple[int, str], history: int, draft: Draft) -> int
 
 def _known(term: Record, overloads: Record, kind: str | None, beside: Record | None, draft: Draft) -> dict[str, Any]:
     data: dict[str, Any] = {"term": kind}
+    if kind == "base_lin_vel":
+        # root_lin_vel_b, in every version the velocity of the root body's centre of mass in the root link's frame.
+        data["point"] = "com"
     size = _size(term)
     joints = _joints(term, size, beside, draft) if kind in JOINT_TERMS else []
     if joints and joints != draft.joint_names:

@@ -23,11 +23,14 @@ KINDS: dict[str, str] = {
     "newton_assets": "newton-assets policy YAML",
     "onnx_metadata": "metadata in an ONNX file: mjlab with its params/env.yaml, BeyondMimic, or a port of this program",
     "lerobot_config": "LeRobot policy config.json",
-    "maniskill_env": "a ManiSkill environment (--env ID --control-mode MODE)",
+    "maniskill_env": "a ManiSkill environment, which is asked itself",
 }
 """Kinds by the name that `--from` takes; the module of that name has the importer."""
 
 _OF_FILES = tuple(kind for kind in KINDS if kind not in ("onnx_metadata", "maniskill_env"))
+
+_STANDS_IN = {"isaac_lab": "env.yaml"}
+"""Role whose file a kind can be worked out from without its main one."""
 
 _IN_FOLDERS = (
     "io_descriptors/*IO_descriptors.yaml",
@@ -110,7 +113,7 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
     beside = (next(filter(Path.is_file, (_at(folder, place) for place in places)), None) for places in module.BESIDE)
     for record in map(Record.read, filter(None, beside)):
         records.setdefault(module.role(record) or record.path.name, record)
-    if module.MAIN not in records:
+    if module.MAIN not in records and _STANDS_IN.get(fitting[0]) not in records:
         raise ContractError(
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
         )
@@ -148,8 +151,10 @@ def _finish(
     network = files[0] if kind == "onnx_metadata" and not is_run(files) else None
     if network is not None and (whole := module.OnnxMetadata(network).contract()) is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
-        if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
-            raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
+        if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
+            raise ContractError(
+                f"{files[0]}: holds a whole contract, to which {', '.join(stray)} add nothing; leave them out"
+            )
     else:
         draft: Draft = module.read(*given, options)
         contract, notes, hint = draft.build(options), draft.notes, draft.width_hint
@@ -172,8 +177,7 @@ def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
     found = [file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))]
-    # mjlab names the network of a run after the run's folder.
-    found = found or [file for file in [path / f"{path.resolve().name}.onnx"] if file.is_file()]
+    found = found or [file for file in (path / "params/env.yaml", path / "env.yaml") if file.is_file()]
     if len(found) != 1:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from policy_port.errors import ContractError
-from tests.descriptors.importing import contract, linear_policy, write
+from tests.descriptors.importing import linear_policy, write
 from tests.descriptors.test_isaac_lab import ENV, descriptor, make, term, terms
 
 
@@ -94,12 +94,6 @@ def test_files_of_two_runs_are_told_apart(tmp_path: Path) -> None:
     ))  # fmt: skip
     with pytest.raises(ContractError, match="is not where env.yaml has it; the two files are of different runs"):
         make(tmp_path, settings={}, actuation=None)
-
-
-def test_env_yaml_alone_is_not_enough(tmp_path: Path) -> None:
-    """env.yaml has neither joint order nor sizes."""
-    with pytest.raises(ContractError, match=r"is the env\.yaml of isaac_lab; the IO descriptors is what describes"):
-        contract(write(tmp_path / "env.yaml", ENV))
 
 
 def test_a_command_that_is_a_point_is_an_external_term(tmp_path: Path) -> None:

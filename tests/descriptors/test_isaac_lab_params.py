@@ -112,7 +112,7 @@ def test_what_changes_nothing_at_play_is_passed_over(tmp_path: Path) -> None:
     """Noise, an action's one name, and selections of everything leave the term as it is."""
     asset = {"name": "robot", "joint_names": None, "body_ids": "slice(None, None, None)", "preserve_order": False}
     for name, count, more in (
-        ("base_lin_vel", 3, {"params": {"asset_cfg": asset}, "noise": {"std": 0.1}, "modifiers": None}),
+        ("projected_gravity", 3, {"params": {"asset_cfg": asset}, "noise": {"std": 0.1}, "modifiers": None}),
         ("last_action", 4, {"params": {"action_name": "joint_pos"}}),
         ("base_ang_vel", 3, {"delay_max_lag": 0, "delay_hold_prob": 0.2, "flatten_history_dim": True}),
     ):

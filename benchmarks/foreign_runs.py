@@ -154,6 +154,8 @@ class Verified:
     """Largest difference of the action; NaN where it was not compared."""
     said: str
     """The verdict in one sentence."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Largest difference of each comparison that was made, by its label."""
 
     @property
     def cell(self) -> str:
@@ -174,15 +176,16 @@ def verify(port: Path, trace: Path, *options: str) -> Verified:
         status: tuple(check["label"] for check in found["checks"] if check["status"] == status)
         for status in ("equal", "wrong", "unchecked")
     }
-    errors = [check["error"] for check in found["checks"] if check["label"] == "action"]
+    errors = {check["label"]: check["error"] for check in found["checks"] if check["status"] != "unchecked"}
     return Verified(
         status=done.status,
         equal=len(labels["equal"]),
         compared=len(found["checks"]),
         wrong=labels["wrong"],
         unmade=labels["unchecked"],
-        action_error=errors[0] if errors else float("nan"),
+        action_error=errors.get("action", float("nan")),
         said=found["verdict"],
+        errors=errors,
     )
 
 

@@ -26,7 +26,7 @@ def network_widths(path: Path, expected: int | None = None) -> tuple[int, int]:
         CheckpointError: When the file is no policy that can be read.
     """
     if path.suffix.lower() == ".onnx":
-        from policy_port.descriptors.onnx_metadata import OnnxMetadata
+        from policy_port.descriptors.onnx_file import OnnxMetadata
 
         widths = OnnxMetadata(path).widths()
         if widths is not None:

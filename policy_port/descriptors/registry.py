@@ -11,6 +11,7 @@ from policy_port.checkpoints.files.leapp_yaml import beside, looks_like_leapp
 from policy_port.contract import Contract
 from policy_port.contract.spec import unset_values
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.mjlab_env import is_run
 from policy_port.descriptors.network import check_width
 from policy_port.descriptors.options import ALWAYS, ImportOptions, flag
 from policy_port.descriptors.record import Record
@@ -22,7 +23,7 @@ KINDS: dict[str, str] = {
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
     "newton_assets": "newton-assets policy YAML",
-    "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",
+    "onnx_metadata": "metadata in an ONNX file: mjlab with its params/env.yaml, BeyondMimic, or a port of this program",
     "holosoma": "metadata in an ONNX file of holosoma",
     "lerobot_config": "LeRobot policy config.json",
     "maniskill_env": "a ManiSkill environment, which is asked itself",
@@ -88,21 +89,27 @@ def import_contract(sources: list[Path], kind: str | None, options: ImportOption
         other = "--from maniskill_env" if options.env is not None else "a ManiSkill environment with --env"
         raise ContractError(f"no descriptor given: name its file or folder, or {other}")
     files = [_file(path) for path in sources]
-    if kind in _IN_ONNX or (kind is None and any(file.suffix.lower() == ".onnx" for file in files)):
-        if len(files) > 1:
-            raise ContractError(f"{files[1]}: an ONNX file's metadata is read by itself; leave out the other files")
-        return _from_onnx(files[0], kind, options)
+    if kind in _IN_ONNX or (kind is None and (any(map(_is_onnx, files)) or is_run(files))):
+        return _from_onnx(files, kind, options)
     return _from_yaml(files, kind, options)
 
 
-def _from_onnx(file: Path, kind: str | None, options: ImportOptions) -> Imported:
-    """Read an ONNX file's metadata, or the YAML of LEAPP beside it, which the file itself says nothing of."""
-    if kind is None:
-        metadata = _module("onnx_metadata").OnnxMetadata(file)
-        if not metadata.entries and (pipeline := beside(file)) is not None:
+def _from_onnx(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
+    """Read an ONNX file's metadata, with what lies beside it: mjlab's env.yaml, or the YAML of LEAPP."""
+    network = next(filter(_is_onnx, files), None)
+    if kind is None and network is not None:
+        metadata = _module("onnx_metadata").OnnxMetadata(network)
+        if not metadata.entries and (pipeline := beside(network)) is not None:
             return _from_yaml([pipeline.path], "leapp", options)
-        kind = "holosoma" if _module("holosoma").is_holosoma(metadata) else "onnx_metadata"
-    return _finish(_module(kind), options, (file,), file)
+        if _module("holosoma").is_holosoma(metadata):
+            kind = "holosoma"
+    if kind == "holosoma":
+        if len(files) > 1:
+            raise ContractError(f"{files[1]}: holosoma's metadata is read by itself; leave out the other files")
+        return _finish(_module(kind), options, (files[0],), files[0])
+    module = _module("onnx_metadata")
+    found = module.with_run(files)
+    return _finish(module, options, tuple(found), found)
 
 
 def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
@@ -152,7 +159,7 @@ def _refuse_odd_one(given: list[Record], kinds: list[str]) -> None:
 def _accepting(files: list[Path]) -> list[str]:
     """Kinds whose importer takes these files; none where they can't be read."""
     try:
-        if any(file.suffix.lower() == ".onnx" for file in files):
+        if any(map(_is_onnx, files)):
             metadata = _module("onnx_metadata").OnnxMetadata(files[0])
             if _module("holosoma").is_holosoma(metadata):
                 return ["holosoma"]
@@ -174,13 +181,14 @@ def _likely(kind: str, sources: list[Path]) -> str:
 
 
 def _finish(
-    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: Path | dict[str, Record]
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: list[Path] | dict[str, Record]
 ) -> Imported:
     """Let a module read what is given; `files` says what that comes from."""
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
-    if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
-        named = None
+    network = files[0] if kind in _IN_ONNX and _is_onnx(files[0]) else None
+    named = None
+    if kind == "onnx_metadata" and network is not None and (whole := module.OnnxMetadata(network).contract()) is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
             raise ContractError(
@@ -189,7 +197,7 @@ def _finish(
     else:
         draft: Draft = module.read(*given, options)
         contract, notes, hint, named = draft.build(options), draft.notes, draft.width_hint, draft.policy
-    policy = options.policy or (files[0] if kind in _IN_ONNX else named)
+    policy = options.policy or network or named
     if policy is not None:
         check_width(contract, policy, hint)
     else:
@@ -215,6 +223,10 @@ def _file(path: Path) -> Path:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")
     return found[0]
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
 
 
 def _at(folder: Path, place: str) -> Path:

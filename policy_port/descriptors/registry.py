@@ -181,14 +181,16 @@ def _likely(kind: str, sources: list[Path]) -> str:
 
 
 def _finish(
-    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: list[Path] | dict[str, Record]
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: Path | list[Path] | dict[str, Record]
 ) -> Imported:
     """Let a module read what is given; `files` says what that comes from."""
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
     network = files[0] if kind in _IN_ONNX and _is_onnx(files[0]) else None
-    named = None
-    if kind == "onnx_metadata" and network is not None and (whole := module.OnnxMetadata(network).contract()) is not None:
+    named = whole = None
+    if kind == "onnx_metadata" and network is not None:
+        whole = module.OnnxMetadata(network).contract()
+    if whole is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
             raise ContractError(

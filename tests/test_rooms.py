@@ -137,7 +137,7 @@ HEAVY: dict[str, set[str]] = {
     "matplotlib": {"compare", "replay", "report"},
     "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
     "newton": {"plants", "descriptors/robot_parsers.py"},
-    "onnx": {"checkpoints", "port", "export", "descriptors/onnx_metadata.py"},
+    "onnx": {"checkpoints", "port", "export", "descriptors/onnx_file.py"},
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},

@@ -190,3 +190,84 @@ def test_a_failure_of_apt_is_said_and_survived(tmp_path: Path) -> None:
     done, _ = system_set_up(tmp_path, 'test "$2" = true')
     assert done.returncode == 0
     assert "apt failed (its output is in" in done.stderr
+
+
+def test_the_other_environment_may_be_named(tmp_path: Path) -> None:
+    """What the variable names is used as it is; a folder without a Python that runs is an error that names both."""
+    stub(tmp_path / "venv" / "bin", "python", f'exec "{sys.executable}" "$@"')
+    call = "other_python .venv-other OTHER_VENV 'thing==1'"
+    done = shell(call, OTHER_VENV=str(tmp_path / "venv"))
+    assert done.stdout == f"{tmp_path}/venv/bin/python\n"
+    done = shell(call, OTHER_VENV=str(tmp_path / "nowhere"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"OTHER_VENV={tmp_path}/nowhere: no Python 3.12 or newer runs as bin/python there" in done.stderr
+
+
+def make_other(tmp_path: Path, pip: str, python: str = "exit 0") -> subprocess.CompletedProcess[str]:
+    """Make `.venv-other` in a checkout of its own, by a stand-in for Python 3.12 whose pip does as is said."""
+    checkout, log = tmp_path / "checkout", tmp_path / "log"
+    checkout.mkdir(exist_ok=True)
+    made = f"""
+case "$*" in
+  *"import sys, venv, ensurepip"*) exit 0 ;;
+  "-c import sys; sys.exit(sys.version_info[:2]"*) {python} ;;
+  "-V") echo Python 3.13.1 ;;
+  "-m venv --clear "*) echo venv >>"{log}"; mkdir -p "$4/bin" "$4/lib/python3.12/site-packages/pip-25.dist-info"
+    cp "$0" "$4/bin/python"; touch "$4/lib/python3.12/site-packages/pip-25.dist-info/RECORD"
+    echo pip >"$4/lib/python3.12/site-packages/pip-25.dist-info/INSTALLER" ;;
+  "-m pip install "*) echo "$*" >>"{log}"; eval "$PIP" ;;
+  *) exit 9 ;;
+esac"""
+    interpreter = stub(tmp_path / "bin", "python3.12", made)
+    call = f"POLICY_PORT_ROOT='{checkout}'; other_python .venv-other OTHER_VENV 'thing[part]==1' extra"
+    return shell(call, POLICY_PORT_PYTHON=str(interpreter), OTHER_VENV="", PIP=pip)
+
+
+def test_the_other_environment_is_made_once(tmp_path: Path) -> None:
+    """pip is given the packages and no index; run again, nothing is done; another half is taken up from the start."""
+    venv = tmp_path / "checkout" / ".venv-other"
+    done = make_other(tmp_path, "exit 0")
+    assert (done.returncode, done.stdout) == (0, f"{venv}/bin/python\n"), done.stderr
+    made, installed = (tmp_path / "log").read_text().splitlines()
+    assert made == "venv"
+    assert installed.endswith("--progress-bar off thing[part]==1 extra")
+    assert "index" not in installed
+    assert make_other(tmp_path, "exit 1").stdout == done.stdout
+    assert len((tmp_path / "log").read_text().splitlines()) == 2, "neither venv nor pip again"
+    (venv / ".policy-port-setup").unlink()
+    (venv / ".unfinished").touch()
+    assert make_other(tmp_path, "exit 0").stdout == done.stdout
+    assert (tmp_path / "log").read_text().splitlines()[2] == "venv"
+
+
+def test_an_environment_that_can_not_be_made_says_why(tmp_path: Path) -> None:
+    """pip's last words, where all of them are, and what to do; nothing on the output, and the next run tries again."""
+    done = make_other(tmp_path, "echo no such package; exit 1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no such package" in done.stderr
+    assert "all it said: .venv-other/.pip.log" in done.stderr
+    assert "Run the same command again once that is mended." in done.stderr
+    assert make_other(tmp_path, "exit 0").returncode == 0
+
+
+def test_another_python_than_3_12_is_refused(tmp_path: Path) -> None:
+    """What needs 3.12 says so, says what was found, and how to name one; nothing is made."""
+    done = make_other(tmp_path, "exit 0", python="exit 1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "thing[part]==1 extra needs Python 3.12, and none was found;" in done.stderr
+    assert "python3.12 is Python 3.13.1." in done.stderr
+    assert "POLICY_PORT_PYTHON=/path/to/python3.12" in done.stderr
+    assert not (tmp_path / "log").exists()
+
+
+def test_what_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
+    """An environment of somebody else's, linked in, is kept where it would be made anew."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "precious").touch()
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / ".venv-other").symlink_to(theirs)
+    done = make_other(tmp_path, "exit 0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert ".venv-other is a link, and what it leads to is not emptied from here" in done.stderr
+    assert (theirs / "precious").exists()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import Tensor
 
@@ -117,28 +118,9 @@ def _refuse_foreign_options(source: Source, statistics: Path | str | None, outpu
             raise CheckpointError(f"{source.path}: is a {source.container} file; {option} goes with {container} files")
 
 
-def inspect_file(
-    path: Path | str,
-    *,
-    kind: str | None = None,
-    statistics: Path | str | None = None,
-    width: int | None = None,
-    outputs: Mapping[str, str] | None = None,
-    activation: str | None = None,
-    agent_yaml: Path | str | None = None,
-    teacher: bool = False,
-) -> dict[str, object]:
-    """Everything `policy-port inspect` prints, ready for JSON; the arguments are those of `load_policy`."""
-    policy = load_policy(
-        path,
-        kind=kind,
-        statistics=statistics,
-        width=width,
-        outputs=outputs,
-        activation=activation,
-        agent_yaml=agent_yaml,
-        teacher=teacher,
-    )
+def inspect_file(path: Path | str, **options: Any) -> dict[str, object]:
+    """Everything `policy-port inspect` prints, ready for JSON; `options` are the keywords of `load_policy`."""
+    policy, width = load_policy(path, **options), options.get("width")
     actor = policy.actor
     if width is not None and actor.obs_size != width:
         raise CheckpointError(f"{policy.path}: reads observations of width {actor.obs_size}; --width says {width}")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.record import Record
-from policy_port.descriptors.term_params import matches
 from policy_port.errors import ContractError
 
-_IMPLICIT = ("ImplicitActuator",)
-_EXPLICIT = ("IdealPDActuator", "DCMotor", "DelayedPDActuator", "RemotizedPDActuator")
-_PLAIN = ("ImplicitActuator", "IdealPDActuator")
-"""What a contract's kinds of actuation are; the others do more."""
-_READ = (
-    *((key, key) for key in ("stiffness", "damping", "armature", "effort_limit")),
-    ("effort_limit", "effort_limit_sim"),
-)
-"""Key of a joint in a contract, and key of an actuator."""
+MODULES = ("isaaclab.envs.mdp.observations", "omni.isaac.lab.envs.mdp.observations")
+"""Isaac Lab's own functions, by the name of today and of 1.x; those of other projects may compute something else."""
 
 
 def written_terms(env: Record, group: str) -> list[tuple[str, str]] | None:
@@ -41,12 +34,66 @@ def history(env: Record, group: str, key: str) -> int:
     return 1
 
 
-def history_layout(env: Record | None, group: str) -> str:
-    """How a group lays out its history: term by term, unless env.yaml says otherwise."""
+def history_layout(env: Record | None, group: str, draft: Draft) -> str:
+    """How a group lays out its history: term by term, unless env.yaml says otherwise.
+
+    Isaac Lab heeds `history_order: time` only where the group itself states the length and is one flat vector.
+    """
     section = env.below("observations", group) if env is not None else None
     if section is None or not section.has("history_order"):
         return "term_major"
-    return f"{section.choice('history_order', ('term', 'time'))}_major"
+    if section.choice("history_order", ("term", "time")) == "term":
+        return "term_major"
+    length = section.integer("history_length") if section.has("history_length") else 0
+    unmet = [
+        f"{key} is false" for key in ("flatten_history_dim", "concatenate_terms") if section.data.get(key) is False
+    ]
+    if length < 1:
+        unmet.append("history_length of the group is not set")
+    if section.has("concatenate_dim") and section.integer("concatenate_dim") != -1:
+        unmet.append(f"concatenate_dim is {section.integer('concatenate_dim')}")
+    if not unmet:
+        return "time_major"
+    draft.note(
+        f"{section.path.name}: {section.key('history_order')} is time, which Isaac Lab passes over, since "
+        f"{' and '.join(unmet)}; the history is term by term"
+    )
+    return "term_major"
+
+
+def refuse_other_rates(env: Record, scene: Record) -> None:
+    """Hold the rates of env.yaml against the descriptor's.
+
+    Raises:
+        ContractError: When they differ: the files are of two runs.
+    """
+    for record, key, name in ((env.below("sim"), "dt", "physics_dt"), (env, "decimation", "decimation")):
+        if record is None or not record.has(key) or not scene.has(name):
+            continue
+        if not math.isclose(record.number(key), scene.number(name), rel_tol=1e-6):
+            raise record.error(
+                key,
+                f"is {record.number(key):g}, but {scene.path.name} has {scene.key(name)} {scene.number(name):g}; the "
+                "two files are of different runs",
+            )
+
+
+def sensor_width(env: Record, group: str, key: str) -> tuple[int, str] | None:
+    """Rays of the sensor that a height scan reads, and where that stands; None for any other term."""
+    term = env.section("observations").section(group).section(key)
+    reads = term.below("params", "sensor_cfg")
+    module, _, function = term.text("func").replace(":", ".").rpartition(".")
+    if module not in MODULES or function != "height_scan" or reads is None or not reads.has("name"):
+        return None
+    pattern = env.below("scene", reads.text("name"), "pattern_cfg")
+    if pattern is None or not pattern.has("func") or not pattern.text("func").endswith("grid_pattern"):
+        return None
+    step = pattern.number("resolution")
+    if step <= 0.0:
+        raise pattern.error("resolution", f"is {step:g}, expected a positive distance")
+    # As torch.arange counts in Isaac Lab's grid_pattern.
+    rays = math.prod(math.ceil((size / 2 + 1e-9 + size / 2) / step) for size in pattern.numbers("size", 2, per="side"))
+    return rays, pattern.source("size", f"in steps of {step:g}")
 
 
 def is_velocity_command(env: Record, group: str, key: str) -> bool:
@@ -70,85 +117,6 @@ def add_commands(env: Record, draft: Draft) -> None:
 
 def _commands_velocity(command: Record) -> bool:
     return command.has("class_type") and "VelocityCommand" in command.text("class_type")
-
-
-def add_robot(env: Record, name: str, draft: Draft) -> None:
-    """Add base height, whether the base floats, actuator model, gains and effort limits of articulation `name`."""
-    robot = env.section("scene").section(name)
-    if robot.has("init_state") and robot.section("init_state").has("pos"):
-        state = robot.section("init_state")
-        draft.put("base.height", state.numbers("pos", 3)[2], state.source("pos"))
-    properties = robot.below("spawn", "articulation_props")
-    if properties is not None and properties.has("fix_root_link"):
-        fixed = properties.flag("fix_root_link")
-        draft.put("base.floating", not fixed, properties.source("fix_root_link"))
-    if draft.data.get("base", {}).get("floating") is False:
-        draft.data["base"].pop("height", None)
-    if robot.has("actuators"):
-        _actuators(robot.section("actuators"), draft)
-
-
-def _actuators(actuators: Record, draft: Draft) -> None:
-    kinds: dict[str, str] = {}
-    more: list[str] = []
-    for name in actuators.entries():
-        actuator = actuators.section(name)
-        kinds[name] = actuator.text("class_type").replace(":", ".").rpartition(".")[2]
-        for key, entry in _READ:
-            _fill(actuator, entry, key, draft)
-        left = [f"{key} {_short(actuator.data[key])}" for key in actuator.entries() if _says_more(actuator, key)]
-        if left or kinds[name] not in _PLAIN:
-            more.append(f"{name} ({', '.join([kinds[name], *left])})")
-    if more:
-        draft.note(
-            f"{actuators.path.name}: a contract has no words for all of the actuators {', '.join(more)}; a replay "
-            "drives the joints with gains, armature and effort limit alone"
-        )
-    known = {"implicit" if kind in _IMPLICIT else "explicit" if kind in _EXPLICIT else kind for kind in kinds.values()}
-    if known == {"implicit"} or known == {"explicit"}:
-        draft.put(
-            "actuation.kind", known.pop(), actuators.source("*.class_type", ", ".join(sorted(set(kinds.values()))))
-        )
-    else:
-        listed = ", ".join([*more, *(f"{name} ({kind})" for name, kind in kinds.items() if kind in _PLAIN)])
-        draft.lacks("actuation.kind", f"env.yaml has actuators that no single kind covers ({listed})")
-    if more:
-        draft.sources["actuation"] = actuators.source("*", ", ".join(more))
-
-
-def _says_more(actuator: Record, key: str) -> bool:
-    """Whether a key says something that no contract holds; null, 0 and nothing say nothing."""
-    read = {"class_type", "joint_names_expr", *(entry for _, entry in _READ)}
-    value = actuator.data[key]
-    zero = isinstance(value, int | float) and not value
-    return key not in read and not zero and value not in (None, "", {}, [], ())
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict) and len(value) <= 4:
-        return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, dict | list | tuple):
-        return f"of {len(value)} entries"
-    return f"{value:g}" if isinstance(value, float) else str(value)[:60]
-
-
-def _fill(actuator: Record, entry: str, key: str, draft: Draft) -> None:
-    """Fill what the IO descriptors left open; they hold the resolved values and win."""
-    if not actuator.has(entry):
-        return
-    joints = draft.data["joints"]
-    driven = [name for name in joints if any(matches(p, name, actuator) for p in actuator.names("joint_names_expr"))]
-    if all(joints[name].get(key) is not None for name in driven):
-        return
-    value = actuator.get(entry)
-    if isinstance(value, dict):
-        section = actuator.section(entry)
-        pairs = {name: section.number(p) for p in section.entries() for name in driven if matches(p, name, actuator)}
-    else:
-        pairs = dict.fromkeys(driven, actuator.number(entry))
-    open_joints = {name: number for name, number in pairs.items() if joints[name].get(key) is None}
-    if open_joints:
-        draft.per_joint(key, open_joints, actuator.source(entry))
 
 
 def actor_groups(agent: Record | None) -> list[str]:

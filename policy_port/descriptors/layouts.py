@@ -43,13 +43,27 @@ class Layout:
         return term
 
 
-_BASE = {name: {"term": name} for name in ("base_lin_vel", "base_ang_vel", "projected_gravity")}
+_ANGULAR = {name: {"term": name} for name in ("base_ang_vel", "projected_gravity")}
+_BASE = {"base_lin_vel": {"term": "base_lin_vel", "point": "com"}, **_ANGULAR}
+"""Isaac Lab's `mdp.base_lin_vel` is the velocity of the base link's centre of mass."""
+_MJLAB_BASE = {
+    "base_lin_vel": {"term": "base_lin_vel", "point": {"sensor": "imu_lin_vel"}},
+    "base_ang_vel": {"term": "base_ang_vel", "frame": {"sensor": "imu_ang_vel"}},
+    "projected_gravity": {"term": "projected_gravity"},
+}
+"""mjlab's tasks read a velocimeter and a gyro of the robot's MJCF."""
 _COMMAND = {"term": "velocity_command"}
 _JOINTS = {
     "joint_pos": {"term": "joint_pos_rel"},
     "joint_vel": {"term": "joint_vel"},
     "actions": {"term": "last_action"},
 }
+_MOTION = {
+    "command": {"term": "external", "name": "command"},
+    "motion_anchor_pos_b": {"term": "external", "name": "motion_anchor_pos_b", "size": 3},
+    "motion_anchor_ori_b": {"term": "external", "name": "motion_anchor_ori_b", "size": 6},
+}
+_DISTANCES = {name: {"term": "external", "name": name, "size": 3} for name in ("ee_to_cube", "cube_to_goal")}
 
 LAYOUTS: dict[str, Layout] = {
     "isaaclab_velocity": Layout(
@@ -58,17 +72,20 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "mjlab_velocity": Layout(
         source="mjlab's velocity task: joint_pos is relative to the default",
-        terms={**_BASE, **_JOINTS, "command": _COMMAND},
+        terms={**_MJLAB_BASE, **_JOINTS, "command": _COMMAND},
+    ),
+    "mjlab_tracking": Layout(
+        source="mjlab's tracking task: joint_pos is relative to the default, command is the reference motion",
+        terms={**_MOTION, **_MJLAB_BASE, **_JOINTS},
+        sized={"command": "2n"},
+    ),
+    "mjlab_lift_cube": Layout(
+        source="mjlab's cube lifting task: joint_pos is relative to the default, distances are in the base frame",
+        terms={**_JOINTS, **_DISTANCES},
     ),
     "beyondmimic": Layout(
         source="BeyondMimic's tracking task: joint_pos is relative to the default, command is the reference motion",
-        terms={
-            "command": {"term": "external", "name": "command"},
-            "motion_anchor_pos_b": {"term": "external", "name": "motion_anchor_pos_b", "size": 3},
-            "motion_anchor_ori_b": {"term": "external", "name": "motion_anchor_ori_b", "size": 6},
-            **_BASE,
-            **_JOINTS,
-        },
+        terms={**_MOTION, **_BASE, **_JOINTS},
         sized={"command": "2n"},
     ),
 }

@@ -29,6 +29,10 @@ class PreciseValues:
     """The file."""
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     """Value by key and joint."""
+    places: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    """File and dotted key of values that stand elsewhere than under their own name in `path`."""
+    otherwise: str = "are they of the same policy?"
+    """What to do where they contradict the metadata."""
 
     @classmethod
     def read(cls, path: Path, names: Sequence[str]) -> PreciseValues:
@@ -47,7 +51,7 @@ class PreciseValues:
             strange = next((name for name in section.entries() if name not in names), None)
             if strange is not None:
                 raise section.error(strange, f"is no joint of the policy{closest(strange, names) or '.'}")
-            values[key] = {name: section.number(name) for name in names}
+            values[key] = {name: section.number(name) for name in names if section.has(name)}
         return cls(names=tuple(names), path=path, values=values)
 
     def has(self, key: str) -> bool:
@@ -55,7 +59,13 @@ class PreciseValues:
         return key in self.values
 
     def exact(
-        self, key: str, rounded: Sequence[float], record: Record, *, any_order: bool = False
+        self,
+        key: str,
+        rounded: Sequence[float],
+        record: Record,
+        *,
+        joints: Sequence[str] | None = None,
+        any_order: bool = False,
     ) -> tuple[list[float], str]:
         """The values in joint order and their source; the rounded ones where the file gives none.
 
@@ -63,24 +73,39 @@ class PreciseValues:
             key: Key in the metadata.
             rounded: Its values there.
             record: The metadata.
+            joints: Joint of each of them; all, if not given.
             any_order: The metadata may be in another order than the names, so only the set of values is compared.
 
         Raises:
-            ContractError: When a value does not round to what the metadata says.
+            ContractError: When a joint has no value, or one does not round to what the metadata says.
         """
         if key not in self.values:
             return list(rounded), record.source(key, f"rounded to {DECIMALS} decimals")
-        assert self.path is not None
-        exact = [self.values[key][name] for name in self.names]
+        joints = self.names if joints is None else joints
+        path, place = self.place(key)
+        absent = next((name for name in joints if name not in self.values[key]), None)
+        if absent is not None:
+            raise ContractError(f"{path}: key '{place}.{absent}' is missing; give every joint its number")
+        exact = [self.values[key][name] for name in joints]
         held, stated = (sorted(exact), sorted(rounded)) if any_order else (exact, rounded)
-        for name, value, other in zip(self.names, held, stated, strict=True):
-            if abs(value - other) > HALF_STEP * 1.001:
+        for name, value, other in zip(joints, held, stated, strict=True):
+            if not rounds_to(value, other):
                 joint = "one joint" if any_order else f"joint '{name}'"
                 raise ContractError(
-                    f"{self.path}: {key} of {joint} is {value:g}, but the metadata of {record.path} has {other:g}, "
-                    "which no rounding explains; are they of the same policy?"
+                    f"{path}: {place} of {joint} is {value:g}, but the metadata of {record.path} has {other:g}, "
+                    f"which no rounding explains; {self.otherwise}"
                 )
-        return exact, f"{self.path.name}: {key}"
+        return exact, f"{path.name}: {place}"
+
+    def place(self, key: str) -> tuple[Path, str]:
+        """File and dotted key of what stands under `key`."""
+        assert self.path is not None
+        return self.places.get(key, (self.path, key))
+
+
+def rounds_to(value: float, rounded: float) -> bool:
+    """Whether metadata may have `rounded` for `value`, which a trainer kept as float32."""
+    return abs(value - rounded) <= HALF_STEP * 1.001 + 1.2e-7 * abs(value)
 
 
 def worst_rounding(record: Record, keys: Sequence[str]) -> tuple[str, float, float]:

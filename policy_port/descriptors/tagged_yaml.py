@@ -7,7 +7,7 @@ under any other tag becomes a `Foreign` value, which nobody can use: a `Record` 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,13 @@ class Foreign:
     """The tag, as the file writes it."""
     line: int
     """Its line, counted from 1."""
+    value: Any = field(default=None, compare=False)
+    """The plain value under the tag, as far as it is one."""
+
+    @property
+    def name(self) -> str:
+        """The dotted name of what the tag names: a function, or the class of an enumeration; "" for other tags."""
+        return self.tag.partition("python/name:")[2] or self.tag.partition("python/object/apply:")[2]
 
     def __str__(self) -> str:
         """What a message says of it."""
@@ -52,7 +59,7 @@ class Foreign:
 
 
 def _foreign(node: yaml.Node, value: Any) -> Foreign:
-    return Foreign(node.tag.replace("tag:yaml.org,2002:", "!!"), node.start_mark.line + 1)
+    return Foreign(node.tag.replace("tag:yaml.org,2002:", "!!"), node.start_mark.line + 1, value)
 
 
 def _tuple(node: yaml.Node, value: Any) -> tuple[Any, ...] | Foreign:

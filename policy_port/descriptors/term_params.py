@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policy_port.descriptors.record import Record
-from policy_port.descriptors.tagged_yaml import Slice
+from policy_port.descriptors.tagged_yaml import Foreign, Slice
 
 JOINT_TERMS = ("joint_pos", "joint_pos_rel", "joint_vel")
 """Kinds whose elements `asset_cfg` selects."""
@@ -186,6 +186,9 @@ def matches(pattern: str, name: str, record: Record) -> bool:
 
 
 def _by_index(asset: Record, joints: Sequence[str]) -> list[str] | None:
+    if isinstance(asset.data.get("joint_ids"), Foreign) and asset.has("joint_names"):
+        # A tensor that Isaac Lab 3 made of what the names select.
+        return None
     return index_selection(asset, "joint_ids", joints)
 
 

@@ -20,6 +20,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.plant import MEASURED
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import OnnxPolicy, Policy
+from policy_port.regress.places import AT, places_stored
 from policy_port.regress.player import Played
 from policy_port.regress.verdict import Found
 
@@ -42,7 +43,8 @@ class Output:
 
 def stored_inputs(pilot: Pilot, episodes: list[Played], steps: int) -> Arrays:
     """The first `steps` moments of the episodes, as what open-loop runs start from."""
-    names = [name for name in (*MEASURED, "command", "goal") if name in episodes[0].arrays]
+    recorded = episodes[0].arrays
+    names = [name for name in recorded if name in (*MEASURED, "command", "goal") or name.startswith(AT)]
     # An environment records no base and computes its observation itself: there the observation is the input.
     on_plant = "base_pos" in names
     chosen = names if on_plant else ["observation"]
@@ -85,7 +87,8 @@ def outputs(
             actions = _actions(pilot.open(1), inputs[OBSERVATION], start)
             found.append(Output(name="action", columns=contract.action_joint_names, values=actions))
     else:
-        controller = Controller(contract, pilot.open(1), joint_names, 1, motion=pilot.motion)
+        places = places_stored({name.removeprefix("in_"): array for name, array in inputs.items()})
+        controller = Controller(contract, pilot.open(1), joint_names, 1, mountings=places, motion=pilot.motion)
         found += _through_the_contract(controller, joint_names, inputs)
     return found
 

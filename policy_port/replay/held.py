@@ -165,7 +165,12 @@ def replay_held(
     motion = held.motion or pilot.motion
     clip = None if contract.motion is None else Clip.of(contract, motion)
     controller = Controller(
-        goals.contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs, motion=motion
+        goals.contract,
+        pilot.open(plant.num_envs),
+        plant.joint_names,
+        plant.num_envs,
+        mountings=plant.mounting,
+        motion=motion,
     )
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)

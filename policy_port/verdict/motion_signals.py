@@ -100,9 +100,7 @@ class MotionSignals:
             self._kept["clip"] = clip_anchor(self._motion, self._use, self._evidence)
         return self._kept["clip"]
 
-    def _alignment(
-        self, place: Values, turned: Values, first_place: Values, first: Values
-    ) -> tuple[Values, Values]:
+    def _alignment(self, place: Values, turned: Values, first_place: Values, first: Values) -> tuple[Values, Values]:
         """Rotation matrices about the vertical, and shifts [m], from each row's episode's start."""
         steps, envs = self._evidence.shape
         yaw = np.broadcast_to(np.eye(3), (steps, envs, 3, 3)).copy()

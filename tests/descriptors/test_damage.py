@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 from policy_port.errors import PolicyPortError
+from tests.checkpoints.onnx import leapp_files
 from tests.descriptors import (
+    test_holosoma,
     test_isaac_lab,
+    test_leapp,
     test_lerobot_config,
     test_newton_assets,
     test_onnx_metadata,
@@ -86,6 +89,18 @@ def onnx_metadata(path: Path) -> tuple[bytes, Callable[[Path], object]]:
     return whole, lambda file: imported(file, kind="onnx_metadata", **options)
 
 
+def holosoma(path: Path) -> tuple[bytes, Callable[[Path], object]]:
+    whole = test_holosoma.policy(path, experiment_config=test_holosoma.CONFIG).read_bytes()
+    return whole, lambda file: imported(file, kind="holosoma", robot="toy")
+
+
+def leapp(path: Path) -> tuple[str, Callable[[Path], object]]:
+    whole = leapp_files.plain(path / "d")
+    text = whole.read_text(encoding="utf-8")
+    whole.unlink()
+    return text, lambda file: imported(file, **test_leapp.GIVEN)
+
+
 def damaged(data: bytes, rng: random.Random) -> bytes:
     """Cut `data` off, change some bytes, or put something odd into it."""
     bytes_ = bytearray(data)
@@ -103,7 +118,10 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 @pytest.mark.parametrize(
     "kind",
-    [newton_assets, unitree_rl_lab, names_file, rl_sar, isaac_lab, isaac_lab_env, lerobot_config, onnx_metadata],
+    [
+        *(newton_assets, unitree_rl_lab, names_file, rl_sar, isaac_lab, isaac_lab_env, lerobot_config, onnx_metadata),
+        *(holosoma, leapp),
+    ],
     ids=lambda kind: kind.__name__,
 )
 def test_damage_is_a_message_and_never_a_crash(
@@ -114,7 +132,7 @@ def test_damage_is_a_message_and_never_a_crash(
     data = whole.encode() if isinstance(whole, str) else whole
     rng = random.Random(kind.__name__)
     file = tmp_path / "d/file.yaml"
-    file.parent.mkdir()
+    file.parent.mkdir(exist_ok=True)
     refused = 0
     for _ in range(TRIES):
         file.write_bytes(damaged(data, rng))

@@ -90,7 +90,10 @@ def test_precise_values_of_another_policy_are_refused(tmp_path: Path, precise: d
 
 def test_names_of_terms_mean_nothing_without_a_layout(tmp_path: Path) -> None:
     """joint_pos may or may not be relative to the default."""
-    with pytest.raises(ContractError, match="a name does not say what is computed.*--layout mjlab_velocity or beyond"):
+    with pytest.raises(
+        ContractError,
+        match="a name does not say what is computed.*--layout mjlab_velocity, .* or beyondmimic",
+    ):
         make(tmp_path, layout=None)
     with pytest.raises(ContractError, match="'height_scan' is not in the layout"):
         make(tmp_path, metadata={"observation_names": "height_scan"})
@@ -126,8 +129,9 @@ def test_a_port_of_this_program_carries_its_whole_contract(tmp_path: Path) -> No
     text = json.dumps(contract.model_dump(mode="json"))
     file = linear_policy(tmp_path / "policy.onnx", contract.observation_size, contract.action_size, {"contract": text})
     assert imported(file).contract == contract
-    with pytest.raises(ContractError, match="holds a whole contract; --set and its like have nothing to add"):
-        imported(file, robot="other")
+    for stray in ({"robot": "other"}, {"actuation": "model"}, {"layout": "mjlab_velocity"}, {"settings": {"x": 1}}):
+        with pytest.raises(ContractError, match=r"holds a whole contract, to which --\w+ add nothing; leave them out"):
+            imported(file, **stray)
     for damaged in (text[:-20], "[1, 'contract_version']", '"contract_version"'):
         file = linear_policy(tmp_path / "policy.onnx", 3, 2, {"contract": damaged})
         with pytest.raises(ContractError, match="metadata 'contract' holds a damaged contract"):

@@ -90,6 +90,18 @@ def test_a_scale_may_have_one_number_per_element(tmp_path: Path) -> None:
     assert said(make(tmp_path, metadata=lost, settings=settings))[4]["scale"] == 0.0004
 
 
+def test_rounding_of_a_scale_or_bound_is_told(tmp_path: Path) -> None:
+    """0.013 stands for 0.0125 as well; whole numbers, and what the user gives, are taken for what they are."""
+    metadata = {"observation_terms_scale": "1.000,1.000,2.000,1.000,0.013,1.000"} | clips("-0.100;0.100", OPEN, OPEN)
+    notes = make(tmp_path, metadata=metadata).notes
+    assert any("the scale 0.013 of 'joint_vel' may be off by 3.8 %" in note for note in notes)
+    settings = {"decimation": 4, "observation.terms.joint_vel.scale": 0.0125}
+    made = make(tmp_path, metadata=metadata, settings=settings)
+    assert said(made)[4]["scale"] == 0.0125
+    assert any("the clip -0.1 of 'joint_pos' may be off by 0.5 %" in note for note in made.notes)
+    assert not any("the scale" in note or "the clip" in note for note in make(tmp_path).notes)
+
+
 def test_a_history_that_is_no_flat_vector_is_refused(tmp_path: Path) -> None:
     """flatten_history_dim 0 matters where something is stacked."""
     flat = {"observation_terms_flatten_history_dim": "1.000,1.000,1.000,1.000,0.000,1.000"}

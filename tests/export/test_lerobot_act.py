@@ -188,6 +188,45 @@ def test_other_settings_are_lerobots_too(tmp_path, normalisation, changes):
     torch.testing.assert_close(actions, expected, atol=1e-5 * float(expected.abs().max()), rtol=0.0)
 
 
+def stepped(folder: Path, name: str, **config: Any) -> Path:
+    """The same folder with other settings of one step of its pre-processor."""
+    file = folder / "policy_preprocessor.json"
+    told = json.loads(file.read_text())
+    [step] = [step for step in told["steps"] if step["registry_name"] == name]
+    step["config"] |= config
+    file.write_text(json.dumps(told))
+    return folder
+
+
+@pytest.mark.parametrize("keys", [[STATE], [ENVIRONMENT], []])
+def test_a_step_normalises_what_it_names(tmp_path, keys):
+    """What normalize_observation_keys leaves out goes in as it is, as in LeRobot."""
+    folder = stepped(write_folder(tmp_path, cameras=False), "normalizer_processor", normalize_observation_keys=keys)
+    batch = shown(False)
+    expected, policy = answered(folder, batch), load_policy(folder)
+    actions = policy.actor(*inputs_of(batch))[0]
+    torch.testing.assert_close(actions, expected, atol=1e-5 * float(expected.abs().max()), rtol=0.0)
+    assert (policy.normaliser is None) == (STATE not in keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("normalizer_processor", {"normalize_observation_keys": STATE}, "expected a list of names"),
+        (
+            "normalizer_processor",
+            {"features": {STATE: {"type": "ENV", "shape": [4]}}},
+            "takes observation.state for ENV, and config.json for STATE",
+        ),
+        ("device_processor", {"float_dtype": "float16"}, "computes in 'float16'; only float32"),
+    ],
+)
+def test_steps_of_other_settings_are_refused(tmp_path, name, config, message):
+    """Names that are no list, a feature of another type, and another precision are named."""
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(stepped(write_folder(tmp_path, cameras=False), name, **config))
+
+
 def test_inspect_shows_images_and_chunks(made):
     """The inputs, the chunk, what only training needed, and how the observation is put together."""
     found = inspect_file(made[True])

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.contract.place import Place
 from policy_port.control.plant import Plant, PlantState
-from policy_port.errors import RobotError
+from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.process_plant import ProcessPlant
 from policy_port.plants.registry import make_plant
 
@@ -50,9 +51,19 @@ def test_rows_do_not_depend_on_the_number_of_processes(kind: str, robot_file, se
         assert shared.name == f"{alone.name}, 2 processes"
         for one, other in zip(trajectory(alone), trajectory(shared), strict=True):
             np.testing.assert_array_equal(one, other)
+        for place in ("com", Place(site="sensor")):
+            one, other = alone.mounting(place), shared.mounting(place)
+            assert one.position.shape == (5, 3)
+            np.testing.assert_array_equal(one.position, other.position)
+            np.testing.assert_array_equal(one.rotation, other.rotation)
         # The errors are the plant's own.
         with pytest.raises(RobotError, match="no link"):
             shared.link_position("nowhere")
+    with (
+        contextlib.closing(make_plant(kind, path, setup, num_envs=2, processes=2)) as shared,
+        pytest.raises(RobotError, match="has no site or link 'nowhere'"),
+    ):
+        shared.mounting(Place(site="nowhere"))
     shared.close()
 
 
@@ -64,11 +75,18 @@ def test_errors_of_the_robot_reach_the_user(tmp_path: Path, setup_of) -> None:
         make_plant("mujoco", broken, setup_of(NAMES, stiffness=20.0, damping=0.5), num_envs=2, processes=2)
 
 
-def test_cuda_is_not_shared_out(robot_file, setup_of) -> None:
-    """A batch on a GPU is one process by its nature."""
+def test_cuda_is_not_shared_out(robot_file, setup_of, tmp_path, monkeypatch) -> None:
+    """A batch on a GPU is one process by its nature; without --processes it goes on, here to what SAPIEN lacks."""
     setup = setup_of(NAMES, stiffness=20.0, damping=0.5)
     with pytest.raises(RobotError, match="leave out --processes"):
         make_plant("newton", robot_file("tripod.urdf"), setup, num_envs=2, device="cuda", processes=2)
+    pytest.importorskip("mani_skill")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    on_gpu = {"num_envs": 2, "sim_backend": "physx_cuda"}
+    with pytest.raises(RobotError, match="leave out --processes"):
+        make_plant("maniskill", robot_file("tripod.urdf"), setup, **on_gpu, processes=2)
+    with pytest.raises(MissingDependencyError, match="libPhysXGpu"):
+        make_plant("maniskill", robot_file("tripod.urdf"), setup, **on_gpu)
 
 
 def test_a_process_that_dies_is_an_error(robot_file, setup_of) -> None:

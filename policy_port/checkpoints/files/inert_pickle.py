@@ -26,7 +26,7 @@ _USUAL = re.compile(
 )
 """Names that spaces, policies' arguments and VecNormalize are made of, as gym, gymnasium and Stable-Baselines3 write
 them."""
-_NUMBERS = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32}
+_NUMBERS = {"f8": np.float64, "f4": np.float32, "i8": np.int64, "i4": np.int32, "u1": np.uint8}
 
 
 class Inert:

@@ -53,6 +53,10 @@ class TensorBag:
         """Whether the file has a tensor of this name."""
         return name in self._tensors
 
+    def size(self, name: str) -> int:
+        """The number of entries of a tensor, which is not taken."""
+        return self._tensors[name].numel()
+
     def take(self, name: str) -> Tensor:
         """A tensor of the actor; it must exist and be finite."""
         if name not in self._tensors:
@@ -91,18 +95,24 @@ class TensorBag:
             )
         return weight, bias
 
-    def take_stack(self, prefix: str) -> list[tuple[Tensor, Tensor | None]]:
-        """The linear layers prefix.0, prefix.2, ... with an activation behind each; their widths must join."""
+    def take_stack(self, prefix: str, *, first: int = 0, step: int = 2) -> list[tuple[Tensor, Tensor | None]]:
+        """The linear layers prefix.0, prefix.2, ... with an activation behind each; their widths must join.
+
+        Args:
+            prefix: What stands before their numbers.
+            first: Number of the first layer.
+            step: From one layer to the next; more than 2 where a norm with tensors of its own stands between.
+        """
         pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.weight")
         indices = sorted(int(match[1]) for name in self.names if (match := pattern.fullmatch(name)))
         if not indices:
             raise CheckpointError(f"{self.where}: has no layers {prefix}.N.weight")
         layers = [self.take_linear(f"{prefix}.{index}") for index in indices]
-        if indices != list(range(0, 2 * len(indices), 2)):
+        if indices != list(range(first, first + step * len(indices), step)):
             raise CheckpointError(
-                f"{self.where}: the layers of {prefix} have the numbers {', '.join(map(str, indices))}; expected 0, 2, "
-                "4, ... with an activation between them. Something without weights, such as dropout, a norm or another "
-                "activation, stands there too, which the file does not name"
+                f"{self.where}: the layers of {prefix} have the numbers {', '.join(map(str, indices))}; expected "
+                f"{first}, {first + step}, {first + 2 * step}, ... with an activation between them. Something without "
+                "weights, such as dropout, a norm or another activation, stands there too, which the file does not name"
             )
         for index, (above, below) in enumerate(itertools.pairwise(layers)):
             if above[0].shape[0] != below[0].shape[1]:

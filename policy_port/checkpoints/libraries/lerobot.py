@@ -283,8 +283,8 @@ def _in_precision(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor
 
 def _info(statistics: Statistics, features: _Features) -> NormaliserInfo | None:
     key, kind, size = features.vectors[0]
-    if statistics.modes.get(kind) != "MEAN_STD":
+    module, formula = statistics.normaliser(key, kind, (size,))
+    if isinstance(module, nn.Identity) or statistics.modes.get(kind) != "MEAN_STD":
         return None
     mean, deviation = (statistics.tensors[f"{key}.{name}"].float() for name in ("mean", "std"))
-    formula = statistics.normaliser(key, kind, (size,))[1]
     return NormaliserInfo.of(mean, deviation, where=PREPROCESSOR, formula=formula)

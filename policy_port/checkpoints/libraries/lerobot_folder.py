@@ -88,6 +88,8 @@ class Statistics:
     modes: Mapping[str, str]
     """Normalisation by type of feature: STATE, ENV, VISUAL, ACTION."""
     tensors: Mapping[str, Tensor]
+    kinds: Mapping[str, str] | None
+    """Type of feature by name of each that the step normalises; None where it does not say."""
 
     @classmethod
     def read(cls, source: Source, file: str, step_name: str) -> Statistics:
@@ -102,6 +104,8 @@ class Statistics:
         for step in _steps(read_json(source.members[file], where), where):
             name, config = step.get("registry_name", step.get("class")), step.get("config") or {}
             renames = name == "rename_observations_processor" and config.get("rename_map")
+            if name == "device_processor" and config.get("float_dtype") not in (None, "float", "float32"):
+                raise CheckpointError(f"{where}: computes in {config['float_dtype']!r:.60}; only float32 is supported")
             if name == step_name and found is None:
                 state = step.get("state_file")
                 tensors = read_safetensors(source.members[state], str(source.path / state)) if state else {}
@@ -111,6 +115,7 @@ class Statistics:
                     eps=_number(config.get("eps", 1e-8), where),
                     modes={str(kind): str(mode) for kind, mode in (config.get("norm_map") or {}).items()},
                     tensors=tensors,
+                    kinds=_kinds(config, where),
                 )
             elif renames or (name not in _IDLE_STEPS and name != "rename_observations_processor"):
                 what = f"renames {renames}" if renames else f"has the step {name}"
@@ -150,6 +155,11 @@ class Statistics:
     ) -> tuple[Tensor | None, Tensor | None, str]:
         """What is subtracted and divided by (or multiplied by and added)."""
         mode = self.modes.get(kind, "IDENTITY")
+        if for_division and self.kinds is not None:
+            if (own := self.kinds.get(key)) is None:
+                return None, None, f"{key} as it is, which the step leaves out"
+            if own != kind:
+                raise CheckpointError(f"{self.where}: takes {key} for {own}, and {CONFIG} for {kind}")
         if mode == "IDENTITY":
             return None, None, f"{key} as it is"
         if mode == "MEAN_STD":
@@ -173,6 +183,20 @@ class Statistics:
         if tensor.numel() != wanted[0]:
             raise CheckpointError(f"{self.where}: {full} has shape {tuple(tensor.shape)} for a feature of {shape}")
         return tensor.reshape(wanted)
+
+
+def _kinds(config: Mapping[str, Any], where: Path) -> dict[str, str] | None:
+    """What a normalising step acts on: its features, or those of them that normalize_observation_keys names."""
+    features, only = config.get("features"), config.get("normalize_observation_keys")
+    if only is not None and not (isinstance(only, list) and all(isinstance(name, str) for name in only)):
+        raise CheckpointError(f"{where}: normalize_observation_keys is {only!r:.60}; expected a list of names")
+    if not isinstance(features, Mapping):
+        return None
+    return {
+        str(name): str(entry.get("type") if isinstance(entry, Mapping) else entry)
+        for name, entry in features.items()
+        if only is None or name in only
+    }
 
 
 def _number(value: object, where: Path) -> float:

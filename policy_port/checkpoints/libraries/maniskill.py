@@ -20,7 +20,7 @@ from policy_port.checkpoints.libraries.maniskill_images import (
     squashed,
 )
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import Told, feed_forward
+from policy_port.checkpoints.networks.assemble import Network, Told, put_together
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
 
@@ -79,7 +79,7 @@ def load_bc(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of the bc script."""
     bag = TensorBag(source.tree, str(source.path))
     *trunk, output = bag.take_stack("actor.net")
-    return feed_forward(
+    return put_together(
         bag,
         Told(
             version="bc script",
@@ -90,9 +90,11 @@ def load_bc(source: Source, options: LoadOptions) -> Loaded:
                 "observations after that",
             ),
         ),
-        trunk=trunk,
-        output=output,
-        activation=activation_named(options.activation or "relu", "--activation"),
+        Network(
+            trunk=trunk,
+            output=output,
+            activation=activation_named(options.activation or "relu", "--activation"),
+        ),
         normaliser=nn.Identity(),
         info=None,
         head=[],
@@ -104,16 +106,18 @@ def load_sac(source: Source, options: LoadOptions) -> Loaded:
     bag = TensorBag(source.tree, str(source.path))
     head, notes = squashed(bag)
     implied = "the script's activation, ReLU, is implied" if options.activation is None else "activation: --activation"
-    return feed_forward(
+    return put_together(
         bag,
         Told(
             version="sac script",
             distribution="squashed Gaussian; the actor returns tanh of the mean, rescaled to the action space",
             notes=(implied, *notes),
         ),
-        trunk=bag.take_stack("actor.backbone"),
-        output=bag.take_linear("actor.fc_mean"),
-        activation=activation_named(options.activation or "relu", "--activation"),
+        Network(
+            trunk=bag.take_stack("actor.backbone"),
+            output=bag.take_linear("actor.fc_mean"),
+            activation=activation_named(options.activation or "relu", "--activation"),
+        ),
         normaliser=nn.Identity(),
         info=None,
         head=head,

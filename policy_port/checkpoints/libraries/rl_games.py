@@ -10,7 +10,7 @@ from torch import nn
 from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.stated import Stated, is_on
 from policy_port.checkpoints.networks.activations import activation_named
-from policy_port.checkpoints.networks.assemble import Told, feed_forward
+from policy_port.checkpoints.networks.assemble import Memory, Network, Told, put_together
 from policy_port.checkpoints.networks.layers import Clamp, Normaliser, Rescale
 from policy_port.checkpoints.policy import Leftover, Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
@@ -24,8 +24,8 @@ _NETWORK = "model.a2c_network"
 _BESIDE, _INSIDE = "running_mean_std", "model.running_mean_std"
 """Where the normaliser of observations stands: until early 2022 beside the model, where the player still prefers it."""
 
-NOT_READ = ("rnn", "a_rnn", "c_rnn", "layer_norm", "a_layer_norm", "cnn", "actor_cnn")
-"""Parts of the network that make it more than a perceptron."""
+NOT_READ = ("cnn", "actor_cnn")
+"""Parts of the network that make it more than a perceptron with a memory."""
 
 KNOWN_KEYS = {
     ("params", "model"): frozenset(["name"]),
@@ -39,6 +39,9 @@ KNOWN_KEYS = {
     ("params", "network", "mlp"): frozenset(
         ["units", "activation", "d2rl", "norm_only_first_layer", "initializer", "regularizer"]
     ),
+    ("params", "network", "rnn"): frozenset(
+        ["name", "units", "layers", "before_mlp", "layer_norm", "concat_input", "concat_output"]
+    ),
     ("params", "network", "space"): frozenset(["continuous"]),
     ("params", "network", "space", "continuous"): frozenset(
         ["mu_activation", "mu_init", "sigma_activation", "sigma_init", "fixed_sigma", "learn_sigma"]
@@ -50,7 +53,10 @@ KNOWN_KEYS = {
 NETWORKS, MODELS = ("actor_critic", "amp"), ("continuous_a2c_logstd", "continuous_a2c", "continuous_amp")
 """Names under which rl_games builds the networks and models that are read."""
 
-SUPPORTED = "rl_games: perceptron, with its running mean and variance"
+ALGORITHMS = ("a2c_continuous", "amp_continuous")
+"""Algorithms whose player answers with the network's mean."""
+
+SUPPORTED = "rl_games: perceptron, LSTM and GRU before or behind it, with its running mean and variance"
 """What of it is read, in words."""
 
 
@@ -72,18 +78,19 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     plain = {str(name).replace(_COMPILED, ""): value for name, value in model.items()}
     bag = TensorBag({**source.tree, "model": plain}, where)
     stated = Stated.of(source, options)
-    _require_perceptron(bag, stated)
-    trunk = bag.take_stack(f"{_NETWORK}.actor_mlp")
+    _require_known(bag, stated)
     mlp = stated.section("params", "network", "mlp")
+    trunk = [] if mlp.get("units") == [] else bag.take_stack(f"{_NETWORK}.actor_mlp")
     activation, named_by = stated.activation(mlp.get("activation"), "params.network.mlp")
     stated.agrees("hidden sizes", mlp.get("units"), [weight.shape[0] for weight, _ in trunk])
+    memory = _memory(bag, stated)
     head, ending, notes = _head(stated)
     normaliser, info = _normaliser(bag, stated)
     clip = stated.section("params", "env").get("clip_observations")
     if (bound := stated.bound(clip, math.inf, "params.env.clip_observations")) < math.inf:
         notes.append(f"observations are clipped to +-{bound:g} before the normaliser, as Isaac Lab's wrapper does")
         normaliser = nn.Sequential(Clamp(-bound, bound), normaliser)
-    return feed_forward(
+    return put_together(
         bag,
         Told(
             version="1.x",
@@ -92,23 +99,65 @@ def load(source: Source, options: LoadOptions) -> Loaded:
             training=(_INSIDE,) if info is not None and info.where == _BESIDE else (),
             unknown_keys=_unknown_keys(stated),
         ),
-        trunk=trunk,
-        output=bag.take_linear(f"{_NETWORK}.mu"),
-        activation=activation,
+        Network(trunk=trunk, output=bag.take_linear(f"{_NETWORK}.mu"), activation=activation, memory=memory),
         normaliser=normaliser,
         info=info,
         head=head,
     )
 
 
-def _require_perceptron(bag: TensorBag, stated: Stated) -> None:
+def _memory(bag: TensorBag, stated: Stated) -> Memory | None:
+    """The actor's memory, whose place agent.yaml alone tells; None where it has none."""
+    table = stated.section("params", "network", "rnn")
+    found = [name for name in ("a_rnn", "rnn") if any(each.startswith(f"{_NETWORK}.{name}.") for each in bag.names)]
+    if not found:
+        stated.agrees("params.network.rnn", stated.section("params", "network").get("rnn"), "none")
+        return None
+    if not table:
+        raise stated.error(
+            f"holds {_NETWORK}.{found[0]}, and whether that stands before the perceptron or behind it is not in the "
+            "file. Put the run's params/agent.yaml beside it; its params.network.rnn says"
+        )
+    separate = is_on(stated.section("params", "network").get("separate"))
+    stated.agrees("params.network.separate", separate, found == ["a_rnn"])
+    module = bag.take_memory(f"{_NETWORK}.{found[0]}.rnn")
+    told = {"name": type(module).__name__.lower(), "units": module.hidden_size, "layers": module.num_layers}
+    for key, value in told.items():
+        stated.agrees(f"params.network.rnn.{key}", table.get(key), value)
+    switches = {}
+    for key in ("before_mlp", "layer_norm", "concat_input", "concat_output"):
+        switches[key] = table.get(key) or False
+        if switches[key] not in (True, False):
+            raise stated.error(f"params.network.rnn.{key} is {table[key]!r:.60}; expected true or false")
+    place = f"{_NETWORK}.a_layer_norm" if separate else f"{_NETWORK}.layer_norm"
+    stated.agrees("params.network.rnn.layer_norm", switches["layer_norm"], bag.has(f"{place}.weight"))
+    return Memory(
+        module=module,
+        behind=not switches["before_mlp"],
+        norm=_layer_norm(bag, place, module.hidden_size) if switches["layer_norm"] else None,
+        join_input=switches["concat_input"] and not switches["before_mlp"],
+        join_output=switches["concat_output"],
+    )
+
+
+def _layer_norm(bag: TensorBag, place: str, width: int) -> nn.LayerNorm:
+    weight, bias = (bag.take_weight(f"{place}.{name}") for name in ("weight", "bias"))
+    if weight.shape != (width,) or bias.shape != (width,):
+        raise CheckpointError(f"{bag.where}: {place} has {weight.numel()} entries; the memory writes {width}")
+    norm = nn.LayerNorm(width, device="meta")
+    norm.weight, norm.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
+    return norm
+
+
+def _require_known(bag: TensorBag, stated: Stated) -> None:
     """Raise when the file or the configuration tells of another network."""
-    for name in bag.names:
-        if name.startswith(f"{_NETWORK}.") and name.split(".")[2] in NOT_READ:
-            raise CheckpointError(f"{bag.where}: holds {name}; only perceptrons of rl_games are supported")
+    parts = {name.split(".")[2]: name for name in bag.names if name.startswith(f"{_NETWORK}.")}
+    norms = () if {"rnn", "a_rnn"} & set(parts) else ("layer_norm", "a_layer_norm")
+    strange = next((name for part, name in parts.items() if part in (*NOT_READ, *norms)), None)
+    if strange is not None:
+        raise CheckpointError(f"{bag.where}: holds {strange}; only perceptrons and memories of rl_games are supported")
     network = stated.section("params", "network")
-    for part in ("rnn", "cnn"):
-        stated.agrees(f"params.network.{part}", network.get(part), "none")
+    stated.agrees("params.network.cnn", network.get("cnn"), "none")
     for key, value, known in (
         ("params.network.name", network.get("name"), NETWORKS),
         ("params.model.name", stated.section("params", "model").get("name"), MODELS),
@@ -127,7 +176,8 @@ def _unknown_keys(stated: Stated) -> tuple[Leftover, ...]:
     """Unknown keys of the network's tables, and those of the trainer's that speak of the observations' normaliser."""
     config = stated.section("params", "config")
     rest = frozenset(key for key in config if not str(key).startswith("normalize_input") or key == "normalize_input")
-    return stated.unknown_keys({**KNOWN_KEYS, ("params", "config"): rest})
+    keys = stated.unknown_keys({**KNOWN_KEYS, ("params", "config"): rest})
+    return (*keys, *stated.foreign_class("params.algo.name", known=ALGORITHMS))
 
 
 def _head(stated: Stated) -> tuple[list[nn.Module], str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from policy_port.checkpoints.libraries.rsl_rl_images import Encoders, has_encode
 from policy_port.checkpoints.libraries.rsl_rl_layout import Layout, layout_of
 from policy_port.checkpoints.libraries.stated import Stated, is_on, known_class
 from policy_port.checkpoints.networks.activations import RSL_RL_ACTIVATIONS
+from policy_port.checkpoints.networks.assemble import described_memory
 from policy_port.checkpoints.networks.layers import (
     BetaMean,
     FeedForwardActor,
@@ -22,7 +24,7 @@ from policy_port.checkpoints.networks.layers import (
     perceptron,
 )
 from policy_port.checkpoints.networks.vision import Eye, ImageActor, Pixels
-from policy_port.checkpoints.policy import Loaded, LoadOptions, NormaliserInfo, Source
+from policy_port.checkpoints.policy import Leftover, Loaded, LoadOptions, NormaliserInfo, Source
 from policy_port.errors import CheckpointError
 
 EPSILON = 0.01
@@ -80,7 +82,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     bag = TensorBag(source.tree, where)
     layout = layout_of(source, bag, options)
     stated = Stated.of(source, options, RSL_RL_ACTIVATIONS)
-    table = layout.role if stated.section(layout.role) else "policy"
+    table = _table(stated, layout)
     section = stated.section(table)
     activation, named_by = stated.activation(
         section.get("activation"), f"{layout.role} or policy" if not section else table
@@ -112,8 +114,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         notes = (*notes, *encoders.notes)
     elif kind == "recurrent network":
         actor = _remembering(bag, stated, layout, section, features, **ends)
-        kept, kind = actor.memory, type(actor.memory).__name__
-        architecture.append(f"{kind} {kept.input_size} -> {kept.hidden_size}, {kept.num_layers} layer(s)")
+        architecture.append(described_memory(actor.memory))
     else:
         actor = FeedForwardActor(obs_size=features, **ends)
     if info is not None and info.size != actor.obs_size:
@@ -128,11 +129,26 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         architecture=tuple(architecture),
         distribution=distribution,
         normaliser=info,
-        rest=(*bag.rest(), *stated.unknown_keys(keys)),
+        rest=(*bag.rest(), *stated.unknown_keys(keys), *_strange_trainers(stated)),
         training=(*layout.training, *layout.deviations),
         leftovers=bag.optimisers(),
         notes=(f"activation from {named_by}", *notes, *stated.doubts(normalised=info is not None)),
     )
+
+
+def _table(stated: Stated, layout: Layout) -> str:
+    """The table of agent.yaml that the version of the file reads; the other one where that says nothing."""
+    tables = (layout.role, "policy") if layout.stack.endswith(".mlp") else ("policy", layout.role)
+    return next((name for name in tables if stated.section(name)), "policy")
+
+
+def _strange_trainers(stated: Stated) -> tuple[Leftover, ...]:
+    """Runner and algorithm of a project's own, which may build the actor or change what it answers."""
+    runners, algorithms = ("onpolicyrunner", "distillationrunner"), ("ppo", "distillation")
+    places = {"class_name": runners, "runner_class_name": runners, "algorithm.class_name": algorithms}
+    places["runner.algorithm_class_name"] = algorithms
+    found = (stated.foreign_class(place, known=known, package="rsl_rl") for place, known in places.items())
+    return tuple(itertools.chain(*found))
 
 
 def _resolved(widths: object, features: int) -> object:
@@ -149,7 +165,7 @@ def _kind(bag: TensorBag, layout: Layout) -> str:
 
 def _check_class(stated: Stated, section: dict[str, object], layout: Layout, kind: str) -> None:
     """Raise when the configuration names a class that RSL-RL does not have, or one that builds another network."""
-    named = section.get("class_name")
+    named = section.get("class_name") or stated.section("runner").get("policy_class_name")
     if not named:
         return
     name = known_class(named, "rsl_rl")
@@ -196,15 +212,18 @@ def _head(
     bag: TensorBag, stated: Stated, layout: Layout, section: dict[str, object], outputs: int
 ) -> tuple[nn.Module, int, str]:
     """What follows the perceptron, the number of actions, and the distribution in words."""
-    described = section.get("distribution_cfg")
-    described = described if isinstance(described, dict) else {}
+    described = section.get("distribution_cfg") or {}
+    if not isinstance(described, dict):
+        raise stated.error(f"distribution_cfg is {described!r:.60}; expected a table with class_name")
     kind = known_class(described.get("class_name") or DISTRIBUTIONS[0], "rsl_rl")
     if kind not in DISTRIBUTIONS:
         raise stated.error(
             f"distribution_cfg.class_name {described.get('class_name')!r:.60} is a class of its own, whose action is "
             f"not known; RSL-RL's are {', '.join(DISTRIBUTIONS)}. Port what it exports (TorchScript or ONNX)"
         )
-    wide = kind == DISTRIBUTIONS[1] or is_on(section.get("state_dependent_std"))
+    # Version 4 computes no deviation where it takes none.
+    computed = is_on(section.get("state_dependent_std")) and section.get("stochastic") is not False
+    wide = kind == DISTRIBUTIONS[1] or computed
     stored = [name for name in layout.deviations if bag.has(name)]
     if stored:
         if kind == DISTRIBUTIONS[2] or wide:

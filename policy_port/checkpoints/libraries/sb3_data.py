@@ -24,13 +24,18 @@ _POLICIES = {
         "stable_baselines3.sac.policies": ("SACPolicy", "MultiInputPolicy"),
         "stable_baselines3.td3.policies": ("TD3Policy", "MultiInputPolicy"),
         "sb3_contrib.tqc.policies": ("TQCPolicy", "MultiInputPolicy"),
+        "sb3_contrib.crossq.policies": ("CrossQPolicy",),
+        "sb3_contrib.common.recurrent.policies": (
+            "RecurrentActorCriticPolicy",
+            "RecurrentMultiInputActorCriticPolicy",
+        ),
     }.items()
     for name in names
 }
 """Classes whose forward() is known; MlpPolicy is another name of the first of each."""
 _EXTRACTORS = {f"stable_baselines3.common.torch_layers.{name}" for name in ("FlattenExtractor", "CombinedExtractor")}
 """Extractors that only put numbers side by side."""
-_ADVICE = "export the policy from the training as TorchScript or ONNX, which are read too"
+ADVICE = "export the policy from the training as TorchScript or ONNX, which are read too"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,10 @@ class Run:
     kept_original: bool
     """Whether the file keeps the observation as it was before VecNormalize. The off-policy algorithms keep one
     without VecNormalize too."""
+    explores: bool
+    """Whether it trained with gSDE, state-dependent exploration, which its deterministic action leaves out."""
+    recurrent: bool
+    """Whether its policy class has a memory."""
     notes: tuple[str, ...]
 
     def reads(self) -> str:
@@ -68,9 +77,9 @@ def read_run(member: bytes, where: str) -> Run:
     if not isinstance(data, dict):
         raise CheckpointError(f"{where}: its member data is not a JSON object")
     notes: list[str] = []
-    _require_known_policy(data, where, notes)
+    policy = _known_policy(data, where, notes)
     arguments = _arguments(data, where, notes)
-    _require_plain(data, arguments, where)
+    _require_plain(arguments, where)
     steps, envs = data.get("num_timesteps"), data.get("n_envs")
     return Run(
         where=where,
@@ -80,6 +89,8 @@ def read_run(member: bytes, where: str) -> Run:
         steps=steps if isinstance(steps, int) and steps > 0 else None,
         envs=envs if isinstance(envs, int) and envs > 0 else 1,
         kept_original=data.get("_last_original_obs") is not None,
+        explores=data.get("use_sde") is True or arguments.get("use_sde") is True,
+        recurrent=policy.rpartition(".")[2].startswith("Recurrent"),
         notes=tuple(notes),
     )
 
@@ -100,7 +111,21 @@ def _pickled(data: dict[str, Any], key: str, where: str, notes: list[str]) -> An
     return read_inert(content, f"{where}: {key}")
 
 
-def _require_known_policy(data: dict[str, Any], where: str, notes: list[str]) -> None:
+def _name_of(value: Any) -> Any:
+    """The dotted name of a class or function in a pickle, of one that cloudpickle wrote out whole too."""
+    if not isinstance(value, Inert | type):
+        return value
+    dotted = str(getattr(value, "dotted", "") or value)
+    if dotted.startswith("cloudpickle.") and isinstance(value, Inert):
+        name = next((argument for argument in value.arguments if isinstance(argument, str)), "a function")
+        spaces = [argument for argument in value.arguments if isinstance(argument, dict)]
+        module = next((space[key] for space in spaces for key in ("__module__", "__name__") if key in space), "unknown")
+        return f"{module}.{name}"
+    return dotted
+
+
+def _known_policy(data: dict[str, Any], where: str, notes: list[str]) -> str:
+    """The dotted name of the policy class, whose network must be known."""
     try:
         policy = _pickled(data, "policy_class", where, notes)
     except CheckpointError as error:
@@ -108,15 +133,18 @@ def _require_known_policy(data: dict[str, Any], where: str, notes: list[str]) ->
         if data["policy_class"].get("__module__") not in {name.rpartition(".")[0] for name in _POLICIES}:
             raise
         notes.append(f"the policy class is known by its module alone ({error})")
-        return
+        return ""
     if policy is None:
-        return
-    dotted = getattr(policy, "dotted", type(policy).__name__)
+        notes.append("its member data names no policy class: that it is one of the library's is taken on trust")
+        return ""
+    dotted = str(_name_of(policy))
     if dotted not in _POLICIES:
         raise CheckpointError(
             f"{where}: its policy class is {dotted}, whose network is not known; read are MlpPolicy and "
-            f"MultiInputPolicy of PPO, A2C, SAC, TD3 and DDPG. For another class, {_ADVICE}"
+            "MultiInputPolicy of PPO, A2C, TRPO, SAC, TQC, TD3 and DDPG, MlpPolicy of CrossQ, and MlpLstmPolicy and "
+            f"MultiInputLstmPolicy of RecurrentPPO. For another class, {ADVICE}"
         )
+    return dotted
 
 
 def _arguments(data: dict[str, Any], where: str, notes: list[str]) -> dict[str, Any]:
@@ -124,20 +152,16 @@ def _arguments(data: dict[str, Any], where: str, notes: list[str]) -> dict[str, 
     plain = data.get("policy_kwargs")
     given = _pickled(data, "policy_kwargs", where, notes)
     values = given if isinstance(given, dict) else plain if isinstance(plain, dict) else {}
-    return {str(key): getattr(value, "dotted", value) for key, value in values.items()}
+    return {str(key): _name_of(value) for key, value in values.items()}
 
 
-def _require_plain(data: dict[str, Any], arguments: dict[str, Any], where: str) -> None:
+def _require_plain(arguments: dict[str, Any], where: str) -> None:
     """Refuse what would make another network of the same tensors."""
-    if data.get("use_sde") is True or arguments.get("use_sde") is True:
-        raise CheckpointError(f"{where}: was trained with use_sde, which is not supported; {_ADVICE}")
-    if arguments.get("squash_output") is True:
-        raise CheckpointError(f"{where}: its policy_kwargs say squash_output, which is not supported; {_ADVICE}")
     extractor = arguments.get("features_extractor_class")
     if extractor is not None and extractor not in _EXTRACTORS:
         raise CheckpointError(
             f"{where}: its features_extractor_class is {extractor}, which may compute anything without a tensor in the "
-            f"file; {_ADVICE}"
+            f"file; {ADVICE}"
         )
 
 
@@ -157,6 +181,12 @@ def _blocks(space: Any, where: str) -> tuple[Block, ...]:
         return ()
     dotted = getattr(space, "dotted", type(space).__name__)
     if dotted.endswith(".Box"):
+        shape, kind = space.field("_shape") or space.field("shape"), space.field("dtype")
+        if isinstance(shape, tuple) and len(shape) == 3 and isinstance(kind, Inert) and kind.arguments[:1] == ("u1",):
+            raise CheckpointError(
+                f"{where}: the observation space is an image of bytes, {shape}, which the library divides by 255 and "
+                f"whose channels it moves; only vectors are read; {ADVICE}"
+            )
         return ()
     spaces = space.field("spaces") if isinstance(space, Inert) and dotted.endswith(".Dict") else None
     entries = spaces.entries if isinstance(spaces, Inert) else spaces

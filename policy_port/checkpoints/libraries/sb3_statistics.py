@@ -205,7 +205,18 @@ def _open(path: Path) -> _File:
     wrapper = read_inert(data, str(path))
     if not isinstance(wrapper, Inert) or not wrapper.dotted.endswith(".VecNormalize"):
         raise CheckpointError(f"{path}: is not a pickled VecNormalize, which `env.save(FILE)` writes")
+    _require_own(wrapper, path)
     return _File(path=path, data=data, wrapper=wrapper)
+
+
+def _require_own(value: Inert, path: Path) -> None:
+    """Raise where a class of the statistics is none of the library's, and may normalise in another way."""
+    if value.dotted.split(".")[0] not in ("stable_baselines3", "stable_baselines"):
+        raise CheckpointError(
+            f"{path}: holds a {value.dotted}, a class of its own, which may normalise in another way than "
+            "Stable-Baselines3's. If it does not, write its statistics with the library's own VecNormalize.save; if it "
+            "does, export the policy together with it as TorchScript or ONNX"
+        )
 
 
 def _foreign(paths: Sequence[Path], what: str) -> tuple[str, ...]:
@@ -232,6 +243,8 @@ def _read(file: _File, run: Run, why: str) -> Statistics:
     if not file.normalises:
         return _none(*notes, f"{found.name} does not normalise observations (norm_obs is false)")
     moments = _moments(file, run.blocks)
+    for part in moments:
+        _require_own(part, found)
     mean, variance = (
         np.concatenate([array_of(part.field(name), f"{found}: obs_rms.{name}").reshape(-1) for part in moments])
         for name in ("mean", "var")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -14,7 +14,7 @@ from policy_port.checkpoints.policy import Leftover, LoadOptions, Source
 from policy_port.errors import CheckpointError
 
 Activation = Callable[[], nn.Module]
-_LARGEST = 1e30
+LARGEST = 1e30
 """Beyond every number of a policy, and within float32."""
 
 
@@ -103,7 +103,7 @@ class Stated:
         """A finite number, or the default where nothing is stated."""
         if _empty(value):
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
             raise self.error(f"{key} is {value!r:.60}; expected a number")
         return float(value)
 
@@ -116,8 +116,10 @@ class Stated:
 
     def doubts(self, *, normalised: bool) -> tuple[str, ...]:
         """What can't be known without a configuration."""
-        known = normalised or self.config.path is not None
-        return () if known else ("no agent.yaml: that the run did not normalise its observations is taken on trust",)
+        if self.config.path is not None:
+            return ()
+        more = "" if normalised else ", and that the run did not normalise its observations,"
+        return (f"no agent.yaml: that the network is of the library's own class{more} is taken on trust",)
 
     def unknown_keys(self, known: Mapping[tuple[str, ...], frozenset[str]]) -> tuple[Leftover, ...]:
         """Keys that are set and that nobody here knows, by the table they stand in; they may change the actor."""
@@ -129,6 +131,21 @@ class Stated:
             if key not in keys and is_on(value)
         )
 
+    def foreign_class(self, place: str, *, known: Collection[str], package: str = "") -> tuple[Leftover, ...]:
+        """The class at a place of the configuration, where it is none of the library's and may act in its own way.
+
+        Args:
+            place: Keys down to the class, with dots between.
+            known: Names of the library's own classes there, in small letters.
+            package: The library's package.
+        """
+        *way, key = place.split(".")
+        value = (self.section(*way) if way else self.config.values).get(key)
+        if not is_on(value) or str(known_class(value, package)).lower() in known:
+            return ()
+        name = "" if self.config.path is None else self.config.path.name
+        return (Leftover(f"{name}:{place}", f"= {value!r:.60}", 0),)
+
 
 def is_on(value: object) -> bool:
     """Whether a setting is on, as Python takes it; the word None is rl_games' for nothing."""
@@ -137,7 +154,8 @@ def is_on(value: object) -> bool:
 
 def known_class(value: object, package: str) -> str | None:
     """A class by its bare name, where it is named alone or as one of `package`; None where it is another's."""
-    module, _, name = str(value).replace(":", ".").rpartition(".")
+    # YAML that names a Python class itself, !!python/name:MODULE.CLASS, is read as name:MODULE.CLASS.
+    module, _, name = str(value).removeprefix("name:").replace(":", ".").rpartition(".")
     return name if not module or module.split(".")[0] == package else None
 
 

@@ -24,6 +24,7 @@ TRAINING_ONLY: dict[str, tuple[str, ...]] = {
     ),
     "rl_games": (
         *("model.value_mean_std", "model.a2c_network.value", "model.a2c_network.sigma", "model.a2c_network.critic_mlp"),
+        *("model.a2c_network.c_rnn", "model.a2c_network.c_layer_norm"),
         *("model.a2c_network.critic_cnn", "model.a2c_network._disc_mlp", "model.a2c_network._disc_logits"),
         *(
             "value_mean_std",
@@ -43,7 +44,7 @@ TRAINING_ONLY: dict[str, tuple[str, ...]] = {
     "maniskill": (*("critic", "actor_logstd", "actor.fc_logstd", "qf1", "qf2", "qf1_target", "qf2_target"),),
     "sb3": (
         *("mlp_extractor.value_net", "value_net", "log_std", "actor.log_std", "critic", "critic_target"),
-        "actor_target",
+        *("actor_target", "lstm_critic"),
     ),
     "lerobot": ("model.vae_encoder*",),
 }

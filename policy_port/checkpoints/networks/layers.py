@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -121,8 +122,22 @@ class FeedForwardActor(Actor):
         return (self.head(self.layers(self.normaliser(obs))),)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What stands around a memory."""
+
+    before: nn.Module = field(default_factory=nn.Identity)
+    """What computes the memory's input."""
+    norm: nn.Module = field(default_factory=nn.Identity)
+    """What follows the memory's output at once."""
+    join_input: bool = False
+    """Whether the memory reads the normalised observation behind what `before` writes."""
+    join_output: bool = False
+    """Whether the normalised observation stands behind the memory's output."""
+
+
 class RecurrentActor(Actor):
-    """normaliser, then an LSTM or a GRU, then layers, then head."""
+    """normaliser, then what stands before the memory, an LSTM or a GRU, then layers, then head."""
 
     def __init__(
         self,
@@ -132,20 +147,28 @@ class RecurrentActor(Actor):
         layers: nn.Sequential,
         head: nn.Module,
         action_size: int,
+        obs_size: int | None = None,
+        around: Around | None = None,
     ) -> None:
         super().__init__()
+        around = around or Around()
         self.normaliser = normaliser
+        self.before = around.before
         self.memory = memory
+        self.norm = around.norm
         self.layers = layers
         self.head = head
-        self.obs_size = memory.input_size
+        self.join_input, self.join_output = around.join_input, around.join_output
+        self.obs_size = memory.input_size if obs_size is None else obs_size
         self.action_size = action_size
         self.state_names = ("h", "c") if isinstance(memory, nn.LSTM) else ("h",)
         self.state_shapes = ((memory.num_layers, memory.hidden_size),) * len(self.state_names)
 
     def forward(self, obs: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Advance the memory by one step and compute the actions."""
-        sequence = self.normaliser(obs).unsqueeze(0)
+        seen = self.normaliser(obs)
+        read = self.before(seen)
+        sequence = (torch.cat([read, seen], dim=1) if self.join_input else read).unsqueeze(0)
         weights = [weight for layer in self.memory.all_weights for weight in layer]
         # The operators themselves, because the modules check shapes in a way that warns while it is traced.
         options = (True, self.memory.num_layers, 0.0, False, False, False)
@@ -153,7 +176,9 @@ class RecurrentActor(Actor):
             out, *new_state = torch.ops.aten.lstm(sequence, [state[0], state[1]], weights, *options)
         else:
             out, *new_state = torch.ops.aten.gru(sequence, state[0], weights, *options)
-        return (self.head(self.layers(out.squeeze(0))), *new_state)
+        written = self.norm(out.squeeze(0))
+        joined = torch.cat([written, seen], dim=1) if self.join_output else written
+        return (self.head(self.layers(joined)), *new_state)
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

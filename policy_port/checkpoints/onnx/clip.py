@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from policy_port.checkpoints.onnx.read import parsed, with_data
+from policy_port.checkpoints.onnx.read import parse_model, with_data
 
 STEP = "time_step"
 """The input that says which frame is played."""
@@ -26,7 +26,7 @@ def clip_inside(path: Path, data: bytes) -> dict[str, np.ndarray]:
     Raises:
         CheckpointError: When it is no ONNX file that can be read safely.
     """
-    graph = parsed(path, data).graph
+    graph = parse_model(path, data).graph
     if STEP not in {item.name for item in graph.input}:
         return {}
     tables = {tensor.name: tensor for tensor in graph.initializer}

@@ -14,17 +14,17 @@ from policy_port.checkpoints.files.safe_load import require_finite
 from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
 from policy_port.checkpoints.onnx.clip import clip_inside
 from policy_port.checkpoints.onnx.graph_inputs import GraphInputs, find_ports
+from policy_port.checkpoints.onnx.leapp import read_policy
 from policy_port.checkpoints.onnx.nodes import TRANSLATORS
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
-from policy_port.checkpoints.onnx.read import read_model
 from policy_port.checkpoints.onnx.record import GraphRecord, is_size, size_arithmetic
 from policy_port.checkpoints.onnx.runner import OnnxOriginal
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError
 
 SUPPORTED = (
-    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file; weights "
-    "inside or in a file beside it"
+    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file, or in "
+    "one of LEAPP beside its YAML; weights inside or in a file beside it"
 )
 """What of it is read, in words."""
 
@@ -39,7 +39,7 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the model and record its graph."""
     where = str(source.path)
-    model, left_out = read_model(source.path, source.data, options.outputs)
+    model, left_out = read_policy(source.path, source.data, options.outputs)
     ports = find_ports(model, where, options.outputs)
     reader = GraphReader(model, ports, where)
     actor = reader.run()

@@ -138,7 +138,8 @@ def _reason(flat: list[str]) -> str:
     return (
         f" {', '.join(flat)} are several vectors, and the action needs more than one of them (as LEAPP and Exploy may "
         "export whole environments). Where the file has an output obs that the network reads, that is taken; this one "
-        "has none. Export the network alone, from observation to action"
+        "has none. If LEAPP wrote the file, put LEAPP's YAML beside it, which says what each is. Export the network "
+        "alone, from observation to action, otherwise"
     )
 
 

@@ -139,6 +139,13 @@ def _gather(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> A
     return reader.apply("index_select", torch.index_select, value, axis, index)
 
 
+def _gather_nd(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
+    value, index = inputs
+    if not isinstance(index, Tensor) or index.ndim != 2 or index.shape[1] != 1 or attributes.get("batch_dims", 0):
+        raise CheckpointError(f"{reader.where}: a GatherND along more than the first axis is not understood")
+    return _gather(reader, {"axis": 0}, [value, index.reshape(-1)])
+
+
 def _slice(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     value = inputs[0]
     if len(inputs) > 1:
@@ -285,6 +292,7 @@ TRANSLATORS: dict[str, Translator] = {
     "Flatten": _flatten,
     "GRU": lambda reader, attributes, inputs: recurrent(reader, "GRU", attributes, inputs),
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "HardSigmoid": _hard_sigmoid,

@@ -42,10 +42,36 @@ def read_model(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.
     Returns:
         The model of the network, and what the file holds beside it, in words.
     """
-    where, model = str(path), parsed(path, data)
     # What is left out is never executed, so its operators don't matter.
-    model, notes = cut_network(model, given)
-    _check_operators(model, where)
+    model, notes = cut_network(parse_model(path, data), given)
+    check_model(model, path)
+    return model, notes
+
+
+def parse_model(path: Path, data: bytes) -> onnx.ModelProto:
+    """The model that bytes hold, not checked yet."""
+    where = str(path)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{where}: not an ONNX model, or cut off ({error or 'no message'})") from error
+    if not model.graph.node:
+        raise CheckpointError(f"{where}: not an ONNX model with a graph; the file is damaged or something else")
+    _require_text(model, where)
+    return model
+
+
+def check_model(model: onnx.ModelProto, path: Path, also: frozenset[str] = frozenset()) -> None:
+    """Raise on what no policy has need of, and on damage; afterwards all data is inside the model.
+
+    Args:
+        model: The model.
+        path: Its file.
+        also: Operators that may be in it beside those that a network has need of.
+    """
+    where = str(path)
+    _check_operators(model, where, OPERATORS | also)
     for tensor in _tensors(model.graph):
         _check_tensor(tensor, path)
     try:
@@ -54,20 +80,6 @@ def read_model(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.
         # The checker reports through several kinds of exception; each means that the model breaks the standard.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"{where}: the ONNX checker refuses it ({reason})") from error
-    return model, notes
-
-
-def parsed(path: Path, data: bytes) -> onnx.ModelProto:
-    """A model as the file has it; nothing of it is checked but that it is one."""
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not an ONNX model, or cut off ({error or 'no message'})") from error
-    if not model.graph.node:
-        raise CheckpointError(f"{path}: not an ONNX model with a graph; the file is damaged or something else")
-    _require_text(model, str(path))
-    return model
 
 
 def with_data(tensor: onnx.TensorProto, path: Path) -> onnx.TensorProto:
@@ -87,7 +99,7 @@ def _require_text(message: Message, where: str) -> None:
                 _require_text(item, where)
 
 
-def _check_operators(model: onnx.ModelProto, where: str) -> None:
+def _check_operators(model: onnx.ModelProto, where: str, known: frozenset[str]) -> None:
     """Raise on operators that are not ONNX's own or that no policy has need of."""
     if model.functions:
         raise UnsafeFileError(f"{where}: defines functions of its own ({model.functions[0].name}); export it inlined")
@@ -102,10 +114,10 @@ def _check_operators(model: onnx.ModelProto, where: str) -> None:
                 f"{where}: chooses between steps of a controller and of a simulator, as Exploy wraps its graph; give "
                 "the file of one control step that Exploy writes beside it (its default mode)"
             )
-        if node.op_type not in OPERATORS:
+        if node.op_type not in known:
             raise UnsafeFileError(
                 f"{where}: uses the operator {node.op_type}, which is not on the list of those that policies have need "
-                f"of{closest(node.op_type, OPERATORS)}"
+                f"of{closest(node.op_type, known)}"
             )
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from policy_port.checkpoints.files.leapp_yaml import beside, own_model
 from policy_port.checkpoints.files.pickle_scan import scan_pickle
 from policy_port.checkpoints.files.safe_load import check_storages, check_tensor, pack_archive
 from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
@@ -34,6 +35,9 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the archive, load it, and record its forward()."""
     where = str(source.path)
+    pipeline = beside(source.path)
+    if pipeline is not None:
+        own_model(pipeline, source.path, source.data)
     module, archive, called = open_module(source)
     tensors = {name: tensor.detach() for name, tensor in module.state_dict().items()}
     graph = _inlined(module)
@@ -41,7 +45,8 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     if inputs != ["Tensor"]:
         raise CheckpointError(
             f"{where}: forward() takes ({', '.join(inputs)}); expected one tensor, the observation. Export the policy "
-            "with its state as buffers, or as ONNX, whose inputs also say how large an image is"
+            "with its state as buffers, or as ONNX, whose inputs also say how large an image is (LEAPP: "
+            "export_with='onnx')"
         )
     recording = record(graph, module, tensors, where, traced=traced_width(source.members), wanted=options.width)
     actor = recording.actor

@@ -92,7 +92,7 @@ class FreeJob:
             seeing = Seeing(ObservationBuilder(contract, signals, observation), policy, session.cameras)
             return seeing, Asking(ActionDecoder(contract, signals), self._asked)
 
-        return Controller(pilot.contract, policy, joints, 1, parts, pilot.motion)
+        return Controller(pilot.contract, policy, joints, 1, parts, motion=pilot.motion)
 
     def look(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
         """Write a picture of what each camera shows, under its name: numbers tell no camera from another."""

@@ -39,7 +39,7 @@ class Runs:
 
 def classes(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
     """Make classes that pickle under the names of gymnasium's and Stable-Baselines3's."""
-    kinds = {}
+    kinds, made = {}, set[str]()
     for dotted in (
         "gymnasium.spaces.box.Box",
         "gymnasium.spaces.dict.Dict",
@@ -49,15 +49,24 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> dict[str, type]:
         "stable_baselines3.common.policies.ActorCriticPolicy",
         "stable_baselines3.common.policies.MultiInputActorCriticPolicy",
         "stable_baselines3.common.torch_layers.NatureCNN",
+        "stable_baselines3.sac.policies.SACPolicy",
+        "sb3_contrib.crossq.policies.CrossQPolicy",
+        "sb3_contrib.common.recurrent.policies.RecurrentActorCriticPolicy",
         "mine.Policy",
+        "mine.ReLU",
+        "mine.VecNormalize",
+        "mine.RunningMeanStd",
+        "cloudpickle.cloudpickle._make_skeleton_class",
     ):
         module, name = dotted.rsplit(".", 1)
         kind = type(name, (Plain,), {"__module__": module, "__qualname__": name})
         parts = module.split(".")
-        for count in range(1, len(parts) + 1):
-            monkeypatch.setitem(sys.modules, ".".join(parts[:count]), types.ModuleType(parts[count - 1]))
-        setattr(sys.modules[module], name, kind)
-        kinds[name] = kind
+        for dotted_module in (".".join(parts[:count]) for count in range(1, len(parts) + 1)):
+            if dotted_module not in made:
+                monkeypatch.setitem(sys.modules, dotted_module, types.ModuleType(dotted_module.rpartition(".")[2]))
+                made.add(dotted_module)
+        monkeypatch.setattr(sys.modules[module], name, kind, raising=False)
+        kinds[name if name not in kinds else dotted] = kind
     return kinds
 
 

@@ -83,8 +83,7 @@ def test_statistics_of_a_dict_are_put_in_its_order(tmp_path: Path, foreign: dict
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "policy": ({"policy_class": "mine.Policy"}, r"its policy class is mine\.Policy"),
     "extractor": ({"features_extractor_class": "NatureCNN"}, r"features_extractor_class is .*NatureCNN"),
-    "squash": ({"squash_output": True}, "squash_output"),
-    "sde": ({"use_sde": True}, "use_sde"),
+    "squash": ({"squash_output": True}, "squash_output, which needs use_sde"),
     "widths": ({"net_arch": [16, 16]}, r"states the hidden layers \[16, 16\], its tensors have \[16, 12\]"),
     "old widths": ({"net_arch": [16, {"pi": [8], "vf": [12]}]}, r"states the hidden layers \[16, 8\]"),
 }

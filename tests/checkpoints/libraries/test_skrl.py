@@ -79,7 +79,7 @@ def test_an_output_expression_is_applied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"output": "softplus(ACTIONS)"}, "understood are ACTIONS, tanh"),
+        ({"output": "softmax(ACTIONS)"}, "understood are ACTIONS, numbers"),
         ({"network": []}, "has 0 networks"),
         ({"network": [{"activations": ["elu", "relu"]}]}, "names no single one"),
         ({"network": [{"layers": [16, 13], "activations": "elu"}]}, "belongs to another run"),

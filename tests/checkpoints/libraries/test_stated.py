@@ -252,8 +252,7 @@ def test_distillation_still_loads_both(tmp_path: Path) -> None:
 
 CASES = {
     "rl_games_variants/lost_normaliser/nn/p.pth": "normalize_input",
-    "rl_games_variants/lstm_separate/nn/p.pth": "a_rnn",
-    "rl_games_variants/lstm_shared/nn/p.pth": "rnn",
+    "rl_games_variants/lstm_shared/nn/p.pth": "params.network.separate .* another run",
     "rl_games_variants/layer_norm/nn/p.pth": "a layer norm or batch norm is not supported",
     "lost_normaliser/rsl2/model_100.pt": "empirical_normalization",
     "lost_normaliser/rsl_lost/model_1.pt": "actor.obs_normalization",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,14 @@ import yaml
 from policy_port.checkpoints import load_policy
 from policy_port.errors import CheckpointError
 from tests.checkpoints import written
-from tests.checkpoints.libraries import test_rl_games, test_skrl
+from tests.checkpoints.libraries import test_rl_games, test_skrl, test_stated
 from tests.checkpoints.libraries.test_leftovers import grown
 from tests.checkpoints.libraries.test_stated import actions, rl_games
 
 
-@pytest.mark.parametrize(
-    "part", ["rnn.rnn.weight_ih_l0", "a_rnn.rnn.weight_ih_l0", "a_layer_norm.weight", "actor_cnn.0"]
-)
+@pytest.mark.parametrize("part", ["a_layer_norm.weight", "layer_norm.weight", "actor_cnn.0", "cnn.0"])
 def test_rl_games_refuses_what_is_more_than_a_perceptron(tmp_path: Path, part: str) -> None:
-    """A memory before or behind the perceptron, shared or not, its norm, and convolutions are refused by name."""
+    """Convolutions, and the norm of a memory that is not there, are refused by name."""
     path = rl_games(tmp_path, place="running_mean_std")
     with pytest.raises(CheckpointError, match=f"holds model.a2c_network.{part}; only perceptrons"):
         load_policy(grown(path, "model", **{f"a2c_network.{part}": torch.ones(48, 12)}))
@@ -38,6 +37,8 @@ def network(**more: Any) -> dict[str, Any]:
         (network(name="moe_actor_critic"), "network.name is 'moe_actor_critic'"),
         ({"model": {"name": "discrete_a2c"}}, "model.name is 'discrete_a2c'"),
         (network(rnn={"name": "lstm", "units": 12}), "network.rnn .* belongs to another run"),
+        ({"model": {"name": "continuous_a2c_tanh"}}, "model.name is 'continuous_a2c_tanh'"),
+        ({"model": {"name": "mymod:residual"}}, "model.name is 'mymod:residual'"),
         (network(cnn={"type": "conv2d"}), "network.cnn .* belongs to another run"),
         ({"env": {"clip_actions": "1"}}, "clip_actions is '1'; expected a number"),
         ({"env": {"clip_actions": -1.0}}, "expected a positive bound"),
@@ -92,6 +93,97 @@ def test_rsl_rl_keys_that_are_not_understood(tmp_path: Path, actor: dict[str, An
     """Classes of a project's own, and any that builds something else than the file holds, are refused by name."""
     with pytest.raises(CheckpointError, match=message):
         load_policy(written.rsl_rl_5(tmp_path, **actor))
+
+
+@pytest.mark.parametrize("text", ["!!python/name:rsl_rl.models.MLPModel ''", "!!python/name:mymod.MLPModel ''"])
+def test_a_class_that_yaml_names_itself(tmp_path: Path, text: str) -> None:
+    """A class under a Python tag is read by its name, RSL-RL's own and another's."""
+    path = written.rsl_rl_5(tmp_path, activation=None)
+    (tmp_path / "agent.yaml").write_text(f"actor:\n  class_name: {text}\n  activation: elu\n")
+    if "mymod" not in text:
+        assert load_policy(path).actor.obs_size == 10
+        return
+    with pytest.raises(CheckpointError, match=r"class_name 'name:mymod\.MLPModel' is a class of its own"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("given", ["mymod:TanhGaussian", ["GaussianDistribution"]])
+def test_a_distribution_is_a_table(tmp_path: Path, given: Any) -> None:
+    """A distribution that is named without a table is refused, and not taken for none."""
+    with pytest.raises(CheckpointError, match="distribution_cfg is .*; expected a table with class_name"):
+        load_policy(written.rsl_rl_5(tmp_path, distribution_cfg=given))
+
+
+OLD: list[tuple[dict[str, Any], str | None]] = [
+    ({"policy": {"class_name": "ActorCritic", "activation": "elu"}}, None),
+    ({"policy": {"class_name": "mymod:TanhActorCritic", "activation": "elu"}}, "mymod:TanhActorCritic"),
+    ({"policy": {"class_name": "ActorCriticMoE", "activation": "elu"}}, "ActorCriticMoE"),
+    ({"policy": {"class_name": "ActorCriticRecurrent", "activation": "elu"}}, "builds a recurrent network"),
+    ({"policy": {"activation": "elu"}, "runner": {"policy_class_name": "ActorCriticMoE"}}, "ActorCriticMoE"),
+    ({"policy": {"class_name": "mine.MLP", "activation": "elu"}, "actor": {"class_name": "MLPModel"}}, "mine.MLP"),
+    ({"policy": {"class_name": "ActorCritic", "activation": "elu"}, "actor": {"class_name": "mine.MLP"}}, None),
+    ({"policy": {}, "actor": {"class_name": "mine.MLP", "activation": "elu"}}, "mine.MLP"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), OLD)
+def test_old_files_are_held_against_their_own_table(
+    tmp_path: Path, values: dict[str, Any], message: str | None
+) -> None:
+    """Versions 2 and 3 read `policy`, whatever else is stated; a class of its own there is refused by name."""
+    model = {"std": torch.ones(3), **written.linears("actor", [6, 8, 3], written.generator())}
+    path = written.save({"model_state_dict": model, "iter": 1, "infos": None}, tmp_path / "model_1.pt")
+    written.agent_yaml(tmp_path, **values)
+    if message is None:
+        assert load_policy(path).actor.obs_size == 6
+        return
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(path)
+
+
+def test_a_deviation_is_computed_where_one_is_taken(tmp_path: Path) -> None:
+    """Version 4's state_dependent_std does nothing to a model that is not stochastic: all outputs are actions."""
+    state = written.linears("mlp", [6, 8, 4], written.generator())
+    path = written.save({"student_state_dict": state, "teacher_state_dict": {}, "iter": 1}, tmp_path / "model_1.pt")
+    told = {"class_name": "MLPModel", "activation": "elu", "state_dependent_std": True}
+    for stochastic, width in ((True, 2), (False, 4)):
+        written.agent_yaml(tmp_path, student={**told, "stochastic": stochastic})
+        assert load_policy(path).actor.action_size == width
+
+
+TRAINERS: dict[str, tuple[Callable[..., Path], str]] = {
+    "algorithm.class_name": (lambda folder, name: rsl_rl(folder, algorithm={"class_name": name}), "rsl_rl.mine:PPO"),
+    "class_name": (lambda folder, name: rsl_rl(folder, class_name=name), "OnPolicyRunner"),
+    "runner_class_name": (lambda folder, name: rsl_rl(folder, runner_class_name=name), "OnPolicyRunner"),
+    "runner.algorithm_class_name": (
+        lambda folder, name: rsl_rl(folder, runner={"algorithm_class_name": name}),
+        "PPO",
+    ),
+    "agent.class": (lambda folder, name: test_stated.skrl(folder, place=None, **{"class": name}), "trpo"),
+    "params.algo.name": (
+        lambda folder, name: test_rl_games.checkpoint(folder, algo={"name": name})[0],
+        "a2c_continuous",
+    ),
+}
+
+
+def rsl_rl(folder: Path, **values: Any) -> Path:
+    path = written.rsl_rl_5(folder)
+    written.agent_yaml(folder, actor={"activation": "elu", "class_name": "MLPModel"}, **values)
+    return path
+
+
+@pytest.mark.parametrize("key", TRAINERS)
+def test_a_trainer_of_its_own_stops_an_export(tmp_path: Path, key: str) -> None:
+    """Runner and algorithm may change what the actor answers: one of a project's own is named, and can be ignored."""
+    write, own = TRAINERS[key]
+    load_policy(write(tmp_path / "own", own)).require_explained()
+    path = write(tmp_path / "foreign", "mymod:Mine")
+    policy = load_policy(path)
+    assert [str(leftover) for leftover in policy.unexplained] == [f"agent.yaml:{key} = 'mymod:Mine'"]
+    with pytest.raises(CheckpointError, match=f"--ignore 'agent.yaml:{key}'"):
+        policy.require_explained()
+    load_policy(path, ignore=[f"agent.yaml:{key}"]).require_explained()
 
 
 @pytest.mark.parametrize("name", ["MLPModel", "rsl_rl.models:MLPModel", "rsl_rl.models.MLPModel"])

@@ -1,0 +1,585 @@
+"""Claims about params/env.yaml of an mjlab run: exact numbers, what each term is, and metadata held against it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policy_port.errors import ContractError
+from tests.descriptors.importing import imported, linear_policy, unsourced, write
+from tests.descriptors.mjlab_run import (
+    JOINTS,
+    METADATA,
+    WIDTH,
+    Name,
+    actuator,
+    changed,
+    dump,
+    environment,
+    term,
+    write_run,
+)
+
+ACTUATORS = "scene.entities.robot.articulation.actuators"
+TERMS = "observations.actor.terms"
+ACTION = "actions.joint_pos"
+
+
+def made(path: Path, **given: Any) -> Any:
+    """Import a run with the edits given; `options` are the user's."""
+    options = given.pop("options", {})
+    return imported(write_run(path / "walk", **given), **options)
+
+
+def said(result: Any) -> list[dict[str, Any]]:
+    return [term.model_dump(exclude_defaults=True, exclude_none=True) for term in result.contract.observation.terms]
+
+
+def test_a_run_needs_no_flag(tmp_path: Path) -> None:
+    """Scale, gains, pose, period, commands, robot and kind of actuation come from env.yaml at full precision."""
+    result = made(tmp_path)
+    contract = result.contract
+    assert (contract.robot, contract.timestep, contract.decimation) == ("toy_two", 0.005, 4)
+    assert (contract.actuation.kind, contract.base.floating, contract.base.height) == ("implicit", True, 0.8)
+    assert contract.trained_in == "mjlab, MuJoCo Warp"
+    hip, finger, mimic = (contract.joints[name] for name in ("hip", "finger", "mimic"))
+    assert (hip.default, hip.stiffness, hip.damping) == (0.10049, 40.17923, 2.557889)
+    assert (hip.armature, hip.effort_limit, finger.effort_limit) == (0.004, 88.0, None)
+    assert contract.command.lin_vel_x == (-1.5, 2.0)
+    assert unsourced(contract) == []
+    assert not any("rounded" in note for note in result.notes)
+    assert (mimic.default, mimic.stiffness) == (-0.01875, None)
+
+
+def test_a_passive_joint_is_observed_and_not_driven(tmp_path: Path) -> None:
+    """Eight joints and seven actuators of a gripper: here four and three."""
+    contract = made(tmp_path).contract
+    assert contract.action.terms[0].joints == ("hip", "knee", "finger")
+    assert contract.action.terms[0].scale == {"hip": 0.3727530387, "knee": 0.3727530387, "finger": 0.0865739}
+    assert contract.action.terms[0].offset == "default"
+    assert [contract.term_size(term) for term in contract.observation.terms] == [3, 3, 3, 4, 4, 3, 3]
+
+
+def test_sensors_are_the_point_and_the_frame(tmp_path: Path) -> None:
+    """base_lin_vel is a velocimeter of the robot's MJCF; mjlab's own function of that name is the link's origin."""
+    terms = said(made(tmp_path))
+    assert terms[0] == {"term": "base_lin_vel", "point": {"sensor": "imu_lin_vel"}}
+    assert terms[1] == {"term": "base_ang_vel", "frame": {"sensor": "imu_ang_vel"}}
+    named = {f"{TERMS}.base_lin_vel.params": {"sensor_name": "robot/imu_in_torso_lin_vel"}}
+    assert said(made(tmp_path / "b", edits=named))[0]["point"] == {"sensor": "imu_in_torso_lin_vel"}
+    edits = {
+        f"{TERMS}.base_lin_vel": environment()["observations"]["actor"]["terms"]["joint_vel"]
+        | {"func": Name("mjlab.envs.mdp.observations.base_lin_vel")},
+        f"{TERMS}.projected_gravity.func": Name("mjlab.envs.mdp.observations.projected_gravity_from_sensor"),
+        f"{TERMS}.projected_gravity.params": {"sensor_name": "robot/imu_upvector"},
+    }
+    terms = said(made(tmp_path / "c", edits=edits))
+    assert terms[0] == {"term": "base_lin_vel", "point": "link"}
+    assert terms[2] == {"term": "projected_gravity", "frame": {"sensor": "imu_upvector"}}
+
+
+def test_a_sensor_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """A term called base_lin_vel that reads a gyro is one of the two; env.yaml's own sensors state their type."""
+    edits: dict[str, Any] = {f"{TERMS}.base_lin_vel.params": {"sensor_name": "robot/imu_ang_vel"}}
+    with pytest.raises(ContractError, match="is 'imu_ang_vel', which by its name is not what 'base_lin_vel' is"):
+        made(tmp_path, edits=edits)
+    edits["scene.sensors"] = ({"name": "imu_ang_vel", "sensor_type": "velocimeter"},)
+    assert said(made(tmp_path / "b", edits=edits))[0] == {"term": "base_lin_vel", "point": {"sensor": "imu_ang_vel"}}
+
+
+def test_the_encoder_bias_is_told(tmp_path: Path) -> None:
+    """`biased` with the event that draws it is a note; without the event there is none to speak of."""
+    assert any("encoder bias" in note and "(-0.015, 0.015)" in note for note in made(tmp_path).notes)
+    assert not any("bias" in note for note in made(tmp_path / "b", edits={"events": {}}).notes)
+    plain = {f"{TERMS}.joint_pos.params": {}}
+    assert not any("bias" in note for note in made(tmp_path / "c", edits=plain).notes)
+
+
+@pytest.mark.parametrize(
+    ("edits", "metadata", "place", "entry"),
+    [
+        ({f"{TERMS}.joint_pos.clip": (-0.1, 0.1)}, {}, 3, {"clip": (-0.1, 0.1)}),
+        ({f"{TERMS}.joint_pos.clip": (float("-inf"), float("inf"))}, {}, 3, {}),
+        ({f"{TERMS}.joint_vel.scale": 0.0504}, {}, 4, {"scale": 0.0504}),
+        ({f"{TERMS}.command.scale": (2.0, 2.0, 0.25)}, {}, 6, {"scale": (2.0, 2.0, 0.25)}),
+        (
+            {f"{TERMS}.joint_vel.scale": (1.0, 1.0, 1.0, 0.5)},
+            {},
+            4,
+            {"scale": dict(zip(JOINTS, (1.0, 1.0, 1.0, 0.5), strict=True))},
+        ),
+        ({f"{TERMS}.joint_vel.scale": 1.0}, {}, 4, {}),
+        ({f"{TERMS}.joint_vel.scale": 0.0004}, {}, 4, {"scale": 0.0004}),
+    ],
+)
+def test_scale_and_clip_are_exact(
+    tmp_path: Path, edits: dict[str, Any], metadata: dict[str, str], place: int, entry: dict[str, Any]
+) -> None:
+    """A number, or one per element; what three decimals lose is there."""
+    key, value = next(iter(edits.items()))
+    which = "observation_terms_clip" if key.endswith("clip") else "observation_terms_scale"
+    words = METADATA[which].split(",")
+    words[place] = ";".join(f"{n:.3f}" for n in (value if isinstance(value, tuple) else (value,)))
+    term = said(made(tmp_path, edits=edits, metadata={which: ",".join(words)}))[place]
+    assert {name: term[name] for name in ("scale", "clip") if name in term} == entry
+    # The same env.yaml beside metadata that knows nothing of it is of another run.
+    if entry and value != 0.0004:
+        with pytest.raises(ContractError, match="which no rounding explains; is it the env.yaml of this policy"):
+            made(tmp_path / "other", edits=edits)
+
+
+def test_history_is_the_terms_or_the_groups(tmp_path: Path) -> None:
+    """The group's length wins, 0 too; the order is term by term, oldest first."""
+    stacked = {"observation_terms_history_length": ",".join(["0.000"] * 4 + ["3.000"] + ["0.000"] * 2)}
+    contract = made(
+        tmp_path, edits={f"{TERMS}.joint_vel.history_length": 3}, metadata=stacked, width=WIDTH + 8
+    ).contract
+    assert [term.history for term in contract.observation.terms] == [1, 1, 1, 1, 3, 1, 1]
+    history = contract.observation.history
+    assert history is not None
+    assert (history.layout, history.order, history.fill) == ("term_major", "oldest_first", "first")
+    grouped = {"observation_terms_history_length": ",".join(["2.000"] * 7)}
+    edits = {f"{TERMS}.joint_vel.history_length": 3, "observations.actor.history_length": 2}
+    contract = made(tmp_path / "b", edits=edits, metadata=grouped, width=2 * WIDTH).contract
+    assert {term.history for term in contract.observation.terms} == {2}
+    none = {f"{TERMS}.joint_vel.history_length": 3, "observations.actor.history_length": 0}
+    assert {term.history for term in made(tmp_path / "c", edits=none).contract.observation.terms} == {1}
+    rows = edits | {"observations.actor.flatten_history_dim": False}
+    with pytest.raises(ContractError, match="flatten_history_dim' is false for 'base_lin_vel': .* not a flat vector"):
+        made(tmp_path / "d", edits=rows, metadata=grouped, width=2 * WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        ({f"{TERMS}.joint_vel.delay_max_lag": 2}, r"is 2 steps of delay.*--set observation\.terms\.joint_vel="),
+        ({f"{TERMS}.joint_vel.modifiers": [1]}, "modifiers' change the value"),
+        ({f"{TERMS}.joint_vel.clip": (float("-inf"), 1.0)}, r"--set observation\.terms\.joint_vel\.clip="),
+        ({f"{TERMS}.joint_vel.clip": 3.0}, "is 3.0, expected a pair of bounds"),
+        ({f"{TERMS}.joint_vel.scale": Name("torch.tensor")}, "scale' is a value with the tag !!python/name:torch"),
+        ({f"{TERMS}.joint_vel.params": {"gain": 2}}, "gain' is '2', which this program does not know"),
+        ({"observations.actor.concatenate_terms": False}, "reads its terms one by one"),
+        ({"observations.actor.concatenate_dim": 1}, "the network reads no flat vector"),
+        ({"scene.entities.robot.init_state.joint_vel": {"hip": 1.0}}, "is not 0, and joint_vel_rel subtracts it"),
+        ({"observations.actor.terms.command.params": {"command_name": "twst"}}, "key 'commands.twst' is missing"),
+        ({f"{ACTION}.use_default_offset": ...}, "is no JointPositionAction of mjlab.*--set action.terms="),
+        ({f"{ACTION}.class_type": Name("a.JointVelocityAction")}, "is JointVelocityAction: this is no JointPos"),
+        ({f"{ACTION}.gain": 3}, "gain' is '3', which this program does not know.*state the action yourself"),
+        ({f"{ACTION}.entity_name": "cube"}, "entity_name' is 'cube'"),
+        ({f"{ACTION}.actuator_names": ("hip", "elbow")}, "has 'elbow', which is none of the joints"),
+        ({f"{ACTION}.scale": {"hip|knee": 0.3727530387, "elbow": 1.0}}, "is the pattern of no joint"),
+        ({f"{ACTION}.scale": {".*": 0.3727530387, "finger": 0.0865739}}, "is a second pattern of joint 'finger'"),
+        ({f"{ACTION}.clip": {"hip": (-1.0, 1.0)}}, r"leaves out knee, finger.*--set action\.terms\.0\.clip="),
+        (
+            {f"{ACTION}.preserve_order": True, f"{ACTION}.actuator_names": ("finger", "hip|knee")},
+            "mjlab's versions differ in what it does: hip, knee, finger, or finger, hip, knee",
+        ),
+        ({ACTUATORS: (actuator("hip", "knee"), actuator("knee"))}, "picks 'knee', which another actuator drives"),
+    ],
+)
+def test_what_a_contract_can_not_state_is_refused_by_name(tmp_path: Path, edits: dict[str, Any], message: str) -> None:
+    """Delay, modifiers, one-sided bounds, other actions: each says where it stands and what to do."""
+    with pytest.raises(ContractError, match=message):
+        made(tmp_path, edits=edits)
+
+
+def test_a_refused_term_or_action_may_be_stated_whole(tmp_path: Path) -> None:
+    """The remedies of these messages work."""
+    edits = {f"{TERMS}.joint_vel.delay_max_lag": 2, f"{ACTION}.gain": 3, f"{TERMS}.command.clip": (-1.0, float("inf"))}
+    clips = {"observation_terms_clip": METADATA["observation_terms_clip"][: -len("-inf;inf")] + "-1.000;inf"}
+    settings = {
+        "observation.terms.joint_vel": {"term": "joint_vel"},
+        "observation.terms.command.clip": [-1.0, 1.0],
+        "action.terms": [{"term": "joint_position", "joints": ["hip", "knee", "finger"], "scale": 0.5, "offset": 0.0}],
+    }
+    result = made(tmp_path, edits=edits, metadata=clips, options={"settings": settings})
+    assert result.contract.action.terms[0].scale == 0.5
+    assert said(result)[4] == {"term": "joint_vel"}
+    assert said(result)[6]["clip"] == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"default_joint_pos": "0.102,-0.200,0.019,-0.019"}, r"init_state\.joint_pos of joint 'hip' is 0\.10049, but"),
+        ({"action_scale": "0.373,0.373,0.439"}, r"actions\.joint_pos\.scale of joint 'finger' is 0\.0865739, but the"),
+        (
+            {"joint_stiffness": "40.179,41.179,109.814"},
+            "40.1792 with a damping of 2.55789, but the metadata has .*knee",
+        ),
+        ({"joint_damping": "2.558,2.558,6.990"}, "109.814 with a damping of 69.9098, but the metadata has"),
+        ({"joint_stiffness": "40.179,40.179"}, "has 2 numbers for 3 driven joints"),
+        ({"action_scale": "0.373,0.373"}, "has 2 numbers for 3 joints"),
+        ({"joint_names": "hip,knee,finger,other"}, None),
+    ],
+)
+def test_metadata_of_another_run_is_refused(tmp_path: Path, metadata: dict[str, str], message: str | None) -> None:
+    """Each value must round to what the metadata has, joint by joint."""
+    if message is None:
+        # A joint that no pattern names is nobody's business but the pose's, whose last pattern is `.*`.
+        assert made(tmp_path, metadata=metadata).contract.joints["other"].default == -0.01875
+        return
+    with pytest.raises(ContractError, match=message):
+        made(tmp_path, metadata=metadata)
+
+
+def test_an_onnx_file_away_from_a_strange_run_is_read_by_itself(tmp_path: Path) -> None:
+    """The remedy of the messages above."""
+    file = write_run(tmp_path / "walk", metadata={"action_scale": "0.373,0.373,0.439"})
+    with pytest.raises(ContractError, match="import a copy of the ONNX file that lies away from it"):
+        imported(file)
+    (tmp_path / "away").mkdir()
+    copy = shutil.copy(file, tmp_path / "away")
+    settings = {"decimation": 4, "action.terms.0.joints": ["hip", "knee", "finger"]}
+    options: dict[str, Any] = {"robot": "toy", "timestep": 0.005, "actuation": "implicit", "settings": settings}
+    contract = imported(Path(copy), layout="mjlab_velocity", **options).contract
+    assert contract.action.terms[0].scale == {"hip": 0.373, "knee": 0.373, "finger": 0.439}
+    assert contract.joints["finger"].stiffness == 109.814
+    assert contract.action.terms[0].joints == ("hip", "knee", "finger")
+
+
+def test_driven_joints_are_named_in_the_joints_order(tmp_path: Path) -> None:
+    """Without env.yaml a passive joint is the user's to name; another order or an unknown joint is refused."""
+    file = linear_policy(tmp_path / "p.onnx", WIDTH, 3, METADATA)
+    options: dict[str, Any] = {"robot": "toy", "timestep": 0.005, "actuation": "implicit", "layout": "mjlab_velocity"}
+    with pytest.raises(ContractError, match=r"put params/env\.yaml of the run.*--set action\.terms\.0\.joints="):
+        imported(file, **options, settings={"decimation": 4})
+    for joints in (["knee", "hip", "finger"], ["hip", "knee", "fingr"], "hip"):
+        with pytest.raises(ContractError, match="mjlab acts in the order of its joints.*All are: hip, knee, finger"):
+            imported(file, **options, settings={"decimation": 4, "action.terms.0.joints": joints})
+
+
+@pytest.mark.parametrize(
+    ("entries", "stiffness", "damping", "kind"),
+    [
+        ({}, "40.179,40.179", "2.558,2.558", "implicit"),
+        ({}, "1.000,1.000", "-0.000,-0.000", "explicit"),
+        ({}, "2.558,2.558", "2.558,2.558", "implicit"),
+        ({"effort_limit": None}, "40.179,40.179", "2.558,2.558", "implicit"),
+        ({"saturation_effort": 120.0, "velocity_limit": 20.0}, "1.000,1.000", "0.000,0.000", "explicit"),
+        ({"effort_limit": float("inf")}, "1.000,1.000", "0.000,0.000", "explicit"),
+        ({"stiffness": 1.0, "damping": 0.0}, "1.000,1.000", "0.000,0.000", None),
+        ({"network_file": "a.pt", "saturation_effort": 1.0}, "1.000,1.000", "0.000,0.000", None),
+    ],
+)
+def test_the_kind_of_actuation_is_what_the_exporter_met(
+    tmp_path: Path, entries: dict[str, Any], stiffness: str, damping: str, kind: str | None
+) -> None:
+    """env.yaml loses the actuators' classes: the model's gains, or a motor's 1 and 0, tell drive from torque."""
+    edits = {ACTUATORS: (actuator("hip", "knee", **entries),), f"{ACTION}.scale": 0.5}
+    metadata = {"joint_stiffness": stiffness, "joint_damping": damping, "action_scale": "0.500,0.500"}
+    given: dict[str, Any] = {"edits": edits, "metadata": metadata, "width": WIDTH - 1, "actions": 2}
+    if kind is None:
+        with pytest.raises(ContractError, match=r"actuation\.kind: env\.yaml keeps no class.*--actuation implicit"):
+            made(tmp_path, **given)
+    contract = made(tmp_path, **given, options={} if kind else {"actuation": "explicit"}).contract
+    assert contract.actuation.kind == kind or kind is None
+    assert contract.joints["hip"].stiffness == entries.get("stiffness", 40.17923)
+
+
+def test_drives_of_the_robots_own_file_keep_the_metadatas_gains(tmp_path: Path) -> None:
+    """An XmlActuator has no numbers: three decimals are all there is, and the kind is the model's."""
+    bare = {key: ... for key in ("stiffness", "damping", "effort_limit")}
+    own = changed(actuator("hip", "knee"), bare) | {"armature": None, "command_field": None}
+    edits = {ACTUATORS: (own,), f"{ACTION}.scale": 0.5}
+    metadata = {"joint_stiffness": "40.179,30.000", "joint_damping": "2.558,2.000", "action_scale": "0.500,0.500"}
+    contract = made(tmp_path, edits=edits, metadata=metadata, width=WIDTH - 1, actions=2).contract
+    assert contract.actuation.kind == "model"
+    assert [contract.joints[name].stiffness for name in ("hip", "knee")] == [40.179, 30.0]
+
+
+def test_a_passive_joint_among_the_robots_own_drives_is_the_users_to_name(tmp_path: Path) -> None:
+    """An XmlActuator drives what the robot's file has actuators for, which env.yaml does not say."""
+    bare = {key: ... for key in ("stiffness", "damping", "effort_limit")}
+    own = changed(actuator(".*"), bare) | {"armature": None, "command_field": None}
+    edits = {ACTUATORS: (own,), f"{ACTION}.scale": 0.5}
+    given: dict[str, Any] = {"edits": edits, "metadata": {"action_scale": "0.500,0.500,0.500"}}
+    with pytest.raises(ContractError, match=r"has 3 numbers for 4 driven joints.*--set action\.terms\.0\.joints="):
+        made(tmp_path, **given)
+    settings = {"action.terms.0.joints": ["hip", "knee", "finger"]}
+    contract = made(tmp_path, **given, options={"settings": settings}).contract
+    assert contract.action.terms[0].joints == ("hip", "knee", "finger")
+    assert contract.joints["finger"].stiffness == 109.814
+    assert contract.actuation.kind == "model"
+
+
+def test_what_actuators_do_beyond_a_contract_is_told(tmp_path: Path) -> None:
+    """Friction, lags and torque-speed curves have no word in a contract."""
+    edits = {ACTUATORS: (actuator("hip", "knee", frictionloss=0.3), actuator("finger", delay_max_lag=4))}
+    metadata = {"joint_stiffness": "40.179,40.179,40.179", "joint_damping": "2.558,2.558,2.558"}
+    notes = " ".join(made(tmp_path, edits=edits, metadata=metadata).notes)
+    assert "frictionloss 0.3" in notes
+    assert "delay_max_lag 4" in notes
+
+
+def test_terms_of_tasks_are_external_with_their_size(tmp_path: Path) -> None:
+    """mjlab's own task functions have known sizes; another's size is asked for, with what the width leaves."""
+    lift = "mjlab.tasks.manipulation.mdp.observations."
+    extra = {
+        "ee_to_cube": {"func": Name(lift + "ee_to_object_distance"), "params": {"object_name": "cube"}},
+        "scan": {"func": Name("mjlab.envs.mdp.observations.height_scan"), "params": {"sensor_name": "scan"}},
+    }
+    terms = environment()["observations"]["actor"]["terms"] | extra
+    metadata = {"observation_names": ",".join(terms)} | {
+        key: ",".join([word] * 9)
+        for key, word in (
+            ("observation_terms_scale", "1.000"),
+            ("observation_terms_clip", "-inf;inf"),
+            ("observation_terms_history_length", "0.000"),
+            ("observation_terms_flatten_history_dim", "1.000"),
+        )
+    }
+    given: dict[str, Any] = {"edits": {TERMS: terms}, "metadata": metadata, "width": WIDTH + 3 + 187}
+    with pytest.raises(
+        ContractError, match="height_scan, which only its task knows: give its size with --size scan=187"
+    ):
+        made(tmp_path, **given)
+    result = made(tmp_path, **given, options={"sizes": {"scan": 187}})
+    assert said(result)[-2:] == [
+        {"term": "external", "name": "ee_to_cube", "size": 3},
+        {"term": "external", "name": "scan", "size": 187},
+    ]
+    with pytest.raises(ContractError, match="--size joint_pos: env.yaml has that term"):
+        made(tmp_path, **given, options={"sizes": {"scan": 187, "joint_pos": 4}})
+    with pytest.raises(ContractError, match=r"--size scam: env\.yaml has no term 'scam'; did you mean 'scan'"):
+        made(tmp_path, **given, options={"sizes": {"scan": 187, "scam": 4}})
+
+
+def test_a_function_of_the_same_name_elsewhere_is_another(tmp_path: Path) -> None:
+    """my_task.observations.joint_pos_rel may compute anything."""
+    edits = {f"{TERMS}.joint_pos.func": Name("my_task.observations.joint_pos_rel")}
+    with pytest.raises(ContractError, match="'joint_pos' is computed by my_task.observations.joint_pos_rel"):
+        made(tmp_path, edits=edits)
+    assert said(made(tmp_path, edits=edits, options={"sizes": {"joint_pos": 4}}))[3]["term"] == "external"
+    settings = {"observation.terms.joint_pos": {"term": "joint_pos_rel"}}
+    assert said(made(tmp_path, edits=edits, options={"settings": settings}))[3] == {"term": "joint_pos_rel"}
+
+
+def test_a_motion_is_an_external_command(tmp_path: Path) -> None:
+    """The reference motion is positions and velocities of all joints."""
+    edits = {"commands": {"twist": {"motion_file": "walk.npz", "body_names": ("a", "b")}}}
+    result = made(tmp_path, edits=edits, width=WIDTH - 3 + 8)
+    assert said(result)[6] == {"term": "external", "name": "command", "size": 8}
+    edits |= {f"{TERMS}.command.func": Name("mjlab.tasks.tracking.mdp.observations.robot_body_ori_b")}
+    assert said(made(tmp_path / "b", edits=edits, width=WIDTH - 3 + 12))[6]["size"] == 12
+
+
+def test_the_actors_groups_are_the_agents(tmp_path: Path) -> None:
+    """The actor may read several groups, or another one; the metadata is of one. A clip of actions is the wrapper's."""
+    more: dict[str, Any] = {"observations.goal": {"terms": {"actions": term("last_action", scale=0.5)}}}
+    for names, first in ((("goal", "actor"), 0), (("actor", "goal"), 7)):
+        agent = {"obs_groups": {"actor": names}}
+        terms = said(made(tmp_path, edits=more, agent=agent, width=WIDTH + 3))
+        assert terms[first]["scale"] == 0.5
+        assert len(terms) == 8
+    with pytest.raises(ContractError, match="'height' is computed by mjlab.*--size height=20"):
+        made(tmp_path, agent={"obs_groups": {"actor": ("critic",)}}, width=20)
+    fewer = {"observations.actor.terms.command": ...}
+    with pytest.raises(ContractError, match="observations.actor has the terms base_lin_vel.*but the metadata of"):
+        made(tmp_path, edits=fewer)
+    with pytest.raises(ContractError, match="its commands are twist, but the metadata of .* has motion"):
+        made(tmp_path, metadata={"command_names": "motion"})
+    assert made(tmp_path, agent={"clip_actions": 5.0}).contract.action.raw_clip == (-5.0, 5.0)
+    run = write_run(tmp_path / "walk")
+    (tmp_path / "walk/params/agent.yaml").unlink()
+    assert any("agent.yaml is not there" in note for note in imported(run).notes)
+
+
+def test_the_robots_name_is_asked_for_where_it_is_nobodys(tmp_path: Path) -> None:
+    """A robot outside mjlab's asset_zoo is named by the user; an entity of another name is refused."""
+    edits = {"scene.entities.robot.spec_fn": Name("mine.get_spec")}
+    with pytest.raises(ContractError, match="1 thing that a contract needs is missing.*\n.*robot: env.yaml names"):
+        made(tmp_path, edits=edits)
+    assert made(tmp_path, edits=edits, options={"robot": "mine"}).contract.robot == "mine"
+    with pytest.raises(ContractError, match="mjlab exports the entity of that name. There are: arm"):
+        made(tmp_path, edits={"scene.entities": {"arm": {}}})
+
+
+def test_an_arm_needs_one_flag_and_says_which(tmp_path: Path) -> None:
+    """A base that no term observes may be bolted down."""
+    arm = {"joint_pos", "joint_vel", "actions"}
+    terms = {name: each for name, each in environment()["observations"]["actor"]["terms"].items() if name in arm}
+    metadata = {"observation_names": "joint_pos,joint_vel,actions"} | {
+        key: ",".join(METADATA[key].split(",")[:3]) for key in METADATA if key.startswith("observation_terms")
+    }
+    given: dict[str, Any] = {"edits": {TERMS: terms}, "metadata": metadata, "width": 11}
+    with pytest.raises(ContractError, match=r"1 thing .*\n  base\.floating: .*give --set base\.floating=true or false"):
+        made(tmp_path, **given)
+    contract = made(tmp_path, **given, options={"settings": {"base.floating": False}}).contract
+    assert (contract.base.floating, contract.base.height) == (False, None)
+
+
+def test_a_keyframes_pose_is_the_metadatas(tmp_path: Path) -> None:
+    """`joint_pos: null` leaves the pose to the robot's file: three decimals, and a note."""
+    result = made(tmp_path, edits={"scene.entities.robot.init_state.joint_pos": None})
+    assert result.contract.joints["finger"].default == 0.019
+    assert any("default_joint_pos" in note and "rounded" in note for note in result.notes)
+    precise = write(
+        tmp_path / "p.yaml", {"default_joint_pos": {"hip": 0.1, "knee": -0.2, "finger": 0.01875, "mimic": -0.01875}}
+    )
+    result = made(tmp_path, edits={"scene.entities.robot.init_state.joint_pos": None}, options={"precise": precise})
+    assert result.contract.joints["finger"].default == 0.01875
+    assert result.contract.sources["joints.*.default"] == "p.yaml: default_joint_pos"
+    with pytest.raises(ContractError, match="which .* has at full precision; leave it out of --precise"):
+        made(tmp_path, options={"precise": precise})
+
+
+def test_older_runs_are_read(tmp_path: Path) -> None:
+    """Before 1.0: group 'policy' with its terms in it, other keys for joints and entity, gains in actuator order."""
+    data = environment()
+    group = data["observations"].pop("actor")
+    data["observations"] = {"policy": group.pop("terms") | group}
+    for each in data["scene"]["entities"]["robot"]["articulation"]["actuators"]:
+        each["joint_names_expr"] = each.pop("target_names_expr")
+        del each["transmission_type"]
+    action = data["actions"]["joint_pos"]
+    action["asset_name"] = action.pop("entity_name")
+    action["class_type"] = Name("mjlab.envs.mdp.actions.joint_actions.JointPositionAction")
+    later = [key for key in METADATA if key.startswith("observation_terms")]
+    metadata = {key: value for key, value in METADATA.items() if key not in later}
+    metadata |= {"joint_stiffness": "109.814,40.179,40.179", "joint_damping": "69.910,2.558,2.558"}
+    dump(tmp_path / "walk/params/env.yaml", data)
+    file = linear_policy(tmp_path / "walk/walk.onnx", WIDTH, 3, metadata)
+    contract = imported(file, actuation="implicit").contract
+    assert contract.joints["finger"].stiffness == 109.81411
+    assert contract.observation_size == WIDTH
+    metadata["joint_stiffness"] = "109.814,40.179,45.000"
+    with pytest.raises(ContractError, match="of one joint is 40.1792, but the metadata"):
+        imported(linear_policy(file, WIDTH, 3, metadata), actuation="implicit")
+
+
+def test_the_run_is_found_from_either_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ONNX file, its folder, env.yaml of it, both, a subfolder, or all in one folder: the same contract."""
+    file = write_run(tmp_path / "walk")
+    expected = imported(file).contract
+    env, agent = tmp_path / "walk/params/env.yaml", tmp_path / "walk/params/agent.yaml"
+    (tmp_path / "walk/exported").mkdir()
+    below = Path(shutil.copy(file, tmp_path / "walk/exported/policy.onnx"))
+    for given in ([file, env], [env, file], [file, env, agent], [env], [env, agent], [tmp_path / "walk"]):
+        result = imported(*given)
+        assert result.contract == expected
+        assert {path.name for path in result.files} == {"walk.onnx", "env.yaml", "agent.yaml"}
+    assert imported(below).contract.action == expected.action
+    for where, name in (("walk", "walk.onnx"), ("walk/params", "env.yaml"), ("walk", "params/env.yaml")):
+        monkeypatch.chdir(tmp_path / where)
+        assert imported(Path(name)).contract == expected
+    monkeypatch.chdir(tmp_path / "walk/exported")
+    assert len(imported(Path("policy.onnx")).files) == 3
+    monkeypatch.chdir(tmp_path)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in (file, env, agent):
+        shutil.copy(path, flat)
+    assert imported(flat / "walk.onnx").contract == imported(flat / "env.yaml").contract == expected
+
+
+def test_env_yaml_alone_says_what_to_give(tmp_path: Path) -> None:
+    """It has no order of joints: the ONNX file's, or a list of names; two networks are a question."""
+    file = write_run(tmp_path / "walk")
+    env = tmp_path / "walk/params/env.yaml"
+    shutil.copy(file, tmp_path / "walk/other.onnx")
+    with pytest.raises(ContractError, match="several networks lie in its run: .*other.onnx, .*walk.onnx. Name one"):
+        imported(env)
+    with pytest.raises(ContractError, match="are both networks; give one"):
+        imported(file, tmp_path / "walk/other.onnx")
+    file.unlink()
+    (tmp_path / "walk/other.onnx").unlink()
+    with pytest.raises(ContractError, match="does not list the robot's joints.*ONNX file of the run.*--names FILE"):
+        imported(env)
+    names = write(tmp_path / "names.yaml", {"joint_names": list(JOINTS)})
+    with pytest.raises(ContractError, match="actuation.kind: env.yaml keeps no class"):
+        imported(env, names=names)
+    result = imported(env, names=names, actuation="implicit")
+    assert result.contract.joints["hip"].stiffness == 40.17923
+    assert result.contract.observation_size == WIDTH
+    motor = write(tmp_path / "motor.yaml", {"motor_joint_names": list(JOINTS)})
+    with pytest.raises(ContractError, match="has motor order only"):
+        imported(env, names=motor)
+
+
+def test_files_that_do_not_belong_are_refused_or_named(tmp_path: Path) -> None:
+    """Another program's env.yaml near the file is not read, and that is said; one that is given is refused."""
+    file = write_run(tmp_path / "walk")
+    with pytest.raises(ContractError, match="--names .*: the metadata of .* has the joints; leave it out"):
+        imported(file, names=write(tmp_path / "names.yaml", {"joint_names": list(JOINTS)}))
+    other = write(tmp_path / "other.yaml", {"sim": {}, "scene": {"robot": {}}, "decimation": 4})
+    with pytest.raises(ContractError, match="is no env.yaml or agent.yaml of mjlab"):
+        imported(file, other)
+    with pytest.raises(ContractError, match=r"are both a env\.yaml; give one"):
+        imported(file, tmp_path / "walk/params/env.yaml", dump(tmp_path / "b/env.yaml", environment()))
+    shutil.copy(other, tmp_path / "walk/params/env.yaml")
+    with pytest.raises(ContractError, match="so that some joints are not driven"):
+        imported(file, layout="mjlab_velocity")
+    settings = {"decimation": 4, "action.terms.0.joints": ["hip", "knee", "finger"]}
+    options: dict[str, Any] = {"robot": "toy", "timestep": 0.005, "actuation": "implicit", "settings": settings}
+    notes = imported(file, layout="mjlab_velocity", **options).notes
+    assert any("env.yaml lies beside walk.onnx and was not read, since it is not mjlab's" in note for note in notes)
+
+
+def test_a_layout_is_not_needed_beside_env_yaml(tmp_path: Path) -> None:
+    """Flags of a command line from before stay harmless, and say so."""
+    options = {"layout": "mjlab_velocity", "robot": "g1", "timestep": 0.005, "settings": {"decimation": 4}}
+    result = made(tmp_path, options=options | {"quaternion_order": "wxyz", "actuation": "implicit"})
+    assert any("--layout mjlab_velocity was not needed" in note for note in result.notes)
+    assert result.contract.robot == "g1"
+
+
+@pytest.mark.shared
+def test_the_go1_of_mjlab_is_exact(shared: Path, tmp_path: Path) -> None:
+    """env.yaml of mjlab's own Go1 task beside its exporter's file: 0.3727530387083568, not 0.373."""
+    peers = shared / "failing_inputs/peers"
+    (tmp_path / "params").mkdir()
+    for name in ("env.yaml", "agent.yaml"):
+        shutil.copy(peers / "mjlab_env_yaml" / name, tmp_path / "params")
+    file = Path(shutil.copy(peers / "mjlab_terms_clip/d_Go1.onnx", tmp_path))
+    # The two are of different runs: one has a clip, a scale and a history.
+    with pytest.raises(ContractError, match="has for 'base_ang_vel' a history of 3, not 1"):
+        imported(file)
+    text = (tmp_path / "params/env.yaml").read_text(encoding="utf-8")
+    for name, old, new in (
+        ("joint_pos:", "clip: null", "clip: !!python/tuple [-0.1, 0.1]"),
+        ("joint_vel:", "scale: null", "scale: 0.05"),
+        ("base_ang_vel:", "history_length: 0", "history_length: 3"),
+    ):
+        head, found, tail = text.partition(f"      {name}\n        func:")
+        text = head + found + tail.replace(old, new, 1)
+    write(tmp_path / "params/env.yaml", text)
+    contract = imported(file).contract
+    scale = contract.action.terms[0].scale
+    assert isinstance(scale, dict)
+    assert (scale["FR_hip_joint"], scale["RL_calf_joint"]) == (0.3727530387083568, 0.24850202580557115)
+    assert contract.joints["FR_calf_joint"].stiffness == 35.76429596977857
+    assert contract.joints["FR_calf_joint"].effort_limit == 35.55
+    assert (contract.robot, contract.timestep, contract.decimation) == ("unitree_go1", 0.005, 4)
+    assert contract.observation_size == 54
+
+
+@pytest.mark.shared
+def test_the_yam_of_mjlab_drives_seven_of_eight_joints(shared: Path) -> None:
+    """The metadata alone: with the driven joints named and its task's layout, 29 numbers and 7 gains."""
+    settings = {
+        "decimation": 4,
+        "base.floating": False,
+        "action.terms.0.joints": [*(f"joint{i}" for i in range(1, 7)), "left_finger"],
+    }
+    options: dict[str, Any] = {"robot": "yam", "timestep": 0.005, "actuation": "implicit", "settings": settings}
+    file = shared / "failing_inputs/peers/mjlab_passive_joint/yam.onnx"
+    contract = imported(file, layout="mjlab_lift_cube", **options).contract
+    assert contract.widths() == "joint_pos_rel 8 + joint_vel 8 + ee_to_cube 3 + cube_to_goal 3 + last_action 7 = 29"
+    assert contract.action.terms[0].joints == tuple(settings["action.terms.0.joints"])
+    assert (contract.joints["left_finger"].stiffness, contract.joints["right_finger"].stiffness) == (109.814, None)
+
+
+@pytest.mark.shared
+def test_the_g1_of_mjlab_reads_its_imu(shared: Path) -> None:
+    """The layouts of mjlab's tasks have a sensor for a point, BeyondMimic's the centre of mass; the two differ."""
+    file = shared / "failing_inputs/peers/mjlab_base_lin_vel_is_imu/v_G1.onnx"
+    options: dict[str, Any] = {"robot": "g1", "timestep": 0.005, "actuation": "implicit"}
+    settings = {"decimation": 4}
+    terms = imported(file, layout="mjlab_velocity", settings=settings, **options).contract.observation.terms
+    assert terms[0].model_dump(exclude_none=True)["point"] == {"sensor": "imu_lin_vel"}
+    with pytest.raises(ContractError, match="is mjlab's, not BeyondMimic's.*give --layout mjlab_tracking"):
+        imported(file, layout="beyondmimic", settings=settings, **options)

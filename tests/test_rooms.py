@@ -58,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
     "replay": {"contract", "control", "motion", "plants", "port", "tasks", "report", "trace", "files", "resources"},
     "compare": {"contract", "files", "replay", "report", "trace"},
     "mistakes": {"contract", "report", "resources"},
-    "verdict": {"contract", "files", "mistakes", "remap", "port", "report", "trace"},
+    "verdict": {"contract", "files", "mistakes", "motion", "remap", "port", "report", "trace"},
     # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.
     "closed_loop": {"contract", "control", "mistakes", "plants", "port", "replay", "report", "tasks"},
     # The network alone, held against its contract: no trace, no simulator. Joint names tell it a robot's two sides.

@@ -184,7 +184,7 @@ def _explain(port: Path, trace: Path, side: TraceSide | None, outputs: _Outputs)
     from policy_port.verdict.diagnose import diagnose_contract
     from policy_port.verdict.evidence import read_evidence
     from policy_port.verdict.report import diagnose_report
-    from policy_port.verdict.sides import find_side, side_network
+    from policy_port.verdict.sides import find_side, following, side_network
 
     evidence = read_evidence(trace)
     loaded = load_port(port)
@@ -193,7 +193,7 @@ def _explain(port: Path, trace: Path, side: TraceSide | None, outputs: _Outputs)
         network = side_network(loaded, found, engine="onnx" if loaded.onnx is not None else "torchscript")
     except EvidenceError as cause:
         network, evidence = None, evidence.unable("action", str(cause))
-    diagnosis = diagnose_contract(found.contract, evidence, network)
+    diagnosis = diagnose_contract(found.contract, following(loaded, found, evidence), network)
     outputs.give(diagnosis, lambda: diagnose_report(diagnosis, trace, port), found.name, "from a trace")
 
 

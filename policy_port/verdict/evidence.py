@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import EvidenceError, closest
+from policy_port.motion.motion import Motion
 from policy_port.trace import Trace, TraceError
 from policy_port.verdict.recorded_arrays import (
     VECTORS,
@@ -90,6 +91,10 @@ class Evidence:
     """The port's network on the trace's side; see `verdict.answers`."""
     answers: Answers | None = None
     """What it does on the recorded observations."""
+    motion: Motion | None = None
+    """The clip that the policy followed, in the trace's parsing; None where it follows none or the port has none."""
+    column_major: bool = False
+    """True for a trace whose rotations are written column by column."""
     blind: Mapping[str, str] = field(default_factory=dict)
     """Comparisons that this evidence can't make, by label, and why."""
     as_read: Mapping[tuple[str, str], Read] = field(default_factory=dict)

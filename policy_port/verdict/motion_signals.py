@@ -43,16 +43,9 @@ class MotionSignals:
             EvidenceError: When the clip or the trace lacks what it is made of.
         """
         evidence, everywhere = self._evidence, np.ones(self._evidence.shape, dtype=np.bool_)
-        frames = self._frames(term.ahead)
         if isinstance(term, MotionJointTerm):
-            if element not in self._motion.joint_names:
-                raise EvidenceError(
-                    f"{evidence.path}: the clip has no joint '{element}' of '{term.label}'; it has "
-                    f"{', '.join(self._motion.joint_names)}"
-                )
-            table = self._motion.joint_pos if term.term == "motion_joint_pos" else self._motion.joint_vel
-            column = table[:, self._motion.joint_names.index(element)]
-            return column[frames] * self._contract.per_si(element), everywhere
+            return self.joint(term.term, element, term.ahead), everywhere
+        frames = self._frames(term.ahead)
         if term.term == "motion_phase":
             return frames / max(1, self._motion.frames - 1), everywhere
         place, turned = self._robot(f"'{term.label}' of contract '{self._contract.name}'")
@@ -68,12 +61,27 @@ class MotionSignals:
         moved = np.einsum("teij,tej->tei", yaw, wanted_place[frames]) + shift - place
         return np.einsum("teij,tej->tei", back, moved)[:, :, int(element)], known
 
+    def joint(self, kind: str, name: str, ahead: int = 0) -> Values:
+        """The clip's position or velocity of a joint [the contract's unit], shape (steps, environments).
+
+        Raises:
+            EvidenceError: When the clip lacks the joint.
+        """
+        if name not in self._motion.joint_names:
+            raise EvidenceError(
+                f"{self._evidence.path}: the clip has no joint '{name}' of '{kind}'; it has "
+                f"{', '.join(self._motion.joint_names)}"
+            )
+        table = self._motion.joint_pos if kind == "motion_joint_pos" else self._motion.joint_vel
+        column = table[:, self._motion.joint_names.index(name)]
+        return column[self._frames(ahead)] * self._contract.per_si(name)
+
     def _frames(self, ahead: int) -> np.ndarray:
         evidence = self._evidence
         steps = evidence.age.astype(np.float64)
         if evidence.time is not None:
             steps = np.where(evidence.counted, steps, np.round(evidence.time / self._contract.control_dt))
-        frame = np.round(steps * self._per_step).astype(np.intp) + ahead + evidence.motion_shift
+        frame = np.round(steps * self._per_step).astype(np.intp) + ahead
         last = self._motion.frames - 1
         return frame % (last + 1) if self._use.end == "repeat" else np.minimum(np.maximum(frame, 0), last)
 

@@ -18,6 +18,7 @@ from policy_port.verdict.explanations import READING_WEIGHT, Explanation, change
 from policy_port.verdict.layouts import layout_changes, place_changes
 from policy_port.verdict.lines import line_changes
 from policy_port.verdict.moments import moment_readings
+from policy_port.verdict.motion_readings import motion_changes, motion_readings
 from policy_port.verdict.orders import joint_order_changes
 from policy_port.verdict.place_readings import place_readings
 from policy_port.verdict.readings import readings
@@ -41,6 +42,8 @@ KINDS = (
     readings,
     bias_readings,
     moment_readings,
+    changed(motion_changes),
+    motion_readings,
     changed(drive_changes),
     changed(place_changes),
 )

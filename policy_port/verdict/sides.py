@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from policy_port.errors import EvidenceError, PortError
 from policy_port.port.folder import Port
 from policy_port.remap import Remap, build_remap
 from policy_port.remap.affine import CONSTANT, AffineMap
+from policy_port.remap.motion import target_motion
 from policy_port.verdict.answers import Network
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.signals import check_action_width
@@ -92,6 +93,15 @@ def _misfits(contract: Contract, evidence: Evidence) -> list[str]:
         if isinstance(stated, list) and tuple(stated) != names and set(stated) == set(names):
             found.append(f"its {key} stand in another order")
     return found
+
+
+def following(port: Port, side: Side, evidence: Evidence) -> Evidence:
+    """The trace with the port's clip, in the parsing of the trace's side."""
+    if port.motion is None:
+        return evidence
+    if side.remap is None or port.mapping is None:
+        return replace(evidence, motion=port.motion)
+    return replace(evidence, motion=target_motion(port.motion, port.mapping.inverse()))
 
 
 def side_network(port: Port, side: Side, *, engine: str = "onnx") -> Network:

@@ -17,10 +17,13 @@ from policy_port.contract.terms import (
     ConstantTerm,
     GaitPhaseTerm,
     MeasuredTerm,
+    MotionJointTerm,
+    MotionTerm,
     ObservationTerm,
 )
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.motion_signals import MotionSignals
 from policy_port.verdict.recorded_arrays import COM
 
 VECTOR_OF = {
@@ -49,6 +52,7 @@ class RecordedSignals:
         self._contract = contract
         self._evidence = evidence
         self._kept: dict[tuple[str, str], Signal] = {}
+        self._motion: MotionSignals | None = None
 
     def of(self, term: ObservationTerm, element: str) -> Signal:
         """The raw signal of one element of a term of the contract, as the evidence says that the term saw it.
@@ -64,6 +68,9 @@ class RecordedSignals:
             return self._measured(term, element)
         if term.term == "gait_phase":
             return self._gait(term, element)
+        if isinstance(term, MotionJointTerm | MotionTerm):
+            values, known = self._following().of(term, element)
+            return Signal(values, max(1.0, _peak(values)), known)
         if term.term == "goal":
             first = sum(
                 other.size
@@ -91,6 +98,9 @@ class RecordedSignals:
             case "joint_pos" | "joint_vel":
                 values = self._joint(kind, element, where)
                 return Signal(values, _peak(values), everywhere)
+            case "motion_joint_pos" | "motion_joint_vel":
+                values = self._following().joint(kind, element)
+                return Signal(values, max(1.0, _peak(values)), everywhere)
             case "joint_target":
                 return self._joint_target(element, where)
             case "last_action":
@@ -135,6 +145,11 @@ class RecordedSignals:
         if quat is not None:
             vector = turned_into(evidence, vector, quat)
         return Signal(vector[:, :, XYZ.index(element)], size, known)
+
+    def _following(self) -> MotionSignals:
+        if self._motion is None:
+            self._motion = MotionSignals(self._contract, self._evidence)
+        return self._motion
 
     def _joint(self, array: str, name: str, where: str) -> Values:
         column = self._evidence.joint_column(name, wanted_by=where)

@@ -19,7 +19,7 @@ from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.place_checks import point_notes
 from policy_port.verdict.rebuild import present_columns
-from policy_port.verdict.sides import SideName, find_side, side_network
+from policy_port.verdict.sides import SideName, find_side, following, side_network
 from policy_port.verdict.starts import settled
 
 
@@ -113,7 +113,7 @@ def verify_port(port: Port, evidence: Evidence, *, side: SideName | None = None,
     words = f"{found.name} ({found.reason})"
     if found.remap is not None:
         words += "; observations and actions cross to the port by its own mapping"
-    return verify_contract(found.contract, evidence, network, side=words)
+    return verify_contract(found.contract, following(port, found, evidence), network, side=words)
 
 
 def verify_contract(

@@ -136,6 +136,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
         ignore=options.ignore or (),
         image_sizes={image.name: (image.height, image.width) for image in remap.source.images},
     )
+    refuse_unheard(loaded.library, activation=options.activation, agent=options.agent)
     for note in loaded.notes:
         typer.echo(f"note: {note}", err=True)
     # Shown at once, on a terminal only: most of the time goes by inside one stage, in which nothing could refresh it.
@@ -158,6 +159,28 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             progress=progress,
         )
     typer.echo(summary(port))
+
+
+_HEARD = {
+    "activation": {"rsl_rl", "maniskill", "cleanrl", "skrl", "rl_games", "sb3"},
+    "agent": {"rsl_rl", "skrl", "rl_games", "sb3"},
+    "teacher": {"rsl_rl"},
+}
+"""Options that say what a file does not -> the libraries whose files leave it open."""
+
+
+def refuse_unheard(library: str, **given: object) -> None:
+    """Refuse an option that means nothing to a file of that library, which says it itself.
+
+    Raises:
+        BadParameter: Naming the option.
+    """
+    for option, value in given.items():
+        if value and library not in _HEARD[option]:
+            raise typer.BadParameter(
+                f"--{option} means nothing to a file of {library}, only to those of "
+                f"{', '.join(sorted(_HEARD[option]))}; leave it out"
+            )
 
 
 def outputs_of(given: Sequence[str] | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from policy_port.cli.export import (
     OutputOption,
     StatisticsOption,
     outputs_of,
+    refuse_unheard,
 )
 from policy_port.cli.options import takes
 
@@ -65,6 +66,7 @@ def inspect(options: _Inspected) -> None:
         _probe(options, told)
         return
     found = inspect_file(options.file, **told)
+    _refuse_unheard(options, str(found["library"]))
     typer.echo(json.dumps(found, indent=2) if options.json else "\n".join(report_lines(found)))
 
 
@@ -75,6 +77,7 @@ def _probe(options: _Inspected, told: dict[str, Any]) -> None:
     from policy_port.probe.words import text
 
     policy, stated = open_probed(options.file, options.contract, **told)
+    _refuse_unheard(options, policy.library)
     found = probe(policy.actor, stated, policy=str(policy.path))
     if options.json:
         about = {"file": str(policy.path), "sha256": policy.sha256, "contract": stated.name}
@@ -83,6 +86,10 @@ def _probe(options: _Inspected, told: dict[str, Any]) -> None:
         typer.echo(f"{'file':<12}{policy.path}\n{'contract':<12}{stated.name}\n{text(found)}")
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _refuse_unheard(options: _Inspected, library: str) -> None:
+    refuse_unheard(library, activation=options.activation, agent=options.agent, teacher=options.teacher)
 
 
 def report_lines(found: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,6 @@ BASE_TERMS = frozenset({"base_lin_vel", "base_ang_vel", "projected_gravity"})
 """Observation terms that only a floating base has."""
 
 REQUIRED: dict[str, str] = {
-    "name": "--name NAME",
     "robot": "--robot NAME",
     "trained_in": "--trained-in WORDS",
     "timestep": "--timestep SECONDS",
@@ -241,11 +240,12 @@ class Draft:
                 continue
             found = list(find(self.data, key))
             empty = [where for where, value in found if value is None or value == [] or value == {}]
-            if not empty:
+            # A --set that names a joint makes one where nobody said which there are.
+            if not empty and not (key == "joints" and self.waits_for_names):
                 continue
             unsaid = self.unsaid.get(key)
             why = unsaid.why if unsaid else "the descriptor does not say it"
-            named = key if len(empty) > 3 or len(empty) == len(found) else ", ".join(empty)
+            named = key if len(empty) > 3 or len(empty) in (0, len(found)) else ", ".join(empty)
             gaps.append(f"{named}: {why}; {'give ' if flag.startswith('--') else ''}{flag}")
         if gaps:
             raise ContractError(

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from policy_port.contract import Contract
 from policy_port.contract.spec import check_network_width
-from policy_port.errors import ContractError
+from policy_port.errors import CheckpointError, ContractError
+
+_ELSEWHERE = (
+    ". There are no such options here; leave --policy out: `policy-port export` takes them, and holds the widths "
+    "against the contract too"
+)
+"""What to do where a loader asks for an option of its own."""
 
 
 def network_widths(path: Path, expected: int | None = None) -> tuple[int, int]:
@@ -28,7 +34,10 @@ def network_widths(path: Path, expected: int | None = None) -> tuple[int, int]:
     from policy_port.checkpoints.load import load_policy
 
     # Activation and statistics change no width; a checkpoint without what lies beside it does not say them.
-    actor = load_policy(path, activation="elu", statistics="none", width=expected).actor
+    try:
+        actor = load_policy(path, activation="elu", statistics="none", width=expected).actor
+    except CheckpointError as cause:
+        raise type(cause)(f"{cause}{_ELSEWHERE if ' --' in str(cause) else ''}") from None
     return actor.obs_size, actor.action_size
 
 

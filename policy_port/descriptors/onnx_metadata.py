@@ -40,7 +40,7 @@ _DECIDES = ("action_", "observation_")
 
 _UNDRIVEN = (
     "so that some joints are not driven, and the file does not say which: name those that are with --set "
-    "action.terms='[{term: joint_position, joints: [NAME, ...], scale: NUMBERS, offset: default}]'"
+    "action.terms='[{term: joint_position, joints: [NAME, ...], scale: {NAME: NUMBER, ...}, offset: default}]'"
 )
 
 

@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "newton_assets": "newton-assets policy YAML",
     "onnx_metadata": "metadata in an ONNX file: mjlab, BeyondMimic, or a port of this program",
     "lerobot_config": "LeRobot policy config.json",
-    "maniskill_env": "a ManiSkill environment (--env ID --control-mode MODE)",
+    "maniskill_env": "a ManiSkill environment, which is asked itself",
 }
 """Kinds by the name that `--from` takes; the module of that name has the importer."""
 
@@ -90,9 +90,10 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
     given = [Record.read(file) for file in files]
     fitting = [name for name in ([kind] if kind else _OF_FILES) if all(_module(name).role(record) for record in given)]
     if len(fitting) != 1:
-        keys = ", ".join(list(given[0].entries())[:12]) or "none"
         if fitting:
             raise ContractError(f"{files[0]}: could be {' or '.join(fitting)}; say which with --from")
+        _refuse_odd_one(given, [kind] if kind else list(_OF_FILES))
+        keys = ", ".join(list(given[0].entries())[:12]) or "none"
         what = f"is no descriptor of {kind or 'a known kind'}. Its keys are: {keys}."
         if likely := [name for name in _accepting(files) if name != kind]:
             raise ContractError(f"{files[0]}: {what} It is read with --from {' or '.join(likely)}")
@@ -114,6 +115,19 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
         )
     return _finish(module, options, tuple(record.path for record in records.values()), records)
+
+
+def _refuse_odd_one(given: list[Record], kinds: list[str]) -> None:
+    """Name the file that is not of the kind of those beside it, which may be right."""
+    roles = {name: [_module(name).role(record) for record in given] for name in kinds}
+    near = max(kinds, key=lambda name: len(given) - roles[name].count(None))
+    if len(given) > 1 and any(roles[near]):
+        odd = given[roles[near].index(None)]
+        whose = next(record for record, role in zip(given, roles[near], strict=True) if role)
+        raise ContractError(
+            f"{odd.path}: is no file of {near}, which {whose.path} is. Its keys are: "
+            f"{', '.join(list(odd.entries())[:12]) or 'none'}. Give the one that belongs to it, or leave it out"
+        )
 
 
 def _accepting(files: list[Path]) -> list[str]:
@@ -146,8 +160,10 @@ def _finish(
     _refuse_stray_flags(module, kind, options)
     if kind == "onnx_metadata" and (whole := module.OnnxMetadata(files[0]).contract()) is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
-        if options.settings or options.robot or options.trained_in or options.quaternion_order or options.timestep:
-            raise ContractError(f"{files[0]}: holds a whole contract; --set and its like have nothing to add")
+        if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
+            raise ContractError(
+                f"{files[0]}: holds a whole contract, to which {', '.join(stray)} add nothing; leave them out"
+            )
     else:
         draft: Draft = module.read(*given, options)
         contract, notes, hint = draft.build(options), draft.notes, draft.width_hint

@@ -47,13 +47,14 @@ def main() -> None:
     _end_with_the_parent()
     job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     from policy_port.errors import MissingDependencyError, PolicyPortError
+    from policy_port.regress.advice import in_a_suite
 
     try:
         result = _perform(job)
     except MissingDependencyError as error:
-        result = {"skipped": str(error)}
+        result = {"skipped": in_a_suite(str(error))}
     except PolicyPortError as error:
-        result = {"failed": str(error)}
+        result = {"failed": in_a_suite(str(error))}
     (Path(job.out) / RESULT).write_text(json.dumps(result), encoding="utf-8")
 
 

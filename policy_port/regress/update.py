@@ -93,8 +93,11 @@ def _write(suite: Suite, case: Case, found: dict[str, tuple[Job, dict[str, Any]]
         document["open_loop"] = measured["open_loop"]
         arrays |= _load(out / ARRAYS)
     document |= {"outcomes": measured["outcomes"], "contract": measured["contract"], "mapping": measured["mapping"]}
-    old = load_baseline(suite, case)
-    lines = _difference(old, document)
+    try:
+        lines = _difference(load_baseline(suite, case), document)
+    except SuiteError:
+        # Damaged, or of another version, which is when its own message asks for this.
+        lines = [*_difference(None, document), "instead of one that could not be read"]
     paths = Baseline(document=document, arrays=arrays).write(suite, case.name)
     size = sum(path.stat().st_size for path in paths) / 1024
     return Updated(case=case.name, written=True, lines=(*lines, f"{size:.0f} KiB"))

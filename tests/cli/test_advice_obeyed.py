@@ -1,305 +1,41 @@
 """Remedies that messages name, obeyed to the letter: the command then works, or says something else that is wrong.
 
-A trial is a command, what it says, and the command after the advice. `TRIED_ELSEWHERE` names messages that other tests
-obey; what nobody has tried yet stands in `untried_advice.txt`, which may only become shorter: a new message that names
-an option gets a trial. With WRITE_UNTRIED=1 in the environment the test of that list writes it anew.
+The tables stand in `advised/`, one file a subject. A new message that names an option or a command needs a row there:
+a Trial, or in `elsewhere.py` the test that obeys it.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
+import inspect
 import re
-import shlex
 import shutil
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-import torch
-import yaml
-from typer.testing import CliRunner
 
-from policy_port.cli.app import app
-from tests.advice import Message, messages, printed_by, texts
-from tests.cli.test_play_held import ARM, POINT, make_port
-from tests.regress.toy import write_toy
-from tests.samples import contract_data
+from tests.advice import OPTION, Message, messages, texts
+from tests.cli.advised import elsewhere, files, imports, plays, robots
+from tests.cli.advised.trial import Note, Trial, run, shown
+from tests.test_advice import FOREIGN
 
-UNTRIED = Path(__file__).with_name("untried_advice.txt")
-SCAN = {"term": "external", "name": "scan", "size": 2}
-
-
-LINK = (
-    '<link name="{}"><inertial><mass value="0.5"/><inertia ixx="1e-3" iyy="1e-3" izz="1e-3" ixy="0" ixz="0" iyz="0"/>\
-</inertial><visual><geometry><mesh filename="not_here.stl"/></geometry></visual></link>'
-)
-JOINT = '<joint name="{}" type="revolute"><parent link="{}"/><child link="{}"/><axis xyz="0 1 0"/>\
-<limit lower="-2" upper="2" effort="9" velocity="9"/><origin xyz="0.3 0 0"/></joint>'
-JOINTS = JOINT.format("j1", "a", "b") + JOINT.format("j2", "b", "c")
-MESH = f"<robot name='arm'>{''.join(map(LINK.format, 'abc'))}{JOINTS}</robot>"
-
-
-class Trial(NamedTuple):
-    """One message and its remedy."""
-
-    command: str
-    """What is called first; names of files stand in the workspace."""
-    says: str
-    """Part of the message, as it stands in the source: {} is what is filled in."""
-    obeyed: str
-    """What is called then."""
-    ends: str | None = None
-    """What that says where it gets no further than another mistake; None where it works."""
-
-
-ARM_ON = "play arm/port --plant mujoco --robot arm/arm.xml --out new"
-TOY_ON = "play toy/port --plant mujoco --robot toy/toy.xml --out new"
-SCAN_ON = "play scan/port --plant mujoco --robot scan/arm.xml --out new"
-REAL = "play toy/port --real --robot so100 --fault late --out new"
-EXPORT = "export model.pt --contract contract.yaml --format onnx --out new"
-
-DEGREES = "play degrees/port --plant mujoco --robot degrees/arm.xml --seconds 0.1 --goal point=draw --out new"
-
-TRIALS = [
-    # From a velocity command to a run of an arm.
-    Trial(f"{ARM_ON} --command 0,0,0", "leave --command out and say how long", f"{ARM_ON} --seconds 1", "reads goal"),
-    Trial(f"{ARM_ON} --seconds 0.1", "holds these numbers", f"{ARM_ON} --seconds 0.1 --goal point=0,0,0.1"),
-    Trial(f"{ARM_ON} --seconds 0.1", "holds these numbers", f"{ARM_ON} --seconds 0.1 --goal point=draw"),
-    Trial(f"{TOY_ON} --seconds 0.1", "say which with", f"{TOY_ON} --seconds 0.1 --command 0.5,0,0"),
-    Trial(f"{SCAN_ON} --seconds 0.1", "play it with --env", f"{SCAN_ON} --seconds 0.1 --goal scan=2*0.5"),
-    Trial(
-        f"{ARM_ON} --seconds 0.1 --goal point=0,0,0.1 --episodes 3",
-        "--episodes out, or draw a goal",
-        f"{ARM_ON} --seconds 0.1 --goal point=0,0,0.1",
-    ),
-    Trial(
-        f"{ARM_ON} --seconds 0.1 --goal point=0,0,0.1 --episodes 3",
-        "--episodes out, or draw a goal",
-        f"{ARM_ON} --seconds 0.1 --goal point=draw --episodes 3",
-    ),
-    Trial(ARM_ON, "--seconds alone for a policy", f"{ARM_ON} --seconds 0.1 --goal point=draw"),
-    Trial(TOY_ON, "give exactly one of --command (walk)", f"{TOY_ON} --command 0,0,0 --seconds 0.1"),
-    Trial(
-        f"{TOY_ON} --command 0,0", "--command takes three numbers such as", f"{TOY_ON} --command 0.5,0,0 --seconds 0.1"
-    ),
-    Trial(f"{TOY_ON} --command 0,0,inf", "--command takes finite numbers", f"{TOY_ON} --command 0,0,1 --seconds 0.1"),
-    Trial(f"{ARM_ON} --seconds 1 --goal point", "--goal takes NAME=", f"{ARM_ON} --seconds 0.1 --goal point=1,2,3"),
-    Trial(
-        f"{ARM_ON} --seconds 1 --goal point=a",
-        "finite numbers such as",
-        f"{ARM_ON} --seconds 0.1 --goal point=0.3,0,0.2",
-    ),
-    Trial(
-        f"{ARM_ON} --seconds 1 --goal point=draw --goal point=draw",
-        "--goal {} is given twice; give it once",
-        f"{ARM_ON} --seconds 0.1 --goal point=draw",
-    ),
-    Trial(
-        f"{ARM_ON} --seconds 0 --goal point=draw",
-        "--seconds takes a finite length above 0",
-        f"{ARM_ON} --seconds 0.1 --goal point=draw",
-    ),
-    Trial(
-        f"{TOY_ON} --command 0,0,0 --seconds 0.1 --processes 2",
-        "needs as many environments: give --num-envs",
-        f"{TOY_ON} --command 0,0,0 --seconds 0.1 --processes 2 --num-envs 2",
-    ),
-    Trial(
-        f"{TOY_ON} --task so100-reach --seconds 1",
-        "does not go with --task",
-        f"{TOY_ON} --task so100-reach",
-        "the reach task commands a point",
-    ),
-    Trial(f"{TOY_ON} --command 0,0,0 --emulated", "--fault and --dataset go with --real", REAL, "goes with --emulated"),
-    Trial(
-        "play toy/port --plant mujoco --robot toy/toy.xml --command 0,0,0 --seconds 0.1 --out full",
-        "replace it with --force",
-        "play toy/port --plant mujoco --robot toy/toy.xml --command 0,0,0 --seconds 0.1 --out full --force",
-    ),
-    # Ports.
-    Trial(EXPORT, "or say --activation", f"{EXPORT} --activation elu"),
-    Trial(f"{EXPORT} --activation elu --from rls_rl", "--from {}: unknown", f"{EXPORT} --activation elu --from rsl_rl"),
-    Trial(
-        f"{EXPORT} --activation elu --from sb3",
-        "--from {} does not fit",
-        f"{EXPORT} --activation elu --from rsl_rl",
-    ),
-    Trial(f"{EXPORT.replace('new', 'full')} --activation elu", "with --force", f"{EXPORT} --activation elu --force"),
-    Trial(
-        "play bare --plant mujoco --robot toy/toy.xml --command 0,0,0 --out new",
-        "export it with --format onnx. Only a",
-        "export toy/linear.onnx --contract toy/port/contract.yaml --format onnx --out new",
-    ),
-    Trial(
-        "verify bare --trace walk/trace.npz",
-        "run its other one with --engine",
-        "verify bare --trace walk/trace.npz --engine torchscript",
-    ),
-    Trial(
-        "diagnose arm/port --plant mujoco --robot arm/arm.xml",
-        "hold it against a trace of its source (--trace for",
-        "diagnose arm/port --trace held/trace.npz",
-    ),
-    Trial(
-        DEGREES,
-        "pass the mapping between the two with --through",
-        f"{DEGREES} --through degrees/map.yaml",
-    ),
-    # Robots.
-    Trial(
-        "play arm/port --plant newton --robot ref.xml --seconds 0.1 --goal point=draw --out new",
-        "from which Newton counts and others do not; use --plant mujoco",
-        "play arm/port --plant mujoco --robot ref.xml --seconds 0.1 --goal point=draw --out new",
-    ),
-    Trial(
-        "play arm/port --plant maniskill --robot wet.xml --seconds 0.1 --goal point=draw --out new",
-        "SAPIEN has no such thing. Take it out of the file, or use --plant mujoco",
-        "play arm/port --plant mujoco --robot wet.xml --seconds 0.1 --goal point=draw --out new",
-    ),
-    Trial(
-        "play arm/port --plant maniskill --robot mesh.urdf --seconds 0.1 --goal point=draw --out new",
-        "or leave all meshes out with --no-meshes",
-        "play arm/port --plant maniskill --robot mesh.urdf --seconds 0.1 --goal point=draw --out new --no-meshes",
-    ),
-    # Suites.
-    Trial(
-        "regress toy/toy.regress.yaml",
-        "write it: policy-port regress {} --update",
-        "regress toy/toy.regress.yaml --update",
-    ),
-    # Mappings and comparisons.
-    Trial(
-        "map derive --robot arm/arm.xml --out new",
-        "--robot needs --from-order and --to-order",
-        "map derive --robot arm/arm.xml --from-order mujoco --to-order newton --out new",
-    ),
-    Trial("map derive --out new", "give either --robot FILE", "map derive --names a.yaml b.yaml --out new", "renames"),
-    Trial(
-        "map derive --names a.yaml b.yaml --out new",
-        "take them all with --accept-proposals",
-        "map derive --names a.yaml b.yaml --out new --accept-proposals",
-    ),
-    Trial(
-        "map derive --names a.yaml b.yaml --from-order mujoco --out new",
-        "go with --robot: lists of names",
-        "map derive --names a.yaml b.yaml --out new --accept-proposals",
-    ),
-    Trial(
-        "map derive --robot arm/arm.xml --from-order mujoco --to-order newton --out new --accept-proposals",
-        "--accept-proposals goes with --names",
-        "map derive --robot arm/arm.xml --from-order mujoco --to-order newton --out new",
-    ),
-    Trial(
-        "map derive --names a.yaml b.yaml --out a.yaml --accept-proposals",
-        "exists; name another file, or replace it",
-        "map derive --names a.yaml b.yaml --out new --accept-proposals",
-    ),
-    Trial("compare walk", "give two runs or more", "compare walk walk"),
-    Trial("compare walk walk --report", "--report goes with --out", "compare walk walk --report --out new"),
-    Trial("compare walk walk --name a --name a", "a --name of its own", "compare walk walk --name a --name b"),
-    Trial("compare --tag PP", "--tag takes TAG=RUN", "compare --tag PP=walk", "the matrix needs"),
-    Trial(
-        "compare --tag PP=walk --tag PP=walk",
-        "--tag {} is given twice",
-        "compare --tag PP=walk --tag PN=walk --tag NN=walk --tag NP=walk",
-    ),
-    Trial(
-        "compare --tag PP=walk",
-        "the matrix needs --tag PP=RUN",
-        "compare --tag PP=walk --tag PN=walk --tag NN=walk --tag NP=walk",
-    ),
-    Trial("compare model.pt walk", "A run is a folder that", "compare walk walk"),
-    # Contracts.
-    Trial(
-        "contract import --from isaac_labb --out new a.yaml",
-        "--from {}: unknown",
-        "contract import --out new a.yaml",
-        "no descriptor",
-    ),
-    Trial("contract import --out new", "name its file or folder", "contract import --out new a.yaml", "no descriptor"),
-    Trial(
-        "contract import --from rl_sar --out new a.yaml",
-        "Leave --from out, or name another kind",
-        "contract import --out new a.yaml",
-        "is no descriptor of a known kind",
-    ),
-    Trial(
-        "contract import a.yaml --env X-v1 --out new",
-        "a ManiSkill environment is read by itself",
-        "contract import a.yaml --out new",
-        "no descriptor",
-    ),
-    Trial(
-        "contract import a.yaml --out a.yaml",
-        "exists; name another file",
-        "contract import a.yaml --out new",
-        "no desc",
-    ),
-]
-
-TRIED_ELSEWHERE = {
-    # Sets of options, walked along their messages.
-    "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
-    "cli/diagnose.py": "tests.cli.test_option_advice:test_diagnose_leads_somewhere",
-    "cli/compare.py": "tests.cli.test_option_advice:test_compare_leads_somewhere",
-    "cli/derive.py": "tests.cli.test_option_advice:test_derive_leads_somewhere_and_ignores_nothing",
-    "cli/regress.py": "tests.cli.test_option_advice:test_regress_leads_somewhere",
-    "cli/play_real.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
-    "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
-}
-"""File of the messages -> the test that obeys all of them."""
-
-
-def run(command: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, shlex.split(command))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, " ".join(result.output.replace("│", " ").split())
+SUBJECTS = (plays, files, imports, robots)
+TRIALS: list[Trial] = [trial for subject in SUBJECTS for trial in subject.TRIALS if isinstance(trial, Trial)]
+NOTES: list[Note] = [note for subject in SUBJECTS for note in subject.TRIALS if isinstance(note, Note)]
+MESSAGES = messages()
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ports, runs and lists that trials name."""
-    pytest.importorskip("mujoco")
+    """What trials name."""
+    for package in ("mujoco", "newton", "mani_skill", "lerobot.robots.so_follower", "ray"):
+        pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("work")
-    for name, terms in (("arm", (POINT,)), ("scan", (SCAN,))):
-        (folder / name).mkdir()
-        make_port(folder / name, *terms)
-    (folder / "toy").mkdir()
-    write_toy(folder / "toy", "walk")
-    contract = contract_data(
-        observation={"terms": [{"term": "joint_pos_rel"}, {"term": "joint_vel"}]}, base={"floating": False}
-    )
-    (folder / "contract.yaml").write_text(yaml.safe_dump(contract, sort_keys=False))
-    torch.manual_seed(0)
-    tensors: dict[str, Any] = {}
-    for layer, (rows, columns) in zip((0, 2), ((8, 8), (4, 8)), strict=True):
-        tensors[f"mlp.{layer}.weight"], tensors[f"mlp.{layer}.bias"] = torch.randn(rows, columns), torch.randn(rows)
-    tensors["distribution.std_param"] = torch.ones(4)
-    critic = {"mlp.0.weight": torch.zeros(1, 8), "mlp.0.bias": torch.zeros(1)}
-    saved = {"actor_state_dict": tensors, "critic_state_dict": critic, "optimizer_state_dict": {}, "iter": 0}
-    torch.save({**saved, "infos": None}, folder / "model.pt")
-    (folder / "a.yaml").write_text("joint_names: [left_hip_joint, left_knee_joint]\n")
-    (folder / "b.yaml").write_text("joint_names: [left_hip, left_knee]\n")
-    (folder / "ref.xml").write_text(ARM.replace('name="j1"', 'name="j1" ref="5"'))
-    (folder / "wet.xml").write_text(ARM.replace("<worldbody>", '<option density="1000"/><worldbody>'))
-    (folder / "mesh.urdf").write_text(MESH)
-    (folder / "degrees").mkdir()
-    shutil.copy(folder / "arm" / "arm.xml", folder / "degrees")
-    names, degrees = ["j1", "j2"], {"j1": {"unit": "deg"}, "j2": {"unit": "deg"}}
-    mapping = {"source_joint_names": names, "target_joint_names": names, "joints": degrees}
-    (folder / "degrees" / "map.yaml").write_text(yaml.safe_dump(mapping))
-    (folder / "full").mkdir()
-    (folder / "full" / "file").touch()
-    where = pytest.MonkeyPatch()
-    where.chdir(folder)
-    assert run("export toy/linear.onnx --contract toy/port/contract.yaml --format torchscript --out bare")[0] == 0
-    assert run(f"{TOY_ON.replace('new', 'walk')} --command 0.5,0,0 --seconds 1")[0] == 0
-    assert run(f"{ARM_ON.replace('new', 'held')} --seconds 1 --goal point=0,0,0.1")[0] == 0
-    of = "remap arm/linear.onnx --contract arm/port/contract.yaml --mapping degrees/map.yaml"
-    assert run(f"{of} --format onnx --out degrees/port")[0] == 0
-    where.undo()
+    with pytest.MonkeyPatch.context() as where:
+        where.chdir(folder)
+        for subject in SUBJECTS:
+            subject.build(folder)
     return folder
 
 
@@ -311,56 +47,127 @@ def work(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work"
 
 
-def shown(says: str) -> re.Pattern[str]:
-    """The text as a message has it."""
-    return re.compile(".*?".join(map(re.escape, says.split("{}"))))
+def written(work: Path) -> str:
+    """What a command put into its output that a person reads."""
+    new = work / "new"
+    found = [new] if new.is_file() else [*new.glob("*.yaml"), *new.glob("*.json"), *new.glob("*.html")]
+    return " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in found)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.says)
-def test_a_remedy_is_obeyed(work: Path, trial: Trial) -> None:
-    """The command fails with the message; after the advice it works, or fails of something else."""
-    code, said = run(trial.command)
-    assert code == 2, said
+def test_a_remedy_is_obeyed(work: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command fails with the message or notes it; after the advice it works, or fails of something else."""
+    with monkeypatch.context() as machine:
+        if trial.before is not None:
+            trial.before(work, machine)
+        code, said = run(trial.command)
+    said = f"{said} {written(work)}"
+    assert code in (0, 1, 2), said
     assert shown(trial.says).search(said), said
-    assert not (work / "new").exists(), "what is refused leaves nothing behind"
+    if code == 2:
+        assert not (work / "new").exists(), "what is refused leaves nothing behind"
+    unnamed = given(trial.obeyed) ^ given(trial.command)
+    same = trial.obeyed.split()[:2] == trial.command.split()[:2]
+    # A message that names a whole command names its options by that.
+    same = same and f"policy-port {trial.obeyed.split()[0]}" not in said
+    assert not same or unnamed <= set(OPTION.findall(said)), f"{sorted(unnamed)} is not what the message names: {said}"
+    if "new" in trial.obeyed.split() and (work / "new").exists():
+        shutil.rmtree(work / "new") if (work / "new").is_dir() else (work / "new").unlink()
     code, after = run(trial.obeyed)
+    assert not shown(trial.says).search(after), f"the advice leads back to the same message: {after}"
     if trial.ends is None:
         assert code in (0, 1), after
-        return
-    assert code == 2
-    assert trial.ends in after
-    assert not shown(trial.says).search(after), "the advice leads back to the same message"
+    else:
+        assert code == 2, after
+        assert trial.ends in after
+
+
+def given(command: str) -> set[str]:
+    """Options of a command line."""
+    return set(OPTION.findall(command))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note.says)
+def test_a_note_quotes_what_was_given(work: Path, note: Note) -> None:
+    """It names no option that the user has not written himself."""
+    code, said = run(note.command)
+    assert code in (0, 2), said
+    assert shown(note.says).search(f"{said} {written(work)}"), said
+    named = {option for message in MESSAGES if meets(note.says, message) for option in message.options}
+    assert named <= given(note.command)
+
+
+def meets(says: str, message: Message) -> bool:
+    """Whether a row of a table is of that message."""
+    return says == message.text or (len(says) > 11 and says in message.text)
+
+
+def quoted(message: Message) -> bool:
+    """Whether its one option stands in front of what is wrong, with the value that was given: "--size scan=x: ..."."""
+    return len(OPTION.findall(message.text)) == 1 and not message.commands and bool(QUOTE.match(message.text))
+
+
+QUOTE = re.compile(r"(\{\}: )?--[a-z-]+( '\{\}'| \{\}(=\{\})?)?: .")
 
 
 def tried(message: Message) -> bool:
-    here = [trial for trial in TRIALS if any(trial.command.startswith(command) for command in printed_by(message))]
-    return message.file in TRIED_ELSEWHERE or any(trial.says in message.text for trial in here)
-
-
-def untried() -> list[str]:
-    lines = {f"{message.file}: {' '.join(message.text.split())}" for message in messages() if not tried(message)}
-    return sorted(lines)
+    """Whether some row is of it."""
+    if quoted(message) or {(message.file, option) for option in message.options} - FOREIGN == set() < message.options:
+        return not message.commands
+    if message.file in elsewhere.WALKED:
+        return True
+    return any(meets(says, message) for says in (*(row.says for row in (*TRIALS, *NOTES)), *elsewhere.TRIED))
 
 
 def test_each_message_has_been_tried() -> None:
-    """Or stands in the list of those that have not, which holds no other."""
-    if "WRITE_UNTRIED" in os.environ:
-        UNTRIED.write_text("\n".join(untried()) + "\n", encoding="utf-8")
-    known = UNTRIED.read_text(encoding="utf-8").splitlines()
-    new = sorted(set(untried()) - set(known))
-    assert not new, "try what these advise in a Trial:\n" + "\n".join(new)
-    gone = sorted(set(known) - set(untried()))
-    assert not gone, "no longer said, or tried by now; strike them from untried_advice.txt:\n" + "\n".join(gone)
+    """Whatever names an option or a command is obeyed by a test."""
+    new = sorted({f"{message.file}: {' '.join(message.text.split())}" for message in MESSAGES if not tried(message)})
+    assert not new, (
+        "advice without a trial: add a Trial (a Note where the option is only quoted) to tests/cli/advised/, or to "
+        "TRIED of elsewhere.py the test that obeys it:\n" + "\n".join(new)
+    )
 
 
 def test_trials_try_what_is_said() -> None:
-    """Each trial's text stands in a message, and each test named elsewhere exists."""
+    """Each row's text stands in a message."""
     said = texts()
-    for trial in TRIALS:
-        assert len(trial.says) > 11, "a shorter text would fit other messages as well"
-        assert any(trial.says in text for text in said), trial.says
-    for name in TRIED_ELSEWHERE.values():
-        module, _, test = name.partition(":")
-        assert callable(getattr(importlib.import_module(module), test)), name
+    for says in (*(row.says for row in (*TRIALS, *NOTES)), *elsewhere.TRIED):
+        assert any(says in text for text in said), says
+        fitting = {message.file for message in MESSAGES if meets(says, message)}
+        assert len(says) > 11 or len(fitting) == 1, f"{says}: a shorter text fits other messages as well"
+
+
+@cache
+def words_of(test: str) -> str:
+    """The source of a test, of what it calls in its file, and constants of that; without the marks of patterns."""
+    name, _, function = test.partition(":")
+    module = importlib.import_module(name)
+    called = [getattr(module, function)]
+    for used in called[0].__code__.co_names:
+        called += [getattr(module, used)] if hasattr(module, used) else []
+    found = [inspect.getsource(each) if inspect.isfunction(each) else repr(each) for each in called]
+    joined = re.sub(r'"\s*\n\s*r?f?"', "", "\n".join(found))
+    return joined.replace("\\", "")
+
+
+@pytest.mark.parametrize("says", elsewhere.TRIED)
+def test_what_is_tried_elsewhere_is(says: str) -> None:
+    """The test that is named is there, and knows words of the message, or its options and commands."""
+    source = words_of(elsewhere.TRIED[says])
+    for message in MESSAGES:
+        if meets(says, message):
+            words = [piece.split() for piece in message.text.split("{}")]
+            runs = {" ".join(each[i : i + 3]) for each in words for i in range(len(each) - 2)}
+            named = {*message.options, *(command.split()[-1] for command in message.commands)}
+            assert any(run in source for run in runs) or all(word in source for word in named), message
+
+
+@pytest.mark.parametrize("name", elsewhere.WALKED.values())
+def test_walks_are_there(name: str) -> None:
+    """Each test that walks along the messages of a file exists."""
+    module, _, test = name.partition(":")
+    assert callable(getattr(importlib.import_module(module), test))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.contract import Contract, load_contract
+from policy_port.descriptors import registry
+from policy_port.descriptors.draft import REQUIRED, Draft
+from policy_port.descriptors.options import ImportOptions
+from policy_port.descriptors.registry import Imported
 from tests.descriptors import test_unitree_rl_lab
 from tests.descriptors.importing import linear_policy, write
 from tests.descriptors.test_newton_assets import asset
@@ -223,3 +229,45 @@ def test_what_the_messages_of_an_import_advise_is_taken_as_it_stands(tmp_path: P
     made = load_contract(tmp_path / "c.yaml")
     assert made.observation.terms[-1].scale == 2.0  # type: ignore[union-attr]
     assert made.quaternion_order is None
+
+
+def test_every_gap_takes_the_flag_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a draft lacks is asked for with a flag, and the flag as it is named fills it, by the command itself."""
+    answers = {"NAME": "isaaclab_velocity", "WORDS": "Newton", "SECONDS": "0.005", "N": "4", "NUMBER": "0.25"}
+    answers |= {"JOINT": "*", "implicit,": "implicit", "true": "true", "FILE": str(tmp_path / "names.yaml")}
+    write(tmp_path / "names.yaml", {"joint_names": ["a", "b"]})
+
+    def draft(lacking: str, options: ImportOptions) -> Draft:
+        made = Draft("toy.yaml")
+        names = ["a", "b"] if lacking != "joints" or options.names else []
+        made.joints(names, "x")
+        if lacking != "joints.*.default":
+            made.per_joint("default", [0.0] * len(names), "x")
+        if lacking != "observation.terms" or options.layout:
+            made.term({"term": "joint_pos_rel"}, "x")
+        if lacking != "action.terms":
+            scale = {} if lacking == "action.terms.*.scale" else {"scale": 0.5}
+            made.action({"term": "joint_position", "offset": "default"} | scale, "x")
+        for key, value in {"robot": "r", "trained_in": "x", "timestep": 0.005, "decimation": 4}.items():
+            if key != lacking:
+                made.put(key, value, "x")
+        for key, value in {"base.floating": False, "actuation.kind": "implicit"}.items():
+            if key != lacking:
+                made.put(key, value, "x")
+        return made
+
+    for lacking, flag in REQUIRED.items():
+
+        def made_of(_: Any, __: Any, options: ImportOptions, lacking: str = lacking) -> Imported:
+            contract = draft(lacking, options).build(options)
+            return Imported(contract=contract, kind="toy", files=(), notes=(), unset=())
+
+        monkeypatch.setattr(registry, "import_contract", made_of)
+        out = tmp_path / f"{lacking}.yaml"
+        code, output = run("import", "toy.yaml", "--out", out)
+        assert code == 2, lacking
+        assert f"give {flag}" in output
+        given = [re.sub(r"[A-Z]+$", lambda word: answers[word[0]], part) for part in shlex.split(flag)][:2]
+        given = [part.replace("JOINT", "*").replace("NUMBER", "0.25").rstrip(",") for part in given]
+        code, output = run("import", "toy.yaml", *given, "--out", out)
+        assert code == 0, f"{lacking}: {given}: {output}"

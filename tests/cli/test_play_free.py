@@ -28,10 +28,9 @@ from tests.cli.test_play_real import read_until
 from tests.robots.jobs.act_folder import START, contract_document
 
 
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_free_port(folder: Path, contract: Contract) -> Path:
     """A network in LeRobot's numbers that reads positions only and asks for about the pose that it starts in."""
-    folder = tmp_path_factory.mktemp("free")
+    folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     start, weight = torch.tensor(START), 0.05 * torch.randn(6, 6)
     tensors: dict[str, Any] = {"mlp.0.weight": weight, "mlp.0.bias": start - weight @ start}
@@ -40,8 +39,12 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved = {"actor_state_dict": tensors, "critic_state_dict": critic, "optimizer_state_dict": {}, "iter": 0}
     torch.save({**saved, "infos": None}, folder / "model_0.pt")
     policy = load_policy(folder / "model_0.pt", activation="elu")
-    contract = Contract.model_validate(contract_document(images=[]))
     return write_port(folder / "port", policy, identity_remap(contract), formats=("onnx",)).path
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_free_port(tmp_path_factory.mktemp("free"), Contract.model_validate(contract_document(images=[])))
 
 
 @pytest.fixture

@@ -63,7 +63,8 @@ def remap(tmp_path: Path) -> Run:
 
     def run(*args: str, **changes: object) -> Result:
         given = {**files, **changes}
-        line = ["remap", given.pop("policy"), "--activation", "elu"]
+        policy = given.pop("policy")
+        line = ["remap", policy, *(["--activation", "elu"] if Path(str(policy)).parent.name != "port" else [])]
         line += [part for key, value in given.items() for part in (f"--{key}", value)]
         return CliRunner().invoke(app, [str(part) for part in (*line, *args)])
 

@@ -147,6 +147,17 @@ def test_the_data_set_brings_names_and_rate_and_the_policy_its_ranges(tmp_path: 
     assert made.sources["joints.gripper.pos.unit"] == "--set"
 
 
+def test_a_file_that_is_no_info_is_named_itself(tmp_path: Path, names: Path) -> None:
+    """Not the config.json beside it, which is right and is read once the other is left out."""
+    odd = write(tmp_path / "info.json", json.dumps({"fps": 30, "feature": {}}))
+    right = write(tmp_path / "config.json", config())
+    for files in ((right, odd), (odd, right)):
+        for kind in (None, "lerobot_config"):
+            with pytest.raises(ContractError, match=r"info\.json: is no file of lerobot_config, .*leave it out"):
+                imported(*files, kind=kind, names=names)
+    assert imported(right, names=names, robot="so100", **COMPLETE).contract.action_size == 3
+
+
 def test_another_rate_than_the_datas(tmp_path: Path) -> None:
     """A policy does not run at a rate that its data was not recorded at."""
     with pytest.raises(ContractError, match="'fps' is 30, --control-frequency says 50: a policy runs at its data's"):

@@ -126,8 +126,9 @@ def test_a_port_of_this_program_carries_its_whole_contract(tmp_path: Path) -> No
     text = json.dumps(contract.model_dump(mode="json"))
     file = linear_policy(tmp_path / "policy.onnx", contract.observation_size, contract.action_size, {"contract": text})
     assert imported(file).contract == contract
-    with pytest.raises(ContractError, match="holds a whole contract; --set and its like have nothing to add"):
-        imported(file, robot="other")
+    for stray in ({"robot": "other"}, {"actuation": "model"}, {"layout": "mjlab_velocity"}, {"settings": {"x": 1}}):
+        with pytest.raises(ContractError, match=r"holds a whole contract, to which --\w+ add nothing; leave them out"):
+            imported(file, **stray)
     for damaged in (text[:-20], "[1, 'contract_version']", '"contract_version"'):
         file = linear_policy(tmp_path / "policy.onnx", 3, 2, {"contract": damaged})
         with pytest.raises(ContractError, match="metadata 'contract' holds a damaged contract"):

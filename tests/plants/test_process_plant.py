@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from policy_port.control.plant import Plant, PlantState
-from policy_port.errors import RobotError
+from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.process_plant import ProcessPlant
 from policy_port.plants.registry import make_plant
 
@@ -64,11 +64,18 @@ def test_errors_of_the_robot_reach_the_user(tmp_path: Path, setup_of) -> None:
         make_plant("mujoco", broken, setup_of(NAMES, stiffness=20.0, damping=0.5), num_envs=2, processes=2)
 
 
-def test_cuda_is_not_shared_out(robot_file, setup_of) -> None:
-    """A batch on a GPU is one process by its nature."""
+def test_cuda_is_not_shared_out(robot_file, setup_of, tmp_path, monkeypatch) -> None:
+    """A batch on a GPU is one process by its nature; without --processes it goes on, here to what SAPIEN lacks."""
     setup = setup_of(NAMES, stiffness=20.0, damping=0.5)
     with pytest.raises(RobotError, match="leave out --processes"):
         make_plant("newton", robot_file("tripod.urdf"), setup, num_envs=2, device="cuda", processes=2)
+    pytest.importorskip("mani_skill")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    on_gpu = {"num_envs": 2, "sim_backend": "physx_cuda"}
+    with pytest.raises(RobotError, match="leave out --processes"):
+        make_plant("maniskill", robot_file("tripod.urdf"), setup, **on_gpu, processes=2)
+    with pytest.raises(MissingDependencyError, match="libPhysXGpu"):
+        make_plant("maniskill", robot_file("tripod.urdf"), setup, **on_gpu)
 
 
 def test_a_process_that_dies_is_an_error(robot_file, setup_of) -> None:

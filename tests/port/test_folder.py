@@ -264,7 +264,7 @@ def test_state_that_does_not_start_at_zero_needs_torchscript(
 
     actor = make_actor("gru")
     monkeypatch.setattr(actor, "initial_state", lambda batch, **kw: (torch.full((1, batch, 8), 0.5),), raising=False)
-    with pytest.raises(PortError, match="does not start at zero.*--format torchscript"):
+    with pytest.raises(PortError, match="does not start at zero.*export it with --format torchscript and without"):
         write_port(tmp_path / "port", make_policy(actor), remap)
     write_port(tmp_path / "port", make_policy(actor), remap, formats=("torchscript",))
 

@@ -9,12 +9,16 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract
 from policy_port.contract.mapping import RobotMapping
 from policy_port.errors import ContractError, PortError
+from policy_port.export.write import write_port
 from policy_port.port.runtime import NonFiniteError, OnnxPolicy, RemappedPolicy
-from policy_port.remap import build_remap
+from policy_port.remap import build_remap, identity_remap
+from tests.checkpoints.onnx.test_roles import network
 from tests.control.networks import save, save_linear, save_lstm, save_mlp
+from tests.export.test_shared_oracles import contract_of
 from tests.samples import contract_data
 
 
@@ -163,3 +167,18 @@ def test_a_remapped_policy_of_another_width_is_refused(tmp_path: Path) -> None:
     remap = build_remap(Contract.model_validate(contract_data()), reversed_mapping())
     with pytest.raises(ContractError, match=r"reads 5 numbers.* = 24"):
         RemappedPolicy(OnnxPolicy(save_linear(tmp_path / "policy.onnx", np.zeros((5, 4)))), remap)
+
+
+def test_a_foreign_graph_plays_once_it_is_exported(tmp_path: Path) -> None:
+    """With outputs of other names, or a batch that is written in: `policy-port export` makes what the messages want."""
+    for file in (
+        network(tmp_path / "named.onnx", "whatever"),
+        save_linear(tmp_path / "fixed.onnx", np.eye(9), batch=1),
+    ):
+        with pytest.raises(PortError, match="(Write it with|export it again with) `policy-port export`"):
+            OnnxPolicy(file, num_envs=4)
+        policy = load_policy(file)
+        contract = contract_of(9, policy.actor.action_size)
+        port = write_port(tmp_path / file.stem, policy, identity_remap(contract), formats=("onnx",))
+        assert port.onnx is not None
+        assert OnnxPolicy(port.onnx, num_envs=4).act().shape == (4, policy.actor.action_size)

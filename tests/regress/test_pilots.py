@@ -29,7 +29,7 @@ def test_images_and_chunks_are_refused(
     monkeypatch.setattr(pilots, "load_port", lambda path: port)
     suite: Any = SimpleNamespace(resolve=lambda path: tmp_path / path)
     case: Any = SimpleNamespace(port="port", through=None)
-    with pytest.raises(PortError, match=message):
+    with pytest.raises(PortError, match=rf"{message}, which a suite's baselines do not hold; use `policy-port play`"):
         pilots.find_pilot(suite, case, tmp_path, "key")
 
 

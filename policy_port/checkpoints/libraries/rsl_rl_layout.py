@@ -73,7 +73,9 @@ def layout_of(source: Source, bag: TensorBag, options: LoadOptions) -> Layout:
             training=_others(role),
         )
     if options.teacher and not distilled:
-        raise CheckpointError(f"{source.path}: has no teacher; it is not a distillation checkpoint")
+        raise CheckpointError(
+            f"{source.path}: has no teacher; it is no distillation checkpoint, so leave --teacher out"
+        )
     return layout
 
 

@@ -134,7 +134,8 @@ def test_a_policy_that_asks_for_a_thousand_radians_is_stopped(
     session = made(rehearsal)
     session.open()
     begin = 0.0
-    with pytest.raises(ArmStopError, match="out of reach"), session.driving() as supervisor:
+    advice = "out of reach.*look at units, action scale and joint order of its contract .policy-port verify, diagnose"
+    with pytest.raises(ArmStopError, match=advice), session.driving() as supervisor:
         session.power()
         supervisor.reset(session.supervisor.sent[None].copy())
         supervisor.read(session.state)

@@ -1,0 +1,72 @@
+"""Messages that tests of their own room obey."""
+
+from __future__ import annotations
+
+_FEATURES = "tests.plants.test_mjcf_features:test_what_a_simulator_can_t_do_it_refuses_by_name"
+"""Each of its files stands in the MuJoCo plant, which the messages lead to, and the file without the feature does."""
+_GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
+_AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
+_DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
+
+TRIED: dict[str, str] = {
+    "and give a copy of the configuration with {}: false by --agent": (
+        "tests.cli.test_export:test_a_clip_of_the_mean_is_the_contracts_to_state"
+    ),
+    "--layout NAME": _GAPS,
+    "--names FILE": _GAPS,
+    "--set action.terms.0.scale=NUMBER": _GAPS,
+    "export it with --format torchscript and without --fold": (
+        "tests.port.test_folder:test_state_that_does_not_start_at_zero_needs_torchscript"
+    ),
+    "actions, which a remap can't carry yet; `policy-port export`": (
+        "tests.export.test_lerobot_act:test_a_chunk_is_exported_but_not_remapped"
+    ),
+    "policy-port diagnose, {}": "tests.cli.test_diagnose:test_without_a_trace_a_flipped_sign_is_found_and_mended",
+    "such links never touch in SAPIEN. Take the pair out, or use": _FEATURES,
+    "{}: the robot can touch the {}{} of body '{}', and in SAPIEN": _FEATURES,
+    "is neither sphere, box, cylinder, capsule nor mesh, which URDF can't say": _FEATURES,
+    "joints, which URDF can't say; put a body between them": _FEATURES,
+    "<option solver> is PGS, which Newton does not have": _FEATURES,
+    "Newton reads it otherwise than MuJoCo: {}{}. Take it out": _FEATURES,
+    "by a curve or by a constant; SAPIEN couples joints by straight lines": _FEATURES,
+    "Put it there, or leave meshes and textures out with --no-meshes": (
+        "tests.plants.test_mujoco_file:test_a_missing_picture_is_left_out_with_the_meshes"
+    ),
+    "on CUDA steps all environments in one batch; leave out --processes": (
+        "tests.plants.test_process_plant:test_cuda_is_not_shared_out"
+    ),
+    "reads URDF and MJCF; USD is read by --plant newton": "tests.plants.test_newton_plant:test_usd_is_for_newton_alone",
+    "export it again with `policy-port export`": _AGAIN,
+    "to NAME{} for its memory. Write it with `policy-port export`": _AGAIN,
+    "which a suite's baselines do not hold; use `policy-port play`": (
+        "tests.regress.test_pilots:test_images_and_chunks_are_refused"
+    ),
+    "--rerun needs the Python package rerun-sdk": "tests.cli.test_play:test_a_recording_for_rerun",
+    "put the arm into its check pose and run `policy-port robot check": (
+        "tests.cli.test_robot:test_confirm_notes_what_it_saw_and_a_wrong_sign_is_refused"
+    ),
+    "The arm does not do what the policy says: look at units": (
+        "tests.robots.arm.test_session:test_a_policy_that_asks_for_a_thousand_radians_is_stopped"
+    ),
+    "Name the joints as LeRobot does ({}), export again, and add --through": _DEGREES,
+    "A port in LeRobot's degrees needs --through and its mapping": _DEGREES,
+    "End it, hold the arm, and run `policy-port robot release": "tests.cli.test_robot:test_release_switches_torque_off",
+    "move this joint by hand and see with `policy-port robot check`": (
+        "tests.robots.arm.test_before_motion:test_two_exchanged_ids_are_not_confirmed"
+    ),
+    "--dataset needs the Python packages {}": (
+        "tests.cli.test_play_real:test_what_a_dataset_needs_is_said_before_anything_moves"
+    ),
+}
+"""Part of the message, as it stands in the source -> the test."""
+
+WALKED = {
+    "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
+    "cli/diagnose.py": "tests.cli.test_option_advice:test_diagnose_leads_somewhere",
+    "cli/compare.py": "tests.cli.test_option_advice:test_compare_leads_somewhere",
+    "cli/derive.py": "tests.cli.test_option_advice:test_derive_leads_somewhere_and_ignores_nothing",
+    "cli/regress.py": "tests.cli.test_option_advice:test_regress_leads_somewhere",
+    "cli/play_real.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
+    "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
+}
+"""File of messages about options that don't go together -> the test that walks along all of them."""

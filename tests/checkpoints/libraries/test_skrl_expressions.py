@@ -63,6 +63,7 @@ def test_output_expressions_are_applied(tmp_path: Path, expression: str, shared:
             "net",
         ),
         *("ACTIONS + OBSERVATIONS", "tanh(", "__import__('os').system('touch executed')", "ACTIONS and 1", "2"),
+        *("-" * 700 + "ACTIONS", "(" * 190 + "ACTIONS", "-" * 190 + "ONE", "ACTIONS\0", "1e400 * ACTIONS"),
     ],
 )
 def test_other_outputs_are_refused_and_never_run(

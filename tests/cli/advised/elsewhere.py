@@ -7,8 +7,14 @@ _FEATURES = "tests.plants.test_mjcf_features:test_what_a_simulator_can_t_do_it_r
 _GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
 _AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
 _DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
+_TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
 
 TRIED: dict[str, str] = {
+    "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
+    "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
+    "{} from --activation{}": (
+        "tests.checkpoints.libraries.test_sb3_algorithms:test_an_activation_of_anothers_module_is_refused"
+    ),
     "and give a copy of the configuration with {}: false by --agent": (
         "tests.cli.test_export:test_a_clip_of_the_mean_is_the_contracts_to_state"
     ),

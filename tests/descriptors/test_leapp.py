@@ -283,7 +283,7 @@ def test_targets_with_a_memory_are_the_action_themselves(tmp_path: Path) -> None
     graph.carry(before, target)
     targets(graph, target)
     path = graph.save(tmp_path)
-    with pytest.raises(ContractError, match=r"joints\.\*\.default: the model subtracts no default pose"):
+    with pytest.raises(ContractError, match="no default pose.*give --set joints.*default=NUMBER, or one by one"):
         contract_of(path)
     contract = agrees(path, settings={"joints.*.default": 0.0})
     (action,) = contract.action.terms
@@ -461,9 +461,13 @@ def test_a_height_scan_stays_with_its_task(tmp_path: Path) -> None:
     raw = graph.network(graph.cat(of.ang_vel, graph.do("Sub", of.joint_pos, [DEFAULT]), of.last_action, scan), 14)
     graph.carry(of.last_action, raw)
     targets(graph, graph.do("Add", graph.do("Mul", raw, 0.25), [DEFAULT]))
-    found = terms(contract_of(graph.save(tmp_path)))
+    path = graph.save(tmp_path)
+    found = terms(contract_of(path))
     assert found[:3] == [{"term": "base_ang_vel"}, {"term": "joint_pos_rel"}, {"term": "last_action"}]
     assert (found[3]["term"], found[3]["size"]) == ("external", 5)
+    name = "scanner_pos_w_and_scanner_ray_hits_w"
+    told = {f"observation.terms.{name}": {"term": "goal", "name": "scan", "size": 5, "frame": "below the sensor, m"}}
+    assert terms(contract_of(path, settings=told))[3]["name"] == "scan"
 
 
 def test_output_says_nothing_where_the_yaml_does(tmp_path: Path) -> None:
@@ -471,6 +475,24 @@ def test_output_says_nothing_where_the_yaml_does(tmp_path: Path) -> None:
     plain(tmp_path)
     with pytest.raises(CheckpointError, match="leave out --output"):
         load_policy(tmp_path / f"{NODE}.onnx", outputs={"actions": "joint_pos"})
+    assert load_policy(tmp_path / f"{NODE}.onnx").actor.action_size == 3
+
+
+def test_of_several_models_the_policy_is_named(tmp_path: Path) -> None:
+    """Two policies side by side in one YAML: --policy says which."""
+    path = plain(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    other = yaml.safe_load(text.replace(NODE, "Other"))
+    (tmp_path / f"{NODE}.onnx").rename(tmp_path / "Other.onnx")
+    plain(tmp_path)
+    data["models"] |= other["models"]
+    for key in ("feedback_flow", "inputs", "outputs"):
+        data["pipeline"][key] |= other["pipeline"][key]
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    with pytest.raises(ContractError, match=r"Toy\.onnx, Other\.onnx\. Say which with --policy FILE"):
+        contract_of(path)
+    assert contract_of(path, policy=tmp_path / "Other.onnx").observation_size == 21
 
 
 def test_without_its_yaml_the_file_says_what_is_missing(tmp_path: Path) -> None:

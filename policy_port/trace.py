@@ -76,6 +76,7 @@ class Recorder:
         chunk_steps: int = 1024,
         chunk_bytes: int = 32 * 2**20,
         durable: bool = True,
+        constant: Mapping[str, Any] | None = None,
     ) -> None:
         """Start a recording; the arrays' names, shapes and types are those of the first step.
 
@@ -86,6 +87,9 @@ class Recorder:
             chunk_bytes: Memory of a chunk at most [bytes].
             durable: Wait for the disk after each chunk and at the end, so that a power cut loses no more than a kill
                 does. False leaves that to the system, which takes up to half a minute: for what can be repeated.
+            constant: Arrays that are the same in every step and are recorded with each, such as `base_com`: the centre
+                of mass of the root body in the frame of its link [m], shape (3,) or (environments, 3). It says at which
+                point a velocity is measured that is not `base_lin_vel`, which is the link's origin's.
         """
         self.path = Path(path)
         self.parts = _parts(self.path)
@@ -97,6 +101,7 @@ class Recorder:
         self._capacity = self._filled = self._chunks = 0
         self.steps = 0
         """Steps recorded."""
+        self._constant = {name: np.array(value) for name, value in (constant or {}).items()}
         self._open = True
         about = {"format": FORMAT, "started": _now(), "numpy": np.__version__, "python": platform.python_version()}
         self._header: dict[str, Any] = {**about, **header}
@@ -112,6 +117,8 @@ class Recorder:
             TraceError: When a name is new or missing, or an array has another shape than in the first step, or a type
                 that the first step's can't hold.
         """
+        if self._constant:
+            arrays = self._with_constant(arrays)
         if not self._chunk:
             self._allocate(arrays)
         chunk = self._chunk
@@ -147,6 +154,7 @@ class Recorder:
         """
         if self._chunk:
             raise TraceError("bind comes before the first step, and only once")
+        arrays = self._with_constant(arrays)
         self._split = split or {}
         names = [*(arrays.keys() - self._split.keys()), *itertools.chain(*self._split.values())]
         wide = all(
@@ -210,6 +218,12 @@ class Recorder:
             # The chunks stay for whoever wants to know what happened before.
             with contextlib.suppress(OSError):
                 self.flush()
+
+    def _with_constant(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        twice = self._constant.keys() & arrays.keys()
+        if twice:
+            raise TraceError(f"step {self.steps}: {', '.join(sorted(twice))} is constant, and given with the step too")
+        return {**self._constant, **arrays}
 
     def _count(self) -> None:
         self._filled += 1

@@ -46,6 +46,23 @@ def test_what_was_recorded_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["trace.npz"]
 
 
+def test_what_is_constant_stands_in_every_step(tmp_path: Path) -> None:
+    """A centre of mass given once is in each step, over chunks, by both ways of recording."""
+    com = np.array([[0.01, 0.0, -0.07], [0.02, 0.0, -0.07]])
+    for way in ("record", "bind"):
+        path, action = tmp_path / f"{way}.npz", np.zeros(2)
+        with Recorder(path, {}, chunk_steps=2, constant={"base_com": com}) as recorder:
+            step = recorder.bind({"action": action}) if way == "bind" else lambda: recorder.record(action=action)  # noqa: B023
+            for _ in range(5):
+                step()
+        assert np.array_equal(Trace(path)["base_com"], np.tile(com, (5, 1, 1)))
+    with (
+        pytest.raises(TraceError, match="base_com is constant, and given with the step too"),
+        Recorder(tmp_path / "twice.npz", {}, constant={"base_com": com}) as recorder,
+    ):
+        recorder.record(base_com=com)
+
+
 def test_numpy_alone_reads_it(tmp_path: Path) -> None:
     """The file is an ordinary .npz with a JSON member."""
     with Recorder(tmp_path / "trace.npz", {}, chunk_steps=2) as recorder:

@@ -57,7 +57,7 @@ def commands_around(contract: Contract, command: Velocity) -> tuple[Velocity, ..
 
 def fall_rule(contract: Contract, plant: Plant) -> FallRule:
     """When a robot counts as fallen, by the contract as it was given: the same rule for every candidate."""
-    signals = Signals(contract, plant.joint_names, plant.num_envs)
+    signals = Signals(contract, plant.joint_names, plant.num_envs, plant.mounting)
     plant.reset(signals.default_joint_pos())
     plant.read(signals.state)
     return FallRule.of(contract, float(signals.state.base_pos[:, 2].mean()))

@@ -171,6 +171,11 @@ class MeasuredTerm(BaseTerm):
         return self.frame if isinstance(self.frame, Place) else None
 
     @property
+    def places(self) -> tuple[Place | Literal["com"], ...]:
+        """What of the robot one has to find to compute it."""
+        return () if self.axes_of is None else (self.axes_of,)
+
+    @property
     def moved(self) -> bool:
         """Whether it is another vector than the signal of the term's name, and needs columns of its own."""
         return self.axes_of is not None
@@ -209,6 +214,12 @@ class BaseLinVelTerm(MeasuredTerm):
         """The frame's; of a sensor that is the point, its own, unless a frame says otherwise."""
         sensor = self.point if isinstance(self.point, Place) and self.point.sensor is not None else None
         return sensor if self.frame is None else super().axes_of
+
+    @property
+    def places(self) -> tuple[Place | Literal["com"], ...]:
+        """Also the point, where it has a name."""
+        point = () if self.point is None or self.point == "link" or isinstance(self.point, tuple) else (self.point,)
+        return tuple(dict.fromkeys((*point, *super().places)))
 
     @property
     def moved(self) -> bool:

@@ -1,4 +1,4 @@
-"""Signals that are computed rather than measured: gravity in the base frame, and the gait clock.
+"""Signals that are computed, not measured: gravity in the base frame, the gait clock, the base at another point.
 
 One environment is the case of a real robot and of most replays. There, plain Python numbers through a memoryview
 take a quarter of the time of the array operations that many environments need.
@@ -7,11 +7,16 @@ take a quarter of the time of the array operations that many environments need.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 
-from policy_port.contract.terms import GaitPhaseTerm
+from policy_port.arrays import Array
+from policy_port.contract.place import Place
+from policy_port.contract.terms import BaseLinVelTerm, GaitPhaseTerm, MeasuredTerm, ProjectedGravityTerm
+from policy_port.control.plant import Mounting
 from policy_port.control.signals import Signals
+from policy_port.errors import RobotError
 
 
 class ProjectedGravity:
@@ -88,5 +93,83 @@ class GaitClock:
             row[cosine + index] = math.cos(angle)
 
 
-READERS = {"projected_gravity": ProjectedGravity, "gait_sin": GaitClock}
+VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity")
+"""The vectors of the base, as they stand one after the other in the row of signals."""
+
+
+class MovedVectors:
+    """The velocity of another point than the link's origin, v + w x r, and vectors in another frame's axes.
+
+    What a term is of the base's nine numbers is a matrix, made once: R' and R' [r]x of the frame's axes R as columns
+    and the point r, both in the base frame.
+    """
+
+    def __init__(self, signals: Signals) -> None:
+        terms = [term for term in signals.contract.observation.terms if isinstance(term, MeasuredTerm) and term.moved]
+        self._matrix = np.concatenate([_moving(term, signals) for term in terms], axis=1)
+        """Shape (num_envs, 3 for each term, 9)."""
+        kinds = {type(term) for term in terms}
+        self._gravity = ProjectedGravity(signals) if ProjectedGravityTerm in kinds else None
+        first = signals.column[VECTORS[0]]
+        self._from = range(first, first + 9)
+        self._to = range(signals.column["moved"], signals.column["moved"] + self._matrix.shape[1])
+        self._row = signals.numbers
+        self._plain: list[list[float]] = self._matrix[0].tolist()
+        self._base = signals.row[:, first : first + 9, None]
+        self._out = signals.view("moved")[..., None]
+
+    def update(self) -> None:
+        """Recompute from the base's vectors as they stand."""
+        if self._gravity is not None:
+            self._gravity.update()
+        row = self._row
+        if row is None:
+            np.matmul(self._matrix, self._base, self._out)
+            return
+        base = [row[column] for column in self._from]
+        for column, factors in zip(self._to, self._plain, strict=True):
+            row[column] = sum(map(float.__mul__, factors, base))
+
+
+def _moving(term: MeasuredTerm, signals: Signals) -> Array:
+    """What the term is of the base's vectors, shape (num_envs, 3, 9)."""
+    matrix = np.zeros((signals.num_envs, 3, 9))
+    first = 3 * VECTORS.index(term.term)
+    matrix[:, :, first : first + 3] = np.eye(3)
+    if isinstance(term, BaseLinVelTerm) and term.point not in (None, "link"):
+        x, y, z = _point(term, signals).T
+        matrix[:, 0, 4], matrix[:, 0, 5] = z, -y
+        matrix[:, 1, 3], matrix[:, 1, 5] = -z, x
+        matrix[:, 2, 3], matrix[:, 2, 4] = y, -x
+    if term.axes_of is not None:
+        matrix = _mounting(term, term.axes_of, signals).rotation.T @ matrix
+    return matrix
+
+
+def _point(term: BaseLinVelTerm, signals: Signals) -> Array:
+    """The term's point in the base frame [m], shape (num_envs, 3)."""
+    if isinstance(term.point, tuple):
+        return np.tile(term.point, (signals.num_envs, 1))
+    assert term.point == "com" or isinstance(term.point, Place)
+    mounting = _mounting(term, term.point, signals)
+    if mounting.sensor not in ("", "velocimeter"):
+        raise RobotError(
+            f"contract '{signals.contract.name}': the point of '{term.label}' is {term.point}, which is a "
+            f"{mounting.sensor} in the robot file, and velocities are read by a velocimeter. Name that, or write "
+            f"point: {{site: {mounting.site}}}"
+        )
+    return mounting.position
+
+
+def _mounting(term: MeasuredTerm, place: Place | Literal["com"], signals: Signals) -> Mounting:
+    if signals.mountings is None:
+        raise RobotError(
+            f"contract '{signals.contract.name}': '{term.label}' is {term.where}, and nobody says where that is on the "
+            "robot. Pass mountings=plant.mounting to the controller, or write the point as an offset from the base "
+            "link's origin in metres: point: [x, y, z]"
+        )
+    return signals.mountings(place)
+
+
+READERS = {"projected_gravity": ProjectedGravity, "gait_sin": GaitClock, "moved": MovedVectors}
 """What computes a signal, by the name of the first signal that it writes; `update` is called where a term reads it."""

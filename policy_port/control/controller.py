@@ -14,7 +14,7 @@ from policy_port.contract.spec import Contract, check_network_width
 from policy_port.control.action import ActionDecoder
 from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import PlantState
-from policy_port.control.signals import Signals
+from policy_port.control.signals import Mountings, Signals
 from policy_port.errors import TaskError
 from policy_port.port.runtime import NonFiniteError, Policy
 
@@ -62,6 +62,7 @@ class Controller:
         plant_joint_names: Sequence[str],
         num_envs: int,
         parts: Parts = contract_parts,
+        mountings: Mountings | None = None,
     ) -> None:
         """Connect a policy to a plant's joints by name.
 
@@ -71,15 +72,17 @@ class Controller:
             plant_joint_names: Joint names in the plant's order.
             num_envs: Number of environments.
             parts: Who makes observations and targets where that is not the contract alone: a task's own code.
+            mountings: Where places are on the base: `plant.mounting`. Contracts need it whose base terms name a centre
+                of mass, a site or a sensor.
 
         Raises:
-            RobotError: When the plant lacks a joint of the contract.
+            RobotError: When the plant lacks a joint or a place of the contract.
             ContractError: When the policy's widths are not the contract's.
             TaskError: When an observation term needs a task environment.
         """
         self.contract = contract
         self.policy = policy
-        self.signals = Signals(contract, plant_joint_names, num_envs)
+        self.signals = Signals(contract, plant_joint_names, num_envs, mountings)
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
         self._keeps_time = any(term.keeps_time for term in contract.observation.terms)

@@ -7,12 +7,13 @@ All arrays are float64, one row per environment.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.contract.place import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,19 @@ class PlantState:
 
 MEASURED = tuple(field.name for field in fields(PlantState))
 """Names of the measurements."""
+
+
+class Mounting(NamedTuple):
+    """Where a place is on the base, in the base frame."""
+
+    position: Array
+    """Its origin [m], shape (num_envs, 3)."""
+    rotation: Array
+    """Its axes as columns, shape (3, 3); for the centre of mass the identity."""
+    sensor: str = ""
+    """Kind of the sensor that was asked for, as MJCF calls it; empty for anything else."""
+    site: str = ""
+    """Site at which that sensor is mounted."""
 
 
 class Plant(Protocol):
@@ -115,6 +129,14 @@ class Plant(Protocol):
 
         Raises:
             RobotError: When the robot has no such link, naming those it has.
+        """
+        ...
+
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Where a named place is on the base, or the base link's own centre of mass.
+
+        Raises:
+            RobotError: When the robot has no such place, or a joint moves it against the base, saying what to write.
         """
         ...
 

@@ -6,16 +6,20 @@ that a whole observation is a single gather from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
-from policy_port.control.plant import PlantState
+from policy_port.control.plant import Mounting, PlantState
+
+Mountings = Callable[[Place | Literal["com"]], Mounting]
+"""Tells where places are on the base: `plant.mounting`."""
 
 
 class Signals:
@@ -24,18 +28,26 @@ class Signals:
     All arrays are float64 views of `row`, one row per environment; fill them in place.
     """
 
-    def __init__(self, contract: Contract, plant_joint_names: Sequence[str], num_envs: int) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        plant_joint_names: Sequence[str],
+        num_envs: int,
+        mountings: Mountings | None = None,
+    ) -> None:
         """Lay the row out.
 
         Args:
             contract: The contract whose observation is to be made.
             plant_joint_names: Joint names in the plant's order.
             num_envs: Number of environments.
+            mountings: Where places are on the base, for contracts whose base terms name one.
 
         Raises:
             RobotError: When the plant lacks a joint of the contract.
         """
         self.contract = contract
+        self.mountings = mountings
         self.joint_names = tuple(plant_joint_names)
         self.num_envs = num_envs
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
@@ -102,6 +114,7 @@ class Signals:
 
 def _sizes(contract: Contract, joints: int) -> dict[str, int]:
     """Columns of each signal, in the row's order, on a plant of so many joints."""
+    # The vectors of the base stand together: whoever moves them to another point or frame reads them as one.
     sizes = {
         "joint_pos": joints,
         "joint_vel": joints,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy_port.descriptors import isaac_lab_env, isaac_lab_terms
+from policy_port.descriptors import isaac_lab_config, isaac_lab_env, isaac_lab_terms
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset
 from policy_port.descriptors.isaac_lab_actuators import by_pattern, same_number
@@ -22,7 +22,7 @@ MAIN = "IO descriptors"
 ENV = "env.yaml"
 AGENT = "agent.yaml"
 BESIDE = tuple((name, f"params/{name}", f"../params/{name}") for name in (ENV, AGENT))
-FLAGS = frozenset({"group", "articulation", "sizes"})
+FLAGS = frozenset({"group", "articulation", "sizes", "names", "names_order"})
 
 _ACTION_KEYS = frozenset(
     (
@@ -47,8 +47,12 @@ def role(record: Record) -> str | None:
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     """Draft a contract."""
-    record = records[MAIN]
     env = records.get(ENV)
+    record = records.get(MAIN)
+    if record is not None and options.names is not None:
+        raise ContractError(f"--names: {record.path} has the joint names; leave the option out")
+    worked_out = record is None
+    record = record or isaac_lab_config.described(records[ENV], options)
     draft = Draft(str(record.path))
     draft.put("trained_in", "Isaac Lab", f"{record.path.name} is Isaac Lab's")
     robot = _choose(record.section("articulations"), options.articulation, "--articulation", prefer="robot")
@@ -56,7 +60,9 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     draft.joints(names, robot.source("joint_names"))
     _joint_numbers(robot, names, draft)
     if env is not None:
-        add_robot(env, robot.where.rpartition(".")[2], options, draft)
+        name = robot.where.rpartition(".")[2]
+        driven = add_robot(env, name, options, draft)
+        _idle_joints(robot, driven, draft)
         isaac_lab_env.add_commands(env, draft)
         isaac_lab_env.refuse_other_rates(env, record.section("scene"))
     elif not draft.data["joints"][names[0]].get("stiffness"):
@@ -76,12 +82,14 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     agent = records.get(AGENT)
     groups = _groups(record, agent, options)
     if "observation.terms" not in options.settings:
-        run = isaac_lab_terms.Run(env=env, robot=robot.where.rpartition(".")[2], options=options)
+        run = isaac_lab_terms.Run(env=env, robot=robot.where.rpartition(".")[2], options=options, worked_out=worked_out)
         isaac_lab_terms.add_observation(record, groups, run, draft)
     if agent is not None:
         isaac_lab_env.add_agent_clips(agent, draft)
     else:
         draft.note("agent.yaml is not there, so a clip of the actions (clip_actions) could not be seen")
+    if env is not None and worked_out:
+        isaac_lab_config.name_sources(env, robot.where.rpartition(".")[2], options, draft)
     return draft
 
 
@@ -101,14 +109,8 @@ def _choose(sections: Record, wanted: str | None, flag: str, *, prefer: str) -> 
 def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
     default = robot.numbers("default_joint_pos", len(names), per="joint")
     draft.per_joint("default", default, robot.source("default_joint_pos"))
-    stiffness = robot.numbers("default_joint_stiffness", len(names), per="joint")
-    damping = robot.numbers("default_joint_damping", len(names), per="joint")
-    # Zero gains are an actuator model's, which computes the torque outside PhysX; then they are in env.yaml.
-    driven = {name for name, *gains in zip(names, stiffness, damping, strict=True) if any(gains)}
-    for key, values in (("stiffness", stiffness), ("damping", damping)):
-        pairs = {name: value for name, value in zip(names, values, strict=True) if name in driven}
-        if pairs:
-            draft.per_joint(key, pairs, robot.source(f"default_joint_{key}"))
+    if robot.has("default_joint_stiffness"):
+        _gains(robot, names, draft)
     if robot.has("default_joint_armature"):
         armature = robot.numbers("default_joint_armature", len(names), per="joint")
         draft.per_joint("armature", armature, robot.source("default_joint_armature"))
@@ -125,13 +127,33 @@ def _joint_numbers(robot: Record, names: list[str], draft: Draft) -> None:
         draft.per_joint("upper", [high for _, high in limits], source)
 
 
+def _gains(robot: Record, names: list[str], draft: Draft) -> None:
+    stiffness = robot.numbers("default_joint_stiffness", len(names), per="joint")
+    damping = robot.numbers("default_joint_damping", len(names), per="joint")
+    # Zero gains are an actuator model's, which computes the torque outside PhysX; then they are in env.yaml.
+    driven = {name for name, *gains in zip(names, stiffness, damping, strict=True) if any(gains)}
+    for key, values in (("stiffness", stiffness), ("damping", damping)):
+        pairs = {name: value for name, value in zip(names, values, strict=True) if name in driven}
+        if pairs:
+            draft.per_joint(key, pairs, robot.source(f"default_joint_{key}"))
+
+
+def _idle_joints(robot: Record, driven: set[str], draft: Draft) -> None:
+    """A joint that no actuator drives has the gains 0 that the descriptor shows: no model computes its torque."""
+    for key in ("stiffness", "damping"):
+        idle = {name: 0.0 for name, joint in draft.data["joints"].items() if name not in driven and key not in joint}
+        if idle and robot.has(f"default_joint_{key}"):
+            draft.per_joint(key, idle, robot.source(f"default_joint_{key}", "no actuator drives it"))
+
+
 def _actions(record: Record, env: Record | None, default: dict[str, float], draft: Draft) -> None:
     actions = record.sections("actions")
     for action, beside in zip(actions, _configured(actions, env), strict=True):
         kind = action.text("full_path").replace(":", ".").rpartition(".")[2]
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         if kind not in _ACTIONS:
-            raise action.error("full_path", f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")
+            where, key = (action, "full_path") if beside is None else (beside, "class_type")
+            raise where.error(key, f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")
         joints = action.names("joint_names")
         strange = next((name for name in joints if name not in default), None)
         if strange is not None:

@@ -29,8 +29,8 @@ _SINGLE = 4e-7
 """Relative difference that single precision makes of a number, with a little to spare."""
 
 
-def add_actuators(actuators: Record, drawn: Mapping[str, str], options: ImportOptions, draft: Draft) -> None:
-    """Add the kind of actuation and each joint's numbers.
+def add_actuators(actuators: Record, drawn: Mapping[str, str], options: ImportOptions, draft: Draft) -> set[str]:
+    """Add the kind of actuation and each joint's numbers; the joints that are driven.
 
     Args:
         actuators: The groups.
@@ -58,7 +58,6 @@ def add_actuators(actuators: Record, drawn: Mapping[str, str], options: ImportOp
         left = [f"{key} {_short(actuator.data[key])}" for key in actuator.entries() if _says_more(actuator, key, read)]
         if left or kinds[name] not in _PLAIN:
             more.append(f"{name} ({', '.join([kinds[name], *left])})")
-    _idle_joints(actuators, owners, draft)
     if more:
         draft.note(
             f"{actuators.path.name}: a contract has no words for all of the actuators {', '.join(more)}; a replay "
@@ -74,6 +73,7 @@ def add_actuators(actuators: Record, drawn: Mapping[str, str], options: ImportOp
         draft.lacks("actuation.kind", f"env.yaml has actuators that no single kind covers ({listed})")
     if more:
         draft.sources["actuation"] = actuators.source("*", ", ".join(more))
+    return set(owners)
 
 
 def by_pattern(record: Record, key: str, joints: list[str]) -> dict[str, float]:
@@ -192,14 +192,6 @@ def _one_of(actuator: Record, keys: tuple[str, ...], driven: list[str]) -> tuple
             stated[1][0], f"is the old name of {stated[0][0]}, which says something else beside it; take one out"
         )
     return stated[0] if stated else None
-
-
-def _idle_joints(actuators: Record, owners: Mapping[str, str], draft: Draft) -> None:
-    """A joint without an actuator has the gains 0 that the descriptor shows: no model computes its torque elsewhere."""
-    for key in ("stiffness", "damping"):
-        idle = {name: 0.0 for name, joint in draft.data["joints"].items() if name not in owners and key not in joint}
-        if idle:
-            draft.per_joint(key, idle, f"{actuators.path.name}: {actuators.where} drives it by no actuator")
 
 
 def _says_more(actuator: Record, key: str, read: set[str]) -> bool:

@@ -9,8 +9,8 @@ from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
-HEIGHT_SCANS = tuple(f"{package}.envs.mdp.observations.height_scan" for package in ("isaaclab", "omni.isaac.lab"))
-"""Isaac Lab's own height scan, whose width is that of its sensor."""
+MODULES = ("isaaclab.envs.mdp.observations", "omni.isaac.lab.envs.mdp.observations")
+"""Isaac Lab's own functions, by the name of today and of 1.x; those of other projects may compute something else."""
 
 
 def written_terms(env: Record, group: str) -> list[tuple[str, str]] | None:
@@ -79,10 +79,11 @@ def refuse_other_rates(env: Record, scene: Record) -> None:
 
 
 def sensor_width(env: Record, group: str, key: str) -> tuple[int, str] | None:
-    """Rays of the sensor that a height scan reads, and where that stands; None where the term is none of Isaac Lab's."""
+    """Rays of the sensor that a height scan reads, and where that stands; None for any other term."""
     term = env.section("observations").section(group).section(key)
     reads = term.below("params", "sensor_cfg")
-    if term.text("func").replace(":", ".") not in HEIGHT_SCANS or reads is None or not reads.has("name"):
+    module, _, function = term.text("func").replace(":", ".").rpartition(".")
+    if module not in MODULES or function != "height_scan" or reads is None or not reads.has("name"):
         return None
     pattern = env.below("scene", reads.text("name"), "pattern_cfg")
     if pattern is None or not pattern.has("func") or not pattern.text("func").endswith("grid_pattern"):
@@ -91,7 +92,7 @@ def sensor_width(env: Record, group: str, key: str) -> tuple[int, str] | None:
     if step <= 0.0:
         raise pattern.error("resolution", f"is {step:g}, expected a positive distance")
     # As torch.arange counts in Isaac Lab's grid_pattern.
-    rays = math.prod(math.ceil((size + 1e-9) / step) for size in pattern.numbers("size", 2, per="side"))
+    rays = math.prod(math.ceil((size / 2 + 1e-9 + size / 2) / step) for size in pattern.numbers("size", 2, per="side"))
     return rays, pattern.source("size", f"in steps of {step:g}")
 
 

@@ -21,15 +21,15 @@ _IDENTITY = {"wxyz": (1.0, 0.0, 0.0, 0.0), "xyzw": (0.0, 0.0, 0.0, 1.0)}
 _ORDERINGS = ("physx", "mjwarp", "robot_schema")
 
 
-def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> None:
-    """Add what env.yaml says of articulation `name` and of the simulator.
+def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> set[str]:
+    """Add what env.yaml says of articulation `name` and of the simulator; the joints that actuators drive.
 
     Raises:
         ContractError: When it contradicts the descriptor beside it, itself, or `--quaternion-order`.
     """
     robot = env.section("scene").section(name)
     _refuse_presets(env, name)
-    _engine(env, draft)
+    _simulator(env, draft)
     _quaternion_order(robot, options, draft)
     _joint_ordering(robot, draft)
     drawn = _drawn_at_start(env)
@@ -44,8 +44,9 @@ def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> N
         _gravity(spawn, draft)
     if draft.data.get("base", {}).get("floating") is False:
         draft.data["base"].pop("height", None)
-    if robot.has("actuators"):
-        add_actuators(robot.section("actuators"), drawn, options, draft)
+    if not robot.has("actuators"):
+        return set(draft.joint_names)
+    return add_actuators(robot.section("actuators"), drawn, options, draft)
 
 
 def fragments(spawn: Record, key: str) -> Iterator[Record]:
@@ -88,7 +89,14 @@ def _refuse_presets(env: Record, robot: str) -> None:
         ]
 
 
-def _engine(env: Record, draft: Draft) -> None:
+def _simulator(env: Record, draft: Draft) -> None:
+    """Put the engine, and point out a gravity that is not the Earth's, which every replay has."""
+    sim = env.below("sim")
+    gravity = sim.numbers("gravity", 3) if sim is not None and sim.has("gravity") else [0.0, 0.0, -9.81]
+    if max(abs(gravity[0]), abs(gravity[1]), abs(gravity[2] + 9.81)) > 0.02:
+        draft.note(
+            f"{env.path.name}: sim.gravity is {gravity}; a contract has no word for it, so a replay has the Earth's"
+        )
     physics = env.below("sim", "physics")
     named = physics.text("class_type").lower() if physics is not None and physics.has("class_type") else ""
     engine = next((word for key, word in (("newton", "Newton"), ("physx", "PhysX")) if key in named), None)

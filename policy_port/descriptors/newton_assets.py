@@ -60,7 +60,9 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     else:
         layout = find_layout(options.layout, LAYOUT_NAMES)
         for term in layout.terms.values():
-            draft.term(dict(term), f"--layout {options.layout}: {layout.source}")
+            # Isaac Lab's, on PhysX and on Newton.
+            point = {"point": "com"} if term["term"] == "base_lin_vel" else {}
+            draft.term({**point, **term}, f"--layout {options.layout}: {layout.source}")
     action = {"term": "joint_position", "scale": record.number("action_scale"), "offset": "default"}
     draft.action(action, record.source("action_scale", "offset: newton-assets policies act around the default pose"))
     return draft

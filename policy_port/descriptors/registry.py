@@ -17,7 +17,7 @@ from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
 
 KINDS: dict[str, str] = {
-    "isaac_lab": "Isaac Lab IO descriptors (IO_descriptors.yaml), with env.yaml and agent.yaml beside them",
+    "isaac_lab": "Isaac Lab IO descriptors with env.yaml and agent.yaml beside them, or env.yaml alone with --names",
     "leapp": "YAML of LEAPP beside its ONNX file, as Isaac Lab 3 exports policies, with env.yaml of the run",
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
@@ -33,6 +33,9 @@ _IN_ONNX = ("onnx_metadata", "holosoma")
 """Kinds that stand in the metadata of an ONNX file."""
 
 _OF_FILES = tuple(kind for kind in KINDS if kind not in (*_IN_ONNX, "maniskill_env"))
+
+_STANDS_IN = {"isaac_lab": "env.yaml"}
+"""Role whose file a kind can be worked out from without its main one."""
 
 _IN_FOLDERS = (
     "io_descriptors/*IO_descriptors.yaml",
@@ -105,6 +108,10 @@ def _from_onnx(file: Path, kind: str | None, options: ImportOptions) -> Imported
 def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
     given = [Record.read(file) for file in files]
     fitting = [name for name in ([kind] if kind else _OF_FILES) if all(_module(name).role(record) for record in given)]
+    if len(fitting) > 1:
+        # env.yaml goes with several kinds; the file that describes the policy says which it is.
+        told = [name for name in fitting if _module(name).MAIN in map(_module(name).role, given)]
+        fitting = told or [name for name in fitting if name in _STANDS_IN] or fitting
     if len(fitting) != 1:
         keys = ", ".join(list(given[0].entries())[:12]) or "none"
         if fitting:
@@ -125,7 +132,7 @@ def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> I
     beside = (next(filter(Path.is_file, (_at(folder, place) for place in places)), None) for places in module.BESIDE)
     for record in map(Record.read, filter(None, beside)):
         records.setdefault(module.role(record) or record.path.name, record)
-    if module.MAIN not in records:
+    if module.MAIN not in records and _STANDS_IN.get(fitting[0]) not in records:
         raise ContractError(
             f"{files[0]}: is the {next(iter(records))} of {fitting[0]}; the {module.MAIN} is what describes the policy"
         )
@@ -193,6 +200,7 @@ def _file(path: Path) -> Path:
     if len(pipelines := [file for file in sorted(path.glob("*.yaml")) if looks_like_leapp(file)]) == 1:
         return pipelines[0]
     found = [file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))]
+    found = found or [file for file in (path / "params/env.yaml", path / "env.yaml") if file.is_file()]
     if len(found) != 1:
         what = f"holds {', '.join(str(file.relative_to(path)) for file in found)}" if found else "holds no descriptor"
         raise ContractError(f"{path}: {what}; name the file")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sapien
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sapien import physx
 
 from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import MissingDependencyError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_plant import ManiSkillPlant
@@ -86,8 +87,7 @@ class ManiSkillGpuPlant:
         self._roots = self._index([robot.root.gpu_pose_index for robot in self._robots])
         name = setup.frame or (self._robots[0].root.name if setup.floating else built.base_link)
         self._frames = self._links(name)
-        frame = next(link for link in self._robots[0].links if link.name == name)
-        self._centre_of_mass = np.asarray(frame.cmass_local_pose.p, dtype=np.float64)
+        self._centre_of_mass = self._centres(name)
         self._target = np.zeros((num_envs, len(joints)))
         self._effort = np.zeros((num_envs, len(joints)))
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
@@ -178,6 +178,15 @@ class ManiSkillGpuPlant:
         self._fetch()
         return self._px.cuda_rigid_body_data.torch()[index, :3].cpu().numpy().astype(np.float64)
 
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Where a place is on the base; see `Plant.mounting`."""
+        found = self._model.mounting(place)
+        position = np.tile(found.position, (self.num_envs, 1))
+        if place == "com" and self._setup.frame is None:
+            # The frame of a link is the file's; its centre of mass may be another in each environment.
+            position = self._centres(self._model.base_link)
+        return found._replace(position=position)
+
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """Colour image of environment 0, the camera following the base, shape (height, width, 3)."""
         self._fetch()
@@ -212,6 +221,11 @@ class ManiSkillGpuPlant:
         target = np.clip(self._target, *self._gains.targets)
         torque = self._gains.stiffness * (target - position) - self._gains.damping * velocity
         return np.clip(torque, -self._gains.limit, self._gains.limit)
+
+    def _centres(self, name: str) -> Array:
+        """Centre of mass of a link in its own frame [m], shape (num_envs, 3)."""
+        links = [next(link for link in robot.links if link.name == name) for robot in self._robots]
+        return np.stack([link.cmass_local_pose.p for link in links]).astype(np.float64)
 
     def _links(self, name: str) -> Any:
         self._model.link_position(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import sapien
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from sapien import physx
 
 from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants import maniskill_build as build
+from policy_port.plants.places import ORIGIN, Link, Places, Pose
 from policy_port.plants.sapien_physics import Coordinates
 from policy_port.plants.setup import PlantSetup, standing_height
 
@@ -125,6 +127,11 @@ class ManiSkillPlant:
         """Position of a link's origin in the world [m], shape (num_envs, 3)."""
         return np.stack([robot.link(link).entity_pose.p.astype(np.float64) for robot in self._robots])
 
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Where a place is on the base; see `Plant.mounting`."""
+        found = [robot.places().mounting(place, 1) for robot in self._robots]
+        return found[0]._replace(position=np.concatenate([mounting.position for mounting in found]))
+
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """Colour image of environment 0, the camera following the base, shape (height, width, 3).
 
@@ -133,6 +140,11 @@ class ManiSkillPlant:
         """
         articulation = self._robots[0].articulation
         return self.picture(height, width, articulation.root_pose, articulation.qpos)
+
+    @property
+    def base_link(self) -> str:
+        """Name of the base link."""
+        return self._robots[0].base.name
 
     @property
     def root_pose(self) -> sapien.Pose:
@@ -174,8 +186,9 @@ class _Robot:
         """Where they are among SAPIEN's."""
         columns = np.arange(len(names))[self.coordinates.columns]
         self._joints = [self.articulation.active_joints[column] for column in columns]
-        base = self.articulation.root if setup.floating else self.link(robot.base_link)
-        self._frame = self.link(setup.frame) if setup.frame is not None else base
+        self.base = self.articulation.root if setup.floating else self.link(robot.base_link)
+        """The base link."""
+        self._frame = self.link(setup.frame) if setup.frame is not None else self.base
         self.frame_moves = setup.floating or self._frame is not self.articulation.root
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
         self._explicit = setup.actuation != "implicit"
@@ -255,6 +268,33 @@ class _Robot:
         names = [link.name for link in self.articulation.links]
         raise RobotError(
             f"{self._robot.urdf.path}: has no link '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
+        )
+
+    def places(self) -> Places:
+        """What is fixed to the base link, as SAPIEN has it; sites of an MJCF are links here."""
+        root = self.base
+        links: dict[str, Link] = {}
+        for link in self.articulation.links:
+            parent = link.parent
+            if link is not root and (parent is None or parent.name not in links):
+                # The world, and what hangs on it beside the robot.
+                continue
+            joint = link.joint
+            pose = ORIGIN
+            if link is not root:
+                outer, inner = (Pose.of(pose.p, pose.q) for pose in (joint.pose_in_parent, joint.pose_in_child))
+                pose = outer.then(inner.inverse())
+            links[link.name] = Link(
+                name=link.name,
+                parent="" if parent is None else parent.name,
+                moved_by="" if link is root or joint.type == "fixed" else joint.name,
+                pose=pose,
+                mass=float(link.mass),
+                centre_of_mass=np.array(link.cmass_local_pose.p, dtype=np.float64),
+            )
+        file = self._robot.urdf.path
+        return Places(
+            file=file, links=list(links.values()), sensors=self._robot.physics.sensors, frame=self._setup.frame
         )
 
 

@@ -89,6 +89,7 @@ def _physics(
         ground_height=shapes.ground_height,
         ground=shapes.ground,
         targets={name: drive.targets for name, drive in drives.items() if drive.targets is not None},
+        sensors=file.sensors,
         left_out=left_out(model, root),
         drives={name: (drive.stiffness, drive.damping) for name, drive in drives.items()},
     )

@@ -11,10 +11,14 @@ import mujoco
 import numpy as np
 
 from policy_port.errors import RobotError, one_line
+from policy_port.plants.places import Sensor
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.coupling import Follower, Followers, in_chain_order
 from policy_port.robot_models.urdf import mesh_as_stl, mujoco_compiler, read_urdf, refuse_missing_meshes
 from policy_port.robot_models.urdf_joints import Place
+
+MOUNTED = ("accelerometer", "velocimeter", "gyro", "force", "torque", "magnetometer")
+"""Sensors that are mounted at a site and read in its axes."""
 
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -31,6 +35,15 @@ class MujocoFile:
     """Number of meshes that were left out."""
     followers: Followers
     """Joints that follow others."""
+
+    @property
+    def sensors(self) -> dict[str, Sensor]:
+        """Its sensors; of a URDF none."""
+        found = {}
+        for sensor in self.spec.sensors:
+            kind = mujoco.mjtSensor(sensor.type).name.removeprefix("mjSENS_").lower()
+            found[sensor.name] = Sensor(kind, sensor.objname if kind in MOUNTED else None)
+        return found
 
 
 def read_mujoco(path: Path, *, meshes: bool) -> MujocoFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from policy_port.plants.mujoco_drives import drive_name, position_drives
 from policy_port.plants.mujoco_file import compile_spec, effort_limit, read_mujoco, robot_joints, root_of, set_up_base
+from policy_port.plants.mujoco_places import places_of
 from policy_port.plants.mujoco_scene import add_scenery
+from policy_port.plants.places import Places, Sensor
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.coupling import Followers
 
@@ -38,6 +41,8 @@ class MujocoRobot:
     """Joints of the file that follow others."""
     base_body: int
     """The base link."""
+    places: Places
+    """What is fixed to it."""
     skipped_meshes: int
     """Number of meshes that were left out."""
 
@@ -64,6 +69,7 @@ def build_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> MujocoRobot:
         for geom in spec.geoms:
             geom.friction[0] = setup.friction
     _set_up_joints(spec, joints, setup)
+    sensors = file.sensors
     for element in (*spec.sensors, *spec.keys):
         # They cost time or name actuators that are gone; a plant reads neither.
         spec.delete(element)
@@ -76,7 +82,7 @@ def build_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> MujocoRobot:
     # A diverged state must stay visible, not be replaced by the model's default pose in the middle of a rollout.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     model = compile_spec(spec, path, file.skipped_meshes)
-    return _locate(model, path, joints, setup, followers, file.skipped_meshes)
+    return _locate(model, path, joints, setup, followers, file.skipped_meshes, sensors)
 
 
 def _set_up_joints(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...], setup: PlantSetup) -> None:
@@ -132,6 +138,7 @@ def _locate(
     setup: PlantSetup,
     followers: Followers,
     skipped: int,
+    sensors: Mapping[str, Sensor],
 ) -> MujocoRobot:
     ids = np.array([model.joint(joint.name).id for joint in joints], dtype=np.intp)
     driven = np.array([place for place, joint in enumerate(joints) if joint.leader is None], dtype=np.intp)
@@ -143,6 +150,7 @@ def _locate(
         ctrl_per_target[driven] = [drive.ctrl_per_target for drive in drives]
     else:
         ctrl_index[:] = [model.actuator(drive_name(joints[place].name)).id for place in driven]
+    base = int(model.body_rootid[model.jnt_bodyid[ids[0]]])
     return MujocoRobot(
         model=model,
         joints=joints,
@@ -152,6 +160,7 @@ def _locate(
         ctrl_index=ctrl_index,
         ctrl_per_target=ctrl_per_target,
         followers=followers,
-        base_body=int(model.body_rootid[model.jnt_bodyid[ids[0]]]),
+        base_body=base,
+        places=places_of(model, base, path, sensors, setup.frame),
         skipped_meshes=skipped,
     )

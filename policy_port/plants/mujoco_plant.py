@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_contacts import Footing
@@ -183,6 +185,10 @@ class MujocoPlant:
             self._refresh(row)
         site = kind == mujoco.mjtObj.mjOBJ_SITE
         return np.stack([(data.site_xpos if site else data.xpos)[index] for data in self._data])
+
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Where a place is on the base; see `Plant.mounting`."""
+        return self._robot.places.mounting(place, self.num_envs)
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """Colour image of environment 0, the camera following the base, shape (height, width, 3).

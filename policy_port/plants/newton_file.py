@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,6 +18,7 @@ from policy_port.plants.mjcf_limits import base_left_out
 from policy_port.plants.mujoco_drives import position_drives
 from policy_port.plants.mujoco_file import compile_spec, effort_limit, read_mujoco, robot_joints, root_of, set_up_base
 from policy_port.plants.mujoco_scene import ensure_ground
+from policy_port.plants.places import Sensor
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.coupling import Followers
 from policy_port.robot_models.find import USD_SUFFIXES
@@ -48,6 +49,8 @@ class Source:
     """Joints that follow others."""
     left_out: tuple[str, ...] = ()
     """What Newton can't do, and a user should know of."""
+    sensors: Mapping[str, Sensor] = field(default_factory=dict)
+    """Sensors of an MJCF, for where they are mounted."""
     meant: mujoco.MjModel | None = None
     """What MuJoCo makes of an MJCF with its ground, to hold Newton's against."""
 
@@ -130,6 +133,7 @@ def _read_mjcf(builder: newton.ModelBuilder, path: Path, setup: PlantSetup, *, m
         integrator=integrator,
         skipped_meshes=file.skipped_meshes,
         followers=file.followers,
+        sensors=file.sensors,
         left_out=base_left_out(meant, int(meant.body_rootid[meant.jnt_bodyid[meant.joint(names[0]).id]])),
         meant=meant,
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from policy_port.errors import RobotError, one_line
 from policy_port.plants.newton_file import NAMED, NO_LIMIT, Source, read_robot, tail
 from policy_port.plants.newton_losses import refuse_what_newton_lost
+from policy_port.plants.places import ORIGIN, Link, Places, Pose, Site
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.coupling import Followers
 
@@ -48,6 +49,8 @@ class NewtonRobot:
     """Index of the base link among a world's bodies."""
     frames: dict[str, tuple[int, NDArray[np.float64]]]
     """Body and pose in it (x, y, z, quaternion xyzw) of every link and site, by name."""
+    places: Places
+    """What is fixed to the base link."""
     skipped_meshes: int
     """Number of meshes that were left out."""
     left_out: tuple[str, ...]
@@ -112,6 +115,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
         base_q=int(q_start[root]) if free else None,
         base_body=base_body,
         frames=_frames(builder),
+        places=_places(builder, base_body, path, source, setup.frame),
         skipped_meshes=source.skipped_meshes,
         left_out=source.left_out,
     )
@@ -276,3 +280,38 @@ def _frames(builder: newton.ModelBuilder) -> dict[str, tuple[int, NDArray[np.flo
         if builder.shape_flags[shape] & newton.ShapeFlags.SITE and builder.shape_body[shape] >= 0:
             frames[tail(label)] = (int(builder.shape_body[shape]), np.array(builder.shape_transform[shape], float))
     return frames
+
+
+def _places(builder: newton.ModelBuilder, base: int, path: Path, source: Source, frame: str | None) -> Places:
+    """What is fixed to body `base`."""
+    above = {int(child): joint for joint, child in enumerate(builder.joint_child)}
+    links: dict[int, Link] = {}
+    for body, label in enumerate(builder.body_label):
+        joint = above.get(body, -1)
+        parent = int(builder.joint_parent[joint]) if joint >= 0 else -1
+        if body != base and parent not in links:
+            continue
+        fixed = body == base or builder.joint_type[joint] == newton.JointType.FIXED
+        pose = ORIGIN
+        if body != base and fixed:
+            pose = _pose(builder.joint_X_p[joint]).then(_pose(builder.joint_X_c[joint]).inverse())
+        links[body] = Link(
+            name=tail(label),
+            parent=links[parent].name if parent in links else "",
+            moved_by="" if fixed else tail(builder.joint_label[joint]),
+            pose=pose,
+            mass=float(builder.body_mass[body]),
+            centre_of_mass=np.array(builder.body_com[body], dtype=np.float64),
+        )
+    sites = {
+        tail(label): Site(links[builder.shape_body[shape]].name, _pose(builder.shape_transform[shape]))
+        for shape, label in enumerate(builder.shape_label)
+        if builder.shape_flags[shape] & newton.ShapeFlags.SITE and builder.shape_body[shape] in links
+    }
+    return Places(file=path, links=list(links.values()), sites=sites, sensors=source.sensors, frame=frame)
+
+
+def _pose(transform: Any) -> Pose:
+    """From Newton's transform, whose quaternion is xyzw."""
+    x, y, z, qx, qy, qz, qw = (float(number) for number in transform)
+    return Pose.of((x, y, z), (qw, qx, qy, qz))

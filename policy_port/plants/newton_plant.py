@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import mujoco
 import newton
@@ -12,7 +12,8 @@ import warp
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_scene import TrackingView
@@ -141,6 +142,10 @@ class NewtonPlant:
         body, local = self._find(link)
         poses = np.concatenate([group.host("body_q")[:, body] for group in self._groups]).astype(np.float64)
         return poses[:, :3] + _rotate(poses[:, 3:], local[:3])
+
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Where a place is on the base; see `Plant.mounting`."""
+        return self._robot.places.mounting(place, self.num_envs)
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """Colour image of environment 0, the camera following the base, shape (height, width, 3).

@@ -8,13 +8,14 @@ import signal
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.control.plant import MEASURED, Plant, PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import MEASURED, Mounting, Plant, PlantState
 from policy_port.errors import RobotError
 
 END_TIME = 10.0
@@ -99,6 +100,13 @@ class ProcessPlant:
         for worker in self._workers:
             worker.tell(("link_position", link))
         return np.concatenate(self._all())
+
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Where a place is on the base; see `Plant.mounting`."""
+        for worker in self._workers:
+            worker.tell(("mounting", place))
+        found: list[Mounting] = self._all()
+        return found[0]._replace(position=np.concatenate([mounting.position for mounting in found]))
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """Colour image of environment 0, shape (height, width, 3)."""
@@ -213,6 +221,8 @@ def _obey(plant: Plant, message: tuple[Any, ...], shared: dict[str, Array], stat
             plant.reset(shared["target"], rows)
         case ("link_position", link):
             return plant.link_position(link)
+        case ("mounting", place):
+            return plant.mounting(place)
         case ("render", height, width):
             return plant.render(height, width)
     plant.read(state)

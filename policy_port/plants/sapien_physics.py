@@ -13,6 +13,7 @@ from sapien import physx
 
 from policy_port.arrays import Array
 from policy_port.errors import RobotError
+from policy_port.plants.places import Sensor
 from policy_port.robot_models.coupling import Follower, Followers
 
 Groups = tuple[int, int, int, int]
@@ -54,6 +55,8 @@ class Physics:
     """Ranges to which the file's own drives clip their joint's target [rad or m]."""
     drives: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Stiffness and damping of the file's own drives."""
+    sensors: Mapping[str, Sensor] = field(default_factory=dict)
+    """The file's sensors, for where they are mounted."""
     left_out: tuple[str, ...] = ()
     """What SAPIEN can't do, and a user should know of."""
 

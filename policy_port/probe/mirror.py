@@ -12,8 +12,9 @@ import numpy as np
 from policy_port.arrays import Array
 from policy_port.closed_loop.symmetry import split
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, JointTerm, LastActionTerm
+from policy_port.contract.terms import BaseLinVelTerm, BaseTerm, JointTerm, LastActionTerm, MeasuredTerm
 from policy_port.probe.network import Response
 
 SIGNS = {
@@ -88,12 +89,13 @@ class Mirror:
 
     def __init__(self, contract: Contract, response: Response) -> None:
         terms = {term.label: term for term in contract.observation.terms}
+        vectors = _mirrored(contract)
         self._rows = contract.action_joint_names
         slots = observation_slots(contract)
         self._columns = [
             (column, terms[slot.term], slot)
             for column, slot in enumerate(slots)
-            if terms[slot.term].term in SIGNS or isinstance(terms[slot.term], JointTerm | LastActionTerm)
+            if slot.term in vectors or isinstance(terms[slot.term], JointTerm | LastActionTerm)
         ]
         self._derivatives = _weighed(response, [slot.term for slot in slots])[:, [c for c, _, _ in self._columns]]
         self._signs = np.array(
@@ -161,6 +163,25 @@ class Mirror:
                 margins=dict(zip(rows, (margins[i] for i in of_row), strict=True)),
             )
         return self._known[key]
+
+
+def _mirrored(contract: Contract) -> frozenset[str]:
+    """Labels of the vectors of which the mirror makes the same numbers, but for their signs.
+
+    The velocity of a point beside the middle of the robot becomes another point's, and what the network makes of the
+    angular velocity then has a share of it. In the axes of a site, which may be turned, any number may become any
+    other. The centre of mass of a robot with two like sides is in its middle.
+    """
+    terms = [term for term in contract.observation.terms if term.term in SIGNS]
+    beside = any(isinstance(term, BaseLinVelTerm) and _beside(term.point) for term in terms)
+    odd = {term.label for term in terms if isinstance(term, MeasuredTerm) and term.axes_of is not None}
+    if beside:
+        odd |= {term.label for term in terms if term.term in ("base_lin_vel", "base_ang_vel")}
+    return frozenset(term.label for term in terms) - odd
+
+
+def _beside(point: str | Place | tuple[float, float, float] | None) -> bool:
+    return isinstance(point, Place) or (isinstance(point, tuple) and point[1] != 0.0)
 
 
 def _weighed(response: Response, labels: list[str]) -> Array:

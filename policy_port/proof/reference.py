@@ -26,6 +26,7 @@ from policy_port.contract.terms import (
     JointPositionAction,
     JointTerm,
     LastActionTerm,
+    MeasuredTerm,
     ObservationTerm,
 )
 
@@ -124,6 +125,7 @@ class ByNameReference:
             return _encode(self._source, term, element, np.asarray(number))
         there = _term(self._target, change.rename if change is not None and change.rename else label)
         if not isinstance(term, JointTerm | LastActionTerm):
+            _refuse_another_place(term, there)
             raw = _decode(self._target, there, element, seen[there.label, element, age])
             return _encode(self._source, term, element, raw)
         if element in mapping.only_in_source:
@@ -174,6 +176,17 @@ class ByNameReference:
         if isinstance(before, JointPositionAction):
             moved = moved + conversion.offset
         return (moved - _action_offset(self._target, after, joint)) / scale
+
+
+def _refuse_another_place(term: ObservationTerm, there: ObservationTerm) -> None:
+    """One point's velocity is no multiple of another's, and other axes mix the three numbers."""
+    for key in ("point", "frame") if isinstance(term, MeasuredTerm) else ():
+        here, other = ("link" if (place := getattr(t, key, None)) is None else place for t in (term, there))
+        if here != other:
+            raise NotImplementedError(
+                f"observation term '{term.label}': the target's {key} is {other}, the source's {here}; no number of "
+                "the one follows from a number of the other, so no port of it can be proved"
+            )
 
 
 def layout(contract: Contract) -> list[Key]:

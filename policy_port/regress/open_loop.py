@@ -20,6 +20,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.plant import MEASURED
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import OnnxPolicy, Policy
+from policy_port.regress.places import AT, places_stored
 from policy_port.regress.player import Played
 from policy_port.regress.verdict import Found
 
@@ -42,7 +43,8 @@ class Output:
 
 def stored_inputs(pilot: Pilot, episodes: list[Played], steps: int) -> Arrays:
     """The first `steps` moments of the episodes, as what open-loop runs start from."""
-    names = [name for name in (*MEASURED, "command", "goal") if name in episodes[0].arrays]
+    recorded = episodes[0].arrays
+    names = [name for name in recorded if name in (*MEASURED, "command", "goal") or name.startswith(AT)]
     # An environment records no base and computes its observation itself: there the observation is the input.
     on_plant = "base_pos" in names
     chosen = names if on_plant else ["observation"]
@@ -146,7 +148,8 @@ def _actions(policy: Policy, observation: NDArray[Any], start: NDArray[Any]) -> 
 def _through_the_contract(
     contract: Contract, policy: Policy, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]
 ) -> list[Output]:
-    controller = Controller(contract, policy, joint_names, 1)
+    stored = {name.removeprefix("in_"): array for name, array in inputs.items()}
+    controller = Controller(contract, policy, joint_names, 1, mountings=places_stored(stored))
     if inputs["in_goal"].shape[1] != controller.goal.shape[1]:
         return []
     found: dict[str, list[NDArray[Any]]] = {"observation": [], "action": [], "target": []}

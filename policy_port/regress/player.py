@@ -17,6 +17,7 @@ from policy_port.errors import TaskError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
+from policy_port.regress.places import stored_places
 from policy_port.regress.schedule import Schedule
 from policy_port.regress.suite import Case, CommandStep, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
@@ -119,7 +120,9 @@ class PlantPlayer:
             plant_case.simulator, robot, setup, meshes=plant_case.meshes, sim_backend=plant_case.sim_backend
         )
         try:
-            self._controller = Controller(flown, pilot.open(1), self._plant.joint_names, 1)
+            self._controller = Controller(
+                flown, pilot.open(1), self._plant.joint_names, 1, mountings=self._plant.mounting
+            )
             self._schedule = None if self._task is not None else self._make_schedule()
         except BaseException:
             self.close()
@@ -170,6 +173,7 @@ class _Record:
 
     def __init__(self) -> None:
         self._steps: list[dict[str, NDArray[Any]]] = []
+        self._places: dict[str, NDArray[Any]] = {}
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Copy one step; see `control.loop.Observer`."""
@@ -178,7 +182,8 @@ class _Record:
         step["command"], step["goal"] = controller.command[0].copy(), controller.goal[0].copy()
         step["observation"], step["action"] = controller.observation[0].copy(), controller.action[0].copy()
         step["target"] = target[0].copy()
-        self._steps.append(step)
+        self._places = self._places or stored_places(plant, controller.contract)
+        self._steps.append(step | self._places)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: np.stack([step[name] for step in self._steps]) for name in self._steps[0]}

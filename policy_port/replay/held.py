@@ -149,7 +149,9 @@ def replay_held(
         RobotError: When the plant lacks a joint.
     """
     contract, goals = pilot.contract, held.goals_of(pilot.contract)
-    controller = Controller(goals.contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs)
+    controller = Controller(
+        goals.contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs, mountings=plant.mounting
+    )
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))

@@ -109,7 +109,9 @@ def replay_reach(
     """
     contract = pilot.contract
     check_reach(contract, task)
-    controller = Controller(contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs)
+    controller = Controller(
+        contract, pilot.open(plant.num_envs), plant.joint_names, plant.num_envs, mountings=plant.mounting
+    )
     queue = ReachEpisodes(task, seed, episodes, plant)
     header = plant_header(pilot, plant, decimation)
     # A replay can be repeated, so nobody waits for the disk.

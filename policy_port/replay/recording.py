@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,12 @@ from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.place import Place
+from policy_port.contract.terms import MeasuredTerm
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
+from policy_port.errors import RobotError
 from policy_port.port.pilot import Pilot
 from policy_port.trace import Recorder
 
@@ -26,8 +30,9 @@ UNITS = {
     "joint_vel": "rad/s or m/s, joint_names",
     "base_pos": "m, world",
     "base_quat": "wxyz, base in world",
-    "base_lin_vel": "m/s, base frame",
+    "base_lin_vel": "m/s, of the base frame's origin, base frame",
     "base_ang_vel": "rad/s, base frame",
+    "base_com": "centre of mass of the base link, m, base frame",
     "command": "lin_vel_x m/s, lin_vel_y m/s, ang_vel_z rad/s, base frame",
     "goal": "as the contract's goal terms say",
     "observation": "what the network saw, observation_names",
@@ -151,14 +156,14 @@ class TraceObserver:
         if self._record is None:
             # Policies and plants may hand out another array each time; what is bound stays the same one.
             self._effort, self._action = np.zeros_like(effort), np.zeros_like(controller.action)
-            self._record = self._bind(controller, target)
+            self._record = self._bind(plant, controller, target)
         self._effort[...] = effort
         self._action[...] = controller.action
         if self._tip_links:
             self._tip[...] = tip_position(plant, self._tip_links)
         self._record()
 
-    def _bind(self, controller: Controller, target: Array) -> Callable[[], None]:
+    def _bind(self, plant: Plant, controller: Controller, target: Array) -> Callable[[], None]:
         signals = controller.signals
         assert target is signals.joint_target, "the loop hands on the controller's targets"
         arrays = {
@@ -168,12 +173,50 @@ class TraceObserver:
             "observation": controller.observation,
             "action": self._action,
             "effort": self._effort,
+            **place_arrays(plant, controller.contract),
         }
         if self._tip_links:
             arrays["tip_pos"] = self._tip
         return self._recorder.bind(
             arrays, split={"signals": {name: signals.columns(signal) for name, signal in SIGNALS.items()}}
         )
+
+
+def place_arrays(plant: Plant, contract: Contract) -> dict[str, Array]:
+    """Where the places are that base terms may be of, all in the base frame, one row per environment.
+
+    Returns:
+        `base_com`, the centre of mass of the base link [m], where the base floats and the plant knows it; of each site
+        and sensor that the contract names, its position as `site_pos_NAME` or `sensor_pos_NAME` [m], and its axes as
+        `site_quat_NAME` or `sensor_quat_NAME` (wxyz, the place in the base).
+    """
+    found: dict[str, Array] = {}
+    if contract.base.floating:
+        # Where "the" centre of mass has no one answer, only who asks for it in a contract has to give one.
+        with contextlib.suppress(RobotError):
+            found["base_com"] = plant.mounting("com").position
+    for term in contract.observation.terms:
+        for place in term.places if isinstance(term, MeasuredTerm) else ():
+            if isinstance(place, Place):
+                mounting, (kind, name) = plant.mounting(place), str(place).split(" ", 1)
+                found[f"{kind}_pos_{name}"] = mounting.position
+                found[f"{kind}_quat_{name}"] = np.tile(_quat(mounting.rotation), (plant.num_envs, 1))
+    return found
+
+
+def _quat(rotation: Array) -> Array:
+    """Quaternion wxyz of a matrix whose columns are a frame's axes."""
+    traces = np.array([np.trace(rotation), *np.diag(rotation)])
+    # What each element would be if it were the largest; the largest one is certain not to be near zero.
+    largest = int(np.argmax(traces))
+    skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+    both = rotation + rotation.T
+    rows = np.zeros((4, 4))
+    rows[0] = [1.0 + traces[0], *skew]
+    for axis in range(3):
+        rows[1 + axis] = [skew[axis], *both[axis]]
+        rows[1 + axis, 1 + axis] = 1.0 + 2.0 * rotation[axis, axis] - traces[0]
+    return rows[largest] / np.linalg.norm(rows[largest])
 
 
 def tip_position(plant: Plant, links: tuple[str, ...]) -> Array:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import Mounting, PlantState
 
 
 class FakePlant:
@@ -28,6 +30,8 @@ class FakePlant:
         self.resets = np.zeros(num_envs, dtype=int)
         self.height = 0.5
         self.closed = False
+        self.centre_of_mass = np.tile([0.03, -0.02, -0.05], (num_envs, 1)) * (1 + np.arange(num_envs))[:, None]
+        self.at: dict[str, Mounting] = {}
 
     @property
     def name(self) -> str:
@@ -66,6 +70,12 @@ class FakePlant:
     def link_position(self, link: str) -> Array:
         """The first joint's position along x."""
         return np.stack([self.truth.joint_pos[:, 0], *np.zeros((2, self.num_envs))], axis=1)
+
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """The centre of mass moves from environment to environment; every other place is `at`."""
+        if place == "com":
+            return Mounting(self.centre_of_mass, np.eye(3))
+        return self.at[str(place)]
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         return np.full((height, width, 3), int(100 * abs(self.truth.joint_pos[0, 0])) % 255, dtype=np.uint8)

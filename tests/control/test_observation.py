@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from policy_port.contract import Contract
 from policy_port.control.observation import ObservationBuilder
+from policy_port.control.plant import Mounting
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError, RobotError, TaskError
 
@@ -34,6 +35,33 @@ KINDS = (
     "goal",
     "constant",
 )
+
+NAMED = {"site": "imu", "sensor": "velocimeter"}
+TURNS = {
+    "imu": [[0.0, -0.6, 0.8], [1.0, 0.0, 0.0], [0.0, 0.8, 0.6]],
+    "velocimeter": [[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0, 0, 1]],
+}
+"""Axes of the two places as columns, in the base frame."""
+PLACES = {"imu": [0.1, -0.2, 0.3], "velocimeter": [-0.3, 0.25, 0.05]}
+
+
+def centre_of_mass(row: int) -> list[float]:
+    """Each environment has another."""
+    return [0.05 * (row + 1), -0.03, 0.02 * row]
+
+
+def mountings(num_envs: int) -> Any:
+    """What a plant would say."""
+
+    def find(place: Any) -> Mounting:
+        if place == "com":
+            return Mounting(np.array([centre_of_mass(row) for row in range(num_envs)]), np.eye(3))
+        name = place.site or place.sensor
+        kind, site = ("", "") if place.site else ("velocimeter", "imu")
+        return Mounting(np.tile(PLACES[name], (num_envs, 1)), np.array(TURNS[name]), kind, site)
+
+    return find
+
 
 number = st.floats(-3.0, 3.0, allow_nan=False).map(lambda x: round(x, 3))
 bounds = st.tuples(st.floats(-2.0, -0.1), st.floats(0.1, 2.0))
@@ -70,6 +98,11 @@ def observation_terms(draw: st.DrawFn, history: int) -> dict[str, Any]:
             "offset": draw(number | st.tuples(number, number, number)),
             "clip": draw(st.none() | bounds),
         }
+        if kind != "velocity_command":
+            term["frame"] = draw(st.sampled_from([None, "link", {"site": "imu"}, {"sensor": "velocimeter"}]))
+        if kind == "base_lin_vel":
+            offset = st.tuples(number, number, number)
+            term["point"] = draw(offset | st.sampled_from([None, "link", "com", *({k: v} for k, v in NAMED.items())]))
     return term
 
 
@@ -121,14 +154,45 @@ def rotate_world_into_base(quat: list[float], vector: list[float]) -> list[float
     return [sum(matrix[row][column] * vector[row] for row in range(3)) for column in range(3)]
 
 
+def at_point(term: Any, moment: dict[str, Any]) -> list[float]:
+    """Where a velocity's point is."""
+    if term.point in (None, "link"):
+        return [0.0, 0.0, 0.0]
+    if term.point == "com":
+        return centre_of_mass(moment["row"])
+    return list(term.point) if isinstance(term.point, tuple) else PLACES[term.point.site or term.point.sensor]
+
+
+def in_axes(term: Any, vector: list[float]) -> list[float]:
+    """The vector's projections on the axes that the term states, or that its velocimeter has."""
+    point = getattr(term, "point", None)
+    frame = term.frame
+    if frame is None:
+        frame = point if getattr(point, "sensor", None) else "link"
+    if frame == "link":
+        return vector
+    columns = TURNS[frame.site or frame.sensor]
+    return [sum(columns[row][axis] * vector[row] for row in range(3)) for axis in range(3)]
+
+
 def raw_values(term: Any, moment: dict[str, Any]) -> list[tuple[str, float]]:
     """(element, raw value) of one step."""
     in_unit = {"rad": 1.0, "m": 1.0, "deg": 180.0 / math.pi}
     joints = list(getattr(term, "joints", None) or JOINTS)
     match term.term:
         case "projected_gravity":
-            return list(zip("xyz", rotate_world_into_base(moment["base_quat"], [0.0, 0.0, -1.0]), strict=True))
-        case "base_lin_vel" | "base_ang_vel" | "velocity_command":
+            down = rotate_world_into_base(moment["base_quat"], [0.0, 0.0, -1.0])
+            return list(zip("xyz", in_axes(term, down), strict=True))
+        case "base_lin_vel":
+            x, y, z = at_point(term, moment)
+            a, b, c = moment["base_ang_vel"]
+            v, w, u = moment["base_lin_vel"]
+            return list(
+                zip("xyz", in_axes(term, [v + b * z - c * y, w + c * x - a * z, u + a * y - b * x]), strict=True)
+            )
+        case "base_ang_vel":
+            return list(zip("xyz", in_axes(term, moment[term.term]), strict=True))
+        case "velocity_command":
             return list(zip("xyz", moment[term.term], strict=True))
         case "joint_pos_rel":
             defaults = {name: 0.1 * (i + 1) for i, name in enumerate(JOINTS)}
@@ -226,7 +290,7 @@ def show(signals: Signals, row: int, moment: dict[str, Any]) -> None:
 def test_any_observation_equals_the_reference_by_name(contract: Contract, num_envs: int, seed: int) -> None:
     """Any terms, units, clips, scales by joint, joint subsets, history layouts and resets of single rows."""
     rng = np.random.default_rng(seed)
-    signals = Signals(contract, PLANT, num_envs)
+    signals = Signals(contract, PLANT, num_envs, mountings(num_envs))
     builder = ObservationBuilder(contract, signals)
     moments: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
     for step in range(7):
@@ -236,7 +300,7 @@ def test_any_observation_equals_the_reference_by_name(contract: Contract, num_en
             builder.reset(starting)
         for row in range(num_envs):
             moments[row] = [] if starting[row] else moments[row]
-            moments[row].append(random_moment(contract, rng, time=0.02 * len(moments[row])))
+            moments[row].append(random_moment(contract, rng, time=0.02 * len(moments[row])) | {"row": row})
             show(signals, row, moments[row][-1])
         built = builder.build()
         assert built.dtype == np.float32

@@ -80,3 +80,9 @@ def test_a_flag_of_another_kind_is_refused(tmp_path: Path) -> None:
     """A flag that would have no effect is a misunderstanding."""
     with pytest.raises(ContractError, match="--names means nothing for newton_assets, which takes --layout, --order"):
         make(tmp_path, names=tmp_path / "names.yaml")
+
+
+@pytest.mark.parametrize("order", ["physx", "mjw"])
+def test_the_base_s_velocity_is_isaac_lab_s(tmp_path: Path, order: str) -> None:
+    """It is the centre of mass's, on PhysX and on Newton."""
+    assert make(tmp_path, order).observation.terms[0].model_dump()["point"] == "com"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.contract.place import Place
 from policy_port.control.plant import Plant, PlantState
 from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.process_plant import ProcessPlant
@@ -50,9 +51,19 @@ def test_rows_do_not_depend_on_the_number_of_processes(kind: str, robot_file, se
         assert shared.name == f"{alone.name}, 2 processes"
         for one, other in zip(trajectory(alone), trajectory(shared), strict=True):
             np.testing.assert_array_equal(one, other)
+        for place in ("com", Place(site="sensor")):
+            one, other = alone.mounting(place), shared.mounting(place)
+            assert one.position.shape == (5, 3)
+            np.testing.assert_array_equal(one.position, other.position)
+            np.testing.assert_array_equal(one.rotation, other.rotation)
         # The errors are the plant's own.
         with pytest.raises(RobotError, match="no link"):
             shared.link_position("nowhere")
+    with (
+        contextlib.closing(make_plant(kind, path, setup, num_envs=2, processes=2)) as shared,
+        pytest.raises(RobotError, match="has no site or link 'nowhere'"),
+    ):
+        shared.mounting(Place(site="nowhere"))
     shared.close()
 
 

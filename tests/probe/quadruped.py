@@ -22,7 +22,12 @@ BY_KIND = tuple(f"{leg}_{kind}" for kind in KINDS for leg in LEGS)
 DEFAULTS = {"FL_hip": 0.1, "FR_hip": -0.1, "RL_hip": 0.1, "RR_hip": -0.1}
 TERMS = ("base_ang_vel", "projected_gravity", "velocity_command", "joint_pos_rel", "joint_vel", "last_action")
 
-MIRRORED = {"base_ang_vel": (-1, 1, -1), "projected_gravity": (1, -1, 1), "velocity_command": (1, -1, -1)}
+MIRRORED = {
+    "base_lin_vel": (1, -1, 1),
+    "base_ang_vel": (-1, 1, -1),
+    "projected_gravity": (1, -1, 1),
+    "velocity_command": (1, -1, -1),
+}
 OTHER_LEG = {"FL": "FR", "FR": "FL", "RL": "RR", "RR": "RL"}
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.layout import observation_slots
 from policy_port.contract.terms import JointTerm
 from policy_port.probe.mirror import partner
 from policy_port.probe.network import Network, ordinary_observations
 from policy_port.probe.orders import Orders, Relabelling, judge_orders
-from tests.probe.quadruped import BY_KIND, BY_LEG, contract, linear, noise, symmetric, with_feedback
+from tests.probe.quadruped import BY_KIND, BY_LEG, TERMS, contract, linear, noise, symmetric, with_feedback
 
 FEEDBACK = {"joint_pos_rel": -1.0, "joint_vel": -0.5}
 SWAPPED = tuple({"FL_calf": "RR_hip", "RR_hip": "FL_calf"}.get(name, name) for name in BY_LEG)
@@ -146,6 +147,53 @@ def test_the_signs_of_the_joints_are_found() -> None:
     assert fit is not None
     assert fit.signs == {name: -1 if "hip" in name else 1 for name in BY_LEG}
     assert min(fit.margins.values()) > 0.05
+
+
+def seen_at(weights: Array, right: Contract, point: tuple[float, float, float]) -> Array:
+    """The same network, shown the velocity of another point: v = u - w x r, so that w takes a share of u's weights."""
+    slots = observation_slots(right)
+    linear, angular = ([i for i, s in enumerate(slots) if s.term == f"base_{kind}_vel"] for kind in ("lin", "ang"))
+    moved = weights.copy()
+    for axis in range(3):
+        moved[:, angular[axis]] -= weights[:, linear] @ np.cross(np.eye(3)[axis], point)
+    return moved
+
+
+@pytest.mark.parametrize("stated", [{"point": [0.2, 0.6, 0.1]}, {"point": {"site": "imu"}}, {"point": {"sensor": "v"}}])
+def test_a_velocity_beside_the_middle_is_held_against_no_mirror(stated: dict) -> None:
+    """Told of the point, a symmetric network that reads its velocity is symmetric; told nothing, it seems less so."""
+    rest = tuple(term for term in TERMS if term != "velocity_command")
+    told = contract(terms=({"term": "base_lin_vel", **stated}, *rest))
+    untold = contract(terms=("base_lin_vel", *rest))
+    weights = seen_at(symmetric(untold), untold, (0.2, 0.6, 0.1))
+    right, wrong = (judged(weights, side).fit for side in (told, untold))
+    assert right is not None
+    assert wrong is not None
+    assert right.value > 0.99
+    assert wrong.value < right.value - 0.03
+
+
+@pytest.mark.parametrize("stated", [{"point": "com"}, {"point": [0.2, 0.0, 0.1]}])
+def test_a_velocity_in_the_middle_has_its_mirror_image(stated: dict) -> None:
+    """The centre of mass and points in the middle count as before: a network that mirrors them wrong is less alike."""
+    told = contract(terms=({"term": "base_lin_vel", **stated}, *TERMS))
+    weights = symmetric(told)
+    assert (fit := judged(weights, told).fit) is not None
+    assert fit.value > 0.99
+    weights[:, :3] = np.abs(noise(told)[:, :3]) * np.array([1.0, 30.0, 1.0])
+    assert (worse := judged(weights, told).fit) is not None
+    assert worse.value < 0.98
+
+
+def test_a_vector_in_turned_axes_is_held_against_no_mirror() -> None:
+    """Axes of a site may be turned, so that any number of it says nothing of left and right."""
+    told = contract(terms=tuple({"term": t, "frame": {"site": "imu"}} if t == "base_ang_vel" else t for t in TERMS))
+    weights = symmetric(told)
+    weights[:, :3] = 5.0 * noise(told)[:, :3]
+    assert (fit := judged(weights, told).fit) is not None
+    assert fit.value > 0.99
+    assert (other := judged(weights, contract()).fit) is not None
+    assert other.value < fit.value - 0.03
 
 
 def arm(count: int, name: Callable[[int], str]) -> Contract:

@@ -240,3 +240,26 @@ def test_precision_is_that_of_the_input():
     exact, rounded = by_name.observation(x), by_name.observation(x.astype(np.float32))
     assert rounded.dtype == np.float32
     assert 1e-9 < np.abs(exact - rounded).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ({"point": "com"}, {}),
+        ({}, {"point": [0.0, 0.0, 0.1]}),
+        ({"point": {"site": "imu"}}, {"point": {"sensor": "imu"}}),
+        ({"frame": {"site": "imu"}}, {}),
+    ],
+)
+def test_another_point_or_frame_proves_nothing(source: dict[str, Any], target: dict[str, Any]) -> None:
+    """A target that gives another point's velocity, or other axes, is refused by the reference of its own accord."""
+    sides = [_contract(_joints(a=0.0), [{"term": "base_lin_vel", **stated}]) for stated in (source, target)]
+    with pytest.raises(NotImplementedError, match="no port of it can be proved"):
+        _observe(*sides, _mapping("a", "a"), [1.0, 2.0, 3.0])
+    assert _observe(sides[0], sides[0], _mapping("a", "a"), [1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
+
+
+def test_the_link_s_origin_is_what_is_meant_where_nothing_is_stated() -> None:
+    """`point: link` and no point are one quantity."""
+    sides = [_contract(_joints(a=0.0), [{"term": "base_lin_vel", **stated}]) for stated in ({}, {"point": "link"})]
+    assert _observe(*sides, _mapping("a", "a"), [1.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]

@@ -86,12 +86,13 @@ def test_a_trace_holds_what_happened(tmp_path: Path, num_envs: int) -> None:
         observers = (record, copies)
         run(plant, controller, Rounds(num_envs), decimation=4, clock=SimulatedTime(), observers=observers)
     trace = Trace(tmp_path / "trace.npz")
-    assert set(trace) == {*copies.steps[0], "time", "episode"}
+    assert set(trace) == {*copies.steps[0], "time", "episode", "base_com"}
     for name in copies.steps[0]:
         happened = np.stack([step[name] for step in copies.steps])
         assert trace[name].dtype == happened.dtype
         np.testing.assert_array_equal(trace[name], happened, err_msg=name)
     assert np.abs(trace["action"]).max() > 1e-3
+    assert np.array_equal(trace["base_com"], np.tile(plant.centre_of_mass, (40, 1, 1)))
     for env in range(num_envs):
         assert trace["time"][:, env].tolist() == [0.02 * (step % (5 + env)) for step in range(40)]
         assert trace["episode"][:, env].tolist() == [step // (5 + env) for step in range(40)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
+from policy_port.contract.place import Place
+from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import RobotError
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.console import Console
@@ -174,6 +176,13 @@ class Supervisor:
     def link_position(self, link: str) -> Array:
         """Position of a link [m], shape (1, 3), by forward kinematics."""
         return self._arm.link_position(link)
+
+    def mounting(self, place: Place | Literal["com"]) -> Mounting:
+        """Nowhere: what is bolted down has no base velocity."""
+        raise RobotError(
+            "the arm's base stands still, so there is no velocity of it to give a point or frame; leave point and "
+            "frame out of the contract's base terms"
+        )
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """There is no picture of an arm without a camera."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -525,6 +526,18 @@ def test_isaac_labs_own_export_of_its_go2_task(shared: Path) -> None:
     np.testing.assert_allclose(
         ported(path, contract, steps, "Isaac-Velocity-Flat-UnitreeGo2.onnx"), whole(path, steps, names), atol=1e-6
     )
+
+
+@pytest.mark.shared
+def test_the_go2_export_beside_its_runs_env_yaml_asks_for_a_name_alone(shared: Path, tmp_path: Path) -> None:
+    """Rates, drives and gains, which the export has as 0, are env.yaml's."""
+    peers = shared / "failing_inputs/peers"
+    shutil.copytree(peers / "leapp/isaaclab_go2", tmp_path / "Task")
+    shutil.copytree(peers / "isaaclab3_env_yaml/go2/params", tmp_path / "params")
+    made = imported(tmp_path / "Task", robot="go2")
+    assert {(joint.stiffness, joint.damping) for joint in made.contract.joints.values()} == {(25.0, 0.5)}
+    assert (made.contract.timestep, made.contract.decimation, made.contract.actuation.kind) == (0.005, 4, "explicit")
+    assert not any("kp and kd are 0" in note for note in made.notes)
 
 
 @pytest.mark.shared

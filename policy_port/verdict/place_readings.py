@@ -176,7 +176,7 @@ def _turned(contract: Contract, evidence: Evidence, term: MeasuredTerm) -> Expla
         yield Explanation(
             contract=contract,
             evidence=other,
-            words=f"{term.label}: in other axes than the base link's{point}, {_turn_words(turn.T)}: a sensor's, perhaps",
+            words=f"{term.label}: in other axes than the base link's{point}, {_turn_words(turn.T)}, a sensor's perhaps",
             remedy=(
                 "write frame: {site: NAME} with the site or sensor of the robot file whose axes these are, and record "
                 "site_quat_NAME"

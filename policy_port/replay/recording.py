@@ -200,11 +200,11 @@ def place_arrays(plant: Plant, contract: Contract) -> dict[str, Array]:
             if isinstance(place, Place):
                 mounting, (kind, name) = plant.mounting(place), str(place).split(" ", 1)
                 found[f"{kind}_pos_{name}"] = mounting.position
-                found[f"{kind}_quat_{name}"] = np.tile(_quat(mounting.rotation), (plant.num_envs, 1))
+                found[f"{kind}_quat_{name}"] = np.tile(quat_of(mounting.rotation), (plant.num_envs, 1))
     return found
 
 
-def _quat(rotation: Array) -> Array:
+def quat_of(rotation: Array) -> Array:
     """Quaternion wxyz of a matrix whose columns are a frame's axes."""
     traces = np.array([np.trace(rotation), *np.diag(rotation)])
     # What each element would be if it were the largest; the largest one is certain not to be near zero.

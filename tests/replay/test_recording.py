@@ -8,23 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract, load_contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
-from policy_port.control.plant import Plant
+from policy_port.control.plant import Mounting, Plant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.runtime import OnnxPolicy
 from policy_port.replay.goals import HeldGoals
 from policy_port.replay.held import Held, HeldEpisodes
-from policy_port.replay.recording import TraceObserver
+from policy_port.replay.recording import TraceObserver, quat_of
 from policy_port.replay.velocity import FallRule
 from policy_port.resources import assets_dir
 from policy_port.trace import Recorder, Trace
 from tests.control.fake_plant import FakePlant
 from tests.control.networks import save_mlp
+from tests.plants.test_plants import rotation
 from tests.samples import contract_data
 
 PLANT_JOINTS = ("right_knee", "left_hip", "right_hip", "left_knee")
@@ -96,6 +99,41 @@ def test_a_trace_holds_what_happened(tmp_path: Path, num_envs: int) -> None:
     for env in range(num_envs):
         assert trace["time"][:, env].tolist() == [0.02 * (step % (5 + env)) for step in range(40)]
         assert trace["episode"][:, env].tolist() == [step // (5 + env) for step in range(40)]
+
+
+def test_a_trace_says_where_the_places_are(tmp_path: Path) -> None:
+    """Sites and sensors that the contract names stand in it, with their axes, and the velocity is the link's."""
+    turn = np.array([[0.0, -0.6, 0.8], [1.0, 0.0, 0.0], [0.0, 0.8, 0.6]])
+    terms = [
+        {"term": "base_lin_vel", "point": {"sensor": "velocimeter"}},
+        {"term": "base_ang_vel", "frame": {"site": "imu"}},
+        {"term": "goal", "size": 3, "frame": "base"},
+    ]
+    contract = Contract.model_validate(contract_data(observation={"terms": terms}))
+    plant = FakePlant(PLANT_JOINTS, 2)
+    plant.at["sensor velocimeter"] = Mounting(np.tile([0.1, 0.2, 0.3], (2, 1)), turn, "velocimeter", "imu")
+    plant.at["site imu"] = Mounting(np.tile([0.4, 0.5, 0.6], (2, 1)), turn)
+    plant.speed[:] = 0.7
+    path = save_mlp(tmp_path / "policy.onnx", (contract.observation_size, 8, 4))
+    controller = Controller(contract, OnnxPolicy(path, 2), plant.joint_names, 2, mountings=plant.mounting)
+    with Recorder(tmp_path / "trace.npz", {}) as recorder:
+        record = TraceObserver(recorder, 0.02, 2)
+        run(plant, controller, Rounds(2), decimation=4, clock=SimulatedTime(), observers=(record,))
+    trace = Trace(tmp_path / "trace.npz")
+    assert trace["sensor_pos_velocimeter"][3].tolist() == [[0.1, 0.2, 0.3]] * 2
+    assert trace["site_pos_imu"][3].tolist() == [[0.4, 0.5, 0.6]] * 2
+    for name in ("sensor_quat_velocimeter", "site_quat_imu"):
+        np.testing.assert_allclose(rotation(trace[name][0, 1]), turn, atol=1e-12)
+    np.testing.assert_array_equal(trace["base_lin_vel"][-1], [[0.7, 0.0, 0.0]] * 2)
+    np.testing.assert_allclose(trace["observation"][-1, :, :3], [turn.T @ [0.7, 0.0, 0.0]] * 2, atol=1e-6)
+
+
+@given(st.tuples(*[st.floats(-1.0, 1.0)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
+@settings(max_examples=200, deadline=None)
+def test_axes_are_recorded_as_the_quaternion_that_turns_to_them(quat: tuple[float, ...]) -> None:
+    """From any matrix, half turns too, to a quaternion and back."""
+    axes = rotation(np.array(quat) / np.linalg.norm(quat))
+    np.testing.assert_allclose(rotation(quat_of(axes)), axes, atol=1e-9)
 
 
 class Measuring(HeldEpisodes):

@@ -15,23 +15,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mujoco
 import numpy as np
 import onnxruntime
 from mutation_closed_loop import closed_loop_verdict
 from mutation_evidence import SECONDS, Subject, drives, in_float32, one_command, record, subjects
-from mutation_kinds import Arrays, NotApplicableError
-from mutation_table import Mutation, mutated, mutations
+from mutation_kinds import NotApplicableError
+from mutation_mistake import Mutation
+from mutation_recordings import Arrays, turned
+from mutation_table import mutated, mutations
 from numpy.typing import NDArray
 
 from policy_port import __version__
 from policy_port.contract import Contract, load_mapping
 from policy_port.contract.diff import differences
+from policy_port.contract.place import Place
 from policy_port.control.action import ActionDecoder
 from policy_port.control.observation import ObservationBuilder
-from policy_port.control.signals import Signals
+from policy_port.control.plant import Mounting
+from policy_port.control.signals import Mountings, Signals
 from policy_port.errors import PolicyPortError
 from policy_port.port.folder import Port
 from policy_port.resources import mappings_dir
@@ -39,6 +43,7 @@ from policy_port.trace import Recorder, Trace
 from policy_port.verdict.answers import Network
 from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
 from policy_port.verdict.evidence import Evidence, read_evidence
+from policy_port.verdict.recorded_arrays import is_place
 from policy_port.verdict.sides import Side, side_network
 from policy_port.verdict.verify import verify_contract, verify_port
 
@@ -170,7 +175,7 @@ def score(
 
 def run_control(contract: Contract, arrays: Arrays, joint_names: tuple[str, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Observations and targets that the control loop's own code makes of a recorded state: is a mistake visible?"""
-    signals = Signals(contract, joint_names, 1)
+    signals = Signals(contract, joint_names, 1, places_of(arrays))
     builder, decoder = ObservationBuilder(contract, signals), ActionDecoder(contract, signals)
     observations, targets, steps = [], [], 0
     for step in range(len(arrays["observation"])):
@@ -190,6 +195,18 @@ def run_control(contract: Contract, arrays: Arrays, joint_names: tuple[str, ...]
     return np.stack(observations), np.stack(targets)
 
 
+def places_of(arrays: Arrays) -> Mountings:
+    """Where things are on the base by what a trace says."""
+
+    def mounting(place: Place | Literal["com"]) -> Mounting:
+        if not isinstance(place, Place):
+            return Mounting(np.asarray(arrays["base_com"][0], dtype=np.float64).reshape(1, 3), np.eye(3))
+        quat = np.asarray(arrays[f"site_quat_{place.site}"], dtype=np.float64).reshape(-1, 4)[0]
+        return Mounting(np.zeros((1, 3)), np.stack([turned(quat, axis) for axis in np.eye(3)], axis=1))
+
+    return mounting
+
+
 def other_weights(network: Network, evidence: Evidence) -> Network:
     """Another network of the same widths: the first layer's columns turned at random."""
     size = evidence.arrays["observation"].shape[2]
@@ -204,7 +221,9 @@ def with_arrays(evidence: Evidence, arrays: Arrays, file: Path) -> Evidence:
             for step in range(len(arrays["observation"])):
                 recorder.record(**{name: array[step] for name, array in arrays.items()})
         return read_evidence(file)
-    return replace(evidence, arrays={name: arrays[name].astype(np.float64) for name in evidence.arrays})
+    kept = {name: array for name, array in arrays.items() if name in evidence.arrays or is_place(name)}
+    rows = (*evidence.shape, -1)
+    return replace(evidence, arrays={name: array.astype(np.float64).reshape(rows) for name, array in kept.items()})
 
 
 def is_mended(mutation: Mutation, diagnosis: TraceDiagnosis, right: Contract, patterns: list[str]) -> bool:

@@ -7,41 +7,15 @@ once, names beside the wrong values, noise) are in no table of diagnose's.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import mutation_kinds as kinds
-from mutation_kinds import Arrays, Data, NotApplicableError
+import mutation_recordings as recordings
+from mutation_kinds import NotApplicableError
+from mutation_mistake import ORDER, Mutation
+from mutation_recordings import Arrays
+from mutation_traces import in_readings, in_recordings
 
 from policy_port.contract import Contract
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mutation:
-    """One mistake."""
-
-    key: str
-    """Its name."""
-    group: str
-    """1 falls, 2 does not follow, 3 walks almost normally: as facts on failing ports group them; + for further ones."""
-    names: tuple[str, ...]
-    """Words of which verify must say one in one of its lines; {a}, {b} are filled in."""
-    contract: Callable[[Data], dict[str, str] | None] | None = None
-    """Writes the mistake into the contract's data; returns what to fill into `names`."""
-    trace: Callable[[Arrays, Data], dict[str, str] | None] | None = None
-    """Makes the mistake in the recorded arrays and the header."""
-    other_weights: bool = False
-    """Whether the port holds another network of the same widths."""
-
-    @property
-    def of_the_trace(self) -> bool:
-        """Whether the contract is right, so that no edit may be offered."""
-        return self.contract is None
-
-
-STATE = ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel")
-ORDER = (r"joint order: ", r"joints in another order", r"exchanged", r"joint names, the values")
 
 
 def mutations() -> list[Mutation]:
@@ -53,6 +27,7 @@ def in_contracts() -> list[Mutation]:
     """What a user wrongly wrote."""
     make = Mutation
     return [
+        *of_places(),
         make(key="joint order of another parser", group="1", names=ORDER, contract=kinds.joint_order_parser),
         make(key="joint order sorted by name", group="+", names=ORDER, contract=kinds.joint_order_sorted),
         make(key="joint order reversed", group="+", names=ORDER, contract=kinds.joint_order_reversed),
@@ -80,10 +55,10 @@ def in_contracts() -> list[Mutation]:
         make(key="order of joint_vel alone", group="+", names=ORDER, contract=kinds.one_term_order("joint_vel")),
         make(key="order of the action alone", group="+", names=ORDER, contract=kinds.action_order),
         make(
-            key="history time-major",
+            key="history laid out the other way",
             group="1",
-            names=(r"history term-major in the source",),
-            contract=kinds.history(layout="time_major"),
+            names=(r"history {a} in the source",),
+            contract=kinds.other_layout,
         ),
         make(
             key="history newest first",
@@ -329,123 +304,35 @@ def in_contracts() -> list[Mutation]:
     ]
 
 
-def in_readings() -> list[Mutation]:
-    """What a user's state reader wrongly read, and further ones."""
+def of_places() -> list[Mutation]:
+    """Another point of the base's velocity, and the axes of a site where the source has the link's."""
     make = Mutation
     return [
-        make(key="quaternion order swapped", group="1", names=(r"quaternion order",), trace=kinds.quaternion_xyzw),
-        make(key="quaternion inverted", group="+", names=(r"quaternion inverted",), trace=kinds.quaternion_inverse),
         make(
-            key="base_ang_vel in the world frame",
+            key="base_lin_vel of the link or of the centre of mass",
             group="3",
-            names=(r"world frame",),
-            trace=kinds.world_frame("base_ang_vel"),
+            names=(r"the velocity of {a}",),
+            contract=kinds.other_point,
         ),
         make(
-            key="base_lin_vel in the world frame",
-            group="+",
-            names=(r"world frame",),
-            trace=kinds.world_frame("base_lin_vel"),
-        ),
-        make(key="state one step late", group="3", names=(r"one step late",), trace=kinds.later(*STATE)),
-        make(
-            key="joint velocity one step late",
+            key="base_lin_vel at another offset",
             group="3",
-            names=(r"joint_vel: one step late|one step late",),
-            trace=kinds.later("joint_vel"),
+            names=(r"the velocity of {a}",),
+            contract=kinds.point_beside,
         ),
         make(
-            key="targets one step late", group="3", names=(r"target: one step|one step",), trace=kinds.later("target")
-        ),
-        make(key="positions in degrees", group="+", names=(r"factor 57.30",), contract=kinds.degrees),
-        make(
-            key="one joint observed 0.02 rad off",
-            group="+",
-            names=(r"default .*{a}|offset",),
-            contract=kinds.observed_offset,
-        ),
-        make(key="front and rear legs exchanged", group="+", names=ORDER, contract=kinds.front_and_rear),
-        make(
-            key="last action scaled as the action is",
-            group="+",
-            names=(r"factor 0.25",),
-            contract=kinds.scale_times("last_action", 0.25),
+            key="base_ang_vel in the axes of a site",
+            group="3",
+            names=(r"in the axes of the base link",),
+            contract=kinds.frame_of_a_site("base_ang_vel"),
+            trace=recordings.site_askew,
         ),
         make(
-            key="last action taken for the last target",
-            group="+",
-            names=(r"it is last_action",),
-            contract=kinds.kind_instead("last_action", "joint_target"),
-        ),
-        make(
-            key="damping x 1.3",
-            group="+",
-            names=(r"factor 1.30 on every joint",),
-            contract=kinds.field_times("damping", 1.3),
-        ),
-        make(
-            key="two axes of base_ang_vel exchanged",
-            group="+",
-            names=(r"elements 0 and 1",),
-            trace=kinds.axes_exchanged,
-        ),
-        make(
-            key="velocities by finite differences",
-            group="+",
-            names=(r"finite difference",),
-            trace=kinds.finite_differences,
-        ),
-        make(
-            key="observation recorded behind the normaliser",
-            group="+",
-            names=(r"behind the network's normaliser",),
-            trace=kinds.normalised,
-        ),
-        make(key="targets behind a low-pass filter", group="+", names=(r"filter",), trace=kinds.filtered_targets),
-        make(key="observation noise left on", group="+", names=(r"noise",), trace=kinds.noise),
-    ]
-
-
-def in_recordings() -> list[Mutation]:
-    """What a recorder wrongly kept, or a port of another network: the contract is right."""
-    weights, action = r"another network", r"the trace holds the action .*"
-
-    def make(key: str, *names: str, **how: Any) -> Mutation:
-        return Mutation(key=key, group="t", names=names, **how)
-
-    return [
-        make("action recorded scaled", action + "after its scale", trace=kinds.action_recorded_scaled),
-        make("action recorded as target", "joint targets in place of", trace=kinds.action_recorded_as_target),
-        make("action recorded clipped", action + r"after a clip to \[", trace=kinds.action_recorded_clipped),
-        make("action recorded filtered", action + "low-pass filter", trace=kinds.action_recorded_filtered),
-        make("action recorded in another order", action + "in another order", trace=kinds.action_recorded_reversed),
-        make("action recorded one step late", "network's one step late", trace=kinds.action_recorded_late),
-        make("action recorded with exploration", "network's with noise", trace=kinds.action_recorded_drawn),
-        make("gyro in degrees", "recorded in degrees per second", trace=kinds.in_degrees("base_ang_vel")),
-        make("joint positions recorded in degrees", "recorded in degrees", trace=kinds.in_degrees("joint_pos")),
-        make("joint velocities recorded in degrees", "in degrees per second", trace=kinds.in_degrees("joint_vel")),
-        make(
-            "joint positions and targets recorded in degrees",
-            "recorded in degrees",
-            trace=kinds.in_degrees("joint_pos", "target"),
-        ),
-        make("joint velocities recorded in rpm", "revolutions per minute", trace=kinds.in_rpm),
-        make("sine and cosine exchanged", "sine and cosine exchanged", trace=kinds.sine_and_cosine),
-        make("wrong weights of the same widths", weights, other_weights=True),
-        make("clock from one period, wrong weights", weights, trace=kinds.from_one_period, other_weights=True),
-        make("cut out of a run, wrong weights", weights, trace=kinds.from_the_middle, other_weights=True),
-        make("no clock, wrong weights", weights, trace=kinds.without_clock, other_weights=True),
-        make(
-            "one command only, its scale left out",
-            r"scale .*missing|scaled 0\.\d+: scale 1 instead",
-            trace=kinds.first_command,
-            contract=kinds.scale_left_out("velocity_command"),
-        ),
-        make(
-            "one command only, zeroed",
-            r"it is velocity_command",
-            trace=kinds.first_command,
-            contract=kinds.zeroed("velocity_command"),
+            key="projected_gravity in the axes of a site",
+            group="3",
+            names=(r"in the axes of the base link",),
+            contract=kinds.frame_of_a_site("projected_gravity"),
+            trace=recordings.site_askew,
         ),
     ]
 

@@ -11,10 +11,10 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import snapped, stated_values, with_action, with_joint_values
-from policy_port.mistakes.orders import known_orders, listed
+from policy_port.mistakes.orders import known_orders
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, Line, fit, present, settled_rows
-from policy_port.verdict.lines import common_scales, default_words, scale_words
+from policy_port.verdict.lines import common_scales, default_words, offset_words, scale_words, scaled_words
 from policy_port.verdict.rebuild import per_element, recorded_targets
 from policy_port.verdict.signals import RecordedSignals, clipped_action
 from policy_port.verdict.units import is_the_traces
@@ -89,7 +89,10 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
             pose = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             yield with_joint_values(plain, "default", defaults), said(pose)
     written = stated_values(dict(zip(names, offsets, strict=True)))
-    zero = "default pose added as offset though the source does not" if written == 0.0 else f"offset {written} missing"
+    zero = "default pose added as offset though the source does not"
+    if written != 0.0 or kept != "default":
+        before = [0.0 if kept == "default" else float(per_element(kept, name)) for name in names]
+        zero = offset_words(names, before, offsets)
     yield with_action(contract, place, **changes, offset=written), said(zero)
 
 
@@ -177,10 +180,9 @@ def _scale_words(names: tuple[str, ...], old: list[float], new: list[float]) -> 
     if len(set(old)) == 1 and len(set(new)) == 1:
         return scale_words(old[0], new[0])
     flipped = [name for name, a, b in zip(names, old, new, strict=True) if a == -b and a != b]
-    wrong = [(name, a, b) for name, a, b in zip(names, old, new, strict=True) if a != b]
-    if len(flipped) == len(wrong):
+    if len(flipped) == sum(a != b for a, b in zip(old, new, strict=True)):
         return f"sign of joint {', '.join(flipped)} flipped"
-    return listed([f"joint {name} scaled {a / b:.2f}: scale {a:g} instead of {b:g}" for name, a, b in wrong if b])
+    return scaled_words(tuple(f"joint {name}" for name in names), old, new)
 
 
 def _reference(term: ActionTerm) -> str:

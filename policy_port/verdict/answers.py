@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from policy_port.mistakes.numbers import counted
 from policy_port.verdict.evidence import Answers, Evidence, Mask, Values
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def answered(contract: Contract, evidence: Evidence, network: Network) -> Eviden
         left = int((~known).sum())
         if left:
             note = (
-                f"the network has a memory, which is not known at {left} of {known.size} rows: they come before what "
+                f"the network has a memory, which is not known at {left} of {counted(known.size, 'row')}, before what "
                 "it remembered no longer matters; record from a reset on"
             )
     return replace(evidence, network=network, answers=Answers(values=values, known=known, note=note))

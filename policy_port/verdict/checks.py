@@ -3,101 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
+from policy_port.contract.terms import MeasuredTerm, ObservationTerm
+from policy_port.mistakes.numbers import apart
+from policy_port.mistakes.orders import listed
 from policy_port.verdict.answers import ACTION_TOLERANCE, action_errors
+from policy_port.verdict.applied import applied
+from policy_port.verdict.comparison import Bad, Check
 from policy_port.verdict.evidence import Answers, Evidence, Mask, Values
-from policy_port.verdict.rebuild import ROUNDINGS, decode, rebuild, recorded_targets
+from policy_port.verdict.place_checks import placed
+from policy_port.verdict.rebuild import ROUNDINGS, Rebuilt, decode, rebuild, recorded_targets
 from policy_port.verdict.sides import check_widths
-
-Status = Literal["equal", "wrong", "unchecked"]
 
 DRIVE_TOLERANCE = 1e-5
 """Relative difference of a gain that a float32 simulator explains."""
 
 RATE_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bad:
-    """One element that differs."""
-
-    element: str
-    """Joint name, axis or slot."""
-    error: float
-    """Largest difference."""
-    allowed: float
-    """Difference that rounding explains."""
-    step: int | None = None
-    """First step that differs; None for what does not change from step to step."""
-    env: int | None = None
-    """Its environment."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One comparison."""
-
-    label: str
-    """Term of the observation, or "action", "target", "stiffness", ..., "control_dt"."""
-    status: Status
-    """Whether it agrees."""
-    elements: int
-    """Number of elements compared."""
-    error: float = 0.0
-    """Largest difference."""
-    allowed: float = 0.0
-    """What rounding explains of it."""
-    bad: tuple[Bad, ...] = ()
-    """The elements that differ."""
-    rows: int = 0
-    """Rows compared of the element that is known least; nothing for what does not change from step to step."""
-    rows_left_out: int = 0
-    """Rows at which that element is not known."""
-    required: bool = True
-    """Whether a port is not verified without it."""
-    note: str = ""
-    """Why it could not be compared, or what the comparison can't see."""
-
-    @property
-    def first(self) -> Bad | None:
-        """The element that differs first."""
-        timed = [bad for bad in self.bad if bad.step is not None]
-        return min(timed, key=lambda bad: bad.step or 0) if timed else (self.bad[0] if self.bad else None)
-
-
-def unmade(checks: Iterable[Check]) -> list[Check]:
-    """The comparisons that could not be made."""
-    return [check for check in checks if check.status == "unchecked"]
-
-
-def all_equal(checks: Sequence[Check]) -> bool:
-    """True when every comparison that a verdict needs was made, and nothing differs."""
-    return not any(check.status == "wrong" or (check.status == "unchecked" and check.required) for check in checks)
-
-
-def tally(checks: Sequence[Check], equal: str) -> str:
-    """The comparisons in one sentence, those that could not be made by name.
-
-    Args:
-        checks: The comparisons.
-        equal: What to say where nothing differs: "equal", or "nothing differs".
-    """
-    left = unmade(checks)
-    wrong, made = sum(check.status == "wrong" for check in checks), len(checks) - len(left)
-    words = f"{wrong} of {made} comparisons wrong" if wrong else f"{equal} in {made}"
-    if not wrong:
-        words += (f" of {len(checks)}" if left else "") + " comparisons"
-    if left:
-        words += f"; {len(left)} could not be made: " + ", ".join(f"{check.label} ({check.note})" for check in left)
-    return words if wrong or all_equal(checks) else f"not verified: {words}"
 
 
 def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
@@ -127,20 +53,25 @@ def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     """One check per observation term, history included."""
     check_widths(contract, evidence)
     rebuilt = rebuild(contract, evidence)
-    seen = evidence.arrays["observation"]
+    return [_term_check(contract, evidence, term, rebuilt) for term in contract.observation.terms]
+
+
+def _term_check(contract: Contract, evidence: Evidence, term: ObservationTerm, rebuilt: Rebuilt) -> Check:
+    """One term, held against what the contract makes of the raw state."""
+    if term.term == "external":
+        return _unchecked(term.label, term.size, "only the task environment can compute it", required=False)
     slots = observation_slots(contract)
-    checks = []
-    for term in contract.observation.terms:
-        if term.term == "external":
-            note = "only the task environment can compute it"
-            checks.append(_unchecked(term.label, term.size, note, required=False))
-            continue
-        mine = [index for index, slot in enumerate(slots) if slot.term == term.label]
-        names = [str(slots[index]).removeprefix(f"{term.label}[").replace("]", "", 1) for index in mine]
-        expected, known = rebuilt.values[:, :, mine], rebuilt.known[:, :, mine]
-        error = np.abs(expected - seen[:, :, mine])
-        checks.append(_compare(term.label, names, error, known, rebuilt.allowed[mine]))
-    return checks
+    mine = [index for index, slot in enumerate(slots) if slot.term == term.label]
+    names = [str(slots[index]).removeprefix(f"{term.label}[").replace("]", "", 1) for index in mine]
+
+    def compare(made: Rebuilt) -> Check:
+        error = np.abs(made.values[:, :, mine] - evidence.arrays["observation"][:, :, mine])
+        return _compare(term.label, names, error, made.known[:, :, mine], made.allowed[mine])
+
+    check = compare(rebuilt)
+    if not isinstance(term, MeasuredTerm):
+        return check
+    return placed(contract, evidence, term, check, lambda other: compare(rebuild(contract, other)))
 
 
 def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Check:
@@ -166,25 +97,14 @@ def target_check(contract: Contract, evidence: Evidence) -> Check:
 
 def drive_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     """Gains, rates and actuation, as far as the trace's header tells what the source simulator applied."""
-    checks = []
-    for key in DRIVE_KEYS:
-        applied = applied_drives(evidence, key)
-        stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
-        both = [name for name in stated if stated[name] is not None and name in applied]
-        if both:
-            bad = [
-                Bad(element=name, error=abs(stated[name] - applied[name]), allowed=DRIVE_TOLERANCE * abs(applied[name]))
-                for name in both
-                if not math.isclose(stated[name], applied[name], rel_tol=DRIVE_TOLERANCE, abs_tol=FLAT)
-            ]
-            checks.append(_of(key, bad, len(both)))
-        elif applied:
-            checks.append(_unchecked(key, len(applied), "the trace states it, the contract does not", required=False))
+    checks = [check for key in DRIVE_KEYS if (check := _drive_check(contract, evidence, key)) is not None]
     period = evidence.header.get("control_dt")
     if isinstance(period, int | float) and not isinstance(period, bool):
         gap = abs(period - contract.control_dt)
-        bad = [Bad(element=f"{period:g} s recorded", error=gap, allowed=RATE_TOLERANCE * period)]
-        checks.append(_of("control_dt", bad if gap > RATE_TOLERANCE * period else [], 1))
+        recorded, mine = apart(period, contract.control_dt)
+        bad = [Bad(element=f"{recorded} s recorded, {mine} s in the contract", error=gap, allowed=0.0)]
+        allowed = RATE_TOLERANCE * abs(period)
+        checks.append(_of("control_dt", bad if gap > allowed else [], 1, error=gap, allowed=allowed))
     kind = evidence.header.get("actuation")
     if kind in ("implicit", "explicit", "model"):
         bad = [Bad(element=f"{kind} recorded, {contract.actuation.kind} in the contract", error=math.nan, allowed=0.0)]
@@ -192,33 +112,47 @@ def drive_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     return checks
 
 
+def _drive_check(contract: Contract, evidence: Evidence, key: str) -> Check | None:
+    """One key of the drives; None where the header does not state it."""
+    told = applied(contract, evidence, key)
+    if not told.values:
+        count = len(told.left_out)
+        return _unchecked(key, count, told.note, required=False) if told.note else None
+    stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
+    both = {name: value for name, value in stated.items() if value is not None and name in told.values}
+    if not both:
+        why = "the trace states it, the contract does not"
+        if not set(told.values) & set(stated):
+            why = f"the trace states it for joints that the contract does not have: {listed(list(told.values))}"
+        return _unchecked(key, len(told.values), why, required=False)
+    gaps = {name: abs(value - told.values[name]) for name, value in both.items()}
+    allowed = {name: max(FLAT, DRIVE_TOLERANCE * max(abs(both[name]), abs(told.values[name]))) for name in both}
+    bad = [Bad(element=n, error=gap, allowed=allowed[n]) for n, gap in gaps.items() if gap > allowed[n]]
+    worst = max(gaps, key=lambda name: gaps[name] / allowed[name])
+    return _of(key, bad, len(both), error=gaps[worst], allowed=allowed[worst], note=told.note)
+
+
 FLAT = 1e-12
 """Gains below this are zero."""
-
-
-def applied_drives(evidence: Evidence, key: str) -> dict[str, float]:
-    """A gain by joint name as the header states it: by name, or a list in the order of joint_names; or nothing."""
-    stated: Any = evidence.header.get(key)
-    if isinstance(stated, list) and len(stated) == len(evidence.joint_names):
-        stated = dict(zip(evidence.joint_names, stated, strict=True))
-    if not isinstance(stated, dict):
-        return {}
-    return {name: float(value) for name, value in stated.items() if isinstance(value, int | float)}
 
 
 def _unchecked(label: str, elements: int, note: str, *, required: bool = True) -> Check:
     return Check(label=label, status="unchecked", elements=elements, note=note, required=required)
 
 
-def _of(label: str, bad: list[Bad], elements: int) -> Check:
+def _of(
+    label: str, bad: list[Bad], elements: int, *, error: float = 0.0, allowed: float = 0.0, note: str = ""
+) -> Check:
+    """What does not change from step to step; `error` and `allowed` are those of the element that comes closest."""
     worst = max(bad, key=lambda item: item.error, default=None)
     return Check(
         label=label,
         status="wrong" if bad else "equal",
         elements=elements,
-        error=worst.error if worst else 0.0,
-        allowed=worst.allowed if worst else 0.0,
+        error=worst.error if worst else error,
+        allowed=worst.allowed if worst else allowed,
         bad=tuple(bad),
+        note=note,
     )
 
 
@@ -247,7 +181,7 @@ def _compare(label: str, names: list[str], error: Values, known: Mask, allowed: 
         never = [name for name, count in zip(names, rows, strict=True) if not count]
         which = "" if len(never) == len(names) else f" of {', '.join(never[:4])}" + (", ..." if len(never) > 4 else "")
         return _unchecked(label, len(names), f"no row of the trace tells{which}" + (f": {note}" if note else ""))
-    column = int((largest / allowed).argmax())
+    column = int((largest if bad else largest / allowed).argmax())
     return Check(
         label=label,
         status="wrong" if bad else "equal",

@@ -12,8 +12,10 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.terms import VELOCITY_COMMAND
 from policy_port.mistakes.edits import Edit, edits_between
 from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
+from policy_port.mistakes.numbers import counted
 from policy_port.verdict.answers import Network, answered
-from policy_port.verdict.checks import Check, all_equal, contract_checks, tally, unmade
+from policy_port.verdict.checks import contract_checks
+from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.rebuild import rebuild
 from policy_port.verdict.recorded_observations import witnessed
@@ -107,7 +109,9 @@ def _hypothesis(
     wrong, left = (sum(len(check.bad) for check in checks) for checks in (before, after))
     first, second = (_residual(checks, explained) for checks in (before, after))
     blind = [check.label for check in unmade(after) if check.required]
-    outlook = f"{left} elements still differ" if left else "nothing differs any more"
+    outlook = (
+        f"{counted(left, 'element')} still differ{'s' if left == 1 else ''}" if left else "nothing differs any more"
+    )
     if blind:
         outlook = f"{outlook if left else 'nothing else differs'}; not compared: {', '.join(blind)}"
     edits = edits_between(contract, last.contract)
@@ -118,7 +122,7 @@ def _hypothesis(
         contract=last.contract,
         whole=not left,
         figures={"wrong_before": wrong, "wrong_after": left, "residual_before": first, "residual_after": second},
-        effect=f"residual {first:.3g} -> {second:.3g}, {wrong} elements wrong -> {left}: {outlook}",
+        effect=f"residual {first:.3g} -> {second:.3g}, {counted(wrong, 'element')} wrong -> {left}: {outlook}",
         cells=(f"{first:.3g} to {second:.3g}", f"{wrong} to {left}"),
         doubt=(_unseen(edits, evidence) or _doubt(last.contract, evidence, after)) if edits else "",
     )
@@ -132,7 +136,8 @@ def _unseen(edits: tuple[Edit, ...], evidence: Evidence) -> str:
     still = [axis for place, axis in enumerate(VELOCITY_COMMAND) if not command[:, :, place].any()]
     if not still:
         return ""
-    return f"{', '.join(still)} is zero throughout the trace, so its scale is not seen: record other commands"
+    is_, its, seen = ("is", "its scale", "is") if len(still) == 1 else ("are", "their scales", "are")
+    return f"{', '.join(still)} {is_} zero throughout the trace, so {its} {seen} not seen: record other commands"
 
 
 def _doubt(contract: Contract, evidence: Evidence, after: list[Check]) -> str:

@@ -8,19 +8,31 @@ from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import with_joint_values, with_keys
+from policy_port.mistakes.numbers import apart, ratio, rounding_words
 from policy_port.mistakes.orders import known_orders, listed
-from policy_port.verdict.checks import DRIVE_TOLERANCE, applied_drives
+from policy_port.verdict.applied import applied, drives_are_off
+from policy_port.verdict.checks import DRIVE_TOLERANCE
 from policy_port.verdict.evidence import Evidence
 
 
 def drive_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """What the trace's header states, in place of what the contract does."""
+    if (
+        failing & {"stiffness", "damping"}
+        and contract.actuation.kind == "implicit"
+        and drives_are_off(contract, evidence)
+    ):
+        words = (
+            "actuation implicit instead of explicit: the source simulator's own drives are off (stiffness and damping "
+            "0), as under an actuator model"
+        )
+        yield with_keys(contract, actuation={"kind": "explicit"}), words
     for key in DRIVE_KEYS:
         if key in failing:
-            applied = {name: value for name, value in applied_drives(evidence, key).items() if name in contract.joints}
-            stated = {name: getattr(contract.joints[name], key) for name in applied}
-            changes = {name: value for name, value in applied.items() if not _close(stated[name], value)}
-            words = f"{key}: {_words(contract, evidence, key, applied)}"
+            told = {n: v for n, v in applied(contract, evidence, key).values.items() if n in contract.joints}
+            stated = {name: getattr(contract.joints[name], key) for name in told}
+            changes = {name: value for name, value in told.items() if not _close(stated[name], value)}
+            words = f"{key}: {_words(contract, evidence, key, told)}"
             yield with_joint_values(contract, key, changes), words
     if "control_dt" in failing:
         yield from _rates(contract, evidence)
@@ -32,7 +44,8 @@ def drive_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> 
 
 def _rates(contract: Contract, evidence: Evidence) -> Changes:
     period, timestep = float(evidence.header["control_dt"]), evidence.header.get("timestep")
-    words = f"control period {contract.control_dt:g} s instead of {period:g} s"
+    mine, recorded = apart(contract.control_dt, period)
+    words = f"control period {mine} s instead of {recorded} s"
     half = contract.control_dt / period
     if not math.isclose(half, 1.0, rel_tol=1e-3):
         words += f": {1.0 / half:.3g} times the control rate" if half > 1 else f": {1.0 / half:.3g} times as often"
@@ -48,14 +61,16 @@ def _rates(contract: Contract, evidence: Evidence) -> Changes:
 
 def _words(contract: Contract, evidence: Evidence, key: str, applied: dict[str, float]) -> str:
     """What wrong gains look like: a factor, another order, or single joints."""
-    names = [name for name in contract.joint_names if name in applied]
+    names = [
+        name for name in contract.joint_names if name in applied and getattr(contract.joints[name], key) is not None
+    ]
     stated = [getattr(contract.joints[name], key) for name in names]
     true = [applied[name] for name in names]
     if all(value == 0.0 for value in stated):
         return "zero on every joint"
     ratios = [a / b for a, b in zip(stated, true, strict=True) if b]
     if ratios and len(ratios) == len(stated) and max(ratios) - min(ratios) <= DRIVE_TOLERANCE * abs(ratios[0]):
-        return f"factor {ratios[0]:.2f} on every joint"
+        return f"factor {ratio(ratios[0])} on every joint"
     for order, who in known_orders(contract, evidence.joint_names).items():
         if all(name in applied for name in order) and all(
             _close(a, applied[name]) for a, name in zip(stated, order, strict=False)
@@ -66,7 +81,8 @@ def _words(contract: Contract, evidence: Evidence, key: str, applied: dict[str, 
         if len(wrong) == 2:
             return f"{wrong[0][0]} and {wrong[1][0]} exchanged"
         return f"gains in another order: {', '.join(name for name, _, _ in wrong[:4])} differ"
-    return listed([f"{name} {a:g} instead of {b:g}" for name, a, b in wrong])
+    told = [f"{name} {' instead of '.join(apart(a, b))}" for name, a, b in wrong]
+    return listed(told) + rounding_words([a for _, a, _ in wrong], [b for _, _, b in wrong])
 
 
 def _close(a: float | None, b: float) -> bool:

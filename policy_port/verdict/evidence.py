@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import EvidenceError, closest
 from policy_port.trace import Trace, TraceError
+from policy_port.verdict.recorded_arrays import (
+    VECTORS,
+    Mask,
+    Values,
+    is_place,
+    place_array,
+    row_numbers,
+    rows_of,
+    state_array,
+)
 
-Values = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+__all__ = ["Answers", "Evidence", "Mask", "Read", "Values", "read_evidence"]
 
 REQUIRED = ("observation", "action")
 """What every verdict needs; which raw states it needs as well, the contract says."""
-
-VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3, "command": 3}
-"""Width of the arrays whose width no contract decides."""
 
 OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, "goal", "target")
 
@@ -41,6 +47,15 @@ class Answers:
     """False where its memory is not known, shape (steps, environments)."""
     note: str = ""
     """Why it is not."""
+
+
+class Read(NamedTuple):
+    """A raw signal as a term saw it, in the contract's unit."""
+
+    values: Values
+    """Shape (steps, environments)."""
+    known: Mask
+    """False where the trace does not tell, same shape."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +92,8 @@ class Evidence:
     """What it does on the recorded observations."""
     blind: Mapping[str, str] = field(default_factory=dict)
     """Comparisons that this evidence can't make, by label, and why."""
+    as_read: Mapping[tuple[str, str], Read] = field(default_factory=dict)
+    """What terms saw in place of the recorded signal, by label and element."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,12 +140,15 @@ class Evidence:
             )
         return self.joint_names.index(name)
 
-    def earlier[Kind: np.generic](self, values: NDArray[Kind], steps: int) -> tuple[NDArray[Kind], Mask]:
+    def earlier[Kind: np.generic](
+        self, values: NDArray[Kind], steps: int | NDArray[np.intp]
+    ) -> tuple[NDArray[Kind], Mask]:
         """The values of some steps before, and where the episode reaches back that far.
 
         Args:
             values: Shape (steps, environments, ...).
-            steps: How far back; negative looks ahead, which no row at the end of an episode can.
+            steps: How far back, the same for all rows or one number each, shape (steps, environments); negative looks
+                ahead, which no row at the end of an episode can.
 
         Returns:
             Shifted values, with the episode's first (or the trace's last) value where there is no other; mask.
@@ -145,6 +165,10 @@ class Evidence:
         """The same evidence with other numbers in some arrays, and only some rows to be believed."""
         mask = self.usable if usable is None else self.usable & usable
         return replace(self, arrays={**self.arrays, **arrays}, usable=mask)
+
+    def seen_as(self, signals: Mapping[tuple[str, str], Read]) -> Evidence:
+        """The same evidence, of which some terms saw other signals."""
+        return replace(self, as_read={**self.as_read, **signals})
 
     def unable(self, label: str, why: str) -> Evidence:
         """The same evidence, which can't make one comparison."""
@@ -179,6 +203,7 @@ class Evidence:
             usable=cut(self.usable),
             time=None if self.time is None else cut(self.time),
             answers=answers,
+            as_read={key: Read(cut(read.values), cut(read.known)) for key, read in self.as_read.items()},
         )
 
 
@@ -197,19 +222,20 @@ def read_evidence(path: Path | str) -> Evidence:
             f"{path}: the header's joint_names is {names!r}; give the names of the columns of joint_pos, each once"
         )
     notes = [] if trace.complete else ["the recording was not closed; what was written before is used"]
-    steps, envs = _shape(path, loaded["observation"])
+    steps, envs = rows_of(path, loaded["observation"])
     arrays = {
-        name: _array(path, name, loaded[name], (steps, envs), len(names))
+        name: state_array(path, name, loaded[name], (steps, envs), len(names))
         for name in (*REQUIRED, *OPTIONAL)
         if name in loaded
     }
+    arrays |= {name: place_array(path, name, loaded[name], (steps, envs)) for name in loaded if is_place(name)}
     if steps < SHORTEST:
         raise EvidenceError(f"{path}: has {steps} steps, a verdict needs {SHORTEST} at least; a few seconds are usual")
-    time = _rows(path, "time", loaded, (steps, envs))
+    time = row_numbers(path, "time", loaded, (steps, envs))
     if time is not None and not (np.diff(time, axis=0) > 0.0).any():
         time = None
         notes.append("the trace's time stands still, so it tells nothing")
-    since, whole, unsure = _episodes(_rows(path, "episode", loaded, (steps, envs)), time, period, (steps, envs))
+    since, whole, unsure = _episodes(row_numbers(path, "episode", loaded, (steps, envs)), time, period, (steps, envs))
     if time is not None and np.abs(time).max() > LONGEST:
         time = None
         notes.append("the trace's time is no time since a reset, so it tells gaps alone")
@@ -235,7 +261,8 @@ def _loaded(path: Path) -> tuple[Trace, dict[str, NDArray[Any]], float | None]:
     """A trace, those of its arrays that a verdict reads, and its control period [s]."""
     try:
         trace = Trace(path)
-        loaded = {name: np.asarray(trace[name]) for name in (*REQUIRED, *OPTIONAL, "episode", "time") if name in trace}
+        wanted = (*REQUIRED, *OPTIONAL, "episode", "time", *filter(is_place, trace))
+        loaded = {name: np.asarray(trace[name]) for name in wanted if name in trace}
         period = trace.control_dt()
     except (TraceError, KeyError) as cause:
         raise EvidenceError(str(cause).strip('"')) from None
@@ -246,50 +273,6 @@ def _loaded(path: Path) -> tuple[Trace, dict[str, NDArray[Any]], float | None]:
                 "the source's network saw and did: record observation and action with policy_port.trace.Recorder"
             )
     return trace, loaded, period
-
-
-def _shape(path: Path, observation: NDArray[Any]) -> tuple[int, int]:
-    if observation.ndim not in (2, 3):
-        raise EvidenceError(
-            f"{path}: observation has shape {observation.shape}; it must be (steps, numbers) or (steps, environments, "
-            "numbers)"
-        )
-    return observation.shape[0], 1 if observation.ndim == 2 else observation.shape[1]
-
-
-def _array(path: Path, name: str, array: NDArray[Any], rows: tuple[int, int], joints: int) -> Values:
-    shape = array.shape
-    if array.ndim == 2 and rows[1] == 1:
-        array = array[:, None, :]
-    if array.ndim != 3 or array.shape[:2] != rows:
-        raise EvidenceError(
-            f"{path}: {name} has shape {shape}, observation has {rows[0]} steps of {rows[1]} environments; every "
-            "array needs the same"
-        )
-    width = VECTORS.get(name, joints if name in ("joint_pos", "joint_vel", "target") else array.shape[2])
-    if array.shape[2] != width:
-        raise EvidenceError(f"{path}: {name} has {array.shape[2]} columns, {width} are needed")
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
-        step, env, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise EvidenceError(
-            f"{path}: {name}[{column}] is {values[step, env, column]} at step {step} of environment {env}; the "
-            "recording is broken from there on. Record again, or cut the trace before that step"
-        )
-    return values
-
-
-def _rows(path: Path, name: str, loaded: dict[str, NDArray[Any]], rows: tuple[int, int]) -> Values | None:
-    """An array of one number per row, or None."""
-    if name not in loaded:
-        return None
-    values = loaded[name].astype(np.float64).reshape(loaded[name].shape[0], -1)
-    if values.shape[0] != rows[0] or values.shape[1] not in (1, rows[1]) or not np.isfinite(values).all():
-        raise EvidenceError(
-            f"{path}: {name} has shape {loaded[name].shape} or holds NaN; one finite number per step and environment "
-            f"is needed, {rows}"
-        )
-    return np.broadcast_to(values, rows).copy()
 
 
 def _episodes(

@@ -9,6 +9,22 @@ from policy_port.contract.spec import Contract
 from policy_port.mistakes.changes import Changes
 from policy_port.verdict.evidence import Evidence
 
+READING_WEIGHT = 3.0
+"""What another reading of the trace counts beside edits: a contract is more often wrong than a simulator."""
+
+PROVEN = 0.5
+"""What such a reading counts where the network itself shows it: it goes before any edit."""
+
+DRAWN = 1.5
+"""What a reading counts that shows numbers nobody would have written: it goes before a table of them, not before one
+edit."""
+
+INEXACT = 20.0
+"""What a reading counts that leaves a comparison unmade: whatever explains it number by number goes before it."""
+
+ROUGH = 15.0
+"""The same for one that tells most of the difference: it goes before noise."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:

@@ -11,12 +11,16 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.terms import BaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import snapped, stated_values, unlike_others, with_joint_values, with_term
+from policy_port.mistakes.numbers import apart, ratio, rounding_words
 from policy_port.mistakes.orders import known_orders, listed
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import Line, fit, present, settled_rows
 from policy_port.verdict.rebuild import factors
 from policy_port.verdict.signals import RecordedSignals
 from policy_port.verdict.units import is_the_traces, unit_words
+
+FINER = 16.0
+"""How much closer to a line's gain a written number has to be than the gain is known for sure."""
 
 
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
@@ -60,7 +64,8 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
-            yield shifted, f"{term.label}: {', '.join([*words, f'offset {written} missing'])}"
+            said = offset_words(elements, [factors(contract, term, element)[2] for element in elements], offsets)
+            yield shifted, f"{term.label}: {', '.join([*words, said])}"
 
 
 def common_scales(lines: list[Line], old: list[float]) -> list[float]:
@@ -70,16 +75,23 @@ def common_scales(lines: list[Line], old: list[float]) -> list[float]:
         lines: The line of each element; its gain is the scale, told as somebody would have written it.
         old: The scales that the contract states.
     """
-    own = [
-        snapped(line.gain, line.gain_uncertainty, prefer=before) if line.tells else before
-        for line, before in zip(lines, old, strict=True)
-    ]
+    own = [_told_scale(line, before) for line, before in zip(lines, old, strict=True)]
     known = [(line, scale) for line, scale in zip(lines, own, strict=True) if line.tells]
     if len(known) > 1:
         best = min(known, key=lambda pair: pair[0].gain_uncertainty)[1]
         if all(abs(line.gain - best) <= line.gain_uncertainty for line, _ in known):
             return [best] * len(lines)
     return own
+
+
+def _told_scale(line: Line, before: float) -> float:
+    """The number behind a line: the one that stands there, or the shortest that still explains what the line does.
+
+    A line is allowed more than a comparison: whatever is written in its place has to pass that.
+    """
+    if not line.tells or abs(before - line.gain) <= line.gain_uncertainty:
+        return before
+    return snapped(line.gain, line.gain_uncertainty / FINER)
 
 
 def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[float]) -> Any:
@@ -103,8 +115,21 @@ def default_words(contract: Contract, defaults: dict[str, float], orders: dict[t
             if np.allclose([by_name[name] for name in order], old, atol=1e-6):
                 return f"default pose in another order, that of {who}"
         return f"default pose in another order: {listed(wrong)} differ"
-    shown = [f"{name} {contract.joints[name].default:g} instead of {defaults[name]:g}" for name in wrong]
-    return f"default position of {listed(shown)}"
+    pairs = [(contract.joints[name].default, defaults[name]) for name in wrong]
+    shown = [f"{name} {' instead of '.join(apart(*pair))}" for name, pair in zip(wrong, pairs, strict=True)]
+    return f"default position of {listed(shown)}{rounding_words(*zip(*pairs, strict=True)) if pairs else ''}"
+
+
+def offset_words(elements: tuple[str, ...], old: list[float], new: list[float]) -> str:
+    """What other offsets look like: "offset 0.02 missing", or element by element."""
+    changed = [(name, a, b) for name, a, b in zip(elements, old, new, strict=True) if a != b]
+    if len(changed) == len(elements) and len({(a, b) for _, a, b in changed}) == 1:
+        _, a, b = changed[0]
+        return f"offset {b:g} missing" if not a else f"offset {' instead of '.join(apart(a, b))}"
+    told = [f"{name} {b:+.6g}" if not a else f"{name} {' instead of '.join(apart(a, b))}" for name, a, b in changed]
+    if all(not a for _, a, _ in changed):
+        return f"offset missing, a constant bias of what is shown: {listed(told)}"
+    return f"offset of {listed(told)}"
 
 
 def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> list[Line]:
@@ -162,25 +187,34 @@ def _scale_words(elements: tuple[str, ...], old: list[float], new: list[float]) 
         return f"the scale ({listed(_numbers(elements, new))}) is missing"
     if len(set(new)) == 1 and new[0] == 1.0 and len(wrong) > 1:
         return f"the scale ({listed(_numbers(elements, old))}) is one too many"
-    return ", ".join(
-        f"{name} scaled {a / b:.4g}: scale {a:g} instead of {b:g}{unit_words(a, b)}"
+    return scaled_words(elements, old, new)
+
+
+def scaled_words(elements: tuple[str, ...], old: list[float], new: list[float], most: int = 4) -> str:
+    """Elements that have another scale each: "left_knee scaled 0.74: scale 0.185 instead of 0.25, ..."."""
+    wrong = [(name, a, b) for name, a, b in zip(elements, old, new, strict=True) if a != b]
+    told = [
+        f"{name} scaled {ratio(a / b)}: scale {' instead of '.join(apart(a, b))}{unit_words(a, b)}"
         if b
         else f"{name} has scale {a:g} instead of 0"
-        for name, a, b in zip(elements, old, new, strict=True)
-        if a != b
-    )
+        for name, a, b in wrong
+    ]
+    return listed(told, most) + rounding_words([a for _, a, _ in wrong], [b for _, _, b in wrong])
 
 
 def scale_words(old: float, new: float) -> str:
     """One scale instead of another."""
-    factor, unit = f"factor {old / new:.2f}", unit_words(old, new)
+    if not new:
+        return f"scale {old:g} instead of 0"
+    factor, unit = f"factor {ratio(old / new)}", unit_words(old, new) or rounding_words([old], [new])
     if old == -new:
         return "sign flipped"
+    mine, true = apart(old, new)
     if old == 1.0:
-        return f"{factor}: the scale {new:g} is missing{unit}"
+        return f"{factor}: the scale {true} is missing{unit}"
     if new == 1.0:
-        return f"{factor}: the scale {old:g} is one too many{unit}"
-    return f"{factor}: scale {old:g} instead of {new:g}{unit}"
+        return f"{factor}: the scale {mine} is one too many{unit}"
+    return f"{factor}: scale {mine} instead of {true}{unit}"
 
 
 def _numbers(elements: tuple[str, ...], values: list[float]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from policy_port.contract.spec import Contract
 from policy_port.verdict.answers import action_errors
-from policy_port.verdict.checks import Check
+from policy_port.verdict.comparison import Check
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.search import ROWS, explain
 

@@ -1,4 +1,4 @@
-"""Explanations in which the contract is right and the raw state was read in another way: frame, quaternion, moment."""
+"""Explanations in which the contract is right and the raw state was read in another way: frame, axes, quaternion."""
 
 from __future__ import annotations
 
@@ -7,31 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import order_words
-from policy_port.verdict.evidence import Evidence, Mask
+from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.orders import driven_order
-from policy_port.verdict.signals import into_base, into_world, recorded_quaternion_order
+from policy_port.verdict.signals import VECTOR_OF, into_base, into_world, recorded_quaternion_order
 from policy_port.verdict.units import unit_readings
-
-ARRAY_OF = {
-    "base_lin_vel": "base_lin_vel",
-    "base_ang_vel": "base_ang_vel",
-    "projected_gravity": "base_quat",
-    "velocity_command": "command",
-    "joint_pos": "joint_pos",
-    "joint_pos_rel": "joint_pos",
-    "joint_vel": "joint_vel",
-    "joint_target": "target",
-    "last_action": "action",
-    "goal": "goal",
-}
-"""Recorded array behind each kind of term."""
-
-STATE = ("joint_pos", "joint_vel", "base_quat", "base_lin_vel", "base_ang_vel")
-"""What a simulator reads at one moment."""
-
 
 Readings = Iterator[tuple[Evidence, str, str]]
 """The trace as it was read otherwise, what that looks like, and what to do about it."""
@@ -50,7 +31,6 @@ def _readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Read
     yield from unit_readings(contract, evidence, failing)
     if "projected_gravity" in kinds or {"base_lin_vel", "base_ang_vel"} & kinds.keys():
         yield from _quaternions(evidence)
-    yield from _moments(contract, evidence, kinds, failing)
     if "target" in failing:
         yield from _target_columns(contract, evidence)
 
@@ -79,7 +59,7 @@ def _frames(evidence: Evidence, kinds: dict[str, str]) -> Readings:
 def _axes(evidence: Evidence, kinds: dict[str, str]) -> Readings:
     """Two axes of a base vector or of the command exchanged, as between y-up and z-up worlds."""
     for kind in ("base_lin_vel", "base_ang_vel", "velocity_command"):
-        name = ARRAY_OF[kind]
+        name = VECTOR_OF[kind]
         if kind not in kinds or name not in evidence.arrays:
             continue
         for i, j in ((0, 1), (1, 2), (0, 2)):
@@ -129,44 +109,3 @@ def _target_columns(contract: Contract, evidence: Evidence) -> Readings:
         f"columns of target: {order_words(names, driven, evidence.joint_names)}",
         "record target in the order of joint_names",
     )
-
-
-def _moments(contract: Contract, evidence: Evidence, kinds: dict[str, str], failing: set[str]) -> Readings:
-    """One array, or the whole state, a step earlier or later."""
-    groups: list[tuple[str, tuple[str, ...]]] = [
-        (label, (ARRAY_OF[kind],)) for kind, label in kinds.items() if kind in ARRAY_OF
-    ]
-    if len(groups) > 1:
-        groups += [("the measured state", STATE), ("joint positions and velocities", ("joint_pos", "joint_vel"))]
-    if "target" in failing:
-        groups.append(("target", ("target",)))
-    for words, names in groups:
-        names = tuple(name for name in names if name in evidence.arrays)
-        for steps in (1, -1):
-            try:
-                moved, usable = _moved(contract, evidence, names, steps)
-            except EvidenceError:
-                continue
-            # A target is what comes out, the others are what goes in.
-            late = (steps == 1) != (names == ("target",))
-            yield (
-                evidence.with_arrays(moved, usable),
-                f"{words}: one step {'late' if late else 'early'}",
-                f"the recorded {', '.join(names)} and the observation are of different moments: record what the "
-                "policy was shown before the step, or add the delay to the loop that runs the port",
-            )
-
-
-def _moved(
-    contract: Contract, evidence: Evidence, names: tuple[str, ...], steps: int
-) -> tuple[dict[str, np.ndarray], Mask]:
-    arrays = {}
-    depth = max(term.history for term in contract.observation.terms)
-    usable = np.ones(evidence.shape, dtype=np.bool_)
-    for name in names:
-        arrays[name], known = evidence.earlier(evidence.array(name, wanted_by="a delay"), steps)
-        # What a row remembers is not known either: its history, its previous action and target.
-        back = depth + (name in ("action", "target"))
-        for step in range(back):
-            usable &= evidence.earlier(known, step)[0]
-    return arrays, usable

@@ -15,7 +15,7 @@ from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.answers import ACTION_TOLERANCE
 from policy_port.verdict.evidence import Evidence, Mask, Values
-from policy_port.verdict.explanations import Explanation, Explanations
+from policy_port.verdict.explanations import INEXACT, PROVEN, Explanation, Explanations
 from policy_port.verdict.filters import low_pass
 from policy_port.verdict.fits import PLATEAU, Line, fit, match, moves
 from policy_port.verdict.rebuild import decode, per_element, recorded_targets
@@ -24,12 +24,6 @@ ROUNDING = 1e-6
 """Relative rounding of a network's answers, which two runtimes differ by."""
 
 RIGHT = "the contract is right"
-
-PROVEN = 0.5
-"""What such a reading counts beside edits: the network itself shows it, so it goes before any edit."""
-
-INEXACT = 20.0
-"""What a reading counts that leaves a comparison unmade: whatever explains it number by number goes before it."""
 
 
 def recorded_actions(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:

@@ -14,10 +14,10 @@ from policy_port.contract.terms import ObservationTerm
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.answers import action_errors, shown
 from policy_port.verdict.evidence import Evidence, Values
-from policy_port.verdict.explanations import Explanation, Explanations
+from policy_port.verdict.explanations import INEXACT, PROVEN, Explanation, Explanations
 from policy_port.verdict.fits import fit, match, settled_rows
+from policy_port.verdict.noise import noise_words
 from policy_port.verdict.rebuild import rebuild
-from policy_port.verdict.recorded_actions import INEXACT, PROVEN
 from policy_port.verdict.units import unit_of
 
 NORMALISED = "recorded behind the network's normaliser: every element has mean 0 and deviation 1"
@@ -77,10 +77,10 @@ def _single(contract: Contract, evidence: Evidence, term: ObservationTerm, expec
         words = "the trace's joint_vel are finite differences of its joint_pos, the source's are not: record its own"
         remedy = "record joint_vel as the source's simulator gives it; until then its scale and order are not compared"
     else:
-        noise = noise_of(contract, evidence, term, expected)
+        noise = noise_words(contract, evidence, term)
         if noise is None:
             return
-        words = f"noise of {noise:.2g}: record without the training's observation noise"
+        words = f"{noise}: record without the training's observation noise"
         remedy = "record without observation noise (Isaac Lab: enable_corruption = False), which can't be rebuilt"
     if not _alike(contract, evidence, term, expected):
         return
@@ -130,16 +130,6 @@ def _normalised(evidence: Evidence, expected: Values, share: float) -> bool:
     return usual(seen[rows]) > 0.7 > usual(expected[rows]) + 0.2
 
 
-def noise_of(contract: Contract, evidence: Evidence, term: ObservationTerm, expected: Values) -> float | None:
-    """The size of what was added at random to a term; None where it is not random."""
-    gap = (evidence.arrays["observation"] - expected)[:, :, _mine(contract, term)][settled_rows(evidence)]
-    if len(gap) < 8:
-        return None
-    steady = np.abs(np.diff(gap, axis=0)).mean()
-    spread, mean = float(gap.std()), float(np.abs(gap.mean(axis=0)).max())
-    return spread if spread > 0 and mean < 0.2 * spread and steady > 0.8 * spread else None
-
-
 def _differences(evidence: Evidence) -> bool:
     """Whether recorded joint velocities are the differences of recorded positions over one period."""
     period = evidence.header.get("control_dt")
@@ -158,9 +148,9 @@ def _term_words(contract: Contract, evidence: Evidence, term: ObservationTerm, e
     rows, mine = settled_rows(evidence), _mine(contract, term)
     seen, wanted = ([array[:, :, place] for place in mine] for array in (evidence.arrays["observation"], expected))
     names = [str(observation_slots(contract)[place]) for place in mine]
-    noise = noise_of(contract, evidence, term, expected)
+    noise = noise_words(contract, evidence, term)
     if noise is not None:
-        return f"noise of {noise:.2g}: record without the training's observation noise"
+        return f"{noise}: record without the training's observation noise"
     places = match(seen, wanted, rows, rounding=1e-6)
     moved = [place for place, source in enumerate(places) if source not in (None, place)]
     if moved:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.mistakes.numbers import counted
 from policy_port.port.format import MANIFEST
 from policy_port.report import Picture, Report, Table, draw_png
-from policy_port.verdict.checks import ROUNDING_RULE, Check
+from policy_port.verdict.checks import ROUNDING_RULE
+from policy_port.verdict.comparison import Check, unmade
 from policy_port.verdict.diagnose import TraceDiagnosis
 from policy_port.verdict.verify import Verification
 
@@ -28,18 +30,22 @@ def verify_report(verdict: Verification, port: Path) -> Report:
     """
     rows = tuple(_row(check, verdict.looks.get(check.label, check.note)) for check in verdict.checks)
     wrong = ", ".join(check.label for check in verdict.wrong)
+    made = len(verdict.checks) - len(unmade(verdict.checks))
     return Report(
         title=f"verify: {verdict.contract.name}",
         verdict=(
-            f"{len(verdict.wrong)} of {len(verdict.checks)} comparisons differ: {wrong}."
+            f"{len(verdict.wrong)} of {counted(made, 'comparison')} wrong: {wrong}."
             if verdict.wrong
-            else f"{verdict.said[0].upper()}{verdict.said[1:]}, over {verdict.steps} steps."
+            else f"{verdict.said[0].upper()}{verdict.said[1:]}, over {counted(verdict.steps, 'step')}."
         ),
         tone="good" if verdict.ok else "bad",
         warnings=verdict.notes,
         tables=(Table(title="Comparisons", head=HEAD, rows=rows, note=ROUNDING_RULE),),
         pictures=(_shares(verdict.checks),),
-        settings={"trace": f"{verdict.steps} steps of {verdict.envs} environments", "side": verdict.side},
+        settings={
+            "trace": f"{counted(verdict.steps, 'step')} of {counted(verdict.envs, 'environment')}",
+            "side": verdict.side,
+        },
         files={"trace": verdict.trace, "port manifest": port / MANIFEST},
     )
 

@@ -9,13 +9,17 @@ from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.edits import edits_between, weight
 from policy_port.verdict.actions import action_changes
-from policy_port.verdict.checks import Check, contract_checks
+from policy_port.verdict.biases import bias_readings
+from policy_port.verdict.checks import contract_checks
+from policy_port.verdict.comparison import Check
 from policy_port.verdict.drives import drive_changes
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.explanations import Explanation, changed
+from policy_port.verdict.explanations import READING_WEIGHT, Explanation, changed
 from policy_port.verdict.layouts import layout_changes, place_changes
 from policy_port.verdict.lines import line_changes
+from policy_port.verdict.moments import moment_readings
 from policy_port.verdict.orders import joint_order_changes
+from policy_port.verdict.place_readings import place_readings
 from policy_port.verdict.readings import readings
 from policy_port.verdict.recorded_actions import recorded_actions
 from policy_port.verdict.recorded_observations import recorded_observations
@@ -33,14 +37,14 @@ KINDS = (
     changed(line_changes),
     changed(layout_changes),
     changed(action_changes),
+    place_readings,
     readings,
+    bias_readings,
+    moment_readings,
     changed(drive_changes),
     changed(place_changes),
 )
 """The costly ones last: they are left out once a single changed number explains everything."""
-
-READING_WEIGHT = 3
-"""What another reading of the trace counts beside edits: a contract is more often wrong than a simulator."""
 
 PRICE = 1e-3
 """What one changed number costs, in terms explained: it decides between explanations that explain as much."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, ConstantTerm, GaitPhaseTerm, ObservationTerm
+from policy_port.contract.terms import (
+    VELOCITY_COMMAND,
+    XYZ,
+    BaseLinVelTerm,
+    ConstantTerm,
+    GaitPhaseTerm,
+    MeasuredTerm,
+    ObservationTerm,
+)
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.recorded_arrays import COM
 
 VECTOR_OF = {
     "base_lin_vel": "base_lin_vel",
@@ -41,11 +51,17 @@ class RecordedSignals:
         self._kept: dict[tuple[str, str], Signal] = {}
 
     def of(self, term: ObservationTerm, element: str) -> Signal:
-        """The raw signal of one element of a term of the contract.
+        """The raw signal of one element of a term of the contract, as the evidence says that the term saw it.
 
         Raises:
             EvidenceError: When the trace lacks what it is made of.
         """
+        recorded, read = self._recorded(term, element), self._evidence.as_read.get((term.label, element))
+        return recorded if read is None else Signal(read.values, max(recorded.size, _peak(read.values)), read.known)
+
+    def _recorded(self, term: ObservationTerm, element: str) -> Signal:
+        if isinstance(term, MeasuredTerm) and term.moved:
+            return self._measured(term, element)
         if term.term == "gait_phase":
             return self._gait(term, element)
         if term.term == "goal":
@@ -100,6 +116,25 @@ class RecordedSignals:
                 # A simulator turns base vectors out of the world: each element carries the whole vector's rounding.
                 size = float(np.linalg.norm(vector, axis=2).max())
                 return Signal(vector[:, :, axis.index(element)], size, everywhere)
+
+    def _measured(self, term: MeasuredTerm, element: str) -> Signal:
+        """A vector of the base at another point, or in other axes; known nowhere where the trace does not hold it."""
+        evidence, where = self._evidence, f"'{term.label}' of contract '{self._contract.name}'"
+        vector = base_vector(evidence, term.term, where)
+        size = float(np.linalg.norm(vector, axis=2).max())
+        known = np.ones(evidence.shape, dtype=np.bool_)
+        point = term.point if isinstance(term, BaseLinVelTerm) else None
+        if point is not None and point != "link":
+            offset = np.array(point) if isinstance(point, tuple) else recorded_place(evidence, point, "pos")
+            if offset is None:
+                known, offset = ~known, np.zeros(3)
+            swing = np.cross(base_vector(evidence, "base_ang_vel", where), offset)
+            size += float(np.linalg.norm(swing, axis=2).max())
+            vector = vector + swing
+        quat = None if term.axes_of is None else recorded_place(evidence, term.axes_of, "quat")
+        if quat is not None:
+            vector = turned_into(evidence, vector, quat)
+        return Signal(vector[:, :, XYZ.index(element)], size, known)
 
     def _joint(self, array: str, name: str, where: str) -> Values:
         column = self._evidence.joint_column(name, wanted_by=where)
@@ -160,9 +195,50 @@ def check_action_width(contract: Contract, evidence: Evidence) -> None:
         )
 
 
+def base_vector(evidence: Evidence, name: str, where: str) -> Values:
+    """One of the base's vectors as a trace holds it, in the base link's axes, shape (steps, environments, 3)."""
+    if name == "projected_gravity":
+        return projected_gravity(evidence, where)
+    return evidence.array(name, wanted_by=where)
+
+
+def recorded_place(evidence: Evidence, place: Place | Literal["com"], what: Literal["pos", "quat"]) -> Values | None:
+    """Where the trace says that a place is on the base, position [m] or axes; None where it does not.
+
+    A simulator may put the robot's name before that of a site, and a slash between them.
+    """
+    if not isinstance(place, Place):
+        return evidence.arrays.get(COM) if what == "pos" else None
+    kind, name = ("site", place.site) if place.site is not None else ("sensor", place.sensor)
+    begin = f"{kind}_{what}_"
+    if begin + str(name) in evidence.arrays:
+        return evidence.arrays[begin + str(name)]
+    last = str(name).rpartition("/")[2]
+    found = [
+        key for key in evidence.arrays if key.startswith(begin) and key.removeprefix(begin).rpartition("/")[2] == last
+    ]
+    return evidence.arrays[found[0]] if len(found) == 1 else None
+
+
+def turned_into(evidence: Evidence, vector: Values, quat: Values, *, back: bool = False) -> Values:
+    """A vector in the base link's axes, given in those of a place, whose quaternion is in base_quat's order.
+
+    Args:
+        evidence: The trace, which says the order.
+        vector: Shape (steps, environments, 3).
+        quat: From the place's axes to the link's, shape (steps, environments, 4).
+        back: The other way round: from the place's axes to the link's.
+    """
+    wxyz = _wxyz(evidence, quat)
+    return _turn(wxyz if back else np.concatenate([wxyz[..., :1], -wxyz[..., 1:]], axis=2), vector)
+
+
 def base_quaternion(evidence: Evidence, where: str) -> Values:
     """Orientation of the base in the world, wxyz whatever the header says it was recorded in."""
-    quat = evidence.array("base_quat", wanted_by=where)
+    return _wxyz(evidence, evidence.array("base_quat", wanted_by=where))
+
+
+def _wxyz(evidence: Evidence, quat: Values) -> Values:
     return np.roll(quat, 1, axis=2) if recorded_quaternion_order(evidence) == "xyzw" else quat
 
 

@@ -43,9 +43,10 @@ def settled(contract: Contract, evidence: Evidence) -> Evidence:
     torn = int((first & ~evidence.whole).sum())
     if not torn:
         return evidence
+    does, its = ("does", "its") if torn == 1 else ("do", "their")
     note = (
-        f"{torn} of {total} episodes do not begin at a reset, but in the middle of a run or after missing rows: what "
-        "their past decides is left out in their first rows"
+        f"{torn} of {total} episode{'' if total == 1 else 's'} {does} not begin at a reset, but in the middle of a run "
+        f"or after missing rows: what {its} past decides is left out in {its} first rows"
     )
     return replace(evidence, notes=(*evidence.notes, note))
 

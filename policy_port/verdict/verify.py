@@ -10,10 +10,14 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.files import json_text
+from policy_port.mistakes.numbers import counted
+from policy_port.mistakes.orders import listed
 from policy_port.port.folder import Port
 from policy_port.verdict.answers import Network, answered
-from policy_port.verdict.checks import ROUNDING_RULE, Check, all_equal, contract_checks, tally, unmade
+from policy_port.verdict.checks import ROUNDING_RULE, contract_checks
+from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.place_checks import point_notes
 from policy_port.verdict.rebuild import present_columns
 from policy_port.verdict.sides import SideName, find_side, side_network
 from policy_port.verdict.starts import settled
@@ -53,7 +57,7 @@ class Verification:
     def text(self) -> str:
         """The verdict for a person."""
         lines = [
-            f"trace: {self.trace}, {self.steps} steps of {self.envs} environment{'s' if self.envs > 1 else ''}",
+            f"trace: {self.trace}, {counted(self.steps, 'step')} of {counted(self.envs, 'environment')}",
             f"side: {self.side}",
         ]
         width = max(len(check.label) for check in self.checks)
@@ -143,7 +147,7 @@ def verify_contract(
         envs=evidence.shape[1],
         checks=tuple(checks),
         looks=looks,
-        notes=(*evidence.notes, *_unexcited(contract, evidence)),
+        notes=(*evidence.notes, *_unexcited(contract, evidence), *point_notes(contract, evidence)),
     )
 
 
@@ -160,20 +164,24 @@ def _unexcited(contract: Contract, evidence: Evidence) -> list[str]:
     if not still:
         return []
     shown = ", ".join(still[:6]) + (f" and {len(still) - 6} more" if len(still) > 6 else "")
-    return [f"never moved in this trace, so their order, sign and scale are seen partly or not at all: {shown}"]
+    their = "its" if len(still) == 1 else "their"
+    return [f"never moved in this trace, so {their} order, sign and scale are seen partly or not at all: {shown}"]
 
 
 def _line(check: Check) -> str:
     if check.status == "unchecked":
         return f"not compared: {check.note}"
-    size = f"{check.elements} element{'s' if check.elements > 1 else ''}"
+    size = counted(check.elements, "element")
     if check.rows_left_out:
-        size += f" in {check.rows} of {check.rows + check.rows_left_out} rows"
+        size += f" in {check.rows} of {counted(check.rows + check.rows_left_out, 'row')}"
     if check.status == "equal":
-        return f"equal     {size}, largest difference {check.error:.1e} of {check.allowed:.1e} allowed"
+        told = (
+            f"largest difference {check.error:.1e} of {check.allowed:.1e} allowed" if check.error else "no difference"
+        )
+        return f"equal     {size}, {told}"
     first = check.first
     if first is None or first.step is None:
-        return f"WRONG     {len(check.bad)} of {size}: " + ", ".join(bad.element for bad in check.bad[:6])
+        return f"WRONG     {len(check.bad)} of {size}: {listed([bad.element for bad in check.bad], 6)}"
     where = f"first at step {first.step}" + (f" of environment {first.env}" if first.env else "")
     return (
         f"WRONG     {len(check.bad)} of {size}, largest difference {check.error:.3g} ({check.allowed:.1e} allowed), "

@@ -244,7 +244,7 @@ def test_a_command_that_is_zero_shows_no_scale(tmp_path: Path) -> None:
 
     first = diagnosed(tmp_path, contract, straight, given, blind_to(contract, 3, 6)).hypotheses[0]
     assert first.edits[0].key == "observation.terms[velocity_command].scale"
-    assert first.doubt.startswith("lin_vel_y, ang_vel_z is zero throughout the trace")
+    assert first.doubt.startswith("lin_vel_y, ang_vel_z are zero throughout the trace")
 
 
 def test_what_stood_for_a_command_is_one_again(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_an_episode_without_its_reset_is_judged_where_it_can_be(tmp_path: Path) 
     arrays = {name: array[5:] for name, array in simulate(contract).items()}
     verdict = verify_contract(contract, read_evidence(write(tmp_path / "t.npz", arrays, header(contract))))
     assert verdict.ok, verdict.text()
-    assert "1 of 3 episodes do not begin at a reset" in verdict.text()
+    assert "1 of 3 episodes does not begin at a reset" in verdict.text()
 
 
 def test_a_trace_without_targets_says_what_it_does_not_show(tmp_path: Path) -> None:

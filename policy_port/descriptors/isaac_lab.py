@@ -82,7 +82,7 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     agent = records.get(AGENT)
     groups = _groups(record, agent, options)
     if "observation.terms" not in options.settings:
-        run = isaac_lab_terms.Run(env=env, robot=robot.where.rpartition(".")[2], options=options)
+        run = isaac_lab_terms.Run(env=env, robot=robot.where.rpartition(".")[2], options=options, worked_out=worked_out)
         isaac_lab_terms.add_observation(record, groups, run, draft)
     if agent is not None:
         isaac_lab_env.add_agent_clips(agent, draft)
@@ -152,7 +152,8 @@ def _actions(record: Record, env: Record | None, default: dict[str, float], draf
         kind = action.text("full_path").replace(":", ".").rpartition(".")[2]
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         if kind not in _ACTIONS:
-            raise action.error("full_path", f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")
+            where, key = (action, "full_path") if beside is None else (beside, "class_type")
+            raise where.error(key, f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")
         joints = action.names("joint_names")
         strange = next((name for name in joints if name not in default), None)
         if strange is not None:

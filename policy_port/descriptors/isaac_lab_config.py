@@ -7,6 +7,7 @@ which the robot's file and the engine make, and what only the robot's file holds
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
@@ -43,9 +44,15 @@ def described(env: Record, options: ImportOptions) -> Record:
     robot = scene.section(name)
     joints = _joint_order(robot, options)
     default = _by_joint(robot, "joint_pos", joints)
-    velocity = _by_joint(robot, "joint_vel", joints)
     actions = [_action(term, name, default) for term in _sections(env.section("actions"))]
-    run = _Run(env, joints, default, velocity, sum(len(action.get("joint_names", ())) for action in actions))
+    run = _Run(
+        env=env,
+        robot=name,
+        joints=joints,
+        default=default,
+        velocity=_by_joint(robot, "joint_vel", joints),
+        acting=sum(len(action.get("joint_names", ())) for action in actions),
+    )
     observations = env.section("observations")
     period = env.section("sim").number("dt") * env.integer("decimation")
     data = {
@@ -78,18 +85,22 @@ def name_sources(env: Record, robot: str, options: ImportOptions, draft: Draft) 
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Run:
     """What the terms of a run are worked out from."""
 
-    def __init__(
-        self, env: Record, joints: list[str], default: dict[str, float], velocity: dict[str, float], acting: int
-    ) -> None:
-        """Keep what is known: joint names in the policy's order, their defaults, and the width of the action."""
-        self.env = env
-        self.joints = joints
-        self.default = default
-        self.velocity = velocity
-        self.acting = acting
+    env: Record
+    """env.yaml."""
+    robot: str
+    """Name of the articulation."""
+    joints: list[str]
+    """Its joints in the policy's order."""
+    default: dict[str, float]
+    """Default joint positions [rad or m]."""
+    velocity: dict[str, float]
+    """Default joint velocities [rad/s or m/s]."""
+    acting: int
+    """Width of the action."""
 
     def group(self, name: str) -> list[dict[str, Any]]:
         """Descriptions of the terms whose width is known; the others are left out, as the exporter does."""
@@ -102,7 +113,9 @@ class _Run:
         return known
 
     def _known(self, term: Record, group: str, key: str, function: str) -> bool:
-        if term.text("func").replace(":", ".").rpartition(".")[0] not in MODULES:
+        asset = term.below("params", "asset_cfg")
+        other = asset is not None and asset.has("name") and asset.text("name") != self.robot
+        if other or term.text("func").replace(":", ".").rpartition(".")[0] not in MODULES:
             return False
         if function == "generated_commands":
             return is_velocity_command(self.env, group, key)
@@ -110,7 +123,7 @@ class _Run:
 
     def _term(self, term: Record, group: str, key: str) -> dict[str, Any]:
         function = term.text("func").replace(":", ".").rpartition(".")[2]
-        data: dict[str, Any] = {"name": function, "full_path": f"{MODULES[0]}.{function}", "shape": [3]}
+        data: dict[str, Any] = {"name": key, "full_path": f"{MODULES[0]}.{function}", "shape": [3]}
         if function == "last_action":
             data["shape"] = [self.acting]
         if function in _JOINT:

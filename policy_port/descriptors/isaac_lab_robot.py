@@ -29,7 +29,7 @@ def add_robot(env: Record, name: str, options: ImportOptions, draft: Draft) -> s
     """
     robot = env.section("scene").section(name)
     _refuse_presets(env, name)
-    _engine(env, draft)
+    _simulator(env, draft)
     _quaternion_order(robot, options, draft)
     _joint_ordering(robot, draft)
     drawn = _drawn_at_start(env)
@@ -89,7 +89,14 @@ def _refuse_presets(env: Record, robot: str) -> None:
         ]
 
 
-def _engine(env: Record, draft: Draft) -> None:
+def _simulator(env: Record, draft: Draft) -> None:
+    """Put the engine, and point out a gravity that is not the Earth's, which every replay has."""
+    sim = env.below("sim")
+    gravity = sim.numbers("gravity", 3) if sim is not None and sim.has("gravity") else [0.0, 0.0, -9.81]
+    if max(abs(gravity[0]), abs(gravity[1]), abs(gravity[2] + 9.81)) > 0.02:
+        draft.note(
+            f"{env.path.name}: sim.gravity is {gravity}; a contract has no word for it, so a replay has the Earth's"
+        )
     physics = env.below("sim", "physics")
     named = physics.text("class_type").lower() if physics is not None and physics.has("class_type") else ""
     engine = next((word for key, word in (("newton", "Newton"), ("physx", "PhysX")) if key in named), None)

@@ -56,6 +56,8 @@ class Run:
     """Name of the articulation."""
     options: ImportOptions
     """What the user adds."""
+    worked_out: bool = False
+    """Whether the descriptor was worked out of env.yaml."""
 
 
 def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft) -> None:
@@ -70,7 +72,7 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
         name = next(group.entries())
         terms = group.sections(name)
         written = isaac_lab_env.written_terms(env, name) if env is not None else None
-        for key, term in _aligned(terms, written, record, name):
+        for key, term in _aligned(terms, written, record, name, worked_out=run.worked_out):
             if draft.told_whole(key, options):
                 continue
             if term is not None:
@@ -106,11 +108,11 @@ def _size_beside(env: Record, group: str, key: str, sizes: dict[str, int]) -> tu
     """Size of a term without a description, from `--size` or from the sensor that it reads, and where that is from."""
     scanned = isaac_lab_env.sensor_width(env, group, key)
     if key not in sizes:
-        return scanned
+        return (scanned[0], f"{scanned[1]}; its place is env.yaml's too") if scanned is not None else None
     size = sizes.pop(key)
     if scanned is not None and scanned[0] != size:
         raise ContractError(f"--size {key}={size}: {scanned[1]} makes {scanned[0]}; leave the option out")
-    return size, f"--size {key}"
+    return size, f"--size {key}; its place and history are env.yaml's"
 
 
 def _refuse_other_run(term: Record, beside: Record, history: int) -> None:
@@ -144,7 +146,7 @@ def _same_values(one: Any, other: Any) -> bool:
 def _ask_for_skipped(record: Record, skipped: list[str], run: Run, draft: Draft) -> None:
     options = run.options
     why = f"the exporter skipped {', '.join(skipped)}, since their functions lack its decorator; env.yaml has them"
-    if run.env is not None and record.path == run.env.path:
+    if run.worked_out:
         why = f"{record.path.name} has {', '.join(skipped)} without a size, which only their functions know"
     if options.policy is not None:
         width = network_widths(options.policy)[0]
@@ -185,11 +187,17 @@ def _refuse_untaken(term: Record, beside: Record | None, named: tuple[str, str],
 
 
 def _aligned(
-    terms: list[Record], written: list[tuple[str, str]] | None, record: Record, group: str
+    terms: list[Record], written: list[tuple[str, str]] | None, record: Record, group: str, *, worked_out: bool
 ) -> list[tuple[str, Record | None]]:
-    """Pair each term that env.yaml lists with its descriptor, or with None where the exporter skipped it."""
+    """Pair each term that env.yaml lists with its descriptor, or with None where there is none.
+
+    The exporter writes the function's name only, what was worked out of env.yaml has the term's.
+    """
     if written is None:
         return [(term.text("name"), term) for term in terms]
+    if worked_out:
+        named = {term.text("name"): term for term in terms}
+        return [(key, named.get(key)) for key, _ in written]
     pairs: list[tuple[str, Record | None]] = []
     left = list(terms)
     for key, function in written:
@@ -243,11 +251,7 @@ def _term(term: Record, key: str, kind: str | None, beside: Record | None, draft
 def _sized(name: str, sized: tuple[int, str], history: int, draft: Draft) -> int:
     size, source = sized
     data: dict[str, Any] = {"term": "external", "name": name, "size": size}
-    draft.term(
-        data | ({"history": history} if history > 1 else {}),
-        f"{source}; its place and history are env.yaml's",
-        name=name,
-    )
+    draft.term(data | ({"history": history} if history > 1 else {}), source, name=name)
     draft.width += size * history
     return history
 

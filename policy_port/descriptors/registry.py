@@ -16,7 +16,7 @@ from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
 
 KINDS: dict[str, str] = {
-    "isaac_lab": "Isaac Lab IO descriptors (IO_descriptors.yaml), with env.yaml and agent.yaml beside them",
+    "isaac_lab": "Isaac Lab IO descriptors with env.yaml and agent.yaml beside them, or env.yaml alone with --names",
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
     "newton_assets": "newton-assets policy YAML",

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.advice import OPTION, Message, messages, texts
-from tests.cli.advised import elsewhere, files, imports, plays, robots
+from tests.cli.advised import elsewhere, files, imports, isaac_lab, plays, robots
 from tests.cli.advised.trial import Note, Trial, run, shown
 from tests.test_advice import FOREIGN
 
-SUBJECTS = (plays, files, imports, robots)
+SUBJECTS = (plays, files, imports, isaac_lab, robots)
 TRIALS: list[Trial] = [trial for subject in SUBJECTS for trial in subject.TRIALS if isinstance(trial, Trial)]
 NOTES: list[Note] = [note for subject in SUBJECTS for note in subject.TRIALS if isinstance(note, Note)]
 MESSAGES = messages()

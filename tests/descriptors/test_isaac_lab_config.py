@@ -157,6 +157,17 @@ def test_terms_without_a_size_are_asked_for(tmp_path: Path) -> None:
     assert alone(tmp_path, whole(terms), policy=policy, sizes={"mine": 7}).contract.observation_size == 10
 
 
+def test_a_term_of_another_asset_is_none_of_the_robots(tmp_path: Path) -> None:
+    """The same function over a drawer's joints has a width of its own, and does not take the robot's place."""
+    drawer = written("joint_pos_rel", params={"asset_cfg": {"name": "cabinet", "joint_names": ["drawer"]}})
+    terms = {"drawer": drawer, "robot": written("joint_pos_rel"), "base": written("base_ang_vel")}
+    with pytest.raises(ContractError, match="give --size drawer=N"):
+        alone(tmp_path, whole(terms))
+    made = alone(tmp_path, whole(terms), sizes={"drawer": 1}).contract
+    assert [made.term_size(term) for term in made.observation.terms] == [1, 4, 3]
+    assert [term.label for term in made.observation.terms] == ["drawer", "joint_pos_rel", "base_ang_vel"]
+
+
 def history(path: Path, group: dict[str, Any], **first: Any) -> Contract:
     terms = group | {"a": written("base_ang_vel", **first), "b": written("projected_gravity", history_length=2)}
     return alone(path, whole(terms)).contract

@@ -44,6 +44,28 @@ def test_a_sized_term_takes_the_place_that_env_yaml_gives_it(tmp_path: Path) -> 
         make(tmp_path, settings={}, actuation=None, sizes={"height_scn": 187})
 
 
+def test_the_width_of_a_height_scan_is_its_sensors(tmp_path: Path) -> None:
+    """The rays of the grid that env.yaml gives the sensor; another --size is refused, another pattern is asked for."""
+    aimed = "height_scan', params: {sensor_cfg: {name: height_scanner}}"
+    env = ENV.replace("height_scan', params: {}", aimed)
+    grid = "isaaclab.sensors.ray_caster.patterns.patterns:grid_pattern"
+    for size, rays in (("[1.6, 1.0]", 187), ("[0.3, 0.7]", 4 * 8)):
+        sensor = f"  height_scanner: {{pattern_cfg: {{func: '{grid}', resolution: 0.1, size: {size}}}}}\n"
+        write(tmp_path / "params/env.yaml", env.replace("scene:\n", f"scene:\n{sensor}"))
+        made = make(tmp_path, settings={}, actuation=None)
+        scan = made.observation.terms[1]
+        assert scan.model_dump()["size"] == rays
+        assert "scene.height_scanner.pattern_cfg.size" in made.sources["observation.terms.height_scan"]
+    with pytest.raises(ContractError, match=r"--size height_scan=30: env.yaml: .* makes 32; leave the option out"):
+        make(tmp_path, settings={}, actuation=None, sizes={"height_scan": 30})
+    write(
+        tmp_path / "params/env.yaml",
+        env.replace("scene:\n", "scene:\n  height_scanner: {pattern_cfg: {func: 'm:mine'}}\n"),
+    )
+    with pytest.raises(ContractError, match="give --size height_scan=N"):
+        make(tmp_path, settings={}, actuation=None)
+
+
 def test_env_yaml_adds_actuators_base_height_and_commands(tmp_path: Path) -> None:
     """DCMotor is explicit; effort limits, the base's height and the trained commands are in env.yaml only."""
     write(tmp_path / "params/env.yaml", ENV)

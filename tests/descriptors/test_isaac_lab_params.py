@@ -134,6 +134,54 @@ def test_a_groups_own_parameters_are_read(tmp_path: Path) -> None:
         read(tmp_path, [described], env({"it": written("base_lin_vel")}, concatenate_terms=False))
 
 
+def test_a_tensor_of_indices_leaves_the_names_to_say_it(tmp_path: Path) -> None:
+    """Isaac Lab 3 may write joint_ids as a tensor, which only code reads; joint_names beside it say the same."""
+    described = joint_term("joint_vel", joint_names=["L_hip", "L_knee"], shape=[2])
+    asset: dict[str, Any] = {"joint_names": ["L_.*"], "joint_ids": "TENSOR"}
+    tensor = "!!python/object/apply:torch._utils._rebuild_tensor_v2 [1]"
+    run = env({"it": written("joint_vel", params={"asset_cfg": asset})})
+    made = read(tmp_path, [described], run.replace("TENSOR", tensor)).contract
+    assert made.observation.terms[0].joints == ("L_hip", "L_knee")  # type: ignore[union-attr]
+    del asset["joint_names"]
+    run = env({"it": written("joint_vel", params={"asset_cfg": asset})}).replace("TENSOR", tensor)
+    with pytest.raises(ContractError, match=r"joint_ids' is a value with the tag !!python/object/apply:torch"):
+        read(tmp_path, [described], run)
+
+
+def test_what_both_files_say_of_a_term_is_the_same(tmp_path: Path) -> None:
+    """Scale, clip and history stand in both; other numbers are another run's, single precision is not."""
+    overloads = {"scale": 0.20000000298023224, "clip": [-5.0, 5.0], "history_length": 2}
+    described = term("base_ang_vel", overloads=overloads)
+    same = {"scale": 0.2, "clip": [-5.0, 5.0], "history_length": 2}
+    assert only(tmp_path, described, written("base_ang_vel", **same)).observation_size == 6
+    for key, other in (("scale", 0.25), ("scale", None), ("clip", [-5.0, 6.0]), ("clip", None), ("history_length", 3)):
+        with pytest.raises(ContractError, match=rf"it\.{key}' makes .* the two files are of different runs"):
+            only(tmp_path, described, written("base_ang_vel", **(same | {key: other})))
+    per_joint = joint_term("joint_vel", overloads={"scale": [0.5] * 4})
+    assert only(tmp_path, per_joint, written("joint_vel", scale=0.5)).observation.terms[0].scale == 0.5  # type: ignore[union-attr]
+
+
+def test_history_of_time_order_needs_the_groups_own_length(tmp_path: Path) -> None:
+    """Isaac Lab passes over history_order: time where only terms have a length; taken as time-major it is wrong."""
+    described = term("base_ang_vel", overloads={"history_length": 3})
+    beside = written("base_ang_vel", history_length=3)
+    for group, words in (
+        ({}, "history_length of the group is not set"),
+        ({"history_length": 3, "concatenate_dim": 1}, "concatenate_dim is 1"),
+    ):
+        made = read(tmp_path, [described], env({"it": beside}, history_order="time", **group))
+        assert made.contract.observation.history is not None
+        assert made.contract.observation.history.layout == "term_major"
+        assert any("Isaac Lab passes over" in note and words in note for note in made.notes)
+
+
+def test_an_action_that_the_exporter_left_out_is_missed(tmp_path: Path) -> None:
+    """env.yaml has two action terms and the descriptor one: the network writes more than it describes."""
+    run = env({"it": written("base_ang_vel")}).replace("other: null", "grip: {class_type: y}")
+    with pytest.raises(ContractError, match="has the action terms joint_pos, grip, but the descriptor describes 1"):
+        read(tmp_path, [term("base_ang_vel")], run)
+
+
 ACTUATORS: list[tuple[dict[str, Any], str]] = [
     (actuator("DelayedPDActuator", min_delay=4, max_delay=8), "legs (DelayedPDActuator, min_delay 4, max_delay 8)"),
     (actuator("DCMotor", saturation_effort=23.5, velocity_limit=10.0, friction=0.0),

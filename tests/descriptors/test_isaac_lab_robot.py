@@ -223,6 +223,15 @@ def test_numbers_drawn_at_start_are_not_the_descriptors(tmp_path: Path) -> None:
     assert not any("events.pose" in note for note in told.notes)
 
 
+def test_another_gravity_is_noted(tmp_path: Path) -> None:
+    """A contract has no word for the Moon's; the Earth's needs none."""
+    physics = run()["sim"]
+    made = read(tmp_path, run(sim=physics | {"gravity": [0.0, 0.0, -1.62]}))
+    assert any("sim.gravity is [0.0, 0.0, -1.62]" in note for note in made.notes)
+    made = read(tmp_path, run(sim=physics | {"gravity": [0.0, 0.0, -9.8]}))
+    assert not any("gravity" in note for note in made.notes)
+
+
 def test_an_alias_that_leads_back_is_walked_once(tmp_path: Path) -> None:
     """Shared mappings of a file of many aliases are looked at once each."""
     text = "sim: {dt: 0.005, a: &a {x: 1}, b: &b {p: *a, q: *a}, c: {p: *b, q: *b}}"

@@ -151,8 +151,8 @@ def document(found: Sequence[Crossing], versions: Sequence[str], own: Path | Non
         *("", *verified_rows(found), "", "## The crossing", CROSSING.format(goal=GOAL).rstrip(), ""),
         *(*crossing_rows(found), "", "## Notes", ""),
         f"- **The untrained network itself and its port**, asked the same observation, differ by at most {asked:.1e}.",
-        f"  Their runs in one order end up to {apart:.1e} apart, since what falls and strikes multiplies any rounding: so",
-        "  the crossing compares two ports.",
+        f"  Their runs in one order end up to {apart:.1e} apart, since what falls and strikes multiplies any",
+        "  rounding: so the crossing compares two ports.",
         START.strip(),
         *(f"- **{robot}**: {words}." for robot, words in changed.items()),
         *(

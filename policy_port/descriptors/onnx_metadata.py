@@ -27,7 +27,6 @@ _KNOWN = metadata_terms.KEYS | {
 _DECIDES = ("action_", "observation_")
 """What a key begins with that says how numbers are made; others name the run, the commands, the bodies of a motion."""
 
-<<<<<<< HEAD
 
 def with_run(files: Sequence[Path]) -> list[Path]:
     """The ONNX file first, then env.yaml and agent.yaml of its run: those that are given, or else lie beside it.
@@ -58,12 +57,6 @@ def with_run(files: Sequence[Path]) -> list[Path]:
     if whole:
         return networks
     return [*networks, *others, *mjlab_env.missing_beside(others, networks[0])]
-=======
-_UNDRIVEN = (
-    "so that some joints are not driven, and the file does not say which: name those that are with --set "
-    "action.terms='[{term: joint_position, joints: [NAME, ...], scale: {NAME: NUMBER, ...}, offset: default}]'"
-)
->>>>>>> isaaclab
 
 
 def read(files: Sequence[Path], options: ImportOptions) -> Draft:

@@ -188,7 +188,11 @@ def _finish(
     _refuse_stray_flags(module, kind, options)
     network = files[0] if kind in _IN_ONNX and _is_onnx(files[0]) else None
     named = None
-    if kind == "onnx_metadata" and network is not None and (whole := module.OnnxMetadata(network).contract()) is not None:
+    if (
+        kind == "onnx_metadata"
+        and network is not None
+        and (whole := module.OnnxMetadata(network).contract()) is not None
+    ):
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
             raise ContractError(

@@ -181,7 +181,7 @@ def _likely(kind: str, sources: list[Path]) -> str:
 
 
 def _finish(
-    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: list[Path] | dict[str, Record]
+    module: ModuleType, options: ImportOptions, files: tuple[Path, ...], *given: Path | list[Path] | dict[str, Record]
 ) -> Imported:
     """Let a module read what is given; `files` says what that comes from."""
     kind = module.__name__.rpartition(".")[2]

@@ -207,7 +207,7 @@ def test_what_mjlab_recorded_is_equal(shared: Path, tmp_path: Path) -> None:
     for words, says in (
         (["contract", "import", network, "--out", contract, "--set", imu], "= 54"),
         (["export", network, "--contract", contract, "--out", port], "parity"),
-        (["verify", port, "--trace", trace], "equal in 11 of 11 comparisons"),
+        (["verify", port, "--trace", trace], "verdict: equal in 11 comparisons"),
     ):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.output

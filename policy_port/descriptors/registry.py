@@ -115,6 +115,10 @@ def _from_onnx(files: list[Path], kind: str | None, options: ImportOptions) -> I
 def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
     given = [Record.read(file) for file in files]
     fitting = [name for name in ([kind] if kind else _OF_FILES) if all(_module(name).role(record) for record in given)]
+    if len(fitting) > 1:
+        # env.yaml goes with several kinds; the file that describes the policy says which it is.
+        told = [name for name in fitting if _module(name).MAIN in map(_module(name).role, given)]
+        fitting = told or [name for name in fitting if name in _STANDS_IN] or fitting
     if len(fitting) != 1:
         if fitting:
             raise ContractError(f"{files[0]}: could be {' or '.join(fitting)}; say which with --from")
@@ -187,12 +191,10 @@ def _finish(
     kind = module.__name__.rpartition(".")[2]
     _refuse_stray_flags(module, kind, options)
     network = files[0] if kind in _IN_ONNX and _is_onnx(files[0]) else None
-    named = None
-    if (
-        kind == "onnx_metadata"
-        and network is not None
-        and (whole := module.OnnxMetadata(network).contract()) is not None
-    ):
+    named = whole = None
+    if kind == "onnx_metadata" and network is not None:
+        whole = module.OnnxMetadata(network).contract()
+    if whole is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:
             raise ContractError(

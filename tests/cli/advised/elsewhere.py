@@ -8,8 +8,16 @@ _GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
 _AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
 _DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
 _MJLAB = "tests.descriptors.test_mjlab_env:"
+_TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
+_LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
+_TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 TRIED: dict[str, str] = {
+    "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
+    "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
+    "{} from --activation{}": (
+        "tests.checkpoints.libraries.test_sb3_algorithms:test_an_activation_of_anothers_module_is_refused"
+    ),
     "and give a copy of the configuration with {}: false by --agent": (
         "tests.cli.test_export:test_a_clip_of_the_mean_is_the_contracts_to_state"
     ),
@@ -54,6 +62,17 @@ TRIED: dict[str, str] = {
     "End it, hold the arm, and run `policy-port robot release": "tests.cli.test_robot:test_release_switches_torque_off",
     "move this joint by hand and see with `policy-port robot check`": (
         "tests.robots.arm.test_before_motion:test_two_exchanged_ids_are_not_confirmed"
+    ),
+    "says which output is what; leave out --output": f"{_LEAPP}:test_output_says_nothing_where_the_yaml_does",
+    "to do with each other: {}. Say which with --policy FILE": f"{_LEAPP}:test_of_several_models_the_policy_is_named",
+    "of the run has them, or give --set": f"{_LEAPP}:test_gains_of_zero_are_left_out_and_said",
+    "network reads it. If you know what it is, say --set": f"{_LEAPP}:test_a_height_scan_stays_with_its_task",
+    "default=NUMBER, or one by one --set": f"{_LEAPP}:test_targets_with_a_memory_are_the_action_themselves",
+    "MuJoCo: of the link's origin); say which with --set": f"{_HOLOSOMA}:{_TOLD}",
+    "if you know what it does, --set observation.terms.{}=": f"{_HOLOSOMA}:{_TOLD}",
+    "is no {}; state it: --set action.terms='[...]'": f"{_HOLOSOMA}:{_TOLD}",
+    "--precise FILE, a YAML with default_joint_pos": (
+        f"{_HOLOSOMA}:test_what_is_missing_is_asked_for_with_options_that_work"
     ),
     "--dataset needs the Python packages {}": (
         "tests.cli.test_play_real:test_what_a_dataset_needs_is_said_before_anything_moves"

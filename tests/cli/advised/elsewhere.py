@@ -7,6 +7,7 @@ _FEATURES = "tests.plants.test_mjcf_features:test_what_a_simulator_can_t_do_it_r
 _GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
 _AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
 _DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
+_MJLAB = "tests.descriptors.test_mjlab_env:"
 _TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
 _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
@@ -87,5 +88,28 @@ WALKED = {
     "cli/regress.py": "tests.cli.test_option_advice:test_regress_leads_somewhere",
     "cli/play_real.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
     "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
+    # A run of mjlab.
+    "mjlab acts in the order of its joints, of which these are": (
+        f"{_MJLAB}test_driven_joints_are_named_in_the_joints_order"
+    ),
+    "mjlab's is the IMU's: give --layout mjlab_tracking": f"{_MJLAB}test_mjlabs_tracking_is_not_beyondmimics",
+    "give the bounds that hold with --set action.terms.{}.clip": (
+        f"{_MJLAB}test_a_clip_of_some_joints_may_be_given_for_all"
+    ),
+    "if you know what it does, state the action yourself: --set action.terms='[{term: KIND, ...}]'": (
+        f"{_MJLAB}test_a_refused_term_or_action_may_be_stated_whole"
+    ),
+    "--layout {} was not needed": f"{_MJLAB}test_a_layout_is_not_needed_beside_env_yaml",
+    "has at full precision; leave it out of --precise": f"{_MJLAB}test_a_keyframes_pose_is_the_metadatas",
+    "which only its task knows{}: give its size with --size": (
+        f"{_MJLAB}test_terms_of_tasks_are_external_with_their_size"
+    ),
+    "or name the driven joints in their order with --set action.terms.0.joints": (
+        f"{_MJLAB}test_an_onnx_file_away_from_a_strange_run_is_read_by_itself"
+    ),
+    "--layout {} or {}, the task whose terms these are": f"{_MJLAB}test_mjlabs_tracking_is_not_beyondmimics",
+    "If you know it better, give it with --set observation.terms": (
+        "tests.descriptors.test_onnx_terms:test_rounding_of_a_scale_or_bound_is_told"
+    ),
 }
 """File of messages about options that don't go together -> the test that walks along all of them."""

@@ -111,6 +111,27 @@ class Interpreter:
         return done.stdout.splitlines()
 
 
+def interpreter(
+    name: str, variable: str, *requirements: str, environment: Mapping[str, str] | None = None
+) -> Interpreter:
+    """The other program's interpreter: of the environment that a variable names, or of one that is made here.
+
+    Args:
+        name: Folder of the checkout to make it in, such as `.venv-isaaclab`; it is kept for the next time.
+        variable: Environment variable that may name another folder.
+        requirements: What pip installs there, from the package index.
+        environment: Variables that the program needs.
+
+    Raises:
+        RunError: When it can't be made; what was tried stands on the console.
+    """
+    call = ["bash", "-c", 'source scripts/setup; other_python_once "$@"', "setup", name, variable, *requirements]
+    done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RunError(f"no environment with {', '.join(requirements)}, for the reason above; {variable} may name one")
+    return Interpreter(python=Path(done.stdout.strip()), environment=environment or {})
+
+
 def _end(log: Path) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:])
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, policy_port, verify
+from foreign_runs import ROOT, Interpreter, RunError, chosen, flags, interpreter, policy_port, verify
 from isaaclab_robots import GROUND, robots, usd
 from isaaclab_table import COMPARED, ORDERS, Crossing, crossing_rows, document, verified_rows
 from tqdm import tqdm
@@ -31,6 +31,11 @@ STEPS = Path(__file__).with_name("isaaclab_steps.py")
 
 ORDERING = {"newton": (), "physx": ("--ordering", "physx")}
 """How Isaac Lab on Newton is told either order: its own, or PhysX's."""
+
+VENV, REQUIREMENT = ".venv-isaaclab", "isaaclab[rsl-rl]==3.0.0"
+
+EULA = {"OMNI_KIT_ACCEPT_EULA": "YES"}
+"""Without it Isaac Lab asks on the console."""
 
 PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "rsl-rl-lib")
 
@@ -140,7 +145,7 @@ class Place:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", type=Path, required=True, help="Python of Isaac Lab's environment")
+    parser.add_argument("--python", type=Path, help=f"Python of Isaac Lab's environment; {VENV}'s, if not given")
     parser.add_argument("--only", default="", help=f"robots, with commas: {', '.join(TASKS)}; all, if not given")
     parser.add_argument(
         "--robots", type=Path, help="folder with your own go2.usd, g1.usd, ...; stand-ins, if not given"
@@ -154,11 +159,15 @@ def main() -> None:
     names = chosen(options.only, TASKS, parser, "--only")
     if options.robots is not None and not options.robots.is_dir():
         parser.error(f"--robots: {options.robots} is no folder")
-    isaaclab = Interpreter(python=options.python, environment={"OMNI_KIT_ACCEPT_EULA": "YES"})
     try:
+        isaaclab = (
+            interpreter(VENV, "POLICY_PORT_ISAACLAB_VENV", REQUIREMENT, environment=EULA)
+            if options.python is None
+            else Interpreter(python=options.python, environment=EULA)
+        )
         versions = isaaclab.versions(PACKAGES)
     except RunError as error:
-        parser.error(f"--python: {error}")
+        parser.exit(2, f"error: {error}\n")
     place = Place(
         isaaclab=isaaclab,
         folder=options.work.resolve(),

@@ -142,6 +142,7 @@ def document(found: Sequence[Crossing], versions: Sequence[str], own: Path | Non
         changed: What is other than in a robot's task as it comes, by robot.
     """
     apart = max((max(c.own.values()) for c in found if c.own), default=float("nan"))
+    asked = max((c.export.action_error for c in found if c.own and c.export), default=float("nan"))
     lines = [
         *("# Isaac Lab, read and crossed", ""),
         f"Written by `scripts/isaaclab_crossing` on {datetime.date.today().isoformat()}; {os.cpu_count()} CPU cores,",
@@ -149,8 +150,9 @@ def document(found: Sequence[Crossing], versions: Sequence[str], own: Path | Non
         *(ABOUT.rstrip(), "", (STAND_INS if own is None else OWN).strip()),
         *("", *verified_rows(found), "", "## The crossing", CROSSING.format(goal=GOAL).rstrip(), ""),
         *(*crossing_rows(found), "", "## Notes", ""),
-        f"- **The untrained network itself and its port** differ by at most {apart:.1e} in one order: Isaac Lab runs",
-        "  it on both environments at once, the port on one at a time, and float32 sums come out in another order.",
+        f"- **The untrained network itself and its port**, asked the same observation, differ by at most {asked:.1e}.",
+        f"  Their runs in one order end up to {apart:.1e} apart, since what falls and strikes multiplies any",
+        "  rounding: so the crossing compares two ports.",
         START.strip(),
         *(f"- **{robot}**: {words}." for robot, words in changed.items()),
         *(

@@ -426,9 +426,16 @@ def other_layout(data: Data) -> dict[str, str]:
     return {"a": was.replace("_", "-")}
 
 
+def free_of_frame(data: Data, kind: str) -> Data:
+    """A base term of a contract that leaves its point and axes to the terms."""
+    if data.get("base", {}).get("frame") is not None:
+        raise NotApplicableError
+    return terms_of(data, kind)[0]
+
+
 def other_point(data: Data) -> dict[str, str]:
     """The link's origin where the source has the centre of mass, and the reverse."""
-    term = terms_of(data, "base_lin_vel")[0]
+    term = free_of_frame(data, "base_lin_vel")
     if term.get("point") == "com":
         term.pop("point")
         return {"a": "the centre of mass"}
@@ -438,7 +445,7 @@ def other_point(data: Data) -> dict[str, str]:
 
 def point_beside(data: Data) -> dict[str, str]:
     """An offset that is somewhere else than what the source measures."""
-    term = terms_of(data, "base_lin_vel")[0]
+    term = free_of_frame(data, "base_lin_vel")
     was = "the centre of mass" if term.get("point") == "com" else "the link's origin"
     term["point"] = [0.05, 0.0, 0.08]
     return {"a": was}
@@ -448,6 +455,6 @@ def frame_of_a_site(kind: str) -> Callable[[Data], None]:
     """The axes of a site that is mounted askew, where the source has the link's."""
 
     def mutate(data: Data) -> None:
-        terms_of(data, kind)[0]["frame"] = {"site": "askew"}
+        free_of_frame(data, kind)["frame"] = {"site": "askew"}
 
     return mutate

@@ -30,7 +30,7 @@ def record(env, policy, path, steps, few=slice(0, 4), action="joint_pos", comman
         "control_dt": scene.step_dt,
         "joint_pos": "as the encoders read it" if biased else "as it is",
     }
-    places = {f"sensor_pos_{name}": place for name, place in sensors(scene).items()}
+    places = sensors(scene)
 
     def numbers(values):
         return values[few].detach().cpu().numpy().copy()  # a copy: mjlab writes into its buffers
@@ -52,7 +52,8 @@ def record(env, policy, path, steps, few=slice(0, 4), action="joint_pos", comman
                 "base_ang_vel": numbers(data.root_link_ang_vel_b),
                 "observation": numbers(obs["actor"]),
             }
-            moment |= {name: np.broadcast_to(place, moment["base_pos"].shape) for name, place in places.items()}
+            robots = len(moment["base_pos"])
+            moment |= {name: np.tile(place, (robots, 1)) for name, place in places.items()}
             if command in scene.command_manager.active_terms:
                 moment["command"] = numbers(scene.command_manager.get_command(command))
             chosen = policy(obs)
@@ -71,12 +72,14 @@ def reads_encoders(scene):
 
 
 def sensors(scene):
-    """Place of each velocimeter and gyro that is on the robot's root body, from the body's origin [m]."""
+    """Place [m] and turn (wxyz) of each velocimeter and gyro that is on the robot's root body, seen from the body."""
     model, root = scene.sim.mj_model, scene.scene["robot"].indexing.root_body_id
     kinds = (int(mujoco.mjtSensor.mjSENS_VELOCIMETER), int(mujoco.mjtSensor.mjSENS_GYRO))
     found = {}
     for index in range(model.nsensor):
         site = model.sensor_objid[index]
         if model.sensor_type[index] in kinds and model.site_bodyid[site] == root:
-            found[model.sensor(index).name.removeprefix("robot/")] = model.site_pos[site].copy()
+            name = model.sensor(index).name.removeprefix("robot/")
+            found[f"sensor_pos_{name}"] = model.site_pos[site].copy()
+            found[f"sensor_quat_{name}"] = model.site_quat[site].copy()
     return found

@@ -90,6 +90,23 @@ def messages() -> list[Message]:
     return found
 
 
+KEY = re.compile(
+    r"`(?!policy-port|export|real|with)[a-z_]+(?:: [^`]*)?`|\b(?:[Ww]rite|[Ss]et|[Dd]rop|[Gg]ive) [a-z_.]+: [^p]"
+    r"|must say how|write JOINT: NUMBER|under only_in_|add lower and upper"
+)
+
+
+def key_messages() -> list[str]:
+    """Every text that names a key of a YAML file to write, to mend or to drop."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        skipped = {id(node) for node in _no_messages(tree)}
+        texts = (text for node in ast.walk(tree) if id(node) not in skipped and (text := _text(node)))
+        found += [text for text in texts if KEY.search(text) and " " in text.strip() and "{\n" not in text]
+    return list(dict.fromkeys(found))
+
+
 def printed_by(message: Message) -> tuple[str, ...]:
     """The commands that can print a message."""
     fitting = [start for start in PRINTED_BY if message.file.startswith(start)]

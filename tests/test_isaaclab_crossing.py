@@ -297,6 +297,20 @@ def test_a_run_that_fails_is_shown_by_its_last_words(module: Any, tmp_path: Path
         runs.Interpreter(python=tmp_path / "no" / "python").versions(["numpy"])
 
 
+def test_an_environment_that_can_not_be_had_ends_the_run(tmp_path: Path) -> None:
+    """A variable that names no environment, and a Python that does not run: exit status 2, and which it was."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "isaaclab_crossing.py"), "--work", str(tmp_path / "work")]
+    variables = {**os.environ, "POLICY_PORT_ISAACLAB_VENV": str(tmp_path / "nowhere")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=variables)
+    assert done.returncode == 2
+    assert f"POLICY_PORT_ISAACLAB_VENV={tmp_path}/nowhere: no Python 3.12 or newer runs as bin/python" in done.stderr
+    assert "no environment with isaaclab[rsl-rl]==3.0.0, for the reason above" in done.stderr
+    done = crossing("--work", str(tmp_path / "work"), python=tmp_path / "python")
+    assert done.returncode == 2
+    assert f"error: {tmp_path}/python can't be run" in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
 def crossing(*options: str, python: Path = Path(sys.executable)) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "benchmarks" / "isaaclab_crossing.py"), "--python", str(python), *options]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from policy_port.cli.app import app
 from policy_port.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,8 +181,37 @@ def test_the_recipe_records_joints_as_the_policy_reads_them(module: Any, tmp_pat
     assert trace["observation"][:, 0, 0].tolist() == [1.0, 2.0], "copied before the step writes into its buffer"
     assert trace.header["action_names"] == ["hip", "knee"]
     assert np.allclose(trace["sensor_pos_imu_lin_vel"][0, 0], [0.1, 0.0, -0.2])
-    assert "sensor_pos_imu_ang_vel" in trace
+    assert trace["sensor_quat_imu_ang_vel"][1, 3].tolist() == [1.0, 0.0, 0.0, 0.0]
     assert "sensor_pos_torso_lin_vel" not in trace, "it is on another body"
+
+
+@pytest.mark.shared
+def test_what_mjlab_recorded_is_equal(shared: Path, tmp_path: Path) -> None:
+    """Go1 with a clip, a scale and a history: exact from env.yaml, all comparisons with mjlab's trace are equal."""
+    peers = shared / "failing_inputs/peers"
+    text = (peers / "mjlab_env_yaml/env.yaml").read_text(encoding="utf-8")
+    for name, old, new in (
+        ("joint_pos", "clip: null", "clip: !!python/tuple [-0.1, 0.1]"),
+        ("joint_vel", "scale: null", "scale: 0.05"),
+        ("base_ang_vel", "history_length: 0", "history_length: 3"),
+    ):
+        head, found, tail = text.partition(f"      {name}:\n        func:")
+        text = head + found + tail.replace(old, new, 1)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/env.yaml").write_text(text, encoding="utf-8")
+    network = shutil.copy(peers / "mjlab_terms_clip/d_Go1.onnx", tmp_path)
+    trace = str(peers / "mjlab_terms_clip/trace.npz")
+    contract, port = str(tmp_path / "c.yaml"), str(tmp_path / "port")
+    # The trace was recorded without the IMU's place, which stands in mjlab's go1.xml.
+    imu = "observation.terms.base_lin_vel.point=[-0.01592, -0.06659, -0.00617]"
+    for words, says in (
+        (["contract", "import", network, "--out", contract, "--set", imu], "= 54"),
+        (["export", network, "--contract", contract, "--out", port], "parity"),
+        (["verify", port, "--trace", trace], "verdict: equal in 11 comparisons"),
+    ):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        assert says in " ".join(done.output.split())
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from policy_port.closed_loop.words import Told
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.edits import edits_between
 from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
+from policy_port.mistakes.numbers import counted
 
 WEAKER = (
     "this is weaker than a trace of the source simulator: it sees how the robot does, not what the network saw, and "
@@ -54,13 +55,14 @@ class ClosedLoopDiagnosis(Diagnosis):
         """The result in a sentence."""
         if self.ok:
             why = (
-                f"none of {self.tried} usual mistakes, undone, does clearly better"
+                f"none of {counted(self.tried, 'usual mistake')}, undone, does clearly better"
                 if self.tried
                 else f"a loss of {self.given.mean:.2f} leaves nothing that could do clearly better"
             )
             return f"nothing that this test can see is wrong: {why}"
         if not self.hypotheses:
-            return f"it does badly, and none of {self.tried} contracts with usual mistakes undone does well"
+            tried = counted(self.tried, "contract")
+            return f"it does badly, and none of {tried} with usual mistakes undone does well"
         left = ", but not well: more may be wrong" if not self.hypotheses[0].whole else ""
         if self.found is not None:
             return f"without this mistake it does clearly better{left}: {self.found.said}"
@@ -72,10 +74,11 @@ class ClosedLoopDiagnosis(Diagnosis):
         lines = [f"{name:<{width}}  {text}" for name, text in self.setting.items()]
         lines += ["", self.verdict, f"as given: {self.told(self.given)}", *self.lines()]
         if len(self.hypotheses) > SHOWN:
-            lines.append(f"and {len(self.hypotheses) - SHOWN} more that do clearly better than the port as given")
+            more = len(self.hypotheses) - SHOWN
+            lines.append(f"and {more} more that {'does' if more == 1 else 'do'} clearly better than the port as given")
         unplayable = f"; {self.unplayable} of them can't be simulated" if self.unplayable else ""
         contracts = f"{self.tried + 1} contracts" if self.tried else "the contract as it was given"
-        lines.append(f"{self.replays} replays of {contracts}{unplayable}")
+        lines.append(f"{counted(self.replays, 'replay')} of {contracts}{unplayable}")
         lines += [f"note: {note}" for note in WEAKER]
         return "\n".join(lines)
 

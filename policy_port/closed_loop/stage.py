@@ -92,7 +92,13 @@ class Stage:
         """
         plant, decimation = self.plant(candidate.contract, trials.count)
         kind = LateController if candidate.late else Controller
-        controller = kind(candidate.contract, self._policy(trials.count), plant.joint_names, trials.count)
+        controller = kind(
+            candidate.contract,
+            self._policy(trials.count),
+            plant.joint_names,
+            trials.count,
+            mountings=plant.mounting,
+        )
         # Under a wrong contract numbers may grow beyond all bounds: that is a fall, and no news for the console.
         with np.errstate(over="ignore", invalid="ignore"):
             outcome = trials.perform(plant, controller, decimation)

@@ -8,7 +8,15 @@ from typing import Any
 
 from policy_port.closed_loop.symmetry import alike
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, GaitPhaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
+from policy_port.contract.terms import (
+    BaseLinVelTerm,
+    BaseTerm,
+    GaitPhaseTerm,
+    GoalTerm,
+    JointTerm,
+    LastActionTerm,
+    ObservationTerm,
+)
 from policy_port.mistakes.changes import (
     JOINTS,
     VECTORS,
@@ -75,6 +83,7 @@ def term_guesses(contract: Contract) -> Changes:
     for term in contract.observation.terms:
         yield from _scales(term, contract)
         yield from _kinds(term, contract)
+        yield from _points(term, contract)
     yield from _signs(contract)
     yield from _places(contract)
     if contract.observation.clip is not None:
@@ -137,6 +146,15 @@ def _kinds(term: ObservationTerm, contract: Contract) -> Changes:
         yield with_new_term(contract, term.label, zeros), f"{term.label}: zeroed in the source"
     if width == 2 and term.term in ("gait_phase", "constant"):
         yield from _clocks(term, contract)
+
+
+def _points(term: ObservationTerm, contract: Contract) -> Changes:
+    """The velocity of the link's origin or of its centre of mass; the robot file says where that is, or can't."""
+    if not isinstance(term, BaseLinVelTerm):
+        return
+    for point, words in (("link", "the link's origin"), ("com", "the centre of mass")):
+        if point != (term.point or "link"):
+            yield with_term(contract, term.label, point=point), f"{term.label}: the velocity of {words}"
 
 
 def _clocks(term: ObservationTerm, contract: Contract) -> Changes:

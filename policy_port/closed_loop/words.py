@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from policy_port.closed_loop.outcome import Outcome
+from policy_port.mistakes.numbers import counted
 
 Told = Callable[[Outcome], str]
 """Puts an outcome in words."""
@@ -15,7 +16,7 @@ Told = Callable[[Outcome], str]
 def walked(outcome: Outcome) -> str:
     """What came of walks."""
     count, fallen = len(outcome.failed), int(outcome.failed.sum())
-    parts = [f"fell in {fallen} of {count} walks"]
+    parts = [f"fell in {fallen} of {counted(count, 'walk')}"]
     if fallen:
         parts[0] += f", after {outcome.seconds[outcome.failed].mean():.1f} s on average"
     if fallen < count:
@@ -29,7 +30,7 @@ def reached(outcome: Outcome) -> str:
     count, missed = len(outcome.failed), int(outcome.failed.sum())
     known = outcome.error[np.isfinite(outcome.error)]
     where = f"{known.mean():.3f} m from it on average" if known.size else "the simulation became NaN"
-    return "; ".join([f"reached {count - missed} of {count} goals", f"ended {where}", _joints(outcome)])
+    return "; ".join([f"reached {count - missed} of {counted(count, 'goal')}", f"ended {where}", _joints(outcome)])
 
 
 def _joints(outcome: Outcome) -> str:

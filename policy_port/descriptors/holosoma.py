@@ -170,9 +170,9 @@ def _observation(record: Record, ranges: Record | None, options: ImportOptions, 
     longest = 1
     for place, entry in enumerate(entries):
         name = entry.text("name")
-        entry.only(_ENTRY, f"if you know what it does, --set observation.terms.{place}='{{term: KIND, ...}}'")
         if draft.told_whole(name, options):
             continue
+        entry.only(_ENTRY, f"if you know what it does, --set observation.terms.{place}='{{term: KIND, ...}}'")
         history = entry.integer("history_length") if entry.has("history_length") else 1
         term = _term(entry, name, ranges, draft)
         if history > 1:

@@ -7,6 +7,7 @@ What limits the effort depends on the model. An implicit actuator is clipped by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -186,23 +187,33 @@ def _add_effort_limit(actuator: Record, implicit: bool, driven: list[str], draft
 
 def _one_of(actuator: Record, keys: tuple[str, ...], driven: list[str]) -> tuple[str, dict[str, float]] | None:
     """The limit that goes by several names, under the first of them that is there."""
-    stated = [(key, by_pattern(actuator, key, driven)) for key in keys if actuator.has(key)]
+    stated = [(key, _bounded(actuator, key, driven)) for key in keys if actuator.has(key)]
     if len(stated) > 1 and stated[0][1] != stated[1][1]:
         raise actuator.error(
             stated[1][0], f"is the old name of {stated[0][0]}, which says something else beside it; take one out"
         )
-    return stated[0] if stated else None
+    return next((pair for pair in stated if pair[1]), None)
+
+
+def _bounded(actuator: Record, key: str, driven: list[str]) -> dict[str, float]:
+    """The limits that limit; an infinite one is none."""
+    value = actuator.get(key)
+    if value == math.inf:
+        return {}
+    if isinstance(value, dict) and math.inf in value.values():
+        finite = {pattern: number for pattern, number in value.items() if number != math.inf}
+        actuator = Record(actuator.path, {key: finite}, actuator.where)
+    return by_pattern(actuator, key, driven)
 
 
 def _says_more(actuator: Record, key: str, read: set[str]) -> bool:
     """Whether a key says something that no contract holds; null, 0 and nothing say nothing."""
     value = actuator.data[key]
-    zero = isinstance(value, int | float) and not value
-    return (
-        key not in {"class_type", "joint_names_expr", *_KEYS, *read}
-        and not zero
-        and value not in (None, "", {}, [], ())
+    values = list(value.values()) if isinstance(value, dict) else [value]
+    nothing = all(
+        item is None or item in ("", [], ()) or (isinstance(item, int | float) and not item) for item in values
     )
+    return key not in {"class_type", "joint_names_expr", *_KEYS, *read} and not nothing
 
 
 def _short(value: Any) -> str:

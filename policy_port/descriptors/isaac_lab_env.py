@@ -111,8 +111,9 @@ def add_commands(env: Record, draft: Draft) -> None:
         return
     commands = env.section("commands")
     for name in commands.entries():
-        if commands.has(name) and _commands_velocity(commands.section(name)):
-            draft.command(commands.section(name).section("ranges"))
+        command = commands.section(name) if commands.has(name) else None
+        if command is not None and command.has("ranges") and _commands_velocity(command):
+            draft.command(command.section("ranges"))
 
 
 def _commands_velocity(command: Record) -> bool:

@@ -79,7 +79,11 @@ def _refuse_presets(env: Record, robot: str) -> None:
             continue
         seen.add(id(record.data))
         others = [key for key in record.entries() if key != "default"]
-        if "default" in record.data and others:
+        first = record.data.get("default")
+        # Groups, terms and actuators have names of the user's, and a term has a function.
+        named = record.where in ("observations", "actions", "commands", f"scene.{robot}.actuators")
+        named = named or (isinstance(first, dict) and "func" in first)
+        if "default" in record.data and others and not named:
             raise ContractError(
                 f"{record.path}: '{record.where}' holds the presets default, {', '.join(others[:6])} side by side, and "
                 "nothing says which one was trained; put the content of that one in its place"
@@ -135,6 +139,9 @@ def _joint_ordering(robot: Record, draft: Draft) -> None:
     if not robot.has("joint_ordering"):
         return
     value = robot.get("joint_ordering")
+    if isinstance(value, dict) and "_value_" in value:
+        # A member of its enumeration, as the first releases of 3.0 wrote it.
+        value = value["_value_"]
     names = draft.joint_names
     if isinstance(value, str):
         of = value if value.lower() in _ORDERINGS else f"{value}, which this program does not know"
@@ -179,6 +186,10 @@ def _fixed_root(spawn: Record, draft: Draft) -> None:
         raise spawn.error("articulation_props", "has fix_root_link true and false in two of its parts; correct one")
     for fixed, part in stated.items():
         draft.put("base.floating", not fixed, part.source("fix_root_link"))
+    # A spawner of URDF always says it; one of MJCF leaves to the file what it does not fix.
+    of_urdf = spawn.has("func") and spawn.text("func").endswith("spawn_from_urdf")
+    if not stated and spawn.has("fix_base") and (spawn.flag("fix_base") or of_urdf):
+        draft.put("base.floating", not spawn.flag("fix_base"), spawn.source("fix_base"))
 
 
 def _gravity(spawn: Record, draft: Draft) -> None:

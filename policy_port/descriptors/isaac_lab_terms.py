@@ -90,8 +90,13 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
     if sizes:
         known = ", ".join(skipped) or "no skipped term"
         raise ContractError(f"--size {next(iter(sizes))}: env.yaml has {known}{closest(next(iter(sizes)), skipped)}")
-    if stacks and len(layouts) > 1:
-        raise record.error("observations", "has groups that stack their history in different ways")
+    if stacks and len(groups) > 1 and layouts != {"term_major"}:
+        names = ", ".join(next(group.entries()) for group in groups)
+        raise record.error(
+            "observations",
+            f"has the actor's groups {names} one after the other, of which one is ordered by time: each has all its "
+            "steps before the next begins, which a contract can't state",
+        )
     if stacks:
         layout = HISTORY | {"layout": layouts.pop()}
         draft.put("observation.history", layout, "Isaac Lab's history: oldest first, filled at reset")

@@ -58,7 +58,7 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     names = joint_names(parts, record.path)
     draft.joints(names, f"{record.path.name}: element_names")
     add_defaults(parts, draft)
-    _gains(parts, draft)
+    _gains(parts, records.get(ENV), draft)
     add_action(parts, options, draft)
     add_observation(parts, options, draft)
     _rates(pipeline, records.get(ENV), robot_of(model), options, draft)
@@ -85,7 +85,7 @@ def _model(pipeline: Pipeline, options: ImportOptions) -> LeappModel:
     return model
 
 
-def _gains(parts: Apart, draft: Draft) -> None:
+def _gains(parts: Apart, env: Record | None, draft: Draft) -> None:
     """Stiffness and damping by joint name; where a joint has neither, the exporter did not know them."""
     values: dict[str, dict[str, float]] = {"kp": {}, "kd": {}}
     sources: dict[str, str] = {}
@@ -103,7 +103,7 @@ def _gains(parts: Apart, draft: Draft) -> None:
         if pairs := {name: values[kind][name] for name in driven if name in values[kind]}:
             draft.per_joint(key, pairs, sources[kind])
     left = [name for name in draft.joint_names if name not in driven and name in values["kp"] | values["kd"]]
-    if left:
+    if left and env is None:
         which = "every joint" if len(left) == len(draft.joint_names) else ", ".join(left)
         draft.note(
             f"{parts.model.file.name}: its kp and kd are 0 for {which}, which drives nothing: the exporter did not "

@@ -8,7 +8,7 @@ tells them apart: gains of the drive, or a motor's 1 and 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,12 +162,13 @@ def exact_gains(run: Run) -> dict[str, dict[str, float]]:
     }
 
 
-def add_actions(run: Run, driven: Sequence[str], draft: Draft) -> dict[str, dict[str, float]]:
+def add_actions(run: Run, driven: Sequence[str], told: Container[str], draft: Draft) -> dict[str, dict[str, float]]:
     """Add the actions; the scale of each by joint is handed back under its name.
 
     Args:
         run: The run.
         driven: The joints that actuators drive, in the robot's order.
+        told: Keys of the contract that the user sets.
         draft: What is added to; it has the default positions.
 
     Raises:
@@ -193,8 +194,9 @@ def add_actions(run: Run, driven: Sequence[str], draft: Draft) -> dict[str, dict
             offset = full_match(record, "offset", joints, 0.0) if record.has("offset") else dict.fromkeys(joints, 0.0)
             values = [_number(record, "offset", value) for value in offset.values()]
             term["offset"] = joint_offset({name: default[name] for name in joints}, joints, values)
-        if record.has("clip"):
-            term["clip"] = _clips(record, joints)
+        place = len(scales) - 1
+        if record.has("clip") and f"action.terms.{place}.clip" not in told:
+            term["clip"] = _clips(record, joints, place)
         draft.action(term, record.source("scale") + ", actuator_names, offset")
     return scales
 
@@ -228,8 +230,8 @@ def _action_joints(record: Record, driven: Sequence[str]) -> list[str]:
     return joints
 
 
-def _clips(record: Record, joints: list[str]) -> Any:
-    advice = "give the bounds that hold with --set action.terms.0.clip='[LOW, HIGH]'"
+def _clips(record: Record, joints: list[str], place: int) -> Any:
+    advice = f"give the bounds that hold with --set action.terms.{place}.clip='[LOW, HIGH]'"
     bounds = full_match(record, "clip", joints, None)
     open_joints = [name for name, pair in bounds.items() if pair is None]
     if open_joints:

@@ -73,7 +73,7 @@ def add_run(run: Run, file: OnnxMetadata | None, precise: PreciseValues, options
         draft.lacks("joints.*.default", "env.yaml leaves the pose to a keyframe of the robot's file")
     _run_gains(run, record, exact, driven if len(driven) < len(actuated) else actuated, options, draft)
     if "action.terms" not in options.settings:
-        scales = mjlab_drives.add_actions(run, driven, draft)
+        scales = mjlab_drives.add_actions(run, driven, options.settings, draft)
         # The exporter writes the scale of the action of this name, and there is none without it.
         exact = replace(exact, values=exact.values | {"action_scale": scales.get("joint_pos", {})})
         if record is not None and "joint_pos" in scales:

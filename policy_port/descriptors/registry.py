@@ -115,6 +115,10 @@ def _from_onnx(files: list[Path], kind: str | None, options: ImportOptions) -> I
 def _from_yaml(files: list[Path], kind: str | None, options: ImportOptions) -> Imported:
     given = [Record.read(file) for file in files]
     fitting = [name for name in ([kind] if kind else _OF_FILES) if all(_module(name).role(record) for record in given)]
+    if len(fitting) > 1:
+        # env.yaml goes with several kinds; the file that describes the policy says which it is.
+        told = [name for name in fitting if _module(name).MAIN in map(_module(name).role, given)]
+        fitting = told or [name for name in fitting if name in _STANDS_IN] or fitting
     if len(fitting) != 1:
         if fitting:
             raise ContractError(f"{files[0]}: could be {' or '.join(fitting)}; say which with --from")

@@ -42,7 +42,9 @@ class MujocoFile:
         found = {}
         for sensor in self.spec.sensors:
             kind = mujoco.mjtSensor(sensor.type).name.removeprefix("mjSENS_").lower()
-            found[sensor.name] = Sensor(kind, sensor.objname if kind in MOUNTED else None)
+            # One that gives something seen from a site, such as the world's vertical, reads in that site's axes.
+            seen_from = sensor.refname if sensor.reftype == mujoco.mjtObj.mjOBJ_SITE else None
+            found[sensor.name] = Sensor(kind, sensor.objname if kind in MOUNTED else seen_from)
         return found
 
 

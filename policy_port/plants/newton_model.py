@@ -227,7 +227,8 @@ def _check_position_drive(builder: newton.ModelBuilder, dof: int, name: str, pat
         )
         if int(kind) == Solver.TrnType.JOINT and int(target[0]) == dof
     ]
-    if builder.joint_target_mode[dof] not in (
+    # A URDF has no actuators; Newton gives its joints position drives of its own making.
+    if path.suffix.lower() == ".urdf" or builder.joint_target_mode[dof] not in (
         newton.JointTargetMode.POSITION,
         newton.JointTargetMode.POSITION_VELOCITY,
     ):

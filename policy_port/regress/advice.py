@@ -45,6 +45,8 @@ def in_a_suite(advice: str) -> str:
     """
 
     def key(found: re.Match[str]) -> str:
+        if advice.count("`", 0, found.start()) % 2:
+            return found[0]  # part of a whole command
         option, value = found[1], found[2] or ""
         if option in _WITH_VALUE and value:
             return f"`{_WITH_VALUE[option]}:{value}`"

@@ -9,7 +9,7 @@ from policy_port.contract.terms import BaseTerm, JointTerm, ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.evidence import Evidence, Read, Values
-from policy_port.verdict.explanations import DRAWN, Explanation, Explanations
+from policy_port.verdict.explanations import DRAWN, PROVEN, Explanation, Explanations
 from policy_port.verdict.fits import present
 from policy_port.verdict.rebuild import factors, present_columns
 from policy_port.verdict.signals import RecordedSignals
@@ -47,7 +47,8 @@ def bias_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> 
             evidence=evidence.seen_as(reads),
             words=f"{term.label}: {bias_words(contract, term, biases)}",
             remedy=REMEDY.format(array=array.get(term.term, term.term)),
-            weight=DRAWN if drawn else None,
+            # A default pose is one edit of a joint's; a base vector has none, and its offsets are one.
+            weight=None if not drawn else DRAWN if isinstance(term, JointTerm) else PROVEN,
         )
 
 

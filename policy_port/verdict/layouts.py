@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import GaitPhaseTerm, ObservationTerm
+from policy_port.contract.terms import BaseLinVelTerm, GaitPhaseTerm, ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.changes import Changes, clock, history_changes, kinds_of_width, term_order_changes
 from policy_port.mistakes.edits import snapped, unlike_others, with_new_term, with_observation, with_term
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
-from policy_port.verdict.signals import RecordedSignals
+from policy_port.verdict.recorded_arrays import COM
+from policy_port.verdict.signals import RecordedSignals, Signal
 
 USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 """Bounds that trainers put on whole observations."""
@@ -95,26 +96,34 @@ def _replaced(contract: Contract, evidence: Evidence, term: ObservationTerm) -> 
         words = "zeroed in the source" if not any(value) else "constant in the source"
         yield from put("constant", words, value=value)
         return
-    signals = RecordedSignals(contract, evidence)
     for kind, elements in kinds_of_width(contract, len(recorded)):
         if kind == term.term:
             continue
-        try:
-            raw = [signals.raw(kind, element) for element in elements]
-        except EvidenceError:
-            continue
-        lines = [
-            fit(column, signal.values, rows & signal.known, rounding=evidence.rounding, size=signal.size)
-            for column, signal in zip(recorded, raw, strict=True)
-        ]
-        gains = [line.gain for line in lines if np.isfinite(line.gain_uncertainty)]
-        if not gains or not all(line.explains for line in lines):
-            continue
-        doubt = min(line.gain_uncertainty for line in lines)
-        scale = snapped(float(np.median(gains)), doubt, prefer=1.0)
-        instead = f"it is {kind}" + (" that the source shows" if term.term != "constant" else ", not constant")
-        yield from put(kind, instead, **({} if scale == 1.0 else {"scale": scale}))
+        for keys in ({}, {"point": "com"}) if kind == "base_lin_vel" and COM in evidence.arrays else ({},):
+            try:
+                raw = [_raw(contract, evidence, kind, element, keys) for element in elements]
+            except EvidenceError:
+                continue
+            lines = [
+                fit(column, signal.values, rows & signal.known, rounding=evidence.rounding, size=signal.size)
+                for column, signal in zip(recorded, raw, strict=True)
+            ]
+            gains = [line.gain for line in lines if np.isfinite(line.gain_uncertainty)]
+            if not gains or not all(line.explains for line in lines):
+                continue
+            doubt = min(line.gain_uncertainty for line in lines)
+            scale = snapped(float(np.median(gains)), doubt, prefer=1.0)
+            instead = f"it is {kind}" + (" that the source shows" if term.term != "constant" else ", not constant")
+            yield from put(kind, instead, **keys, **({} if scale == 1.0 else {"scale": scale}))
     yield from _gait(contract, evidence, term, recorded)
+
+
+def _raw(contract: Contract, evidence: Evidence, kind: str, element: str, keys: dict[str, str]) -> Signal:
+    """A signal by its kind; that of a base velocity at the point that the keys name."""
+    signals = RecordedSignals(contract, evidence)
+    if not keys:
+        return signals.raw(kind, element)
+    return signals.of(BaseLinVelTerm.model_validate({"term": kind, "name": kind, **keys}), element)
 
 
 def _held_moves(contract: Contract, evidence: Evidence, term: ObservationTerm) -> bool:

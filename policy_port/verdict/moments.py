@@ -17,7 +17,8 @@ from policy_port.verdict.explanations import READING_WEIGHT, ROUGH, Explanation,
 from policy_port.verdict.lines import line_changes
 
 MEASURED = ("joint_pos", "joint_vel")
-STATE = (*MEASURED, "base_quat", "base_lin_vel", "base_ang_vel")
+GYRO = "base_ang_vel"
+STATE = (*MEASURED, "base_quat", "base_lin_vel", GYRO)
 """What a simulator reads at one moment."""
 
 NEAR = (1, -1, 2, -2, 3, -3)
@@ -103,7 +104,9 @@ def _late_and_wrong(contract: Contract, evidence: Evidence, term: ObservationTer
 
 def _arrays(contract: Contract, evidence: Evidence, steps: set[int]) -> Explanations:
     """A whole array, or the whole state, some steps earlier or later: what targets are made of as well."""
-    for words, names in (("target", ("target",)), ("the measured state", STATE), ("joint state", MEASURED)):
+    # The gyro is in the velocity of another point as well.
+    groups = (("target", ("target",)), ("the measured state", STATE), ("joint state", MEASURED), (GYRO, (GYRO,)))
+    for words, names in groups:
         there = tuple(name for name in names if name in evidence.arrays)
         for step in sorted(steps, key=lambda step: (abs(step), -step)):
             try:

@@ -34,7 +34,8 @@ def noise_words(contract: Contract, evidence: Evidence, term: ObservationTerm) -
         return f"noise of {plain:.2g}"
     middle = _middle(seen - now, rows)
     about = random_size(evidence, seen - now - middle, now, rows)
-    if about is not None:
+    # Less than rounding is none: a bias alone.
+    if about is not None and about > min(column.allowed for column in columns):
         said = [
             f"{column.element} {' and '.join(f'{value:+.2g}' for value in bias[:4])}"
             for column, bias in zip(columns, middle[0].T, strict=True)

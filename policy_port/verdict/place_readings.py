@@ -168,15 +168,20 @@ def _turned(contract: Contract, evidence: Evidence, term: MeasuredTerm) -> Expla
     known = np.ones(evidence.shape, dtype=np.bool_)
     reads = {(term.label, axis): Read(values[:, :, k], known) for k, axis in enumerate(contract.term_elements(term))}
     point = f" of the point {fit.words} from its origin" if fit is not None and fit.offset.any() else ""
-    yield Explanation(
-        contract=contract,
-        evidence=evidence.seen_as(reads),
-        words=f"{term.label}: in other axes than the base link's{point}, {_turn_words(turn.T)}: a sensor's, perhaps",
-        remedy=(
-            "write frame: {site: NAME} with the site or sensor of the robot file whose axes these are, and record "
-            "site_quat_NAME"
-        ),
-    )
+    others = [evidence.seen_as(reads)]
+    if term.term == "base_ang_vel":
+        # The velocity of another point is made of it too.
+        others.append(evidence.with_arrays({"base_ang_vel": values}))
+    for other in others:
+        yield Explanation(
+            contract=contract,
+            evidence=other,
+            words=f"{term.label}: in other axes than the base link's{point}, {_turn_words(turn.T)}, a sensor's perhaps",
+            remedy=(
+                "write frame: {site: NAME} with the site or sensor of the robot file whose axes these are, and record "
+                "site_quat_NAME"
+            ),
+        )
 
 
 def _turned_and_moved(

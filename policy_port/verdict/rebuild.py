@@ -93,7 +93,9 @@ def rebuild(contract: Contract, evidence: Evidence) -> Rebuilt:
         (before, reached), (seen, _) = evidence.earlier(now, age), evidence.earlier(told, age)
         if history is None or history.fill == "zero":
             before = np.where(reached[:, :, None], before, padding)
-        seen = np.where(reached[:, :, None], seen, evidence.whole[:, :, None] & told)
+        # What fills a history is the episode's first row, known or not; `earlier` stops there.
+        filled = told if history is None or history.fill == "zero" else seen
+        seen = np.where(reached[:, :, None], seen, evidence.whole[:, :, None] & filled)
         values[:, :, mine], known[:, :, mine] = before[:, :, source[mine]], seen[:, :, source[mine]]
     return Rebuilt(values=values, allowed=allowed, known=known & evidence.usable[:, :, None])
 

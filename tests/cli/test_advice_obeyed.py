@@ -14,16 +14,18 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.advice import OPTION, Message, messages, texts
-from tests.cli.advised import elsewhere, files, imports, isaac_lab, plays, robots
-from tests.cli.advised.trial import Note, Trial, run, shown
+from tests.advice import OPTION, Message, key_messages, messages, texts
+from tests.cli.advised import elsewhere, files, imports, isaac_lab, keys, plays, robots
+from tests.cli.advised.trial import Note, Trial, made, run, shown
 from tests.test_advice import FOREIGN
 
 SUBJECTS = (plays, files, imports, isaac_lab, robots)
 TRIALS: list[Trial] = [trial for subject in SUBJECTS for trial in subject.TRIALS if isinstance(trial, Trial)]
 NOTES: list[Note] = [note for subject in SUBJECTS for note in subject.TRIALS if isinstance(note, Note)]
 MESSAGES = messages()
+KEY_MESSAGES = key_messages()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as where:
         where.chdir(folder)
-        for subject in SUBJECTS:
+        for subject in (*SUBJECTS, keys):
             subject.build(folder)
     return folder
 
@@ -101,6 +103,31 @@ def test_a_note_quotes_what_was_given(work: Path, note: Note) -> None:
     assert named <= given(note.command)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("edit", keys.EDITS, ids=lambda edit: edit.says)
+def test_a_key_is_written_as_the_message_says(work: Path, edit: keys.Edit) -> None:
+    """The command then works, or says something else."""
+
+    def call() -> tuple[int, str]:
+        if edit.first:
+            made(edit.first)
+        return run(edit.command)
+
+    code, said = call()
+    assert code in (0, 2), said
+    assert shown(edit.says).search(said), said
+    assert any(word in said for key in edit.changes for word in key.split(".")[-2:]), "it names no key that is changed"
+    data = yaml.safe_load(Path(edit.file).read_text(encoding="utf-8"))
+    Path(edit.file).write_text(yaml.safe_dump(keys.changed(data, edit.changes), sort_keys=False), encoding="utf-8")
+    code, after = call()
+    assert not shown(edit.says).search(after), f"the advice leads back to the same message: {after}"
+    if edit.ends is None:
+        assert code in (0, 1), after
+    else:
+        assert (code, edit.ends in after) == (2, True), after
+
+
 def meets(says: str, message: Message) -> bool:
     """Whether a row of a table is of that message."""
     return says == message.text or (len(says) > 11 and says in message.text)
@@ -132,6 +159,16 @@ def test_each_message_has_been_tried() -> None:
     )
 
 
+def test_each_key_that_a_message_names_has_been_written() -> None:
+    """Whatever names a key of a YAML file is obeyed by a test."""
+    rows = [*(edit.says for edit in keys.EDITS), *keys.TRIED, *(trial.says for trial in TRIALS)]
+    new = [text for text in KEY_MESSAGES if not any(row in text for row in (*rows, *keys.NO_ADVICE))]
+    assert not new, (
+        "a key that is advised without a trial: add an Edit to tests/cli/advised/keys.py, or to its TRIED the test "
+        "that obeys it:\n" + "\n".join(new)
+    )
+
+
 def test_trials_try_what_is_said() -> None:
     """Each row's text stands in a message."""
     said = texts()
@@ -152,6 +189,15 @@ def words_of(test: str) -> str:
     found = [inspect.getsource(each) if inspect.isfunction(each) else repr(each) for each in called]
     joined = re.sub(r'"\s*\n\s*r?f?"', "", "\n".join(found))
     return joined.replace("\\", "")
+
+
+@pytest.mark.parametrize("says", [*dict.fromkeys(edit.says for edit in keys.EDITS), *keys.TRIED])
+def test_keys_try_what_is_said(says: str) -> None:
+    """Each row's text stands in a message, and the test that it names knows its key."""
+    assert any(says in said for said in KEY_MESSAGES), says
+    if says in keys.TRIED:
+        named = set(re.findall(r"[a-z]+_[a-z]+|cameras|measure", says))
+        assert named & set(re.findall(r"\w+", words_of(keys.TRIED[says])))
 
 
 @pytest.mark.parametrize("says", elsewhere.TRIED)

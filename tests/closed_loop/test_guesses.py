@@ -163,3 +163,14 @@ def test_orders_are_permutations() -> None:
         assert sorted(order) == sorted(names)
     assert ("right_hip", "right_knee", "left_hip", "left_knee", "waist") in dict(exchanged_sides(names))
     assert alike(names) == {"*_hip": ("left_hip", "right_hip"), "*_knee": ("left_knee", "right_knee")}
+
+
+@pytest.mark.parametrize(("given", "source"), [(None, "com"), ("link", "com"), ("com", "link"), ([0.1, 0, 0], "com")])
+def test_another_point_of_the_velocity_is_a_guess(given: Any, source: str) -> None:
+    """The centre of mass where the contract has the link's origin or says nothing, and the reverse, each once."""
+    data = right().model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    data["observation"]["terms"].append({"term": "base_lin_vel", **({} if given is None else {"point": given})})
+    found = [guess for guess in guesses(Contract.model_validate(data), LEGS) if ": the velocity of" in guess.words]
+    points = [term(guess.contract.model_dump(mode="json"), "base_lin_vel")["point"] for guess in found]
+    assert points.count(source) == 1
+    assert given not in points

@@ -185,6 +185,21 @@ def test_what_can_not_be_stated_is_refused_by_its_key(tmp_path: Path, changed: d
         read(policy(tmp_path, **{"layout": changed.pop("observation_layout", None), **changed}))
 
 
+def test_what_the_user_knows_is_taken_as_the_messages_ask(tmp_path: Path) -> None:
+    """A term with a key that is unknown, an action of another project, the point of a velocity."""
+    layout = [term("base_lin_vel", 3), term("dof_pos", 3, delay=1)]
+    path = policy(tmp_path, layout, experiment_config=CONFIG | {"action": {"terms": {"a": {"func": "mine:Position"}}}})
+    settings: dict[str, Any] = {"action.terms": [{"term": "joint_position", "scale": 0.5, "offset": "default"}]}
+    with pytest.raises(ContractError, match=r"does not know.*--set observation\.terms\.1='\{term: KIND"):
+        imported(path, robot="toy", settings=settings)
+    settings |= {"observation.terms.1": {"term": "joint_pos_rel"}}
+    made = imported(path, robot="toy", settings=settings)
+    assert any("--set observation.terms.base_lin_vel.point=com or link" in note for note in made.notes)
+    told = imported(path, robot="toy", settings=settings | {"observation.terms.base_lin_vel.point": "com"}).contract
+    assert terms(told) == [{"term": "base_lin_vel", "point": "com"}, {"term": "joint_pos_rel"}]
+    assert told.action.terms[0].scale == 0.5
+
+
 def test_metadata_that_is_no_json_is_refused(tmp_path: Path) -> None:
     """A damaged entry is named."""
     path = linear_policy(tmp_path / "policy.onnx", 3, 3, {"dof_names": "[", "observation_layout": "[]"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def limits(made: Imported) -> list[float | None]:
         ("IdealPDActuator", {"actuator_effort_limit": 80.0, "joint_effort_limit": 60.0}, 60.0),
         ("IdealPDActuator", {"joint_effort_limit": 60.0}, 60.0),
         ("IdealPDActuator", {}, None),
+        ("IdealPDActuator", {"actuator_effort_limit": math.inf}, None),
+        ("IdealPDActuator", {"actuator_effort_limit": math.inf, "joint_effort_limit": 60.0}, 60.0),
+        ("ImplicitActuator", {"joint_effort_limit": {".*": math.inf}}, None),
     ],
 )
 def test_the_limit_is_what_clips_the_model_of_that_kind(
@@ -58,6 +62,19 @@ def test_limits_by_pattern_reach_their_joints(tmp_path: Path) -> None:
         45.43,
         45.43,
     ]
+
+
+def test_an_infinite_limit_limits_the_others_only(tmp_path: Path) -> None:
+    """Where one pattern is infinite, its joints have no limit and the rest keep theirs."""
+    made = grouped(tmp_path, actuator(joint_effort_limit={".*_hip": math.inf, ".*_knee": 40.0}))
+    assert limits(made) == [None, None, 40.0, 40.0]
+
+
+def test_what_is_zero_for_every_joint_is_not_worth_a_note(tmp_path: Path) -> None:
+    """Friction 0 by pattern says as little as friction 0; one joint's friction is said."""
+    assert not any("friction" in note for note in grouped(tmp_path, actuator(friction={".*": 0.0})).notes)
+    made = grouped(tmp_path, actuator(friction={".*_hip": 0.0, ".*_knee": 0.1}))
+    assert any("friction {.*_hip: 0, .*_knee: 0.1}" in note for note in made.notes)
 
 
 def test_a_second_limit_beside_the_first_is_named(tmp_path: Path) -> None:

@@ -191,6 +191,20 @@ def test_histories_follow_the_groups_rule(tmp_path: Path) -> None:
         history(tmp_path, {}, history_length=3, flatten_history_dim=False)
 
 
+def test_two_groups_by_time_are_not_one(tmp_path: Path) -> None:
+    """Each group has all its steps before the next begins: as one vector by time their numbers would be mixed up."""
+    write(tmp_path / "params/agent.yaml", {"algorithm": {}, "obs_groups": {"actor": ["policy", "extra"]}})
+    stacked = {"history_length": 2, "history_order": "time"}
+    groups = {
+        "policy": stacked | {"a": written("base_ang_vel")},
+        "extra": stacked | {"b": written("projected_gravity")},
+    }
+    with pytest.raises(ContractError, match="groups policy, extra one after the other, of which one is ordered by"):
+        alone(tmp_path, whole(observations=groups))
+    groups = {name: group | {"history_order": "term"} for name, group in groups.items()}
+    assert alone(tmp_path, whole(observations=groups)).contract.observation_size == 12
+
+
 def test_delays_and_modifiers_are_refused_by_name(tmp_path: Path) -> None:
     """A lag of a term would be lost without a word otherwise; with the whole term stated the import goes on."""
     for late, words in (

@@ -84,6 +84,8 @@ def test_a_fixed_root_is_read_where_each_version_has_it(tmp_path: Path, fixed: b
         {"articulation_props": {"fix_root_link": fixed}},
         {"articulation_props": {"fix_root_link": fixed}, "fix_root_link": not fixed},
         {"articulation_props": {"": [{"func": "m:f"}]}, "fix_root_link": fixed},
+        {"func": "isaaclab.sim.spawners.from_files.from_files:spawn_from_urdf", "fix_base": fixed},
+        {"func": "m:spawn_from_urdf", "fix_base": not fixed, "fix_root_link": fixed},
     ):
         made = spawned(**spawn) | {"observations": {"policy": {"it": written("joint_effort")}}}
         write(tmp_path / "io/env.yaml", made)
@@ -93,6 +95,17 @@ def test_a_fixed_root_is_read_where_each_version_has_it(tmp_path: Path, fixed: b
     twice = [{"fix_root_link": True}, {"fix_root_link": False}]
     with pytest.raises(ContractError, match="has fix_root_link true and false in two of its parts"):
         read(tmp_path, spawned(articulation_props=twice))
+
+
+def test_a_base_that_an_mjcf_file_may_free_is_not_taken_as_floating(tmp_path: Path) -> None:
+    """fix_base false of a URDF frees the base; of an MJCF it leaves it to the file, so it is asked for."""
+    file = write(tmp_path / "io/IO_descriptors.yaml", descriptor([term("joint_effort", 4)]))
+    effort = {"observations": {"policy": {"it": written("joint_effort")}}}
+    write(tmp_path / "io/env.yaml", spawned(func="m:spawn_from_mjcf", fix_base=False) | effort)
+    with pytest.raises(ContractError, match=r"base\.floating: the descriptor does not say it"):
+        imported(file, robot="toy")
+    write(tmp_path / "io/env.yaml", spawned(func="m:spawn_from_mjcf", fix_base=True) | effort)
+    assert not imported(file, robot="toy").contract.base.floating
 
 
 def test_a_root_that_nobody_fixes_is_asked_for_unless_a_base_term_tells(tmp_path: Path) -> None:
@@ -155,6 +168,8 @@ def test_the_joint_order_is_the_one_that_the_policy_saw(tmp_path: Path) -> None:
         assert list(made.contract.joint_names) == JOINTS
         assert "in the order of env.yaml: scene.robot.joint_ordering" in made.contract.sources["joints"]
         assert any(f"joint_ordering {words}" in note and ", ".join(JOINTS) in note for note in made.notes)
+    member = {"_value_": "physx", "_name_": "PHYSX", "_sort_order_": 0}
+    assert any("joint_ordering is physx;" in note for note in read(tmp_path, run({"joint_ordering": member})).notes)
     made = read(tmp_path, run({"joint_ordering": JOINTS}))
     assert "joint_ordering" in made.contract.sources["joints"]
     with pytest.raises(ContractError, match=r"joint_ordering' is R_knee, .* but the descriptor has L_hip, .*"):
@@ -182,6 +197,18 @@ def test_presets_side_by_side_are_refused(tmp_path: Path, env: dict[str, Any], w
     """A configuration that was written before its presets were chosen does not say which one was trained."""
     with pytest.raises(ContractError, match=rf"{where}' holds the presets default, .* put the content of that one"):
         read(tmp_path, env)
+
+
+def test_what_the_user_calls_default_is_no_preset(tmp_path: Path) -> None:
+    """Groups, terms, actuators and commands are named as their project likes; so is a command without ranges."""
+    group = {"default": written("base_ang_vel"), "it": None}
+    models = {"default": actuator(joint_names_expr=[".*_hip"]), "knees": actuator(joint_names_expr=[".*_knee"])}
+    env = run(
+        {"actuators": models},
+        observations={"default": {}, "policy": group},
+        commands={"default": {"class_type": "m:MyVelocityCommand"}, "other": {"class_type": "m:C"}},
+    )
+    assert read(tmp_path, env).contract.observation_size == 3
 
 
 def test_rates_and_defaults_of_two_runs_are_told_apart(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,7 @@ def test_targets_with_a_memory_are_the_action_themselves(tmp_path: Path) -> None
     graph.carry(before, target)
     targets(graph, target)
     path = graph.save(tmp_path)
-    with pytest.raises(ContractError, match=r"joints\.\*\.default: the model subtracts no default pose"):
+    with pytest.raises(ContractError, match="no default pose.*give --set joints.*default=NUMBER, or one by one"):
         contract_of(path)
     contract = agrees(path, settings={"joints.*.default": 0.0})
     (action,) = contract.action.terms
@@ -461,9 +462,13 @@ def test_a_height_scan_stays_with_its_task(tmp_path: Path) -> None:
     raw = graph.network(graph.cat(of.ang_vel, graph.do("Sub", of.joint_pos, [DEFAULT]), of.last_action, scan), 14)
     graph.carry(of.last_action, raw)
     targets(graph, graph.do("Add", graph.do("Mul", raw, 0.25), [DEFAULT]))
-    found = terms(contract_of(graph.save(tmp_path)))
+    path = graph.save(tmp_path)
+    found = terms(contract_of(path))
     assert found[:3] == [{"term": "base_ang_vel"}, {"term": "joint_pos_rel"}, {"term": "last_action"}]
     assert (found[3]["term"], found[3]["size"]) == ("external", 5)
+    name = "scanner_pos_w_and_scanner_ray_hits_w"
+    told = {f"observation.terms.{name}": {"term": "goal", "name": "scan", "size": 5, "frame": "below the sensor, m"}}
+    assert terms(contract_of(path, settings=told))[3]["name"] == "scan"
 
 
 def test_output_says_nothing_where_the_yaml_does(tmp_path: Path) -> None:
@@ -471,6 +476,24 @@ def test_output_says_nothing_where_the_yaml_does(tmp_path: Path) -> None:
     plain(tmp_path)
     with pytest.raises(CheckpointError, match="leave out --output"):
         load_policy(tmp_path / f"{NODE}.onnx", outputs={"actions": "joint_pos"})
+    assert load_policy(tmp_path / f"{NODE}.onnx").actor.action_size == 3
+
+
+def test_of_several_models_the_policy_is_named(tmp_path: Path) -> None:
+    """Two policies side by side in one YAML: --policy says which."""
+    path = plain(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    other = yaml.safe_load(text.replace(NODE, "Other"))
+    (tmp_path / f"{NODE}.onnx").rename(tmp_path / "Other.onnx")
+    plain(tmp_path)
+    data["models"] |= other["models"]
+    for key in ("feedback_flow", "inputs", "outputs"):
+        data["pipeline"][key] |= other["pipeline"][key]
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    with pytest.raises(ContractError, match=r"Toy\.onnx, Other\.onnx\. Say which with --policy FILE"):
+        contract_of(path)
+    assert contract_of(path, policy=tmp_path / "Other.onnx").observation_size == 21
 
 
 def test_without_its_yaml_the_file_says_what_is_missing(tmp_path: Path) -> None:
@@ -503,6 +526,18 @@ def test_isaac_labs_own_export_of_its_go2_task(shared: Path) -> None:
     np.testing.assert_allclose(
         ported(path, contract, steps, "Isaac-Velocity-Flat-UnitreeGo2.onnx"), whole(path, steps, names), atol=1e-6
     )
+
+
+@pytest.mark.shared
+def test_the_go2_export_beside_its_runs_env_yaml_asks_for_a_name_alone(shared: Path, tmp_path: Path) -> None:
+    """Rates, drives and gains, which the export has as 0, are env.yaml's."""
+    peers = shared / "failing_inputs/peers"
+    shutil.copytree(peers / "leapp/isaaclab_go2", tmp_path / "Task")
+    shutil.copytree(peers / "isaaclab3_env_yaml/go2/params", tmp_path / "params")
+    made = imported(tmp_path / "Task", robot="go2")
+    assert {(joint.stiffness, joint.damping) for joint in made.contract.joints.values()} == {(25.0, 0.5)}
+    assert (made.contract.timestep, made.contract.decimation, made.contract.actuation.kind) == (0.005, 4, "explicit")
+    assert not any("kp and kd are 0" in note for note in made.notes)
 
 
 @pytest.mark.shared

@@ -201,6 +201,36 @@ def test_a_refused_term_or_action_may_be_stated_whole(tmp_path: Path) -> None:
     assert said(result)[6]["clip"] == (-1.0, 1.0)
 
 
+def test_a_clip_of_some_joints_may_be_given_for_all(tmp_path: Path) -> None:
+    """mjlab clips the joints that it has patterns for; a contract's bounds are of every joint."""
+    edits = {f"{ACTION}.clip": {"hip": (-1.0, 1.0)}}
+    bounds = {"hip": [-1.0, 1.0], "knee": [-9.0, 9.0], "finger": [-9.0, 9.0]}
+    contract = made(tmp_path, edits=edits, options={"settings": {"action.terms.0.clip": bounds}}).contract
+    assert contract.action.terms[0].clip == {"hip": (-1.0, 1.0), "knee": (-9.0, 9.0), "finger": (-9.0, 9.0)}
+    edits = {f"{ACTION}.clip": {".*": (-1.0, 1.0)}}
+    assert made(tmp_path / "b", edits=edits).contract.action.terms[0].clip == (-1.0, 1.0)
+
+
+def test_mjlabs_tracking_is_not_beyondmimics(tmp_path: Path) -> None:
+    """The same names, but the IMU's velocity where BeyondMimic has that of the centre of mass."""
+    names = "command,motion_anchor_ori_b,base_lin_vel,base_ang_vel,joint_pos,joint_vel,actions"
+    metadata = METADATA | {"observation_names": names, "action_scale": "0.500", "command_names": "motion"}
+    metadata |= {"joint_stiffness": "1,1,1,1", "joint_damping": "1,1,1,1"}
+    file = linear_policy(tmp_path / "p.onnx", 8 + 6 + 6 + 12, 4, metadata)
+    options: dict[str, Any] = {
+        "robot": "toy",
+        "timestep": 0.005,
+        "actuation": "implicit",
+        "settings": {"decimation": 4},
+    }
+    with pytest.raises(ContractError, match="give --layout mjlab_tracking"):
+        imported(file, layout="beyondmimic", **options)
+    assert said(imported(file, layout="mjlab_tracking", **options))[2]["point"] == {"sensor": "imu_lin_vel"}
+    older = {key: value for key, value in metadata.items() if not key.startswith("observation_terms")}
+    linear_policy(file, 8 + 6 + 6 + 12, 4, older)
+    assert said(imported(file, layout="beyondmimic", **options))[2] == {"term": "base_lin_vel", "point": "com"}
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [

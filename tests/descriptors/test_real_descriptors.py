@@ -25,9 +25,6 @@ NOT_IN_DESCRIPTORS = re.compile(
 # What rl_sar states and the hand-written contract leaves out: the torque limits of the robot's drives.
 ONLY_IN_DESCRIPTORS = re.compile(r"joints\.\w+\.effort_limit: 23\.5 against not stated")
 
-# What --layout isaaclab_velocity states, and the hand-written contracts leave at its named default.
-ONLY_IN_LAYOUTS = "observation.terms[base_lin_vel].point: com against link"
-
 NEWTON: dict[str, Any] = {
     "layout": "isaaclab_velocity",
     "timestep": 0.005,
@@ -76,7 +73,6 @@ def test_an_imported_contract_equals_the_hand_written_one(shared: Path, tmp_path
     made = imported(*(folder / file for file in given["files"]), **options).contract
     found = differences(made, load_contract(HAND_WRITTEN / f"{name}.yaml"))
     left = [line for line in found if not NOT_IN_DESCRIPTORS.match(line)]
-    left = [line for line in left if not (name.startswith("newton") and line == ONLY_IN_LAYOUTS)]
     if name.startswith("rl_sar"):
         left = [line for line in left if not ONLY_IN_DESCRIPTORS.match(line)]
     assert left == []

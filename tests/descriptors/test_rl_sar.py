@@ -9,6 +9,8 @@ import pytest
 
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.place import Place
+from policy_port.contract.spec import unset_values
 from policy_port.errors import ContractError
 from tests.descriptors.importing import contract, write
 
@@ -168,3 +170,15 @@ def test_a_key_that_scales_clips_or_stacks_and_is_unknown_is_refused(tmp_path: P
         make(tmp_path, **{key: 2.0})
     assert make(tmp_path, **{key: None}).observation_size == 21
     assert make(tmp_path, model_name="policy.pt", framework="isaacsim").observation_size == 21
+
+
+def test_the_point_of_the_velocity_is_asked_for_and_told(tmp_path: Path) -> None:
+    """rl_sar does not say whose velocity was trained with: that is listed as unset, and `--set` states it."""
+    seen = {"num_observations": 3, "observations": ["lin_vel"]}
+    said = [line for line in unset_values(make(tmp_path, **seen)) if "whose velocity" in line]
+    assert len(said) == 1
+    for point, kept in (("com", "com"), ([0.1, 0, 0], (0.1, 0.0, 0.0)), ({"sensor": "v"}, Place(sensor="v"))):
+        files = [write(tmp_path / "base.yaml", base()), write(tmp_path / "config.yaml", config(**seen))]
+        told = contract(*files, actuation="explicit", settings={"observation.terms.base_lin_vel.point": point})
+        assert told.observation.terms[0].point == kept
+        assert not [line for line in unset_values(told) if "whose velocity" in line]

@@ -29,7 +29,8 @@ CAMERA = (0.1, 0.02, 0.25)
 """Of a body without a joint, 0.2 m above the IMU in the IMU's turned axes, and its site."""
 
 SENSORS = """<sensor><velocimeter name="imu_lin_vel" site="imu"/><gyro name="imu_ang_vel" site="imu"/>
-    <framelinvel name="world_lin_vel" objtype="site" objname="imu"/></sensor></mujoco>"""
+    <framelinvel name="world_lin_vel" objtype="site" objname="imu"/>
+    <framezaxis name="imu_up" objtype="body" objname="world" reftype="site" refname="imu"/></sensor></mujoco>"""
 MAST = '<body name="mast" pos="0.1 0.02 0.05" quat="1 0 0 1"><site name="camera" pos="0 0 0.2"/></body>'
 
 
@@ -159,6 +160,7 @@ def test_angular_velocity_and_gravity_are_in_the_stated_axes(kind: str, tripod: 
         ({"frame": "link"}, np.eye(3)),
         ({"frame": {"site": "imu"}}, TURN),
         ({"frame": {"sensor": "imu_ang_vel"}}, TURN),
+        ({"frame": {"sensor": "imu_up"}}, TURN),
         ({"frame": {"site": "camera"}}, TURN),
     ]
     both = ("base_ang_vel", "projected_gravity")
@@ -208,6 +210,7 @@ def test_several_environments_see_what_one_sees(kind: str, tripod: Any) -> None:
         ("xml", {"point": {"sensor": "imu"}}, r"has no sensor 'imu'.*imu_lin_vel, imu_ang_vel"),
         ("xml", {"point": {"sensor": "world_lin_vel"}}, r"'world_lin_vel' is a framelinvel.*name the site"),
         ("xml", {"point": {"sensor": "imu_ang_vel"}}, r"gyro in the robot file.*write point: {site: imu}"),
+        ("xml", {"point": {"sensor": "imu_up"}}, r"framezaxis in the robot file.*write point: {site: imu}"),
         ("xml", {"point": {"site": "shin"}}, r"joint 'a_hip' moves|joint 'a_knee' moves"),
         (
             "xml",

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy_port.errors import TaskError
 from policy_port.regress.sequential import decide, evidence
-from policy_port.regress.statistical import Comparison
+from policy_port.regress.statistical import Comparison, score
 from policy_port.regress.suite import Statistical
 from tests.regress.synthetic import play_suites, shares
 
@@ -112,3 +113,10 @@ def test_an_error_is_compared_up_to_its_cap() -> None:
             comparison.add(Played(seed=seed, success=True, error=0.01 + more, arrays={}))
         assert comparison.finding().status == answer
         assert comparison.finding().numbers["episodes"] < 100
+
+
+def test_a_task_without_an_error_is_judged_by_success() -> None:
+    """Where a suite expects its error, the message leads to `measure: success`, which judges it."""
+    with pytest.raises(TaskError, match="the task tells no error; expect `measure: success`"):
+        score(True, None, Statistical(measure="error", cap=0.5))
+    assert score(True, None, Statistical(measure="success")) == 1.0

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract, load_contract
@@ -101,41 +99,6 @@ def test_a_trace_holds_what_happened(tmp_path: Path, num_envs: int) -> None:
         assert trace["episode"][:, env].tolist() == [step // (5 + env) for step in range(40)]
 
 
-def test_a_trace_says_where_the_places_are(tmp_path: Path) -> None:
-    """Sites and sensors that the contract names stand in it, with their axes, and the velocity is the link's."""
-    turn = np.array([[0.0, -0.6, 0.8], [1.0, 0.0, 0.0], [0.0, 0.8, 0.6]])
-    terms = [
-        {"term": "base_lin_vel", "point": {"sensor": "velocimeter"}},
-        {"term": "base_ang_vel", "frame": {"site": "imu"}},
-        {"term": "goal", "size": 3, "frame": "base"},
-    ]
-    contract = Contract.model_validate(contract_data(observation={"terms": terms}))
-    plant = FakePlant(PLANT_JOINTS, 2)
-    plant.at["sensor velocimeter"] = Mounting(np.tile([0.1, 0.2, 0.3], (2, 1)), turn, "velocimeter", "imu")
-    plant.at["site imu"] = Mounting(np.tile([0.4, 0.5, 0.6], (2, 1)), turn)
-    plant.speed[:] = 0.7
-    path = save_mlp(tmp_path / "policy.onnx", (contract.observation_size, 8, 4))
-    controller = Controller(contract, OnnxPolicy(path, 2), plant.joint_names, 2, mountings=plant.mounting)
-    with Recorder(tmp_path / "trace.npz", {}) as recorder:
-        record = TraceObserver(recorder, 0.02, 2)
-        run(plant, controller, Rounds(2), decimation=4, clock=SimulatedTime(), observers=(record,))
-    trace = Trace(tmp_path / "trace.npz")
-    assert trace["sensor_pos_velocimeter"][3].tolist() == [[0.1, 0.2, 0.3]] * 2
-    assert trace["site_pos_imu"][3].tolist() == [[0.4, 0.5, 0.6]] * 2
-    for name in ("sensor_quat_velocimeter", "site_quat_imu"):
-        np.testing.assert_allclose(rotation(trace[name][0, 1]), turn, atol=1e-12)
-    np.testing.assert_array_equal(trace["base_lin_vel"][-1], [[0.7, 0.0, 0.0]] * 2)
-    np.testing.assert_allclose(trace["observation"][-1, :, :3], [turn.T @ [0.7, 0.0, 0.0]] * 2, atol=1e-6)
-
-
-@given(st.tuples(*[st.floats(-1.0, 1.0)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
-@settings(max_examples=200, deadline=None)
-def test_axes_are_recorded_as_the_quaternion_that_turns_to_them(quat: tuple[float, ...]) -> None:
-    """From any matrix, half turns too, to a quaternion and back."""
-    axes = rotation(np.array(quat) / np.linalg.norm(quat))
-    np.testing.assert_allclose(rotation(quat_of(axes)), axes, atol=1e-9)
-
-
 class Measuring(HeldEpisodes):
     """Holds a goal, and looks at the memory in use after `warm` steps and at the end."""
 
@@ -202,3 +165,38 @@ def test_whether_all_stand_is_told_alike(tmp_path: Path) -> None:
             assert rule.stand(controller.signals) == (not any(expected))
             found.add((num_envs, any(expected)))
     assert len(found) == 4
+
+
+def test_a_trace_says_where_the_places_are(tmp_path: Path) -> None:
+    """Sites and sensors that the contract names stand in it, with their axes, and the velocity is the link's."""
+    turn = np.array([[0.0, -0.6, 0.8], [1.0, 0.0, 0.0], [0.0, 0.8, 0.6]])
+    terms = [
+        {"term": "base_lin_vel", "point": {"sensor": "velocimeter"}},
+        {"term": "base_ang_vel", "frame": {"site": "imu"}},
+        {"term": "goal", "size": 3, "frame": "base"},
+    ]
+    contract = Contract.model_validate(contract_data(observation={"terms": terms}))
+    plant = FakePlant(PLANT_JOINTS, 2)
+    plant.at["sensor velocimeter"] = Mounting(np.tile([0.1, 0.2, 0.3], (2, 1)), turn, "velocimeter", "imu")
+    plant.at["site imu"] = Mounting(np.tile([0.4, 0.5, 0.6], (2, 1)), turn)
+    plant.speed[:] = 0.7
+    path = save_mlp(tmp_path / "policy.onnx", (contract.observation_size, 8, 4))
+    controller = Controller(contract, OnnxPolicy(path, 2), plant.joint_names, 2, mountings=plant.mounting)
+    with Recorder(tmp_path / "trace.npz", {}) as recorder:
+        record = TraceObserver(recorder, 0.02, 2)
+        run(plant, controller, Rounds(2), decimation=4, clock=SimulatedTime(), observers=(record,))
+    trace = Trace(tmp_path / "trace.npz")
+    assert trace["sensor_pos_velocimeter"][3].tolist() == [[0.1, 0.2, 0.3]] * 2
+    assert trace["site_pos_imu"][3].tolist() == [[0.4, 0.5, 0.6]] * 2
+    for name in ("sensor_quat_velocimeter", "site_quat_imu"):
+        np.testing.assert_allclose(rotation(trace[name][0, 1]), turn, atol=1e-12)
+    np.testing.assert_array_equal(trace["base_lin_vel"][-1], [[0.7, 0.0, 0.0]] * 2)
+    np.testing.assert_allclose(trace["observation"][-1, :, :3], [turn.T @ [0.7, 0.0, 0.0]] * 2, atol=1e-6)
+
+
+def test_axes_are_recorded_as_the_quaternion_that_turns_to_them() -> None:
+    """From any matrix, half turns about each axis too, to a quaternion and back."""
+    rng = np.random.default_rng(0)
+    for quat in (*np.eye(4), *np.eye(4)[1:] + 1e-9, *rng.normal(size=(200, 4))):
+        axes = rotation(quat / np.linalg.norm(quat))
+        np.testing.assert_allclose(rotation(quat_of(axes)), axes, atol=1e-9)

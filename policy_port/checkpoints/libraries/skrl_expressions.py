@@ -16,6 +16,7 @@ from policy_port.checkpoints.networks.layers import Rescale
 _FUNCTIONS = ("elu", "leaky_relu", "relu", "selu", "sigmoid", "softplus", "softsign", "tanh")
 """Functions of one value that skrl finds by their names."""
 _PLACES = ("", "torch.", "nn.functional.", "torch.nn.functional.")
+_LONGEST = 200
 _INPUTS = ("OBSERVATIONS", "STATES")
 _SIGNS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -53,8 +54,10 @@ def output_of(stated: Stated, expression: object) -> list[nn.Module]:
 
 
 def _parsed(expression: object) -> ast.AST | None:
+    text = str(expression).strip()
     try:
-        return ast.parse(str(expression).strip(), mode="eval").body
+        # A longer one is nobody's, and might be nested beyond what can be walked.
+        return ast.parse(text, mode="eval").body if len(text) <= _LONGEST else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -63,6 +63,7 @@ def test_output_expressions_are_applied(tmp_path: Path, expression: str, shared:
             "net",
         ),
         *("ACTIONS + OBSERVATIONS", "tanh(", "__import__('os').system('touch executed')", "ACTIONS and 1", "2"),
+        *("-" * 700 + "ACTIONS", "(" * 190 + "ACTIONS", "-" * 190 + "ONE", "ACTIONS\0", "1e400 * ACTIONS"),
     ],
 )
 def test_other_outputs_are_refused_and_never_run(
@@ -210,14 +211,13 @@ def test_tables_that_do_not_fit_their_names_are_refused(tmp_path: Path, stated: 
         load_policy(skrl(tmp_path, place=place, **told, **own, **strange))
     with pytest.raises(CheckpointError, match=f"agent.{other}_preprocessor_kwargs is not of {place}.*--agent"):
         load_policy(skrl(tmp_path, place=place, **told, **strange))
-    path = skrl(tmp_path, place=place, **told, **strange)
-    mended = written.agent_yaml(tmp_path / "copy", **yaml.safe_load((tmp_path / "params/agent.yaml").read_text()))
-    values = yaml.safe_load(mended.read_text())
-    del values["agent"][f"{other}_preprocessor_kwargs"]
-    mended.write_text(yaml.safe_dump(values))
-    policy = load_policy(path, agent_yaml=mended)
-    assert policy.normaliser is not None
-    assert policy.normaliser.clip == 5.0
+    for mistaken, clip in (({**own, **strange}, 1.0), (strange, 5.0)):
+        path = skrl(tmp_path, place=place, **told, **mistaken)
+        values = yaml.safe_load((tmp_path / "params/agent.yaml").read_text())
+        del values["agent"][f"{other}_preprocessor_kwargs"]
+        policy = load_policy(path, agent_yaml=written.agent_yaml(tmp_path / "copy", **values))
+        assert policy.normaliser is not None
+        assert policy.normaliser.clip == clip
 
 
 def test_a_scaler_of_no_entries_is_the_critics(tmp_path: Path) -> None:

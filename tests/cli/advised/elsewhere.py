@@ -7,8 +7,17 @@ _FEATURES = "tests.plants.test_mjcf_features:test_what_a_simulator_can_t_do_it_r
 _GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
 _AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
 _DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
+_MJLAB = "tests.descriptors.test_mjlab_env:"
+_TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
+_LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
+_TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 TRIED: dict[str, str] = {
+    "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
+    "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
+    "{} from --activation{}": (
+        "tests.checkpoints.libraries.test_sb3_algorithms:test_an_activation_of_anothers_module_is_refused"
+    ),
     "and give a copy of the configuration with {}: false by --agent": (
         "tests.cli.test_export:test_a_clip_of_the_mean_is_the_contracts_to_state"
     ),
@@ -54,6 +63,17 @@ TRIED: dict[str, str] = {
     "move this joint by hand and see with `policy-port robot check`": (
         "tests.robots.arm.test_before_motion:test_two_exchanged_ids_are_not_confirmed"
     ),
+    "says which output is what; leave out --output": f"{_LEAPP}:test_output_says_nothing_where_the_yaml_does",
+    "to do with each other: {}. Say which with --policy FILE": f"{_LEAPP}:test_of_several_models_the_policy_is_named",
+    "of the run has them, or give --set": f"{_LEAPP}:test_gains_of_zero_are_left_out_and_said",
+    "network reads it. If you know what it is, say --set": f"{_LEAPP}:test_a_height_scan_stays_with_its_task",
+    "default=NUMBER, or one by one --set": f"{_LEAPP}:test_targets_with_a_memory_are_the_action_themselves",
+    "MuJoCo: of the link's origin); say which with --set": f"{_HOLOSOMA}:{_TOLD}",
+    "if you know what it does, --set observation.terms.{}=": f"{_HOLOSOMA}:{_TOLD}",
+    "is no {}; state it: --set action.terms='[...]'": f"{_HOLOSOMA}:{_TOLD}",
+    "--precise FILE, a YAML with default_joint_pos": (
+        f"{_HOLOSOMA}:test_what_is_missing_is_asked_for_with_options_that_work"
+    ),
     "--dataset needs the Python packages {}": (
         "tests.cli.test_play_real:test_what_a_dataset_needs_is_said_before_anything_moves"
     ),
@@ -68,5 +88,28 @@ WALKED = {
     "cli/regress.py": "tests.cli.test_option_advice:test_regress_leads_somewhere",
     "cli/play_real.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
     "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
+    # A run of mjlab.
+    "mjlab acts in the order of its joints, of which these are": (
+        f"{_MJLAB}test_driven_joints_are_named_in_the_joints_order"
+    ),
+    "mjlab's is the IMU's: give --layout mjlab_tracking": f"{_MJLAB}test_mjlabs_tracking_is_not_beyondmimics",
+    "give the bounds that hold with --set action.terms.{}.clip": (
+        f"{_MJLAB}test_a_clip_of_some_joints_may_be_given_for_all"
+    ),
+    "if you know what it does, state the action yourself: --set action.terms='[{term: KIND, ...}]'": (
+        f"{_MJLAB}test_a_refused_term_or_action_may_be_stated_whole"
+    ),
+    "--layout {} was not needed": f"{_MJLAB}test_a_layout_is_not_needed_beside_env_yaml",
+    "has at full precision; leave it out of --precise": f"{_MJLAB}test_a_keyframes_pose_is_the_metadatas",
+    "which only its task knows{}: give its size with --size": (
+        f"{_MJLAB}test_terms_of_tasks_are_external_with_their_size"
+    ),
+    "or name the driven joints in their order with --set action.terms.0.joints": (
+        f"{_MJLAB}test_an_onnx_file_away_from_a_strange_run_is_read_by_itself"
+    ),
+    "--layout {} or {}, the task whose terms these are": f"{_MJLAB}test_mjlabs_tracking_is_not_beyondmimics",
+    "If you know it better, give it with --set observation.terms": (
+        "tests.descriptors.test_onnx_terms:test_rounding_of_a_scale_or_bound_is_told"
+    ),
 }
 """File of messages about options that don't go together -> the test that walks along all of them."""

@@ -81,6 +81,11 @@ PLANTS: list[Trial | Note] = [
         ON.format("mujoco", "feet.urdf").replace("arm/port", "falling"),
     ),
     Trial(
+        ON.format("mujoco", "slides.xml").replace("arm/port", "falling"),
+        "name the base's joints under only_in_target of a mapping and write base.floating: false",
+        ON.format("mujoco", "slides.xml").replace("arm/port", "held_base"),
+    ),
+    Trial(
         ON.format("mujoco", "odd_mesh.urdf"),
         "can't be read as a mesh ({}); convert it to STL, or leave meshes out with --no-meshes",
         ON.format("mujoco", "odd_mesh.urdf") + " --no-meshes",
@@ -222,6 +227,12 @@ def build(folder: Path) -> None:
     ):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(contract | more, sort_keys=False))
         made(f"export arm/linear.onnx --contract {name}.yaml --format onnx --out {name}")
+    base = {name: {"position": 0.0, "stiffness": 500.0, "damping": 20.0} for name in ("x", "y", "z", "rx", "ry", "rz")}
+    own_joints = list(contract["joints"])
+    mapping = {"source_joint_names": own_joints, "target_joint_names": [*base, *own_joints], "only_in_target": base}
+    (folder / "base.yaml").write_text(yaml.safe_dump(mapping))
+    with_base = "--contract arm/port/contract.yaml --mapping base.yaml --format onnx --out held_base"
+    made(f"remap arm/linear.onnx {with_base}")
     leading = contract | {"joints": {"j1": contract["joints"]["j1"]}}
     (folder / "leading.yaml").write_text(yaml.safe_dump(leading, sort_keys=False))
     save_linear(folder / "one.onnx", np.full((5, 1), 0.1))
@@ -249,6 +260,10 @@ def _mjcf(folder: Path) -> None:
     text = arm(base=near, end=f"<contact>{pairs}</contact>")
     place = text.index('<geom name="g2"')
     (folder / "pairs.xml").write_text(text[:place] + far + text[place:])
+    axes = {"x": "1 0 0", "y": "0 1 0", "z": "0 0 1"}
+    moved = "".join(f'<joint name="{n}" type="slide" axis="{a}" armature="1"/>' for n, a in axes.items())
+    turned = "".join(f'<joint name="r{n}" axis="{a}"/>' for n, a in axes.items())
+    (folder / "slides.xml").write_text(arm(base=moved + turned))
     mesh = '<asset><mesh name="m" vertex="0 0 0 .1 0 0 0 .1 0 0 0 .1"/></asset>'
     seen = '<geom type="mesh" mesh="m" contype="0" conaffinity="0" mass="0"/>'
     (folder / "vertices.xml").write_text(arm(top=mesh, base=seen))

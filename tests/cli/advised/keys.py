@@ -1,0 +1,288 @@
+"""What messages advise about keys of YAML files: of mappings, contracts, suites and lists of numbers."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from policy_port.contract import load_contract
+from tests.cli.advised.imports import mjlab
+from tests.cli.advised.robots import REAL, THROUGH, UNCALIBRATED
+from tests.plants.test_mjcf_features import arm as robot_with
+from tests.robots.jobs.act_folder import contract_document
+
+
+class Edit(NamedTuple):
+    """A key that a message names."""
+
+    says: str
+    """Part of the message, as it stands in the source."""
+    file: str
+    """The file that is at fault."""
+    changes: dict[str, Any]
+    """Dotted key to what the message says to write there; None takes it out."""
+    command: str
+    """What prints the message, and works once the file is as it says."""
+    first: str = ""
+    """What makes of the file what the command reads."""
+    ends: str | None = None
+    """What the command says then where it gets no further than another mistake."""
+
+
+PORT = "export arm/linear.onnx --contract {} --format onnx --force --out keyed"
+REMAP = "remap arm/linear.onnx --contract {} --mapping {} --format onnx --force --out keyed"
+FREE = "export free/model_0.pt --activation elu --contract {} --format onnx --force --out keyed"
+PLAY = "play keyed --plant {} --robot {} --seconds 0.1 --goal point=draw --out new"
+UPDATE = "regress keyed/{}.regress.yaml --update"
+NO_COUNTERPART = "source joint '{}' has no counterpart '{}' in target_joint_names"
+NO_SOURCE = "target joint '{}' has no counterpart in source_joint_names"
+GAINS = {f"joints.{name}.{key}": 1.0 for name in ("j1", "j2") for key in ("stiffness", "damping")}
+IMPLICIT = {"actuation.kind": "implicit"} | GAINS
+DRIVEN = "Write kind: implicit or explicit in the contract, and stiffness, damping and armature"
+
+EDITS = [
+    Edit("write `constant` to drop it", "zero.yaml", {"terms.joint_vel": {"constant": 0.0}}, "map show zero.yaml"),
+    Edit("is matched by two source joints; mend `rename`", "twice.yaml", {"rename.j2": "x"}, "map show twice.yaml"),
+    Edit("If the names are right, drop `match: position`", "swapped.yaml", {"match": None}, "map show swapped.yaml"),
+    Edit(NO_COUNTERPART, "lost.yaml", {"rename": {"j2": "b2"}}, "map show lost.yaml"),
+    Edit(
+        NO_COUNTERPART,
+        "lost.yaml",
+        {"only_in_source": {"j2": {"position": 0.0}}},
+        "map show lost.yaml",
+        ends="target joint 'b2' has no counterpart",
+    ),
+    Edit(
+        NO_COUNTERPART,
+        "lost.yaml",
+        {"target_joint_names": ["j1", "b2", "j2"]},
+        "map show lost.yaml",
+        ends="target joint 'b2' has no counterpart",
+    ),
+    Edit(NO_SOURCE, "more.yaml", {"only_in_target": {"b3": {"position": 0.0}}}, "map show more.yaml"),
+    Edit(NO_SOURCE, "more.yaml", {"source_joint_names": ["j1", "j2", "b3"]}, "map show more.yaml"),
+    Edit(
+        "list the others under only_in_source or only_in_target",
+        "uneven.yaml",
+        {"only_in_target": {"b3": {"position": 0.0}}},
+        "map show uneven.yaml",
+    ),
+    Edit(
+        "is matched and listed under only_in_target; keep one",
+        "both.map.yaml",
+        {"only_in_target": None},
+        "map show both.map.yaml",
+    ),
+    Edit(
+        "under only_in_target of the mapping, with the position to hold, stiffness and damping",
+        "held.yaml",
+        {
+            "target_joint_names": ["j1", "j2", "tail"],
+            "only_in_target": {"tail": {"position": 0.0, "stiffness": 5.0, "damping": 1.0}},
+        },
+        PLAY.format("mujoco", "tailed.xml"),
+        REMAP.format("arm/port/contract.yaml", "held.yaml"),
+    ),
+    Edit(
+        "Rename it in a mapping, or list it there under only_in_source",
+        "called.yaml",
+        {"target_joint_names": ["a1", "a2"], "rename": {"j1": "a1", "j2": "a2"}},
+        PLAY.format("mujoco", "renamed.xml"),
+        REMAP.format("arm/port/contract.yaml", "called.yaml"),
+    ),
+    Edit(
+        "Make both 0 in the contract, or under only_in_target of the mapping",
+        "led.yaml",
+        {"joints.j2.stiffness": 0.0, "joints.j2.damping": 0.0},
+        PLAY.format("mujoco", "coupled.xml"),
+        PORT.format("led.yaml"),
+    ),
+    Edit(
+        "states no limits for '{}': add lower and upper",
+        "limitless.yaml",
+        {"joints.shoulder_pan.pos.lower": -50.0, "joints.shoulder_pan.pos.upper": 50.0},
+        f"{REAL.format('keyed')} --seconds 5 {THROUGH}",
+        FREE.format("limitless.yaml"),
+        UNCALIBRATED,
+    ),
+    Edit(
+        "contract '{}' has the joint in {}; write source_unit: {}",
+        "unit.yaml",
+        {"joints.j1.source_unit": "deg"},
+        "remap arm/linear.onnx --contract in_degrees.yaml --mapping unit.yaml --format onnx --out new",
+    ),
+    Edit("give one of them another `name`", "same.yaml", {"observation.terms.1.name": "b"}, "contract check same.yaml"),
+    Edit(
+        "an external term needs a `name`, such as obj_pose",
+        "nameless.yaml",
+        {"observation.terms.0.name": "obj_pose"},
+        "contract check nameless.yaml",
+    ),
+    *(
+        Edit("resize must say how: linear", "small.yaml", {"images.0.resize": how}, "contract check small.yaml")
+        for how in ("linear", "area", "nearest")
+    ),
+    Edit(
+        "is a list, which does not say its order; write JOINT: NUMBER lines",
+        "listed.yaml",
+        {"action_scale": {"hip": 0.0745206, "knee": 0.43857}},
+        mjlab(precise="listed.yaml"),
+    ),
+    Edit(
+        "add it, or write kind: model if the robot file holds the gains",
+        "no_gains.yaml",
+        {"actuation.kind": "model"},
+        PLAY.format("mujoco", "actuated.xml"),
+        PORT.format("no_gains.yaml"),
+    ),
+    Edit(
+        "add it, or write kind: model if the robot file holds the gains",
+        "no_gains.yaml",
+        GAINS,
+        PLAY.format("mujoco", "arm/arm.xml"),
+        PORT.format("no_gains.yaml"),
+    ),
+    *(
+        Edit(says, "driven.yaml", IMPLICIT, PLAY.format(plant, robot), PORT.format("driven.yaml"))
+        for plant, robot, says in (
+            ("mujoco", "arm/arm.xml", DRIVEN),
+            ("maniskill", "feet.urdf", f"and the file has none for joint '{{}}'. {DRIVEN}"),
+            ("newton", "feet.urdf", "Write kind: implicit or explicit, and stiffness and damping per joint"),
+        )
+    ),
+    Edit(
+        "the contract states no `low` and `high` of it",
+        "rangeless.yaml",
+        {"observation.terms.2.low": [0, 0, 0], "observation.terms.2.high": [0.1, 0.1, 0.1]},
+        PLAY.format("mujoco", "arm/arm.xml"),
+        PORT.format("rangeless.yaml"),
+    ),
+    Edit(
+        "; give `seconds: {}` instead of commands",
+        "keyed/walk.regress.yaml",
+        {"cases.0.commands": None, "cases.0.seconds": 0.5},
+        UPDATE.format("walk"),
+        ends="reads goal 'point'",
+    ),
+    *(
+        Edit(
+            "`cap` goes with `measure: error`, which needs it",
+            "keyed/capless.regress.yaml",
+            change,
+            UPDATE.format("capless"),
+            ends="nothing can be counted as success",
+        )
+        for change in (
+            {"cases.0.expect.statistical.measure": "success"},
+            {"cases.0.expect.statistical.cap": 0.5},
+        )
+    ),
+    Edit(
+        "lists such paths under `needs`",
+        "keyed/absent.regress.yaml",
+        {"cases.0.needs": ["not_here"]},
+        UPDATE.format("absent"),
+    ),
+    Edit(
+        "Set `default` to the pose that the training's episodes began in, and export again",
+        "beyond.yaml",
+        {"joints.shoulder_pan.pos.default": 6.0},
+        f"{REAL.format('keyed')} --seconds 5 {THROUGH}",
+        FREE.format("beyond.yaml"),
+        UNCALIBRATED,
+    ),
+]
+
+TRIED: dict[str, str] = {
+    "Write cameras: [{}] under the image, as trained, and export again": (
+        "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"
+    ),
+    "for this trace, write quaternion_order: {} into its header": (
+        "tests.verdict.test_verify:test_the_stated_quaternion_order_is_believed"
+    ),
+    "the task tells no error; expect `measure: success`": (
+        "tests.regress.test_sequential:test_a_task_without_an_error_is_judged_by_success"
+    ),
+}
+
+
+NO_ADVICE = ("lerobot-calibrate", "Let the policy warm up in `rehearse`", "and name the `port`")
+"""Parts of texts that name a function of Python, or a key of a case that other tests write in each suite."""
+
+
+def changed(data: Any, changes: dict[str, Any]) -> Any:
+    """The data with what stands at dotted keys replaced; None takes a key out. Names of joints may hold dots."""
+    data = copy.deepcopy(data)
+    for key, value in changes.items():
+        node, parts = data, key.split(".")
+        while len(parts) > 1:
+            count = next(
+                (n for n in range(len(parts) - 1, 0, -1) if not isinstance(node, list) and ".".join(parts[:n]) in node),
+                1,
+            )
+            step = ".".join(parts[:count])
+            node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})
+            parts = parts[count:]
+        if value is None:
+            del node[parts[0]]
+        else:
+            node[parts[0]] = value
+    return data
+
+
+def build(folder: Path) -> None:
+    """Files that each lack a key, or have one too many."""
+
+    def put(name: str, data: Any) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(yaml.safe_dump(data, sort_keys=False))
+
+    arm = load_contract(folder / "arm/port/contract.yaml").model_dump(mode="json", exclude_none=True)
+    names = {"source_joint_names": ["j1", "j2"], "target_joint_names": ["j1", "j2"]}
+    put("zero.yaml", names | {"terms": {"joint_vel": {"scale": 0.0}}})
+    put("twice.yaml", names | {"target_joint_names": ["j1", "x"], "rename": {"j2": "j1"}})
+    put("swapped.yaml", names | {"target_joint_names": ["j2", "j1"], "match": "position"})
+    put("lost.yaml", names | {"target_joint_names": ["j1", "b2"]})
+    put("more.yaml", names | {"target_joint_names": ["j1", "j2", "b3"]})
+    put("uneven.yaml", names | {"target_joint_names": ["j1", "j2", "b3"], "match": "position"})
+    put("both.map.yaml", names | {"only_in_target": {"j2": {"position": 0.0}}})
+    put("held.yaml", names)
+    put("called.yaml", names)
+    put("led.yaml", arm)
+    tail = '<body name="tail" pos="0.1 0.1 0"><joint name="tail" axis="0 0 1"/><geom size="0.02" mass="0.05"/></body>'
+    (folder / "tailed.xml").write_text(robot_with(base=tail))
+    line = '<equality><joint joint1="j2" joint2="j1" polycoef="0.1 -1.5 0 0 0"/></equality>'
+    (folder / "coupled.xml").write_text(robot_with(end=line))
+    put("unit.yaml", names | {"joints": {"j1": {"unit": "deg"}}})
+    put("in_degrees.yaml", arm | {"joints": {name: joint | {"unit": "deg"} for name, joint in arm["joints"].items()}})
+    terms = arm["observation"]["terms"]
+    put("same.yaml", arm | {"observation": {"terms": [terms[0], dict(terms[0])]}})
+    put("nameless.yaml", arm | {"observation": {"terms": [{"term": "external", "size": 3}]}})
+    image = {"name": "rgb", "height": 8, "width": 8, "channels": 3, "layout": "nhwc", "dtype": "uint8", "scale": 0.004}
+    put("small.yaml", arm | {"images": [image | {"camera_size": [16, 16]}]})
+    put("listed.yaml", {"action_scale": [0.0745206, 0.43857]})
+    bare = {name: {"default": 0.0} for name in arm["joints"]}
+    put("no_gains.yaml", arm | {"joints": bare})
+    goal = {key: value for key, value in terms[2].items() if key not in ("low", "high")}
+    put("rangeless.yaml", arm | {"observation": {"terms": [*terms[:2], goal]}})
+    geared = (folder / "geared.xml").read_text()
+    (folder / "actuated.xml").write_text(geared.replace('gear="2"', ""))
+    case = {"name": "a", "port": "../arm/port", "plant": {"simulator": "mujoco", "robot": "../arm/arm.xml"}}
+    case |= {"seconds": 0.5, "goals": {"point": [0, 0, 0.1]}, "timeout": 60, "expect": {"open_loop": {"steps": 5}}}
+    walk = {key: value for key, value in case.items() if key not in ("seconds", "goals")}
+    for name, wrong in {
+        "walk": walk | {"commands": [{"command": [0.5, 0, 0], "seconds": 0.5}]},
+        "capless": case | {"expect": {"statistical": {"measure": "error"}}},
+        "absent": case | {"port": "not_here"},
+    }.items():
+        put(f"keyed/{name}.regress.yaml", {"suite_version": 1, "cases": [wrong]})
+    limitless = contract_document(images=[])
+    for end in ("lower", "upper"):
+        del limitless["joints"]["shoulder_pan.pos"][end]
+    put("limitless.yaml", limitless)
+    beyond = contract_document(images=[])
+    beyond["joints"]["shoulder_pan.pos"] |= {"default": 0.0, "lower": 5.0, "upper": 10.0}
+    put("beyond.yaml", beyond)

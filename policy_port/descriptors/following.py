@@ -13,6 +13,10 @@ ALIGNED = "yaw"
 """Every runner that was read turns the clip about the vertical to where the robot looks, and moves nothing."""
 
 
+STACKED = "positions and velocities of a step together, which a contract can't state"
+"""Why a motion_command has no history here."""
+
+
 def command_terms(scale: list[float] | float | None = None, size: int = 0) -> list[dict[str, Any]]:
     """The terms of a motion_command: the clip's joint positions, then its joint velocities.
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from policy_port.errors import ContractError, closest
 
+MOTION_COMMAND = "motion_command"
+"""The clip's joint positions, then its joint velocities: two terms of a contract."""
 HISTORY = {"layout": "term_major", "order": "oldest_first", "fill": "first"}
 """Isaac Lab's history, which mjlab and BeyondMimic share."""
 
@@ -85,8 +87,12 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "beyondmimic": Layout(
         source="BeyondMimic's tracking task: joint_pos is relative to the default, command is the reference motion",
-        terms={**_MOTION, **_BASE, **_JOINTS},
-        sized={"command": "2n"},
+        terms={
+            "command": {"term": MOTION_COMMAND},
+            **{name: {"term": name} for name in ("motion_anchor_pos_b", "motion_anchor_ori_b")},
+            **_BASE,
+            **_JOINTS,
+        },
     ),
 }
 """Layouts by the name that `--layout` takes."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import term_scale
-from policy_port.descriptors.layouts import HISTORY, Layout, find_layout
+from policy_port.descriptors.following import STACKED, command_terms
+from policy_port.descriptors.layouts import HISTORY, MOTION_COMMAND, Layout, find_layout
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.precise import DECIMALS, HALF_STEP, rounds_to
 from policy_port.descriptors.record import Record
@@ -99,6 +100,7 @@ def add_observation(written: Written, layout_name: str, options: ImportOptions, 
     _refuse_older_layout(layout_name, record)
     lengths = written.lengths or [1] * len(names)
     unused = set(options.sizes)
+    made: list[tuple[int, str, dict[str, Any]]] = []
     for i, (name, length) in enumerate(zip(names, lengths, strict=True)):
         if draft.told_whole(name, options):
             continue
@@ -106,6 +108,13 @@ def add_observation(written: Written, layout_name: str, options: ImportOptions, 
         unused.discard(name)
         if length > 1 and not written.flat[i]:
             raise record.error(FLATTEN, f"is 0 for '{name}': the network reads a stack of rows, not a flat vector")
+        where = f"{record.source(NAMES, name)}; --layout {layout_name}: {layout.source}"
+        if term["term"] == MOTION_COMMAND:
+            if length > 1:
+                raise record.error(LENGTHS[1], f"stacks '{name}', {STACKED}")
+            for half in command_terms():
+                draft.term(half, where)
+            continue
         if length > 1:
             term["history"] = length
         if term["term"] != "external":
@@ -114,19 +123,21 @@ def add_observation(written: Written, layout_name: str, options: ImportOptions, 
                 term["scale"] = scale
             if "clip" not in set_there and (clip := _clip(written.clips[i], name, record)) is not None:
                 term["clip"] = clip
-        draft.term(term, f"{record.source(NAMES, name)}; --layout {layout_name}: {layout.source}", name=name)
+        draft.term(term, where, name=name)
+        made.append((i, name, term))
     refuse_unused(unused, names, "the metadata")
-    _note_rounding(written, draft, options)
+    _note_rounding(made, record, draft, options)
     if max(lengths, default=1) > 1:
         draft.put("observation.history", HISTORY, f"--layout {layout_name}")
 
 
-def _note_rounding(written: Written, draft: Draft, options: ImportOptions) -> None:
+def _note_rounding(
+    made: list[tuple[int, str, dict[str, Any]]], record: Record, draft: Draft, options: ImportOptions
+) -> None:
     """Say which scale or bound rounding may have moved most; whole numbers are taken for what they are."""
-    terms = draft.data["observation"]["terms"]
     found = [
         (abs(number), number, key, name)
-        for place, (name, term) in enumerate(zip(written.names, terms, strict=True))
+        for place, name, term in made
         for key in {"scale", "clip"} & term.keys() - set_keys(options, name, place, term)
         if term["term"] != "external"
         for number in _flattened(term[key], draft.joint_names)
@@ -135,7 +146,7 @@ def _note_rounding(written: Written, draft: Draft, options: ImportOptions) -> No
     if found:
         size, number, key, name = min(found)
         draft.note(
-            f"{written.record.path.name}: the metadata is rounded to {DECIMALS} decimals; the {key} {number:g} of "
+            f"{record.path.name}: the metadata is rounded to {DECIMALS} decimals; the {key} {number:g} of "
             f"'{name}' may be off by {100.0 * HALF_STEP / size:.2g} %. If you know it better, give it with --set "
             f"observation.terms.{name}.{key}=VALUE"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from policy_port.descriptors import metadata_terms, mjlab_env, mjlab_run
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.following import put_motion
 from policy_port.descriptors.metadata_numbers import add_default, add_gains, note_rounding, scale_of, stated_joints
 from policy_port.descriptors.metadata_terms import METADATA_LAYOUTS, Written
 from policy_port.descriptors.onnx_file import OnnxMetadata
@@ -116,6 +117,7 @@ def _add_metadata(file: OnnxMetadata, precise: PreciseValues, options: ImportOpt
         written = Written.read(record, file.entries)
         if options.layout is not None:
             metadata_terms.add_observation(written, options.layout, options, draft)
+            _add_motion(record, options, draft)
         else:
             draft.lacks(
                 "observation.terms",
@@ -130,6 +132,20 @@ def _add_metadata(file: OnnxMetadata, precise: PreciseValues, options: ImportOpt
     draft.lacks("decimation", why)
     draft.lacks("actuation.kind", "the metadata does not say how its actuators act; mjlab's built-in ones are implicit")
     note_rounding(record, precise, draft)
+
+
+def _add_motion(record: Record, options: ImportOptions, draft: Draft) -> None:
+    """State how the clip is followed, where a term reads one: BeyondMimic's metadata names the anchor and the links."""
+    terms = [term["term"] for term in draft.data.get("observation", {}).get("terms", [])]
+    if not any(str(kind).startswith("motion_") for kind in terms):
+        return
+    anchor = None
+    if record.has("anchor_body_name"):
+        anchor = (record.names("anchor_body_name")[0], record.source("anchor_body_name"))
+    files = {"quaternion_order": "wxyz", "joints": draft.joint_names}
+    if record.has("body_names"):
+        files["links"] = record.names("body_names")
+    put_motion(draft, options, source=record.source("observation_names"), anchor=anchor, files=files)
 
 
 def _refuse_unknown(record: Record, options: ImportOptions) -> None:

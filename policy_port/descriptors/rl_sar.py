@@ -7,7 +7,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, uniform
-from policy_port.descriptors.following import command_terms, put_motion
+from policy_port.descriptors.following import STACKED, command_terms, put_motion
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
@@ -158,7 +158,7 @@ def _observation(config: Record, draft: Draft) -> None:
     ):
         raise config.error(
             "observations_history",
-            f"stacks {COMMAND}, positions and velocities of a step together, which a contract can't state",
+            f"stacks {COMMAND}, {STACKED}",
         )
     for term, source in terms:
         draft.term(term | ({"history": steps} if steps > 1 else {}), source)

@@ -6,7 +6,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset, term_scale
-from policy_port.descriptors.following import command_terms, put_motion
+from policy_port.descriptors.following import STACKED, command_terms, put_motion
 from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.name_file import JointNames, read_joint_names
 from policy_port.descriptors.options import ImportOptions
@@ -256,9 +256,7 @@ def _motion_term(term: Record, name: str, joints: list[str], draft: Draft) -> in
         raise term.error("clip", "of a reference motion can't be stated in a contract")
     if name == "motion_command":
         if history > 1:
-            raise term.error(
-                "history_length", "stacks positions and velocities of a step together, which a contract can't state"
-            )
+            raise term.error("history_length", f"stacks {STACKED}")
         for half in command_terms(scale, len(joints)):
             if isinstance(half.get("scale"), list):
                 half["scale"] = by_joint(joints, half["scale"])

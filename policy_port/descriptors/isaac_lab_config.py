@@ -147,8 +147,6 @@ def _articulation(scene: Record, wanted: str | None) -> str:
         hint = closest(wanted, names) or "."
         raise ContractError(f"--articulation {wanted}: not in {scene.path}{hint} There are: {', '.join(names)}")
     if wanted is None and "robot" not in names and len(names) != 1:
-        if "entities" in scene.data:
-            raise ContractError(f"{scene.path}: is of mjlab, whose ONNX file describes the policy; import that")
         raise ContractError(
             f"{scene.path}: its scene has {', '.join(names)}; choose the robot with --articulation"
             if names

@@ -257,7 +257,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (whole(actions={"joint_pos": POSITION | {"clip": {"L_hip": [-1.0, 1.0]}}}), "leaves 'R_hip' free"),
     (whole(actions={"joint_pos": POSITION | {"asset_name": "cart"}}), "asset_name' is 'cart', not the articulation"),
     (whole(scene={"ground": {}}), "no articulation with actuators"),
-    (whole(scene={"entities": {}}), "is of mjlab, whose ONNX file describes the policy"),
     (whole(scene={"a": {"actuators": {}}, "b": {"actuators": {}}}), "has a, b; choose the robot with --articulation"),
     (whole(observations=None), r"direct workflow\), which no file describes"),
 ]

@@ -19,12 +19,12 @@ OBSERVED = {
     *("base_ang_vel", "projected_gravity", "velocity_command", "joint_pos_rel"),
     *("joint_vel", "last_action", "target", "control_dt", "action"),
 }
-"""All that verify compares but base_lin_vel."""
+"""All that verify compares but base_lin_vel, whose point (the centre of mass) those traces do not hold."""
 
 
 def run(command: str) -> str:
     result = CliRunner().invoke(app, shlex.split(command))
-    assert result.exit_code in (0, 1), result.output
+    assert result.exit_code in (0, 1, 3), result.output
     return result.output
 
 

@@ -51,8 +51,8 @@ class ClipFiles(Strict):
 class Following(Strict):
     """What the terms of a reference motion mean. The clip itself is no part of a contract; it lies in the port."""
 
-    anchor: str
-    """The link whose pose is compared with the reference's."""
+    anchor: str | None = None
+    """The link whose pose is compared with the reference's; needed where a term compares it."""
     chain: tuple[ChainLink, ...] = ()
     """From the base link's first child to the anchor, of the robot that the policy was trained on; empty where the
     anchor is the base link."""

@@ -224,8 +224,8 @@ class Contract(Strict):
         if self.motion is None:
             if reading:
                 raise ValueError(
-                    f"motion is missing: observation term '{reading[0].label}' reads a reference motion, so anchor, "
-                    "align (none, yaw or yaw_and_position) and end (hold, repeat or stop) must be stated"
+                    f"motion is missing: observation term '{reading[0].label}' reads a reference motion, so align "
+                    "(none, yaw or yaw_and_position), end (hold, repeat or stop) and the anchor link must be stated"
                 )
             return self
         if not reading:
@@ -233,6 +233,8 @@ class Contract(Strict):
         placed = [term for term in reading if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm)]
         if placed and not self.base.floating:
             raise ValueError(f"observation term '{placed[0].label}' is of a floating base, and base.floating is false")
+        if placed and self.motion.anchor is None:
+            raise ValueError(f"motion.anchor is missing: observation term '{placed[0].label}' compares that link's pose")
         for step in self.motion.chain:
             if step.joint is not None and step.joint not in self.joints:
                 raise ValueError(

@@ -44,17 +44,19 @@ def put_motion(
         anchor: The anchor link, and where that is said; None where nothing does.
         files: What the project's clip files don't say by themselves.
     """
+    draft.put("motion.align", ALIGNED, f"{source}; runners of such policies turn the clip by the robot's yaw at reset")
+    draft.put("motion.end", "hold", f"{source}; nothing is said of what follows the last frame")
+    for key, value in files.items():
+        draft.put(f"motion.files.{key}", value, f"{source}; how the project writes its clips")
+    if not any(str(term["term"]).startswith("motion_anchor") for term in draft.data["observation"]["terms"]):
+        return
     told = options.settings.get("motion.anchor")
     link = str(told) if told is not None else None
     if anchor is not None:
         draft.put("motion.anchor", anchor[0], anchor[1])
         link = link or anchor[0]
     else:
-        draft.lacks("motion.anchor", f"{source} compares a link's pose with the clip's and does not name the link")
-    draft.put("motion.align", ALIGNED, f"{source}; runners of such policies turn the clip by the robot's yaw at reset")
-    draft.put("motion.end", "hold", f"{source}; nothing is said of what follows the last frame")
-    for key, value in files.items():
-        draft.put(f"motion.files.{key}", value, f"{source}; how the project writes its clips")
+        draft.lacks("motion.anchor", f"{source} compares a link's pose with the clip's and does not name the link", "--set motion.anchor=LINK")
     robot = Path(options.robot or "")
     if link is not None and robot.is_file():
         draft.put("motion.chain", chain_to(robot, link), f"{robot.name}: from its base to {link}")

@@ -92,6 +92,7 @@ class Clip:
             MotionError: When the clip has neither the anchor's pose nor the root's with the joints on the way to it.
         """
         motion, use = self.motion, self.use
+        assert use.anchor is not None, "a contract that compares the anchor's pose names it"
         if use.anchor in motion.link_names:
             assert motion.link_pos is not None
             assert motion.link_quat is not None

@@ -43,7 +43,8 @@ def following_metrics(
     recorded = list(trace.header["joint_names"])
     columns = [recorded.index(name) for name in names]
     wanted = clip.motion.joints(names, "the trace").joint_pos
-    places, turns = clip.anchor() if contract.base.floating else (np.zeros((0, 3)), np.zeros((0, 4)))
+    compared = contract.base.floating and clip.use.anchor is not None
+    places, turns = clip.anchor() if compared else (np.zeros((0, 3)), np.zeros((0, 4)))
     joint_errors, leans, heights = [], [], []
     for env, episode in episodes:
         rows = np.flatnonzero(trace["episode"][:, env] == episode)

@@ -38,7 +38,7 @@ def motion_changes(contract: Contract, evidence: Evidence, failing: set[str]) ->
         base = names[0] if names else "base"
         words = f"the base link instead of {contract.motion.anchor} as the anchor"
         yield _with(contract, anchor=base, chain=()), f"motion.anchor: {words}"
-    elif waist := _waist(contract):
+    elif contract.motion.anchor is not None and (waist := _waist(contract)):
         joints = ", ".join(str(step.joint) for step in waist)
         words = f"a link behind {joints} instead of the base; which one, and where it is, stands in the robot file"
         yield _with(contract, anchor=waist[-1].link, chain=waist), f"motion.anchor: {words}"

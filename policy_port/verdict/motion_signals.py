@@ -154,6 +154,7 @@ def clip_anchor(motion: Motion, use: Following, evidence: Evidence) -> tuple[Val
     Raises:
         EvidenceError: When the clip does not say where it is.
     """
+    assert use.anchor is not None, "a contract that compares the anchor's pose names it"
     if use.anchor in motion.link_names and motion.link_pos is not None and motion.link_quat is not None:
         index = motion.link_names.index(use.anchor)
         return motion.link_pos[:, index], matrices(motion.link_quat[:, index])

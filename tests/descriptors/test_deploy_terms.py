@@ -192,12 +192,23 @@ def test_a_value_of_a_term_may_be_set_by_its_name_in_the_file_and_its_number(tmp
         assert made.contract.sources["observation.terms.joint_vel.clip"] == "--set"
 
 
-def test_terms_of_a_motion_are_external_and_as_wide_as_their_scale(tmp_path: Path) -> None:
-    """Controllers of motion policies compute motion_command and motion_anchor_ori_b; only the task can."""
+def test_terms_of_a_motion_are_the_clips_and_the_anchors(tmp_path: Path) -> None:
+    """motion_command is the clip's joint positions, then its velocities; the anchor is asked for, never guessed."""
     terms = {"motion_command": term(8), "motion_anchor_ori_b": term(6, history=2), "base_ang_vel": term(3)}
-    made = read(tmp_path, deploy(observations=terms, **SYMMETRIC))
-    assert made.contract.widths() == "motion_command 8 + motion_anchor_ori_b 6 x 2 + base_ang_vel 3 = 23"
-    assert any("'motion_command' (8 numbers) is known to its task only" in note for note in made.notes)
+    with pytest.raises(ContractError, match=r"motion\.anchor: .* does not name the link; give --set motion.anchor=LINK"):
+        read(tmp_path, deploy(observations=terms, **SYMMETRIC))
+    settings = {"motion.anchor": "pelvis", "motion.chain": []}
+    made = read(tmp_path, deploy(observations=terms, **SYMMETRIC), settings=settings).contract
+    assert made.widths() == "motion_joint_pos 4 + motion_joint_vel 4 + motion_anchor_ori_b 6 x 2 + base_ang_vel 3 = 23"
+    assert made.motion is not None
+    assert (made.motion.anchor, made.motion.align, made.motion.files.quaternion_order) == ("pelvis", "yaw", "xyzw")
+    scaled = {"motion_command": term(8) | {"scale": [0.5] * 4 + [0.1, 0.2, 0.3, 0.4]}, "base_ang_vel": term(3)}
+    found = observed(tmp_path, scaled).observation.terms
+    assert (found[0].entry("scale", POLICY[1]), found[1].entry("scale", POLICY[2])) == (0.5, 0.3)
+    with pytest.raises(ContractError, match="stacks positions and velocities of a step together"):
+        observed(tmp_path, {"motion_command": term(8, history=3), "base_ang_vel": term(3)})
+    with pytest.raises(ContractError, match="of a reference motion can't be stated"):
+        observed(tmp_path, {"motion_command": term(8) | {"clip": [-1.0, 1.0]}, "base_ang_vel": term(3)})
 
 
 def test_a_term_of_the_task_takes_its_size_from_the_user(tmp_path: Path) -> None:
@@ -210,12 +221,6 @@ def test_a_term_of_the_task_takes_its_size_from_the_user(tmp_path: Path) -> None
         observed(tmp_path, {"height_scan": term(187)}, sizes={"height_scan": 186})
     with pytest.raises(ContractError, match="--size height_scn: .* has no term of that name.*'height_scan'"):
         observed(tmp_path, terms, sizes={"height_scan": 187, "height_scn": 1})
-    with pytest.raises(ContractError, match=r"nothing says how many numbers 'motion_command' has: give --size"):
-        observed(tmp_path, {"motion_command": term(1) | {"scale": 1.0}})
-    assert (
-        observed(tmp_path, {"motion_command": term(1) | {"scale": 1.0}}, sizes={"motion_command": 8}).observation_size
-        == 8
-    )
 
 
 def gains(made: Imported) -> list[float | None]:

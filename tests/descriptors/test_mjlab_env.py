@@ -228,7 +228,10 @@ def test_mjlabs_tracking_is_not_beyondmimics(tmp_path: Path) -> None:
     assert said(imported(file, layout="mjlab_tracking", **options))[2]["point"] == {"sensor": "imu_lin_vel"}
     older = {key: value for key, value in metadata.items() if not key.startswith("observation_terms")}
     linear_policy(file, 8 + 6 + 6 + 12, 4, older)
-    assert said(imported(file, layout="beyondmimic", **options))[2] == {"term": "base_lin_vel", "point": "com"}
+    options["settings"] |= {"motion.anchor": "pelvis", "motion.chain": []}
+    terms = said(imported(file, layout="beyondmimic", **options))
+    assert terms[:2] == [{"term": "motion_joint_pos"}, {"term": "motion_joint_vel"}]
+    assert terms[3] == {"term": "base_lin_vel", "point": "com"}
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,25 @@ def test_beyondmimic_stacks_and_has_a_motion_command(tmp_path: Path) -> None:
         "observation_names": "command,motion_anchor_ori_b,base_ang_vel,actions",
         "observation_history_lengths": "1.000,1.000,5.000,1.000",
     }
-    made = make(tmp_path, metadata=metadata, layout="beyondmimic", width=4 + 6 + 15 + 2).contract
-    assert [made.term_size(term) * term.history for term in made.observation.terms] == [4, 6, 15, 2]
+    options: dict[str, Any] = {"layout": "beyondmimic", "width": 4 + 6 + 15 + 2}
+    with pytest.raises(ContractError, match=r"motion\.anchor: .* give --set motion.anchor=LINK"):
+        make(tmp_path, metadata=metadata, **options)
+    named = metadata | {"anchor_body_name": "torso", "body_names": "pelvis,torso"}
+    with pytest.raises(ContractError, match=r"motion\.chain: the joints between base and 'torso' stand in a robot file"):
+        make(tmp_path, metadata=named, **options)
+    robot = tmp_path / "robot.xml"
+    robot.write_text(
+        "<mujoco><worldbody><body name='pelvis'><freejoint/><geom size='1'/><body name='torso' pos='0 0 0.2'>"
+        "<joint name='hip' axis='0 1 0'/><geom size='1'/></body></body></worldbody></mujoco>"
+    )
+    made = make(tmp_path, metadata=named, robot=str(robot), **options).contract
+    assert [made.term_size(term) * term.history for term in made.observation.terms] == [2, 2, 6, 15, 2]
     assert made.observation.history is not None
+    assert made.motion is not None
+    assert [(step.link, step.joint) for step in made.motion.chain] == [("torso", "hip")]
+    assert made.motion.files.links == ("pelvis", "torso")
+    with pytest.raises(ContractError, match="stacks 'command', positions and velocities of a step together"):
+        make(tmp_path, metadata=named | {"observation_history_lengths": "2.000,1.000,1.000,1.000"}, **options)
 
 
 def test_the_files_own_network_is_the_width(tmp_path: Path) -> None:

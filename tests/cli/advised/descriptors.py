@@ -40,7 +40,7 @@ def _deploys(folder: Path) -> None:
     marked = {"joint_pos_rel": term(4, params={"asset_cfg": {"name": "robot"}}), "base_ang_vel": term(3)}
     scan = {"height_scan": term(187), "base_ang_vel": term(3)}
     imu = deploy()["observations"] | {"projected_gravity": term(3, params={"sensor_cfg": "imu"})}
-    motion = {"motion_command": term(1) | {"scale": 1.0}, "base_ang_vel": term(3)}
+    motion = {"motion_anchor_ori_b": term(6), "base_ang_vel": term(3)}
     wide = {"joint_ids_map": [0, 1, 4, 5], "stiffness": [100.0, 101.0, 0.0, 0.0, 50.0, 51.0], "damping": [1.0] * 6}
     for name, data in {
         "": deploy(),

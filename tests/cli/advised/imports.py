@@ -172,9 +172,14 @@ UNITREE = [
         unitree("deploy_scan.yaml", "--size height_scan=187"),
     ),
     Trial(
-        unitree("deploy_motion.yaml"),
-        "is no list, so nothing says how many numbers '{}' has: give --size {}=N",
-        unitree("deploy_motion.yaml", "--size motion_command=8"),
+        unitree("deploy_motion.yaml", "--set motion.chain=[]"),
+        "--set motion.anchor=LINK",
+        unitree("deploy_motion.yaml", "--set motion.chain=[] --set motion.anchor=pelvis"),
+    ),
+    Trial(
+        unitree("deploy_motion.yaml", "--set motion.anchor=pelvis"),
+        "--robot FILE, the URDF or MJCF that the policy was trained on",
+        unitree("deploy_motion.yaml", "--set motion.anchor=pelvis --set motion.chain=[]"),
     ),
     Trial(unitree("deploy_ema.yaml"), OWN_ACTION, unitree("deploy_ema.yaml", WHOLE)),
     *(
@@ -234,7 +239,11 @@ MJLAB = [
         "reads 15 numbers, the contract describes 16",
     ),
     Trial(mjlab("mj_scan.onnx"), NOT_IN_LAYOUT, mjlab("mj_scan.onnx", "--size height_scan=187")),
-    Trial(mjlab("mj_motion.onnx"), NOT_IN_LAYOUT, mjlab("mj_motion.onnx", layout="beyondmimic")),
+    Trial(
+        mjlab("mj_motion.onnx", "--set motion.anchor=pelvis --set motion.chain=[]"),
+        NOT_IN_LAYOUT,
+        mjlab("mj_motion.onnx", "--set motion.anchor=pelvis --set motion.chain=[]", layout="beyondmimic"),
+    ),
     Trial(
         mjlab("mj_scan.onnx", "--size height_scan=187 --size heigth_scan=187"),
         "--size {}: the metadata has no term '{}'{}",

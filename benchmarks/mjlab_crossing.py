@@ -187,9 +187,9 @@ NOTES = """
 - **Joint readings** of the walking tasks have an encoder bias (`params.biased`), a constant of each joint that the
   action takes off its targets again. The trace has the joints as the encoders read them.
 - **Not compared** are terms that only the task's environment can compute: the reference motion, distances to a cube.
-- **Not shown**: that a port which acts inside mjlab ends where its own network ends. It did not, within 1e-6 (Go1 1.4e-4,
-  tracking 9.2e-2, G1 4.0 after contacts); two graphs that round differently are pulled apart by contacts, but that this
-  is all of it was not established.
+- **Not shown**: that a port which acts inside mjlab ends where its own network ends. It did not, within 1e-6 (Go1
+  1.4e-4, tracking 9.2e-2, G1 4.0 after contacts). Two graphs that round differently are pulled apart by contacts, but
+  that this is all of it was not established.
 - The motion of the tracking task is one of our own: every joint swings by {swing:g} rad.
 """
 

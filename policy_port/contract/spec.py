@@ -234,7 +234,9 @@ class Contract(Strict):
         if placed and not self.base.floating:
             raise ValueError(f"observation term '{placed[0].label}' is of a floating base, and base.floating is false")
         if placed and self.motion.anchor is None:
-            raise ValueError(f"motion.anchor is missing: observation term '{placed[0].label}' compares that link's pose")
+            raise ValueError(
+                f"motion.anchor is missing: observation term '{placed[0].label}' compares that link's pose"
+            )
         for step in self.motion.chain:
             if step.joint is not None and step.joint not in self.joints:
                 raise ValueError(

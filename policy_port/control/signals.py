@@ -29,6 +29,9 @@ class Signals:
     All arrays are float64 views of `row`, one row per environment; fill them in place.
     """
 
+    motion: Motion | None = None
+    """The clip that the policy follows; set before anybody plans to read it."""
+
     def __init__(
         self,
         contract: Contract,
@@ -88,8 +91,6 @@ class Signals:
         """The network's previous output after raw_clip, shape (num_envs, action size)."""
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
-        self.motion: Motion | None = None
-        """The clip that the policy follows; set before anybody plans to read it."""
 
     def columns(self, name: str) -> slice:
         """Where in the row a signal stands."""

@@ -56,7 +56,11 @@ def put_motion(
         draft.put("motion.anchor", anchor[0], anchor[1])
         link = link or anchor[0]
     else:
-        draft.lacks("motion.anchor", f"{source} compares a link's pose with the clip's and does not name the link", "--set motion.anchor=LINK")
+        draft.lacks(
+            "motion.anchor",
+            f"{source} compares a link's pose with the clip's and does not name the link",
+            "--set motion.anchor=LINK",
+        )
     robot = Path(options.robot or "")
     if link is not None and robot.is_file():
         draft.put("motion.chain", chain_to(robot, link), f"{robot.name}: from its base to {link}")

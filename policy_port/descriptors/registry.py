@@ -107,6 +107,9 @@ def _from_onnx(files: list[Path], kind: str | None, options: ImportOptions) -> I
         if len(files) > 1:
             raise ContractError(f"{files[1]}: holosoma's metadata is read by itself; leave out the other files")
         return _finish(_module(kind), options, (files[0],), files[0])
+    if network is None and (likely := _accepting(files)):
+        what = "is no ONNX file."
+        raise ContractError(f"{files[0]}: {what} It is read with --from {' or '.join(likely)}")
     module = _module("onnx_metadata")
     found = module.with_run(files)
     return _finish(module, options, tuple(found), found)

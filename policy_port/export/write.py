@@ -91,10 +91,8 @@ def write_port(
         (folder / names.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
         if remap.mapping is not None:
             (folder / names.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
-        if motion is None and policy.clip and remap.source.motion is not None:
-            motion = clip_of_arrays(policy.path, policy.clip, remap.source)
-        if motion is not None:
-            (folder / names.MOTION).write_bytes(packed(_clip(motion, remap)))
+        if (clip := _clip(motion, policy, remap)) is not None:
+            (folder / names.MOTION).write_bytes(packed(clip))
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
@@ -109,8 +107,12 @@ def write_port(
     return ready.moved(Path(out))
 
 
-def _clip(motion: Motion, remap: Remap) -> Motion:
-    """The clip in the target's parsing, whole enough for the policy to follow it."""
+def _clip(motion: Motion | None, policy: LoadedPolicy, remap: Remap) -> Motion | None:
+    """The clip in the target's parsing, whole enough for the policy to follow it; the file's own, if none is given."""
+    if motion is None and policy.clip and remap.source.motion is not None:
+        motion = clip_of_arrays(policy.path, policy.clip, remap.source)
+    if motion is None:
+        return None
     if remap.source.motion is None:
         raise MotionError(f"contract '{remap.source.name}' reads no reference motion; leave --motion out")
     Clip(motion, remap.source.motion, remap.source.control_dt).check(remap.source)

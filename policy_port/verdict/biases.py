@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, JointTerm, ObservationTerm
+from policy_port.contract.terms import BaseTerm, JointTerm, MotionJointTerm, ObservationTerm, VelocityCommandTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.evidence import Evidence, Read, Values
@@ -15,7 +15,7 @@ from policy_port.verdict.rebuild import factors, present_columns
 from policy_port.verdict.signals import RecordedSignals
 from policy_port.verdict.units import short
 
-UNITS = {"base_lin_vel": "m/s", "base_ang_vel": "rad/s", "projected_gravity": "", "velocity_command": ""}
+UNITS = {"base_lin_vel": "m/s", "base_ang_vel": "rad/s", "projected_gravity": ""}
 """Unit of what a base term shows; a joint's is the contract's."""
 
 REMEDY = (
@@ -29,6 +29,9 @@ def bias_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> 
     for term in contract.observation.terms:
         if term.label not in failing or not isinstance(term, BaseTerm | JointTerm):
             continue
+        if isinstance(term, VelocityCommandTerm | MotionJointTerm):
+            # What is given is no sensor's reading: off by a constant, it was another command or clip.
+            continue
         try:
             biases = bias_of(contract, evidence, term)
         except EvidenceError:
@@ -39,7 +42,7 @@ def bias_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> 
         for element, bias in zip(contract.term_elements(term), biases, strict=True):
             signal = signals.of(term, element)
             reads[term.label, element] = Read(signal.values + bias, signal.known)
-        array = {"joint_pos_rel": "joint_pos", "joint_target": "target", "velocity_command": "command"}
+        array = {"joint_pos_rel": "joint_pos", "joint_target": "target"}
         # A number that somebody wrote is an offset of the contract; one that was drawn is none.
         drawn = bool((np.ptp(biases, axis=1) > 0.0).any()) or not all(short(float(bias)) for bias in biases[:, 0])
         yield Explanation(

@@ -13,6 +13,7 @@ from policy_port.contract.terms import MotionJointTerm, MotionTerm
 from policy_port.errors import EvidenceError
 from policy_port.motion.motion import Motion
 from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.quaternions import base_quaternion
 
 
 class MotionSignals:
@@ -89,8 +90,6 @@ class MotionSignals:
         """Origin (steps, environments, 3) and rotation matrix of the robot's anchor."""
         evidence = self._evidence
         if "robot" not in self._kept:
-            from policy_port.verdict.signals import base_quaternion
-
             angles = {
                 step.joint: evidence.array("joint_pos", wanted_by=where)[
                     :, :, evidence.joint_column(step.joint, wanted_by=where)

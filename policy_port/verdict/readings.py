@@ -11,7 +11,8 @@ from policy_port.mistakes.orders import order_words
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.explanations import Explanation, Explanations
 from policy_port.verdict.orders import driven_order
-from policy_port.verdict.signals import VECTOR_OF, into_base, into_world, recorded_quaternion_order
+from policy_port.verdict.quaternions import recorded_quaternion_order
+from policy_port.verdict.signals import VECTOR_OF, into_base, into_world
 from policy_port.verdict.units import unit_readings
 
 Readings = Iterator[tuple[Evidence, str, str]]

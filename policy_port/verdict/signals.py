@@ -24,6 +24,7 @@ from policy_port.contract.terms import (
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.motion_signals import MotionSignals
+from policy_port.verdict.quaternions import base_quaternion, wxyz
 from policy_port.verdict.recorded_arrays import COM
 
 VECTOR_OF = {
@@ -244,24 +245,8 @@ def turned_into(evidence: Evidence, vector: Values, quat: Values, *, back: bool 
         quat: From the place's axes to the link's, shape (steps, environments, 4).
         back: The other way round: from the place's axes to the link's.
     """
-    wxyz = _wxyz(evidence, quat)
-    return _turn(wxyz if back else np.concatenate([wxyz[..., :1], -wxyz[..., 1:]], axis=2), vector)
-
-
-def base_quaternion(evidence: Evidence, where: str) -> Values:
-    """Orientation of the base in the world, wxyz whatever the header says it was recorded in."""
-    return _wxyz(evidence, evidence.array("base_quat", wanted_by=where))
-
-
-def _wxyz(evidence: Evidence, quat: Values) -> Values:
-    return np.roll(quat, 1, axis=2) if recorded_quaternion_order(evidence) == "xyzw" else quat
-
-
-def recorded_quaternion_order(evidence: Evidence) -> str:
-    """The header's quaternion_order, or what its units say of base_quat; wxyz where neither speaks."""
-    units = evidence.header.get("units")
-    stated = evidence.header.get("quaternion_order") or (units.get("base_quat", "") if isinstance(units, dict) else "")
-    return "xyzw" if str(stated).startswith("xyzw") else "wxyz"
+    there = wxyz(evidence, quat)
+    return _turn(there if back else np.concatenate([there[..., :1], -there[..., 1:]], axis=2), vector)
 
 
 def projected_gravity(evidence: Evidence, where: str) -> Values:

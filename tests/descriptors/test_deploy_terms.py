@@ -195,7 +195,9 @@ def test_a_value_of_a_term_may_be_set_by_its_name_in_the_file_and_its_number(tmp
 def test_terms_of_a_motion_are_the_clips_and_the_anchors(tmp_path: Path) -> None:
     """motion_command is the clip's joint positions, then its velocities; the anchor is asked for, never guessed."""
     terms = {"motion_command": term(8), "motion_anchor_ori_b": term(6, history=2), "base_ang_vel": term(3)}
-    with pytest.raises(ContractError, match=r"motion\.anchor: .* does not name the link; give --set motion.anchor=LINK"):
+    with pytest.raises(
+        ContractError, match=r"motion\.anchor: .* does not name the link; give --set motion.anchor=LINK"
+    ):
         read(tmp_path, deploy(observations=terms, **SYMMETRIC))
     settings = {"motion.anchor": "pelvis", "motion.chain": []}
     made = read(tmp_path, deploy(observations=terms, **SYMMETRIC), settings=settings).contract

@@ -187,7 +187,7 @@ def test_what_a_contract_can_not_state_is_refused_by_name(tmp_path: Path, edits:
 
 
 def test_a_refused_term_or_action_may_be_stated_whole(tmp_path: Path) -> None:
-    """The remedies of these messages work."""
+    """The remedies of these messages, --set of a whole term or action, work."""
     edits = {f"{TERMS}.joint_vel.delay_max_lag": 2, f"{ACTION}.gain": 3, f"{TERMS}.command.clip": (-1.0, float("inf"))}
     clips = {"observation_terms_clip": METADATA["observation_terms_clip"][: -len("-inf;inf")] + "-1.000;inf"}
     settings = {
@@ -202,7 +202,7 @@ def test_a_refused_term_or_action_may_be_stated_whole(tmp_path: Path) -> None:
 
 
 def test_a_clip_of_some_joints_may_be_given_for_all(tmp_path: Path) -> None:
-    """mjlab clips the joints that it has patterns for; a contract's bounds are of every joint."""
+    """mjlab clips the joints that it has patterns for; a contract's bounds, given with --set, are of every joint."""
     edits = {f"{ACTION}.clip": {"hip": (-1.0, 1.0)}}
     bounds = {"hip": [-1.0, 1.0], "knee": [-9.0, 9.0], "finger": [-9.0, 9.0]}
     contract = made(tmp_path, edits=edits, options={"settings": {"action.terms.0.clip": bounds}}).contract
@@ -260,7 +260,7 @@ def test_metadata_of_another_run_is_refused(tmp_path: Path, metadata: dict[str, 
 
 
 def test_an_onnx_file_away_from_a_strange_run_is_read_by_itself(tmp_path: Path) -> None:
-    """The remedy of the messages above."""
+    """The remedy of the messages above: a copy away from the run, with --set action.terms.0.joints."""
     file = write_run(tmp_path / "walk", metadata={"action_scale": "0.373,0.373,0.439"})
     with pytest.raises(ContractError, match="import a copy of the ONNX file that lies away from it"):
         imported(file)

@@ -109,7 +109,9 @@ def test_beyondmimic_stacks_and_has_a_motion_command(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"motion\.anchor: .* give --set motion.anchor=LINK"):
         make(tmp_path, metadata=metadata, **options)
     named = metadata | {"anchor_body_name": "torso", "body_names": "pelvis,torso"}
-    with pytest.raises(ContractError, match=r"motion\.chain: the joints between base and 'torso' stand in a robot file"):
+    with pytest.raises(
+        ContractError, match=r"motion\.chain: the joints between base and 'torso' stand in a robot file"
+    ):
         make(tmp_path, metadata=named, **options)
     robot = tmp_path / "robot.xml"
     robot.write_text(

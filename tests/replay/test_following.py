@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
 from policy_port.contract import Contract
+from policy_port.errors import MotionError, TaskError
 from policy_port.export.write import write_port
 from policy_port.motion.read import read_motion
 from policy_port.port.folder import load_port
@@ -21,7 +22,9 @@ from policy_port.regress import load_suite
 from policy_port.regress.run import run_suite
 from policy_port.regress.update import update_suite
 from policy_port.remap import identity_remap
+from policy_port.replay.held import Held
 from tests.control.networks import save_linear
+from tests.motion.test_following import some_clip
 from tests.regress.toy import ROBOT
 from tests.samples import LEGS, contract_data
 
@@ -123,6 +126,37 @@ def test_what_is_missing_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch, 
     assert done.exit_code == 2
     assert message in " ".join(done.output.replace("│", " ").split())
     assert not (folder / "run").exists()
+
+
+def test_a_clip_for_a_policy_that_reads_none(folder: Path) -> None:
+    """`--motion` with a contract that follows nothing is refused by export and play, and left out both work."""
+    plain = follower().model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    del plain["motion"]
+    plain["observation"] = {"terms": [{"term": "joint_pos"}, {"term": "joint_vel"}]}
+    (folder / "contract.yaml").write_text(yaml.safe_dump(plain))
+    given = ("--motion", folder / "clip.csv")
+    files = (
+        folder / "policy.onnx",
+        "--contract",
+        folder / "contract.yaml",
+        "--format",
+        "onnx",
+        "--out",
+        folder / "port",
+    )
+    refused = run("export", *files, *given)
+    assert (refused.exit_code, "leave --motion out" in refused.output) == (2, True)
+    made(folder)
+    out = ("--plant", "mujoco", "--robot", folder / "toy.xml", "--out", folder / "run", "--seconds", 0.2)
+    refused = run("play", folder / "port", *out, *given)
+    assert (refused.exit_code, "reads no reference motion; leave --motion out" in refused.output) == (2, True)
+    assert run("play", folder / "port", *out).exit_code == 0
+    with pytest.raises(TaskError, match="so it can't follow one: leave --motion out"):
+        Held(seconds=1.0, motion=some_clip()).goals_of(load_port(folder / "port").contract)
+    policy = load_policy(folder / "policy.onnx")
+    contract = load_port(folder / "port").contract
+    with pytest.raises(MotionError, match="leave --motion out"):
+        write_port(folder / "other", policy, identity_remap(contract), formats=("onnx",), motion=some_clip())
 
 
 def test_a_changed_clip_is_refused(folder: Path) -> None:

@@ -7,6 +7,7 @@ _FEATURES = "tests.plants.test_mjcf_features:test_what_a_simulator_can_t_do_it_r
 _GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
 _AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
 _DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
+_FOLLOWING = "tests.replay.test_following:"
 _MJLAB = "tests.descriptors.test_mjlab_env:"
 _TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
 _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
@@ -77,17 +78,6 @@ TRIED: dict[str, str] = {
     "--dataset needs the Python packages {}": (
         "tests.cli.test_play_real:test_what_a_dataset_needs_is_said_before_anything_moves"
     ),
-}
-"""Part of the message, as it stands in the source -> the test."""
-
-WALKED = {
-    "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
-    "cli/diagnose.py": "tests.cli.test_option_advice:test_diagnose_leads_somewhere",
-    "cli/compare.py": "tests.cli.test_option_advice:test_compare_leads_somewhere",
-    "cli/derive.py": "tests.cli.test_option_advice:test_derive_leads_somewhere_and_ignores_nothing",
-    "cli/regress.py": "tests.cli.test_option_advice:test_regress_leads_somewhere",
-    "cli/play_real.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
-    "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
     # A run of mjlab.
     "mjlab acts in the order of its joints, of which these are": (
         f"{_MJLAB}test_driven_joints_are_named_in_the_joints_order"
@@ -111,5 +101,30 @@ WALKED = {
     "If you know it better, give it with --set observation.terms": (
         "tests.descriptors.test_onnx_terms:test_rounding_of_a_scale_or_bound_is_told"
     ),
+    "or env.yaml alone with --names": (
+        "tests.descriptors.test_isaac_lab_traces:test_a_contract_of_env_yaml_alone_is_what_the_run_recorded"
+    ),
+    "reads no reference motion; leave --motion out": f"{_FOLLOWING}test_a_clip_for_a_policy_that_reads_none",
+    "so it can't follow one: leave --motion out": f"{_FOLLOWING}test_a_clip_for_a_policy_that_reads_none",
+    "which the contract asks for; write it anew with --update": (
+        "tests.regress.test_base_point:test_a_place_that_the_baseline_lacks_is_asked_for"
+    ),
+    "make the port again with `--motion` and {} under motion.files": (
+        "tests.verdict.test_motion:test_a_clip_that_was_read_wrong_is_named"
+    ),
+    "nobody says which was played: export the port with --motion FILE": (
+        "tests.verdict.test_motion:test_a_trace_without_a_clip_is_no_evidence"
+    ),
+}
+"""Part of the message, as it stands in the source -> the test."""
+
+WALKED = {
+    "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
+    "cli/diagnose.py": "tests.cli.test_option_advice:test_diagnose_leads_somewhere",
+    "cli/compare.py": "tests.cli.test_option_advice:test_compare_leads_somewhere",
+    "cli/derive.py": "tests.cli.test_option_advice:test_derive_leads_somewhere_and_ignores_nothing",
+    "cli/regress.py": "tests.cli.test_option_advice:test_regress_leads_somewhere",
+    "cli/play_real.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
+    "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
 }
 """File of messages about options that don't go together -> the test that walks along all of them."""

@@ -203,6 +203,17 @@ TRIED: dict[str, str] = {
     "for this trace, write quaternion_order: {} into its header": (
         "tests.verdict.test_verify:test_the_stated_quaternion_order_is_believed"
     ),
+    "give each base term its `frame`, base_lin_vel its `point` too": (
+        "tests.contract.test_place:test_a_place_is_stated_once"
+    ),
+    "Name that, or write point: {site: {}}": "tests.plants.test_base_point:test_the_remedies_are_tried",
+    "write base.frame: {}, and leave out point and frame of the terms": (
+        "tests.plants.test_base_point:test_the_remedies_are_tried"
+    ),
+    "or write point: [{}]": "tests.verdict.test_places:test_a_named_point_without_evidence_is_not_equal",
+    "write frame: {site: NAME} with the site or sensor of the robot file": (
+        "tests.verdict.test_places:test_other_axes_are_told_by_their_turn"
+    ),
     "the task tells no error; expect `measure: success`": (
         "tests.regress.test_sequential:test_a_task_without_an_error_is_judged_by_success"
     ),

@@ -36,6 +36,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "export/": ("export", "remap"),
     "files.py": ("export", "remap", "play", "compare"),
     "mistakes/": ("diagnose",),
+    "motion/": ("play", "export"),
     "plants/": ("play",),
     "plants/setup.py": ("play", "diagnose"),
     "port/": ("export",),
@@ -48,6 +49,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "robots/maniskill/": ("play",),
     "system/": (),
     "verdict/": ("verify", "diagnose"),
+    "verdict/motion_": ("export",),
 }
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -29,6 +32,16 @@ LATE = 0.02
 """A machine that is so late misses deadlines that the code does not miss [s]: LeRobot gives an answer 0.05."""
 WATCHES = 10
 """How often a quiet moment is looked for."""
+
+
+@pytest.fixture(autouse=True)
+def no_watchdog_is_left() -> Iterator[None]:
+    """Watchdogs of an arm that is gone would look for ten minutes at whatever emulated arm gets its port next."""
+    yield
+    # It is imported by those tests alone that need it.
+    watchdog: Any = sys.modules.get("policy_port.robots.arm.watchdog")
+    for port in [] if watchdog is None else list(watchdog._LEFT):
+        watchdog.dismiss(port)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ class StandIn:
     onnx: Path | None
     contract: Contract
     mapping: RobotMapping | None = None
+    motion: Any = None
     path: Path = Path("PORT")
     manifest: dict[str, Any] = dataclasses.field(default_factory=lambda: {"policy": {}})
     pilot = Port.pilot

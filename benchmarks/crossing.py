@@ -50,11 +50,14 @@ NOTES = """\
   elsewhere: its feet roll and twist with friction (condim 6), and its joints have 0.2 N m of friction loss. PhysX has
   neither, and the URDF states neither, with which it is as fast in MuJoCo and Newton. In MuJoCo, the MJCF with condim 3
   gave +10.0 %, also without friction loss +12.3 %, also without joint damping +16.1 %. The ground's friction is not it:
-  in SAPIEN less of it made the policy faster still (+25.5 % at 0.4, +14.1 % at 1.2).
+  less of it makes the policy faster still in SAPIEN (+14.1 % at 1.2, +16.9 % at 1.0, +25.3 % at 0.4): 0.4 is what the
+  MJCF states of the feet and what MuJoCo and Newton use, and since 2026-11-28 SAPIEN too.
 - **newton_assets_physx_go2 fell in SAPIEN** at first (after 1.1 s with the MJCF, 5.9 s with the URDF). Its descriptor
   states no effort limit and the contract had put in 300 N m; of ten start heights between 0.32 and 0.40 m it fell
   from one with the MJCF and from four with the URDF. With the limits of the real motors (23.7 and 45.43 N m, go2.xml)
   it fell from none, so its contract states those now. It saturates them most, and is the slowest, in SAPIEN.
+- **newton-assets' policies read the centre of mass's velocity** since 2026-11-28. Before, they were fed the link's
+  origin's, and newton_assets_physx_go2 missed its bar in SAPIEN with the MJCF (-16.7 %).
 - **Saturated implicit drives**: MuJoCo drops the damping of a saturated actuator from its implicit integration. While
   Newton's drives were made that way, the same policy reached 0.76 m/s with 10 % of its torques at the limit; with the
   damping as the joint's own, as the MuJoCo plant has it, it walks at its speed.

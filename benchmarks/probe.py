@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from policy_port.checkpoints import Actor, load_policy
 from policy_port.contract import Contract, load_contract
-from policy_port.contract.terms import JointTerm
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.mistakes.orders import Names
 from policy_port.probe.network import Network, ordinary_observations
 from policy_port.probe.orders import Orders, Relabelling, judge_orders, orders_in_use

@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Any
 
 from policy_port.closed_loop.symmetry import alike
+from policy_port.contract.actions import ActionTerm
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import (
     stated_values,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from policy_port.closed_loop.symmetry import exchanged_sides, grouped_orders, split
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import JointTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import plain, stated_order, validated, with_action, with_joint_order, with_term
 from policy_port.mistakes.orders import Names, known_orders

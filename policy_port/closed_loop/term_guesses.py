@@ -7,16 +7,11 @@ import math
 from typing import Any
 
 from policy_port.closed_loop.symmetry import alike
+from policy_port.contract.base_terms import BaseLinVelTerm, BaseTerm
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import (
-    BaseLinVelTerm,
-    BaseTerm,
-    GaitPhaseTerm,
-    GoalTerm,
-    JointTerm,
-    LastActionTerm,
-    ObservationTerm,
-)
+from policy_port.contract.task_terms import GaitPhaseTerm, GoalTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.mistakes.changes import (
     JOINTS,
     VECTORS,

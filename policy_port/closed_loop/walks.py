@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.closed_loop.outcome import Outcome
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows, SimulatedTime, run
 from policy_port.control.plant import Plant

@@ -18,7 +18,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from policy_port.contract.joints import JointConversion, JointUnit, NonNegative, Positive
-from policy_port.contract.terms import ExternalTerm, History
+from policy_port.contract.task_terms import ExternalTerm
+from policy_port.contract.terms import History
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import MappingError, closest
 from policy_port.resources import mappings_dir

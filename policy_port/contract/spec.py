@@ -10,24 +10,15 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from policy_port.contract.actions import Action, ActionTerm
+from policy_port.contract.base_terms import VELOCITY_COMMAND, BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.image import ImageInput
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.motion import Following
-from policy_port.contract.terms import (
-    VELOCITY_COMMAND,
-    Action,
-    ActionTerm,
-    BaseLinVelTerm,
-    Bounds,
-    JointTerm,
-    MeasuredTerm,
-    MotionAnchorOriTerm,
-    MotionAnchorPosTerm,
-    MotionJointTerm,
-    MotionTerm,
-    Observation,
-    Term,
-)
+from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
+from policy_port.contract.term import Bounds, Term
+from policy_port.contract.terms import Observation
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import ContractError, closest
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import UNBOUNDED, Bounds
+from policy_port.contract.term import UNBOUNDED, Bounds
 from policy_port.control.signals import Signals
 
 

@@ -13,8 +13,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm, ProjectedGravityTerm
 from policy_port.contract.place import Place
-from policy_port.contract.terms import BaseLinVelTerm, GaitPhaseTerm, MeasuredTerm, ProjectedGravityTerm
+from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
 from policy_port.control.plant import Mounting
 from policy_port.control.signals import Signals

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.contract.terms import MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.control.signals import Signals
 from policy_port.motion.anchor import link_pose
 from policy_port.motion.followed import Clip

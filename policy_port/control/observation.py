@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import UNBOUNDED
+from policy_port.contract.term import UNBOUNDED
 from policy_port.control.base_terms import READERS
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from policy_port.contract import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.descriptors.dotted import assign, covers, find, label
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record

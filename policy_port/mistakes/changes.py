@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND, XYZ, ObservationTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.mistakes.edits import with_new_term, with_observation, with_term_order
 
 Changes = Iterator[tuple[Contract | None, str]]

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.motion import Following
+from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
 from policy_port.errors import MotionError
 from policy_port.motion.anchor import link_pose
 from policy_port.motion.motion import Motion

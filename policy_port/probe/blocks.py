@@ -8,9 +8,11 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.closed_loop.symmetry import split
+from policy_port.contract.joint_terms import JointVelTerm
 from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import ConstantTerm, JointVelTerm, Term
+from policy_port.contract.task_terms import ConstantTerm
+from policy_port.contract.term import Term
 from policy_port.probe.network import Response
 
 DEAD = 1e-6

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract.actions import JointPositionAction
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import JointPositionAction
 from policy_port.probe.network import BATCH, STEPS, Network, Response
 from policy_port.proof.sampling import sample_observations
 

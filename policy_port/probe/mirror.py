@@ -11,10 +11,11 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.closed_loop.symmetry import split
+from policy_port.contract.base_terms import BaseLinVelTerm, BaseTerm, MeasuredTerm
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseLinVelTerm, BaseTerm, JointTerm, LastActionTerm, MeasuredTerm
 from policy_port.probe.network import Response
 
 SIGNS = {

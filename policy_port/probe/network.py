@@ -12,9 +12,9 @@ from torch import Tensor
 
 from policy_port.arrays import Array
 from policy_port.checkpoints.actor import Actor, ImageSpec
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import JointTerm, LastActionTerm
 from policy_port.proof.sampling import sample_observations
 
 STEPS, BATCH = 24, 32

@@ -10,9 +10,9 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.closed_loop.symmetry import exchanged_sides, grouped_orders, split
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import JointTerm
 from policy_port.mistakes.edits import Edit, edits_between, with_action, with_joint_order, with_term
 from policy_port.mistakes.orders import Names, exchanged, known_orders, listed
 from policy_port.probe.assignment import best_assignment, standing

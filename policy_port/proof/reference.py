@@ -14,22 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.actions import ActionTerm, JointPositionAction
+from policy_port.contract.base_terms import BaseTerm, MeasuredTerm
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.mapping import RobotMapping
+from policy_port.contract.motion_terms import MotionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import (
-    ActionTerm,
-    BaseTerm,
-    ConstantTerm,
-    ExternalTerm,
-    GaitPhaseTerm,
-    GoalTerm,
-    JointPositionAction,
-    JointTerm,
-    LastActionTerm,
-    MeasuredTerm,
-    MotionTerm,
-    ObservationTerm,
-)
+from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
+from policy_port.contract.terms import ObservationTerm
 
 Values = NDArray[Any]
 """One number per row, shape (batch,)."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import Term
+from policy_port.contract.term import Term
 from policy_port.proof.reference import layout
 
 GROUPS = ("realistic", "normal", "tails", "clip_edges")

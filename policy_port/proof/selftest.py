@@ -10,8 +10,8 @@ import numpy as np
 
 from policy_port.arrays import Array, Pixels
 from policy_port.contract.image import ImageInput
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import JointTerm, LastActionTerm
 from policy_port.proof.gate import Outputs, Yardstick, judge, worst_ratio
 from policy_port.proof.image_sampling import flip_rows, reverse_channels
 from policy_port.proof.inputs import Inputs

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.contract import Contract
+from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.place import Place
-from policy_port.contract.terms import MeasuredTerm
 from policy_port.control.plant import Mounting, Plant
 from policy_port.control.signals import Mountings
 from policy_port.errors import RobotError

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from policy_port.contract.joint_terms import PerJointTerm
 from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import UNBOUNDED, Bounds, PerJointTerm, Term
+from policy_port.contract.term import UNBOUNDED, Bounds, Term
 from policy_port.errors import MappingError
 from policy_port.remap.affine import CONSTANT, AffineMap
 from policy_port.remap.target import derive_target, is_constant

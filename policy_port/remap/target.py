@@ -6,17 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from policy_port.contract.actions import ActionTerm, JointPositionDeltaAction
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.joints import Joint
 from policy_port.contract.mapping import JointConversion, RobotMapping, TargetOnly
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import (
-    ActionTerm,
-    Bounds,
-    JointPositionDeltaAction,
-    JointTerm,
-    LastActionTerm,
-    ObservationTerm,
-)
+from policy_port.contract.term import Bounds
+from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import MappingError, closest
 from policy_port.remap.motion import target_following
 

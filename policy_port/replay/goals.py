@@ -11,7 +11,7 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
-from policy_port.contract.terms import ConstantTerm, ExternalTerm, GoalTerm
+from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GoalTerm
 from policy_port.errors import TaskError, closest
 
 DRAW: Literal["draw"] = "draw"

@@ -12,10 +12,10 @@ import numpy as np
 from policy_port import __version__
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.place import Place
-from policy_port.contract.terms import MeasuredTerm
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy_port.contract import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.loop import Rows
 from policy_port.control.signals import Signals
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.actions import ActionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import ActionTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import snapped, stated_values, with_action, with_joint_values
 from policy_port.mistakes.orders import known_orders

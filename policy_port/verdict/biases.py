@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseTerm, VelocityCommandTerm
+from policy_port.contract.joint_terms import JointTerm
+from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, JointTerm, MotionJointTerm, ObservationTerm, VelocityCommandTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.evidence import Evidence, Read, Values

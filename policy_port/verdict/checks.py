@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import MeasuredTerm, ObservationTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.mistakes.numbers import apart
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.answers import ACTION_TOLERANCE, action_errors

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import VELOCITY_COMMAND
 from policy_port.mistakes.edits import Edit, edits_between
 from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
 from policy_port.mistakes.numbers import counted

@@ -9,7 +9,7 @@ import numpy as np
 
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import Term
+from policy_port.contract.term import Term
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.rebuild import FLOOR, ROUNDINGS
 

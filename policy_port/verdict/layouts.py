@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseLinVelTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseLinVelTerm, GaitPhaseTerm, ObservationTerm
+from policy_port.contract.task_terms import GaitPhaseTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.changes import Changes, clock, history_changes, kinds_of_width, term_order_changes
 from policy_port.mistakes.edits import snapped, unlike_others, with_new_term, with_observation, with_term

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseTerm
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, GoalTerm, JointTerm, LastActionTerm, ObservationTerm
+from policy_port.contract.task_terms import GoalTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import snapped, stated_values, unlike_others, with_joint_values, with_term
 from policy_port.mistakes.numbers import apart, ratio, rounding_words

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.motion import ChainLink
+from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import MotionJointTerm, MotionTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.motion.motion import Motion, velocities
 from policy_port.verdict.evidence import Evidence

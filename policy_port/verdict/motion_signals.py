@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from policy_port.contract.motion import Following
+from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import MotionJointTerm, MotionTerm
 from policy_port.errors import EvidenceError
 from policy_port.motion.motion import Motion
 from policy_port.verdict.evidence import Evidence, Mask, Values

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import JointTerm
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import stated_order, with_action, with_joint_order, with_term
 from policy_port.mistakes.orders import Names, known_orders, order_words

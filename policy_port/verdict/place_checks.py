@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from policy_port.contract.base_terms import XYZ, BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import XYZ, BaseLinVelTerm, MeasuredTerm
 from policy_port.verdict.comparison import Check
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.places import TOLD, Fit, assumed_axes, cross_matrix, fit_point, fitted, missing, shown_vector

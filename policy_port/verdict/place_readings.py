@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.place import Place, point_words
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.edits import snapped, with_term
 from policy_port.verdict.evidence import Evidence, Mask, Read, Values

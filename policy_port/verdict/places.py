@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.verdict.evidence import Evidence, Mask, Read, Values
 from policy_port.verdict.fits import SLACK, present
 from policy_port.verdict.rebuild import FLOOR, ROUNDINGS, factors

@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseTerm
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, ConstantTerm, JointTerm, ObservationTerm, Term
+from policy_port.contract.task_terms import ConstantTerm
+from policy_port.contract.term import Term
+from policy_port.contract.terms import ObservationTerm
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.signals import RecordedSignals, clipped_action
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from policy_port.contract.actions import ActionTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import ActionTerm
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.answers import ACTION_TOLERANCE

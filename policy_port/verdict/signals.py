@@ -7,20 +7,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ, BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import (
-    VELOCITY_COMMAND,
-    XYZ,
-    BaseLinVelTerm,
-    ConstantTerm,
-    GaitPhaseTerm,
-    MeasuredTerm,
-    MotionJointTerm,
-    MotionTerm,
-    ObservationTerm,
-)
+from policy_port.contract.task_terms import ConstantTerm, GaitPhaseTerm
+from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.motion_signals import MotionSignals

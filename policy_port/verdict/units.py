@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from policy_port.contract.base_terms import BaseTerm
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.spec import Contract
-from policy_port.contract.terms import BaseTerm, JointTerm
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.fits import fit, present, settled_rows
 from policy_port.verdict.rebuild import factors

@@ -13,9 +13,11 @@ from pydantic import Field
 
 from policy_port.contract import Contract, RobotMapping
 from policy_port.contract.draws import Draws
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.mapping import JointConversion
-from policy_port.contract.terms import JointTerm, Observation, ObservationTerm, Reading, Term
+from policy_port.contract.term import Reading, Term
+from policy_port.contract.terms import Observation, ObservationTerm
 from policy_port.contract.yaml_file import parse, read_yaml
 from policy_port.control import base_terms
 from policy_port.control.observation import ObservationBuilder

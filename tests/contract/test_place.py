@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.contract import Contract, RobotMapping, load_contract
+from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.diff import differences
 from policy_port.contract.spec import unset_values
-from policy_port.contract.terms import MeasuredTerm
 from policy_port.descriptors.describe import describe
 from policy_port.errors import ContractError
 from tests.samples import LEGS, contract_data

@@ -9,8 +9,8 @@ import pytest
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
-from policy_port.contract.terms import JointTerm
 from policy_port.probe.mirror import partner
 from policy_port.probe.network import Network, ordinary_observations
 from policy_port.probe.orders import Orders, Relabelling, judge_orders

@@ -38,7 +38,8 @@ WATCHES = 10
 @pytest.fixture(autouse=True, scope="module")
 def what_lasts_is_not_searched() -> None:
     """Libraries and test items live to the end: whoever collects garbage, as ManiSkill does for each environment, would
-    look through all of them each time."""
+    look through all of them each time.
+    """
     gc.collect()
     gc.freeze()
 

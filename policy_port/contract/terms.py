@@ -41,6 +41,7 @@ from policy_port.contract.motion_terms import (
 )
 from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
 from policy_port.contract.term import Bounds, Term
+from policy_port.contract.time_terms import ElapsedTerm
 from policy_port.contract.yaml_file import Strict
 
 ObservationTerm = Annotated[
@@ -59,6 +60,7 @@ ObservationTerm = Annotated[
     | MotionAnchorOriTerm
     | MotionAnchorPosTerm
     | MotionPhaseTerm
+    | ElapsedTerm
     | GoalTerm
     | ConstantTerm
     | ExternalTerm,

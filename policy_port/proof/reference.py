@@ -23,6 +23,7 @@ from policy_port.contract.motion_terms import MotionTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
 from policy_port.contract.terms import ObservationTerm
+from policy_port.contract.time_terms import ElapsedTerm
 
 Values = NDArray[Any]
 """One number per row, shape (batch,)."""
@@ -32,7 +33,7 @@ Key = tuple[str, str, int]
 KINDS = (
     *("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command"),
     *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action"),
-    *("gait_phase", "goal", "constant", "external"),
+    *("gait_phase", "elapsed", "goal", "constant", "external"),
     *("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
 )
 """The terms whose physics is written here."""
@@ -243,7 +244,7 @@ def factors(contract: Contract, term: ObservationTerm, element: str) -> tuple[fl
     """Scale and offset of one element; 1 and 0 for terms that are observed as they are."""
     if isinstance(term, ConstantTerm | GaitPhaseTerm | ExternalTerm):
         return 1.0, 0.0
-    if isinstance(term, GoalTerm | LastActionTerm | MotionTerm):
+    if isinstance(term, GoalTerm | LastActionTerm | MotionTerm | ElapsedTerm):
         return term.scale, 0.0
     position = contract.term_elements(term).index(element)
     return _number(term.scale, element, position), _number(term.offset, element, position)
@@ -259,7 +260,7 @@ def _decode(contract: Contract, term: ObservationTerm, element: str, value: Valu
 def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values) -> Values:
     scale, offset = factors(contract, term, element)
     clip: Any = None
-    if isinstance(term, BaseTerm | JointTerm | LastActionTerm | MotionTerm):
+    if isinstance(term, BaseTerm | JointTerm | LastActionTerm | MotionTerm | ElapsedTerm):
         clip = term.clip[element] if isinstance(term.clip, dict) else term.clip
     if term.clip_after_scale:
         return _clipped(scale * raw + offset, clip)

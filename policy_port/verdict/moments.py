@@ -24,7 +24,7 @@ STATE = (*MEASURED, "base_quat", "base_lin_vel", GYRO)
 NEAR = (1, -1, 2, -2, 3, -3)
 """Steps that targets, and what they are made of, are looked for before and after their row."""
 
-TIMELESS = ("constant", "external", "gait_phase")
+TIMELESS = ("constant", "elapsed", "external", "gait_phase")
 """Terms of which no delay is looked for: a gait clock that is late is one with another offset."""
 
 

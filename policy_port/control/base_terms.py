@@ -19,6 +19,7 @@ from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
 from policy_port.control.plant import Mounting
 from policy_port.control.signals import Signals
+from policy_port.control.time_terms import Elapsed
 from policy_port.errors import RobotError
 
 
@@ -191,5 +192,6 @@ READERS: dict[str, Callable[[Signals], Reader]] = {
     "motion_anchor_ori_b": ReferenceAnchor.orientation,
     "motion_anchor_pos_b": ReferenceAnchor.position,
     "motion_phase": ReferencePhase,
+    "elapsed": Elapsed,
 }
 """What computes a signal, by the name of the first signal that it writes; `update` is called where a term reads it."""

@@ -24,7 +24,7 @@ STATE = (*MEASURED, "base_quat", "base_lin_vel", GYRO)
 NEAR = (1, -1, 2, -2, 3, -3)
 """Steps that targets, and what they are made of, are looked for before and after their row."""
 
-TIMELESS = ("constant", "external", "gait_phase")
+TIMELESS = ("constant", "elapsed", "external", "gait_phase")
 """Terms of which no delay is looked for: a gait clock that is late is one with another offset."""
 
 
@@ -127,7 +127,7 @@ def _moved(
     contract: Contract, evidence: Evidence, names: tuple[str, ...], steps: int
 ) -> tuple[dict[str, np.ndarray], Mask]:
     arrays = {}
-    depth = max(term.history for term in contract.observation.terms)
+    depth = 1 + max(max(contract.observation.stack(term).ages) for term in contract.observation.terms)
     usable = np.ones(evidence.shape, dtype=np.bool_)
     for name in names:
         arrays[name], known = evidence.earlier(evidence.array(name, wanted_by="a delay"), steps)

@@ -14,11 +14,13 @@ from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, GaitPhaseTerm
 from policy_port.contract.terms import ObservationTerm
+from policy_port.contract.time_terms import ElapsedTerm
 from policy_port.errors import EvidenceError
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.motion_signals import MotionSignals
 from policy_port.verdict.quaternions import base_quaternion, wxyz
 from policy_port.verdict.recorded_arrays import COM
+from policy_port.verdict.time_signals import elapsed
 
 VECTOR_OF = {
     "base_lin_vel": "base_lin_vel",
@@ -65,6 +67,9 @@ class RecordedSignals:
         if isinstance(term, MotionJointTerm | MotionTerm):
             values, known = self._following().of(term, element)
             return Signal(values, max(1.0, _peak(values)), known)
+        if isinstance(term, ElapsedTerm):
+            values = elapsed(term, self._evidence, self._contract.control_dt)
+            return Signal(values, max(1.0, _peak(values)), np.ones(self._evidence.shape, dtype=np.bool_))
         if term.term == "goal":
             first = sum(
                 other.size
@@ -172,10 +177,12 @@ class RecordedSignals:
         All later rows, and all other offsets, still have to follow from it.
         """
         slots = [(slot.term, slot.element, slot.age) for slot in observation_slots(self._contract)]
+        newest = min(self._contract.observation.stack(term).ages)
         sine, cosine = (
-            self._evidence.arrays["observation"][:, :, slots.index((term.label, wave, 0))] for wave in ("sin0", "cos0")
+            self._evidence.arrays["observation"][:, :, slots.index((term.label, wave, newest))]
+            for wave in ("sin0", "cos0")
         )
-        turns = np.arctan2(sine, cosine) / math.tau - term.offsets[0]
+        turns = np.arctan2(sine, cosine) / math.tau - term.offsets[0] + newest * self._contract.control_dt / term.period
         return np.take_along_axis(turns, self._evidence.since, axis=0)
 
 

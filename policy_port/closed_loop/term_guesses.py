@@ -17,7 +17,6 @@ from policy_port.mistakes.changes import (
     VECTORS,
     Changes,
     clock,
-    history_changes,
     kinds_of_width,
     term_order_changes,
 )
@@ -33,6 +32,7 @@ from policy_port.mistakes.edits import (
     with_term,
     with_term_order,
 )
+from policy_port.mistakes.histories import history_changes
 
 SCALES: dict[str, tuple[Any, ...]] = {
     "base_lin_vel": (1.0, 2.0),

@@ -31,18 +31,10 @@ def observation_blocks(contract: Contract) -> tuple[tuple[str, int], ...]:
 
 def observation_slots(contract: Contract) -> tuple[Slot, ...]:
     """Slots of the flat observation in order, shape (contract.observation_size,)."""
-    terms = contract.observation.terms
-    history = contract.observation.history
-    newest_first = history is not None and history.order == "newest_first"
-
-    def ages(length: int) -> range:
-        return range(length) if newest_first else range(length - 1, -1, -1)
-
-    together = [terms] if history is not None and history.layout == "time_major" else [(term,) for term in terms]
     return tuple(
         Slot(term.label, element, age)
-        for group in together
-        for age in ages(group[0].history)
-        for term in group
+        for run in contract.observation.laid_out()
+        for age in contract.observation.stack(run[0]).ages
+        for term in run
         for element in contract.term_elements(term)
     )

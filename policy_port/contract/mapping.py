@@ -17,9 +17,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from policy_port.contract.history import Group, History
 from policy_port.contract.joints import JointConversion, JointUnit, NonNegative, Positive
 from policy_port.contract.task_terms import ExternalTerm
-from policy_port.contract.terms import History
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import MappingError, closest
 from policy_port.resources import mappings_dir
@@ -119,6 +119,8 @@ class RobotMapping(Strict):
     """Order of the target's terms, by target names; the source's order then the extra terms, if not given."""
     history: History | None = None
     """The target's history layout, where it differs from the source's."""
+    groups: dict[str, Group] = {}
+    """The target's histories by name, where they differ; each holds all steps that the policy sees."""
     quaternion_order: Literal["wxyz", "xyzw"] | None = None
     """The target's quaternion order, where it differs; nothing is reordered, so no external term may hold one."""
 
@@ -206,7 +208,7 @@ class RobotMapping(Strict):
             MappingError: When something exists on one side only or the mapping changes terms, naming it.
         """
         lost = [*self.only_in_source, *self.only_in_target, *self.terms, *(t.label for t in self.extra_terms)]
-        if lost or self.target_term_order or self.history or self.quaternion_order:
+        if lost or self.target_term_order or self.history or self.groups or self.quaternion_order:
             raise MappingError(
                 f"this mapping can't be turned round: {', '.join(lost) or 'its term layout'} exists on one side only; "
                 "write the other direction as a file of its own"

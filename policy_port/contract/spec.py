@@ -141,7 +141,7 @@ class Contract(Strict):
     @property
     def observation_size(self) -> int:
         """Width of the network's input, history included."""
-        return sum(self.term_size(term) * term.history for term in self.observation.terms)
+        return sum(self.term_size(term) * len(self.observation.stack(term).ages) for term in self.observation.terms)
 
     @property
     def sha256(self) -> str:
@@ -164,10 +164,8 @@ class Contract(Strict):
 
     def widths(self) -> str:
         """The sum that makes up the observation's width, in words: "base_ang_vel 3 + joint_vel 12 x 5 = 63"."""
-        parts = [
-            f"{term.label} {self.term_size(term)}" + (f" x {term.history}" if term.history > 1 else "")
-            for term in self.observation.terms
-        ]
+        steps = [(term, len(self.observation.stack(term).ages)) for term in self.observation.terms]
+        parts = [f"{term.label} {self.term_size(term)}" + (f" x {many}" if many > 1 else "") for term, many in steps]
         return " + ".join(parts) + f" = {self.observation_size}"
 
     @model_validator(mode="after")
@@ -196,11 +194,35 @@ class Contract(Strict):
                 "(term_major or time_major), order (oldest_first or newest_first) and fill (first or zero) must be "
                 "stated; a wrong guess has the right width"
             )
+        self._check_groups()
         if layout is not None and layout.layout == "time_major":
-            lengths = {term.label: term.history for term in self.observation.terms}
+            lengths = {term.label: term.history for term in self.observation.terms if term.group is None}
             if len(set(lengths.values())) > 1:
                 raise ValueError(f"a time_major history needs the same length in every term, given: {lengths}")
+        ended: dict[str | None, str] = {}
+        for run in self.observation.laid_out():
+            stack = self.observation.stack(run[0])
+            whose = "observation.history" if stack.group is None else f"observation.groups.{stack.group}"
+            if stack.group in ended and stack.time_major and len(stack.ages) > 1:
+                raise ValueError(
+                    f"{whose} is time_major, so that a step of all its terms stands together, and another term stands "
+                    f"between '{ended[stack.group]}' and '{run[0].label}'; move that term, or give what follows it a "
+                    "group of its own"
+                )
+            ended[stack.group] = run[-1].label
         return self
+
+    def _check_groups(self) -> None:
+        groups = self.observation.groups
+        for term in self.observation.terms:
+            if term.group is not None and term.group not in groups:
+                raise ValueError(
+                    f"observation term '{term.label}' is of group '{term.group}', which is not in "
+                    f"observation.groups{closest(term.group, groups) or '.'} They are: {', '.join(groups) or 'none'}"
+                )
+        idle = [name for name in groups if name not in {term.group for term in self.observation.terms}]
+        if idle:
+            raise ValueError(f"observation.groups.{idle[0]} is no term's `group`; name it in a term, or leave it out")
 
     @model_validator(mode="after")
     def _quaternion_order_is_stated(self) -> Contract:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field
+import numpy as np
+from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
@@ -68,8 +69,32 @@ class Term(Elementwise):
     """Name of the term in the observation; the kind, if not given. Names are unique."""
     history: Annotated[int, Field(ge=1, le=1000)] = 1
     """Number of stacked steps, the present one included."""
+    group: str | None = None
+    """Name of the history in `observation.groups` that says which steps are seen, in the place of `history`."""
+    clip_after_scale: bool = False
+    """Whether `clip` bounds what the network sees, scale * raw + offset, and not the raw value."""
     term: str
     """The kind: each class has its own."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.group is not None and self.history != 1:
+            raise ValueError(f"group '{self.group}' says which steps are seen; leave out history {self.history}")
+        scales = getattr(self, "scale", 1.0)
+        if self.clip_after_scale and getattr(self, "clip", None) is None:
+            raise ValueError("clip_after_scale says what clip bounds, and there is no clip; leave it out")
+        if self.clip_after_scale and 0.0 in (scales.values() if isinstance(scales, dict) else np.ravel(scales)):
+            raise ValueError("clip_after_scale with scale 0 leaves a constant; write a constant term")
+        return self
+
+    def raw_clip(self, element: str) -> Bounds:
+        """Bounds of an element's raw value: what `clip` says, taken back through scale and offset where it is after."""
+        bounds = self.entry("clip", element)
+        if bounds is None or not self.clip_after_scale:
+            return bounds or UNBOUNDED
+        scale, offset = self.entry("scale", element), self.entry("offset", element)
+        low, high = sorted((end - offset) / scale for end in bounds)
+        return low, high
 
     @property
     def label(self) -> str:

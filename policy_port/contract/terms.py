@@ -1,7 +1,7 @@
 """Observation and action terms: what each number of the network's input and output means.
 
 An observation term's value is `scale * clip(raw) + offset`, element by element, with raw in SI units and the joint's
-unit, base vectors in the base frame. History comes last: the group stacks the scaled values.
+unit, base vectors in the base frame. History comes last: what is stacked are the scaled values.
 
 All that a term is stands in its class, in the files beside this one (`base_terms`, `joint_terms`, `motion_terms`,
 `task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To add one:
@@ -19,11 +19,12 @@ All that a term is stands in its class, in the files beside this one (`base_term
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from policy_port.contract.base_terms import BaseAngVelTerm, BaseLinVelTerm, ProjectedGravityTerm, VelocityCommandTerm
+from policy_port.contract.history import PRESENT, Group, History, Stack
 from policy_port.contract.joint_terms import (
     JointPosRelTerm,
     JointPosTerm,
@@ -39,7 +40,7 @@ from policy_port.contract.motion_terms import (
     MotionPhaseTerm,
 )
 from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
-from policy_port.contract.term import Bounds
+from policy_port.contract.term import Bounds, Term
 from policy_port.contract.yaml_file import Strict
 
 ObservationTerm = Annotated[
@@ -66,17 +67,6 @@ ObservationTerm = Annotated[
 """Every observation term there is, told apart by `term`."""
 
 
-class History(Strict):
-    """How stacked steps are laid out. Isaac Lab: term_major, oldest_first, first. Nothing here has a default."""
-
-    layout: Literal["term_major", "time_major"]
-    """term_major: all steps of one term, then the next term. time_major: all terms of one step, then the next step."""
-    order: Literal["oldest_first", "newest_first"]
-    """Order of the steps."""
-    fill: Literal["first", "zero"]
-    """What stands for the steps before reset: the first observation, or zero."""
-
-
 class Observation(Strict):
     """The network's input."""
 
@@ -84,5 +74,28 @@ class Observation(Strict):
     """Terms in the order in which they are concatenated."""
     history: History | None = None
     """Required when a term has history above 1."""
+    groups: dict[str, Group] = {}
+    """Histories by name, for the terms whose `group` says the name."""
     clip: Bounds | None = None
     """Bounds of the whole observation, applied after scale."""
+
+    def stack(self, term: Term) -> Stack:
+        """The steps of a term, its group's or its own."""
+        if term.group is not None:
+            group = self.groups[term.group]
+            return Stack(group.ages, group.layout == "time_major", group.fill, term.group)
+        if self.history is None:
+            return PRESENT
+        ages = range(term.history) if self.history.order == "newest_first" else range(term.history - 1, -1, -1)
+        return Stack(tuple(ages), self.history.layout == "time_major", self.history.fill, None)
+
+    def laid_out(self) -> tuple[tuple[ObservationTerm, ...], ...]:
+        """The terms, those together of which a whole step stands before the next step."""
+        runs: list[list[ObservationTerm]] = []
+        for term in self.terms:
+            stack = self.stack(term)
+            if runs and stack.time_major and self.stack(runs[-1][0]) == stack:
+                runs[-1].append(term)
+            else:
+                runs.append([term])
+        return tuple(map(tuple, runs))

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
 from policy_port.control.base_terms import READERS
+from policy_port.control.history import HistoryRing
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError
 
@@ -63,8 +63,8 @@ class ObservationBuilder:
         read = dict.fromkeys(r.signal for term in contract.observation.terms for r in term.readings(contract))
         readers = [READERS[name](signals) for name in read if name in READERS]
         self._updates = tuple(reader.update for reader in readers)
-        self._history = _History(contract, self.observation) if self.observation.shape[1] > len(columns) else None
-        self._step = self.observation if self._history is None else self._history.step
+        past = any(contract.observation.stack(term).ages != (0,) for term in contract.observation.terms)
+        self._history = HistoryRing(contract, self.observation) if past else None
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """The next observation of these environments is the first one after their reset; of all, if None."""
@@ -92,61 +92,11 @@ class ObservationBuilder:
         if self._clips_group:
             np.maximum(raw, self._group_lower, raw)
             np.minimum(raw, self._group_upper, raw)
-        self._step[...] = raw
-        if self._history is not None:
-            self._history.push()
+        if self._history is None:
+            self.observation[...] = raw
+        else:
+            self._history.push(raw)
         return self.observation
-
-
-class _History:
-    """Stacks steps: the old observation and the new step stand side by side, and one gather shifts all of it."""
-
-    def __init__(self, contract: Contract, observation: NDArray[np.float32]) -> None:
-        layout = contract.observation.history
-        assert layout is not None, "the contract states a layout wherever a term has history"
-        rows, size = observation.shape
-        slots = observation_slots(contract)
-        position = {slot: index for index, slot in enumerate(slots)}
-        present = [
-            Slot(term.label, element, 0)
-            for term in contract.observation.terms
-            for element in contract.term_elements(term)
-        ]
-        newest = {(slot.term, slot.element): size + index for index, slot in enumerate(present)}
-        self._observation = observation
-        self._window = np.zeros((rows, size + len(present)), np.float32)
-        self._past = self._window[:, :size]
-        self.step = self._window[:, size:]
-        """Where the new step goes, shape (num_envs, step size)."""
-        self._newest = np.array([newest[slot.term, slot.element] for slot in slots], dtype=np.intp)
-        self._shift = np.array(
-            [
-                newest[slot.term, slot.element] if slot.age == 0 else position[slot._replace(age=slot.age - 1)]
-                for slot in slots
-            ],
-            dtype=np.intp,
-        )
-        self._fill_first = layout.fill == "first"
-        self._zero = np.float32(np.clip(0.0, *(contract.observation.clip or UNBOUNDED)))
-        self._fresh = np.ones(rows, dtype=np.bool_)
-        self._any_fresh = True
-
-    def reset(self, rows: NDArray[np.bool_] | None) -> None:
-        self._fresh[slice(None) if rows is None else rows] = True
-        self._any_fresh = True
-
-    def push(self) -> None:
-        if self._any_fresh:
-            self._fill()
-        self._window.take(self._shift, 1, self._observation, "clip")
-        self._past[...] = self._observation
-
-    def _fill(self) -> None:
-        fresh = np.flatnonzero(self._fresh)
-        filling = self._window[np.ix_(fresh, self._newest)] if self._fill_first else self._zero
-        self._past[fresh] = filling
-        self._fresh[:] = False
-        self._any_fresh = False
 
 
 def _elements(contract: Contract, signals: Signals) -> tuple[list[int], Array]:
@@ -162,6 +112,6 @@ def _elements(contract: Contract, signals: Signals) -> tuple[list[int], Array]:
             index = signals.joint_index[place] if isinstance(place, str) else taken[signal] + place
             columns.append(signals.column[signal] + index)
             scale, offset = term.entry("scale", element), term.entry("offset", element)
-            numbers.append((unit, shift, scale, offset, *(term.entry("clip", element) or UNBOUNDED)))
+            numbers.append((unit, shift, scale, offset, *term.raw_clip(element)))
         taken.update(term.columns(contract))
     return columns, np.array(numbers)

@@ -60,13 +60,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _terms(contract: Contract) -> list[tuple[str, ...]]:
     labels = [slot.term for slot in observation_slots(contract)]
-    time_major = contract.observation.history is not None and contract.observation.history.layout == "time_major"
     rows = []
     for term in contract.observation.terms:
         first = labels.index(term.label)
         size = contract.term_size(term)
-        last = first + size * (1 if time_major else term.history) - 1
-        times = f" x {term.history}" if term.history > 1 else ""
+        stack = contract.observation.stack(term)
+        last = first + size * (1 if stack.time_major else len(stack.ages)) - 1
+        times = f" x {len(stack.ages)}" if len(stack.ages) > 1 else ""
+        times += f" of {stack.group}" if stack.group is not None else ""
         values = [_short(getattr(term, key, None)) for key in ("scale", "offset", "clip")]
         place = f"{first}-{last}" if last > first else f"{first}"
         rows.append((term.label, f"{term.term} {term.where}".rstrip(), place, f"{size}{times}", *values))
@@ -75,9 +76,11 @@ def _terms(contract: Contract) -> list[tuple[str, ...]]:
 
 def _history(contract: Contract) -> list[str]:
     history = contract.observation.history
-    if history is None:
-        return []
-    return [f"  history: {history.layout}, {history.order}, filled with {history.fill}"]
+    lines = [] if history is None else [f"  history: {history.layout}, {history.order}, filled with {history.fill}"]
+    for name, group in contract.observation.groups.items():
+        steps = ", ".join(map(str, group.ages[:12])) + (", ..." if len(group.ages) > 12 else "")
+        lines.append(f"  history {name}: {steps} steps ago, {group.layout}, filled with {group.fill}")
+    return lines
 
 
 def _actions(contract: Contract) -> list[tuple[str, ...]]:

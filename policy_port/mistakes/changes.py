@@ -1,4 +1,4 @@
-"""Changes of a contract that no evidence is needed to think of: histories and orders of terms."""
+"""Changes of a contract that no evidence is needed to think of: kinds and orders of terms."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from collections.abc import Iterator, Sequence
 from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ObservationTerm
-from policy_port.mistakes.edits import with_new_term, with_observation, with_term_order
+from policy_port.mistakes.edits import with_new_term, with_term_order
 
 Changes = Iterator[tuple[Contract | None, str]]
 """The changed contract, None where it is no contract, and what would be wrong with the one as it was given."""
-
-WORDS = {
-    "term_major": "term-major",
-    "time_major": "time-major",
-    "oldest_first": "oldest first",
-    "newest_first": "newest first",
-    "first": "filled with the first observation at reset",
-    "zero": "filled with zeros at reset",
-}
-"""What each key of a history means."""
 
 VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command")
 JOINTS = ("joint_pos_rel", "joint_pos", "joint_vel", "joint_target", "last_action")
@@ -40,22 +30,6 @@ def clock(contract: Contract, term: ObservationTerm, period: float, offsets: Seq
     named = {"name": term.name} if term.name not in (None, "gait_phase") else {}
     shifted = {"offsets": list(offsets)} if any(offsets) else {}
     return with_new_term(contract, term.label, {"term": "gait_phase", **named, "period": period, **shifted})
-
-
-def history_changes(contract: Contract) -> Changes:
-    """Every other layout, order and fill of a history."""
-    history = contract.observation.history
-    if history is None:
-        return
-    stated: dict[str, str] = history.model_dump()
-    keys: tuple[str, ...] = ("layout", "order", "fill")
-    for values in itertools.product(("term_major", "time_major"), ("oldest_first", "newest_first"), ("first", "zero")):
-        other: dict[str, str] = dict(zip(keys, values, strict=True))
-        if other != stated:
-            changed = [key for key in keys if other[key] != stated[key]]
-            true, said = (", ".join(WORDS[side[key]] for key in changed) for side in (other, stated))
-            words = f"history {true} in the source, {said} in the contract"
-            yield with_observation(contract, history=other), words
 
 
 def term_order_changes(contract: Contract) -> Changes:

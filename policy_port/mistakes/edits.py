@@ -77,7 +77,7 @@ def with_new_term(contract: Contract, label: str, term: dict[str, Any]) -> Contr
     """An observation term replaced by another, with the history of the old one."""
     data = plain(contract)
     place = _place(contract, label)
-    kept = {key: value for key, value in data["observation"]["terms"][place].items() if key == "history"}
+    kept = {key: value for key, value in data["observation"]["terms"][place].items() if key in ("history", "group")}
     data["observation"]["terms"][place] = term | kept
     return validated(data)
 

@@ -74,7 +74,7 @@ def measure_blocks(contract: Contract, response: Response) -> Blocks:
     blocks = []
     for term in contract.observation.terms:
         columns = [i for i, slot in enumerate(slots) if slot.term == term.label]
-        newest = [i for i in columns if slots[i].age == 0]
+        newest = [i for i in columns if slots[i].age == min(contract.observation.stack(term).ages)]
         part = moved[:, columns].sum()
         blocks.append(
             Block(

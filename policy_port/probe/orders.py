@@ -169,7 +169,7 @@ def orders_in_use(contract: Contract, names: Names) -> dict[Names, tuple[str, bo
 def _term_orders(contract: Contract, response: Response) -> Iterator[TermOrder]:
     newest = {(s.term, s.element): column for column, s in enumerate(observation_slots(contract)) if s.age == 0}
     for term in contract.observation.terms:
-        if isinstance(term, JointTerm):
+        if isinstance(term, JointTerm) and 0 in contract.observation.stack(term).ages:
             rows = [name for name in contract.action_joint_names if name in term.elements(contract)]
             places = [contract.action_joint_names.index(name) for name in rows]
             columns = [newest[term.label, name] for name in rows]

@@ -29,7 +29,8 @@ def _moves(probe: Probe) -> Iterator[tuple[str, str]]:
     groups = probe.blocks.groups(probe.contract)
     if not 1 < len(groups) <= GROUPS:
         groups = {}
-    past = any(term.history > 1 for term in probe.contract.observation.terms)
+    observation = probe.contract.observation
+    past = any(observation.stack(term).ages != (0,) for term in observation.terms)
     head = ["all", *groups, *(["newest step"] if past else []), "per unit"]
     rows = []
     for block in probe.blocks.blocks:
@@ -62,7 +63,7 @@ def _odd(probe: Probe) -> Iterator[tuple[str, str]]:
 def _grouped(probe: Probe, slots: tuple[Slot, ...]) -> Iterator[str]:
     for term in probe.contract.observation.terms:
         own = [slot for slot in slots if slot.term == term.label]
-        many = probe.contract.term_size(term) * term.history
+        many = probe.contract.term_size(term) * len(probe.contract.observation.stack(term).ages)
         if own and len(own) == many:
             yield f"all of {term.label}"
         elif own:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from policy_port.contract.actions import ActionTerm, JointPositionAction
 from policy_port.contract.base_terms import BaseTerm, MeasuredTerm
+from policy_port.contract.history import Steps
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.motion_terms import MotionTerm
@@ -185,24 +186,38 @@ def _refuse_another_place(term: ObservationTerm, there: ObservationTerm) -> None
 
 def layout(contract: Contract) -> list[Key]:
     """Key of every number of the flat observation, in order."""
-    history = contract.observation.history
     keys: list[Key] = []
-    if history is not None and history.layout == "time_major":
-        for age in _ages(contract, contract.observation.terms[0].history):
-            for term in contract.observation.terms:
+    left = list(contract.observation.terms)
+    while left:
+        first = left.pop(0)
+        layout = _layout(contract, first)
+        together = [first]
+        while layout == "time_major" and left and left[0].group == first.group:
+            together.append(left.pop(0))
+        for age in ages(contract, first):
+            for term in together:
                 keys += [(term.label, element, age) for element in contract.term_elements(term)]
-        return keys
-    for term in contract.observation.terms:
-        for age in _ages(contract, term.history):
-            keys += [(term.label, element, age) for element in contract.term_elements(term)]
     return keys
 
 
-def _ages(contract: Contract, length: int) -> Sequence[int]:
+def _layout(contract: Contract, term: ObservationTerm) -> str | None:
     history = contract.observation.history
-    if history is not None and history.order == "newest_first":
-        return list(range(length))
-    return list(reversed(range(length)))
+    if term.group is not None:
+        return contract.observation.groups[term.group].layout
+    return None if history is None else history.layout
+
+
+def ages(contract: Contract, term: ObservationTerm) -> Sequence[int]:
+    """Ages of the steps of a term in the order in which they stand [control steps]."""
+    history = contract.observation.history
+    if term.group is None:
+        newest_first = list(range(term.history))
+        return newest_first if history is not None and history.order == "newest_first" else newest_first[::-1]
+    steps = contract.observation.groups[term.group].steps
+    if not isinstance(steps, Steps):
+        return steps
+    newest_first = [steps.newest + k * steps.stride for k in range(steps.length)]
+    return newest_first if steps.order == "newest_first" else newest_first[::-1]
 
 
 def _term(contract: Contract, label: str) -> ObservationTerm:
@@ -246,6 +261,8 @@ def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values
     clip: Any = None
     if isinstance(term, BaseTerm | JointTerm | LastActionTerm | MotionTerm):
         clip = term.clip[element] if isinstance(term.clip, dict) else term.clip
+    if term.clip_after_scale:
+        return _clipped(scale * raw + offset, clip)
     return scale * _clipped(raw, clip) + offset
 
 

@@ -9,7 +9,7 @@ from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import Term
-from policy_port.proof.reference import layout
+from policy_port.proof.reference import ages, layout
 
 GROUPS = ("realistic", "normal", "tails", "clip_edges")
 """Names of the groups, in the order in which they are drawn."""
@@ -59,7 +59,8 @@ def _edges(contract: Contract) -> tuple[Array, Array]:
         clip = terms[label].entry("clip", element)
         bounds = np.array([-np.inf, np.inf])
         if clip is not None:
-            bounds = np.sort(_scaled(terms[label], element, np.asarray(clip)))
+            after = terms[label].clip_after_scale
+            bounds = np.asarray(clip) if after else np.sort(_scaled(terms[label], element, np.asarray(clip)))
         if contract.observation.clip is not None:
             bounds = np.clip(bounds, *contract.observation.clip)
         edges.append(bounds)
@@ -78,7 +79,7 @@ def _clip_edges(contract: Contract, realistic: Array, rng: np.random.Generator) 
 
 
 def _realistic(contract: Contract, steps: int, batch: int, rng: np.random.Generator) -> Array:
-    longest = max(term.history for term in contract.observation.terms)
+    longest = 1 + max(max(ages(contract, term)) for term in contract.observation.terms)
     draws = Draws(contract, steps + longest - 1, batch, rng)
     streams: dict[tuple[str, str], Array] = {}
     for term in contract.observation.terms:

@@ -10,7 +10,7 @@ from policy_port.contract.joint_terms import PerJointTerm
 from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.spec import Contract
-from policy_port.contract.term import UNBOUNDED, Bounds, Term
+from policy_port.contract.term import Bounds, Term
 from policy_port.errors import MappingError
 from policy_port.remap.affine import CONSTANT, AffineMap
 from policy_port.remap.target import derive_target, is_constant
@@ -120,7 +120,14 @@ def _observation_map(source: Contract, target: Contract, mapping: RobotMapping) 
             after.entry("scale", seen),
             after.entry("offset", seen),
         )
-        rows.append((position[Slot(after.label, seen, slot.age)], factor, offset))
+        there_now = Slot(after.label, seen, slot.age)
+        if there_now not in position:
+            raise MappingError(
+                f"the policy sees '{slot.term}' of {slot.age} steps ago, and the target's '{after.label}' has the ages "
+                f"{', '.join(map(str, sorted(target.observation.stack(after).ages)))}; give the mapping's groups the "
+                "steps that the source has"
+            )
+        rows.append((position[there_now], factor, offset))
     return AffineMap.of_rows([str(s) for s in target_slots], [str(s) for s in source_slots], rows)
 
 
@@ -146,7 +153,7 @@ def _constant(source: Contract, mapping: RobotMapping, term: Term, element: str)
 
 def _encode(term: Term, raw: float, element: str) -> float:
     """The value that the network sees for a raw value: scale * clip(raw) + offset."""
-    low, high = term.entry("clip", element) or UNBOUNDED
+    low, high = term.raw_clip(element)
     return term.entry("scale", element) * min(max(raw, low), high) + term.entry("offset", element)
 
 

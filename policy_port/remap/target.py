@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from policy_port.contract.actions import ActionTerm, JointPositionDeltaAction
+from policy_port.contract.history import Group
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.joints import Joint
 from policy_port.contract.mapping import JointConversion, RobotMapping, TargetOnly
@@ -51,7 +52,11 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
         "motion": None if source.motion is None else target_following(source.motion, mapping),
         "sources": {**source.sources, "mapping": f"{mapping.source or 'source'} -> {mapping.target or 'target'}"},
     }
-    stacked = {"history": mapping.history or source.observation.history, "clip": source.observation.clip}
+    stacked = {
+        "history": mapping.history or source.observation.history,
+        "groups": _groups(source, mapping, terms),
+        "clip": source.observation.clip,
+    }
     ordered = tuple(_ordered(terms, mapping.target_term_order))
     try:
         changed["observation"] = type(source.observation)(terms=ordered, **stacked)
@@ -71,6 +76,19 @@ def _refuse_reordering(source: Contract, mapping: RobotMapping) -> None:
             f"{', '.join(outside)} pass through as they are. Let the target's task give them in {stated}, and leave "
             "quaternion_order out of the mapping"
         )
+
+
+def _groups(source: Contract, mapping: RobotMapping, terms: list[ObservationTerm]) -> dict[str, Group]:
+    """The groups that the target's terms name, as the mapping lays them out where it does."""
+    groups = source.observation.groups
+    for name in mapping.groups:
+        if name not in groups:
+            raise MappingError(
+                f"groups names '{name}', which contract '{source.name}' does not have{closest(name, groups) or '.'} "
+                f"Its observation.groups: {', '.join(groups) or 'none'}"
+            )
+    named = {term.group for term in terms}
+    return {name: mapping.groups.get(name, group) for name, group in groups.items() if name in named}
 
 
 def check_fits(source: Contract, mapping: RobotMapping) -> None:
@@ -190,7 +208,7 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
                     mapping, term.joints, {t: value[s] for s, t in pairs}, 1.0 if key == "scale" else 0.0
                 )
         if term.clip is not None:
-            update["clip"] = _joint_clip(mapping, term, pairs)
+            update |= {"clip": _joint_clip(mapping, term, pairs), "clip_after_scale": False}
     elif isinstance(term, LastActionTerm) and term.clip is not None and not _keeps_bounds(mapping, term.clip):
         raise MappingError(
             f"'{term.label}' is clipped to {list(term.clip)}, which is not symmetric, and a joint's sign is flipped: "
@@ -200,11 +218,19 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
         if "scale" not in type(term).model_fields:
             raise MappingError(f"terms.{term.label}: a {term.term} term has no scale to change")
         update["scale"] = change.scale
+        if term.clip_after_scale and "clip" not in update:
+            bounds = {term.raw_clip(element) for element in source.term_elements(term)}
+            if len(bounds) > 1:
+                raise MappingError(
+                    f"terms.{term.label}: its clip is after scale and bounds each element's raw value otherwise, which "
+                    "one scale of the target can't; leave out the scale"
+                )
+            update |= {"clip": bounds.pop(), "clip_after_scale": False}
     return term.model_copy(update=update)
 
 
 def _joint_clip(mapping: RobotMapping, term: JointTerm, pairs: list[tuple[str, str]]) -> Any:
-    bounds = {t: _bounds(term.entry("clip", s), *term.converted(mapping.conversion(s))) for s, t in pairs}
+    bounds = {t: _bounds(term.raw_clip(s), *term.converted(mapping.conversion(s))) for s, t in pairs}
     if len(set(bounds.values())) == 1 and not isinstance(term.clip, dict):
         return next(iter(bounds.values()))
     widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))

@@ -149,7 +149,7 @@ def _with_constants(contract: Contract, given: Mapping[str, Goal]) -> Contract:
         if isinstance(term, ExternalTerm):
             value = given[term.label]
             assert value != DRAW
-            term = ConstantTerm(term="constant", name=term.label, value=value, history=term.history)
+            term = ConstantTerm(term="constant", name=term.label, value=value, history=term.history, group=term.group)
         terms.append(term)
     observation = contract.observation.model_copy(update={"terms": tuple(terms)})
     return contract.model_copy(update={"observation": observation})

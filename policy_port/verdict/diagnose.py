@@ -17,6 +17,7 @@ from policy_port.verdict.answers import Network, answered
 from policy_port.verdict.checks import contract_checks
 from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.fits import with_rows_ahead
 from policy_port.verdict.rebuild import rebuild
 from policy_port.verdict.recorded_observations import witnessed
 from policy_port.verdict.search import ROWS, Scored, burden, explain
@@ -86,7 +87,7 @@ def diagnose_contract(contract: Contract, evidence: Evidence, network: Network |
         evidence = answered(contract, evidence, network)
     checks = contract_checks(contract, evidence)
     ranked: list[list[Scored]] = []
-    short = evidence.shortened(ROWS)
+    short = with_rows_ahead(contract, evidence.shortened(ROWS))
     if burden(checks):
         chain, others = explain(contract, short)
         ranked = ([chain] if chain else []) + [[scored] for scored in others[: SHOWN - 1]]

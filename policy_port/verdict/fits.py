@@ -96,13 +96,20 @@ def settled_rows(evidence: Evidence) -> Mask:
 
 
 def present(contract: Contract, evidence: Evidence, term: Term) -> list[Values]:
-    """The recorded numbers of the present step of a term, each of shape (steps, environments)."""
+    """The recorded numbers of the present step of a term, each of shape (steps, environments).
+
+    Of a term whose history leaves the present out, what later rows show of it; see `with_rows_ahead`.
+    """
+    newest = min(contract.observation.stack(term).ages)
     observation = evidence.arrays["observation"]
-    return [
-        observation[:, :, index]
-        for index, slot in enumerate(observation_slots(contract))
-        if slot.term == term.label and slot.age == 0
-    ]
+    columns = [i for i, slot in enumerate(observation_slots(contract)) if (slot.term, slot.age) == (term.label, newest)]
+    return list(np.moveaxis(evidence.earlier(observation[:, :, columns], -newest)[0], 2, 0))
+
+
+def with_rows_ahead(contract: Contract, evidence: Evidence) -> Evidence:
+    """The evidence without the rows of which no later row shows what `present` takes from it."""
+    newest = max(min(contract.observation.stack(term).ages) for term in contract.observation.terms)
+    return evidence.with_arrays({}, evidence.earlier(evidence.usable, -newest)[1]) if newest else evidence
 
 
 def match(recorded: Sequence[Values], signals: Sequence[Values], rows: Mask, *, rounding: float) -> list[int | None]:

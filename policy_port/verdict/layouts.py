@@ -12,8 +12,9 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import EvidenceError
-from policy_port.mistakes.changes import Changes, clock, history_changes, kinds_of_width, term_order_changes
+from policy_port.mistakes.changes import Changes, clock, kinds_of_width, term_order_changes
 from policy_port.mistakes.edits import snapped, unlike_others, with_new_term, with_observation, with_term
+from policy_port.mistakes.histories import history_changes
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
 from policy_port.verdict.recorded_arrays import COM

@@ -127,7 +127,7 @@ def _moved(
     contract: Contract, evidence: Evidence, names: tuple[str, ...], steps: int
 ) -> tuple[dict[str, np.ndarray], Mask]:
     arrays = {}
-    depth = max(term.history for term in contract.observation.terms)
+    depth = 1 + max(max(contract.observation.stack(term).ages) for term in contract.observation.terms)
     usable = np.ones(evidence.shape, dtype=np.bool_)
     for name in names:
         arrays[name], known = evidence.earlier(evidence.array(name, wanted_by="a delay"), steps)

@@ -10,7 +10,7 @@ from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.verdict.evidence import Evidence, Mask, Read, Values
-from policy_port.verdict.fits import SLACK, present
+from policy_port.verdict.fits import SLACK, present, with_rows_ahead
 from policy_port.verdict.rebuild import FLOOR, ROUNDINGS, factors
 from policy_port.verdict.recorded_arrays import COM
 from policy_port.verdict.signals import base_vector, recorded_place, turned_into
@@ -105,13 +105,14 @@ def array_name(place: Place | Literal["com", "link"], what: str) -> str:
 def shown_vector(contract: Contract, evidence: Evidence, term: MeasuredTerm) -> Shown | None:
     """What the network was shown, back in the raw unit; None where a scale of zero hides it."""
     found = []
-    rows = evidence.usable.copy()
+    rows = with_rows_ahead(contract, evidence).usable.copy()
     for column, element in zip(present(contract, evidence, term), contract.term_elements(term), strict=True):
         scale, _, offset = factors(contract, term, element)
         if not scale:
             return None
         raw = (column - offset) / scale
-        for clip, values in ((term.clip, raw), (contract.observation.clip, column)):
+        own = column if term.clip_after_scale else raw
+        for clip, values in ((term.clip, own), (contract.observation.clip, column)):
             if clip is not None:
                 rows &= (values > clip[0]) & (values < clip[1])
         found.append(raw)

@@ -88,19 +88,20 @@ def rebuild(contract: Contract, evidence: Evidence) -> Rebuilt:
     slots = observation_slots(contract)
     source = np.array([place[slot.term, slot.element] for slot in slots])
     ages = np.array([slot.age for slot in slots])
-    history = contract.observation.history
+    zeros = {term.label for term in contract.observation.terms if contract.observation.stack(term).fill == "zero"}
+    zeroed = np.array([slot.term in zeros for slot in slots])
     padding = 0.0 if contract.observation.clip is None else float(np.clip(0.0, *contract.observation.clip))
     values, known = now[:, :, source], told[:, :, source]
     allowed = np.array([column.allowed for _, column in columns])[source]
     for age in np.unique(ages[ages > 0]):
         mine = np.flatnonzero(ages == age)
         (before, reached), (seen, _) = evidence.earlier(now, age), evidence.earlier(told, age)
-        if history is None or history.fill == "zero":
-            before = np.where(reached[:, :, None], before, padding)
+        before, seen, zero = before[:, :, source[mine]], seen[:, :, source[mine]], zeroed[mine]
+        reached = reached[:, :, None]
+        values[:, :, mine] = np.where(reached | ~zero, before, padding)
         # What fills a history is the episode's first row, known or not; `earlier` stops there.
-        filled = told if history is None or history.fill == "zero" else seen
-        seen = np.where(reached[:, :, None], seen, evidence.whole[:, :, None] & filled)
-        values[:, :, mine], known[:, :, mine] = before[:, :, source[mine]], seen[:, :, source[mine]]
+        filled = np.where(zero, told[:, :, source[mine]], seen)
+        known[:, :, mine] = np.where(reached, seen, evidence.whole[:, :, None] & filled)
     return Rebuilt(values=values, allowed=allowed, known=known & evidence.usable[:, :, None])
 
 
@@ -172,9 +173,11 @@ def _encode(
     scale, zero, offset = factors(contract, term, element)
     clip = per_element(getattr(term, "clip", None), element)
     raw = signal.values - zero
-    if clip is not None:
+    if clip is not None and not term.clip_after_scale:
         raw = np.clip(raw, *clip)
     values = scale * raw + offset
+    if clip is not None and term.clip_after_scale:
+        values = np.clip(values, *clip)
     if contract.observation.clip is not None:
         values = np.clip(values, *contract.observation.clip)
     size = abs(scale) * (signal.size + abs(zero)) + abs(offset)

@@ -172,10 +172,12 @@ class RecordedSignals:
         All later rows, and all other offsets, still have to follow from it.
         """
         slots = [(slot.term, slot.element, slot.age) for slot in observation_slots(self._contract)]
+        newest = min(self._contract.observation.stack(term).ages)
         sine, cosine = (
-            self._evidence.arrays["observation"][:, :, slots.index((term.label, wave, 0))] for wave in ("sin0", "cos0")
+            self._evidence.arrays["observation"][:, :, slots.index((term.label, wave, newest))]
+            for wave in ("sin0", "cos0")
         )
-        turns = np.arctan2(sine, cosine) / math.tau - term.offsets[0]
+        turns = np.arctan2(sine, cosine) / math.tau - term.offsets[0] + newest * self._contract.control_dt / term.period
         return np.take_along_axis(turns, self._evidence.since, axis=0)
 
 

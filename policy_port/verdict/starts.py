@@ -8,7 +8,7 @@ import numpy as np
 
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
-from policy_port.mistakes.edits import with_observation
+from policy_port.mistakes.edits import plain, with_observation
 from policy_port.verdict.evidence import Evidence, Mask
 from policy_port.verdict.rebuild import rebuild
 from policy_port.verdict.sides import check_widths
@@ -68,16 +68,19 @@ def _shows_reset(contract: Contract, evidence: Evidence) -> Mask:
     if not tells.any():
         return found
     every = np.ones(evidence.shape, dtype=np.bool_)
-    history = contract.observation.history
     # A contract with the wrong fill is told from a trace that was cut: the first row has one fill or the other.
-    fills = ("first",) if history is None else ("first", "zero")
-    for fill in fills:
-        other = contract
-        if history is not None:
-            changed = with_observation(contract, history={**history.model_dump(), "fill": fill})
-            other = contract if changed is None else changed
-        found |= _as_if_reset(other, evidence, tells, whole=every)
+    for fill in ("first", "zero"):
+        found |= _as_if_reset(_filled(contract, fill), evidence, tells, whole=every)
     return found
+
+
+def _filled(contract: Contract, fill: str) -> Contract:
+    """The contract with every history filled so."""
+    observation = plain(contract)["observation"]
+    histories = {"history": observation.get("history"), "groups": observation.get("groups")}
+    for layout in filter(None, (histories["history"], *(histories["groups"] or {}).values())):
+        layout["fill"] = fill
+    return with_observation(contract, **histories) or contract
 
 
 def _counts_from_first(contract: Contract, evidence: Evidence) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,8 @@ def observation_terms(draw: st.DrawFn, history: int) -> dict[str, Any]:
             "offset": draw(number | st.tuples(number, number, number)),
             "clip": draw(st.none() | bounds),
         }
+        if term["clip"] is not None and 0.0 not in np.ravel(term["scale"]):
+            term["clip_after_scale"] = draw(st.booleans())
         if kind != "velocity_command":
             term["frame"] = draw(st.sampled_from([None, "link", {"site": "imu"}, {"sensor": "velocimeter"}]))
         if kind == "base_lin_vel":
@@ -114,12 +117,19 @@ def contracts(draw: st.DrawFn) -> Contract:
     for index in range(draw(st.integers(1, 6))):
         history = length if layout == "time_major" else draw(st.integers(1, 4))
         terms.append({**draw(observation_terms(history)), "name": f"term{index}"})
-    history = {
-        "layout": layout,
-        "order": draw(st.sampled_from(["oldest_first", "newest_first"])),
-        "fill": draw(st.sampled_from(["first", "zero"])),
-    }
-    return make_contract(terms, history=history, clip=draw(st.none() | bounds))
+    orders, fills = st.sampled_from(["oldest_first", "newest_first"]), st.sampled_from(["first", "zero"])
+    history = {"layout": layout, "order": draw(orders), "fill": draw(fills)}
+    listed = st.lists(st.integers(0, 6), min_size=1, max_size=4, unique=True)
+    equal = st.fixed_dictionaries(
+        {"length": st.integers(1, 4), "newest": st.integers(0, 2), "stride": st.integers(1, 3), "order": orders}
+    )
+    groups = {}
+    for name in draw(st.lists(st.sampled_from(["a", "b"]), unique=True)):
+        kind = draw(st.sampled_from(["term_major", "time_major"]))
+        groups[name] = {"steps": draw(listed | equal), "layout": kind, "fill": draw(fills)}
+        for index in range(draw(st.integers(1, 2))):
+            terms.append({**draw(observation_terms(1)), "name": f"{name}{index}", "group": name})
+    return make_contract(terms, history=history, groups=groups, clip=draw(st.none() | bounds))
 
 
 def make_contract(terms: list[dict[str, Any]], **observation: Any) -> Contract:
@@ -223,7 +233,10 @@ def scaled_values(contract: Contract, term: Any, moment: dict[str, Any]) -> list
             return given[index] if isinstance(given, tuple) and key != "clip" else given
 
         low, high = pick("clip", (-math.inf, math.inf))
-        value = pick("scale", 1.0) * min(max(value, low), high) + pick("offset", 0.0)
+        if term.clip_after_scale:
+            value = min(max(pick("scale", 1.0) * value + pick("offset", 0.0), low), high)
+        else:
+            value = pick("scale", 1.0) * min(max(value, low), high) + pick("offset", 0.0)
         if contract.observation.clip is not None:
             value = min(max(value, contract.observation.clip[0]), contract.observation.clip[1])
         values.append(value)
@@ -233,28 +246,33 @@ def scaled_values(contract: Contract, term: Any, moment: dict[str, Any]) -> list
 def reference(contract: Contract, moments: list[dict[str, Any]]) -> list[float]:
     """The observation after `moments`, all since reset, the last one being now."""
 
-    def at(term: Any, age: int) -> list[float]:
+    def at(term: Any, age: int, fill: str) -> list[float]:
         if age < len(moments):
             return scaled_values(contract, term, moments[-1 - age])
         first = scaled_values(contract, term, moments[0])
-        return first if contract.observation.history.fill == "first" else [0.0] * len(first)
+        return first if fill == "first" else [0.0] * len(first)
 
-    layout = contract.observation.history
-    terms = contract.observation.terms
+    def ages(steps: Any) -> list[int]:
+        if isinstance(steps, tuple):
+            return list(steps)
+        newest_first = [steps.newest + k * steps.stride for k in range(steps.length)]
+        return newest_first if steps.order == "newest_first" else newest_first[::-1]
 
-    def ages(count: int) -> list[int]:
-        newest_first = list(range(count))
-        return newest_first if layout.order == "newest_first" else newest_first[::-1]
+    def laid(terms: list[Any], lengths: list[list[int]], layout: Any) -> list[float]:
+        if layout.layout == "term_major":
+            pairs = [(term, age) for term, mine in zip(terms, lengths, strict=True) for age in mine]
+        else:
+            pairs = [(term, age) for age in lengths[0] for term in terms]
+        return [value for term, age in pairs for value in at(term, age, layout.fill)]
 
-    flat: list[float] = []
-    if layout.layout == "term_major":
-        for term in terms:
-            for age in ages(term.history):
-                flat += at(term, age)
-    else:
-        for age in ages(terms[0].history):
-            for term in terms:
-                flat += at(term, age)
+    observation = contract.observation
+    own = [term for term in observation.terms if term.group is None]
+    newest_first = [list(range(term.history)) for term in own]
+    mine = newest_first if observation.history.order == "newest_first" else [ages[::-1] for ages in newest_first]
+    flat = laid(own, mine, observation.history)
+    for name, group in observation.groups.items():
+        terms = [term for term in observation.terms if term.group == name]
+        flat += laid(terms, [ages(group.steps)] * len(terms), group)
     return flat
 
 
@@ -391,3 +409,39 @@ def test_percent_is_refused() -> None:
     contract = Contract.model_validate(data)
     with pytest.raises(ContractError, match=r"'jaw'.*percent"):
         ObservationBuilder(contract, Signals(contract, PLANT, 1))
+
+
+def test_a_past_only_block_by_hand() -> None:
+    """ASAP's block: ages 1 to 3 of each term, newest first, zeros before reset, the present beside it."""
+    goal = {"term": "goal", "size": 1, "frame": "m"}
+    past = {"steps": {"length": 3, "newest": 1, "order": "newest_first"}, "layout": "term_major", "fill": "zero"}
+    contract = make_contract(
+        [{**goal, "name": "past", "group": "past"}, {**goal, "name": "now"}], groups={"past": past}
+    )
+    assert contract.widths() == "past 1 x 3 + now 1 = 4"
+    signals = Signals(contract, PLANT, 1)
+    builder = ObservationBuilder(contract, signals)
+    seen = []
+    for step in (1, 2, 3, 4, 5):
+        signals.goal[0] = step
+        seen.append(builder.build()[0].tolist())
+    assert seen == [[0, 0, 0, 1], [1, 0, 0, 2], [2, 1, 0, 3], [3, 2, 1, 4], [4, 3, 2, 5]]
+
+
+def test_only_the_new_step_and_the_gather_are_written() -> None:
+    """A step of a strided history allocates nothing."""
+    steps = {"length": 4, "newest": 2, "stride": 5, "order": "oldest_first"}
+    groups = {"past": {"steps": steps, "layout": "time_major", "fill": "first"}}
+    contract = make_contract([{"term": "joint_pos", "group": "past"}], groups=groups)
+    builder = ObservationBuilder(contract, Signals(contract, PLANT, 2))
+    for _ in range(40):
+        builder.build()
+    tracemalloc.start()
+    builder.build()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(200):
+        builder.build()
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 500
+    assert peak - before < 2000

@@ -41,6 +41,19 @@ def stacked(layout: str = "term_major", order: str = "oldest_first", fill: str =
     return toy(observation={"terms": terms, "history": {"layout": layout, "order": order, "fill": fill}})
 
 
+def past_only(**keys: Any) -> Contract:
+    """A toy contract as ASAP's policies: the present, and in a block of its own the steps before."""
+    terms: list[dict[str, Any]] = [
+        {"term": "last_action"},
+        {"term": "base_ang_vel", "scale": 0.25},
+        {"term": "joint_pos_rel"},
+    ]
+    past = [{**term, "name": f"past_{term['term']}", "group": "past"} for term in terms]
+    steps = {"length": 3, "newest": 1, "order": "newest_first", **keys.pop("steps", {})}
+    groups = {"past": {"steps": steps, "layout": "term_major", "fill": "zero", **keys}}
+    return toy(observation={"terms": [*terms, *past], "groups": groups})
+
+
 def number(value: Any, name: str, place: int) -> float:
     if isinstance(value, dict):
         return value[name]
@@ -158,22 +171,35 @@ def simulate(
 
 
 def flat(contract: Contract, past: list[dict[tuple[str, str], float]]) -> list[float]:
-    """The observation after the steps of `past`, laid out as the contract's history says."""
-    history = contract.observation.history
+    """The observation after the steps of `past`, laid out as the contract's histories say."""
+    history, groups = contract.observation.history, contract.observation.groups
 
-    def value(label: str, name: str, age: int) -> float:
+    def value(term: Any, name: str, age: int) -> float:
         if age < len(past):
-            return past[-1 - age][label, name]
-        return past[0][label, name] if history is not None and history.fill == "first" else 0.0
+            return past[-1 - age][term.label, name]
+        layout = history if term.group is None else groups[term.group]
+        return past[0][term.label, name] if layout is not None and layout.fill == "first" else 0.0
 
-    def ages(length: int) -> list[int]:
-        oldest_first = history is None or history.order == "oldest_first"
-        return list(range(length))[::-1] if oldest_first else list(range(length))
+    def ages(term: Any) -> list[int]:
+        if term.group is None:
+            oldest_first = history is None or history.order == "oldest_first"
+            return list(range(term.history))[::-1] if oldest_first else list(range(term.history))
+        steps = groups[term.group].steps
+        if isinstance(steps, tuple):
+            return list(steps)
+        newest_first = [steps.newest + k * steps.stride for k in range(steps.length)]
+        return newest_first if steps.order == "newest_first" else newest_first[::-1]
 
-    terms = [(term.label, contract.term_elements(term), term.history) for term in contract.observation.terms]
-    if history is not None and history.layout == "time_major":
-        return [value(label, n, age) for age in ages(terms[0][2]) for label, names, _ in terms for n in names]
-    return [value(label, n, age) for label, names, length in terms for age in ages(length) for n in names]
+    found: list[float] = []
+    terms = list(contract.observation.terms)
+    while terms:
+        layout = history if terms[0].group is None else groups[terms[0].group]
+        time_major = layout is not None and layout.layout == "time_major"
+        together = [t for t in terms if t.group == terms[0].group] if time_major else terms[:1]
+        terms = terms[len(together) :]
+        for age in ages(together[0]):
+            found += [value(t, n, age) for t in together for n in contract.term_elements(t)]
+    return found
 
 
 def header(contract: Contract, **more: Any) -> dict[str, Any]:

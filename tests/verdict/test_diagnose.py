@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.contract import Contract
 from policy_port.contract.diff import differences
 from policy_port.mistakes.edits import edits_between, snapped, with_joint_order, with_term
 from policy_port.verdict.diagnose import diagnose_contract
 from policy_port.verdict.verify import verify_contract
 from tests.samples import LEGS
 from tests.verdict.mistakes import MISTAKES, delay, edited, evidence_of, reorder, set_joint, set_scale
-from tests.verdict.synthetic import stacked, toy
+from tests.verdict.synthetic import past_only, stacked, toy
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -41,6 +42,72 @@ def test_a_history_is_mended(tmp_path: Path, wrong: dict[str, str]) -> None:
     (edit,) = diagnosis.hypotheses[0].edits
     assert edit.key == f"observation.history.{next(iter(wrong))}"
     assert diagnosis.hypotheses[0].contract == stacked()
+
+
+PAST = {
+    "newest first": ({"steps": {"order": "oldest_first"}}, "newest first in the source", "order"),
+    "without the present": ({"steps": {"newest": 0}}, "without the present step in the source", "newest"),
+    "stride": ({"steps": {"stride": 2}}, "every step in the source, every 2 steps in the contract", "stride"),
+    "zeros": ({"fill": "first"}, "filled with zeros at reset in the source", "fill"),
+    "by term": ({"layout": "time_major"}, "term-major in the source, time-major in the contract", "layout"),
+}
+
+
+@pytest.mark.parametrize("mistake", PAST)
+def test_a_past_only_block_is_verified_and_mended(tmp_path: Path, mistake: str) -> None:
+    """Right as it is; order, present, stride, fill and layout are each named, and the one edit puts them right."""
+    wrong, words, key = PAST[mistake]
+    evidence = evidence_of(tmp_path, past_only())
+    assert verify_contract(past_only(), evidence).ok
+    assert not verify_contract(past_only(**wrong), evidence).ok
+    first = diagnose_contract(past_only(**wrong), evidence).hypotheses[0]
+    assert words in first.said
+    assert [edit.key.rpartition(".")[2] for edit in first.edits] == [key]
+    assert first.contract == past_only()
+
+
+def test_a_strided_history_behind_the_trace_is_mended(tmp_path: Path) -> None:
+    """A contract of three steps in a row, of a policy that saw every second step, and one without the present."""
+    for steps, words in (({"newest": 0, "stride": 2}, "every 2 steps"), ({"newest": 1}, "without the present step")):
+        data = stacked().model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        for term in data["observation"]["terms"]:
+            del term["history"]
+            term["group"] = "past"
+        del data["observation"]["history"]
+        group = {"steps": {"length": 3, "order": "oldest_first", **steps}, "layout": "term_major", "fill": "first"}
+        data["observation"]["groups"] = {"past": group}
+        diagnosis = diagnose_contract(stacked(), evidence_of(tmp_path, Contract.model_validate(data)))
+        # Every term without its present step is every term one step late: both are told.
+        assert any(words in each.said and each.whole for each in diagnosis.hypotheses), diagnosis.text()
+
+
+def test_the_scale_of_a_past_only_term_is_mended(tmp_path: Path) -> None:
+    """What later rows show of a step tells its scale, although no row shows it at once."""
+    right = past_only()
+    wrong = edited(right, lambda data: data["observation"]["terms"][4].update(scale=1.0))
+    first = diagnose_contract(wrong, evidence_of(tmp_path, right)).hypotheses[0]
+    assert first.contract == right
+    assert "the scale 0.25 is missing" in first.said
+
+
+def test_lengths_of_two_groups_are_exchanged_back(tmp_path: Path) -> None:
+    """Two groups of one width whose steps were written down the wrong way round."""
+
+    def contract(one: int, other: int) -> Contract:
+        groups = {
+            name: {
+                "steps": {"length": length, "newest": 0, "order": "oldest_first"},
+                "layout": "term_major",
+                "fill": "first",
+            }
+            for name, length in (("a", one), ("b", other))
+        }
+        terms = [{"term": "base_ang_vel", "group": "a"}, {"term": "base_lin_vel", "group": "b"}]
+        return toy(observation={"terms": terms, "groups": groups})
+
+    first = diagnose_contract(contract(2, 4), evidence_of(tmp_path, contract(4, 2))).hypotheses[0]
+    assert first.contract == contract(4, 2)
+    assert "exchanged" in first.said
 
 
 def test_independent_mistakes_are_mended_together(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,10 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from policy_port.checkpoints.actor import ImageSpec
+from policy_port.checkpoints.files.networks_yaml import is_wiring
 from policy_port.checkpoints.files.safe_load import read_source
 from policy_port.checkpoints.libraries.lerobot_folder import read_folder
 from policy_port.checkpoints.libraries.training_only import split_ignored, unexplained
 from policy_port.checkpoints.policy import NO_STATISTICS, Loaded, LoadedPolicy, LoadOptions, Source
+from policy_port.checkpoints.wiring import Names, load_wired, wire_vectors
 from policy_port.errors import CheckpointError, closest
 
 LIBRARIES: dict[str, tuple[str, str]] = {
@@ -45,11 +48,13 @@ def load_policy(
     teacher: bool = False,
     image_sizes: Mapping[str, tuple[int, int]] | None = None,
     ignore: Sequence[str] = (),
+    mean: bool = False,
+    names: Names | None = None,
 ) -> LoadedPolicy:
     """Read a policy file without executing anything from it.
 
     Args:
-        path: The file, or the folder that LeRobot wrote.
+        path: The file, the folder that LeRobot wrote, or a YAML that wires several networks.
         kind: Library that wrote it, one of `LIBRARIES`; told from the file when None.
         statistics: File of VecNormalize's statistics, or "none"; found by the checkpoint's own name when None.
         width: Width of the observation, taken where the file does not say it.
@@ -62,24 +67,45 @@ def load_policy(
         ignore: Names of what the policy does not need although no part of a training is known by that name; each a
             name, its beginning up to a dot, or a pattern with * and ?. While anything else of the kind is left, the
             policy is `unexplained` and can't be ported.
+        mean: Take the mean of every random number that a graph draws; without it such a graph is refused.
+        names: The contract's `named_columns`, by which several networks, or vectors of one, find what they read.
 
     Raises:
         CheckpointError: The file is not a policy, it can't be read rightly, or a name to ignore matches nothing.
         UnsafeFileError: Reading it would execute code or reach outside it.
     """
+    said: dict[str, Any] = {"kind": kind, "statistics": statistics, "outputs": outputs, "activation": activation}
+    said |= {"agent_yaml": agent_yaml, "teacher": teacher, "ignore": ignore, "mean": mean}
+    if is_wiring(Path(path)):
+        if given := [key for key, value in said.items() if value]:
+            option = {"kind": "from", "agent_yaml": "agent", "outputs": "output"}.get(given[0], given[0])
+            raise CheckpointError(
+                f"{path}: wires several networks, and --{option} is said of one of them; leave it out and write "
+                f"`{option}` under the part in that file"
+            )
+        load = functools.partial(_load_file, image_sizes=image_sizes)
+        return load_wired(Path(path), width, names or {}, load)
+    policy = _load_file(path, width=width, terms=terms, image_sizes=image_sizes, **said)
+    return policy if len(policy.vectors) < 2 else wire_vectors(policy, names or {}, width)
+
+
+def _load_file(
+    path: Path | str,
+    *,
+    kind: str | None,
+    statistics: Path | str | None,
+    width: int | None,
+    outputs: Mapping[str, str] | None,
+    ignore: Sequence[str],
+    **more: Any,
+) -> LoadedPolicy:
+    """One file; see `load_policy`. Of a graph that reads several vectors, the observation is all of them in its order."""
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
     _refuse_foreign_options(source, statistics, outputs)
     library, evidence = _library(source, kind)
-    options = LoadOptions(
-        statistics=statistics,
-        width=width,
-        terms=tuple(terms),
-        outputs=outputs or {},
-        activation=activation,
-        agent_yaml=None if agent_yaml is None else Path(agent_yaml),
-        teacher=teacher,
-        image_sizes=image_sizes or {},
-    )
+    more["agent_yaml"] = None if more.get("agent_yaml") is None else Path(more["agent_yaml"])
+    more |= {"terms": tuple(more.get("terms") or ()), "image_sizes": more.get("image_sizes") or {}}
+    options = LoadOptions(statistics=statistics, width=width, outputs=outputs or {}, **more)
     return _judged(source, library, evidence, loader_of(library).load(source, options), ignore)
 
 
@@ -107,6 +133,7 @@ def _judged(
         unexplained=left,
         ignored=ignored,
         clip=loaded.clip,
+        vectors=loaded.vectors,
     )
 
 

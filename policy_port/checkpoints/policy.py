@@ -125,6 +125,8 @@ class LoadedPolicy:
     """Leftovers of that kind that the user said to ignore."""
     clip: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Arrays of the reference motion that the file plays beside the network, frames first; empty where it has none."""
+    vectors: tuple[tuple[str, int], ...] = ()
+    """As `Loaded.vectors`; more than one only while nobody has said what fills each."""
 
     def require_explained(self) -> None:
         """Raise when the file holds what may belong to the policy and is not in the actor: it must not be ported."""
@@ -162,6 +164,8 @@ class Loaded:
     clip: Mapping[str, np.ndarray] = field(default_factory=dict)
     """A reference motion beside the network; see `LoadedPolicy.clip`."""
     original: Callable[[], OriginalRunner] | None = None
+    vectors: tuple[tuple[str, int], ...] = ()
+    """Name and width of each vector that a graph reads, which are the actor's observation one after the other."""
 
 
 NO_STATISTICS = "none"
@@ -188,6 +192,8 @@ class LoadOptions:
     """Take the teacher of a distillation file instead of the student."""
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Height and width by image name, taken where the weights leave the size open and this one fits them."""
+    mean: bool = False
+    """Take the mean of every random number that a graph draws, instead of refusing the graph."""
 
 
 @dataclass(frozen=True, kw_only=True)

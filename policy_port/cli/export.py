@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from policy_port.port.folder import Port
     from policy_port.remap import Remap
 
-PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="Policy file: a checkpoint, TorchScript, ONNX.")]
+PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="A checkpoint, TorchScript, ONNX, or a YAML of networks.")]
 ContractOption = Annotated[Path, typer.Option("--contract", help="Contract that the policy was trained with.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist yet.")]
 FormatOption = Annotated[str, typer.Option("--format", help="torchscript, onnx, or both with a comma between.")]
@@ -52,6 +52,9 @@ OutputOption = Annotated[
     list[str] | None,
     typer.Option("--output", metavar="NAME", help="Output of an ONNX file that is the action; STATE=NAME for a state."),
 ]
+MeanOption = Annotated[
+    bool, typer.Option("--mean", help="Take the mean of what the network draws at random, instead of refusing it.")
+]
 RecordedOption = Annotated[
     Path | None, typer.Option(help="Trace, .npz or .npy with observations of the port's side to prove parity on too.")
 ]
@@ -82,6 +85,7 @@ class _Written:
     ignore: IgnoreOption = None
     statistics: StatisticsOption = None
     output: OutputOption = None
+    mean: MeanOption = False
     recorded: RecordedOption = None
     motion: MotionOption = None
     seed: SeedOption = 0
@@ -125,6 +129,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
 
     from policy_port.checkpoints import load_policy
     from policy_port.contract.layout import observation_blocks
+    from policy_port.contract.named_columns import named_columns
     from policy_port.export.write import STAGES, write_port
     from policy_port.motion.read import motion_of
     from policy_port.proof.recorded import read_recorded
@@ -143,6 +148,8 @@ def _write(remap: Remap, options: ExportOptions) -> None:
         agent_yaml=options.agent,
         ignore=options.ignore or (),
         image_sizes={image.name: (image.height, image.width) for image in remap.source.images},
+        mean=options.mean,
+        names=named_columns(remap.source),
     )
     refuse_unheard(loaded.library, activation=options.activation, agent=options.agent)
     for note in loaded.notes:

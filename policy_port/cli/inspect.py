@@ -14,6 +14,7 @@ from policy_port.cli.export import (
     ActivationOption,
     AgentOption,
     FromOption,
+    MeanOption,
     OutputOption,
     StatisticsOption,
     outputs_of,
@@ -24,12 +25,13 @@ from policy_port.cli.options import takes
 
 @dataclass(frozen=True, kw_only=True)
 class _Inspected:
-    file: Annotated[Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx.", show_default=False)]
+    file: Annotated[Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx, or a YAML of networks.", show_default=False)]
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
     activation: ActivationOption = None
     agent: AgentOption = None
     statistics: StatisticsOption = None
     output: OutputOption = None
+    mean: MeanOption = False
     width: Annotated[
         int | None, typer.Option(min=1, help="Width of the observation, where the file does not say it.")
     ] = None
@@ -61,6 +63,7 @@ def inspect(options: _Inspected) -> None:
         "activation": options.activation,
         "agent_yaml": options.agent,
         "teacher": options.teacher,
+        "mean": options.mean,
     }
     if options.probe:
         _probe(options, told)

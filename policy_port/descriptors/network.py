@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from policy_port.checkpoints.files.networks_yaml import is_wiring
+from policy_port.checkpoints.wiring import Names
 from policy_port.contract import Contract
+from policy_port.contract.named_columns import named_columns
 from policy_port.contract.spec import check_network_width
 from policy_port.errors import CheckpointError, ContractError
 
+# Activation and statistics change no width; a checkpoint without what lies beside it does not say them.
+_UNSAID: dict[str, Any] = {"activation": "elu", "statistics": "none"}
 _ELSEWHERE = (
     ". There are no such options here; leave --policy out: `policy-port export` takes them, and holds the widths "
     "against the contract too"
@@ -15,12 +21,13 @@ _ELSEWHERE = (
 """What to do where a loader asks for an option of its own."""
 
 
-def network_widths(path: Path, expected: int | None = None) -> tuple[int, int]:
+def network_widths(path: Path, expected: int | None = None, names: Names | None = None) -> tuple[int, int]:
     """Width of the observation and of the action that the network in `path` has.
 
     Args:
         path: The policy file.
         expected: Width of the observation, taken where the file fits several.
+        names: The contract's `named_columns`, where there is one.
 
     Raises:
         CheckpointError: When the file is no policy that can be read.
@@ -33,9 +40,8 @@ def network_widths(path: Path, expected: int | None = None) -> tuple[int, int]:
             return widths
     from policy_port.checkpoints.load import load_policy
 
-    # Activation and statistics change no width; a checkpoint without what lies beside it does not say them.
     try:
-        actor = load_policy(path, activation="elu", statistics="none", width=expected).actor
+        actor = load_policy(path, **_UNSAID if not is_wiring(path) else {}, width=expected, names=names).actor
     except CheckpointError as cause:
         raise type(cause)(f"{cause}{_ELSEWHERE if ' --' in str(cause) else ''}") from None
     return actor.obs_size, actor.action_size
@@ -52,7 +58,7 @@ def check_width(contract: Contract, path: Path, hint: str = "") -> None:
     Raises:
         ContractError: Naming both widths, what is missing or too much, and the terms.
     """
-    read, written = network_widths(path, contract.observation_size)
+    read, written = network_widths(path, contract.observation_size, named_columns(contract))
     off = read - contract.observation_size
     if off and written == contract.action_size:
         what = f"{off} numbers are missing" if off > 0 else f"{-off} numbers are too many"

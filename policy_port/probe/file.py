@@ -8,6 +8,7 @@ from typing import Any
 from policy_port.checkpoints import LoadedPolicy, load_policy
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.layout import observation_blocks
+from policy_port.contract.named_columns import named_columns
 from policy_port.errors import ContractError
 from policy_port.port.folder import load_port
 from policy_port.port.format import MANIFEST
@@ -43,5 +44,5 @@ def open_probed(path: Path, contract: Path | None, **options: Any) -> tuple[Load
         )
     stated = load_contract(contract)
     sizes = {image.name: (image.height, image.width) for image in stated.images}
-    said = {"terms": observation_blocks(stated), **options, "width": options.get("width") or stated.observation_size}
+    said = {"terms": observation_blocks(stated), "names": named_columns(stated), **options, "width": options.get("width") or stated.observation_size}
     return load_policy(path, image_sizes=sizes, **said), stated

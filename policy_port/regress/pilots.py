@@ -58,6 +58,7 @@ def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
     from policy_port.checkpoints import load_policy
     from policy_port.checkpoints.policy import NO_STATISTICS
     from policy_port.contract.layout import observation_blocks
+    from policy_port.contract.named_columns import named_columns
     from policy_port.export.write import write_port
     from policy_port.remap import build_remap, identity_remap
 
@@ -83,6 +84,7 @@ def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
             statistics=statistics if statistics in (None, NO_STATISTICS) else suite.resolve(statistics),
             width=contract.observation_size,
             terms=observation_blocks(contract),
+            names=named_columns(contract),
             activation=case.activation,
             ignore=case.ignore,
         )

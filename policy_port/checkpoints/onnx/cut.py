@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import onnx
 
-from policy_port.checkpoints.onnx.roles import action_output, state_outputs
+from policy_port.checkpoints.onnx.roles import action_output
+from policy_port.checkpoints.onnx.state_ports import state_outputs
 
 OBSERVATIONS = ("obs", "observation", "observations")
 """Names under which an exporter shows the vector that the network reads."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from policy_port.checkpoints.files.safe_load import require_finite
 from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
+from policy_port.checkpoints.onnx.canonical import MARK, canonical
 from policy_port.checkpoints.onnx.clip import clip_inside
 from policy_port.checkpoints.onnx.graph_inputs import GraphInputs, find_ports
 from policy_port.checkpoints.onnx.leapp import read_policy
@@ -19,8 +20,9 @@ from policy_port.checkpoints.onnx.nodes import TRANSLATORS
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
 from policy_port.checkpoints.onnx.record import GraphRecord, is_size, size_arithmetic
 from policy_port.checkpoints.onnx.runner import OnnxOriginal
+from policy_port.checkpoints.onnx.state_ports import StatePort
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
-from policy_port.errors import CheckpointError
+from policy_port.errors import CheckpointError, UnsafeFileError
 
 SUPPORTED = (
     "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file, or in "
@@ -40,9 +42,8 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the model and record its graph."""
     where = str(source.path)
     model, left_out = read_policy(source.path, source.data, options.outputs)
-    ports = find_ports(model, where, options.outputs)
-    reader = GraphReader(model, ports, where)
-    actor = reader.run()
+    reader, actor = _followed(model, where, options)
+    ports = reader.ports
     require_finite(dict(actor.named_buffers()), where)
     serialised = model.SerializeToString()
     notes = [*left_out]
@@ -51,6 +52,7 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     ]
     if ports.fixed_batch:
         notes.append("the file takes one observation at a time; the actor takes any number")
+    notes += [_state_note(state) for state in ports.states]
     if reader.forgets:
         notes.append(
             "its recurrent layer starts anew at every call: the state is neither input nor output, so it was probably "
@@ -64,12 +66,36 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         version=f"opset {opset}, by {model.producer_name or 'an unnamed producer'} {model.producer_version}".strip(),
         actor=actor,
         architecture=actor.describe(),
-        distribution=f"not in the file; the actor returns the output {ports.actions}",
+        distribution=f"not in the file; the actor returns the output {ports.output}",
         leftovers=reader.leftovers(),
         notes=tuple(notes),
         clip=clip_inside(source.path, source.data),
         original=lambda: OnnxOriginal(serialised, ports),
+        vectors=tuple((vector.name, vector.width) for vector in ports.vectors),
     )
+
+
+def _followed(model: onnx.ModelProto, where: str, options: LoadOptions) -> tuple[GraphReader, TapeActor]:
+    """The graph read for any number of observations: as it stands, or where that fails with a batch axis in front."""
+    ports = find_ports(model, where, options.outputs)
+    reader = GraphReader(model, ports, where)
+    try:
+        return reader, reader.run()
+    except UnsafeFileError:
+        raise
+    except CheckpointError as error:
+        if ports.prefixed or not ports.fixed_batch or ports.images:
+            raise
+        first = error
+    try:
+        reader = GraphReader(model, find_ports(model, where, options.outputs, prefixed=True), where)
+        return reader, reader.run()
+    except CheckpointError as second:
+        raise CheckpointError(f"{first}. Nor does it with a batch axis put in front: {second}") from second
+
+
+def _state_note(state: StatePort) -> str:
+    return f"state {state.name}: input {state.input} {list(state.shape)}, carried on by {state.output}"
 
 
 class GraphReader(GraphRecord):
@@ -77,13 +103,13 @@ class GraphReader(GraphRecord):
 
     def __init__(self, model: onnx.ModelProto, ports: GraphInputs, where: str) -> None:
         super().__init__(ports, where)
-        self._model = model
+        self._model = model = canonical(model, ports, where)
         self._values: dict[str, Any] = {"": None, ports.obs: self.obs}
         for image in ports.images:
             dtype = torch.uint8 if image.dtype == "uint8" else torch.float32
             self._values[image.name] = self.recorder.input(image.shape(BATCH), dtype)
-        for (name, _), (layers, hidden) in zip(ports.states, ports.state_shapes, strict=True):
-            self._values[name] = self.recorder.input((layers, BATCH, hidden))
+        for state in ports.states:
+            self._values[state.reads] = self.recorder.input((state.size[0], BATCH, state.size[1]))
         for image in ports.images:
             if image.dtype == "float32":
                 # In the precision that the actor runs in, whatever the graph was written in.
@@ -116,23 +142,24 @@ class GraphReader(GraphRecord):
         actions = self._output(self.ports.actions, 2)
         assert isinstance(actions.meta, Tensor)
         refs: list[Ref] = [actions.ref]
-        refs += [self._output(name, 3).ref for _, name in self.ports.states]
-        names = [name.removesuffix("_in").removesuffix(".in") for name, _ in self.ports.states]
+        refs += [self._output(state.writes, 3).ref for state in self.ports.states]
+        sizes = tuple(state.size for state in self.ports.states)
         return TapeActor(
             self.recorder,
             outputs=refs,
             obs_size=self.ports.width,
             action_size=actions.meta.shape[1],
-            state_names=tuple(name.replace(".", "_") for name in names),
-            state_shapes=self.ports.state_shapes,
+            state_names=tuple(state.name for state in self.ports.states),
+            state_shapes=sizes,
             images=self.ports.images,
-            initial=tuple(torch.zeros(layers, 1, hidden) for layers, hidden in self.ports.state_shapes),
+            initial=tuple(torch.zeros(layers, 1, hidden) for layers, hidden in sizes),
         )
 
     def leftovers(self) -> tuple[str, ...]:
         """The initialisers that no node reads."""
         read = {name for node in self._model.graph.node for name in node.input}
-        return tuple(f"{name} {tuple(value.shape)}" for name, value in self._initial.items() if name not in read)
+        own = {name: value for name, value in self._initial.items() if not name.startswith(MARK)}
+        return tuple(f"{name} {tuple(value.shape)}" for name, value in own.items() if name not in read)
 
     def _node(self, kind: str, attributes: dict[str, Any], inputs: list[Any]) -> Any:
         if kind in TRANSLATORS:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import onnx
 
 from policy_port.checkpoints.actor import ImageSpec
-from policy_port.checkpoints.onnx.roles import ACTIONS, action_output, state_outputs
+from policy_port.checkpoints.onnx.roles import ACTIONS, action_output
+from policy_port.checkpoints.onnx.state_ports import (
+    Sizes,
+    StatePort,
+    cell,
+    says_state,
+    sizes_of,
+    state_outputs,
+    state_port,
+)
 from policy_port.errors import CheckpointError, closest
 
 _IMAGE_TYPES: dict[int, Literal["uint8", "float32"]] = {
@@ -18,85 +28,147 @@ _IMAGE_TYPES: dict[int, Literal["uint8", "float32"]] = {
 }
 _LARGEST = 1 << 24
 _MOST_CHANNELS = 16
+_OBS = "policy_port_obs"
+
+
+class Vector(NamedTuple):
+    """An input that is observed."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Sizes for one observation; where the file has a batch axis, without it."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers it is."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphInputs:
     """Which inputs and outputs of a model are which."""
 
+    vectors: tuple[Vector, ...]
+    """What is observed, in the file's order."""
     obs: str
+    """The value that is the whole observation, (batch, width): the only vector, or one that the reader makes."""
     actions: str
-    states: tuple[tuple[str, str], ...]
-    """Names of the input and the output of each state tensor, hidden before cell."""
-    state_shapes: tuple[tuple[int, int], ...]
-    width: int
+    """The value that is the action, (batch, size): the output, or one that the reader makes of it."""
+    flat_actions: str
+    """The output that `actions` is made of; empty where it is that itself."""
+    action_size: int
+    """Width of the action where `flat_actions` is not empty."""
+    states: tuple[StatePort, ...]
+    """Hidden before cell."""
     images: tuple[ImageSpec, ...]
     fixed_batch: bool
+    prefixed: bool
+    """Whether the file is read by putting a batch axis in front of everything, since it has none that is open."""
     others: tuple[str, ...]
     """Outputs without a role."""
 
+    @property
+    def width(self) -> int:
+        """Width of the observation."""
+        return sum(vector.width for vector in self.vectors)
 
-def find_ports(model: onnx.ModelProto, where: str, given: Mapping[str, str]) -> GraphInputs:
-    """Tell observation, actions and state apart by rank and name; `given` has outputs by the role that a user names."""
+    @property
+    def output(self) -> str:
+        """The file's output that is the action."""
+        return self.flat_actions or self.actions
+
+
+def find_ports(
+    model: onnx.ModelProto, where: str, given: Mapping[str, str], *, prefixed: bool = False
+) -> GraphInputs:
+    """Tell observation, images, actions and state apart by wiring, rank and name.
+
+    Args:
+        model: The model.
+        where: Its file.
+        given: Outputs by the role that a user names.
+        prefixed: Read it by putting a batch axis in front, where all sizes are fixed. A vector of one axis makes sure
+            of that.
+    """
     initial = {tensor.name for tensor in model.graph.initializer}
-    inputs = {item.name: _dimensions(item) for item in model.graph.input if item.name not in initial}
-    outputs = {item.name: _dimensions(item) for item in model.graph.output}
+    inputs = {item.name: sizes_of(item) for item in model.graph.input if item.name not in initial}
+    outputs = {item.name: sizes_of(item) for item in model.graph.output}
     for name, shape in (inputs | outputs).items():
         if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in shape):
             raise CheckpointError(f"{where}: {name} has the sizes {shape}; no policy is larger than {_LARGEST}")
-    listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
-    flat = [name for name, shape in inputs.items() if len(shape) == 2]
-    states = [name for name, shape in inputs.items() if len(shape) == 3]
+    carried = state_outputs(model.graph, given)
     seen = [item for item in model.graph.input if len(inputs.get(item.name, ())) == 4]
-    if len(flat) != 1 or len(flat) + len(states) + len(seen) != len(inputs):
+    rest = {name: shape for name, shape in inputs.items() if len(shape) != 4 and name not in carried}
+    flat = {name: shape for name, shape in rest.items() if len(shape) < 3 or not says_state(name, shape)}
+    states = sorted([*carried, *(name for name in rest if name not in flat)], key=lambda name: (cell(name), name))
+    if not flat or not all(1 <= len(shape) <= 3 for shape in flat.values()):
+        listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
         raise CheckpointError(
             f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, where the "
-            f"policy has them, images (four axes) and states (layers, batch, hidden).{_reason(flat)}"
+            "policy has them, images (four axes) and states (layers, batch, hidden)."
         )
-    batch, width = inputs[flat[0]]
-    if not isinstance(width, int) or width < 1:
-        raise CheckpointError(f"{where}: the width of {flat[0]} is not fixed in the file ({inputs[flat[0]]})")
-    states.sort(key=lambda name: (name.lower().startswith("c") or "cell" in name.lower(), name))
     _check_given(given, states, outputs, where)
-    carried = state_outputs(model.graph, given)
-    pairs, shapes = [], []
-    for name in states:
-        layers, _, hidden = inputs[name]
-        if not isinstance(layers, int) or not isinstance(hidden, int):
-            raise CheckpointError(f"{where}: the state {name} has no fixed size ({inputs[name]})")
-        if name not in carried:
-            raise CheckpointError(
-                f"{where}: which output carries on the state {name} is unclear; the outputs are {_listed(outputs)}. "
-                f"Say it with --output {name}=OUTPUT"
-            )
-        pairs.append((name, carried[name]))
-        shapes.append((layers, hidden))
-    _check_pairs(pairs, inputs, outputs, where)
-    rest = [name for name in outputs if name not in {out for _, out in pairs}]
-    actions = action_output(rest, given)
+    if unclear := next((name for name in states if name not in carried), None):
+        raise CheckpointError(
+            f"{where}: which output carries on the state {unclear} is unclear; the outputs are {_listed(outputs)}. "
+            f"Say it with --output {unclear}=OUTPUT"
+        )
+    _check_pairs([(name, carried[name]) for name in states], inputs, outputs, where)
+    left = [name for name in outputs if name not in carried.values()]
+    actions = action_output(left, given)
     if actions is None:
-        shown = _listed({name: outputs[name] for name in rest}) or "(none)"
+        shown = _listed({name: outputs[name] for name in left}) or "(none)"
         raise CheckpointError(
             f"{where}: which of its outputs {shown} is the action is unclear. Say it with --output OUTPUT"
         )
+    prefixed = prefixed or any(len(shape) == 1 for shape in flat.values())
+    if prefixed and seen:
+        raise CheckpointError(
+            f"{where}: {next(iter(flat))} has no batch axis beside the image {seen[0].name}; export it with one"
+        )
+    vectors = tuple(_vector(name, shape, where, prefixed=prefixed) for name, shape in flat.items())
+    batch = next(iter(flat.values()))[0]
+    plain = len(vectors) == len(vectors[0].shape) == 1
+    size = _folded(outputs[actions], prefixed=prefixed)
     return GraphInputs(
-        obs=flat[0],
-        actions=actions,
-        states=tuple(pairs),
-        state_shapes=tuple(shapes),
-        width=width,
+        vectors=vectors,
+        obs=vectors[0].name if plain else _OBS,
+        actions=actions if size is None else f"policy_port_{actions}",
+        flat_actions="" if size is None else actions,
+        action_size=size or 0,
+        states=tuple(
+            state_port(name, carried[name], inputs[name], batch, where, prefixed=prefixed) for name in states
+        ),
         images=tuple(_image(item, inputs[item.name], where) for item in seen),
-        fixed_batch=batch == 1,
-        others=tuple(name for name in rest if name != actions),
+        fixed_batch=prefixed or batch == 1,
+        prefixed=prefixed,
+        others=tuple(name for name in left if name != actions),
     )
 
 
-def _listed(values: Mapping[str, list[int | str]]) -> str:
+def _vector(name: str, shape: Sizes, where: str, *, prefixed: bool) -> Vector:
+    own = shape if prefixed else shape[1:]
+    sizes = [size if isinstance(size, int) else 1 if prefixed else 0 for size in own]
+    if not all(sizes):
+        raise CheckpointError(f"{where}: the width of {name} is not fixed in the file ({shape})")
+    return Vector(name, tuple(sizes))
+
+
+def _folded(shape: Sizes, *, prefixed: bool) -> int | None:
+    """Width of an action that has other axes than (batch, width); None where it has these, or they can't be told."""
+    if prefixed:
+        return None if len(shape) == 1 else math.prod(size if isinstance(size, int) else 1 for size in shape)
+    if len(shape) != 3 or 1 not in shape[:2] or not isinstance(shape[2], int):
+        return None
+    return shape[2]
+
+
+def _listed(values: Mapping[str, Sizes]) -> str:
     return ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in values.items())
 
 
 def _check_given(
-    given: Mapping[str, str], states: Sequence[str], outputs: Mapping[str, list[int | str]], where: str
+    given: Mapping[str, str], states: Sequence[str], outputs: Mapping[str, Sizes], where: str
 ) -> None:
     """Raise where a user names a role or an output that is not there."""
     for role, output in given.items():
@@ -115,14 +187,14 @@ def _check_given(
 
 def _check_pairs(
     pairs: Sequence[tuple[str, str]],
-    inputs: Mapping[str, list[int | str]],
-    outputs: Mapping[str, list[int | str]],
+    inputs: Mapping[str, Sizes],
+    outputs: Mapping[str, Sizes],
     where: str,
 ) -> None:
     """Raise where two states are carried on by one output, or one by an output of another shape."""
     for name, output in pairs:
         before, after = inputs[name], outputs[output]
-        sizes = [(before[at], after[at]) for at in (0, 2)] if len(after) == len(before) else [(0, 1)]
+        sizes = zip(before, after, strict=True) if len(after) == len(before) else [(0, 1)]
         differ = any(isinstance(one, int) and isinstance(other, int) and one != other for one, other in sizes)
         if differ or [out for _, out in pairs].count(output) > 1:
             raise CheckpointError(
@@ -131,19 +203,7 @@ def _check_pairs(
             )
 
 
-def _reason(flat: list[str]) -> str:
-    """Say what several flat inputs mean."""
-    if len(flat) < 2:
-        return ""
-    return (
-        f" {', '.join(flat)} are several vectors, and the action needs more than one of them (as LEAPP and Exploy may "
-        "export whole environments). Where the file has an output obs that the network reads, that is taken; this one "
-        "has none. If LEAPP wrote the file, put LEAPP's YAML beside it, which says what each is. Export the network "
-        "alone, from observation to action, otherwise"
-    )
-
-
-def _image(item: onnx.ValueInfoProto, sizes: list[int | str], where: str) -> ImageSpec:
+def _image(item: onnx.ValueInfoProto, sizes: Sizes, where: str) -> ImageSpec:
     """Tell the layout of an image from its sizes."""
     dtype = _IMAGE_TYPES.get(item.type.tensor_type.elem_type)
     if dtype is None:
@@ -160,10 +220,3 @@ def _image(item: onnx.ValueInfoProto, sizes: list[int | str], where: str) -> Ima
             name=item.name, height=first, width=rows, channels=last, layout="nhwc", dtype=dtype, scale=None
         )
     return ImageSpec(name=item.name, height=rows, width=last, channels=first, layout="nchw", dtype=dtype, scale=None)
-
-
-def _dimensions(item: onnx.ValueInfoProto) -> list[int | str]:
-    return [
-        dimension.dim_value if dimension.HasField("dim_value") else dimension.dim_param or "?"
-        for dimension in item.type.tensor_type.shape.dim
-    ]

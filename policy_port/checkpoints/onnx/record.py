@@ -25,7 +25,7 @@ class GraphRecord:
     def __init__(self, ports: GraphInputs, where: str) -> None:
         self.where = where
         self.ports = ports
-        self.recorder = Recorder(where, single=ports.fixed_batch)
+        self.recorder = Recorder(where, single=ports.fixed_batch and not ports.prefixed)
         self.obs = self.recorder.input((BATCH, ports.width))
         self.forgets = False
         """Whether a recurrent layer starts anew at every call."""

@@ -1,11 +1,9 @@
-"""Which output of an ONNX graph is the action, and which carries on which state: as told, or where it is certain."""
+"""Which output of an ONNX graph is the action: as told, or where it is certain."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-
-import onnx
 
 ACTIONS = "actions"
 """The role of the action among those that a user names."""
@@ -35,39 +33,3 @@ def action_output(names: Sequence[str], given: Mapping[str, str]) -> str | None:
         if found:
             return found[0] if len(found) == 1 else None
     return None
-
-
-def state_outputs(graph: onnx.GraphProto, given: Mapping[str, str]) -> dict[str, str]:
-    """The output that carries on each input of three axes, where there is one: as told, by name, or by the layer."""
-    stored = {tensor.name for tensor in graph.initializer}
-    inputs = [item.name for item in graph.input if item.name not in stored and len(_shape(item)) == 3]
-    outputs = {item.name for item in graph.output}
-    layers = _by_layer(graph)
-    found = {}
-    for name in inputs:
-        candidates = (given[name],) if name in given else (_paired(name), layers.get(name))
-        carried = next((output for output in candidates if output in outputs), None)
-        if carried is not None:
-            found[name] = carried
-    return found
-
-
-def _paired(name: str) -> str:
-    """The usual name of the output beside an input of a state."""
-    if name.endswith(".in"):
-        return f"{name.removesuffix('.in')}.out"
-    return name.replace("_in", "_out") if "_in" in name else f"{name}_out"
-
-
-def _by_layer(graph: onnx.GraphProto) -> dict[str, str]:
-    """By the input that a recurrent layer starts from, what the layer writes for the next step."""
-    found = {}
-    for node in graph.node:
-        if node.op_type in ("LSTM", "GRU"):
-            # Inputs 5 and 6 are the initial hidden and cell state, outputs 1 and 2 the last ones.
-            found |= dict(zip(node.input[5:7], node.output[1:3], strict=False))
-    return found
-
-
-def _shape(item: onnx.ValueInfoProto) -> list[object]:
-    return list(item.type.tensor_type.shape.dim)

@@ -18,11 +18,12 @@ from policy_port.verdict.rebuild import rebuild
 from tests.samples import LEGS, contract_data
 
 DT = 0.02
-NAMES = ("lin_vel_x", "lin_vel_y", "ang_vel_z", "base_height", "gait_frequency", "gait_offset")
+NAMES = ("lin_vel_x", "lin_vel_y", "ang_vel_z", "base_height", "gait_frequency", "gait_offset", "stance_share")
 COMMAND: dict[str, Any] = {
     "base_height": {"range": [0.5, 0.8], "default": 0.74, "slew": 0.4, "dead_zone": 0.02},
     "gait_frequency": {"range": [1.0, 3.0], "default": 2.0},
     "gait_offset": [-0.5, 0.5],
+    "stance_share": {"range": [0.3, 0.8], "default": 0.5},
     "ang_vel_z": {"range": [-1.0, 1.0], "slew": 2.0},
     "lin_vel_x": {"range": [-1.0, 1.0], "dead_zone": 0.3},
 }
@@ -38,6 +39,17 @@ CLOCKS: dict[str, dict[str, Any]] = {
         ],
         "frequency": "gait_frequency",
         "start": 0.1,
+    },
+    "long stance": {
+        "elements": [{"wave": "sin", "offset": 0.5, "foot": "left"}, {"wave": "phase"}],
+        "period": 0.7,
+        "stance": 0.6,
+        "start": 0.22,
+    },
+    "stance from the command": {
+        "elements": [{"wave": "sin"}],
+        "frequency": "gait_frequency",
+        "stance": "stance_share",
     },
     "frozen": {"elements": [{"wave": "cos"}], "frequency": "gait_frequency", "standing": "freeze", "below": 0.4},
     "zero": {
@@ -76,7 +88,7 @@ def parsing(clock: dict[str, Any] | None = None) -> Contract:
 
 def oracle(told: list[list[float]], clock: dict[str, Any] | None) -> list[list[float]]:
     """What the network sees in one episode, from what it is told, one number at a time."""
-    rest = {"base_height": 0.74, "gait_frequency": 2.0}
+    rest = {"base_height": 0.74, "gait_frequency": 2.0, "stance_share": 0.5}
     shown: dict[str, float] = {name: rest.get(name, 0.0) for name in NAMES}
     phases: list[float] = []
     stood, rows = False, []
@@ -107,10 +119,14 @@ def oracle(told: list[list[float]], clock: dict[str, Any] | None) -> list[list[f
             stood = stands
             for wave, phase in zip(clock["elements"], phases, strict=True):
                 at = phase + sum(shown[name] for name in wave.get("plus", ()))
+                share = clock.get("stance", 0.5)
+                share = shown[share] if isinstance(share, str) else share
+                at -= math.floor(at + 1e-9)
+                at = 0.5 * at / share if at < share else 0.5 + 0.5 * (at - share) / (1.0 - share)
                 value = {
                     "sin": math.sin(2 * math.pi * at),
                     "cos": math.cos(2 * math.pi * at),
-                    "phase": at - math.floor(at),
+                    "phase": at,
                 }[wave["wave"]]
                 if stands and (how == "zero" or (isinstance(how, dict) and "value" in how)):
                     value = 0.0 if how == "zero" else how["value"]
@@ -125,7 +141,7 @@ def schedule(rng: np.random.Generator, length: int) -> list[list[float]]:
     while len(rows) < length:
         moving = rng.random() < 0.6
         velocity = rng.uniform(-1, 1, 3) if moving else 0.1 * rng.uniform(-1, 1, 3)
-        row = [*velocity, 0.74 + rng.choice([0.01, -0.1, 0.05]), rng.uniform(1, 3), rng.uniform(-0.5, 0.5)]
+        row = [*velocity, 0.74 + rng.choice([0.01, -0.1, 0.05]), rng.uniform(1, 3), rng.uniform(-0.5, 0.5), 0.6]
         rows += [[float(value) for value in row]] * int(rng.integers(3, 15))
     return rows[:length]
 

@@ -18,6 +18,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
 from policy_port.control.plant import Mounting
+from policy_port.control.sensed_terms import SensedTerms
 from policy_port.control.signals import Signals
 from policy_port.errors import RobotError
 
@@ -186,6 +187,7 @@ READERS: dict[str, Callable[[Signals], Reader]] = {
     "projected_gravity": ProjectedGravity,
     "gait_sin": GaitClock,
     "moved": MovedVectors,
+    "sensed": SensedTerms,
     "motion_joint_pos": ReferenceJoints.positions,
     "motion_joint_vel": ReferenceJoints.velocities,
     "motion_anchor_ori_b": ReferenceAnchor.orientation,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.parsing import Parsing
 from policy_port.contract.place import Frame, Place, Point, point_words
+from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Bounds, Key, Reading, Term
 
 XYZ = ("x", "y", "z")
@@ -51,15 +53,34 @@ class BaseTerm(Term):
 
 
 class MeasuredTerm(BaseTerm):
-    """A vector that is measured on the base, in the base frame where nothing else is stated."""
+    """A vector that is measured on the base, in the base frame where nothing else is stated; or on any other link."""
 
     frame: Frame | None = None
     """Whose axes it is given in: link, {site: NAME} or {sensor: NAME}; the base frame, if not given."""
+    link: str | None = None
+    """Link or site, at any joint of the robot, on which it is measured: at its origin and in its axes. The base, if not
+    given."""
+
+    @model_validator(mode="after")
+    def _measured_in_one_place(self) -> MeasuredTerm:
+        stated = [key for key in ("point", "frame") if getattr(self, key, None) is not None]
+        if self.link is not None and stated:
+            raise ValueError(
+                f"link '{self.link}' is measured at its own origin and in its own axes, and {stated[0]} says a place "
+                "on the base; leave one of the two out"
+            )
+        return self
 
     @property
     def where(self) -> str:
-        """The frame."""
+        """The link or the frame."""
+        if self.link is not None:
+            return f"of {self.link}"
         return "" if self.frame is None else f"in {self.frame}"
+
+    def senses(self) -> Sensing:
+        """The link's velocities, where it names one."""
+        return Sensing() if self.link is None else Sensing(links=(self.link,))
 
     @property
     def axes_of(self) -> Place | None:
@@ -77,12 +98,14 @@ class MeasuredTerm(BaseTerm):
         return self.axes_of is not None
 
     def columns(self, contract: Parsing) -> dict[str, int]:
-        """Three of its own, where it is moved."""
+        """Three of its own, where it is moved or of another link."""
+        if self.link is not None:
+            return {"sensed": 3}
         return {"moved": 3} if self.moved else {}
 
     def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """Its own columns, or the signal of the term's name."""
-        return Term.readings(self, contract) if self.moved else super().readings(contract)
+        return Term.readings(self, contract) if self.columns(contract) else super().readings(contract)
 
 
 class BaseLinVelTerm(MeasuredTerm):

@@ -11,6 +11,7 @@ from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.joints import SPEED, Joint, JointConversion
 from policy_port.contract.parsing import Parsing
+from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Bounds, Reading, Term
 
 
@@ -101,6 +102,28 @@ class JointVelTerm(JointTerm):
     def moving(self, joint: Joint, position: Any, smooth: Any) -> Any:
         """Up to what drives of the unit reach."""
         return SPEED[joint.unit] * smooth
+
+
+class JointEffortTerm(JointTerm):
+    """Torque or force that the drive applied in the last physics step [N m or N, whatever the joint's unit]."""
+
+    term: Literal["joint_effort"]
+
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
+        """The efforts, in SI."""
+        return tuple(Reading(self.term, name) for name in self.elements(contract))
+
+    def senses(self) -> Sensing:
+        """The drives' efforts."""
+        return Sensing(effort=True)
+
+    def converted(self, conversion: JointConversion) -> tuple[float, float]:
+        """A joint that goes twice as far does the same work with half the effort; units are SI on both sides."""
+        return conversion.sign / conversion.scale, 0.0
+
+    def moving(self, joint: Joint, position: Any, smooth: Any) -> Any:
+        """Up to its limit, or 50 N m."""
+        return (joint.effort_limit or 50.0) * smooth
 
 
 class JointTargetTerm(JointPosTerm):

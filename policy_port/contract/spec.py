@@ -18,6 +18,8 @@ from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.motion import Following
 from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
+from policy_port.contract.sensed_terms import HeadingErrorTerm
+from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Term
 from policy_port.contract.terms import Observation
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -62,8 +64,8 @@ class Contract(Strict):
     trained_in: str
     """Simulator, physics engine and version, in words."""
     quaternion_order: Literal["wxyz", "xyzw", "none"] | None = None
-    """Order of the quaternions that a term holds, where one does: an external term, which its task fills. Base terms
-    are vectors in the base frame and hold none, so that most contracts leave this out."""
+    """Order of the quaternions that a term holds, where one does: base_quat, or an external term, which its task
+    fills. Most contracts leave this out."""
     timestep: Positive
     """Physics timestep of training [s]."""
     decimation: Annotated[int, Field(ge=1)]
@@ -162,6 +164,11 @@ class Contract(Strict):
             )
         return UNIT_PER_SI[unit]
 
+    @property
+    def senses(self) -> Sensing:
+        """What a plant measures beside joints and base because an observation term reads it."""
+        return Sensing.of(term.senses() for term in self.observation.terms)
+
     def widths(self) -> str:
         """The sum that makes up the observation's width, in words: "base_ang_vel 3 + joint_vel 12 x 5 = 63"."""
         steps = [(term, len(self.observation.stack(term).ages)) for term in self.observation.terms]
@@ -233,6 +240,16 @@ class Contract(Strict):
         return self
 
     @model_validator(mode="after")
+    def _heading_is_commanded(self) -> Contract:
+        wanting = [term.label for term in self.observation.terms if isinstance(term, HeadingErrorTerm)]
+        if wanting and "heading" not in self.command.names:
+            raise ValueError(
+                f"command.heading is missing: observation term '{wanting[0]}' is the commanded heading less the "
+                "robot's; write its trained range [rad], such as heading: [-3.14, 3.14]"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _motion_is_stated(self) -> Contract:
         reading = [term for term in self.observation.terms if isinstance(term, MotionJointTerm | MotionTerm)]
         if self.motion is None:
@@ -262,7 +279,8 @@ class Contract(Strict):
     @model_validator(mode="after")
     def _places_are_stated_once(self) -> Contract:
         for term in self.observation.terms:
-            if isinstance(term, MeasuredTerm) and term.where and self.base.frame is not None:
+            placed = isinstance(term, MeasuredTerm) and term.where and term.link is None
+            if placed and self.base.frame is not None:
                 raise ValueError(
                     f"base.frame '{self.base.frame}' says where all base terms are measured, and observation term "
                     f"'{term.label}' is {term.where}; leave base.frame out and give each base term its `frame`, "

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.parsing import Parsing
+from policy_port.contract.sensing import Sensing
 from policy_port.contract.yaml_file import Strict
 
 
@@ -113,6 +114,10 @@ class Term(Elementwise):
     def columns(self, contract: Parsing) -> dict[str, int]:
         """Columns that the term has to itself, by the signal's name; it shares all other signals."""
         return {}
+
+    def senses(self) -> Sensing:
+        """What a plant measures for it beside joints and base."""
+        return Sensing()
 
     def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """Where each element is read from: the term's own columns, where the class does not say otherwise.

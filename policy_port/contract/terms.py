@@ -4,15 +4,18 @@ An observation term's value is `scale * clip(raw) + offset`, element by element,
 unit, base vectors in the base frame. History comes last: what is stacked are the scaled values.
 
 All that a term is stands in its class, in the files beside this one (`base_terms`, `command_terms`, `joint_terms`,
-`motion_terms`, `task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To add one:
+`motion_terms`, `sensed_terms`, `task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To
+add one:
 
 1. Write its class in the file of its kind, derived from `Term`, from `BaseTerm` for a vector of three, or from
    `PerJointTerm` or `JointTerm` where its elements are joints, which a remap then follows by name. `BaseHeight` in
    `tests/contract/test_new_term.py` is the smallest.
 2. Add the class to the union `ObservationTerm`.
-3. Where its `readings` name a signal that `control/signals.py` does not have, give it columns with `columns` and write
+3. What a plant has to measure for it beside joints and base, `senses` says (`sensing.py`); each plant measures it in a
+   file of its own beside the plant's.
+4. Where its `readings` name a signal that `control/signals.py` does not have, give it columns with `columns` and write
    what fills them, a class with a row in `READERS` of `control/base_terms.py`.
-4. Write it a second time in `proof/reference.py`, against which every port is proved, and in `verdict/signals.py` and
+5. Write it a second time in `proof/reference.py`, against which every port is proved, and in `verdict/signals.py` and
    `verdict/rebuild.py`, against which traces are held. They share nothing with this file's readings on purpose, and
    refuse a term that they don't know.
 """
@@ -27,6 +30,7 @@ from policy_port.contract.base_terms import BaseAngVelTerm, BaseLinVelTerm, Proj
 from policy_port.contract.command_terms import CommandTerm, GaitClockTerm
 from policy_port.contract.history import PRESENT, Group, History, Stack
 from policy_port.contract.joint_terms import (
+    JointEffortTerm,
     JointPosRelTerm,
     JointPosTerm,
     JointTargetTerm,
@@ -39,6 +43,16 @@ from policy_port.contract.motion_terms import (
     MotionJointPosTerm,
     MotionJointVelTerm,
     MotionPhaseTerm,
+)
+from policy_port.contract.sensed_terms import (
+    BaseEulerTerm,
+    BaseQuatTerm,
+    ContactTerm,
+    HeadingErrorTerm,
+    HeadingTerm,
+    HeightScanTerm,
+    LinkHeightTerm,
+    LinkPosTerm,
 )
 from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
 from policy_port.contract.term import Bounds, Term
@@ -55,7 +69,16 @@ ObservationTerm = Annotated[
     | JointPosRelTerm
     | JointVelTerm
     | JointTargetTerm
+    | JointEffortTerm
     | LastActionTerm
+    | BaseEulerTerm
+    | BaseQuatTerm
+    | LinkHeightTerm
+    | LinkPosTerm
+    | HeadingTerm
+    | HeadingErrorTerm
+    | ContactTerm
+    | HeightScanTerm
     | GaitPhaseTerm
     | GaitClockTerm
     | MotionJointPosTerm

@@ -19,6 +19,7 @@ from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.control.command_terms import GaitWaves
 from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
 from policy_port.control.plant import Mounting
+from policy_port.control.sensed_terms import SensedTerms
 from policy_port.control.signals import Signals
 from policy_port.control.time_terms import Elapsed
 from policy_port.errors import RobotError
@@ -189,6 +190,7 @@ READERS: dict[str, Callable[[Signals], Reader]] = {
     "gait_sin": GaitClock,
     "gait_clock": GaitWaves,
     "moved": MovedVectors,
+    "sensed": SensedTerms,
     "motion_joint_pos": ReferenceJoints.positions,
     "motion_joint_vel": ReferenceJoints.velocities,
     "motion_anchor_ori_b": ReferenceAnchor.orientation,

@@ -6,6 +6,7 @@ All arrays are float64, one row per environment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple, Protocol
 
@@ -14,6 +15,50 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
+from policy_port.contract.sensing import Sensing
+
+
+class LinkState(NamedTuple):
+    """Pose and velocity of a link or site; arrays that are filled in place."""
+
+    pos: Array
+    """Position of its origin in the world [m], shape (num_envs, 3)."""
+    quat: Array
+    """Its orientation in the world, wxyz, shape (num_envs, 4)."""
+    lin_vel: Array
+    """Velocity of its origin, in its own axes [m/s], shape (num_envs, 3)."""
+    ang_vel: Array
+    """Its angular velocity, in its own axes [rad/s], shape (num_envs, 3)."""
+
+
+class Sensed:
+    """What a plant measures beside the state because a term reads it; the arrays are filled in place."""
+
+    def __init__(self, senses: Sensing, joints: int, view: Callable[[str, int], Array]) -> None:
+        """Lay it out on a plant of so many joints; `view` gives the array of a name and a width."""
+        self.senses = senses
+        """What is measured."""
+        arrays = {name: view(name, width) for name, width in senses.columns(joints).items()}
+        self.arrays: dict[str, Array] = arrays
+        """Every array by the name that it has in a trace, shape (num_envs, width)."""
+        self.links = {
+            link: LinkState(*(arrays[f"link_{what}_{link}"] for what in LinkState._fields)) for link in senses.links
+        }
+        """Links and sites by name."""
+        self.contacts = {link: arrays[f"contact_force_{link}"] for link in senses.contacts}
+        """Sum of the contact forces on a link in the last physics step, in the world [N], shape (num_envs, 3)."""
+        self.effort: Array | None = arrays.get("joint_effort")
+        """What the drives applied in the last physics step [N m or N], shape (num_envs, joints), plant joint order."""
+        self.scans = [(scan, arrays[scan.name]) for scan in senses.scans]
+        """Scans, and where each ray ends in the world, x, y and z ray by ray [m], shape (num_envs, 3 for each ray); NaN
+        where it hits nothing."""
+        for state in self.links.values():
+            state.quat[:, 0] = 1.0
+
+    @staticmethod
+    def allocate(senses: Sensing, num_envs: int, joints: int) -> Sensed:
+        """Arrays of their own."""
+        return Sensed(senses, joints, lambda name, width: np.zeros((num_envs, width)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +77,8 @@ class PlantState:
     """Linear velocity of the base frame's origin, expressed in the base frame [m/s], shape (num_envs, 3)."""
     base_ang_vel: Array
     """Angular velocity of the base, expressed in the base frame [rad/s], shape (num_envs, 3)."""
+    sensed: Sensed | None = None
+    """What is measured beside these because a term reads it; None where none does, which costs nothing."""
 
     @staticmethod
     def allocate(num_envs: int, joints: int) -> PlantState:
@@ -48,7 +95,7 @@ class PlantState:
         )
 
     def fill(self, measured: PlantState) -> None:
-        """Take over the numbers of another state."""
+        """Take over the numbers of another state, all but `sensed`."""
         self.joint_pos[...] = measured.joint_pos
         self.joint_vel[...] = measured.joint_vel
         self.base_pos[...] = measured.base_pos
@@ -57,8 +104,8 @@ class PlantState:
         self.base_ang_vel[...] = measured.base_ang_vel
 
 
-MEASURED = tuple(field.name for field in fields(PlantState))
-"""Names of the measurements."""
+MEASURED = tuple(field.name for field in fields(PlantState) if field.name != "sensed")
+"""Names of the measurements that every plant makes."""
 
 
 class Mounting(NamedTuple):
@@ -106,7 +153,11 @@ class Plant(Protocol):
         ...
 
     def read(self, state: PlantState) -> None:
-        """Fill `state` with the present measurement."""
+        """Fill `state` with the present measurement, and `state.sensed` where there is one.
+
+        Raises:
+            RobotError: When the robot has no link that is to be sensed, or the plant can't measure what is asked.
+        """
         ...
 
     def write(self, target: Array) -> None:

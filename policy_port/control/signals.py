@@ -16,7 +16,7 @@ from policy_port.arrays import Array
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
-from policy_port.control.plant import Mounting, PlantState
+from policy_port.control.plant import Mounting, PlantState, Sensed
 from policy_port.motion.motion import Motion
 
 Mountings = Callable[[Place | Literal["com"]], Mounting]
@@ -72,6 +72,7 @@ class Signals:
         if num_envs == 1:
             self.numbers = cast("memoryview[float]", memoryview(self.row.reshape(-1)))
         self.state = PlantState(
+            sensed=self._sensed(),
             joint_pos=self.view("joint_pos"),
             joint_vel=self.view("joint_vel"),
             base_pos=self.view("base_pos"),
@@ -101,6 +102,10 @@ class Signals:
     def view(self, name: str) -> Array:
         """The columns of one signal."""
         return self.row[:, self.columns(name)]
+
+    def _sensed(self) -> Sensed | None:
+        senses = self.contract.senses
+        return Sensed(senses, len(self.joint_names), lambda name, _: self.view(name)) if any(senses) else None
 
     def default_joint_pos(self) -> Array:
         """The contract's default pose [rad or m], shape (num_envs, joints), plant joint order; 0 where unnamed."""
@@ -134,6 +139,7 @@ def _sizes(contract: Contract, joints: int) -> dict[str, int]:
         "joint_target": joints,
         "last_action": contract.action_size,
         "zero": 1,
+        **contract.senses.columns(joints),
     }
     for term in contract.observation.terms:
         for name, size in term.columns(contract).items():

@@ -16,11 +16,12 @@ from sapien import physx
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
-from policy_port.control.plant import Mounting, PlantState
-from policy_port.errors import MissingDependencyError
+from policy_port.control.plant import LinkState, Mounting, PlantState, Sensed
+from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_plant import ManiSkillPlant
 from policy_port.plants.sapien_physics import Coordinates
+from policy_port.plants.scans import Rays, on_flat_ground, scan_ground
 from policy_port.plants.setup import PlantSetup
 
 SPACING = 5.0
@@ -65,6 +66,7 @@ class ManiSkillGpuPlant:
         built = build.read_robot(Path(robot_file), setup, meshes=meshes)
         build.configure_physics(built.physics.gravity)
         physx.set_gpu_memory_config(**MEMORY)
+        self._ground_height = built.physics.ground_height
         self._px = physx.PhysxGpuSystem()
         self._px.timestep = setup.timestep
         side = math.ceil(math.sqrt(num_envs))
@@ -129,12 +131,34 @@ class ManiSkillGpuPlant:
             position[:, self._coordinates.columns],
             velocity[:, self._coordinates.columns],
         )
-        body = self._px.cuda_rigid_body_data.torch()[self._frames].cpu().numpy().astype(np.float64)
-        state.base_pos[:], state.base_quat[:] = body[:, :3], body[:, 3:7]
-        state.base_ang_vel[:] = _into_frame(state.base_quat, body[:, 10:13])
+        base = LinkState(state.base_pos, state.base_quat, state.base_lin_vel, state.base_ang_vel)
+        self._read_frame(self._frames, self._centre_of_mass, base)
+        if state.sensed is not None:
+            self._sense(state, state.sensed)
+
+    def _read_frame(self, frames: Any, centre_of_mass: Array, out: LinkState) -> None:
+        body = self._px.cuda_rigid_body_data.torch()[frames].cpu().numpy().astype(np.float64)
+        out.pos[:], out.quat[:] = body[:, :3], body[:, 3:7]
+        out.ang_vel[:] = _into_frame(out.quat, body[:, 10:13])
         # PhysX tells the velocity of the centre of mass; the frame's origin moves by the lever arm less.
-        state.base_lin_vel[:] = _into_frame(state.base_quat, body[:, 7:10])
-        state.base_lin_vel[:] -= np.cross(state.base_ang_vel, self._centre_of_mass)
+        out.lin_vel[:] = _into_frame(out.quat, body[:, 7:10]) - np.cross(out.ang_vel, centre_of_mass)
+
+    def _sense(self, state: PlantState, sensed: Sensed) -> None:
+        """Measure what terms read beside joints and base."""
+        if sensed.contacts:
+            raise RobotError(
+                "ManiSkill's plant on the GPU tells no contact forces, which an observation term reads; play it with "
+                "--sim-backend physx_cpu, or with --plant mujoco"
+            )
+        for link, at in sensed.links.items():
+            self._read_frame(self._links(link), self._centres(link), at)
+
+        def distances(starts: Array, direction: Array) -> Array:
+            return on_flat_ground(starts, direction, self._ground_height)
+
+        scan_ground(distances, [(scan, Rays(scan), out) for scan, out in sensed.scans], state)
+        if sensed.effort is not None:
+            sensed.effort[...] = self.effort()
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""

@@ -14,11 +14,12 @@ from sapien import physx
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
-from policy_port.control.plant import Mounting, PlantState
+from policy_port.control.plant import LinkState, Mounting, PlantState, Sensed
 from policy_port.errors import RobotError, closest
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.places import ORIGIN, Link, Places, Pose
 from policy_port.plants.sapien_physics import Coordinates
+from policy_port.plants.sapien_sensing import SapienSensing, read_link
 from policy_port.plants.setup import PlantSetup, standing_height
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ManiSkillPlant:
         self.timestep = setup.timestep
         """Physics timestep [s]."""
         self._view: TrackingView | None = None
+        self._sensing: SapienSensing | None = None
         joints = self._robots[0].joints
         self._columns = self._robots[0].coordinates.columns
         self._state = PlantState.allocate(num_envs, len(joints))
@@ -93,6 +95,8 @@ class ManiSkillPlant:
         """Fill `state` with the present measurement."""
         self._measure()
         state.fill(self._state)
+        if state.sensed is not None:
+            self._sense(state, state.sensed)
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
@@ -112,6 +116,15 @@ class ManiSkillPlant:
             return np.concatenate([robot.drive.torque for robot in self._robots], out=self._applied)
         self._measure()
         return self._drive.apply(self._state.joint_pos, self._state.joint_vel)
+
+    def _sense(self, state: PlantState, sensed: Sensed) -> None:
+        """Measure what terms read beside joints and base."""
+        if self._sensing is None or self._sensing.sensed is not sensed:
+            robots = [(robot.scene, robot.link) for robot in self._robots]
+            self._sensing = SapienSensing(robots, self._built.physics.ground_height, sensed, self.timestep)
+        self._sensing.read(state, [robot.stepped for robot in self._robots])
+        if sensed.effort is not None:
+            sensed.effort[...] = self.effort()
 
     def _measure(self) -> None:
         if self._measured:
@@ -197,6 +210,8 @@ class _Robot:
         """What applies the torques where PhysX does not."""
         self._joint_pos, self._joint_vel = np.zeros_like(self.drive.torque), np.zeros_like(self.drive.torque)
         self._force = np.zeros(len(names))
+        self.stepped = False
+        """Whether a physics step was made since the reset."""
 
     def reset(self, joint_pos: Array) -> None:
         articulation, still = self.articulation, np.zeros(len(self._force), dtype=np.float32)
@@ -216,6 +231,7 @@ class _Robot:
             articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
         self.write(joint_pos)
         self.drive.torque[:] = 0.0
+        self.stepped = False
 
     def stand(self) -> float:
         """Height of the base at which the present pose stands on the ground [m]; the base is left at height 0."""
@@ -225,16 +241,8 @@ class _Robot:
         return standing_height(lowest, robot=urdf.path, skipped_meshes=urdf.skipped_meshes)
 
     def read_base(self, state: PlantState, row: int) -> None:
-        pose = self._frame.entity_pose
-        state.base_pos[row] = pose.p
-        quat = pose.q.tolist()
-        state.base_quat[row] = quat
-        wx, wy, wz = _into_frame(quat, self._frame.angular_velocity.tolist())
-        vx, vy, vz = _into_frame(quat, self._frame.linear_velocity.tolist())
-        # PhysX tells the velocity of the centre of mass; the frame's origin moves by the lever arm less.
-        cx, cy, cz = self._centre_of_mass
-        state.base_ang_vel[row] = wx, wy, wz
-        state.base_lin_vel[row] = vx - (wy * cz - wz * cy), vy - (wz * cx - wx * cz), vz - (wx * cy - wy * cx)
+        base = (state.base_pos[row], state.base_quat[row], state.base_lin_vel[row], state.base_ang_vel[row])
+        read_link(self._frame, self._centre_of_mass, LinkState(*base))
 
     def write(self, target: Array) -> None:
         self.drive.target[0] = target
@@ -247,6 +255,7 @@ class _Robot:
             if self._explicit or self._springs is not None:
                 self._push()
             self.scene.step()
+        self.stepped = True
 
     def _push(self) -> None:
         """Apply what PhysX does not: explicit drives, and springs of the file."""
@@ -327,12 +336,3 @@ class _Drive:
         np.maximum(torque, self._lower, torque)
         np.minimum(torque, self._upper, torque)
         return torque
-
-
-def _into_frame(quat: list[float], vector: list[float]) -> tuple[float, float, float]:
-    """A world vector in the axes of the frame whose orientation is `quat` (wxyz); plain numbers are quickest here."""
-    w, x, y, z = quat
-    a, b, c = vector
-    # The inverse rotation: v + 2 u x (u x v + w v), with u the vector part turned round.
-    d, e, f = z * b - y * c + w * a, x * c - z * a + w * b, y * a - x * b + w * c
-    return a + 2.0 * (z * e - y * f), b + 2.0 * (x * f - z * d), c + 2.0 * (y * d - x * e)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
-from policy_port.control.plant import Mounting, PlantState
+from policy_port.control.plant import Mounting, PlantState, Sensed
 from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_model import build_robot
 from policy_port.plants.mujoco_scene import TrackingView
+from policy_port.plants.mujoco_sensing import MujocoSensing
 from policy_port.plants.setup import PlantSetup, standing_height
 from policy_port.robot_models.coupling import follow
 
@@ -70,6 +71,7 @@ class MujocoPlant:
         self._ctrl = [data.ctrl for data in self._data]
         self._footing = Footing(robot.model, robot.base_body)
         self._fresh: set[int] = set()
+        self._sensing: MujocoSensing | None = None
         self._frames: dict[str, tuple[mujoco.mjtObj, int]] = {}
         self._frame_kind, self._frame = self._find_frame(setup.frame)
         site = self._frame_kind == mujoco.mjtObj.mjOBJ_SITE
@@ -129,6 +131,18 @@ class MujocoPlant:
         elif self._frame_moves:
             self._read_frame()
         state.fill(self._measured)
+        if state.sensed is not None:
+            self._sense(state, state.sensed)
+
+    def _sense(self, state: PlantState, sensed: Sensed) -> None:
+        """Measure what terms read beside joints and base."""
+        if self._sensing is None or self._sensing.sensed is not sensed:
+            self._sensing = MujocoSensing(self._model, self._robot.base_body, self._find_frame, sensed, self._file)
+        for row in range(self.num_envs):
+            self._refresh(row)
+        self._sensing.read(self._data, state)
+        if sensed.effort is not None:
+            sensed.effort[...] = self.effort()
 
     def _read_frame(self) -> None:
         measured = self._measured

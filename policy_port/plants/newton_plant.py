@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
-from policy_port.control.plant import Mounting, PlantState
+from policy_port.control.plant import LinkState, Mounting, PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.newton_file import NAMED
 from policy_port.plants.newton_model import build_robot, is_native
+from policy_port.plants.newton_sensing import NewtonSensing, read_frame, rotate_xyzw
 from policy_port.plants.newton_worlds import Worlds
 from policy_port.plants.setup import PlantSetup, standing_height
 from policy_port.robot_models.coupling import follow
@@ -32,6 +33,8 @@ class NewtonPlant:
     are lost, as its collision detection in Newton has none; otherwise PlantSetup and the file say what they say to
     the MuJoCo plant. The first use on a machine compiles Warp's kernels, which takes half a minute.
     """
+
+    _sensing: NewtonSensing | None = None
 
     def __init__(
         self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, device: str = "cpu"
@@ -102,6 +105,8 @@ class NewtonPlant:
             if picked.size:
                 start = np.stack([self._start_of(joint_pos[row]) for row in picked])
                 group.reset(picked - mine[0], start)
+        if self._sensing is not None:
+            self._sensing.forget(chosen)
 
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
@@ -110,18 +115,14 @@ class NewtonPlant:
             rows = slice(int(mine[0]), int(mine[-1]) + 1)
             state.joint_pos[rows] = group.host("joint_q")[:, robot.q_index]
             state.joint_vel[rows] = group.host("joint_qd")[:, robot.qd_index]
-            pose, twist = group.host("body_q")[:, body], group.host("body_qd")[:, body]
-            pose, twist = pose.astype(np.float64), twist.astype(np.float64)
-            centre = np.asarray(group.centre_of_mass[body], dtype=np.float64)
-            turned = pose[:, 3:]
-            lever = _rotate(turned, local[:3] - centre)
-            state.base_pos[rows] = pose[:, :3] + _rotate(turned, local[:3])
-            quat = _product(turned, local[3:])
-            state.base_quat[rows, 0], state.base_quat[rows, 1:] = quat[:, 3], quat[:, :3]
-            # Newton tells the velocity of the centre of mass in world axes; the frame's origin adds its lever arm.
-            inverse = quat * np.array([-1.0, -1.0, -1.0, 1.0])
-            state.base_lin_vel[rows] = _rotate(inverse, twist[:, :3] + np.cross(twist[:, 3:], lever))
-            state.base_ang_vel[rows] = _rotate(inverse, twist[:, 3:])
+            base = (state.base_pos[rows], state.base_quat[rows], state.base_lin_vel[rows], state.base_ang_vel[rows])
+            read_frame(group, body, local, LinkState(*base))
+        if state.sensed is not None:
+            if self._sensing is None or self._sensing.sensed is not state.sensed:
+                self._sensing = NewtonSensing(robot, self._by_group(np.arange(self.num_envs)), self._find, state.sensed)
+            self._sensing.read(state)
+            if state.sensed.effort is not None:
+                state.sensed.effort[...] = self.effort()
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
@@ -141,7 +142,7 @@ class NewtonPlant:
         """Position of a link's or site's origin in the world [m], shape (num_envs, 3)."""
         body, local = self._find(link)
         poses = np.concatenate([group.host("body_q")[:, body] for group in self._groups]).astype(np.float64)
-        return poses[:, :3] + _rotate(poses[:, 3:], local[:3])
+        return poses[:, :3] + rotate_xyzw(poses[:, 3:], local[:3])
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
@@ -210,17 +211,3 @@ class NewtonPlant:
                 self._pose.qpos[place + 3 : place + 7] = w, x, y, z
         mujoco.mj_kinematics(model, self._pose)
         mujoco.mj_comPos(model, self._pose)
-
-
-def _rotate(quat: Array, vector: Array) -> Array:
-    """Vectors turned by quaternions xyzw, shape (worlds, 3)."""
-    axis = quat[..., :3]
-    twice = 2.0 * np.cross(axis, vector)
-    return vector + quat[..., 3:] * twice + np.cross(axis, twice)
-
-
-def _product(left: Array, right: Array) -> Array:
-    """Products of quaternions xyzw, shape (worlds, 4)."""
-    vector = left[:, 3:] * right[:3] + right[3] * left[:, :3] + np.cross(left[:, :3], right[:3])
-    scalar = left[:, 3] * right[3] - left[:, :3] @ right[:3]
-    return np.concatenate([vector, scalar[:, None]], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import newton
@@ -30,6 +31,8 @@ class Worlds:
         self.centre_of_mass: Array = self._model.body_com.numpy().astype(np.float64)
         """Centres of mass of the first world's bodies, in the body's frame [m]."""
         self._warm_start = np.zeros(self._solver.mj_model.nv)
+        self.after_step: Callable[[], None] | None = None
+        """Called when the last of several physics steps is done, while MuJoCo's memory still is of these worlds."""
         targets = self._model.joint_target_q.numpy().reshape(self._count, -1)
         self._target = np.ascontiguousarray(targets, dtype=np.float32)
 
@@ -71,6 +74,8 @@ class Worlds:
         self._states = [before, after]
         if self._native:
             self._warm_start[:] = self._solver.mj_data.qacc_warmstart
+        if self.after_step is not None:
+            self.after_step()
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (worlds, joints)."""

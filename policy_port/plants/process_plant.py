@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
-from policy_port.control.plant import MEASURED, Mounting, Plant, PlantState
+from policy_port.contract.sensing import Sensing
+from policy_port.control.plant import MEASURED, Mounting, Plant, PlantState, Sensed
 from policy_port.errors import RobotError
 
 END_TIME = 10.0
@@ -80,6 +82,12 @@ class ProcessPlant:
         """Fill `state` with the present measurement."""
         for name in MEASURED:
             np.copyto(getattr(state, name), self._shared[name])
+        if state.sensed is not None:
+            for worker in self._workers:
+                worker.tell(("sense", state.sensed.senses))
+            for worker, arrays in zip(self._workers, self._all(), strict=True):
+                for name, values in arrays.items():
+                    state.sensed.arrays[name][worker.rows] = values
 
     def write(self, target: Array) -> None:
         """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
@@ -196,7 +204,8 @@ def _serve(line: Connection, make: MakePlant, rows: slice) -> None:
 
 def _answer(line: Connection, plant: Plant, shared: dict[str, Array]) -> None:
     """Do what is asked until nobody asks any more, or something goes wrong."""
-    state = PlantState(**{name: shared[name] for name in MEASURED})
+    state = PlantState(sensed=None, **{name: shared[name] for name in MEASURED})
+    kept: dict[Sensing, Sensed] = {}
     plant.read(state)
     line.send((True, None))
     while True:
@@ -205,15 +214,21 @@ def _answer(line: Connection, plant: Plant, shared: dict[str, Array]) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = _obey(plant, message, shared, state)
+            answer = _obey(plant, message, shared, state, kept)
         except Exception as error:
             line.send((False, error))
             return
         line.send((True, answer))
 
 
-def _obey(plant: Plant, message: tuple[Any, ...], shared: dict[str, Array], state: PlantState) -> Any:
+def _obey(
+    plant: Plant, message: tuple[Any, ...], shared: dict[str, Array], state: PlantState, kept: dict[Sensing, Sensed]
+) -> Any:
     match message:
+        case ("sense", senses):
+            sensed = kept.setdefault(senses, Sensed.allocate(senses, plant.num_envs, len(plant.joint_names)))
+            plant.read(replace(state, sensed=sensed))
+            return sensed.arrays
         case ("step", count):
             plant.write(shared["target"])
             plant.step(count)

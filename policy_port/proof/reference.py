@@ -21,6 +21,7 @@ from policy_port.contract.history import Steps
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.motion_terms import MotionTerm
+from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
 from policy_port.contract.terms import ObservationTerm
@@ -33,8 +34,9 @@ Key = tuple[str, str, int]
 
 KINDS = (
     *("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command", "command"),
-    *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action"),
+    *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "joint_effort", "last_action"),
     *("gait_phase", "gait_clock", "elapsed", "goal", "constant", "external"),
+    *("base_euler", "base_quat", "link_height", "link_pos", "heading", "heading_error", "contact", "height_scan"),
     *("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
 )
 """The terms whose physics is written here."""
@@ -141,6 +143,9 @@ class ByNameReference:
             return raw * conversion.sign
         if term.term in ("joint_vel", "motion_joint_vel"):
             return raw / conversion.slope
+        if term.term == "joint_effort":
+            # Both are N m; power is the same on both sides, so that what turns faster by a gear pulls the less.
+            return raw * conversion.sign * conversion.scale
         if term.term == "joint_pos_rel":
             # Both defaults are taken off, each in its own unit; what they leave is zero when the contracts agree.
             zero = (self._target.joints[joint].default - conversion.offset) / conversion.slope
@@ -150,7 +155,7 @@ class ByNameReference:
     def _standing_still(self, mapping: RobotMapping, term: JointTerm | LastActionTerm, name: str) -> float:
         position = mapping.only_in_source[name].position
         match term.term:
-            case "joint_vel" | "motion_joint_vel":
+            case "joint_vel" | "motion_joint_vel" | "joint_effort":
                 return 0.0
             case "joint_pos_rel":
                 return position - self._source.joints[name].default
@@ -177,7 +182,10 @@ class ByNameReference:
 
 def _refuse_another_place(term: ObservationTerm, there: ObservationTerm) -> None:
     """One point's velocity is no multiple of another's, and other axes mix the three numbers."""
-    for key in ("point", "frame") if isinstance(term, MeasuredTerm) else ():
+    keys: tuple[str, ...] = ("point", "frame", "link") if isinstance(term, MeasuredTerm) else ()
+    if isinstance(term, SensedTerm):
+        keys = tuple(sorted(type(term).model_fields.keys() - {"term", "name", "history", "scale", "offset", "clip"}))
+    for key in keys:
         here, other = ("link" if (place := getattr(t, key, None)) is None else place for t in (term, there))
         if here != other:
             raise NotImplementedError(
@@ -261,7 +269,7 @@ def _decode(contract: Contract, term: ObservationTerm, element: str, value: Valu
 def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values) -> Values:
     scale, offset = factors(contract, term, element)
     clip: Any = None
-    if isinstance(term, BaseTerm | NamedTerm | JointTerm | LastActionTerm | MotionTerm | ElapsedTerm):
+    if isinstance(term, BaseTerm | NamedTerm | JointTerm | LastActionTerm | MotionTerm | ElapsedTerm | SensedTerm):
         clip = term.clip[element] if isinstance(term.clip, dict) else term.clip
     if term.clip_after_scale:
         return _clipped(scale * raw + offset, clip)

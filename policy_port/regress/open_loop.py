@@ -44,7 +44,8 @@ class Output:
 def stored_inputs(pilot: Pilot, episodes: list[Played], steps: int) -> Arrays:
     """The first `steps` moments of the episodes, as what open-loop runs start from."""
     recorded = episodes[0].arrays
-    names = [name for name in recorded if name in (*MEASURED, "command", "goal") or name.startswith(AT)]
+    measured = (*MEASURED, "command", "goal", *pilot.contract.senses.columns(0))
+    names = [name for name in recorded if name in measured or name.startswith(AT)]
     # An environment records no base and computes its observation itself: there the observation is the input.
     on_plant = "base_pos" in names
     chosen = names if on_plant else ["observation"]
@@ -151,12 +152,15 @@ def _through_the_contract(
     controller: Controller, joint_names: tuple[str, ...], inputs: Mapping[str, NDArray[Any]]
 ) -> list[Output]:
     contract = controller.contract
-    if inputs["in_goal"].shape[1] != controller.goal.shape[1]:
+    sensed = {} if controller.state.sensed is None else controller.state.sensed.arrays
+    if inputs["in_goal"].shape[1] != controller.goal.shape[1] or any(f"in_{name}" not in inputs for name in sensed):
         return []
     found: dict[str, list[NDArray[Any]]] = {"observation": [], "action": [], "target": []}
     for step, first in enumerate(inputs[START]):
         for name in MEASURED:
             getattr(controller.state, name)[0] = inputs[f"in_{name}"][step]
+        for name, array in sensed.items():
+            array[0] = inputs[f"in_{name}"][step]
         controller.command[0] = inputs["in_command"][step]
         controller.goal[0] = inputs["in_goal"][step]
         if first:

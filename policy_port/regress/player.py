@@ -186,6 +186,8 @@ class _Record:
         """Copy one step; see `control.loop.Observer`."""
         state = controller.state
         step = {name: getattr(state, name)[0].copy() for name in MEASURED}
+        if state.sensed is not None:
+            step |= {name: array[0].copy() for name, array in state.sensed.arrays.items()}
         step["command"], step["goal"] = controller.command[0].copy(), controller.goal[0].copy()
         step["observation"], step["action"] = controller.observation[0].copy(), controller.action[0].copy()
         step["target"] = target[0].copy()

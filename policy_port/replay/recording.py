@@ -40,6 +40,7 @@ UNITS = {
     "action": "what the network put out, before raw_clip, action_names",
     "target": "joint position target rad or m, joint_names",
     "effort": "N m or N, joint_names, of the physics step before",
+    "joint_effort": "the same, where an observation term reads it",
     "tip_pos": "m, base frame",
     "tip_distance": "m",
 }
@@ -83,9 +84,23 @@ def trace_header(
         "action_names": list(contract.action_joint_names),
         "command_names": list(contract.command.names),
         "observation_names": [str(slot) for slot in observation_slots(contract)],
-        "units": UNITS,
+        "units": UNITS | sensed_units(contract),
         **more,
     }
+
+
+def sensed_units(contract: Contract) -> dict[str, str]:
+    """Unit and frame of each array of what a contract's terms sense."""
+    units = {
+        "link_pos_": "m, world, of the origin",
+        "link_quat_": "wxyz, link in world",
+        "link_lin_vel_": "m/s, of the origin, the link's axes",
+        "link_ang_vel_": "rad/s, the link's axes",
+        "contact_force_": "N, world, sum on the link, of the physics step before",
+        "height_scan": "m, world, x, y and z of where each ray ends, ray by ray; NaN where it hits nothing",
+    }
+    names = contract.senses.columns(0)
+    return {name: words for name in names for begin, words in units.items() if name.startswith(begin)}
 
 
 def plant_header(pilot: Pilot, plant: Plant, decimation: int) -> dict[str, Any]:
@@ -180,9 +195,9 @@ class TraceObserver:
         if self._tip_links:
             arrays["tip_pos"] = self._tip
         found = SIGNALS | ({"command_in_force": "command_in_force"} if controller.contract.command.shaped else {})
-        return self._recorder.bind(
-            arrays, split={"signals": {name: signals.columns(signal) for name, signal in found.items()}}
-        )
+        sensed = {name: name for name in signals.state.sensed.arrays} if signals.state.sensed is not None else {}
+        recorded = {name: signals.columns(signal) for name, signal in {**found, **sensed}.items()}
+        return self._recorder.bind(arrays, split={"signals": recorded})
 
 
 def place_arrays(plant: Plant, contract: Contract) -> dict[str, Array]:

@@ -70,7 +70,7 @@ def _term_check(contract: Contract, evidence: Evidence, term: ObservationTerm, r
         return _compare(term.label, names, error, made.known[:, :, mine], made.allowed[mine])
 
     check = compare(rebuilt)
-    if not isinstance(term, MeasuredTerm):
+    if not isinstance(term, MeasuredTerm) or term.link is not None:
         return check
     return placed(contract, evidence, term, check, lambda other: compare(rebuild(contract, other)))
 

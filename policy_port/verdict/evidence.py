@@ -19,6 +19,7 @@ from policy_port.verdict.recorded_arrays import (
     Mask,
     Values,
     is_place,
+    is_sensed,
     place_array,
     row_numbers,
     rows_of,
@@ -236,7 +237,7 @@ def read_evidence(path: Path | str) -> Evidence:
     steps, envs = rows_of(path, loaded["observation"])
     arrays = {
         name: state_array(path, name, loaded[name], (steps, envs), len(names))
-        for name in (*REQUIRED, *OPTIONAL)
+        for name in (*REQUIRED, *OPTIONAL, *filter(is_sensed, loaded))
         if name in loaded
     }
     arrays |= {name: place_array(path, name, loaded[name], (steps, envs)) for name in loaded if is_place(name)}
@@ -285,7 +286,7 @@ def _loaded(path: Path) -> tuple[Trace, dict[str, NDArray[Any]], float | None]:
     """A trace, those of its arrays that a verdict reads, and its control period [s]."""
     try:
         trace = Trace(path)
-        wanted = (*REQUIRED, *OPTIONAL, "episode", "time", *filter(is_place, trace))
+        wanted = (*REQUIRED, *OPTIONAL, "episode", "time", *filter(is_place, trace), *filter(is_sensed, trace))
         loaded = {name: np.asarray(trace[name]) for name in wanted if name in trace}
         period = trace.control_dt()
     except (TraceError, KeyError) as cause:

@@ -9,6 +9,7 @@ import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
+from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GoalTerm
 from policy_port.contract.terms import ObservationTerm
@@ -26,10 +27,13 @@ FINER = 16.0
 """How much closer to a line's gain a written number has to be than the gain is known for sure."""
 
 
+_LINED = (BaseTerm, JointTerm, LastActionTerm, GoalTerm, SensedTerm)
+
+
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another scale of a term, alone and together with another offset, default pose or kind."""
     for term in contract.observation.terms:
-        if term.label not in failing or not isinstance(term, BaseTerm | JointTerm | LastActionTerm | GoalTerm):
+        if term.label not in failing or not isinstance(term, _LINED):
             continue
         lines = _lines(contract, evidence, term)
         if not any(line.explains for line in lines):
@@ -63,7 +67,7 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
-        if isinstance(term, BaseTerm | JointTerm):
+        if isinstance(term, BaseTerm | JointTerm | SensedTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
@@ -99,7 +103,7 @@ def _told_scale(line: Line, before: float) -> float:
 
 def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[float]) -> Any:
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
-    if isinstance(term, BaseTerm) and len(set(values)) > 1:
+    if isinstance(term, BaseTerm | SensedTerm) and len(set(values)) > 1:
         return values
     return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
 

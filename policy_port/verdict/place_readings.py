@@ -27,7 +27,7 @@ NAMED, OFFSET = 1.0, 1.2
 def place_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
     """Another point of a velocity, by what the trace holds or by what fits; other axes of any base vector."""
     for term in contract.observation.terms:
-        if term.label not in failing or not isinstance(term, MeasuredTerm):
+        if term.label not in failing or not isinstance(term, MeasuredTerm) or term.link is not None:
             continue
         try:
             if isinstance(term, BaseLinVelTerm):

@@ -15,6 +15,9 @@ from policy_port.verdict.quaternions import recorded_quaternion_order
 from policy_port.verdict.signals import VECTOR_OF, into_base, into_world
 from policy_port.verdict.units import unit_readings
 
+POSED = {"base_euler", "base_quat", "heading", "heading_error", "link_pos"}
+"""Kinds of terms that are made of quaternions."""
+
 Readings = Iterator[tuple[Evidence, str, str]]
 """The trace as it was read otherwise, what that looks like, and what to do about it."""
 
@@ -30,7 +33,7 @@ def _readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Read
     yield from _frames(evidence, kinds)
     yield from _axes(evidence, kinds)
     yield from unit_readings(contract, evidence, failing)
-    if "projected_gravity" in kinds or {"base_lin_vel", "base_ang_vel"} & kinds.keys():
+    if ({"projected_gravity", "base_lin_vel", "base_ang_vel"} | POSED) & kinds.keys():
         yield from _quaternions(evidence)
     if "target" in failing:
         yield from _target_columns(contract, evidence)

@@ -14,6 +14,7 @@ from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.command_terms import NamedTerm
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm
 from policy_port.contract.term import Term
@@ -151,6 +152,11 @@ def factors(contract: Contract, term: Term, element: str) -> tuple[float, float,
         case BaseTerm() | NamedTerm() | JointTerm():
             zero = contract.joints[element].default if term.term == "joint_pos_rel" else 0.0
             return per_element(term.scale, element, position), zero, per_element(term.offset, element, position)
+        case SensedTerm():
+            scale, offset = (
+                value[position] if isinstance(value, tuple) else value for value in (term.scale, term.offset)
+            )
+            return scale, 0.0, offset
         case ConstantTerm():
             return 0.0, 0.0, term.value[position]
         case _:

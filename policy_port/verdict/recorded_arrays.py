@@ -16,6 +16,15 @@ Mask = NDArray[np.bool_]
 VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3}
 """Width of the arrays whose width no contract decides."""
 
+PER_JOINT = ("joint_pos", "joint_vel", "joint_effort", "target")
+"""Arrays of a number per joint."""
+
+SENSED = {"link_pos_": 3, "link_quat_": 4, "link_lin_vel_": 3, "link_ang_vel_": 3, "contact_force_": 3}
+"""What names of arrays begin with that terms sense on links, and their widths."""
+
+SCAN = "height_scan"
+"""What the name of an array begins with that says where rays end; NaN is a ray that hits nothing."""
+
 COM = "base_com"
 """Where the centre of mass of the base link is [m], in that link's frame."""
 
@@ -54,10 +63,16 @@ def state_array(path: Path, name: str, array: NDArray[Any], rows: tuple[int, int
             f"{path}: {name} has shape {shape}, observation has {rows[0]} steps of {rows[1]} environments; every "
             "array needs the same"
         )
-    width = VECTORS.get(name, joints if name in ("joint_pos", "joint_vel", "target") else array.shape[2])
+    width = VECTORS.get(name, joints if name in PER_JOINT else array.shape[2])
+    width = next((size for begin, size in SENSED.items() if name.startswith(begin)), width)
     if array.shape[2] != width:
         raise EvidenceError(f"{path}: {name} has {array.shape[2]} columns, {width} are needed")
-    return _finite(path, name, array)
+    return array.astype(np.float64) if name.startswith(SCAN) else _finite(path, name, array)
+
+
+def is_sensed(name: str) -> bool:
+    """Whether an array is of what observation terms sense beside joints and base."""
+    return name == "joint_effort" or name.startswith((*SENSED, SCAN))
 
 
 def is_place(name: str) -> bool:

@@ -12,6 +12,7 @@ from policy_port.contract.command_terms import GaitClockTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.contract.place import Place
+from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, GaitPhaseTerm
 from policy_port.contract.terms import ObservationTerm
@@ -22,6 +23,7 @@ from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.motion_signals import MotionSignals
 from policy_port.verdict.quaternions import base_quaternion, wxyz
 from policy_port.verdict.recorded_arrays import COM
+from policy_port.verdict.sensed_signals import SensedSignals
 from policy_port.verdict.time_signals import elapsed
 
 VECTOR_OF = {
@@ -52,6 +54,7 @@ class RecordedSignals:
         self._kept: dict[tuple[str, str], Signal] = {}
         self._motion: MotionSignals | None = None
         self._told = CommandSignals(contract, evidence)
+        self._sensing = SensedSignals(contract, evidence)
 
     def of(self, term: ObservationTerm, element: str) -> Signal:
         """The raw signal of one element of a term of the contract, as the evidence says that the term saw it.
@@ -63,6 +66,8 @@ class RecordedSignals:
         return recorded if read is None else Signal(read.values, max(recorded.size, _peak(read.values)), read.known)
 
     def _recorded(self, term: ObservationTerm, element: str) -> Signal:
+        if isinstance(term, SensedTerm) or (isinstance(term, MeasuredTerm) and term.link is not None):
+            return Signal(*self._sensing.of(term, element))
         if isinstance(term, MeasuredTerm) and term.moved:
             return self._measured(term, element)
         if term.term == "gait_phase":
@@ -106,6 +111,10 @@ class RecordedSignals:
             case "motion_joint_pos" | "motion_joint_vel":
                 values = self._following().joint(kind, element)
                 return Signal(values, max(1.0, _peak(values)), everywhere)
+            case "joint_effort":
+                column = evidence.joint_column(element, wanted_by=where)
+                effort = evidence.array("joint_effort", wanted_by=where)[:, :, column]
+                return Signal(effort, _peak(effort), everywhere)
             case "joint_target":
                 return self._joint_target(element, where)
             case "last_action":

@@ -242,15 +242,15 @@ def test_it_may_bring_a_signal_of_its_own(monkeypatch: pytest.MonkeyPatch, num_e
     np.testing.assert_allclose(ObservationBuilder(made, signals).build(), [[0.2, 5.0]] * num_envs, rtol=1e-6)
 
 
-class BaseQuat(Term):
-    """Orientation of the base as a quaternion."""
+class TipQuat(Term):
+    """Orientation of a tip as a quaternion."""
 
     holds_quaternion: ClassVar[bool] = True
-    term: Literal["base_quat"]
+    term: Literal["tip_quat"]
 
     def columns(self, contract: Contract) -> dict[str, int]:
         """Four."""
-        return {"base_quat": 4}
+        return {"tip_quat": 4}
 
     def draw(self, contract: Contract, draws: Draws) -> Any:
         """None are drawn here."""
@@ -263,18 +263,18 @@ class QuatContract(Contract):
     class Terms(Observation):
         """Its observation."""
 
-        terms: tuple[Annotated[ObservationTerm | BaseQuat, Field(discriminator="term")], ...] = Field(min_length=1)
+        terms: tuple[Annotated[ObservationTerm | TipQuat, Field(discriminator="term")], ...] = Field(min_length=1)
 
     observation: Terms
 
 
 @pytest.mark.parametrize("order", [None, "none"])
 def test_a_quaternions_order_is_asked_for_where_a_term_holds_one(order: str | None) -> None:
-    """No term of today's does, so that contracts leave the order out; one that did could not be read without."""
+    """Most contracts hold none and leave the order out; one whose term holds a quaternion can't be read without."""
     data = contract_data(quaternion_order=order, observation={"terms": [{"term": "base_ang_vel"}]})
     assert QuatContract.model_validate(data).quaternion_order == order
-    data["observation"] = {"terms": [{"term": "base_quat"}]}
-    with pytest.raises(ValueError, match="must be wxyz or xyzw, since base_quat holds a quaternion"):
+    data["observation"] = {"terms": [{"term": "tip_quat"}]}
+    with pytest.raises(ValueError, match="must be wxyz or xyzw, since tip_quat holds a quaternion"):
         QuatContract.model_validate(data)
     assert QuatContract.model_validate(data | {"quaternion_order": "xyzw"}).quaternion_order == "xyzw"
 

@@ -19,8 +19,8 @@ Shape = tuple[int, ...]
 _SAME = frozenset(("Cast", "Celu", "Dropout", "Elu", "Gelu", "HardSigmoid", "Identity", "LeakyRelu", "Selu"))
 """One input, and the numbers stay where they are."""
 _AXIS: dict[str, int] = {
-    **{"ArgMax": 0, "ArgMin": 0, "Concat": 0, "Gather": 0, "GatherElements": 0, "LayerNormalization": -1},
-    **{"LogSoftmax": -1, "Softmax": -1, "Split": 0, "TopK": -1, "ScatterElements": 0},
+    "ArgMax": 0, "ArgMin": 0, "Concat": 0, "Gather": 0, "GatherElements": 0, "LayerNormalization": -1,
+    "LogSoftmax": -1, "Softmax": -1, "Split": 0, "TopK": -1, "ScatterElements": 0,
 }
 """Operators along one axis, and which it is where the node does not say."""
 _MARK = "policy_port_batch_"

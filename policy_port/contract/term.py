@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.parsing import Parsing
+from policy_port.contract.shaping import ObservationDelay, Steps, observation_delay
 from policy_port.contract.yaml_file import Strict
 
 
@@ -68,6 +69,8 @@ class Term(Elementwise):
     """Name of the term in the observation; the kind, if not given. Names are unique."""
     history: Annotated[int, Field(ge=1, le=1000)] = 1
     """Number of stacked steps, the present one included."""
+    delay: Steps | ObservationDelay = 0
+    """How late the term is shown [control steps], the first observation before; see `ObservationDelay`."""
     term: str
     """The kind: each class has its own."""
 
@@ -75,6 +78,11 @@ class Term(Elementwise):
     def label(self) -> str:
         """Name under which reports, mappings and traces know the term."""
         return self.name or self.term
+
+    @property
+    def late(self) -> ObservationDelay:
+        """How late it is shown."""
+        return observation_delay(self.delay)
 
     @property
     def where(self) -> str:

@@ -16,6 +16,7 @@ from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
 from policy_port.control.base_terms import READERS
+from policy_port.control.shaping import Delay
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError
 
@@ -65,9 +66,12 @@ class ObservationBuilder:
         self._updates = tuple(reader.update for reader in readers)
         self._history = _History(contract, self.observation) if self.observation.shape[1] > len(columns) else None
         self._step = self.observation if self._history is None else self._history.step
+        self._delays, self._nothing = _delays(contract, self._raw.shape), nothing(contract)
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """The next observation of these environments is the first one after their reset; of all, if None."""
+        for delay in self._delays:
+            delay.reset(rows, self._nothing)
         if self._history is not None:
             self._history.reset(rows)
 
@@ -92,6 +96,8 @@ class ObservationBuilder:
         if self._clips_group:
             np.maximum(raw, self._group_lower, raw)
             np.minimum(raw, self._group_upper, raw)
+        for delay in self._delays:
+            delay(raw)
         self._step[...] = raw
         if self._history is not None:
             self._history.push()
@@ -127,7 +133,7 @@ class _History:
             dtype=np.intp,
         )
         self._fill_first = layout.fill == "first"
-        self._zero = np.float32(np.clip(0.0, *(contract.observation.clip or UNBOUNDED)))
+        self._zero = np.float32(nothing(contract))
         self._fresh = np.ones(rows, dtype=np.bool_)
         self._any_fresh = True
 
@@ -147,6 +153,22 @@ class _History:
         self._past[fresh] = filling
         self._fresh[:] = False
         self._any_fresh = False
+
+
+def nothing(contract: Contract) -> float:
+    """What an element shows that shows nothing yet: zero, or the bound of the observation's clip next to it."""
+    return float(np.clip(0.0, *(contract.observation.clip or UNBOUNDED)))
+
+
+def _delays(contract: Contract, shape: tuple[int, int]) -> list[Delay]:
+    """The delays of a step's numbers: of those that show the first one before, and of those that show nothing."""
+    late = [term.late for term in contract.observation.terms for _ in term.elements(contract)]
+    found = []
+    for fill in ("first", "zero"):
+        lags = [delay.steps if delay.fill == fill else 0 for delay in late]
+        if any(lags):
+            found.append(Delay(shape, lags, first=fill == "first"))
+    return found
 
 
 def _elements(contract: Contract, signals: Signals) -> tuple[list[int], Array]:

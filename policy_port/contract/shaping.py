@@ -54,6 +54,8 @@ class ActionDelay(Strict):
 class Filter(Strict):
     """A filter of actions over control steps."""
 
+    kind: str
+    """first_order or moving_average."""
     of: Literal["raw", "target"]
     """raw: the raw action, behind raw_clip and delay. target: the joint target, behind scale, offset and clip."""
     fill: Literal["zero", "start", "default", "first"] | None = None

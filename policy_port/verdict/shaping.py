@@ -1,4 +1,4 @@
-"""What delays and filters that a contract states make of a trace's actions and terms: by their definitions, from arrays.
+"""What a trace's actions and terms become behind the delays and filters that a contract states: by their definitions.
 
 Nothing here is the control loop's code. A recording that does not begin at a reset tells nothing at first: how long,
 follows from how much of the past still counts.
@@ -12,8 +12,8 @@ from policy_port.contract.shaping import FirstOrder, MovingAverage, ObservationD
 from policy_port.contract.spec import Contract
 from policy_port.verdict.evidence import Evidence, Mask, Values
 
-FORGOTTEN = 1e-7
-"""Share of what a filter held before the recording that float32 no longer shows."""
+FORGOTTEN = 1e-6
+"""Share of what a filter held before the recording that the roundings allowed cover."""
 
 
 def shown_late(evidence: Evidence, late: ObservationDelay, values: Values, known: Mask) -> tuple[Values, Mask]:

@@ -31,13 +31,13 @@ def shaped(action: dict[str, Any], observation: list[dict[str, Any]] | None = No
     return Contract.model_validate(data)
 
 
-def out_of(filter_: dict[str, Any], given_: list[float], held: float) -> list[float]:
+def out_of(filter_: dict[str, Any], given_: list[float], held: float, dt: float = 0.05) -> list[float]:
     """What a filter makes of numbers, by its definition."""
     if filter_["kind"] == "moving_average":
         steps = filter_["steps"]
         padded = [held] * steps + given_
         return [sum(padded[k + 1 : k + 1 + steps]) / steps for k in range(len(given_))]
-    weight = filter_.get("alpha") or 1.0 - np.exp(-2.0 * np.pi * filter_["cutoff_hz"] * 0.05)
+    weight = filter_.get("alpha") or 1.0 - np.exp(-2.0 * np.pi * filter_["cutoff_hz"] * dt)
     out = []
     for value in given_:
         held = weight * value + (1.0 - weight) * held

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from policy_port.contract.parsing import Parsing
-from policy_port.contract.term import Bounds, Elementwise
+from policy_port.contract.shaping import ActionDelay, ActionFilter, Steps, action_delay
+from policy_port.contract.term import UNBOUNDED, Bounds, Elementwise
 from policy_port.contract.yaml_file import Strict
 
 
@@ -75,5 +76,28 @@ class Action(Strict):
 
     terms: tuple[ActionTerm, ...] = Field(min_length=1)
     """Terms in the order in which the output is cut."""
-    raw_clip: Bounds | None = None
-    """Bounds of the raw action, applied before anything else; last_action is what comes out of it."""
+    raw_clip: Bounds | dict[str, Bounds] | None = None
+    """Bounds of the raw action, one pair or one per joint, applied before anything else; last_action is what comes out
+    of it."""
+    delay: Steps | ActionDelay = 0
+    """How late an action takes effect [control steps], with a raw action of zero before; see `ActionDelay`."""
+    filter: ActionFilter | None = None
+    """The filter of raw actions or of targets."""
+    between: Literal["hold", "interpolate"] = "hold"
+    """What joints are told in the physics steps of a control step: the target throughout, or the way to it from the
+    last one in equal steps, the last of which is the target."""
+
+    @property
+    def late(self) -> ActionDelay:
+        """The delay as a whole."""
+        return action_delay(self.delay)
+
+    @property
+    def reshapes_raw(self) -> bool:
+        """True where what takes effect is not the clipped raw action of the step."""
+        return bool(self.late.steps) or (self.filter is not None and self.filter.of == "raw")
+
+    def raw_bounds(self, joint: str) -> Bounds:
+        """Bounds of the raw action of one joint."""
+        clip = self.raw_clip[joint] if isinstance(self.raw_clip, dict) else self.raw_clip
+        return clip or UNBOUNDED

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.joints import SPEED, Joint, JointConversion
 from policy_port.contract.parsing import Parsing
 from policy_port.contract.sensing import Sensing
+from policy_port.contract.shaping import ObservationDelay
 from policy_port.contract.term import Bounds, Reading, Term
 
 
@@ -141,6 +143,10 @@ class LastActionTerm(PerJointTerm):
     """The network's previous raw output after `action.raw_clip`, zero at reset; action order."""
 
     term: Literal["last_action"]
+    ago: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many control steps ago it was put out; 1 is the previous one."""
+    of: Literal["raw", "filtered"] = "raw"
+    """raw: as it came out of raw_clip. filtered: as it came out of the action's delay and its filter of raw."""
     scale: float = 1.0
     """Factor."""
     clip: Bounds | None = None
@@ -150,9 +156,16 @@ class LastActionTerm(PerJointTerm):
         """The action's joints."""
         return contract.action_joint_names
 
+    @property
+    def late(self) -> ObservationDelay:
+        """An action of some steps ago is the previous one, shown so much later."""
+        late = super().late
+        return late.model_copy(update={"steps": late.steps + self.ago - 1})
+
     def readings(self, contract: Parsing) -> tuple[Reading, ...]:
         """The action, number by number."""
-        return tuple(Reading("last_action", index) for index in range(contract.action_size))
+        signal = "last_action" if self.of == "raw" else "filtered_action"
+        return tuple(Reading(signal, index) for index in range(contract.action_size))
 
     def converted(self, conversion: JointConversion) -> tuple[float, float]:
         """Raw actions keep their size and take the target's direction."""
@@ -164,5 +177,4 @@ class LastActionTerm(PerJointTerm):
 
     def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Noise within the raw clip."""
-        noise = draws.noise(contract.action_size)
-        return noise if contract.action.raw_clip is None else np.clip(noise, *contract.action.raw_clip)
+        return np.clip(draws.noise(contract.action_size), *contract.raw_bounds)

@@ -30,6 +30,11 @@ class Parsing(Protocol):
         ...
 
     @property
+    def raw_bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Lower and upper bounds of the raw action, action order."""
+        ...
+
+    @property
     def control_dt(self) -> float:
         """Control period [s]."""
         ...

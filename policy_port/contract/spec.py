@@ -132,6 +132,12 @@ class Contract(Strict):
         """Width of the network's output."""
         return len(self.action_joint_names)
 
+    @property
+    def raw_bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Lower and upper bounds of the raw action, action order; infinite where nothing clips it."""
+        lower, upper = zip(*(self.action.raw_bounds(name) for name in self.action_joint_names), strict=True)
+        return lower, upper
+
     def term_size(self, term: Term) -> int:
         """Number of elements of one step of `term`, without history."""
         return len(self.term_elements(term))
@@ -190,6 +196,19 @@ class Contract(Strict):
                     self._check_keys(value, names, f"{label}.{key}")
         _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
         check_commands(self, self.observation.terms)
+        if isinstance(self.action.raw_clip, dict):
+            self._check_keys(self.action.raw_clip, self.action_joint_names, "action.raw_clip")
+        return self
+
+    @model_validator(mode="after")
+    def _filtered_action_exists(self) -> Contract:
+        for term in self.observation.terms:
+            if term.term == "last_action" and term.of == "filtered" and not self.action.reshapes_raw:
+                of_target = self.action.filter is not None
+                raise ValueError(
+                    f"observation term '{term.label}' is of: filtered, but the action has neither a delay nor a filter "
+                    "of: raw" + ("; a target behind its filter is joint_target" if of_target else "; leave `of` out")
+                )
         return self
 
     @model_validator(mode="after")

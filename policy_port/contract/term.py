@@ -13,6 +13,7 @@ from policy_port.arrays import Array
 from policy_port.contract.draws import Draws
 from policy_port.contract.parsing import Parsing
 from policy_port.contract.sensing import Sensing
+from policy_port.contract.shaping import ObservationDelay, Steps, observation_delay
 from policy_port.contract.yaml_file import Strict
 
 
@@ -74,6 +75,8 @@ class Term(Elementwise):
     """Name of the history in `observation.groups` that says which steps are seen, in the place of `history`."""
     clip_after_scale: bool = False
     """Whether `clip` bounds what the network sees, scale * raw + offset, and not the raw value."""
+    delay: Steps | ObservationDelay = 0
+    """How late the term is shown [control steps], the first observation before; see `ObservationDelay`."""
     term: str
     """The kind: each class has its own."""
 
@@ -101,6 +104,11 @@ class Term(Elementwise):
     def label(self) -> str:
         """Name under which reports, mappings and traces know the term."""
         return self.name or self.term
+
+    @property
+    def late(self) -> ObservationDelay:
+        """How late it is shown."""
+        return observation_delay(self.delay)
 
     @property
     def where(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED, Bounds
+from policy_port.control.reshaping import reshaping, target_smoothing
 from policy_port.control.signals import Signals
 
 
@@ -46,11 +47,13 @@ class ActionDecoder:
         self._target = signals.joint_target
         self._joint_pos = signals.state.joint_pos
         self._raw_clip = contract.action.raw_clip
-        low, high = self._raw_clip or UNBOUNDED
         # NumPy is quicker where nothing lies between the rows, as in an array of many environments' signals.
         self._apart = signals.num_envs > 1
         self._last = np.zeros(self._last_action.shape) if self._apart else self._last_action
-        self._raw_lower, self._raw_upper = np.full_like(self._last, low), np.full_like(self._last, high)
+        self._raw_lower, self._raw_upper = (np.tile(bound, (signals.num_envs, 1)) for bound in contract.raw_bounds)
+        self._reshaping = reshaping(contract, signals)
+        self._in_force = self._last if self._reshaping is None else self._reshaping.values
+        self._smoothing = target_smoothing(contract, signals)
 
         driven = _drives(contract, signals)
         held = _Drive(column=signals.column["zero"], gain=0.0, bias=0.0, reference="joint_target", clip=UNBOUNDED)
@@ -69,7 +72,7 @@ class ActionDecoder:
         self._adds_to_pos = bool(self._keep_pos.any())
         self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
         self._shifts = bool(self._bias.any())
-        first = signals.column["last_action"]
+        first = _first_column(contract, signals)
         self._in_order = self._columns.tolist() == list(range(first, first + contract.action_size))
         self._raw = np.zeros_like(self._gain)
         self._measured = np.zeros_like(self._raw)
@@ -90,8 +93,10 @@ class ActionDecoder:
             np.minimum(last, self._raw_upper, last)
         if self._apart:
             self._last_action[...] = last
+        if self._reshaping is not None:
+            self._reshaping(last)
         if self._in_order:
-            np.multiply(last, self._gain, raw)
+            np.multiply(self._in_force, self._gain, raw)
         else:
             # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.
             self._source.take(self._columns, 1, raw, "clip")
@@ -110,13 +115,20 @@ class ActionDecoder:
         if self._clips:
             np.maximum(target, self._lower, target)
             np.minimum(target, self._upper, target)
+        if self._smoothing is not None:
+            self._smoothing(target)
         return target
+
+
+def _first_column(contract: Contract, signals: Signals) -> int:
+    """Where in the row the raw actions in force begin."""
+    return signals.column["filtered_action" if contract.action.reshapes_raw else "last_action"]
 
 
 def _drives(contract: Contract, signals: Signals) -> dict[str, _Drive]:
     """The drive of each plant joint that the action drives, by name."""
     drives: dict[str, _Drive] = {}
-    column = signals.column["last_action"]
+    column = _first_column(contract, signals)
     for term in contract.action.terms:
         for name in contract.action_joints(term):
             unit = contract.per_si(name)

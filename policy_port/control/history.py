@@ -35,7 +35,7 @@ class HistoryRing:
         self._rows = list(self._index)
         self._at = -1
         self._fill_first = np.repeat([stack.fill == "first" for stack in stacks], [*map(contract.term_size, terms)])
-        self._zero = np.float32(np.clip(0.0, *(contract.observation.clip or UNBOUNDED)))
+        self._zero = np.float32(nothing(contract))
         self._fresh = np.ones(rows, dtype=np.bool_)
         self._any_fresh = True
 
@@ -58,3 +58,8 @@ class HistoryRing:
         self._ring[fresh] = np.tile(np.where(self._fill_first, step[fresh], self._zero), self._depth)
         self._fresh[:] = False
         self._any_fresh = False
+
+
+def nothing(contract: Contract) -> float:
+    """What an element shows that shows nothing yet: zero, or the bound of the observation's clip next to it."""
+    return float(np.clip(0.0, *(contract.observation.clip or UNBOUNDED)))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.control.controller import Controller
+from policy_port.control.inner_loop import inner_loop
 from policy_port.control.plant import Plant
 
 Rows = NDArray[np.bool_]
@@ -83,6 +84,7 @@ def run(
         observers: Called once per step.
     """
     state, start = controller.state, controller.default_joint_pos()
+    perform = inner_loop(plant, controller, decimation)
     starting = np.ones(plant.num_envs, dtype=np.bool_)
     while not task.done:
         if np.count_nonzero(starting):
@@ -94,7 +96,6 @@ def run(
         for observe in observers:
             observe(plant, controller, target, starting)
         clock.wait()
-        plant.write(target)
-        plant.step(decimation)
+        perform(target)
         plant.read(state)
         starting = task.judge(plant, controller)

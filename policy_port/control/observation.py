@@ -16,7 +16,8 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
 from policy_port.control.base_terms import READERS
 from policy_port.control.command_terms import ShapedCommand
-from policy_port.control.history import HistoryRing
+from policy_port.control.history import HistoryRing, nothing
+from policy_port.control.shaping import Delay
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError
 
@@ -66,11 +67,14 @@ class ObservationBuilder:
         # What the network is shown of the command comes first: gait clocks go by it.
         shaped = [ShapedCommand(signals)] if contract.command.shaped else []
         self._updates = tuple(reader.update for reader in (*shaped, *readers))
+        self._delays, self._nothing = _delays(contract, self._raw.shape), nothing(contract)
         past = any(contract.observation.stack(term).ages != (0,) for term in contract.observation.terms)
         self._history = HistoryRing(contract, self.observation) if past else None
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """The next observation of these environments is the first one after their reset; of all, if None."""
+        for delay in self._delays:
+            delay.reset(rows, self._nothing)
         if self._history is not None:
             self._history.reset(rows)
 
@@ -95,11 +99,24 @@ class ObservationBuilder:
         if self._clips_group:
             np.maximum(raw, self._group_lower, raw)
             np.minimum(raw, self._group_upper, raw)
+        for delay in self._delays:
+            delay(raw)
         if self._history is None:
             self.observation[...] = raw
         else:
             self._history.push(raw)
         return self.observation
+
+
+def _delays(contract: Contract, shape: tuple[int, int]) -> list[Delay]:
+    """The delays of a step's numbers: of those that show the first one before, and of those that show nothing."""
+    late = [term.late for term in contract.observation.terms for _ in term.elements(contract)]
+    found = []
+    for fill in ("first", "zero"):
+        lags = [delay.steps if delay.fill == fill else 0 for delay in late]
+        if any(lags):
+            found.append(Delay(shape, lags, first=fill == "first"))
+    return found
 
 
 def _elements(contract: Contract, signals: Signals) -> tuple[list[int], Array]:

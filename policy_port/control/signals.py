@@ -29,6 +29,8 @@ class Signals:
     All arrays are float64 views of `row`, one row per environment; fill them in place.
     """
 
+    at_reset: list[Callable[[NDArray[np.bool_] | None], None]]
+    """Whoever remembers earlier steps, called with the environments (None: all) once their start is in place."""
     motion: Motion | None = None
     """The clip that the policy follows; set before anybody plans to read it."""
 
@@ -50,7 +52,7 @@ class Signals:
         Raises:
             RobotError: When the plant lacks a joint of the contract.
         """
-        self.contract = contract
+        self.contract, self.at_reset = contract, []
         self.mountings = mountings
         self.joint_names = tuple(plant_joint_names)
         self.num_envs = num_envs
@@ -91,6 +93,9 @@ class Signals:
         """Joint position target in force [rad or m], shape (num_envs, joints), plant joint order."""
         self.last_action: Array = self.view("last_action")
         """The network's previous output after raw_clip, shape (num_envs, action size)."""
+        self.filtered_action: Array = self.view("filtered_action")
+        """The raw action in force, behind the delay and the filter of raw, shape (num_envs, action size); of no width
+        where the contract has neither."""
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
 
@@ -118,8 +123,11 @@ class Signals:
         """Forget the past of environments whose start was just read into `state`; of all, if `rows` is None."""
         chosen = slice(None) if rows is None else rows
         self.last_action[chosen] = 0.0
+        self.filtered_action[chosen] = 0.0
         self.joint_target[chosen] = self.state.joint_pos[chosen]
         self.time[chosen] = 0.0
+        for forget in self.at_reset:
+            forget(rows)
 
 
 def _sizes(contract: Contract, joints: int) -> dict[str, int]:
@@ -138,6 +146,7 @@ def _sizes(contract: Contract, joints: int) -> dict[str, int]:
         "goal": 0,
         "joint_target": joints,
         "last_action": contract.action_size,
+        "filtered_action": contract.action_size if contract.action.reshapes_raw else 0,
         "zero": 1,
         **contract.senses.columns(joints),
     }

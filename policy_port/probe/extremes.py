@@ -83,8 +83,10 @@ def measure_extremes(contract: Contract, network: Network, obs: Array, response:
 
 
 def _clipped(contract: Contract, actions: Array) -> float | None:
-    clip = contract.action.raw_clip
-    return None if clip is None else float(np.mean((actions <= clip[0]) | (actions >= clip[1])))
+    if contract.action.raw_clip is None:
+        return None
+    lower, upper = contract.raw_bounds
+    return float(np.mean((actions <= np.array(lower)) | (actions >= np.array(upper))))
 
 
 def _beyond(contract: Contract, actions: Array) -> float | None:
@@ -97,8 +99,7 @@ def _beyond(contract: Contract, actions: Array) -> float | None:
             column += 1
             if not isinstance(term, JointPositionAction) or (joint.lower is None and joint.upper is None):
                 continue
-            if contract.action.raw_clip is not None:
-                raw = np.clip(raw, *contract.action.raw_clip)
+            raw = np.clip(raw, *contract.action.raw_bounds(name))
             target = term.zero(contract, name) + term.entry("scale", name) * raw
             low = -np.inf if joint.lower is None else joint.lower
             high = np.inf if joint.upper is None else joint.upper

@@ -106,7 +106,7 @@ class ByNameReference:
         for column, joint in enumerate(self._source.action_joint_names):
             given[joint] = raw[:, column]
             if self._target.action.raw_clip is None:
-                given[joint] = _clipped(given[joint], self._source.action.raw_clip)
+                given[joint] = _clipped(given[joint], self._source.action.raw_bounds(joint))
         values: list[Values] = []
         for joint in self._target.action_joint_names:
             value = given[joint] if self._mapping is None else self._target_action(self._mapping, joint, given)

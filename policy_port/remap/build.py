@@ -66,7 +66,8 @@ def build_remap(source: Contract, mapping: RobotMapping) -> Remap:
         observation_clip = clip
         target = target.model_copy(update={"observation": target.observation.model_copy(update={"clip": None})})
     raw_clip = source.action.raw_clip
-    if raw_clip is not None and not _commutes(action, raw_clip):
+    # Bounds of its own for each joint go over to the target, which turns them with the joint.
+    if raw_clip is not None and not isinstance(raw_clip, dict) and not _commutes(action, raw_clip):
         action_clip = raw_clip
         target = target.model_copy(update={"action": target.action.model_copy(update={"raw_clip": None})})
     return Remap(

@@ -47,7 +47,10 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
         "quaternion_order": mapping.quaternion_order or source.quaternion_order,
         "joints": joints,
         "action": source.action.model_copy(
-            update={"terms": tuple(_convert_action(source, mapping, term) for term in source.action.terms)}
+            update={
+                "terms": tuple(_convert_action(source, mapping, term) for term in source.action.terms),
+                "raw_clip": _convert_raw_clip(source, mapping),
+            }
         ),
         "motion": None if source.motion is None else target_following(source.motion, mapping),
         "sources": {**source.sources, "mapping": f"{mapping.source or 'source'} -> {mapping.target or 'target'}"},
@@ -262,6 +265,21 @@ def _convert_action(source: Contract, mapping: RobotMapping, term: ActionTerm) -
         still = {name: (position - 1e-6, position + 1e-6) for name, position in held.items()}
         update["clip"] = _number_or_table(mapping, term, {**bounds, **still}, None)
     return term.model_copy(update=update)
+
+
+def _convert_raw_clip(source: Contract, mapping: RobotMapping) -> Bounds | dict[str, Bounds] | None:
+    """Raw actions take the target's direction, and so do bounds of their own; a held joint's zero is within any."""
+    clip = source.action.raw_clip
+    if not isinstance(clip, dict):
+        return clip
+    known = {t: _bounds(clip[s], float(mapping.conversion(s).sign), 0.0) for s, t in mapping.pairs if s in clip}
+    driven = [name for term in source.action.terms for name in _driven(source, mapping, term)]
+    return {name: known.get(name, (-1.0, 1.0)) for name in driven}
+
+
+def _driven(source: Contract, mapping: RobotMapping, term: ActionTerm) -> tuple[str, ...]:
+    """The target's joints that a term of the source's action drives there."""
+    return mapping.target_joint_names if term.joints is None else target_names(mapping, term.joints)
 
 
 def _number_or_table(mapping: RobotMapping, term: ActionTerm, known: dict[str, Any], held: Any) -> Any:

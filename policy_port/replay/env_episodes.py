@@ -178,8 +178,7 @@ class EpisodeRunner:
         return np.stack([_array(joint.drive_target).reshape(-1) for joint in joints], axis=1).astype(np.float64)
 
     def _command(self, action: np.ndarray) -> np.ndarray:
-        bounds = self._contract.action.raw_clip
-        return np.clip(action, *bounds) if bounds is not None else action.copy()
+        return np.clip(action, *self._contract.raw_bounds)
 
 
 def _open(job: EnvJob, num_envs: int) -> tuple[Any, EnvCameras]:

@@ -109,8 +109,9 @@ def _still_to_come(evidence: Evidence, rows: Mask) -> Mask:
 def action_errors(contract: Contract, evidence: Evidence, values: Values) -> tuple[Values, Values]:
     """How far actions are off the recorded ones, shape (steps, environments, actions), and what is allowed of it."""
     recorded = evidence.arrays["action"]
-    clip = contract.action.raw_clip
-    if clip is not None and float(np.abs(recorded).max()) <= max(map(abs, clip)):
+    lower, upper = map(np.array, contract.raw_bounds)
+    at_bound = np.isclose(recorded, lower, rtol=1e-6) | np.isclose(recorded, upper, rtol=1e-6)
+    if (at_bound | ((recorded > lower) & (recorded < upper))).all():
         # Some recorders keep what came out of raw_clip; there the bounds stand where the network went beyond.
-        values = np.where(np.isin(recorded, clip), np.clip(values, *clip), values)
+        values = np.where(at_bound, np.clip(values, lower, upper), values)
     return np.abs(values - recorded), ACTION_TOLERANCE * np.maximum(1.0, np.abs(recorded).max(axis=(0, 1)))

@@ -20,6 +20,7 @@ from policy_port.contract.task_terms import ConstantTerm
 from policy_port.contract.term import Term
 from policy_port.contract.terms import ObservationTerm
 from policy_port.verdict.evidence import Evidence, Mask, Values
+from policy_port.verdict.shaping import action_in_force, target_behind_filter, unreached
 from policy_port.verdict.signals import RecordedSignals, clipped_action
 
 ROUNDINGS = 32.0
@@ -92,7 +93,6 @@ def rebuild(contract: Contract, evidence: Evidence) -> Rebuilt:
     ages = np.array([slot.age for slot in slots])
     zeros = {term.label for term in contract.observation.terms if contract.observation.stack(term).fill == "zero"}
     zeroed = np.array([slot.term in zeros for slot in slots])
-    padding = 0.0 if contract.observation.clip is None else float(np.clip(0.0, *contract.observation.clip))
     values, known = now[:, :, source], told[:, :, source]
     allowed = np.array([column.allowed for _, column in columns])[source]
     for age in np.unique(ages[ages > 0]):
@@ -100,11 +100,16 @@ def rebuild(contract: Contract, evidence: Evidence) -> Rebuilt:
         (before, reached), (seen, _) = evidence.earlier(now, age), evidence.earlier(told, age)
         before, seen, zero = before[:, :, source[mine]], seen[:, :, source[mine]], zeroed[mine]
         reached = reached[:, :, None]
-        values[:, :, mine] = np.where(reached | ~zero, before, padding)
+        values[:, :, mine] = np.where(reached | ~zero, before, padding(contract))
         # What fills a history is the episode's first row, known or not; `earlier` stops there.
         filled = np.where(zero, told[:, :, source[mine]], seen)
         known[:, :, mine] = np.where(reached, seen, evidence.whole[:, :, None] & filled)
     return Rebuilt(values=values, allowed=allowed, known=known & evidence.usable[:, :, None])
+
+
+def padding(contract: Contract) -> float:
+    """What stands for steps that there are not yet, where that is zero: within the observation's clip."""
+    return 0.0 if contract.observation.clip is None else float(np.clip(0.0, *contract.observation.clip))
 
 
 def decode(contract: Contract, evidence: Evidence) -> list[Column]:
@@ -113,7 +118,7 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
     Raises:
         EvidenceError: When the trace lacks the targets, or what they are made of.
     """
-    action = clipped_action(contract, evidence)
+    action, told = action_in_force(contract, evidence, clipped_action(contract, evidence))
     signals = RecordedSignals(contract, evidence)
     columns: list[Column] = []
     for term in contract.action.terms:
@@ -123,12 +128,13 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
             offset = contract.joints[name].default if term.offset == "default" else per_element(term.offset, name)
             values = scale * action[:, :, len(columns)] + offset
             size = abs(scale) * float(np.abs(action[:, :, len(columns)]).max()) + abs(offset)
-            known = evidence.usable
+            known = evidence.usable & told
             if term.term == "joint_position_delta":
                 start = signals.raw(term.reference, name)
                 values, size, known = values + start.values, size + start.size, known & start.known
             if clip is not None:
                 values = np.clip(values, *clip)
+            values, known = target_behind_filter(contract, evidence, name, values, known)
             allowed = max(FLOOR, ROUNDINGS * evidence.rounding * size / unit)
             columns.append(Column(element=name, values=values / unit, allowed=allowed, known=known))
     return columns
@@ -187,6 +193,7 @@ def _encode(
         values = np.clip(values, *clip)
     if contract.observation.clip is not None:
         values = np.clip(values, *contract.observation.clip)
+    values = np.where(unreached(evidence, term.late), padding(contract), values)
     size = abs(scale) * (signal.size + abs(zero)) + abs(offset)
     return Column(
         element=element,

@@ -251,10 +251,10 @@ def _noise(evidence: Evidence, answers: Values, known: Mask) -> float | None:
 
 
 def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
-    """Targets recorded behind a low-pass filter that no contract says."""
+    """Targets recorded behind a low-pass filter that what they are added to did not go through: no contract says it."""
     recorded = np.stack(recorded_targets(contract, evidence), axis=2)
     size = np.maximum(np.abs(recorded).max(axis=(0, 1)), 1e-3)
-    for made in _made(contract, evidence):
+    for made in _unfiltered(contract, evidence):
         rows = evidence.usable & (evidence.age >= 1)
         passed = low_pass(evidence, recorded, made, rows, 1e-5 * size)
         if passed is None:
@@ -266,16 +266,16 @@ def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
             contract=contract,
             evidence=evidence.with_arrays({"target": target}),
             words=f"target: behind a low-pass filter that keeps {passed.kept:.2g} of the last target",
-            remedy="no contract says a filter: record the target before it, or put it into the loop that runs the port",
+            remedy="the next target starts from the one before the filter, which no contract says: record that one, or "
+            "put the filter into the loop that runs the port",
             weight=PROVEN,
         )
         return
 
 
-def _made(contract: Contract, evidence: Evidence) -> Iterator[Values]:
-    """What the actions set: as it follows from each row, and, where a target starts from the last, all along."""
+def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[Values]:
+    """What the actions set all along, where a target starts from the last one."""
     each = np.stack([column.values for column in decode(contract, evidence)], axis=2)
-    yield each
     following = [
         term.term == "joint_position_delta" and term.reference == "joint_target"
         for term in contract.action.terms

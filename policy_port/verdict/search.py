@@ -24,6 +24,7 @@ from policy_port.verdict.place_readings import place_readings
 from policy_port.verdict.readings import readings
 from policy_port.verdict.recorded_actions import recorded_actions
 from policy_port.verdict.recorded_observations import recorded_observations
+from policy_port.verdict.shaping_changes import shaping_changes
 
 ROWS = 600
 """Rows of the trace that are searched, spread over its episodes; the verdict itself uses all."""
@@ -38,6 +39,7 @@ KINDS = (
     bias_readings,
     changed(line_changes),
     changed(layout_changes),
+    changed(shaping_changes),
     changed(action_changes),
     place_readings,
     readings,

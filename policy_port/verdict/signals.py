@@ -24,6 +24,7 @@ from policy_port.verdict.motion_signals import MotionSignals
 from policy_port.verdict.quaternions import base_quaternion, wxyz
 from policy_port.verdict.recorded_arrays import COM
 from policy_port.verdict.sensed_signals import SensedSignals
+from policy_port.verdict.shaping import action_in_force, shown_late
 from policy_port.verdict.time_signals import elapsed
 
 VECTOR_OF = {
@@ -63,6 +64,9 @@ class RecordedSignals:
             EvidenceError: When the trace lacks what it is made of.
         """
         recorded, read = self._recorded(term, element), self._evidence.as_read.get((term.label, element))
+        if term.late.steps and read is None:
+            values, known = shown_late(self._evidence, term.late, recorded.values, recorded.known)
+            return Signal(values, recorded.size, known)
         return recorded if read is None else Signal(read.values, max(recorded.size, _peak(read.values)), read.known)
 
     def _recorded(self, term: ObservationTerm, element: str) -> Signal:
@@ -91,7 +95,8 @@ class RecordedSignals:
         if isinstance(term, ConstantTerm):
             shape = self._evidence.shape
             return Signal(np.zeros(shape), 0.0, np.ones(shape, dtype=np.bool_))
-        return self.raw(term.term, element)
+        filtered = term.term == "last_action" and term.of == "filtered"
+        return self.raw("filtered_action" if filtered else term.term, element)
 
     def raw(self, kind: str, element: str) -> Signal:
         """A signal by kind and element: a joint name, an axis, an index, or the joint of an action."""
@@ -117,11 +122,14 @@ class RecordedSignals:
                 return Signal(effort, _peak(effort), everywhere)
             case "joint_target":
                 return self._joint_target(element, where)
-            case "last_action":
+            case "last_action" | "filtered_action":
                 column = self._contract.action_joint_names.index(element)
-                raw = clipped_action(self._contract, evidence)[:, :, column]
-                before, known = evidence.earlier(raw, 1)
-                return Signal(np.where(known, before, 0.0), _peak(raw), known | evidence.whole)
+                raw, told = clipped_action(self._contract, evidence), everywhere
+                if kind == "filtered_action":
+                    raw, told = action_in_force(self._contract, evidence, raw)
+                (before, known), size = evidence.earlier(raw[:, :, column], 1), _peak(raw[:, :, column])
+                told = known & evidence.earlier(told, 1)[0]
+                return Signal(np.where(known, before, 0.0), size, told | evidence.whole)
             case "velocity_command" | "command":
                 values, known = self._told.element(element, where)
                 return Signal(values, self._told.size(element), known)
@@ -210,8 +218,7 @@ def clipped_action(contract: Contract, evidence: Evidence) -> Values:
         EvidenceError: When the trace has another number of actions.
     """
     check_action_width(contract, evidence)
-    action = evidence.arrays["action"]
-    return action if contract.action.raw_clip is None else np.clip(action, *contract.action.raw_clip)
+    return np.clip(evidence.arrays["action"], *contract.raw_bounds)
 
 
 def check_action_width(contract: Contract, evidence: Evidence) -> None:

@@ -19,12 +19,27 @@ from policy_port.verdict.evidence import read_evidence
 from policy_port.verdict.verify import verify_contract
 from tests.control.fake_plant import FakePlant
 from tests.control.networks import save_mlp
+from tests.samples import LEGS
 from tests.verdict.synthetic import TRACE_JOINTS, stacked, toy
 
 DELTA = {
     "terms": [{"term": "joint_position_delta", "reference": "joint_target", "scale": 0.1}],
     "raw_clip": [-0.5, 0.5],
 }
+
+ABSOLUTE = {"terms": [{"term": "joint_position", "scale": 0.25, "offset": "default"}]}
+SHAPED = ABSOLUTE | {
+    "raw_clip": {name: [-0.05 * k, 0.1] for k, name in enumerate(LEGS)},
+    "delay": 2,
+    "filter": {"kind": "first_order", "alpha": 0.4, "of": "raw"},
+    "between": "interpolate",
+}
+LATE = [
+    {"term": "joint_pos_rel", "delay": 2, "clip": [-0.5, 0.5]},
+    {"term": "base_ang_vel", "delay": {"steps": 3, "fill": "zero"}, "offset": [1.0, 2.0, 3.0]},
+    {"term": "last_action", "ago": 2},
+    {"term": "last_action", "name": "in_force", "of": "filtered"},
+]
 
 
 class Turning(FakePlant):
@@ -66,6 +81,9 @@ CONTRACTS = {
     "delta action": toy(action=DELTA),
     "term-major": stacked(),
     "time-major, newest first": stacked("time_major", "newest_first", "zero"),
+    "clip per joint, delay, filter of raw": toy(observation={"terms": LATE}, action=SHAPED),
+    "filter of target": toy(action=DELTA | {"filter": {"kind": "first_order", "alpha": 0.3, "of": "target"}}),
+    "mean of target": toy(action=ABSOLUTE | {"filter": {"kind": "moving_average", "steps": 3, "of": "target"}}),
 }
 
 

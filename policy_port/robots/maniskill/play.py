@@ -189,12 +189,12 @@ class TaskAction:
     """Targets by the task's own controller; see `policy_port.control.controller.ActionPart`."""
 
     def __init__(self, task: RealTask, contract: Contract, signals: Signals) -> None:
-        self._task, self._clip, self._signals = task, contract.action.raw_clip, signals
+        self._task, self._bounds, self._signals = task, contract.raw_bounds, signals
 
     def decode(self, action: Float32) -> Array:
         """Set the last action and the targets [rad], shape (1, joints), in the arm's joint order."""
         last = self._signals.last_action
-        last[...] = action if self._clip is None else np.clip(action, *self._clip)
+        last[...] = np.clip(action, *self._bounds)
         self._signals.joint_target[...] = self._task.targets(last[0])
         return self._signals.joint_target
 
@@ -252,7 +252,7 @@ def check_actions(contract: Contract, task: RealTask) -> None:
         said = decoder.decode(action).copy()
         task.measured(signals.state.joint_pos, np.zeros_like(held))
         task.sent(held)
-        done = task.targets(action if contract.action.raw_clip is None else np.clip(action, *contract.action.raw_clip))
+        done = task.targets(np.clip(action, *contract.raw_bounds))
         worst = int(np.abs(said - done).argmax())
         if abs(said[0, worst] - done[0, worst]) > APART:
             joint = task.joint_names[worst]

@@ -34,6 +34,7 @@ from policy_port.contract.joint_terms import (
 from policy_port.contract.motion_terms import (
     MotionAnchorOriTerm,
     MotionAnchorPosTerm,
+    MotionCommandTerm,
     MotionJointPosTerm,
     MotionJointVelTerm,
     MotionPhaseTerm,
@@ -55,6 +56,7 @@ ObservationTerm = Annotated[
     | GaitPhaseTerm
     | MotionJointPosTerm
     | MotionJointVelTerm
+    | MotionCommandTerm
     | MotionAnchorOriTerm
     | MotionAnchorPosTerm
     | MotionPhaseTerm

@@ -16,7 +16,7 @@ from policy_port.arrays import Array
 from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm, ProjectedGravityTerm
 from policy_port.contract.place import Place
 from policy_port.contract.task_terms import GaitPhaseTerm
-from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
+from policy_port.control.motion_terms import MOTION_READERS
 from policy_port.control.plant import Mounting
 from policy_port.control.signals import Signals
 from policy_port.errors import RobotError
@@ -186,10 +186,6 @@ READERS: dict[str, Callable[[Signals], Reader]] = {
     "projected_gravity": ProjectedGravity,
     "gait_sin": GaitClock,
     "moved": MovedVectors,
-    "motion_joint_pos": ReferenceJoints.positions,
-    "motion_joint_vel": ReferenceJoints.velocities,
-    "motion_anchor_ori_b": ReferenceAnchor.orientation,
-    "motion_anchor_pos_b": ReferenceAnchor.position,
-    "motion_phase": ReferencePhase,
+    **MOTION_READERS,
 }
 """What computes a signal, by the name of the first signal that it writes; `update` is called where a term reads it."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
-from policy_port.contract.joint_terms import JointTerm, LastActionTerm
+from policy_port.contract.joint_terms import JointTerm, PerJointTerm
+from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GoalTerm
 from policy_port.contract.terms import ObservationTerm
@@ -29,7 +30,7 @@ FINER = 16.0
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another scale of a term, alone and together with another offset, default pose or kind."""
     for term in contract.observation.terms:
-        if term.label not in failing or not isinstance(term, BaseTerm | JointTerm | LastActionTerm | GoalTerm):
+        if term.label not in failing or not isinstance(term, BaseTerm | PerJointTerm | GoalTerm):
             continue
         lines = _lines(contract, evidence, term)
         if not any(line.explains for line in lines):
@@ -63,7 +64,7 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
-        if isinstance(term, BaseTerm | JointTerm):
+        if isinstance(term, BaseTerm | JointTerm | MotionJointTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
@@ -101,7 +102,10 @@ def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[fl
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
     if isinstance(term, BaseTerm) and len(set(values)) > 1:
         return values
-    return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
+    if isinstance(term, MotionJointTerm):
+        elements = tuple(map(term.key, elements))
+    table = dict(zip(elements, values, strict=True))
+    return stated_values(table) if isinstance(term, JointTerm | MotionJointTerm) else values[0]
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ, BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.layout import observation_slots
-from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import ReferenceTerm
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, GaitPhaseTerm
@@ -62,7 +62,7 @@ class RecordedSignals:
             return self._measured(term, element)
         if term.term == "gait_phase":
             return self._gait(term, element)
-        if isinstance(term, MotionJointTerm | MotionTerm):
+        if isinstance(term, ReferenceTerm):
             values, known = self._following().of(term, element)
             return Signal(values, max(1.0, _peak(values)), known)
         if term.term == "goal":
@@ -92,9 +92,6 @@ class RecordedSignals:
             case "joint_pos" | "joint_vel":
                 values = self._joint(kind, element, where)
                 return Signal(values, _peak(values), everywhere)
-            case "motion_joint_pos" | "motion_joint_vel":
-                values = self._following().joint(kind, element)
-                return Signal(values, max(1.0, _peak(values)), everywhere)
             case "joint_target":
                 return self._joint_target(element, where)
             case "last_action":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Every real policy in every simulator: replay them all and write benchmarks/crossing.md.
+"""Every real policy in every simulator: play them all and write benchmarks/crossing.md.
 
-The policies and robots lie beside the project (../shared/real_policies); their contracts are in tests/real_policies.
-Each policy is exported as it is (no remap), proven, and replayed on flat ground under the command of its catalogue
-entry, driven from its contract by joint names.
+The policies and robots lie beside the project (../shared/real_policies), their contracts in tests/real_policies, and
+crossing.yaml here says what each is asked for and what its bar is. Each policy is exported as it is (no remap), proven,
+and played on flat ground by the program's own commands. `--only NAME ...` replaces the rows of single policies.
 """
 
 from __future__ import annotations
@@ -11,39 +11,41 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.metadata
+import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from tqdm import tqdm
+from typer.testing import CliRunner
 
 import policy_port as pp
+from policy_port.cli.app import app
 from policy_port.plants.registry import SIMULATORS
-from policy_port.port.pilot import Pilot
-from policy_port.remap import identity_remap
-from policy_port.replay import play as replay
-from policy_port.replay.result import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared")) / "real_policies"
 CONTRACTS = ROOT / "tests" / "real_policies"
 
 BAR = 0.15
-"""Largest error of the mean speed, as a share of the catalogue's, that counts as walking at its speed."""
-
-REQUIRED = {"mujoco": 8, "maniskill": 6, "newton": 4}
-"""How many policies must walk in each simulator, with one of their robot's files."""
+"""Largest error of the mean speed, as a share of what is expected, that counts as moving at its speed."""
+DONE = {"walk": "walks", "roll": "rolls", "follow": "follows", "stand": "stands"}
+"""What is said of a policy that meets its bar, by the kind of bar."""
 
 COLUMNS = (
-    *("policy", "plant", "file", "survival s", "speed m/s", "error"),
-    *("joint tracking RMSE rad", "action rate", "saturated", "verdict"),
+    *("policy", "plant", "file", "survival s", "figure", "against its bar"),
+    *("joint tracking RMSE rad", "action rate", "saturated", "verdict", "on"),
 )
+SINGLE = "## Single runs"
 
 PACKAGES = ("mujoco", "mani_skill", "sapien", "newton", "warp-lang", "onnxruntime")
+
+Row = dict[str, str]
+"""A cell by each column; a policy that can't be played has its reason as the verdict."""
 
 NOTES = """\
 - **rl_sar_go2_robot_lab is too fast in SAPIEN** with either file, and misses its bar by a hair. The MJCF makes it slow
@@ -70,94 +72,145 @@ NOTES = """\
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """One policy on one robot file in one simulator."""
-
-    policy: str
-    plant: str
-    file: str
-    catalogue: float
-    """Mean forward speed that the catalogue measured [m/s]."""
-    result: Result | None
-    """None where the simulator can't load the robot."""
-    reason: str = ""
-    """Why it can't."""
-
-    @property
-    def error(self) -> float | None:
-        """Error of the mean speed as a share of the catalogue's; None where the robot fell too early to tell."""
-        speed = None if self.result is None else self.result["mean_lin_vel_x"]
-        return None if speed is None else speed / self.catalogue - 1.0
-
-    @property
-    def walks(self) -> bool:
-        """Whether it stayed up at the catalogue's speed."""
-        up = self.result is not None and self.result["fallen"] == 0
-        return up and self.error is not None and abs(self.error) <= BAR
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of a walk (default: 10)")
     parser.add_argument("--plants", default=",".join(SIMULATORS), help="simulators, separated by commas")
-    parser.add_argument("--policies", default="", help="names in the catalogue, separated by commas; all, if not given")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="policies whose rows are replaced")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "crossing.md", help="the table to write")
     options = parser.parse_args()
     try:
-        crossings = cross(
-            options.plants.split(","), options.policies.split(",") if options.policies else None, options.seconds
-        )
+        catalogue = load_catalogue(ROOT / "benchmarks" / "crossing.yaml", CONTRACTS)
+        if strange := [name for name in options.only if name not in catalogue]:
+            sys.exit(f"error: no policy is called '{strange[0]}'. There are: {', '.join(catalogue)}")
+        plants = options.plants.split(",")
+        if strange := [plant for plant in plants if plant not in SIMULATORS]:
+            sys.exit(f"error: no simulator is called '{strange[0]}'. There are: {', '.join(SIMULATORS)}")
+        chosen = {name: entry for name, entry in catalogue.items() if not options.only or name in options.only}
+        fresh = list(cross(chosen, plants))
+        partial = options.only or len(plants) < len(SIMULATORS)
+        old = read_rows(options.out.read_text(encoding="utf-8")) if partial and options.out.is_file() else []
     except (pp.PolicyPortError, OSError) as error:
         sys.exit(f"error: {error}")
-    options.out.write_text(document(crossings, options.seconds), encoding="utf-8")
-    print(summary(crossings))
+    rows = merged(old, fresh, list(catalogue))
+    options.out.write_text(document(rows), encoding="utf-8")
+    print(summary(rows))
     print(f"wrote {options.out}")
 
 
-def cross(plants: list[str], policies: list[str] | None, seconds: float) -> list[Crossing]:
-    """Export each policy once, and replay it on every file of its robot in every simulator."""
-    catalogue = yaml.safe_load((SHARED / "catalogue.yaml").read_text(encoding="utf-8"))
-    entries = [entry for entry in catalogue["policies"] if policies is None or entry["id"] in policies]
-    jobs = [(e, plant, file) for e in entries for plant in plants for file in robot_files(catalogue, e["robot"])]
-    found = []
+def load_catalogue(path: Path, contracts: Path) -> dict[str, dict[str, Any]]:
+    """What is asked of each policy, by its name; a contract without an entry gets a row that says so."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    entries = {
+        name: entry | {"files": data["robots"].get(entry.get("robot"), [])} for name, entry in data["policies"].items()
+    }
+    for contract in sorted(contracts.glob("*.yaml")):
+        entries.setdefault(contract.stem, {"reason": f"{path.name} has no entry of that name", "files": []})
+    for name, entry in entries.items():
+        if "reason" not in entry and not (contracts / f"{name}.yaml").is_file():
+            entry["reason"] = f"{contracts.name} has no contract of that name"
+    return entries
+
+
+def cross(entries: Mapping[str, dict[str, Any]], plants: Sequence[str]) -> Iterator[Row]:
+    """Export each policy once, and play it with every file of its robot in every simulator."""
+    jobs = [
+        (name, plant, file)
+        for name, e in entries.items()
+        for plant in plants
+        for file in e["files"]
+        if "reason" not in e
+    ]
+    yield from (_told(name, "", "", entry["reason"]) for name, entry in entries.items() if "reason" in entry)
     with tempfile.TemporaryDirectory() as folder:
-        for entry, plant, file in tqdm(jobs, unit="walk", disable=None):
-            onnx = Path(folder) / entry["id"]
-            contract = pp.load_contract(CONTRACTS / f"{entry['id']}.yaml")
-            if not onnx.exists():
-                pp.write_port(onnx, pp.load_policy(SHARED / entry["file"]), identity_remap(contract), formats=("onnx",))
-            pilot = Pilot(onnx=onnx / "policy.onnx", network_contract=contract)
-            found.append(walk(pilot, entry, plant, file, seconds))
-    return found
+        for name, plant, file in tqdm(jobs, unit="run", disable=None):
+            entry, port = entries[name], Path(folder) / name
+            if not port.exists() and (said := export(name, entry, port)):
+                yield _told(name, plant, file, f"is not exported: {said}")
+                continue
+            yield run(name, entry, port, (plant, file), Path(folder) / "run")
 
 
-def robot_files(catalogue: dict[str, Any], robot: str) -> list[str]:
-    """The MJCF and, where there is one, the URDF; of files that include each other the outer one."""
-    files = [file for file in catalogue["robots"][robot]["files"] if Path(file).name != "go1.xml"]
-    return sorted(files, key=lambda file: Path(file).suffix, reverse=True)
+def export(name: str, entry: dict[str, Any], port: Path) -> str:
+    """Make the port; what went wrong, if anything did."""
+    files = [SHARED / file for file in ([entry["file"]] if isinstance(entry["file"], str) else entry["file"])]
+    motion = ["--motion", SHARED / entry["motion"]] if "motion" in entry else []
+    more = [str(word).replace("SHARED", str(SHARED)) for word in entry.get("export", ())]
+    contract = ("--contract", CONTRACTS / f"{name}.yaml")
+    return _said("export", *files, *contract, "--format", "onnx", *motion, *more, "--out", port)
 
 
-def walk(pilot: Pilot, entry: dict[str, Any], plant: str, file: str, seconds: float) -> Crossing:
-    """Follow the command of the catalogue's entry."""
-    vx, vy, turn = (float(value) for value in entry["baseline"]["command"])
-    about: dict[str, Any] = {"policy": entry["id"], "plant": plant, "file": Path(file).name}
-    about["catalogue"] = entry["baseline"]["mean_vx"]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            result = replay.play_on_plant(
-                pilot,
-                replay.Held(command=(vx, vy, turn), seconds=seconds),
-                replay.Output(folder=Path(folder)),
-                kind=plant,
-                robot=SHARED / file,
-            )
-        except (pp.PolicyPortError, OSError) as error:
-            return Crossing(**about, result=None, reason=str(error).replace(str(SHARED), "real_policies"))
-    return Crossing(**about, result=result)
+def run(name: str, entry: dict[str, Any], port: Path, where: tuple[str, str], out: Path) -> Row:
+    """Play a port in one simulator with one file of its robot."""
+    plant, file = where
+    command = ["--command", entry["command"]] if "command" in entry else []
+    seconds = ["--seconds", entry.get("seconds", 10)] if "seconds" in entry or "follow" not in entry["bar"] else []
+    play = ("--plant", plant, "--robot", SHARED / file, "--no-meshes", "--out", out, "--force", *command, *seconds)
+    if said := _said("play", port, *play, *entry.get("play", ())):
+        return _told(name, plant, file, f"does not run: {said}")
+    result = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    figure, against, met = judged(entry["bar"], result)
+    fell = result.get("fallen") or result.get("diverged")
+    (kind,) = entry["bar"]
+    cells = {
+        "survival s": f"{result['survival' if 'survival' in result else 'duration']:.2f}",
+        "figure": figure,
+        "against its bar": against,
+        "joint tracking RMSE rad": number(result["joint_tracking_rmse"], "{:.3f}"),
+        "action rate": number(result["action_rate"], "{:.3f}"),
+        "saturated": number(result["effort_saturation"], "{:.1%}"),
+    }
+    return _told(name, plant, file, "fell" if fell else DONE[kind] if met else "missed") | cells
 
 
-def document(crossings: list[Crossing], seconds: float) -> str:
+def judged(bar: dict[str, float], result: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """The figure that a bar is about, how it stands against it, and whether it is met by a robot that stays up."""
+    ((kind, wanted),) = bar.items()
+    if kind == "stand":
+        return "", "", True
+    if kind == "follow":
+        error, angle = result["reference_joint_rmse"], result.get("reference_anchor_mean_angle")
+        anchor = "" if angle is None else f", anchor {angle:.3f} rad"
+        return f"{error:.3f} rad{anchor}", f"{error / wanted:.0%} of {wanted:g} rad", error <= wanted
+    speed = result["mean_lin_vel_x"]
+    if speed is None:
+        return "-", "-", False
+    return f"{speed:.3f} m/s", f"{speed / wanted - 1.0:+.1%}", abs(speed / wanted - 1.0) <= BAR
+
+
+def _said(command: str, *words: Any) -> str:
+    """Run one of the program's commands; its complaint, or nothing."""
+    done = CliRunner().invoke(app, [command, *map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        return f"{type(done.exception).__name__}: {done.exception}"
+    if done.exit_code == 0:
+        return ""
+    errors = [line for line in done.output.splitlines() if line.startswith(("error", "Error"))] or [done.output]
+    return " ".join(errors[0].split()).replace(str(SHARED), "real_policies").replace("|", "/")
+
+
+def _told(name: str, plant: str, file: str, verdict: str) -> Row:
+    said = {"policy": name, "plant": plant, "file": Path(file).name, "verdict": verdict}
+    return dict.fromkeys(COLUMNS, "") | said | {"on": datetime.date.today().isoformat()}
+
+
+def read_rows(text: str) -> list[Row]:
+    """The rows of a table that was written before."""
+    lines = [line for line in text.partition(SINGLE)[2].partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    found = [dict(zip(COLUMNS, (cell.strip() for cell in line.strip("|").split("|")), strict=False)) for line in lines]
+    return [row for row in found if len(row) == len(COLUMNS) and row["policy"] != "policy"]
+
+
+def merged(old: Sequence[Row], fresh: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The old rows with the fresh ones in the place of the same policy's in the same simulators."""
+    told = {(row["policy"], row["plant"]) for row in fresh} | {(row["policy"], "") for row in fresh}
+    bare = {row["policy"] for row in fresh if not row["plant"]}
+    kept = [row for row in old if (row["policy"], row["plant"]) not in told and row["policy"] not in bare]
+    plants = ["", *SIMULATORS]
+    rows = [row for row in (*kept, *fresh) if row["policy"] in names]
+    return sorted(rows, key=lambda row: (names.index(row["policy"]), plants.index(row["plant"])))
+
+
+def document(rows: Sequence[Row]) -> str:
     """The whole of crossing.md."""
     versions = [f"policy-port {pp.__version__}"]
     for package in PACKAGES:
@@ -172,17 +225,21 @@ def document(crossings: list[Crossing], seconds: float) -> str:
         "no GPU; "
         f"{', '.join(versions)}.",
         "",
-        f"Each policy walks {seconds:g} s on flat ground under the command of its catalogue entry, driven from its",
-        "contract (tests/real_policies) through a port without a remap. Speed is forward, in the base frame, after",
-        f"2 s; its error is against the catalogue. A policy walks when it stays up within {100 * BAR:.0f} % of that.",
+        "Each policy acts on flat ground under the command or clip of `benchmarks/crossing.yaml`, driven from its",
+        "contract (tests/real_policies) through a port without a remap, its robot without meshes. The verdicts:",
         "",
-        summary(crossings),
+        f"- **walks**, **rolls**: it stays up within {100 * BAR:.0f} % of the speed that an independent runner had,",
+        "  forward in the base frame, after 2 s.",
+        "- **follows**: it stays up to the clip's end, its joints within the bar of the clip's (root mean square).",
+        "- **stands**: it stays up.",
         "",
-        "## Single walks",
+        summary(rows),
+        "",
+        SINGLE,
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---" * len(COLUMNS) + "|",
-        *(row(crossing) for crossing in crossings),
+        *(f"| {' | '.join(row[column] for column in COLUMNS)} |" for row in rows),
         "",
         "## What was found",
         "",
@@ -191,49 +248,30 @@ def document(crossings: list[Crossing], seconds: float) -> str:
     return "\n".join(lines)
 
 
-def summary(crossings: list[Crossing]) -> str:
-    """Speed error of each policy in each simulator, per file, and how many walk."""
-    plants = list(dict.fromkeys(crossing.plant for crossing in crossings))
+def summary(rows: Sequence[Row]) -> str:
+    """How each policy stands in each simulator, per file, and how many meet their bar."""
+    plants = [plant for plant in SIMULATORS if any(row["plant"] == plant for row in rows)]
     lines = ["| policy | " + " | ".join(plants) + " |", "|---" * (len(plants) + 1) + "|"]
-    for policy in dict.fromkeys(crossing.policy for crossing in crossings):
-        cells = []
-        for plant in plants:
-            mine = [c for c in crossings if (c.policy, c.plant) == (policy, plant)]
-            cells.append(", ".join(f"{Path(c.file).suffix[1:].replace('xml', 'mjcf')} {brief(c)}" for c in mine))
-        lines.append(f"| {policy} | " + " | ".join(cells) + " |")
-    counts = []
-    for plant in plants:
-        walking = {crossing.policy for crossing in crossings if crossing.plant == plant and crossing.walks}
-        counts.append(f"**{len(walking)}** (bar: {REQUIRED[plant]})")
-    return "\n".join([*lines, "| **walk with one of their files** | " + " | ".join(counts) + " |"])
+    names = list(dict.fromkeys(row["policy"] for row in rows))
+    for name in names:
+        mine = [row for row in rows if row["policy"] == name]
+        bare = [row["verdict"] for row in mine if not row["plant"]]
+        cells = bare or [", ".join(brief(row) for row in mine if row["plant"] == plant) for plant in plants]
+        lines.append(f"| {name} | " + " | ".join(cells + [""] * (len(plants) - len(cells))) + " |")
+    met = {(row["policy"], row["plant"]) for row in rows if row["verdict"] in DONE.values()}
+    counts = [f"**{sum((name, plant) in met for name in names)}** of {len(names)}" for plant in plants]
+    return "\n".join([*lines, "| **meet their bar with one of their files** | " + " | ".join(counts) + " |"])
 
 
-def brief(crossing: Crossing) -> str:
-    """A walk in a few characters."""
-    if crossing.result is None:
-        return "does not load"
-    if crossing.result["fallen"]:
-        return f"falls at {crossing.result['survival']:.1f} s"
-    return "-" if crossing.error is None else f"{100 * crossing.error:+.1f} %" + ("" if crossing.walks else " (missed)")
-
-
-def row(crossing: Crossing) -> str:
-    """A walk as a row of the long table."""
-    head = f"| {crossing.policy} | {crossing.plant} | {crossing.file} | "
-    result = crossing.result
-    if result is None:
-        return head + f"| | | | | | does not load: {crossing.reason} |"
-    share = result["effort_saturation"]
-    cells = [
-        f"{result['survival']:.2f}",
-        number(result["mean_lin_vel_x"], "{:.3f}"),
-        number(crossing.error, "{:+.1%}"),
-        number(result["joint_tracking_rmse"], "{:.3f}"),
-        number(result["action_rate"], "{:.3f}"),
-        number(share, "{:.1%}"),
-        "walks" if crossing.walks else "fell" if result["fallen"] else "missed",
-    ]
-    return head + " | ".join(cells) + " |"
+def brief(row: Row) -> str:
+    """A run in a few characters."""
+    kind = Path(row["file"]).suffix[1:].replace("xml", "mjcf")
+    if row["verdict"] == "fell":
+        return f"{kind} falls at {float(row['survival s']):.1f} s"
+    if row["verdict"] in (*DONE.values(), "missed"):
+        figure = row["figure"].partition(",")[0] if row["figure"].endswith("rad") else row["against its bar"]
+        return f"{kind} {figure or 'stays up'}" + (" (missed)" if row["verdict"] == "missed" else "")
+    return f"{kind} {row['verdict'].partition(':')[0]}"
 
 
 def number(value: float | None, form: str) -> str:

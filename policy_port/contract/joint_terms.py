@@ -20,6 +20,18 @@ from policy_port.contract.term import Bounds, Reading, Term
 class PerJointTerm(Term):
     """A term whose elements are joints, which a remap follows by name."""
 
+    def joint(self, element: str) -> str:
+        """The joint that an element is of: the element itself, where there is one number per joint."""
+        return element
+
+    def of_joint(self, element: str, joint: str) -> str:
+        """The same element of another joint."""
+        return joint + element[len(self.joint(element)) :]
+
+    def part(self, element: str) -> PerJointTerm:
+        """The term that an element's number is converted as: this one, where all its numbers are of one kind."""
+        return self
+
     @abstractmethod
     def converted(self, conversion: JointConversion) -> tuple[float, float]:
         """Slope and shift of the target's raw value: slope * the source's + shift."""

@@ -17,7 +17,12 @@ from policy_port.contract.image import ImageInput
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.motion import Following
-from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import (
+    MotionAnchorOriTerm,
+    MotionAnchorPosTerm,
+    MotionJointTerm,
+    ReferenceTerm,
+)
 from policy_port.contract.sensed_terms import HeadingErrorTerm
 from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Term
@@ -185,14 +190,15 @@ class Contract(Strict):
     def _names_exist(self) -> Contract:
         labels = [term.label for term in self.observation.terms]
         _refuse_repeats(labels, "observation term", "give one of them another `name`")
-        observed = [term for term in self.observation.terms if isinstance(term, JointTerm)]
+        observed = [term for term in self.observation.terms if isinstance(term, JointTerm | MotionJointTerm)]
         for term in (*observed, *self.action.terms):
-            kind, label = ("observation", term.label) if isinstance(term, JointTerm) else ("action", term.term)
+            kind, label = ("observation", term.label) if isinstance(term, Term) else ("action", term.term)
             names = self.joint_names if term.joints is None else term.joints
             self._check_joints(term.joints, f"{kind} term '{label}'")
             for key in ("scale", "offset", "clip"):
                 value = getattr(term, key)
                 if isinstance(value, dict):
+                    names = term.keys(self) if isinstance(term, MotionJointTerm) else names
                     self._check_keys(value, names, f"{label}.{key}")
         _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
         check_commands(self, self.observation.terms)
@@ -270,7 +276,7 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _motion_is_stated(self) -> Contract:
-        reading = [term for term in self.observation.terms if isinstance(term, MotionJointTerm | MotionTerm)]
+        reading = [term for term in self.observation.terms if isinstance(term, ReferenceTerm)]
         if self.motion is None:
             if reading:
                 raise ValueError(

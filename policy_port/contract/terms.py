@@ -40,6 +40,7 @@ from policy_port.contract.joint_terms import (
 from policy_port.contract.motion_terms import (
     MotionAnchorOriTerm,
     MotionAnchorPosTerm,
+    MotionCommandTerm,
     MotionJointPosTerm,
     MotionJointVelTerm,
     MotionPhaseTerm,
@@ -83,6 +84,7 @@ ObservationTerm = Annotated[
     | GaitClockTerm
     | MotionJointPosTerm
     | MotionJointVelTerm
+    | MotionCommandTerm
     | MotionAnchorOriTerm
     | MotionAnchorPosTerm
     | MotionPhaseTerm

@@ -17,7 +17,7 @@ from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm, Projec
 from policy_port.contract.place import Place
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.control.command_terms import GaitWaves
-from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
+from policy_port.control.motion_terms import MOTION_READERS
 from policy_port.control.plant import Mounting
 from policy_port.control.sensed_terms import SensedTerms
 from policy_port.control.signals import Signals
@@ -191,11 +191,7 @@ READERS: dict[str, Callable[[Signals], Reader]] = {
     "gait_clock": GaitWaves,
     "moved": MovedVectors,
     "sensed": SensedTerms,
-    "motion_joint_pos": ReferenceJoints.positions,
-    "motion_joint_vel": ReferenceJoints.velocities,
-    "motion_anchor_ori_b": ReferenceAnchor.orientation,
-    "motion_anchor_pos_b": ReferenceAnchor.position,
-    "motion_phase": ReferencePhase,
     "elapsed": Elapsed,
+    **MOTION_READERS,
 }
 """What computes a signal, by the name of the first signal that it writes; `update` is called where a term reads it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -10,35 +11,30 @@ from policy_port.arrays import Array
 from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.control.signals import Signals
 from policy_port.motion.anchor import link_pose
-from policy_port.motion.followed import Clip
-from policy_port.motion.motion import Motion
 from policy_port.motion.rotations import conjugate, matrix, multiply, rotate
 
 
 class ReferenceJoints:
-    """Positions or velocities of the clip's joints, for each term that reads them."""
+    """Positions and velocities of the clip's joints, for each term of a kind that reads them."""
 
-    def __init__(self, signals: Signals, signal: str, values: Callable[[Motion], Array]) -> None:
-        self._signals, self._clip = signals, Clip.of(signals.contract, signals.motion)
-        motion, contract = self._clip.motion, signals.contract
+    def __init__(self, signals: Signals, signal: str) -> None:
+        self._signals, self._clip, contract = signals, signals.clip, signals.contract
         out, first = signals.view(signal), 0
         self._terms: list[tuple[int, Array, Array]] = []
         for term in contract.observation.terms:
             if isinstance(term, MotionJointTerm) and term.term == signal:
-                names = term.elements(contract)
-                source = values(motion.joints(names, f"observation term '{term.label}' of contract '{contract.name}'"))
-                self._terms.append((term.ahead, source, out[:, first : first + len(names)]))
-                first += len(names)
-
-    @staticmethod
-    def positions(signals: Signals) -> ReferenceJoints:
-        """Of the terms motion_joint_pos."""
-        return ReferenceJoints(signals, "motion_joint_pos", lambda motion: motion.joint_pos)
-
-    @staticmethod
-    def velocities(signals: Signals) -> ReferenceJoints:
-        """Of the terms motion_joint_vel."""
-        return ReferenceJoints(signals, "motion_joint_vel", lambda motion: motion.joint_vel)
+                where = f"observation term '{term.label}' of contract '{contract.name}'"
+                names = tuple(dict.fromkeys(map(term.joint, term.keys(contract))))
+                motion = self._clip.motion.joints(names, where)
+                tables = {
+                    "motion_joint_pos": (motion.joint_pos,),
+                    "motion_joint_vel": (motion.joint_vel,),
+                    "motion_command": (motion.joint_pos, motion.joint_vel),
+                }
+                source = np.concatenate(tables[signal], axis=1)
+                for ahead in term.offsets:
+                    self._terms.append((ahead, source, out[:, first : first + source.shape[1]]))
+                    first += source.shape[1]
 
     def update(self) -> None:
         """Read the frames of the present time."""
@@ -50,9 +46,8 @@ class ReferencePhase:
     """How much of the clip has been played."""
 
     def __init__(self, signals: Signals) -> None:
-        self._signals, self._clip = signals, Clip.of(signals.contract, signals.motion)
-        self._out = signals.view("motion_phase")
-        self._ahead = [term.ahead for term in signals.contract.observation.terms if term.term == "motion_phase"]
+        self._signals, self._clip = signals, signals.clip
+        self._out, self._ahead = signals.view("motion_phase"), _offsets(signals, "motion_phase")
 
     def update(self) -> None:
         """Frame by frame, 1 at the last one."""
@@ -64,28 +59,13 @@ class ReferenceAnchor:
     """Pose of the clip's anchor in the frame of the robot's anchor."""
 
     def __init__(self, signals: Signals, signal: str) -> None:
-        self._clip = Clip.of(signals.contract, signals.motion)
+        self._clip = signals.clip
         self._signals, self._oriented = signals, signal == "motion_anchor_ori_b"
         self._size = 6 if self._oriented else 3
         self._place, self._turn = self._clip.anchor()
-        self._out = signals.view(signal)
-        self._ahead = [
-            term.ahead
-            for term in signals.contract.observation.terms
-            if isinstance(term, MotionTerm) and term.term == signal
-        ]
+        self._out, self._ahead = signals.view(signal), _offsets(signals, signal)
         self._yaw = np.tile([1.0, 0.0, 0.0, 0.0], (signals.num_envs, 1))
         self._shift = np.zeros((signals.num_envs, 3))
-
-    @staticmethod
-    def orientation(signals: Signals) -> ReferenceAnchor:
-        """Of the terms motion_anchor_ori_b."""
-        return ReferenceAnchor(signals, "motion_anchor_ori_b")
-
-    @staticmethod
-    def position(signals: Signals) -> ReferenceAnchor:
-        """Of the terms motion_anchor_pos_b."""
-        return ReferenceAnchor(signals, "motion_anchor_pos_b")
 
     def update(self) -> None:
         """Compare the present frame with the robot as it stands; its first step after a reset aligns the two."""
@@ -112,3 +92,20 @@ class ReferenceAnchor:
         fresh = np.flatnonzero(self._signals.time[:, 0] == 0.0)
         if fresh.size:
             self._yaw[fresh], self._shift[fresh] = self._clip.aligned(place[fresh], turned[fresh])
+
+
+def _offsets(signals: Signals, signal: str) -> list[int]:
+    """Frames ahead of each block of a signal's columns."""
+    terms = signals.contract.observation.terms
+    return [ahead for term in terms if isinstance(term, MotionTerm) and term.term == signal for ahead in term.offsets]
+
+
+MOTION_READERS: Mapping[str, Callable[[Signals], ReferenceJoints | ReferenceAnchor | ReferencePhase]] = {
+    **{
+        kind: partial(ReferenceJoints, signal=kind)
+        for kind in ("motion_joint_pos", "motion_joint_vel", "motion_command")
+    },
+    **{kind: partial(ReferenceAnchor, signal=kind) for kind in ("motion_anchor_ori_b", "motion_anchor_pos_b")},
+    "motion_phase": ReferencePhase,
+}
+"""What fills the columns of a motion's terms."""

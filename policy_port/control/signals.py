@@ -6,6 +6,7 @@ that a whole observation is a single gather from it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
@@ -17,6 +18,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.plant import Mounting, PlantState, Sensed
+from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
 
 Mountings = Callable[[Place | Literal["com"]], Mounting]
@@ -32,7 +34,7 @@ class Signals:
     at_reset: list[Callable[[NDArray[np.bool_] | None], None]]
     """Whoever remembers earlier steps, called with the environments (None: all) once their start is in place."""
     motion: Motion | None = None
-    """The clip that the policy follows; set before anybody plans to read it."""
+    """The motion that the policy follows; set before anybody plans to read it."""
 
     def __init__(
         self,
@@ -98,6 +100,15 @@ class Signals:
         where the contract has neither."""
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
+
+    @functools.cached_property
+    def clip(self) -> Clip:
+        """The motion as the contract follows it.
+
+        Raises:
+            MotionError: When there is none, or it does not fit.
+        """
+        return Clip.of(self.contract, self.motion)
 
     def columns(self, name: str) -> slice:
         """Where in the row a signal stands."""

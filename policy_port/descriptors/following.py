@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from policy_port.contract.motion_terms import VELOCITY
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.robot_parsers import chain_to
@@ -13,23 +15,9 @@ ALIGNED = "yaw"
 """Every runner that was read turns the clip about the vertical to where the robot looks, and moves nothing."""
 
 
-STACKED = "positions and velocities of a step together, which a contract can't state"
-"""Why a motion_command has no history here."""
-
-
-def command_terms(scale: list[float] | float | None = None, size: int = 0) -> list[dict[str, Any]]:
-    """The terms of a motion_command: the clip's joint positions, then its joint velocities.
-
-    Args:
-        scale: One factor for all, or one per number of both halves.
-        size: Number of joints, where there is one per number.
-    """
-    terms: list[dict[str, Any]] = [{"term": "motion_joint_pos"}, {"term": "motion_joint_vel"}]
-    halves = [scale[:size], scale[size:]] if isinstance(scale, list) else [[scale or 1.0]] * 2
-    for term, half in zip(terms, halves, strict=True):
-        if set(half) != {1.0}:
-            term["scale"] = half[0] if len(set(half)) == 1 else half
-    return terms
+def command_keys(joints: Sequence[str]) -> list[str]:
+    """What tables of a motion_command's numbers name, one after the other."""
+    return [*joints, *(f"{name}{VELOCITY}" for name in joints)]
 
 
 def put_motion(

@@ -10,8 +10,6 @@ from typing import Any
 
 from policy_port.errors import ContractError, closest
 
-MOTION_COMMAND = "motion_command"
-"""The clip's joint positions, then its joint velocities: two terms of a contract."""
 HISTORY = {"layout": "term_major", "order": "oldest_first", "fill": "first"}
 """Isaac Lab's history, which mjlab and BeyondMimic share."""
 
@@ -88,7 +86,7 @@ LAYOUTS: dict[str, Layout] = {
     "beyondmimic": Layout(
         source="BeyondMimic's tracking task: joint_pos is relative to the default, command is the reference motion",
         terms={
-            "command": {"term": MOTION_COMMAND},
+            "command": {"term": "motion_command"},
             **{name: {"term": name} for name in ("motion_anchor_pos_b", "motion_anchor_ori_b")},
             **_BASE,
             **_JOINTS,

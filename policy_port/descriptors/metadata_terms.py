@@ -9,8 +9,8 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import term_scale
-from policy_port.descriptors.following import STACKED, command_terms
-from policy_port.descriptors.layouts import HISTORY, MOTION_COMMAND, Layout, find_layout
+from policy_port.descriptors.following import command_keys
+from policy_port.descriptors.layouts import HISTORY, Layout, find_layout
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.precise import DECIMALS, HALF_STEP, rounds_to
 from policy_port.descriptors.record import Record
@@ -109,12 +109,6 @@ def add_observation(written: Written, layout_name: str, options: ImportOptions, 
         if length > 1 and not written.flat[i]:
             raise record.error(FLATTEN, f"is 0 for '{name}': the network reads a stack of rows, not a flat vector")
         where = f"{record.source(NAMES, name)}; --layout {layout_name}: {layout.source}"
-        if term["term"] == MOTION_COMMAND:
-            if length > 1:
-                raise record.error(LENGTHS[1], f"stacks '{name}', {STACKED}")
-            for half in command_terms():
-                draft.term(half, where)
-            continue
         if length > 1:
             term["history"] = length
         if term["term"] != "external":
@@ -280,5 +274,7 @@ def _scale(words: list[str], name: str, term: dict[str, Any], draft: Draft, reco
         return values[0]
     of = Record(record.path, {SCALE: values}, record.where)
     joints = draft.joint_names if term["term"] in JOINT_TERMS else []
+    if term["term"] == "motion_command":
+        joints = command_keys(draft.joint_names)
     size = len(values) if term["term"] == "last_action" else len(joints) or 3
     return term_scale(of, SCALE, term["term"], joints, size)

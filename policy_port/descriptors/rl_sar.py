@@ -7,7 +7,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, uniform
-from policy_port.descriptors.following import STACKED, command_terms, put_motion
+from policy_port.descriptors.following import put_motion
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
@@ -34,7 +34,7 @@ TERMS: dict[str, tuple[dict[str, Any], str | None]] = {
     "g1_phase": ({"term": "gait_phase", "period": 0.8}, None),
     "RoboMimic_Deploy/phase": ({"term": "external", "name": "motion_phase", "size": 1}, None),
     # The clip's joint positions, then its joint velocities: two terms of a contract.
-    COMMAND: ({"term": "motion_joint_pos"}, None),
+    COMMAND: ({"term": "motion_command"}, None),
     "whole_body_tracking/motion_anchor_ori_b": ({"term": "motion_anchor_ori_b"}, None),
 }
 _KNOWN = {scale for _, scale in TERMS.values() if scale} | {
@@ -121,7 +121,7 @@ def _observation(config: Record, draft: Draft) -> None:
         raise config.error("wheel_indices", "names wheels, which are driven by velocity; a contract can't state that")
     count = len(draft.joint_names)
     stated = {"joint_pos_rel": count, "joint_vel": count, "last_action": count, "gait_phase": 2}
-    stated |= {"motion_joint_pos": 2 * count, "motion_anchor_ori_b": 6}
+    stated |= {"motion_command": 2 * count, "motion_anchor_ori_b": 6}
     width: list[tuple[str, int]] = []
     terms: list[tuple[dict[str, Any], str]] = []
     for name in config.names("observations"):
@@ -143,7 +143,7 @@ def _observation(config: Record, draft: Draft) -> None:
         width.append((name, term.get("size") or stated.get(term["term"], 3)))
         more = config.source(scale_key) if scale_key else ""
         where = f"{config.source('observations', name)}{'; ' + more if more else ''}"
-        terms += [(half, where) for half in command_terms()] if name == COMMAND else [(term, where)]
+        terms.append((term, where))
     total = sum(size for _, size in width)
     if config.has("num_observations") and config.integer("num_observations") != total:
         parts = " + ".join(f"{name} {size}" for name, size in width)
@@ -151,15 +151,6 @@ def _observation(config: Record, draft: Draft) -> None:
             "num_observations", f"is {config.integer('num_observations')}, but the terms add up to {total}: {parts}"
         )
     steps = _history(config, draft)
-    if (
-        steps > 1
-        and COMMAND in config.names("observations")
-        and draft.data["observation"]["history"].get("layout") == "term_major"
-    ):
-        raise config.error(
-            "observations_history",
-            f"stacks {COMMAND}, {STACKED}",
-        )
     for term, source in terms:
         draft.term(term | ({"history": steps} if steps > 1 else {}), source)
     if config.has("clip_obs"):

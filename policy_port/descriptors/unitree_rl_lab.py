@@ -6,7 +6,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset, term_scale
-from policy_port.descriptors.following import STACKED, command_terms, put_motion
+from policy_port.descriptors.following import command_keys, put_motion
 from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.name_file import JointNames, read_joint_names
 from policy_port.descriptors.options import ImportOptions
@@ -254,17 +254,10 @@ def _motion_term(term: Record, name: str, joints: list[str], draft: Draft) -> in
     scale = term.spread("scale", size, per="number") if term.has("scale") else [1.0] * size
     if term.has("clip"):
         raise term.error("clip", "of a reference motion can't be stated in a contract")
-    if name == "motion_command":
-        if history > 1:
-            raise term.error("history_length", f"stacks {STACKED}")
-        for half in command_terms(scale, len(joints)):
-            if isinstance(half.get("scale"), list):
-                half["scale"] = by_joint(joints, half["scale"])
-            draft.term(half, where)
-        return history
-    if len(set(scale)) > 1:
+    keys = command_keys(joints) if name == "motion_command" else [name] * size
+    if len(set(scale)) > 1 and name != "motion_command":
         raise term.error("scale", f"differs between the numbers of '{name}', which a contract can't state")
-    draft.term(_without_ones(stacked({"term": name, "scale": scale[0]}, term)), where, name=name)
+    draft.term(_without_ones(stacked({"term": name, "scale": by_joint(keys, scale)}, term)), where, name=name)
     return history
 
 

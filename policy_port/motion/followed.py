@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.motion import Following
-from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, ReferenceTerm
 from policy_port.contract.spec import Contract
 from policy_port.errors import MotionError
 from policy_port.motion.anchor import link_pose
 from policy_port.motion.motion import Motion
 from policy_port.motion.rotations import conjugate, multiply, rotate, yaw_only
 
-Frames = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 class Clip:
@@ -59,12 +59,14 @@ class Clip:
         """
         for term in contract.observation.terms:
             if isinstance(term, MotionJointTerm):
-                self.motion.joints(term.elements(contract), f"observation term '{term.label}'")
+                names = dict.fromkeys(map(term.joint, term.keys(contract)))
+                self.motion.joints(tuple(names), f"observation term '{term.label}'")
             if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm):
                 self.anchor()
-            if isinstance(term, MotionJointTerm | MotionTerm) and abs(term.ahead) >= self.motion.frames:
+            farthest = max(term.offsets, key=abs) if isinstance(term, ReferenceTerm) else 0
+            if abs(farthest) >= self.motion.frames:
                 raise MotionError(
-                    f"observation term '{term.label}' looks {term.ahead} frames ahead, and the clip has "
+                    f"observation term '{term.label}' looks {farthest} frames ahead, and the clip has "
                     f"{self.motion.frames} at {self.motion.rate:g} Hz"
                 )
 
@@ -73,7 +75,7 @@ class Clip:
         """Control steps from the first frame to the last."""
         return round((self.motion.frames - 1) / self._per_step)
 
-    def frames(self, time: Array, ahead: int = 0) -> Frames:
+    def frames(self, time: Array, ahead: int = 0) -> Indices:
         """The frame of each moment.
 
         Args:

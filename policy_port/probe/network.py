@@ -12,7 +12,7 @@ from torch import Tensor
 
 from policy_port.arrays import Array
 from policy_port.checkpoints.actor import Actor, ImageSpec
-from policy_port.contract.joint_terms import JointTerm, LastActionTerm
+from policy_port.contract.joint_terms import LastActionTerm, PerJointTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.proof.sampling import sample_observations
@@ -52,10 +52,10 @@ def ordinary_observations(contract: Contract, rng: np.random.Generator) -> Array
     terms = {term.label: term for term in contract.observation.terms}
     for column, slot in enumerate(observation_slots(contract)):
         term = terms[slot.term]
-        if isinstance(term, JointTerm | LastActionTerm):
+        if isinstance(term, PerJointTerm):
             # Raw actions are drawn about zero.
-            default = contract.joints[slot.element].default
-            still = term.still(contract, slot.element, default) if isinstance(term, JointTerm) else 0.0
+            default = contract.joints[term.joint(slot.element)].default
+            still = 0.0 if isinstance(term, LastActionTerm) else term.still(contract, slot.element, default)
             center = term.entry("scale", slot.element) * still + term.entry("offset", slot.element)
             drawn[..., column] = center + NEAR * (drawn[..., column] - center)
     return drawn

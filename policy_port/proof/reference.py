@@ -8,6 +8,7 @@ value in the target's unit -> raw value in the source's unit -> value that the n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.contract.actions import ActionTerm, JointPositionAction
-from policy_port.contract.base_terms import BaseTerm, MeasuredTerm
-from policy_port.contract.command_terms import NamedTerm
+from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.history import Steps
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.mapping import RobotMapping
-from policy_port.contract.motion_terms import MotionTerm
+from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, ExternalTerm, GaitPhaseTerm, GoalTerm
@@ -37,9 +37,12 @@ KINDS = (
     *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "joint_effort", "last_action"),
     *("gait_phase", "gait_clock", "elapsed", "goal", "constant", "external"),
     *("base_euler", "base_quat", "link_height", "link_pos", "heading", "heading_error", "contact", "height_scan"),
-    *("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
+    *("motion_joint_pos", "motion_joint_vel", "motion_command"),
+    *("motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
 )
 """The terms whose physics is written here."""
+_FRAME = re.compile(r" [+-]\d+$")
+_NAMED = re.compile(r"(?: velocity)?(?: [+-]\d+)?$")
 
 
 class ByNameReference:
@@ -123,38 +126,41 @@ class ByNameReference:
                 number = number[self._source.term_elements(term).index(element)]
             return _encode(self._source, term, element, np.asarray(number))
         there = _term(self._target, change.rename if change is not None and change.rename else label)
-        if not isinstance(term, JointTerm | LastActionTerm):
+        if not isinstance(term, JointTerm | MotionJointTerm | LastActionTerm):
             _refuse_another_place(term, there)
             raw = _decode(self._target, there, element, seen[there.label, element, age])
             return _encode(self._source, term, element, raw)
-        if element in mapping.only_in_source:
-            raw = np.asarray(self._standing_still(mapping, term, element))
+        # "knee", and of a reference motion also "knee velocity" and "knee +2".
+        name, what = _NAMED.sub("", element) if isinstance(term, MotionJointTerm) else element, term.term
+        if what == "motion_command":
+            what = "motion_joint_vel" if " velocity" in element[len(name) :] else "motion_joint_pos"
+        if name in mapping.only_in_source:
+            raw = np.asarray(self._standing_still(mapping, what, name))
             return _encode(self._source, term, element, raw)
-        joint = dict(mapping.pairs)[element]
-        raw = _decode(self._target, there, joint, seen[there.label, joint, age])
-        return _encode(self._source, term, element, self._raw_to_source(mapping, term, element, joint, raw))
+        joint = dict(mapping.pairs)[name]
+        twin = joint + element[len(name) :]
+        raw = _decode(self._target, there, twin, seen[there.label, twin, age])
+        return _encode(self._source, term, element, self._raw_to_source(mapping, what, name, joint, raw))
 
-    def _raw_to_source(
-        self, mapping: RobotMapping, term: JointTerm | LastActionTerm, name: str, joint: str, raw: Values
-    ) -> Values:
+    def _raw_to_source(self, mapping: RobotMapping, what: str, name: str, joint: str, raw: Values) -> Values:
         """The raw value of source joint `name` that the raw value of target joint `joint` stands for."""
         conversion = mapping.conversion(name)
-        if term.term == "last_action":
+        if what == "last_action":
             return raw * conversion.sign
-        if term.term in ("joint_vel", "motion_joint_vel"):
+        if what in ("joint_vel", "motion_joint_vel"):
             return raw / conversion.slope
-        if term.term == "joint_effort":
+        if what == "joint_effort":
             # Both are N m; power is the same on both sides, so that what turns faster by a gear pulls the less.
             return raw * conversion.sign * conversion.scale
-        if term.term == "joint_pos_rel":
+        if what == "joint_pos_rel":
             # Both defaults are taken off, each in its own unit; what they leave is zero when the contracts agree.
             zero = (self._target.joints[joint].default - conversion.offset) / conversion.slope
             return raw / conversion.slope + (zero - self._source.joints[name].default)
         return raw / conversion.slope - conversion.offset / conversion.slope
 
-    def _standing_still(self, mapping: RobotMapping, term: JointTerm | LastActionTerm, name: str) -> float:
+    def _standing_still(self, mapping: RobotMapping, what: str, name: str) -> float:
         position = mapping.only_in_source[name].position
-        match term.term:
+        match what:
             case "joint_vel" | "motion_joint_vel" | "joint_effort":
                 return 0.0
             case "joint_pos_rel":
@@ -256,7 +262,8 @@ def factors(contract: Contract, term: ObservationTerm, element: str) -> tuple[fl
     if isinstance(term, GoalTerm | LastActionTerm | MotionTerm | ElapsedTerm):
         return term.scale, 0.0
     position = contract.term_elements(term).index(element)
-    return _number(term.scale, element, position), _number(term.offset, element, position)
+    key = _FRAME.sub("", element) if isinstance(term, MotionJointTerm) else element
+    return _number(term.scale, key, position), _number(term.offset, key, position)
 
 
 def _decode(contract: Contract, term: ObservationTerm, element: str, value: Values) -> Values:
@@ -268,9 +275,9 @@ def _decode(contract: Contract, term: ObservationTerm, element: str, value: Valu
 
 def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values) -> Values:
     scale, offset = factors(contract, term, element)
-    clip: Any = None
-    if isinstance(term, BaseTerm | NamedTerm | JointTerm | LastActionTerm | MotionTerm | ElapsedTerm | SensedTerm):
-        clip = term.clip[element] if isinstance(term.clip, dict) else term.clip
+    key = _FRAME.sub("", element) if isinstance(term, MotionJointTerm) else element
+    clip: Any = getattr(term, "clip", None)
+    clip = clip[key] if isinstance(clip, dict) else clip
     if term.clip_after_scale:
         return _clipped(scale * raw + offset, clip)
     return scale * _clipped(raw, clip) + offset

@@ -103,16 +103,18 @@ def _observation_map(source: Contract, target: Contract, mapping: RobotMapping) 
         if is_constant(mapping, slot.term):
             rows.append((CONSTANT, 0.0, _encode(term, _constant(source, mapping, term, element), element)))
             continue
-        per_joint = isinstance(term, PerJointTerm)
-        if per_joint and element in mapping.only_in_source:
-            still = term.still(source, element, mapping.only_in_source[element].position)
+        joint = term.joint(element) if isinstance(term, PerJointTerm) else ""
+        if isinstance(term, PerJointTerm) and joint in mapping.only_in_source:
+            still = term.still(source, element, mapping.only_in_source[joint].position)
             rows.append((CONSTANT, 0.0, _encode(term, still, element)))
             continue
         change = mapping.terms.get(slot.term)
         # The label a renamed term has on the target's side; an unnamed term is known by its kind.
         after = target_terms[change.rename if change and change.rename else slot.term]
-        slope, shift = term.converted(mapping.conversion(element)) if per_joint else (1.0, 0.0)
-        seen = there[element] if per_joint else element
+        slope, shift, seen = 1.0, 0.0, element
+        if isinstance(term, PerJointTerm):
+            slope, shift = term.part(element).converted(mapping.conversion(joint))
+            seen = term.of_joint(element, there[joint])
         # raw source = (raw target - shift) / slope
         scale = term.entry("scale", element)
         factor, offset = _rescale(

@@ -11,6 +11,7 @@ from policy_port.contract.history import Group
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.joints import Joint
 from policy_port.contract.mapping import JointConversion, RobotMapping, TargetOnly
+from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import Bounds
 from policy_port.contract.terms import ObservationTerm
@@ -199,19 +200,8 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
     update: dict[str, Any] = {}
     if change and change.rename:
         update["name"] = change.rename
-    if isinstance(term, JointTerm):
-        names = term.elements(source)
-        pairs = [(s, t) for s, t in mapping.pairs if s in names]
-        if term.joints is not None:
-            update["joints"] = target_names(mapping, names)
-        for key in ("scale", "offset"):
-            value = getattr(term, key)
-            if isinstance(value, dict):
-                update[key] = _table(
-                    mapping, term.joints, {t: value[s] for s, t in pairs}, 1.0 if key == "scale" else 0.0
-                )
-        if term.clip is not None:
-            update |= {"clip": _joint_clip(mapping, term, pairs), "clip_after_scale": False}
+    if isinstance(term, JointTerm | MotionJointTerm):
+        update |= _by_joint(source, mapping, term)
     elif isinstance(term, LastActionTerm) and term.clip is not None and not _keeps_bounds(mapping, term.clip):
         raise MappingError(
             f"'{term.label}' is clipped to {list(term.clip)}, which is not symmetric, and a joint's sign is flipped: "
@@ -232,12 +222,35 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
     return term.model_copy(update=update)
 
 
-def _joint_clip(mapping: RobotMapping, term: JointTerm, pairs: list[tuple[str, str]]) -> Any:
-    bounds = {t: _bounds(term.raw_clip(s), *term.converted(mapping.conversion(s))) for s, t in pairs}
-    if len(set(bounds.values())) == 1 and not isinstance(term.clip, dict):
-        return next(iter(bounds.values()))
-    widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))
-    return _table(mapping, term.joints, bounds, widest)
+def _by_joint(source: Contract, mapping: RobotMapping, term: JointTerm | MotionJointTerm) -> dict[str, Any]:
+    """Joints, scale, offset and clip of a term on the target's side."""
+    keys = term.keys(source) if isinstance(term, MotionJointTerm) else term.elements(source)
+    there = dict(mapping.pairs)
+    pairs = [(key, term.of_joint(key, there[term.joint(key)])) for key in keys if term.joint(key) in there]
+    update: dict[str, Any] = {}
+    if term.joints is not None:
+        update["joints"] = target_names(mapping, term.joints)
+    after = term.model_copy(update=update)
+    names = mapping.target_joint_names if after.joints is None else after.joints
+    parts = term.quantities if isinstance(term, MotionJointTerm) else ("",)
+
+    def table(known: dict[str, Any], held: Any) -> dict[str, Any]:
+        """In the target's joint order; joints that only the target has get `held`, which nothing reads."""
+        return {name + part: known.get(name + part, held) for part in parts for name in names}
+
+    for key, held in (("scale", 1.0), ("offset", 0.0)):
+        value = getattr(term, key)
+        if isinstance(value, dict):
+            update[key] = table({t: value[s] for s, t in pairs}, held)
+    if term.clip is not None:
+        bounds = {
+            t: _bounds(term.raw_clip(s), *term.part(s).converted(mapping.conversion(term.joint(s))))
+            for s, t in pairs
+        }
+        alike = len(set(bounds.values())) == 1 and not isinstance(term.clip, dict)
+        widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))
+        update |= {"clip": next(iter(bounds.values())) if alike else table(bounds, widest), "clip_after_scale": False}
+    return update
 
 
 def _table(mapping: RobotMapping, subset: tuple[str, ...] | None, known: dict[str, Any], held: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm, VelocityCommandTerm
 from policy_port.contract.joint_terms import JointTerm
-from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import EvidenceError
@@ -32,8 +31,8 @@ def bias_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> 
     for term in contract.observation.terms:
         if term.label not in failing or not isinstance(term, BaseTerm | JointTerm):
             continue
-        if isinstance(term, VelocityCommandTerm | MotionJointTerm):
-            # What is given is no sensor's reading: off by a constant, it was another command or clip.
+        if isinstance(term, VelocityCommandTerm):
+            # What is given is no sensor's reading: off by a constant, it was another command.
             continue
         try:
             biases = bias_of(contract, evidence, term)

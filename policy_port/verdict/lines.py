@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
-from policy_port.contract.joint_terms import JointTerm, LastActionTerm
+from policy_port.contract.joint_terms import JointTerm
+from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GoalTerm
@@ -27,7 +28,7 @@ FINER = 16.0
 """How much closer to a line's gain a written number has to be than the gain is known for sure."""
 
 
-_LINED = (BaseTerm, JointTerm, LastActionTerm, GoalTerm, SensedTerm)
+_LINED = (BaseTerm, PerJointTerm, GoalTerm, SensedTerm)
 
 
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
@@ -67,7 +68,7 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
-        if isinstance(term, BaseTerm | JointTerm | SensedTerm):
+        if isinstance(term, BaseTerm | JointTerm | MotionJointTerm | SensedTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
@@ -105,7 +106,10 @@ def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[fl
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
     if isinstance(term, BaseTerm | SensedTerm) and len(set(values)) > 1:
         return values
-    return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
+    if isinstance(term, MotionJointTerm):
+        elements = tuple(map(term.key, elements))
+    table = dict(zip(elements, values, strict=True))
+    return stated_values(table) if isinstance(term, JointTerm | MotionJointTerm) else values[0]
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.motion import ChainLink
-from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import MotionJointTerm, ReferenceTerm
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.edits import stated_order, with_term
+from policy_port.mistakes.orders import known_orders, order_words
 from policy_port.motion.motion import Motion, velocities
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.explanations import Explanation, Explanations
@@ -45,10 +47,10 @@ def motion_changes(contract: Contract, evidence: Evidence, failing: set[str]) ->
     for end in ("hold", "repeat"):
         if end != contract.motion.end:
             yield _with(contract, end=end), f"motion.end {end}: what follows the last frame"
+    yield from _term_orders(contract, evidence, failing)
     for shift in (1, -1, 2, -2):
         terms = tuple(
-            term.model_copy(update={"ahead": term.ahead + shift}) if isinstance(term, _Terms) else term
-            for term in contract.observation.terms
+            term.later(shift) if isinstance(term, ReferenceTerm) else term for term in contract.observation.terms
         )
         observation = contract.observation.model_copy(update={"terms": terms})
         side = "later" if shift > 0 else "earlier"
@@ -77,7 +79,18 @@ def motion_readings(contract: Contract, evidence: Evidence, failing: set[str]) -
         )
 
 
-_Terms = (MotionJointTerm, MotionTerm)
+def _term_orders(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
+    """One term whose joints stand in another order than the contract's: that of the clip, or of the robot."""
+    assert evidence.motion is not None
+    known = known_orders(contract, evidence.joint_names) | {evidence.motion.joint_names: "the clip"}
+    for term in contract.observation.terms:
+        if isinstance(term, MotionJointTerm) and term.label in failing:
+            names = contract.joint_names if term.joints is None else term.joints
+            for order in known:
+                if order != names and set(order) == set(names):
+                    words = order_words(names, order, evidence.joint_names)
+                    joints = stated_order(contract, order)
+                    yield with_term(contract, term.label, joints=joints), f"{term.label}: {words}"
 
 
 def _waist(contract: Contract) -> tuple[ChainLink, ...]:
@@ -93,7 +106,7 @@ def _waist(contract: Contract) -> tuple[ChainLink, ...]:
 
 
 def _failing(contract: Contract, failing: set[str]) -> bool:
-    return any(isinstance(term, _Terms) and term.label in failing for term in contract.observation.terms)
+    return any(isinstance(term, ReferenceTerm) and term.label in failing for term in contract.observation.terms)
 
 
 def _with(contract: Contract, **changes: Any) -> Contract:

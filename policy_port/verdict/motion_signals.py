@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from policy_port.contract.motion import Following
-from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import MotionJointTerm, ReferenceTerm
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.motion.motion import Motion
@@ -37,7 +37,7 @@ class MotionSignals:
         self._per_step = rate * contract.control_dt
         self._kept: dict[str, tuple[Values, Values]] = {}
 
-    def of(self, term: MotionJointTerm | MotionTerm, element: str) -> tuple[Values, Mask]:
+    def of(self, term: ReferenceTerm, element: str) -> tuple[Values, Mask]:
         """Raw numbers of one element [the contract's unit], and where they are known, both (steps, environments).
 
         Raises:
@@ -45,8 +45,9 @@ class MotionSignals:
         """
         evidence, everywhere = self._evidence, np.ones(self._evidence.shape, dtype=np.bool_)
         if isinstance(term, MotionJointTerm):
-            return self.joint(term.term, element, term.ahead), everywhere
-        frames = self._frames(term.ahead)
+            return self.joint(term, element), everywhere
+        block, number = divmod(int(element), {"motion_anchor_ori_b": 6, "motion_anchor_pos_b": 3}.get(term.term, 1))
+        frames = self._frames(term.offsets[block])
         if term.term == "motion_phase":
             return frames / max(1, self._motion.frames - 1), everywhere
         place, turned = self._robot(f"'{term.label}' of contract '{self._contract.name}'")
@@ -55,27 +56,33 @@ class MotionSignals:
         known = everywhere if self._use.align == "none" else evidence.whole
         back = np.swapaxes(turned, -1, -2)
         if term.term == "motion_anchor_ori_b":
-            row, column = divmod(int(element), 2)
+            row, column = divmod(number, 2)
             if evidence.column_major:
-                column, row = divmod(int(element), 3)
+                column, row = divmod(number, 3)
             return (back @ yaw @ wanted[frames])[:, :, row, column], known
         moved = np.einsum("teij,tej->tei", yaw, wanted_place[frames]) + shift - place
-        return np.einsum("teij,tej->tei", back, moved)[:, :, int(element)], known
+        return np.einsum("teij,tej->tei", back, moved)[:, :, number], known
 
-    def joint(self, kind: str, name: str, ahead: int = 0) -> Values:
+    def joint(self, term: MotionJointTerm, element: str) -> Values:
         """The clip's position or velocity of a joint [the contract's unit], shape (steps, environments).
 
         Raises:
             EvidenceError: When the clip lacks the joint.
         """
+        keys = term.keys(self._contract)
+        block, place = divmod(term.elements(self._contract).index(element), len(keys))
+        names = self._contract.joint_names if term.joints is None else term.joints
+        second, column = divmod(place, len(names))
+        name = names[column]
         if name not in self._motion.joint_names:
             raise EvidenceError(
-                f"{self._evidence.path}: the clip has no joint '{name}' of '{kind}'; it has "
+                f"{self._evidence.path}: the clip has no joint '{name}' of '{term.label}'; it has "
                 f"{', '.join(self._motion.joint_names)}"
             )
-        table = self._motion.joint_pos if kind == "motion_joint_pos" else self._motion.joint_vel
-        column = table[:, self._motion.joint_names.index(name)]
-        return column[self._frames(ahead)] * self._contract.per_si(name)
+        fast = second == 1 or term.term == "motion_joint_vel"
+        table = self._motion.joint_vel if fast else self._motion.joint_pos
+        values = table[:, self._motion.joint_names.index(name)]
+        return values[self._frames(term.offsets[block])] * self._contract.per_si(name)
 
     def _frames(self, ahead: int) -> np.ndarray:
         evidence = self._evidence

@@ -14,6 +14,7 @@ from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.command_terms import NamedTerm
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm
@@ -155,6 +156,8 @@ def factors(contract: Contract, term: Term, element: str) -> tuple[float, float,
     """Scale, zero and offset of an element: the network sees scale * (raw - zero) + offset, clips aside."""
     position = contract.term_elements(term).index(element)
     match term:
+        case MotionJointTerm():
+            return per_element(term.scale, term.key(element)), 0.0, per_element(term.offset, term.key(element))
         case BaseTerm() | NamedTerm() | JointTerm():
             zero = contract.joints[element].default if term.term == "joint_pos_rel" else 0.0
             return per_element(term.scale, element, position), zero, per_element(term.offset, element, position)
@@ -184,7 +187,8 @@ def _encode(
         return Column(element=element, values=np.zeros(shape), allowed=FLOOR, known=np.zeros(shape, dtype=np.bool_))
     signal = signals.of(term, element)
     scale, zero, offset = factors(contract, term, element)
-    clip = per_element(getattr(term, "clip", None), element)
+    key = term.key(element) if isinstance(term, MotionJointTerm) else element
+    clip = per_element(getattr(term, "clip", None), key)
     raw = signal.values - zero
     if clip is not None and not term.clip_after_scale:
         raw = np.clip(raw, *clip)

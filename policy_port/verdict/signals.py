@@ -10,7 +10,7 @@ import numpy as np
 from policy_port.contract.base_terms import XYZ, BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.command_terms import GaitClockTerm
 from policy_port.contract.layout import observation_slots
-from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
+from policy_port.contract.motion_terms import ReferenceTerm
 from policy_port.contract.place import Place
 from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
@@ -79,7 +79,7 @@ class RecordedSignals:
         if isinstance(term, GaitClockTerm):
             values, known = self._told.wave(term, element)
             return Signal(values, max(1.0, self._told.turns(term)), known)
-        if isinstance(term, MotionJointTerm | MotionTerm):
+        if isinstance(term, ReferenceTerm):
             values, known = self._following().of(term, element)
             return Signal(values, max(1.0, _peak(values)), known)
         if isinstance(term, ElapsedTerm):
@@ -113,9 +113,6 @@ class RecordedSignals:
             case "joint_pos" | "joint_vel":
                 values = self._joint(kind, element, where)
                 return Signal(values, _peak(values), everywhere)
-            case "motion_joint_pos" | "motion_joint_vel":
-                values = self._following().joint(kind, element)
-                return Signal(values, max(1.0, _peak(values)), everywhere)
             case "joint_effort":
                 column = evidence.joint_column(element, wanted_by=where)
                 effort = evidence.array("joint_effort", wanted_by=where)[:, :, column]

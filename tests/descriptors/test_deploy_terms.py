@@ -201,14 +201,14 @@ def test_terms_of_a_motion_are_the_clips_and_the_anchors(tmp_path: Path) -> None
         read(tmp_path, deploy(observations=terms, **SYMMETRIC))
     settings = {"motion.anchor": "pelvis", "motion.chain": []}
     made = read(tmp_path, deploy(observations=terms, **SYMMETRIC), settings=settings).contract
-    assert made.widths() == "motion_joint_pos 4 + motion_joint_vel 4 + motion_anchor_ori_b 6 x 2 + base_ang_vel 3 = 23"
+    assert made.widths() == "motion_command 8 + motion_anchor_ori_b 6 x 2 + base_ang_vel 3 = 23"
     assert made.motion is not None
     assert (made.motion.anchor, made.motion.align, made.motion.files.quaternion_order) == ("pelvis", "yaw", "xyzw")
     scaled = {"motion_command": term(8) | {"scale": [0.5] * 4 + [0.1, 0.2, 0.3, 0.4]}, "base_ang_vel": term(3)}
-    found = observed(tmp_path, scaled).observation.terms
-    assert (found[0].entry("scale", POLICY[1]), found[1].entry("scale", POLICY[2])) == (0.5, 0.3)
-    with pytest.raises(ContractError, match="stacks positions and velocities of a step together"):
-        observed(tmp_path, {"motion_command": term(8, history=3), "base_ang_vel": term(3)})
+    found = observed(tmp_path, scaled).observation.terms[0]
+    assert (found.entry("scale", POLICY[1]), found.entry("scale", f"{POLICY[2]} velocity")) == (0.5, 0.3)
+    stacked = observed(tmp_path, {"motion_command": term(8, history=3), "base_ang_vel": term(3)})
+    assert stacked.observation.terms[0].history == 3
     with pytest.raises(ContractError, match="of a reference motion can't be stated"):
         observed(tmp_path, {"motion_command": term(8) | {"clip": [-1.0, 1.0]}, "base_ang_vel": term(3)})
 

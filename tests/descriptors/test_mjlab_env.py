@@ -230,7 +230,7 @@ def test_mjlabs_tracking_is_not_beyondmimics(tmp_path: Path) -> None:
     linear_policy(file, 8 + 6 + 6 + 12, 4, older)
     options["settings"] |= {"motion.anchor": "pelvis", "motion.chain": []}
     terms = said(imported(file, layout="beyondmimic", **options))
-    assert terms[:2] == [{"term": "motion_joint_pos"}, {"term": "motion_joint_vel"}]
+    assert terms[0] == {"term": "motion_command", "name": "command"}
     assert terms[3] == {"term": "base_lin_vel", "point": "com"}
 
 

@@ -12,6 +12,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from policy_port.contract import Contract
+from policy_port.contract.layout import observation_slots
 from policy_port.contract.mapping import RobotMapping
 from policy_port.control.observation import ObservationBuilder
 from policy_port.control.signals import Signals
@@ -19,6 +20,8 @@ from policy_port.descriptors.robot_parsers import chain_to
 from policy_port.errors import MappingError, MotionError, RobotError
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion, velocities
+from policy_port.proof.reference import ByNameReference
+from policy_port.proof.sampling import sample_observations
 from policy_port.remap import build_remap
 from policy_port.remap.motion import target_motion
 from tests.samples import contract_data
@@ -32,7 +35,10 @@ ROBOT = """<mujoco><worldbody><body name="pelvis" pos="0 0 1"><freejoint/><geom 
   <body name="slider" pos="0 -0.2 0"><joint name="slide" type="slide"/><geom size="0.1"/></body>
 </body></worldbody></mujoco>"""
 JOINTS = ("roll", "yaw", "swing")
-TERMS = ("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase")
+TERMS = (
+    *("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
+    "motion_command",
+)
 
 
 @pytest.fixture
@@ -139,6 +145,8 @@ def test_terms_equal_an_independent_oracle(robot: Path, align: str, frame: int) 
             (facing.T @ yaw @ turned)[:, :2].reshape(-1),
             facing.T @ (yaw @ place + shift - here),
             [frame / 29],
+            clip.joint_pos[frame, columns],
+            clip.joint_vel[frame, columns],
         ]
     )
     np.testing.assert_allclose(found, wanted, atol=1e-5)
@@ -174,6 +182,39 @@ def test_a_term_looks_ahead_and_the_end_is_stated(robot: Path) -> None:
         np.testing.assert_allclose(found, clip.joint_pos[frames, 0], atol=1e-6)
     with pytest.raises(MotionError, match=r"looks 5 frames ahead, and the clip has 3"):
         Clip.of(following(robot, terms=terms), some_clip(3))
+
+
+def test_a_list_of_frames_is_one_term_after_the_other(robot: Path) -> None:
+    """`ahead: [0, 4]` of any term is all of the one frame, then all of the other; a frame named twice is refused."""
+    clip, kinds = some_clip(), ("motion_command", "motion_joint_vel", "motion_anchor_ori_b", "motion_phase")
+    for kind in kinds:
+        apart = [{"term": kind, "name": f"in {k}", "ahead": k} for k in (0, 4)]
+        together = following(robot, terms=[{"term": kind, "ahead": [0, 4]}])
+        wanted = observed(following(robot, terms=apart), clip, 0.2, STATE)
+        np.testing.assert_array_equal(observed(together, clip, 0.2, STATE), wanted)
+        assert len(set(observation_slots(together))) == len(wanted)
+    with pytest.raises(MotionError, match=r"looks 40 frames ahead"):
+        Clip.of(following(robot, terms=[{"term": "motion_command", "ahead": [0, 40]}]), clip)
+    with pytest.raises(ValueError, match="ahead names a frame twice"):
+        following(robot, terms=[{"term": "motion_command", "ahead": [1, 1]}])
+
+
+def test_a_command_with_history_stacks_positions_and_velocities_of_a_step_together(robot: Path) -> None:
+    """Three steps of a motion_command are three times positions then velocities, oldest first."""
+    contract, clip = following(robot, terms=[{"term": "motion_command"}]), some_clip()
+    stacked = contract.model_dump(mode="json", exclude_none=True)
+    stacked["observation"] = {
+        "terms": [{"term": "motion_command", "history": 3}],
+        "history": {"layout": "term_major", "order": "oldest_first", "fill": "first"},
+    }
+    signals = Signals(Contract.model_validate(stacked), JOINTS, 1)
+    signals.motion = clip
+    builder = ObservationBuilder(signals.contract, signals)
+    for frame in range(5):
+        signals.time[:] = 0.02 * frame
+        found = builder.build()[0].copy()
+    wanted = [observed(contract, clip, 0.02 * frame, STATE) for frame in (2, 3, 4)]
+    np.testing.assert_array_equal(found, np.concatenate(wanted))
 
 
 def test_a_contract_states_how_it_follows(robot: Path) -> None:
@@ -215,9 +256,17 @@ MAPPING = RobotMapping.model_validate(
 )
 
 
-def test_a_remapped_clip_is_the_same_motion(robot: Path) -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_remapped_clip_is_the_same_motion(robot: Path, scaled: bool) -> None:
     """In the target's names, signs and zeros the policy sees the same numbers of the same robot in the same pose."""
     contract, clip = following(robot, align="yaw"), some_clip()
+    if scaled:
+        scale = {f"{name}{what}": k + 1.0 for k, name in enumerate(JOINTS) for what in ("", " velocity")}
+        clips = {name: [-0.3 - k, 0.2] for k, name in enumerate(scale)}
+        command = {"term": "motion_command", "scale": scale | {"roll velocity": 0.1}, "ahead": [0, 3], "clip": clips}
+        contract = following(robot, align="yaw", terms=[command, {"term": "motion_joint_pos", "joints": ["swing"]}])
+        with pytest.raises(ValueError, match="names joint 'knee', which the term does not have"):
+            following(robot, terms=[{"term": "motion_command", "scale": {"knee": 1.0}}])
     remap = build_remap(contract, MAPPING)
     seen = observed(contract, clip, 0.2, STATE, START)
     signals = Signals(remap.target, ("t_yaw", "t_swing", "t_roll"), 1)
@@ -230,6 +279,10 @@ def test_a_remapped_clip_is_the_same_motion(robot: Path) -> None:
         signals.state.joint_pos[:] = [0.3 - joints["yaw"], joints["swing"], joints["roll"] - 0.2]
         target = builder.build()[0].astype(np.float64)
     np.testing.assert_allclose(remap.observation(target[None])[0], seen, atol=1e-5)
+    by_name = ByNameReference(contract, remap.target, MAPPING)
+    drawn = sample_observations(remap.target, 2, 3, np.random.default_rng(0))["realistic"].reshape(6, -1)
+    for obs in (target[None], drawn.astype(np.float64)):
+        np.testing.assert_allclose(by_name.observation(obs), remap.observation(obs), atol=1e-9)
     assert np.abs(target - seen).max() > 0.1
 
 

@@ -17,7 +17,7 @@ from sapien import physx
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
 from policy_port.control.plant import Mounting, PlantState
-from policy_port.errors import MissingDependencyError
+from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_plant import ManiSkillPlant
 from policy_port.plants.sapien_physics import Coordinates
@@ -177,6 +177,14 @@ class ManiSkillGpuPlant:
         index = self._links(link)
         self._fetch()
         return self._px.cuda_rigid_body_data.torch()[index, :3].cpu().numpy().astype(np.float64)
+
+    def push(self, link: str, force: Array) -> None:
+        """Refuse: see `SimulatedPlant.push`."""
+        raise RobotError(f"{self.name} can't push link '{link}' of its robots; play it on --sim-backend physx_cpu")
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Refuse: see `SimulatedPlant.set_gains`."""
+        raise RobotError(f"{self.name} can't change its drives while it runs; play it on --sim-backend physx_cpu")
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""

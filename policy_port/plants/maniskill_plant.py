@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from policy_port.plants.maniskill_view import TrackingView
 
 
-STILL = np.zeros(3, dtype=np.float32)
+STILL = [0.0, 0.0, 0.0]
 """No torque."""
 
 
@@ -133,7 +133,7 @@ class ManiSkillPlant:
 
     def push(self, link: str, force: Array) -> None:
         """Pull at a link's centre of mass; see `SimulatedPlant.push`."""
-        for robot, row in zip(self._robots, force.astype(np.float32), strict=True):
+        for robot, row in zip(self._robots, force.tolist(), strict=True):
             robot.pulled[robot.link(link)] = row
 
     def set_gains(self, stiffness: Array, damping: Array) -> None:
@@ -214,7 +214,7 @@ class _Robot:
         """What applies the torques where PhysX does not."""
         self._joint_pos, self._joint_vel = np.zeros_like(self.drive.torque), np.zeros_like(self.drive.torque)
         self._force = np.zeros(len(names))
-        self.pulled: dict[physx.PhysxArticulationLinkComponent, NDArray[np.float32]] = {}
+        self.pulled: dict[physx.PhysxArticulationLinkComponent, list[float]] = {}
         """Forces at links' centres of mass, world axes [N]; PhysX forgets them with every step."""
 
     def reset(self, joint_pos: Array) -> None:

@@ -191,7 +191,7 @@ def replay_held(
     return Result(
         setting={**setting_of(header), **_asked(held, goals, len(task.survived)), "fall": rule.text},
         metrics=(
-            *_metrics(Trace(trace), contract, plant.joint_names, task, held),
+            *held_metrics(Trace(trace), contract, plant.joint_names, task, held),
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
         ),
     )
@@ -217,7 +217,7 @@ def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
     return found
 
 
-def _metrics(
+def held_metrics(
     trace: Trace, contract: Contract, joint_names: tuple[str, ...], task: HeldEpisodes, held: Held
 ) -> tuple[Metric, ...]:
     """Means over the episodes; survival is that of the first to fall."""

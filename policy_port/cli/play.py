@@ -19,10 +19,12 @@ from policy_port.cli.play_scheduled import (
     ScheduleOption,
     ViewHostOption,
     ViewOption,
+    ViewOptions,
     ViewPortOption,
     port_names,
     read_schedule,
     scheduled,
+    watched,
 )
 
 if TYPE_CHECKING:
@@ -310,7 +312,17 @@ def _job(
         return pilot, held
     staged = scheduled(pilots, held, schedule, viewed=options.view is not None)
     pilot = next(iter(staged.ports.values()))
-    return pilot, staged
+    if options.view is None:
+        return pilot, staged
+    view = ViewOptions(
+        kind=options.view,
+        host=options.view_host,
+        port=options.view_port,
+        robot=options.robot or pilot.contract.robot,
+        meshes=not options.no_meshes,
+        timestep=options.timestep,
+    )
+    return pilot, watched(staged, pilot, view)
 
 
 def _seconds(options: PlayOptions, contract: Contract, motion: Motion | None, schedule: Schedule | None) -> float:
@@ -319,9 +331,12 @@ def _seconds(options: PlayOptions, contract: Contract, motion: Motion | None, sc
 
     if options.seconds is not None:
         return options.seconds
+    if options.view is not None:
+        # Whoever looks on says when it is enough.
+        return math.inf
     if schedule is not None and schedule.seconds is not None:
         return schedule.seconds
-    if options.schedule is not None and not options.view:
+    if options.schedule is not None:
         raise typer.BadParameter(
             f"--schedule {options.schedule} does not say how long an episode is: write `seconds` in it, or give "
             "--seconds"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,10 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from policy_port.live.view import View
+    from policy_port.live.watched import Watched
+    from policy_port.live.wishes import Wishes
+    from policy_port.plants.mujoco_twin import Twin
     from policy_port.port.pilot import Pilot
     from policy_port.replay.held import Held
     from policy_port.replay.schedule import Schedule
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 VIEWS = ("browser", "mujoco")
 """Where --view shows the robot."""
+VIEW_HOST, VIEW_PORT = "127.0.0.1", 8080
+"""Where --view listens unless --view-host and --view-port say otherwise: on this machine alone."""
 
 PortsArgument = Annotated[
     list[Path],
@@ -109,5 +116,55 @@ def scheduled(ports: Mapping[str, Pilot], held: Held, schedule: Schedule | None,
     schedule = schedule or Schedule()
     if viewed and not schedule.ports:
         # Somebody looks on who can hand the controls over.
-        return Scheduled(held=held, schedule=schedule, ports=dict(ports))
-    return Scheduled(held=held, schedule=schedule, ports=played_ports(schedule, ports))
+        return Scheduled(held=held, schedule=schedule, ports=dict(ports), told_live=True)
+    return Scheduled(held=held, schedule=schedule, ports=played_ports(schedule, ports), told_live=viewed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """How --view shows the robot."""
+
+    kind: str
+    """One of VIEWS."""
+    host: str | None
+    """Address to listen at."""
+    port: int | None
+    """TCP port."""
+    robot: str
+    """The robot to show."""
+    meshes: bool
+    """False shows no meshes."""
+    timestep: float | None
+    """Physics timestep instead of the contract's [s]."""
+
+
+def watched(asked: Scheduled, pilot: Pilot, options: ViewOptions) -> Watched:
+    """The same before somebody's eyes.
+
+    Raises:
+        MissingDependencyError: When the view can't be opened here.
+    """
+    from policy_port.live.watched import Watched, require_viser
+    from policy_port.plants.setup import PlantSetup
+
+    def in_browser(twin: Twin, wishes: Wishes) -> View:
+        from policy_port.live.browser import BrowserView
+
+        port = VIEW_PORT if options.port is None else options.port
+        return BrowserView(twin, wishes, host=options.host or VIEW_HOST, port=port)
+
+    def in_window(twin: Twin, wishes: Wishes) -> View:
+        from policy_port.live.window import WindowView
+
+        return WindowView(twin, wishes)
+
+    if options.kind == VIEWS[0]:
+        require_viser()
+    return Watched(
+        asked=asked,
+        robot=options.robot,
+        setup=PlantSetup.from_contract(pilot.contract, timestep=options.timestep),
+        meshes=options.meshes,
+        open_view=in_browser if options.kind == VIEWS[0] else in_window,
+        say=lambda text: typer.echo(text, err=True),
+    )

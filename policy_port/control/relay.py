@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array, Float32
+from policy_port.contract.command import Command, unit_of
 from policy_port.contract.spec import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.plant import PlantState, SimulatedPlant
@@ -80,10 +81,14 @@ class Relay(Controller):
         self.control_dt = min(contract.control_dt for contract in contracts.values())
         """Control period: the shortest of the policies' [s]."""
         self._every = {name: round(contract.control_dt / self.control_dt) for name, contract in contracts.items()}
-        self.contract = first
-        """The contract of the policy that starts."""
-        self.signals = Signals(first, plant.joint_names, 1)
+        self.contract = first.model_copy(update={"command": joined_command(contracts)})
+        """The contract of the policy that starts, told all that any of them is told."""
+        self.signals = Signals(self.contract, plant.joint_names, 1)
         """Measurement, command and the targets in force."""
+        names = self.contract.command.names
+        self._told = {
+            name: [names.index(one) for one in contract.command.names] for name, contract in contracts.items()
+        }
         self._wants = _slices({name: controller.goal.shape[1] for name, controller in controllers.items()})
         self._goal = np.zeros((1, sum(controller.goal.shape[1] for controller in controllers.values())))
         self._gains = {name: gains_of(contract, plant.joint_names) for name, contract in contracts.items()}
@@ -193,7 +198,7 @@ class Relay(Controller):
         controller = self._controllers[name]
         if self._ages[name] % self._every[name] == 0:
             controller.state.fill(self.state)
-            controller.command[...] = self.command
+            controller.command[0] = self.command[0, self._told[name]]
             controller.goal[...] = self.goal[:, self._wants[name]]
             controller()
         self._ages[name] += 1
@@ -235,6 +240,25 @@ def _slices(sizes: Mapping[str, int]) -> dict[str, slice]:
     """Where each of several blocks stands that follow one another."""
     ends = np.cumsum([0, *sizes.values()]).tolist()
     return {name: slice(first, last) for name, (first, last) in zip(sizes, pairwise(ends), strict=True)}
+
+
+def joined_command(contracts: Mapping[str, Contract]) -> Command:
+    """The elements of all policies, those of several once, as the first that has it declares it.
+
+    Raises:
+        TaskError: When two mean something else by one name.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for port, contract in contracts.items():
+        for name in contract.command.names:
+            unit, default = unit_of(contract.command, name), contract.command.element(name).default
+            mine = found.setdefault(name, {"unit": unit, "default": default, "range": None})
+            if mine["unit"] != unit:
+                raise TaskError(
+                    f"ports can't take turns on one robot: command element '{name}' is {mine['unit']} of one, {unit} "
+                    f"of port '{port}'; rename it in one of the contracts"
+                )
+    return Command.model_validate(found)
 
 
 def gains_of(contract: Contract, joint_names: tuple[str, ...]) -> Array | None:

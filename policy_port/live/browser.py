@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import viser
+import viser  # pyright: ignore[reportMissingImports]
 
 from policy_port.arrays import Array
 from policy_port.errors import OutputError
@@ -202,6 +202,6 @@ def _free(host: str, port: int) -> int:
             return int(probe.getsockname()[1])
     except OSError as cause:
         raise OutputError(
-            f"--view can't listen at {host}:{port} ({cause.strerror or cause}): give another --view-port, 0 for any that "
-            "is free, or another --view-host"
+            f"--view can't listen at {host}:{port} ({cause.strerror or cause}): give another --view-port, 0 for any "
+            "that is free, or another --view-host"
         ) from None

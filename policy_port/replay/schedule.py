@@ -171,6 +171,14 @@ class Schedule(Strict):
                 table[first:, column] = begin + share * (value - begin)
         return table
 
+    def due_pushes(self, dt: float) -> dict[int, Push]:
+        """The pushes by the control step at which they begin."""
+        return {step_of(push.at, dt): push for push in self.pushes}
+
+    def due_handovers(self, dt: float) -> dict[int, Handover]:
+        """The handovers by the control step at which the port begins."""
+        return {step_of(entry.at, dt): entry.handover for entry in self.ports[1:]}
+
     def names(self) -> Iterator[str]:
         """Every element of the command that is named."""
         for entry in self.command:

@@ -10,6 +10,7 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.plant import Plant, SimulatedPlant
@@ -17,12 +18,13 @@ from policy_port.control.relay import Relay, check_one_robot, differing_robots
 from policy_port.errors import TaskError, closest
 from policy_port.port.pilot import Pilot
 from policy_port.replay.goals import HeldGoals
-from policy_port.replay.held import Held, HeldEpisodes
+from policy_port.replay.held import Held, HeldEpisodes, command_form
 from policy_port.replay.pushes import Pushes
 from policy_port.replay.recording import TraceObserver
 from policy_port.replay.result import Result
 from policy_port.replay.schedule import Schedule, step_of
-from policy_port.replay.stage import Stage, columns, commanded
+from policy_port.replay.stage import Stage
+from policy_port.replay.velocity import outside_trained_range
 from policy_port.trace import Recorder
 
 
@@ -42,13 +44,14 @@ class Script:
             control_dt: Control period [s].
         """
         self._inner, self._table, self._pushes = inner, table, pushes
-        self._due = {step_of(push.at, control_dt): push for push in schedule.pushes}
-        self._switches = {step_of(entry.at, control_dt): entry.handover for entry in schedule.ports[1:]}
+        self._due, self._switches = schedule.due_pushes(control_dt), schedule.due_handovers(control_dt)
         self._age = np.zeros(len(pushes.link), dtype=np.int64)
+        # Of several ports the command has more elements than the one whose episodes they are.
+        self._own_command = np.zeros((len(pushes.link), len(inner.told or ())))
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
         """Start the next episode of environments; see `Task.begin`."""
-        self._inner.begin(rows, start, command, goal)
+        self._inner.begin(rows, start, self._own_command, goal)
         self._age[rows] = 0
         self._pushes.clear(rows)
         command[rows] = self._table[0]
@@ -86,6 +89,9 @@ class Scheduled:
     ports: Mapping[str, Pilot]
     """The ports by name; the first one starts."""
 
+    told_live: bool = False
+    """Whether a person tells the command where nobody else does."""
+
     def check(self) -> list[str]:
         """Hold what is asked against the contracts.
 
@@ -98,27 +104,32 @@ class Scheduled:
         contracts = {name: pilot.contract for name, pilot in self.ports.items()}
         check_one_robot(contracts)
         self.schedule.check_length(self.held.seconds)
-        known = dict.fromkeys(name for contract in contracts.values() for name in commanded(contract))
-        for name in self.schedule.names():
+        known = dict.fromkeys(name for contract in contracts.values() for name in contract.commanded)
+        told = [name for name, value in self.told.items() if value or name not in VELOCITY_COMMAND]
+        for name in (*told, *self.schedule.names()):
             if name not in known:
                 there = f"they read {', '.join(known)}" if known else "they read no command"
                 raise TaskError(
-                    f"the schedule commands '{name}', which no port reads{closest(name, known) or '.'} Of the ports "
-                    f"{', '.join(contracts)}: {there}"
+                    f"the command has an element '{name}', which no port reads{closest(name, known) or '.'} Of the "
+                    f"ports {', '.join(contracts)}: {there}"
                 )
         self.held_by_port()
         return [*differing_robots(contracts), *self._outside(contracts)]
 
+    @property
+    def told(self) -> Mapping[str, float]:
+        """The command until the schedule names one, by element."""
+        command = self.held.command or {}
+        return command if isinstance(command, Mapping) else dict(zip(VELOCITY_COMMAND, command, strict=True))
+
     def _outside(self, contracts: Mapping[str, Contract]) -> list[str]:
         found = []
-        for port, contract in contracts.items():
-            for name, value in ((n, v) for entry in self.schedule.command for n, v in entry.to.items()):
-                bounds = getattr(contract.command, name, None) if name in commanded(contract) else None
-                if bounds is not None and not bounds[0] <= value <= bounds[1]:
-                    found.append(
-                        f"command {name} = {value:g} is outside [{bounds[0]:g}, {bounds[1]:g}], the range that port "
-                        f"'{port}' was trained in"
-                    )
+        for contract in contracts.values():
+            for said in (self.told, *(entry.to for entry in self.schedule.command)):
+                mine = {name: value for name, value in said.items() if name in contract.commanded}
+                beyond = outside_trained_range(contract, contract.command.vector(mine))
+                # What the entry does not name is the contract's own default.
+                found += [text for text in beyond if any(f"command {name} =" in text for name in mine)]
         return list(dict.fromkeys(found))
 
     def held_by_port(self) -> dict[str, tuple[Held, HeldGoals]]:
@@ -129,19 +140,19 @@ class Scheduled:
         """
         found: dict[str, tuple[Held, HeldGoals]] = {}
         used: set[str] = set()
+        tells = self.held.command is not None or bool(self.schedule.command) or self.told_live
         for name, pilot in self.ports.items():
             contract = pilot.contract
             mine = {term.label for term in contract.observation.terms if term.term in ("goal", "external")}
             goals = {key: goal for key, goal in self.held.goals.items() if key in mine or len(self.ports) == 1}
             used |= goals.keys()
-            command = self.held.command
-            if self.schedule.command or len(self.ports) > 1:
-                command = (command or (0.0, 0.0, 0.0)) if commanded(contract) else None
-            if commanded(contract) and not self.schedule.command and self.held.command is None:
+            reads = contract.commanded
+            if reads and not tells:
                 raise TaskError(
                     f"port '{name}' reads a command, and nobody gives it one: write `command` in the schedule, or "
-                    "--command VX,VY,WZ"
+                    f"--command {command_form(reads)}"
                 )
+            command = {key: value for key, value in self.told.items() if key in reads} if reads else None
             motion = self.held.motion if len(self.ports) == 1 else None
             held = replace(self.held, command=command, goals=goals, motion=motion)
             found[name] = held, held.goals_of(contract)
@@ -180,6 +191,5 @@ class Scheduled:
 
     def table(self, stage: Stage, steps: int) -> Array:
         """The command of each control step, shape (steps, elements)."""
-        driver = stage.driver
-        defaults = np.array(self.held.command or np.zeros(driver.command.shape[1]), dtype=np.float64)
-        return self.schedule.commands(columns(driver.contract), defaults, stage.control_dt, steps)
+        command = stage.driver.contract.command
+        return self.schedule.commands(command.names, np.array(command.vector(self.told)), stage.control_dt, steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
 from policy_port.control.controller import Controller
 from policy_port.control.plant import SimulatedPlant
@@ -63,7 +63,7 @@ class Stage:
                 f"{len(asked.ports)} ports take turns on one robot, and there are {plant.num_envs}: leave out "
                 "--num-envs"
             )
-        self._asked, self._plant = asked, plant
+        self.asked, self._plant = asked, plant
         parts = asked.held_by_port()
         self.goals = JoinedGoals(tuple(goals for _, goals in parts.values()))
         self.clips: dict[str, Clip] = {}
@@ -94,16 +94,21 @@ class Stage:
         height = float(self.driver.state.base_pos[:, 2].mean())
         self.rule = loosest([FallRule.of(controller.contract, height) for controller in controllers.values()])
         """When the robot counts as fallen."""
-        self._held = parts[self.first][0]
+        self.held = parts[self.first][0]
+        """What the port that starts is given to hold."""
         self._task: HeldEpisodes | None = None
 
     def episodes(self, steps: int) -> HeldEpisodes:
         """Episodes of so many control steps."""
-        self._task = HeldEpisodes(self._held, self.goals, steps, self._plant.num_envs, self.rule)
+        return self.take(HeldEpisodes(self.held, self.goals, steps, self._plant.num_envs, self.rule))
+
+    def take(self, task: HeldEpisodes) -> HeldEpisodes:
+        """Play these episodes; a port that follows a clip starts in its first frame."""
+        self._task = task
         if self.first in self.clips:
             default = self.driver.default_joint_pos()[0]
-            self._task.start = start_pose(self.clips[self.first], self._plant.joint_names, default)
-        return self._task
+            task.start = start_pose(self.clips[self.first], self._plant.joint_names, default)
+        return task
 
     def arrays(self, pushes: Pushes) -> dict[str, NDArray[Any]]:
         """What is recorded beside the usual."""
@@ -117,13 +122,14 @@ class Stage:
     def header(self, pilot: Pilot, decimation: int, links: tuple[str, ...]) -> dict[str, Any]:
         """The trace's header."""
         asked = {
-            "command": self._asked.held.command and list(self._asked.held.command),
-            "seconds": self._asked.held.seconds,
-            "schedule": self._asked.schedule.model_dump(mode="json", exclude_defaults=True),
+            "command": dict(self.asked.told) or None,
+            "seconds": self.asked.held.seconds if math.isfinite(self.asked.held.seconds) else None,
+            "schedule": self.asked.schedule.model_dump(mode="json", exclude_defaults=True),
         }
         found = {**plant_header(pilot, self._plant, decimation), "asked": asked, "push_links": list(links)}
+        found["command_names"] = list(self.driver.contract.command.names)
         if isinstance(self.driver, Relay):
-            ports = self._asked.ports.items()
+            ports = self.asked.ports.items()
             # No one contract says what such a trace holds: whoever holds it against one has to be told.
             for key in ("contract_sha256", "policy_sha256", "checkpoint_sha256"):
                 found.pop(key, None)
@@ -139,17 +145,19 @@ class Stage:
     def listed(self) -> list[dict[str, int]]:
         """Where each episode stands in the trace."""
         assert self._task is not None
-        return [{"seed": self._held.seed + n, "env": e, "episode": k} for n, (e, k) in self._task.rows.items()]
+        return [{"seed": self.held.seed + n, "env": e, "episode": k} for n, (e, k) in self._task.rows.items()]
 
-    def result(self, header: dict[str, Any], path: Path) -> Result:
-        """What the trace tells."""
+    def result(self, header: dict[str, Any], path: Path, *, seconds: float | None = None) -> Result:
+        """What the trace tells, of a replay that a person ended after so many seconds or of one that had its length."""
         assert self._task is not None
-        trace, schedule, contract = Trace(path), self._asked.schedule, self.driver.contract
+        if seconds is not None:
+            self.held = replace(self.held, seconds=seconds)
+        trace, schedule, contract = Trace(path), self.asked.schedule, self.driver.contract
         asked = f"{len(schedule.command)} commands, {len(schedule.pushes)} pushes"
         if isinstance(self.driver, Relay):
             asked += f"; {' -> '.join(entry.port for entry in schedule.ports) or self.first}"
-        whole = replace(self._held, command=None)
-        found = held_metrics(trace, contract, self._plant.joint_names, self._task, whole)
+        # Of a command that changes, a mean velocity tells nothing.
+        found = held_metrics(trace, contract, self._plant.joint_names, self._task, replace(self.held, command=None))
         jumps: list[Metric] = []
         if isinstance(self.driver, Relay):
             # One action follows another network's there.
@@ -161,13 +169,14 @@ class Stage:
                     Metric(key=f"switch_{index}_jump", value=jump.asked, text=f"{jump.asked:.3f}{bounded} {unit}")
                 )
                 jumps.append(Metric(key=f"switch_{index}_jump_made", value=jump.made, text=""))
-        pushed = push_metrics(
-            trace, schedule.pushes, list(self._task.rows.values()), self._task.fallen, self.control_dt
-        )
+        pushed: tuple[Metric, ...] = ()
+        if seconds is None:
+            episodes = list(self._task.rows.values())
+            pushed = push_metrics(trace, schedule.pushes, episodes, self._task.fallen, self.control_dt)
         setting = {
             **setting_of(header),
             "schedule": asked,
-            "seconds": f"{self._held.seconds:g}",
+            "seconds": f"{self.held.seconds:g}",
             "fall": self.rule.text,
         }
         return Result(setting=setting, metrics=(*found, *pushed, *jumps))
@@ -179,14 +188,3 @@ def loosest(rules: list[FallRule]) -> FallRule:
     same = len({rule.text for rule in rules}) == 1
     text = rules[0].text if same else f"base below {lowest:.3f} m or tilted beyond {tilt:.2f} rad (the ports' loosest)"
     return FallRule(min_height=lowest, max_tilt=tilt, text=text)
-
-
-def commanded(contract: Contract) -> tuple[str, ...]:
-    """The elements of the command that a policy reads."""
-    reads = any(term.term == "velocity_command" for term in contract.observation.terms)
-    return columns(contract) if reads else ()
-
-
-def columns(contract: Contract) -> tuple[str, ...]:
-    """The element of each column of a controller's `command`."""
-    return ("lin_vel_x", "lin_vel_y", "ang_vel_z")

@@ -19,6 +19,7 @@ from policy_port.cli.export import export, remap
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
 from policy_port.cli.play import play
+from policy_port.cli.play_scheduled import ViewCommand
 from policy_port.cli.regress import regress
 from policy_port.cli.robot import robot_app
 from policy_port.cli.verify import verify
@@ -99,7 +100,7 @@ def _options(
 
 
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=ViewCommand if _name == "play" else None)(_command)
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 

@@ -12,11 +12,27 @@ import typer
 
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command, parse_goals
+from policy_port.cli.play_scheduled import (
+    VIEWS,
+    PortsArgument,
+    PushOption,
+    ScheduleOption,
+    ViewHostOption,
+    ViewOption,
+    ViewOptions,
+    ViewPortOption,
+    port_names,
+    read_schedule,
+    scheduled,
+    watched,
+)
 
 if TYPE_CHECKING:
     from policy_port.contract import Contract
     from policy_port.motion.motion import Motion
-    from policy_port.replay.play import EpisodeJob, Held
+    from policy_port.port.pilot import Pilot
+    from policy_port.replay.play import EpisodeJob, Held, Performance
+    from policy_port.replay.schedule import Schedule
 
 MOTION = "motion.npz"
 """Where a port keeps the clip that its policy follows."""
@@ -38,12 +54,6 @@ class SimBackend(StrEnum):
     CUDA = "physx_cuda"
 
 
-PortArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PORT", help="Port folder, from `remap` or `export`; with --real also so100-reach, the embedded policy."
-    ),
-]
 OutOption = Annotated[Path, typer.Option(help="Folder for trace and metrics; it must not exist yet.")]
 EnvOption = Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill task environment.")]
 PlantOption = Annotated[PlantName | None, typer.Option(help="Simulator for a robot driven from the contract.")]
@@ -115,7 +125,7 @@ ProcessesOption = Annotated[
 class PlayOptions:
     """What is given on the command line."""
 
-    port: PortArgument
+    ports: PortsArgument
     out: OutOption
     env: EnvOption = None
     plant: PlantOption = None
@@ -124,6 +134,11 @@ class PlayOptions:
     seconds: SecondsOption = None
     goal: GoalOption = None
     motion: MotionOption = None
+    schedule: ScheduleOption = None
+    push: PushOption = None
+    view: ViewOption = None
+    view_host: ViewHostOption = None
+    view_port: ViewPortOption = None
     task: TaskOption = None
     episodes: EpisodesOption = None
     num_envs: NumEnvsOption = 1
@@ -146,6 +161,16 @@ class PlayOptions:
     fault: FaultOption = None
     dataset: DatasetOption = None
 
+    @property
+    def port(self) -> Path:
+        """The first port."""
+        return self.ports[0]
+
+    @property
+    def staged(self) -> bool:
+        """Whether more happens than one port under what is held."""
+        return bool(self.schedule or self.push or self.view or len(self.ports) > 1)
+
 
 GOES_WITH: dict[str, tuple[str, ...]] = {
     "robot": ("--plant", "--real"),
@@ -154,6 +179,11 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
     "seconds": ("--plant", "--real"),
     "goal": ("--plant",),
     "motion": ("--plant",),
+    "schedule": ("--plant",),
+    "push": ("--plant",),
+    "view": ("--plant",),
+    "view_host": ("--plant",),
+    "view_port": ("--plant",),
     "task": ("--plant", "--real"),
     "timestep": ("--plant",),
     "video": ("--env", "--plant"),
@@ -171,6 +201,8 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
 def play(options: PlayOptions) -> None:
     """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
     if options.real:
+        if len(options.ports) > 1:
+            raise typer.BadParameter(f"an arm is driven by one port, {len(options.ports)} are given: give --real one")
         if strays := _strays(options, "--real"):
             raise typer.BadParameter(f"{strays} does not go with --real")
         _play_on_arm(options)
@@ -211,12 +243,13 @@ def _play_on_arm(options: PlayOptions) -> None:
 
 def _play_in_simulator(options: PlayOptions) -> None:
     # A mistake in writing is told before anything is read.
-    command = None if options.command is None else parse_command(options.command)
-    goals = parse_goals(options.goal)
+    if options.command is not None:
+        parse_command(options.command)
+    parse_goals(options.goal)
+    schedule, named = read_schedule(options.schedule, options.push), port_names(options.ports)
 
     from policy_port.contract import load_mapping
     from policy_port.files import output_folder
-    from policy_port.motion.read import motion_of
     from policy_port.port.folder import load_port
     from policy_port.replay import play as replay
     from policy_port.replay.rerun_log import require_rerun
@@ -224,22 +257,9 @@ def _play_in_simulator(options: PlayOptions) -> None:
     if options.rerun:
         # Before the simulator starts, not after it has run.
         require_rerun()
-    port = load_port(options.port)
-    pilot = port.pilot(None if options.through is None else load_mapping(options.through))
-    job: EpisodeJob | Held
-    motion: Motion | None = None
-    if (task := options.env or options.task) is not None:
-        job = replay.EpisodeJob(task=task, episodes=options.episodes or EPISODES, seed=options.seed)
-    else:
-        motion = motion_of(pilot.contract, options.motion) or pilot.motion
-        job = replay.Held(
-            command=command,
-            seconds=_seconds(options, pilot.contract, motion),
-            motion=motion,
-            goals=goals,
-            episodes=options.episodes,
-            seed=options.seed,
-        )
+    through = None if options.through is None else load_mapping(options.through)
+    pilots = {name: load_port(path).pilot(through) for name, path in named.items()}
+    pilot, job = _job(options, pilots, schedule)
     if options.plant is not None:
         for warning in replay.check_job(pilot.contract, job):
             typer.echo(f"warning: {warning}", err=True)
@@ -269,13 +289,61 @@ def _play_in_simulator(options: PlayOptions) -> None:
         typer.echo(f"wrote {options.out / name}")
 
 
-def _seconds(options: PlayOptions, contract: Contract, motion: Motion | None) -> float:
-    """Length of an episode [s]: as given, or that of the clip."""
+def _job(
+    options: PlayOptions, pilots: dict[str, Pilot], schedule: Schedule | None
+) -> tuple[Pilot, EpisodeJob | Held | Performance]:
+    """What is to be done, and the port that begins."""
+    from policy_port.motion.read import motion_of
+    from policy_port.replay.play import EpisodeJob, Held
+
+    pilot = next(iter(pilots.values()))
+    if (task := options.env or options.task) is not None:
+        return pilot, EpisodeJob(task=task, episodes=options.episodes or EPISODES, seed=options.seed)
+    motion = None if len(pilots) > 1 else motion_of(pilot.contract, options.motion) or pilot.motion
+    held = Held(
+        command=None if options.command is None else parse_command(options.command),
+        seconds=_seconds(options, pilot.contract, motion, schedule),
+        motion=motion,
+        goals=parse_goals(options.goal),
+        episodes=options.episodes,
+        seed=options.seed,
+    )
+    if not options.staged:
+        return pilot, held
+    staged = scheduled(pilots, held, schedule, viewed=options.view is not None)
+    pilot = next(iter(staged.ports.values()))
+    if options.view is None:
+        return pilot, staged
+    view = ViewOptions(
+        kind=options.view,
+        host=options.view_host,
+        port=options.view_port,
+        robot=options.robot or pilot.contract.robot,
+        meshes=not options.no_meshes,
+        timestep=options.timestep,
+    )
+    return pilot, watched(staged, pilot, view)
+
+
+def _seconds(options: PlayOptions, contract: Contract, motion: Motion | None, schedule: Schedule | None) -> float:
+    """Length of an episode [s]: as given, that of the schedule, or that of the clip."""
     from policy_port.motion.followed import Clip
 
-    if options.seconds is not None or motion is None or contract.motion is None:
-        return SECONDS if options.seconds is None else options.seconds
-    return Clip.of(contract, motion).steps * contract.control_dt
+    if options.seconds is not None:
+        return options.seconds
+    if options.view is not None:
+        # Whoever looks on says when it is enough.
+        return math.inf
+    if schedule is not None and schedule.seconds is not None:
+        return schedule.seconds
+    if options.schedule is not None:
+        raise typer.BadParameter(
+            f"--schedule {options.schedule} does not say how long an episode is: write `seconds` in it, or give "
+            "--seconds"
+        )
+    if motion is not None and contract.motion is not None:
+        return Clip.of(contract, motion).steps * contract.control_dt
+    return SECONDS
 
 
 def _strays(options: PlayOptions, way: str) -> str:
@@ -291,18 +359,47 @@ def _check_way(options: PlayOptions) -> None:
     way, other = ("--plant", "--env") if options.env is None else ("--env", "--plant")
     if strays := _strays(options, way):
         raise typer.BadParameter(f"{strays} goes with {other}")
+    _check_staged(options)
     if options.plant is None:
         return
     follows = options.motion is not None or (options.port / MOTION).is_file()
+    tells = options.schedule is not None or options.view is not None or follows
     if (options.command is not None and options.task is not None) or (
-        options.command is None and options.task is None and options.seconds is None and not follows
+        options.command is None and options.task is None and options.seconds is None and not tells
     ):
         raise typer.BadParameter(
             "with --plant, give exactly one of --command (walk) and --task (so100-reach), or --seconds alone for a "
-            "policy that reads no velocity command, or --motion for one that follows a clip"
+            "policy that reads no velocity command, --motion for one that follows a clip, --schedule for what changes "
+            "over time, or --view to play it yourself"
         )
     if options.task is not None and (options.seconds is not None or options.goal or options.motion):
         stray = "--motion" if options.motion else "--goal" if options.goal else "--seconds"
         raise typer.BadParameter(f"{stray} does not go with --task: the task has goals and a length of its own")
     if options.seconds is not None and not 0.0 < options.seconds < math.inf:
         raise typer.BadParameter(f"--seconds takes a finite length above 0, given: {options.seconds:g}")
+
+
+def _check_staged(options: PlayOptions) -> None:
+    """Refuse what goes with neither several ports, a schedule nor a view."""
+    several = len(options.ports) > 1
+    if options.task is not None and options.staged:
+        stray = "--schedule" if options.schedule else "--push" if options.push else "--view" if options.view else ""
+        raise typer.BadParameter(
+            f"{stray or 'a second port'} does not go with --task: the task tells what is to be done"
+        )
+    if several and options.plant is None:
+        raise typer.BadParameter(
+            f"{len(options.ports)} ports take turns on one robot with --plant; give one with --env"
+        )
+    if several and options.schedule is None and options.view is None:
+        raise typer.BadParameter(
+            f"{len(options.ports)} ports are given; say when each plays with --schedule, or hand over by --view"
+        )
+    if several and options.motion is not None:
+        raise typer.BadParameter("--motion goes with one port; of several each follows the clip in its own folder")
+    if options.view is not None and options.view not in VIEWS:
+        raise typer.BadParameter(f"--view is {' or '.join(VIEWS)}, given: {options.view}")
+    if options.view is not None and options.num_envs > 1:
+        raise typer.BadParameter("--view shows one robot: leave out --num-envs")
+    if options.view != VIEWS[0] and (options.view_host is not None or options.view_port is not None):
+        raise typer.BadParameter("--view-host and --view-port go with --view in the browser")

@@ -198,3 +198,31 @@ class Plant(Protocol):
     def close(self) -> None:
         """Free what the simulator holds. Calling it twice is harmless."""
         ...
+
+
+class SimulatedPlant(Plant, Protocol):
+    """A plant in a simulator, which can be disturbed and whose drives can be changed while it runs."""
+
+    def push(self, link: str, force: Array) -> None:
+        """Pull at a link's centre of mass from now on; a reset of its environment ends it, and so does zero.
+
+        Args:
+            link: Name of the link.
+            force: World axes [N], shape (num_envs, 3).
+
+        Raises:
+            RobotError: When the robot has no such link, or this simulator can't.
+        """
+        ...
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Give the drives other gains, in every environment; those of joints that follow others are passed over.
+
+        Args:
+            stiffness: Position gains [N m/rad or N/m], shape (joints,), plant joint order.
+            damping: Velocity gains [N m s/rad or N s/m], shape (joints,).
+
+        Raises:
+            RobotError: When the gains are the robot file's own (actuation kind "model"), or this simulator can't.
+        """
+        ...

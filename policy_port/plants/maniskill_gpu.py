@@ -202,6 +202,14 @@ class ManiSkillGpuPlant:
         self._fetch()
         return self._px.cuda_rigid_body_data.torch()[index, :3].cpu().numpy().astype(np.float64)
 
+    def push(self, link: str, force: Array) -> None:
+        """Refuse: see `SimulatedPlant.push`."""
+        raise RobotError(f"{self.name} can't push link '{link}' of its robots; play it on --sim-backend physx_cpu")
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Refuse: see `SimulatedPlant.set_gains`."""
+        raise RobotError(f"{self.name} can't change its drives while it runs; play it on --sim-backend physx_cpu")
+
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
         found = self._model.mounting(place)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from policy_port.plants.maniskill_view import TrackingView
 
 
+STILL = [0.0, 0.0, 0.0]
+"""No torque."""
+
+
 class ManiSkillPlant:
     """A robot file in SAPIEN with ManiSkill's solver settings, set up from a contract.
 
@@ -140,6 +144,19 @@ class ManiSkillPlant:
         """Position of a link's origin in the world [m], shape (num_envs, 3)."""
         return np.stack([robot.link(link).entity_pose.p.astype(np.float64) for robot in self._robots])
 
+    def push(self, link: str, force: Array) -> None:
+        """Pull at a link's centre of mass; see `SimulatedPlant.push`."""
+        for robot, row in zip(self._robots, force.tolist(), strict=True):
+            robot.pulled[robot.link(link)] = row
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Give the drives other gains; see `SimulatedPlant.set_gains`."""
+        self._setup.refuse_foreign_gains(self._built.urdf.path)
+        driven = np.array([joint.leader is None for joint in self._robots[0].joints], dtype=np.float64)
+        self._drive.set_gains(stiffness * driven, damping * driven)
+        for robot in self._robots:
+            robot.set_gains(stiffness * driven, damping * driven)
+
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
         found = [robot.places().mounting(place, 1) for robot in self._robots]
@@ -212,6 +229,8 @@ class _Robot:
         self._force = np.zeros(len(names))
         self.stepped = False
         """Whether a physics step was made since the reset."""
+        self.pulled: dict[physx.PhysxArticulationLinkComponent, list[float]] = {}
+        """Forces at links' centres of mass, world axes [N]; PhysX forgets them with every step."""
 
     def reset(self, joint_pos: Array) -> None:
         articulation, still = self.articulation, np.zeros(len(self._force), dtype=np.float32)
@@ -232,6 +251,7 @@ class _Robot:
         self.write(joint_pos)
         self.drive.torque[:] = 0.0
         self.stepped = False
+        self.pulled.clear()
 
     def stand(self) -> float:
         """Height of the base at which the present pose stands on the ground [m]; the base is left at height 0."""
@@ -254,8 +274,20 @@ class _Robot:
         for _ in range(count):
             if self._explicit or self._springs is not None:
                 self._push()
+            for link, force in self.pulled.items():
+                link.add_force_torque(force, STILL)
             self.scene.step()
         self.stepped = True
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        self.drive.set_gains(stiffness, damping)
+        if not self._explicit:
+            for index, (item, joint) in enumerate(zip(self.joints, self._joints, strict=True)):
+                if item.leader is None:
+                    limit = float(self.gains.limit[index])
+                    joint.set_drive_properties(
+                        float(stiffness[index]), float(damping[index]), force_limit=limit, mode="force"
+                    )
 
     def _push(self) -> None:
         """Apply what PhysX does not: explicit drives, and springs of the file."""
@@ -321,6 +353,10 @@ class _Drive:
         """Joint position targets in force [rad or m], shape (num_envs, joints)."""
         self.torque: Array = np.zeros_like(self._upper)
         """Stiffness and damping applied to a state, within the limits [N m or N], shape (num_envs, joints)."""
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Take other gains from now on."""
+        self._stiffness[:], self._damping[:] = stiffness, damping
 
     def apply(self, joint_pos: Array, joint_vel: Array) -> Array:
         """Compute and return `torque` at positions [rad or m] and velocities [rad/s or m/s]."""

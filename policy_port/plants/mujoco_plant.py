@@ -21,7 +21,7 @@ from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_model import build_robot
 from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.mujoco_sensing import MujocoSensing
-from policy_port.plants.setup import PlantSetup, standing_height
+from policy_port.plants.setup import PlantSetup, find_link, standing_height
 from policy_port.robot_models.coupling import follow
 
 
@@ -199,6 +199,25 @@ class MujocoPlant:
             self._refresh(row)
         site = kind == mujoco.mjtObj.mjOBJ_SITE
         return np.stack([(data.site_xpos if site else data.xpos)[index] for data in self._data])
+
+    def push(self, link: str, force: Array) -> None:
+        """Pull at a link's centre of mass; see `SimulatedPlant.push`."""
+        body = find_link(link, [self._model.body(i).name for i in range(1, self._model.nbody)], self._file) + 1
+        for data, row in zip(self._data, force, strict=True):
+            data.xfrc_applied[body, :3] = row
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Give the drives other gains; see `SimulatedPlant.set_gains`."""
+        self._setup.refuse_foreign_gains(self._file)
+        robot, model = self._robot, self._model
+        driven, drives = robot.driven, robot.ctrl_index
+        model.actuator_gainprm[drives, 0] = stiffness[driven]
+        model.actuator_biasprm[drives, 1] = -stiffness[driven]
+        if self._setup.actuation == "explicit":
+            model.actuator_biasprm[drives, 2] = -damping[driven]
+        else:
+            # Newer MuJoCo keeps three coefficients per joint, of which the first is the linear one.
+            model.dof_damping.reshape(model.nv, -1)[robot.dof_index[driven], 0] = damping[driven]
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""

@@ -56,6 +56,17 @@ class NewtonRobot:
     left_out: tuple[str, ...]
     """What of the file Newton can't do, a clause each."""
 
+    def set_gains(self, stiffness: NDArray[np.float64], damping: NDArray[np.float64], *, implicit: bool) -> None:
+        """Give the drives of every world other gains, one number per joint."""
+        model: Any = self.model
+        of_joint = model.joint_damping if implicit else model.joint_target_kd
+        for array, values in ((model.joint_target_ke, stiffness), (of_joint, damping)):
+            numbers = array.numpy().reshape(model.world_count, -1)
+            numbers[:, self.qd_index] = values
+            array.assign(numbers.reshape(-1))
+        self.damping[:] = damping if implicit else 0.0
+        self.solver.notify_model_changed(newton.ModelFlags.JOINT_DOF_FORCE_PROPERTIES)
+
 
 def is_native(device: str) -> bool:
     """Whether MuJoCo's C library steps the worlds, one at a time, instead of MuJoCo Warp all at once."""

@@ -144,6 +144,20 @@ class NewtonPlant:
         poses = np.concatenate([group.host("body_q")[:, body] for group in self._groups]).astype(np.float64)
         return poses[:, :3] + rotate_xyzw(poses[:, 3:], local[:3])
 
+    def push(self, link: str, force: Array) -> None:
+        """Pull at a link's centre of mass; see `SimulatedPlant.push`."""
+        body, local = self._find(link)
+        if local[:6].any():
+            raise RobotError(f"{self._file}: '{link}' is a site, and only a link can be pushed: name the one it is on")
+        for group, mine in self._by_group(force):
+            group.push(body, mine)
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Give the drives other gains; see `SimulatedPlant.set_gains`."""
+        self._setup.refuse_foreign_gains(self._file)
+        driven = np.array([joint.leader is None for joint in self._robot.joints], dtype=np.float64)
+        self._robot.set_gains(stiffness * driven, damping * driven, implicit=self._setup.actuation == "implicit")
+
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
         return self._robot.places.mounting(place, self.num_envs)

@@ -46,6 +46,8 @@ class Worlds:
         for array, values in ((state.joint_q, joint_q), (state.joint_qd, 0.0), (self._told.qfrc_actuator, 0.0)):
             self._set(array, rows, values)
         self._set(self._states[1].joint_qd, rows, 0.0)
+        for either in self._states:
+            self._set(either.body_f, rows, 0.0)
         newton.eval_fk(self._model, state.joint_q, state.joint_qd, state)
         self._target[np.ix_(rows, self._robot.q_index)] = joint_q[:, self._robot.q_index]
         self._control.joint_target_q.assign(self._target.reshape(-1))
@@ -77,6 +79,13 @@ class Worlds:
         if self.after_step is not None:
             self.after_step()
 
+    def push(self, body: int, force: Array) -> None:
+        """Pull at a body's centre of mass from now on [N], world axes, shape (worlds, 3)."""
+        for state in self._states:
+            pulls = state.body_f.numpy()
+            pulls.reshape(self._count, -1, 6)[:, body, :3] = force
+            state.body_f.assign(pulls)
+
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (worlds, joints)."""
         index, before = self._robot.qd_index, self._states[1]
@@ -88,6 +97,6 @@ class Worlds:
         return values.reshape(self._count, -1, *values.shape[1:])
 
     def _set(self, array: Any, rows: NDArray[np.intp], values: Array | float) -> None:
-        changed = array.numpy().reshape(self._count, -1)
-        changed[rows] = values
-        array.assign(changed.reshape(array.shape))
+        changed = array.numpy()
+        changed.reshape(self._count, -1)[rows] = values
+        array.assign(changed)

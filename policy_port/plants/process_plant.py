@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
 from policy_port.contract.sensing import Sensing
-from policy_port.control.plant import MEASURED, Mounting, Plant, PlantState, Sensed
+from policy_port.control.plant import MEASURED, Mounting, PlantState, Sensed, SimulatedPlant
 from policy_port.errors import RobotError
 
 END_TIME = 10.0
@@ -29,7 +29,7 @@ WIDTHS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3}
 class MakePlant(Protocol):
     """Stands environments up; it is called in the other process, so it has to be a plain function or a partial."""
 
-    def __call__(self, *, num_envs: int) -> Plant:
+    def __call__(self, *, num_envs: int) -> SimulatedPlant:
         """Stand `num_envs` environments up."""
         ...
 
@@ -108,6 +108,18 @@ class ProcessPlant:
         for worker in self._workers:
             worker.tell(("link_position", link))
         return np.concatenate(self._all())
+
+    def push(self, link: str, force: Array) -> None:
+        """Pull at a link's centre of mass; see `SimulatedPlant.push`."""
+        for worker in self._workers:
+            worker.tell(("push", link, force[worker.rows]))
+        self._all()
+
+    def set_gains(self, stiffness: Array, damping: Array) -> None:
+        """Give the drives other gains; see `SimulatedPlant.set_gains`."""
+        for worker in self._workers:
+            worker.tell(("set_gains", stiffness, damping))
+        self._all()
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
@@ -202,7 +214,7 @@ def _serve(line: Connection, make: MakePlant, rows: slice) -> None:
                 _answer(line, plant, {key: view[rows] for key, view in _views(memory, num_envs, len(joints)).items()})
 
 
-def _answer(line: Connection, plant: Plant, shared: dict[str, Array]) -> None:
+def _answer(line: Connection, plant: SimulatedPlant, shared: dict[str, Array]) -> None:
     """Do what is asked until nobody asks any more, or something goes wrong."""
     state = PlantState(sensed=None, **{name: shared[name] for name in MEASURED})
     kept: dict[Sensing, Sensed] = {}
@@ -222,7 +234,11 @@ def _answer(line: Connection, plant: Plant, shared: dict[str, Array]) -> None:
 
 
 def _obey(
-    plant: Plant, message: tuple[Any, ...], shared: dict[str, Array], state: PlantState, kept: dict[Sensing, Sensed]
+    plant: SimulatedPlant,
+    message: tuple[Any, ...],
+    shared: dict[str, Array],
+    state: PlantState,
+    kept: dict[Sensing, Sensed],
 ) -> Any:
     match message:
         case ("sense", senses):
@@ -238,6 +254,10 @@ def _obey(
             return plant.link_position(link)
         case ("mounting", place):
             return plant.mounting(place)
+        case ("push", link, force):
+            return plant.push(link, force)
+        case ("set_gains", stiffness, damping):
+            return plant.set_gains(stiffness, damping)
         case ("render", height, width):
             return plant.render(height, width)
     plant.read(state)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from policy_port.control.plant import Plant
+from policy_port.control.plant import SimulatedPlant
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.find import USD_SUFFIXES, find_robot
@@ -37,7 +37,7 @@ class PlantOptions(TypedDict, total=False):
 class Simulator:
     """What there is to know of a simulator before it is imported."""
 
-    load: Callable[[bool], Callable[..., Plant]]
+    load: Callable[[bool], Callable[..., SimulatedPlant]]
     """Imports its plant: the one on CUDA, if True."""
     options: tuple[str, ...] = ()
     """Options that its plant takes beside num_envs and meshes."""
@@ -51,13 +51,13 @@ class Simulator:
     """Whether MuJoCo makes its pictures."""
 
 
-def _mujoco(on_cuda: bool) -> Callable[..., Plant]:
+def _mujoco(on_cuda: bool) -> Callable[..., SimulatedPlant]:
     from policy_port.plants.mujoco_plant import MujocoPlant
 
     return MujocoPlant
 
 
-def _maniskill(on_cuda: bool) -> Callable[..., Plant]:
+def _maniskill(on_cuda: bool) -> Callable[..., SimulatedPlant]:
     if on_cuda:
         from policy_port.plants.maniskill_gpu import ManiSkillGpuPlant
 
@@ -67,7 +67,7 @@ def _maniskill(on_cuda: bool) -> Callable[..., Plant]:
     return ManiSkillPlant
 
 
-def _newton(on_cuda: bool) -> Callable[..., Plant]:
+def _newton(on_cuda: bool) -> Callable[..., SimulatedPlant]:
     from policy_port.plants.newton_plant import NewtonPlant
 
     return NewtonPlant
@@ -81,7 +81,7 @@ SIMULATORS: dict[str, Simulator] = {
 """The simulators by name."""
 
 
-def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpack[PlantOptions]) -> Plant:
+def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpack[PlantOptions]) -> SimulatedPlant:
     """Stand a robot up in a simulator.
 
     Args:

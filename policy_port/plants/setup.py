@@ -154,6 +154,18 @@ class PlantSetup:
         ]
         return in_chain_order(turned, robot=robot)
 
+    def refuse_foreign_gains(self, robot: Path) -> None:
+        """Refuse to change the gains of drives that are the robot file's own.
+
+        Raises:
+            RobotError: When they are.
+        """
+        if self.actuation == "model":
+            raise RobotError(
+                f"{robot}: the contract's actuation.kind is model, so the gains are the robot file's, and nobody else "
+                "can change them; write kind: implicit or explicit, with stiffness and damping per joint"
+            )
+
     @staticmethod
     def from_contract(contract: Contract, *, timestep: float | None = None) -> PlantSetup:
         """Take from a contract what a plant needs.
@@ -202,6 +214,17 @@ class PlantSetup:
             frame=contract.base.frame,
             gravity_compensation=contract.actuation.gravity_compensation,
         )
+
+
+def find_link(name: str, links: Sequence[str], robot: Path) -> int:
+    """Index of a link among a robot's.
+
+    Raises:
+        RobotError: When it has none of that name, naming those it has.
+    """
+    if name not in links:
+        raise RobotError(f"{robot}: has no link '{name}'{closest(name, links) or '.'} It has: {', '.join(links)}")
+    return list(links).index(name)
 
 
 def standing_height(lowest: float | None, *, robot: Path, skipped_meshes: int) -> float:

@@ -116,7 +116,8 @@ class HeldEpisodes:
 
     def __init__(self, held: Held, goals: HeldGoals, steps: int, num_envs: int, rule: FallRule) -> None:
         self._held, self._goals, self._rule = held, goals, rule
-        self._told = held.told(goals.contract)
+        self.told = held.told(goals.contract)
+        """Every element of the command, in the contract's order; None where the policy reads none."""
         self._steps = steps
         self.start: Array | None = None
         """Start joint positions [rad or m], shape (joints,), plant joint order; the default pose, if None."""
@@ -136,8 +137,8 @@ class HeldEpisodes:
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
         """Start the next episode at the default pose, which `start` holds; without one left, do the last again."""
-        if self._told is not None:
-            command[rows] = self._told
+        if self.told is not None:
+            command[rows] = self.told
         if self.start is not None:
             start[rows] = self.start
         for row in np.flatnonzero(rows):
@@ -228,7 +229,7 @@ def replay_held(
     return Result(
         setting={**setting_of(header), **_asked(contract, held, goals, len(task.survived)), "fall": rule.text},
         metrics=(
-            *_metrics(Trace(trace), contract, plant.joint_names, task, held),
+            *held_metrics(Trace(trace), contract, plant.joint_names, task, held),
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
         ),
     )
@@ -260,7 +261,7 @@ def _asked(contract: Contract, held: Held, goals: HeldGoals, episodes: int) -> d
     return found
 
 
-def _metrics(
+def held_metrics(
     trace: Trace, contract: Contract, joint_names: tuple[str, ...], task: HeldEpisodes, held: Held
 ) -> tuple[Metric, ...]:
     """Means over the episodes; survival is that of the first to fall."""

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from tqdm import tqdm
 
@@ -15,7 +15,7 @@ from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows
-from policy_port.control.plant import Plant
+from policy_port.control.plant import Plant, SimulatedPlant
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
 from policy_port.plants.registry import PlantOptions, make_plant
@@ -51,6 +51,24 @@ class EpisodeJob:
     """How many."""
     seed: int
     """Seed of the first one."""
+
+
+class Performance(Protocol):
+    """What to do on a plant that takes more than one port under what is held."""
+
+    def check(self) -> list[str]:
+        """Hold it against the contracts; see `check_job`."""
+        ...
+
+    def steps(self, num_envs: int) -> int:
+        """About how many control steps it takes."""
+        ...
+
+    def perform(
+        self, pilot: Pilot, plant: SimulatedPlant, *, decimation: int, trace: Path, observers: tuple[Observer, ...]
+    ) -> Result:
+        """Do it; see `replay_held`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +111,7 @@ def refuse_unseen_terms(contract: Contract, advice: str) -> None:
             )
 
 
-def check_job(contract: Contract, job: Held | EpisodeJob) -> list[str]:
+def check_job(contract: Contract, job: Held | EpisodeJob | Performance) -> list[str]:
     """Hold what is to be done on a plant against the contract.
 
     Returns:
@@ -111,6 +129,8 @@ def check_job(contract: Contract, job: Held | EpisodeJob) -> list[str]:
         check_reach(contract, find_task(job.task))
         refuse_unseen_terms(contract, "play it with --env, not with --plant")
         return []
+    if not isinstance(job, Held):
+        return job.check()
     beyond = job.goals_of(contract).outside()
     told = job.told(contract)
     return beyond if told is None else [*beyond, *outside_trained_range(contract, told)]
@@ -118,7 +138,7 @@ def check_job(contract: Contract, job: Held | EpisodeJob) -> list[str]:
 
 def play_on_plant(
     pilot: Pilot,
-    job: Held | EpisodeJob,
+    job: Held | EpisodeJob | Performance,
     output: Output,
     *,
     kind: str,
@@ -154,9 +174,11 @@ def play_on_plant(
         }
         if isinstance(job, Held):
             result = replay_held(pilot, plant, job, **common)
-        else:
+        elif isinstance(job, EpisodeJob):
             assert task is not None
             result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
+        else:
+            result = job.perform(pilot, plant, **common)
         if left_out := getattr(plant, "left_out", ()):
             # Not part of the protocol, as below: what of the robot file this simulator can't do.
             more["left out"] = "; ".join(left_out)
@@ -224,9 +246,11 @@ def _bar(total: int, unit: str) -> tqdm[Any]:
     return tqdm(total=total, unit=unit, delay=2.0, leave=False, disable=None)
 
 
-def _steps(job: Held | EpisodeJob, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
+def _steps(job: Held | EpisodeJob | Performance, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:
     if isinstance(job, Held):
         return -(-(job.episodes or 1) // plant.num_envs) * round(job.seconds / pilot.contract.control_dt)
+    if not isinstance(job, EpisodeJob):
+        return job.steps(plant.num_envs)
     assert task is not None
     return -(-job.episodes // plant.num_envs) * task.episode_steps
 

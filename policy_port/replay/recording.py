@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port import __version__
 from policy_port.arrays import Array
@@ -41,6 +42,9 @@ UNITS = {
     "target": "joint position target rad or m, joint_names",
     "effort": "N m or N, joint_names, of the physics step before",
     "joint_effort": "the same, where an observation term reads it",
+    "push": "force at the centre of mass of link push_links[push_link] N, world; -1 for nobody",
+    "port": "index of the port at the controls in ports",
+    "port_weight": "its share of targets and gains",
     "tip_pos": "m, base frame",
     "tip_distance": "m",
 }
@@ -141,7 +145,13 @@ class TraceObserver:
     """
 
     def __init__(
-        self, recorder: Recorder, control_dt: float, num_envs: int, *, tip_links: tuple[str, ...] = ()
+        self,
+        recorder: Recorder,
+        control_dt: float,
+        num_envs: int,
+        *,
+        tip_links: tuple[str, ...] = (),
+        more: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         """Record into `recorder`.
 
@@ -150,9 +160,11 @@ class TraceObserver:
             control_dt: Control period [s].
             num_envs: Number of environments.
             tip_links: Links whose mean position is recorded as tip_pos; none, if empty.
+            more: Arrays that others fill in place, recorded under these names.
         """
         self._recorder = recorder
         self._tip_links = tip_links
+        self._more = more or {}
         self._period = np.full(num_envs, control_dt)
         self._one = np.ones(num_envs)
         self._steps = np.zeros(num_envs)
@@ -191,6 +203,7 @@ class TraceObserver:
             "action": self._action,
             "effort": self._effort,
             **place_arrays(plant, controller.contract),
+            **self._more,
         }
         if self._tip_links:
             arrays["tip_pos"] = self._tip

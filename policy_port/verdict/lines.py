@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
-from policy_port.contract.joint_terms import JointTerm
+from policy_port.contract.joint_terms import JointTerm, PerJointTerm
 from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract

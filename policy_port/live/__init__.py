@@ -1,0 +1,1 @@
+"""A person at the controls: a live view, and what is told through it."""

@@ -73,6 +73,9 @@ class ImportArguments:
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fill a key of the contract.")
     ] = None
+    set_file: Annotated[
+        Path | None, typer.Option(help="YAML of such keys with their values, as `contract write` leaves one.")
+    ] = None
     force: Annotated[bool, typer.Option("--force", help="Replace the output file.")] = False
 
 
@@ -114,9 +117,32 @@ def _import_options(given: ImportArguments) -> ImportOptions:
     return ImportOptions(
         name=given.name or given.out.stem,
         sizes=sizes,
-        settings={key: _yaml_value(key, text) for key, text in _pairs(given.settings, "--set")},
+        settings={
+            **_keys_of(given.set_file),
+            **{key: _yaml_value(key, text) for key, text in _pairs(given.settings, "--set")},
+        },
         **{name: getattr(given, name) for name in shared},
     )
+
+
+@contract_app.command("write")
+def write(
+    contract: ContractArgument,
+    to: Annotated[str, typer.Option("--to", help="Whose: unitree_rl_lab, rl_sar, isaac_lab or mjlab.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
+    names: Annotated[Path | None, typer.Option(help="YAML with motor_joint_names, the joints in motor order.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The policy's ONNX file, for mjlab.")] = None,
+) -> None:
+    """Write a contract as the descriptor that somebody else's runner reads; what it can't hold is an error."""
+    from policy_port.contract import load_contract
+    from policy_port.descriptors.outwards.given import Given
+    from policy_port.descriptors.outwards.write import write_descriptor
+
+    written = write_descriptor(load_contract(contract), to, out, Given(names=names, policy=policy))
+    typer.echo(f"{out}: {', '.join(written.files)}")
+    if written.rest:
+        typer.echo(f"  {', '.join(written.rest)}: in rest.yaml alone, for the import; the runner has them elsewhere")
+    typer.echo(f"  imported again it is the same contract: {written.command}")
 
 
 @contract_app.command("check")
@@ -175,6 +201,18 @@ def _pairs(given: list[str] | None, flag: str) -> list[tuple[str, str]]:
             raise ContractError(f"{flag} {text}: write it as KEY=VALUE")
         pairs.append((key.strip(), value.strip()))
     return pairs
+
+
+def _keys_of(path: Path | None) -> dict[str, object]:
+    from policy_port.contract.yaml_file import read_yaml
+    from policy_port.errors import ContractError
+
+    if path is None:
+        return {}
+    data = read_yaml(path, ContractError).data
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise ContractError(f"{path}: is no mapping of keys of a contract to their values")
+    return dict(data)
 
 
 def _yaml_value(key: str, text: str) -> object:

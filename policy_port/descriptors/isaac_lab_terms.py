@@ -271,7 +271,8 @@ def _known(term: Record, overloads: Record, kind: str | None, beside: Record | N
     if joints and joints != draft.joint_names:
         data["joints"] = joints
     if overloads.has("scale"):
-        scale = term_scale(overloads, "scale", str(kind), joints, size)
+        # Without a kind it is a command of three numbers, which the user will name.
+        scale = term_scale(overloads, "scale", kind or "velocity_command", joints, size)
         if scale != 1.0:
             data["scale"] = scale
     if overloads.has("clip"):

@@ -1,0 +1,1 @@
+"""Contracts written as the descriptors that other people's runners read."""

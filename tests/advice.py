@@ -33,6 +33,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "compare/": ("compare",),
     "contract/": ("play",),
     "descriptors/": ("contract import",),
+    "descriptors/outwards/": ("contract write",),
     "export/": ("export", "remap"),
     "files.py": ("export", "remap", "play", "compare"),
     "mistakes/": ("diagnose",),

@@ -43,6 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "checkpoints.torchscript": {"checkpoints.policy", "checkpoints.files", "checkpoints.networks"},
     "robot_models": set(),
     "motion": {"contract", "files"},
+    "descriptors.outwards": {"contract", "descriptors", "files"},
     "descriptors": {"contract", "checkpoints", "plain_yaml", "robot_models", "tasks"},
     # A TorchScript file in a port is as much a stranger's as any checkpoint, and is read with the same care.
     "port": {
@@ -137,7 +138,7 @@ HEAVY: dict[str, set[str]] = {
     "matplotlib": {"compare", "replay", "report"},
     "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
     "newton": {"plants", "descriptors/robot_parsers.py"},
-    "onnx": {"checkpoints", "port", "export", "descriptors/onnx_file.py"},
+    "onnx": {"checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/outwards"},
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},

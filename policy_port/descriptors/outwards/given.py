@@ -31,8 +31,8 @@ class Given:
         """The joints in motor order: which motor a number drives is no guess."""
         if self.names is None:
             raise ContractError(
-                f"--to {kind}: numbers its motors, and the contract has the policy's order alone. Give --names FILE, a "
-                f"YAML whose {MOTOR_KEY} lists the robot's joints in motor (SDK) order"
+                f"--to {kind}: numbers its motors, and the contract has the policy's order alone. Name a YAML with "
+                f"--names whose {MOTOR_KEY} lists the robot's joints in motor (SDK) order"
             )
         motors = read_joint_names(self.names, bare_list="motor").motor
         if motors is None:

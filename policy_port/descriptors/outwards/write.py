@@ -25,10 +25,10 @@ from policy_port.errors import ContractError, closest
 from policy_port.files import output_folder
 
 FORMATS: dict[str, str] = {
-    "unitree_rl_lab": "deploy.yaml of unitree_rl_lab's C++ controllers; needs --names with motor_joint_names",
-    "rl_sar": "base.yaml and config.yaml of rl_sar; needs --names with motor_joint_names",
+    "unitree_rl_lab": "deploy.yaml of unitree_rl_lab's C++ controllers",
+    "rl_sar": "base.yaml and config.yaml of rl_sar",
     "isaac_lab": "IO descriptors as Isaac Lab exports them",
-    "mjlab": "metadata in a copy of an ONNX file, as mjlab writes it; needs --policy",
+    "mjlab": "metadata in a copy of an ONNX file, as mjlab writes it",
 }
 """Kinds by the name that `--to` takes; the module of that name writes it."""
 
@@ -80,9 +80,9 @@ def write_descriptor(contract: Contract, kind: str, out: Path, given: Given) -> 
         options = module.options(contract, folder)
         rest = _rest(contract, module, list(sources.values()), options)
         (folder / REST).write_text(_yaml(rest), encoding="utf-8")
-        words = [str(out / name) for name in module.MAIN]
+        words = ["policy-port", "contract", "import", *(str(out / name) for name in module.MAIN)]
         words += [word.replace(str(folder), str(out)) for word in _words(options)]
-        command = f"policy-port contract import {' '.join(words)} --set-file {out / REST} --out contract.yaml"
+        command = " ".join([*words, "--set-file", str(out / REST), "--out", "contract.yaml"])
         # One key for every joint that has it.
         keys = [f"joints.*.{key.rpartition('.')[2]}" if key.startswith("joints.") else key for key in rest]
         return Written(files=(*sources, REST), rest=tuple(dict.fromkeys(keys)), command=command)

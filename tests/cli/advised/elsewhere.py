@@ -16,7 +16,7 @@ _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
 
 TRIED: dict[str, str] = {
-    "and the contract has the policy's order alone. Give --names FILE": _OUTWARDS,
+    "and the contract has the policy's order alone. Name a YAML with --names": _OUTWARDS,
     "--to mjlab: its metadata stands in the policy's ONNX file; give that with --policy FILE.onnx": _OUTWARDS,
     "--{} means nothing to --to {}; leave it out": _OUTWARDS,
     "--to {}: unknown{} Known: {}": _OUTWARDS,

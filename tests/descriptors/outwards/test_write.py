@@ -192,7 +192,7 @@ def test_motors_are_never_numbered_by_guess(tmp_path: Path) -> None:
     """deploy.yaml and base.yaml are read by motor; without their order nothing is written."""
     contract = Contract.model_validate(drawn("rl_sar", 0))
     for kind in ("unitree_rl_lab", "rl_sar"):
-        with pytest.raises(ContractError, match="Give --names FILE, a YAML whose motor_joint_names"):
+        with pytest.raises(ContractError, match="Name a YAML with --names whose motor_joint_names"):
             write_descriptor(contract, kind, tmp_path / "out", Given())
         few = tmp_path / "few.yaml"
         few.write_text(yaml.safe_dump({"motor_joint_names": list(LEGS[:3])}))

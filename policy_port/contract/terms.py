@@ -3,8 +3,8 @@
 An observation term's value is `scale * clip(raw) + offset`, element by element, with raw in SI units and the joint's
 unit, base vectors in the base frame. History comes last: what is stacked are the scaled values.
 
-All that a term is stands in its class, in the files beside this one (`base_terms`, `joint_terms`, `motion_terms`,
-`task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To add one:
+All that a term is stands in its class, in the files beside this one (`base_terms`, `command_terms`, `joint_terms`,
+`motion_terms`, `task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To add one:
 
 1. Write its class in the file of its kind, derived from `Term`, from `BaseTerm` for a vector of three, or from
    `PerJointTerm` or `JointTerm` where its elements are joints, which a remap then follows by name. `BaseHeight` in
@@ -24,6 +24,7 @@ from typing import Annotated
 from pydantic import Field
 
 from policy_port.contract.base_terms import BaseAngVelTerm, BaseLinVelTerm, ProjectedGravityTerm, VelocityCommandTerm
+from policy_port.contract.command_terms import CommandTerm, GaitClockTerm
 from policy_port.contract.history import PRESENT, Group, History, Stack
 from policy_port.contract.joint_terms import (
     JointPosRelTerm,
@@ -49,12 +50,14 @@ ObservationTerm = Annotated[
     | BaseAngVelTerm
     | ProjectedGravityTerm
     | VelocityCommandTerm
+    | CommandTerm
     | JointPosTerm
     | JointPosRelTerm
     | JointVelTerm
     | JointTargetTerm
     | LastActionTerm
     | GaitPhaseTerm
+    | GaitClockTerm
     | MotionJointPosTerm
     | MotionJointVelTerm
     | MotionAnchorOriTerm

@@ -82,7 +82,9 @@ class Signals:
         """What the plant measured; `plant.read(signals.state)` fills it."""
         self.state.base_quat[:, 0] = 1.0
         self.command: Array = self.view("velocity_command")
-        """Velocity command: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s], shape (num_envs, 3)."""
+        """What is told, before slew limit and dead zone, shape (num_envs, elements), in the order of
+        `contract.command.names`: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s] and the contract's others."""
+        self.command[:] = contract.command.defaults
         self.goal: Array = self.view("goal")
         """The contract's goal terms one after the other, shape (num_envs, goal size)."""
         self.joint_target: Array = self.view("joint_target")
@@ -127,7 +129,8 @@ def _sizes(contract: Contract, joints: int) -> dict[str, int]:
         "base_lin_vel": 3,
         "base_ang_vel": 3,
         "projected_gravity": 3,
-        "velocity_command": 3,
+        "velocity_command": len(contract.command.names),
+        "command_in_force": len(contract.command.names) if contract.command.shaped else 0,
         "goal": 0,
         "joint_target": joints,
         "last_action": contract.action_size,

@@ -13,7 +13,7 @@ from policy_port.errors import EvidenceError
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3, "command": 3}
+VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3}
 """Width of the arrays whose width no contract decides."""
 
 COM = "base_com"

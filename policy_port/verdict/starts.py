@@ -85,7 +85,7 @@ def _filled(contract: Contract, fill: str) -> Contract:
 
 def _counts_from_first(contract: Contract, evidence: Evidence) -> Mask:
     """Whether clocks stand at zero in a row, and not where the trace's clock would put them."""
-    clocks = {term.label for term in contract.observation.terms if term.term in ("gait_phase", "elapsed")}
+    clocks = {term.label for term in contract.observation.terms if term.term in ("gait_phase", "gait_clock", "elapsed")}
     mine = np.array([slot.term in clocks and slot.age == 0 for slot in observation_slots(contract)])
     none, every = np.zeros(evidence.shape, dtype=np.bool_), np.ones(evidence.shape, dtype=np.bool_)
     if not clocks:

@@ -118,10 +118,10 @@ class LastActionTerm(PerJointTerm):
     """The network's previous raw output after `action.raw_clip`, zero at reset; action order."""
 
     term: Literal["last_action"]
-    scale: float = 1.0
-    """Factor."""
-    clip: Bounds | None = None
-    """Bounds of the raw action, applied before scale."""
+    scale: float | dict[str, float] = 1.0
+    """Factor, one for all or one per joint name."""
+    clip: Bounds | dict[str, Bounds] | None = None
+    """Bounds of the raw action, applied before scale, one for all or one per joint name."""
 
     def elements(self, contract: Parsing) -> tuple[str, ...]:
         """The action's joints."""

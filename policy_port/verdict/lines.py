@@ -101,7 +101,11 @@ def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[fl
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
     if isinstance(term, BaseTerm) and len(set(values)) > 1:
         return values
-    return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
+    return (
+        stated_values(dict(zip(elements, values, strict=True)))
+        if isinstance(term, JointTerm | LastActionTerm)
+        else values[0]
+    )
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:

@@ -151,11 +151,7 @@ def _observation(config: Record, draft: Draft) -> None:
             "num_observations", f"is {config.integer('num_observations')}, but the terms add up to {total}: {parts}"
         )
     steps = _history(config, draft)
-    if (
-        steps
-        and COMMAND in config.names("observations")
-        and config.data.get("observations_history_priority") == "term"
-    ):
+    if steps and COMMAND in config.names("observations") and config.data.get("observations_history_priority") == "term":
         raise config.error(
             "observations_history",
             f"stacks {COMMAND}, {STACKED}",

@@ -174,3 +174,12 @@ def test_the_horse_stance_is_read_whole(shared: Path) -> None:
     ).contract
     assert differences(got, load_contract(CONTRACT)) == []
     assert (got.observation_size, unsourced(got)) == (380, [])
+
+
+def test_what_the_user_knows_is_taken_as_the_messages_ask(tmp_path: Path) -> None:
+    """Armature of every joint, and the action of a policy that drives some joints or drives by torque."""
+    assert {joint.armature for joint in made(tmp_path, settings={"joints.*.armature": 0.01}).joints.values()} == {0.01}
+    action = [{"term": "joint_position", "joints": DOFS[:2], "scale": 0.25, "offset": "default"}]
+    told = {"action.terms": action, "actuation.kind": "explicit"}
+    for path, value in (("robot.actions_dim", 2), ("robot.control.control_type", "T")):
+        assert made(tmp_path, changed(path, value), settings=told).action_joint_names == tuple(DOFS[:2])

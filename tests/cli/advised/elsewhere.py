@@ -13,7 +13,13 @@ _TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do
 _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
+_VERSE = "tests.descriptors.test_humanoidverse:"
+
 TRIED: dict[str, str] = {
+    "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
+    "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",
+    "nothing says which of them the policy drives; give the action with --set": f"{_VERSE}{_TOLD}",
+    "is left to the robot file. State it with --set": f"{_VERSE}{_TOLD}",
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

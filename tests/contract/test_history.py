@@ -124,3 +124,11 @@ def test_a_target_without_a_step_is_refused(tmp_path: Path, groups: dict[str, An
     """What the policy sees has to be there."""
     with pytest.raises(MappingError, match=message):
         build_remap(Contract.model_validate(data()), mapping(tmp_path, groups=groups))
+
+
+def test_the_pages_examples_are_contracts() -> None:
+    """What docs/histories.md shows is read, and as wide as it looks."""
+    page = (Path(__file__).resolve().parents[2] / "docs/histories.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(text.split("```")[0]) for text in page.split("```yaml\n")[1:]]
+    widths = [Contract.model_validate(contract_data(**example)).observation_size for example in examples]
+    assert widths == [3 * 5 + 4 * 5, 4 + 4 * 4 + 3 * 4 + 3 * 4]

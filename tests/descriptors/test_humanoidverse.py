@@ -36,6 +36,7 @@ def config(**obs: Any) -> dict[str, Any]:
             "dof_names": DOFS,
             "dof_obs_size": 3,
             "number_of_actions": "???",
+            "somewhere": "${oc.env:HOME}",
             "num_bodies": 4,
             "actions_dim": "${robot.dof_obs_size}",
             "init_state": {
@@ -139,7 +140,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("robot.actions_dim", "${robot.dof_obs_siz}", r"'robot.dof_obs_siz' is missing; did you mean 'dof_obs_size'"),
         ("robot.actions_dim", "${oc.env:HOME}", r"resolver 'oc.env' is not known here; write the plain value there"),
         ("robot.actions_dim", "${eval:'().__class__'}", r"which is no sum of numbers"),
-        ("simulator.config.sim.fps", "???", r"fps' is \?\?\?|fps.*the text '\?\?\?'"),
+        ("robot.actions_dim", "${len:[1, 2}", r"resolver 'len' is not known here"),
+        (
+            "simulator.config.sim.fps",
+            "???",
+            r"config.sim.fps' is \?\?\?, which the training's own code fills",
+        ),
         ("algo", {"config": {"module_dict": {"actor": {"input_dim": ["a", "b"]}}}}, r"the actor reads a, b, and"),
     ],
 )

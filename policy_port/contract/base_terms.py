@@ -31,8 +31,8 @@ class BaseTerm(Term):
     """Factor, one for all or one per element."""
     offset: float | tuple[float, float, float] = 0.0
     """Added after scaling."""
-    clip: Bounds | None = None
-    """Bounds of the raw value, applied before scale."""
+    clip: Bounds | dict[str, Bounds] | None = None
+    """Bounds of the raw value, applied before scale, one for all or one per axis."""
 
     def entry(self, key: Key, element: str) -> Any:
         """Scale, offset or clip of one axis."""

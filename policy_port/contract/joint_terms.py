@@ -159,10 +159,10 @@ class LastActionTerm(PerJointTerm):
     """How many control steps ago it was put out; 1 is the previous one."""
     of: Literal["raw", "filtered"] = "raw"
     """raw: as it came out of raw_clip. filtered: as it came out of the action's delay and its filter of raw."""
-    scale: float = 1.0
-    """Factor."""
-    clip: Bounds | None = None
-    """Bounds of the raw action, applied before scale."""
+    scale: float | dict[str, float] = 1.0
+    """Factor, one for all or one per joint name."""
+    clip: Bounds | dict[str, Bounds] | None = None
+    """Bounds of the raw action, applied before scale, one for all or one per joint name."""
 
     def elements(self, contract: Parsing) -> tuple[str, ...]:
         """The action's joints."""

@@ -11,10 +11,10 @@ import yaml
 from pydantic import Field, model_validator
 
 from policy_port.contract.actions import Action, ActionTerm
-from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
+from policy_port.contract.base_terms import BaseLinVelTerm, BaseTerm, MeasuredTerm
 from policy_port.contract.command import Command, check_commands, commanded
 from policy_port.contract.image import ImageInput
-from policy_port.contract.joint_terms import JointTerm
+from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.motion import Following
 from policy_port.contract.motion_terms import (
@@ -200,6 +200,10 @@ class Contract(Strict):
                 if isinstance(value, dict):
                     names = term.keys(self) if isinstance(term, MotionJointTerm) else names
                     self._check_keys(value, names, f"{label}.{key}")
+        for term in self.observation.terms:
+            for key in ("scale", "clip") if isinstance(term, BaseTerm | LastActionTerm) else ():
+                if isinstance(value := getattr(term, key), dict):
+                    self._check_keys(value, term.elements(self), f"{term.label}.{key}", what="element")
         _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
         check_commands(self, self.observation.terms)
         if isinstance(self.action.raw_clip, dict):
@@ -325,14 +329,14 @@ class Contract(Strict):
                 )
 
     @staticmethod
-    def _check_keys(given: Iterable[str], needed: tuple[str, ...], where: str) -> None:
+    def _check_keys(given: Iterable[str], needed: tuple[str, ...], where: str, what: str = "joint") -> None:
         given = list(given)
         for name in given:
             if name not in needed:
-                raise ValueError(f"{where} names joint '{name}', which the term does not have{closest(name, needed)}")
+                raise ValueError(f"{where} names {what} '{name}', which the term does not have{closest(name, needed)}")
         absent = [name for name in needed if name not in given]
         if absent:
-            raise ValueError(f"{where} leaves out {', '.join(absent)}; give every joint of the term a number")
+            raise ValueError(f"{where} leaves out {', '.join(absent)}; give every {what} of the term a number")
 
     def to_yaml(self) -> str:
         """The contract as YAML at full precision; `load_contract` reads back an equal one."""

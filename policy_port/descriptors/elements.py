@@ -19,6 +19,25 @@ def by_joint(names: Sequence[str], values: Sequence[Any]) -> Any:
     return same if same is not None else dict(zip(names, values, strict=True))
 
 
+def unbatched(record: Record, key: str, axes: int) -> Record:
+    """The record with the numbers at `key` of one environment, where they stand for each environment anew.
+
+    Args:
+        record: Where they stand.
+        key: Their key.
+        axes: Axes that they have for one environment: 1 for a list of numbers, 2 for a list of pairs.
+    """
+    value, inner = record.data.get(key), 0
+    deepest = value
+    while isinstance(deepest, list | tuple) and deepest:
+        deepest, inner = deepest[0], inner + 1
+    if inner != axes + 1 or not isinstance(value, list | tuple):
+        return record
+    if any(row != value[0] for row in value):
+        raise record.error(key, f"differs between the {len(value)} environments it is given for; state one of them")
+    return Record(record.path, {**record.data, key: value[0]}, record.where)
+
+
 def term_scale(record: Record, key: str, kind: str, joints: Sequence[str], size: int) -> Any:
     """The `scale` of an observation term.
 
@@ -26,9 +45,10 @@ def term_scale(record: Record, key: str, kind: str, joints: Sequence[str], size:
         record: Where it stands.
         key: Its key; one number, or one per element.
         kind: Kind of the term.
-        joints: Joints of the term, for joint terms.
+        joints: Joints of the term, for joint terms and the last action.
         size: Number of elements.
     """
+    record = unbatched(record, key, 1)
     values = record.spread(key, size, per="element of the term")
     if joints:
         return by_joint(joints, values)
@@ -41,7 +61,8 @@ def term_scale(record: Record, key: str, kind: str, joints: Sequence[str], size:
 
 
 def joint_clip(record: Record, key: str, joints: Sequence[str]) -> Any:
-    """Bounds per joint: one pair, or a list of pairs."""
+    """Bounds per joint, or other element: one pair, or a list of pairs."""
+    record = unbatched(record, key, 2 if isinstance(record.data.get(key), list | tuple) else 1)
     value = record.get(key)
     if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple):
         return by_joint(joints, record.pairs(key, len(joints), per="joint"))

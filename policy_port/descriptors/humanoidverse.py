@@ -27,9 +27,16 @@ TERMS: dict[str, dict[str, Any]] = {
     "dof_pos": {"term": "joint_pos_rel"},
     "dof_vel": {"term": "joint_vel"},
     "actions": {"term": "last_action"},
+    "command_lin_vel": {"term": "command", "elements": ["lin_vel_x", "lin_vel_y"]},
+    "command_ang_vel": {"term": "command", "elements": ["ang_vel_z"]},
+    # Its name says stand; the number is 1 where the robot is to walk.
+    "command_stand": {"term": "command", "elements": ["walk"]},
+    "command_base_height": {"term": "command", "elements": ["base_height"]},
+    "command_waist_dofs": {"term": "command", "elements": ["torso_yaw", "torso_roll", "torso_pitch"]},
 }
 """Term by the name of the environment's observation."""
 
+RANGES = {"lin_vel_x": "lin_vel_x", "lin_vel_y": "lin_vel_y", "ang_vel_z": "ang_vel_yaw"}
 PHASE = "ref_motion_phase"
 LENGTH = f"observation.terms.{PHASE}.length"
 LISTS = {
@@ -57,6 +64,7 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         _action(config, draft)
     if "observation.terms" not in options.settings:
         _observation(config, record, options, draft)
+        _command(config, draft)
     return draft
 
 
@@ -160,7 +168,7 @@ def _observation(config: HydraConfig, record: Record, options: ImportOptions, dr
         if blocks is not None and blocks.has(name):
             _block(name, config, scales, options, draft)
         elif name.startswith(("history", "short_history", "long_history")):
-            known = ", ".join(blocks.entries()) if blocks is not None else "none"
+            known = ", ".join(blocks.entries() if blocks is not None else ()) or "none"
             raise obs_dict.error(key, f"names '{name}', whose lengths are not in obs.obs_auxiliary, which has {known}")
         else:
             draft.term(_term(name, scales.number(name), config, options, draft), source, name=name)
@@ -168,6 +176,19 @@ def _observation(config: HydraConfig, record: Record, options: ImportOptions, dr
     if config.has(limit):
         bound = config.section("env.config.normalization").number("clip_observations")
         draft.put("observation.clip", [-bound, bound], record.source(limit))
+
+
+def _command(config: HydraConfig, draft: Draft) -> None:
+    """Every element that a term names, with its range where the training had one."""
+    terms = draft.data["observation"]["terms"]
+    names = dict.fromkeys(name for term in terms if term["term"] == "command" for name in term["elements"])
+    where = "env.config.locomotion_command_ranges"
+    ranges = config.section(where) if config.has(where) else None
+    for name in names:
+        if ranges is not None and name in RANGES and ranges.has(RANGES[name]):
+            draft.put(f"command.{name}", ranges.bounds(RANGES[name]), ranges.source(RANGES[name]))
+        else:
+            draft.put(f"command.{name}", {}, f"{draft.origin}: observed, and no range of it is stated")
 
 
 def _actor_key(config: HydraConfig) -> str:

@@ -22,6 +22,7 @@ _DEEPEST = 40
 """References that may lead on to one another."""
 MISSING = "???"
 """What OmegaConf writes for a value that somebody else has to give."""
+FILLED_LATER = f"is {MISSING}, which the training's own code fills; write its value there"
 
 
 class HydraConfig:
@@ -32,8 +33,11 @@ class HydraConfig:
         self._record = record
 
     def section(self, key: str) -> Record:
-        """The mapping at a dotted key, itself resolved."""
-        return Record(self._record.path, self._mapping(key), key)
+        """The mapping at a dotted key; a value of it is resolved when it is asked for, and the others are let be."""
+        value = self.get(key)
+        if not isinstance(value, dict):
+            raise self._record.error(key, "is no mapping")
+        return _Section(self, self._record, value, key)
 
     def has(self, key: str) -> bool:
         """Whether a dotted key leads to a value that is neither null nor `???`."""
@@ -56,12 +60,6 @@ class HydraConfig:
         """A value that stands at `key`, resolved."""
         return self._resolve(value, key, (key,))
 
-    def _mapping(self, key: str) -> dict[str, Any]:
-        value = self.get(key)
-        if not isinstance(value, dict):
-            raise self._record.error(key, "is no mapping")
-        return {name: self._resolve(item, f"{key}.{name}", (f"{key}.{name}",)) for name, item in value.items()}
-
     def _value(self, key: str, way: tuple[str, ...]) -> Any:
         found: Any = self._record.data
         done: list[str] = []
@@ -78,7 +76,7 @@ class HydraConfig:
             found = found[part]
             done.append(part)
         if found == MISSING:
-            raise self._record.error(key, f"is {MISSING}, which the training's own code fills; write its value there")
+            raise self._record.error(key, FILLED_LATER)
         return self._resolve(found, key, way)
 
     def _resolve(self, value: Any, key: str, way: tuple[str, ...]) -> Any:
@@ -99,10 +97,8 @@ class HydraConfig:
             if target in way or len(way) > _DEEPEST:
                 raise self._record.error(key, f"refers to itself: {' -> '.join([*way, target])}")
             return self._value(target, (*way, target))
-        if name in ("len", "sum"):
-            items = ast.literal_eval(argument) if argument.startswith("[") else None
-            if isinstance(items, list):
-                return len(items) if name == "len" else sum(items)
+        if name in ("len", "sum") and (items := _listed(argument)) is not None:
+            return len(items) if name == "len" else sum(items)
         if name == "eval":
             return self._computed(argument.strip().strip("'\""), key)
         raise self._record.error(
@@ -128,3 +124,27 @@ class HydraConfig:
             raise self._record.error(
                 key, f"computes {text!r}, which is no sum of numbers; write the plain value there"
             ) from None
+
+
+def _listed(text: str) -> list[Any] | None:
+    """The list that a text is; None where it is none."""
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+class _Section(Record):
+    """A mapping of a Hydra configuration."""
+
+    def __init__(self, config: HydraConfig, record: Record, data: dict[str, Any], where: str) -> None:
+        super().__init__(record.path, data, where)
+        self._config = config
+
+    def get(self, key: str) -> Any:
+        """The resolved value; the key must be there."""
+        value = super().get(key)
+        if value == MISSING:
+            raise self.error(key, FILLED_LATER)
+        return self._config.resolved(value, self.key(key))

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.descriptors import isaac_lab_env
-from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.draft import Draft, assign_default
 from policy_port.descriptors.elements import by_joint, joint_clip, term_scale
 from policy_port.descriptors.isaac_lab_actuators import same_number
 from policy_port.descriptors.layouts import HISTORY
@@ -34,6 +35,10 @@ _KEYS = frozenset(
         *("overloads", "extras", "mdp_type", "observation_type", "dtype", "units", "axes", "description"),
     )
 )
+_HISTORY_SOURCE = "Isaac Lab's history: oldest first, filled at reset"
+_COMMANDS = ("generated_commands", "locomotion_command")
+"""Functions that show a command; the second is WBC-AGILE's name for it."""
+
 TERMS = {
     "base_lin_vel": "base_lin_vel",
     "base_ang_vel": "base_ang_vel",
@@ -64,10 +69,11 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
     """Add the terms of the actor's groups, and what env.yaml knows of terms that the exporter skipped."""
     env, options = run.env, run.options
     sizes = dict(options.sizes)
-    layouts = {isaac_lab_env.history_layout(env, next(group.entries()), draft) for group in groups}
+    layouts = [isaac_lab_env.history_layout(env, next(group.entries()), draft) for group in groups]
     acting = sum(len(action.get("joint_names")) for action in record.sections("actions"))
     stacks = False
     skipped: list[str] = []
+    ends: list[tuple[str, int]] = []
     for group in groups:
         name = next(group.entries())
         terms = group.sections(name)
@@ -87,19 +93,15 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
                 stacks = _sized(key, sized, isaac_lab_env.history(env, name, key), draft) > 1 or stacks
             else:
                 skipped.append(key)
+        ends.append((name, len(assign_default(draft.data, "observation"))))
     if sizes:
         known = ", ".join(skipped) or "no skipped term"
         raise ContractError(f"--size {next(iter(sizes))}: env.yaml has {known}{closest(next(iter(sizes)), skipped)}")
-    if stacks and len(groups) > 1 and layouts != {"term_major"}:
-        names = ", ".join(next(group.entries()) for group in groups)
-        raise record.error(
-            "observations",
-            f"has the actor's groups {names} one after the other, of which one is ordered by time: each has all its "
-            "steps before the next begins, which a contract can't state",
-        )
-    if stacks:
-        layout = HISTORY | {"layout": layouts.pop()}
-        draft.put("observation.history", layout, "Isaac Lab's history: oldest first, filled at reset")
+    if stacks and len(groups) > 1 and "time_major" in layouts:
+        _put_groups(ends, layouts, draft)
+    elif stacks:
+        layout = HISTORY | {"layout": layouts[0]}
+        draft.put("observation.history", layout, _HISTORY_SOURCE)
     if skipped:
         _ask_for_skipped(record, skipped, run, draft)
     elif env is None:
@@ -107,6 +109,26 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
             "The exporter skips terms whose functions lack its decorator (height_scan, most functions of projects "
             "built on Isaac Lab); give params/env.yaml of the run, which names them"
         )
+
+
+def _put_groups(ends: list[tuple[str, int]], layouts: list[str], draft: Draft) -> None:
+    """State the histories of several groups, of which one is ordered by time: each stands whole before the next.
+
+    Args:
+        ends: Name of each group, and how many terms there are up to its end.
+        layouts: Layout of each.
+        draft: The contract in the making.
+    """
+    first, groups = 0, {}
+    for (name, end), layout in zip(ends, layouts, strict=True):
+        for term in draft.data["observation"]["terms"][first:end]:
+            length = term.pop("history", 1)
+            if length > 1 or layout == "time_major":
+                term["group"] = f"{name}_{length}"
+                steps = {"length": length, "newest": 0, "order": HISTORY["order"]}
+                groups[term["group"]] = {"steps": steps, "layout": layout, "fill": HISTORY["fill"]}
+        first = end
+    draft.put("observation.groups", groups, _HISTORY_SOURCE)
 
 
 def _size_beside(env: Record, group: str, key: str, sizes: dict[str, int]) -> tuple[int, str] | None:
@@ -223,8 +245,11 @@ def _kind(term: Record, group: str, key: str, env: Record | None, draft: Draft) 
     module, _, function = term.text("full_path").replace(":", ".").rpartition(".")
     if module not in isaac_lab_env.MODULES:
         return "external"
-    if function != "generated_commands" or term.numbers("shape") != [3]:
+    if function not in _COMMANDS or term.numbers("shape") != [3]:
         return TERMS.get(function, "external")
+    extras = term.below("extras")
+    if extras is not None and "xy velocity and yaw velocity" in str(extras.data.get("description")):
+        return "velocity_command"
     if env is not None:
         return "velocity_command" if isaac_lab_env.is_velocity_command(env, group, key) else "external"
     draft.lacks(
@@ -270,15 +295,22 @@ def _known(term: Record, overloads: Record, kind: str | None, beside: Record | N
     joints = _joints(term, size, beside, draft) if kind in JOINT_TERMS else []
     if joints and joints != draft.joint_names:
         data["joints"] = joints
+    named = joints or (_driven(draft) if kind == "last_action" else [])
     if overloads.has("scale"):
         # Without a kind it is a command of three numbers, which the user will name.
-        scale = term_scale(overloads, "scale", kind or "velocity_command", joints, size)
+        scale = term_scale(overloads, "scale", kind or "velocity_command", named, size)
         if scale != 1.0:
             data["scale"] = scale
     if overloads.has("clip"):
-        data["clip"] = joint_clip(overloads, "clip", joints) if joints else overloads.bounds("clip")
+        data["clip"] = joint_clip(overloads, "clip", named or (VELOCITY_COMMAND if kind == "velocity_command" else XYZ))
     _check_offsets(term, data, joints, draft)
     return data
+
+
+def _driven(draft: Draft) -> list[str]:
+    """The joints of the action, in its order."""
+    terms = draft.data.get("action", {}).get("terms", [])
+    return [name for term in terms for name in term.get("joints", draft.joint_names)]
 
 
 def _joints(term: Record, size: int, beside: Record | None, draft: Draft) -> list[str]:

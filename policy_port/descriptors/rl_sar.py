@@ -152,7 +152,7 @@ def _observation(config: Record, draft: Draft) -> None:
         )
     steps = _history(config, draft)
     for term, source in terms:
-        draft.term(term | ({"history": steps} if steps > 1 else {}), source)
+        draft.term(term | steps, source)
     if config.has("clip_obs"):
         bound = config.number("clip_obs")
         draft.put("observation.clip", [-bound, bound], config.source("clip_obs"))
@@ -173,23 +173,25 @@ def _motion(config: Record, base: Record, options: ImportOptions, draft: Draft) 
     put_motion(draft, options, source=config.source("observations", COMMAND), anchor=anchor, files=files)
 
 
-def _history(config: Record, draft: Draft) -> int:
+def _history(config: Record, draft: Draft) -> dict[str, Any]:
+    """State the history; return what each term says of it, nothing where there is none."""
     ages = config.integers("observations_history") if config.has("observations_history") else []
-    if not ages:
-        return 1
+    if ages in ([], [0]):
+        return {}
     newest_first = list(range(len(ages)))
-    if ages not in (newest_first, newest_first[::-1]):
-        raise config.error("observations_history", f"picks steps {ages}; a contract states unbroken histories only")
-    order = "newest_first" if ages == newest_first else "oldest_first"
+    unbroken = ages in (newest_first, newest_first[::-1])
     source = config.source("observations_history", "0 is the newest; the buffer starts with zeros")
-    draft.put("observation.history", {"order": order, "fill": "zero"}, source)
+    if unbroken:
+        key, steps = "observation.history", {"order": "newest_first" if ages == newest_first else "oldest_first"}
+    else:
+        key, steps = "observation.groups.history", {"steps": ages}
+    draft.put(key, {**steps, "fill": "zero"}, source)
     if config.has("observations_history_priority"):
         priority = config.choice("observations_history_priority", ("time", "term"))
-        source = config.source("observations_history_priority")
-        draft.put("observation.history.layout", f"{priority}_major", source)
+        draft.put(f"{key}.layout", f"{priority}_major", config.source("observations_history_priority"))
     else:
-        draft.lacks("observation.history.layout", "observations_history_priority is missing")
-    return len(ages)
+        draft.lacks(f"{key}.layout", "observations_history_priority is missing")
+    return {"history": len(ages)} if unbroken else {"group": "history"}
 
 
 def _action(config: Record, count: int, draft: Draft) -> None:

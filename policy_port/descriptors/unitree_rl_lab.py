@@ -288,9 +288,9 @@ def _term(term: Record, kind: str, joints: tuple[list[str], int], draft: Draft, 
     if term.has("scale"):
         data["scale"] = term_scale(term, "scale", kind, seen, size)
     if term.has("clip"):
-        if scale_first and data.get("scale", 1.0) != 1.0:
-            raise term.error("clip", "is applied after scale here (scale_first), which a contract can't state")
         data["clip"] = joint_clip(term, "clip", seen) if seen else term.bounds("clip")
+        if scale_first and data.get("scale", 1.0) != 1.0:
+            data["clip_after_scale"] = True
     if kind == "gait_phase":
         data = _gait_phase(term, data)
     draft.term(stacked(_without_ones(data), term), f"{term.path.name}: {term.where}", name=name)

@@ -260,7 +260,7 @@ def factors(contract: Contract, term: ObservationTerm, element: str) -> tuple[fl
     if isinstance(term, ConstantTerm | GaitPhaseTerm | ExternalTerm):
         return 1.0, 0.0
     if isinstance(term, GoalTerm | LastActionTerm | MotionTerm | ElapsedTerm):
-        return term.scale, 0.0
+        return _number(term.scale, element, 0), 0.0
     position = contract.term_elements(term).index(element)
     key = _FRAME.sub("", element) if isinstance(term, MotionJointTerm) else element
     return _number(term.scale, key, position), _number(term.offset, key, position)

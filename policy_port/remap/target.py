@@ -202,11 +202,8 @@ def _convert_term(source: Contract, mapping: RobotMapping, term: ObservationTerm
         update["name"] = change.rename
     if isinstance(term, JointTerm | MotionJointTerm):
         update |= _by_joint(source, mapping, term)
-    elif isinstance(term, LastActionTerm) and term.clip is not None and not _keeps_bounds(mapping, term.clip):
-        raise MappingError(
-            f"'{term.label}' is clipped to {list(term.clip)}, which is not symmetric, and a joint's sign is flipped: "
-            "the target's observation can't be clipped so. Move the clip to action.raw_clip, where the network sees it"
-        )
+    elif isinstance(term, LastActionTerm):
+        update |= _convert_last_action(source, mapping, term)
     if change and change.scale is not None:
         if "scale" not in type(term).model_fields:
             raise MappingError(f"terms.{term.label}: a {term.term} term has no scale to change")
@@ -250,6 +247,23 @@ def _by_joint(source: Contract, mapping: RobotMapping, term: JointTerm | MotionJ
         alike = len(set(bounds.values())) == 1 and not isinstance(term.clip, dict)
         widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))
         update |= {"clip": next(iter(bounds.values())) if alike else table(bounds, widest), "clip_after_scale": False}
+    return update
+
+
+def _convert_last_action(source: Contract, mapping: RobotMapping, term: LastActionTerm) -> dict[str, Any]:
+    """Tables of the last action under the target's names; bounds of a joint that turns the other way are turned."""
+    seen, order = source.action_joint_names, mapping.target_joint_names
+    pairs = [(s, t) for s, t in mapping.pairs if s in seen]
+    held = set(order) if any(action.joints is None for action in source.action.terms) else set()
+    names = [name for name in order if name in held | {t for _, t in pairs}]
+    update: dict[str, Any] = {}
+    if isinstance(term.scale, dict):
+        scales = {t: term.scale[s] for s, t in pairs}
+        update["scale"] = {name: scales.get(name, 1.0) for name in names}
+    if term.clip is not None and (isinstance(term.clip, dict) or not _keeps_bounds(mapping, term.clip)):
+        bounds = {t: _bounds(term.raw_clip(s), *term.converted(mapping.conversion(s))) for s, t in pairs}
+        widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))
+        update |= {"clip": {name: bounds.get(name, widest) for name in names}, "clip_after_scale": False}
     return update
 
 

@@ -136,11 +136,13 @@ def _shown_bounds(contract: Contract, evidence: Evidence) -> list[float]:
     largest = float(recorded.max())
     kept = [float(f"{largest:.6g}")] if largest > 0.0 and int((recorded == largest).sum()) >= PLATEAU else []
     signals = RecordedSignals(contract, evidence)
-    shown = [term for term in contract.observation.terms if term.term == "last_action" and term.scale]
-    if not shown:
+    names = contract.action_joint_names
+    shown = [term for term in contract.observation.terms if term.term == "last_action"]
+    scales = np.array([shown[0].entry("scale", name) for name in names]) if shown else np.zeros(1)
+    if not scales.all():
         return kept
-    raw = np.stack([signals.raw("last_action", name).values for name in contract.action_joint_names])
-    seen = np.abs(np.stack(present(contract, evidence, shown[0])) / shown[0].scale)
+    raw = np.stack([signals.raw("last_action", name).values for name in names])
+    seen = np.abs(np.stack(present(contract, evidence, shown[0])) / scales[:, None, None])
     bound = float(seen.max())
     if float(np.abs(raw).max()) > bound and int((seen == bound).sum()) >= PLATEAU:
         return [*kept, float(f"{bound:.6g}")]

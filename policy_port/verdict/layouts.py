@@ -15,6 +15,7 @@ from policy_port.errors import EvidenceError
 from policy_port.mistakes.changes import Changes, clock, kinds_of_width, term_order_changes
 from policy_port.mistakes.edits import snapped, unlike_others, with_new_term, with_observation, with_term
 from policy_port.mistakes.histories import history_changes
+from policy_port.verdict.elapsed import elapsed_changes
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, fit, moves, present, settled_rows
 from policy_port.verdict.recorded_arrays import COM
@@ -36,6 +37,7 @@ def layout_changes(contract: Contract, evidence: Evidence, failing: set[str]) ->
     for term in contract.observation.terms:
         if term.label in failing:
             yield from _replaced(contract, evidence, term)
+    yield from elapsed_changes(contract, evidence, failing)
 
 
 def place_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:

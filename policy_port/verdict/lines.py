@@ -109,7 +109,7 @@ def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[fl
     if isinstance(term, MotionJointTerm):
         elements = tuple(map(term.key, elements))
     table = dict(zip(elements, values, strict=True))
-    return stated_values(table) if isinstance(term, JointTerm | MotionJointTerm) else values[0]
+    return stated_values(table) if isinstance(term, PerJointTerm) else values[0]
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:

@@ -112,7 +112,7 @@ def shown_vector(contract: Contract, evidence: Evidence, term: MeasuredTerm) -> 
             return None
         raw = (column - offset) / scale
         own = column if term.clip_after_scale else raw
-        for clip, values in ((term.clip, own), (contract.observation.clip, column)):
+        for clip, values in ((term.entry("clip", element), own), (contract.observation.clip, column)):
             if clip is not None:
                 rows &= (values > clip[0]) & (values < clip[1])
         found.append(raw)

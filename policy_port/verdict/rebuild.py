@@ -169,7 +169,7 @@ def factors(contract: Contract, term: Term, element: str) -> tuple[float, float,
         case ConstantTerm():
             return 0.0, 0.0, term.value[position]
         case _:
-            return getattr(term, "scale", 1.0), 0.0, 0.0
+            return per_element(getattr(term, "scale", 1.0), element), 0.0, 0.0
 
 
 def per_element(value: Any, name: str, position: int = 0) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,7 +14,8 @@ from policy_port.contract.diff import differences
 from policy_port.contract.layout import observation_slots
 from policy_port.descriptors.describe import describe
 from policy_port.errors import ContractError, MappingError
-from policy_port.proof.reference import layout
+from policy_port.proof.reference import ByNameReference, layout
+from policy_port.proof.sampling import sample_observations
 from policy_port.remap.build import build_remap
 from tests.samples import LEGS, contract_data
 
@@ -113,6 +115,25 @@ def test_a_remap_follows_names_step_by_step(tmp_path: Path) -> None:
             assert remap.observation.scale[row] == (-1.0 if slot.element == LEGS[0] else 1.0)
 
 
+def test_the_independent_reference_agrees_with_the_remap(tmp_path: Path) -> None:
+    """Two groups, a clip after scale and a flipped joint: number by number, over drawn observations."""
+    clipped = {"term": "joint_vel", "scale": -0.5, "offset": 0.1, "clip": [-1.0, 0.4], "clip_after_scale": True}
+    table = {"length": 2, "newest": 2, "stride": 3, "order": "oldest_first"}
+    groups = {
+        "past": {**ASAP, "layout": "time_major"},
+        "far": {"steps": table, "layout": "time_major", "fill": "first"},
+    }
+    terms = [clipped, *({**term, "group": "past"} for term in TERMS[1:]), {**clipped, "name": "f", "group": "far"}]
+    source = Contract.model_validate(data(*terms, **groups))
+    rule = mapping(tmp_path, joints={LEGS[0]: {"sign": -1, "scale": 2.0}})
+    remap = build_remap(source, rule)
+    drawn = sample_observations(remap.target, 3, 4, np.random.default_rng(0))
+    reference = ByNameReference(source, remap.target, rule)
+    for group in drawn.values():
+        obs = group.reshape(-1, group.shape[-1]).astype(np.float64)
+        np.testing.assert_allclose(remap.observation(obs), reference.observation(obs), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
@@ -124,3 +145,11 @@ def test_a_target_without_a_step_is_refused(tmp_path: Path, groups: dict[str, An
     """What the policy sees has to be there."""
     with pytest.raises(MappingError, match=message):
         build_remap(Contract.model_validate(data()), mapping(tmp_path, groups=groups))
+
+
+def test_the_pages_examples_are_contracts() -> None:
+    """What docs/histories.md shows is read, and as wide as it looks."""
+    page = (Path(__file__).resolve().parents[2] / "docs/histories.md").read_text(encoding="utf-8")
+    examples = [yaml.safe_load(text.split("```")[0]) for text in page.split("```yaml\n")[1:]]
+    widths = [Contract.model_validate(contract_data(**example)).observation_size for example in examples]
+    assert widths == [3 * 5 + 4 * 5, 4 + 4 * 4 + 3 * 4 + 3 * 4]

@@ -445,3 +445,16 @@ def test_only_the_new_step_and_the_gather_are_written() -> None:
     tracemalloc.stop()
     assert after - before < 500
     assert peak - before < 2000
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"), [("hold", [0.1, 0.5, 1.0, 1.0]), ("run", [0.1, 0.5, 1.0, 1.3]), ("repeat", [0.1, 0.5, 0.0, 0.3])]
+)
+def test_a_motions_share_is_counted_from_its_start(end: str, shown: list[float]) -> None:
+    """(t + start) / length, twice its scale, and after its end as stated; every environment has its own time."""
+    contract = make_contract([{"term": "elapsed", "length": 2.0, "start": 0.2, "end": end, "scale": 2.0}])
+    signals = Signals(contract, PLANT, 2)
+    builder = ObservationBuilder(contract, signals)
+    for row, (time, share) in enumerate(zip([0.0, 0.8, 1.8, 2.4], shown, strict=True)):
+        signals.time[row % 2] = time
+        assert builder.build()[row % 2, 0] == pytest.approx(2.0 * share, abs=1e-6)

@@ -10,6 +10,7 @@ import yaml
 
 from policy_port.contract import Contract
 from policy_port.contract.diff import differences
+from policy_port.contract.layout import observation_slots
 from policy_port.descriptors.registry import Imported
 from policy_port.errors import ContractError
 from tests.descriptors.importing import imported, linear_policy, unsourced, write
@@ -199,8 +200,16 @@ def test_two_groups_by_time_are_not_one(tmp_path: Path) -> None:
         "policy": stacked | {"a": written("base_ang_vel")},
         "extra": stacked | {"b": written("projected_gravity")},
     }
-    with pytest.raises(ContractError, match="groups policy, extra one after the other, of which one is ordered by"):
-        alone(tmp_path, whole(observations=groups))
+    made = alone(tmp_path, whole(observations=groups)).contract
+    assert {name: (group.ages, group.layout) for name, group in made.observation.groups.items()} == {
+        "policy_2": ((1, 0), "time_major"),
+        "extra_2": ((1, 0), "time_major"),
+    }
+    assert [str(slot) for slot in observation_slots(made)][3::3] == [
+        "base_ang_vel[x]",
+        "projected_gravity[x]@-1",
+        "projected_gravity[x]",
+    ]
     groups = {name: group | {"history_order": "term"} for name, group in groups.items()}
     assert alone(tmp_path, whole(observations=groups)).contract.observation_size == 12
 

@@ -114,10 +114,27 @@ def test_zero_is_the_newest_step_of_history(
     assert made.observation.history.fill == "zero"
 
 
+@pytest.mark.parametrize("ages", [[0, 2, 4], [1, 2, 3], [4, 0, 2]])
+def test_any_list_of_ages_is_kept(tmp_path: Path, ages: list[int]) -> None:
+    """With gaps, without the present, in any order: as rl_sar's buffer reads them, step by step or term by term."""
+    term = make(tmp_path, observations_history=ages, observations_history_priority="term")
+    assert [slot.age for slot in observation_slots(term)[:9:3]] == ages
+    time = make(tmp_path, observations_history=ages, observations_history_priority="time")
+    assert [slot.age for slot in observation_slots(time)[::21]] == ages
+    assert {made.observation.groups["history"].fill for made in (term, time)} == {"zero"}
+
+
 def test_a_history_without_priority_is_asked_for(tmp_path: Path) -> None:
     """Older files lack the key, and both layouts have the same width."""
     with pytest.raises(ContractError, match=r"observation\.history\.layout: observations_history_priority is missing"):
         make(tmp_path, observations_history=[0, 1], observations_history_priority=...)
+    with pytest.raises(ContractError, match=r"observation\.groups\.history\.layout: observations_history_priority is"):
+        make(tmp_path, observations_history=[0, 2], observations_history_priority=...)
+    told = {"observation.groups.history.layout": "time_major"}
+    write(tmp_path / "toy/base.yaml", base())
+    data = config(observations_history=[0, 2], observations_history_priority=...)
+    made = contract(write(tmp_path / "toy/gait/config.yaml", data), robot=None, timestep=None, settings=told)
+    assert made.observation_size == 42
 
 
 def test_a_width_that_does_not_add_up_names_the_terms(tmp_path: Path) -> None:
@@ -134,7 +151,7 @@ def test_a_width_that_does_not_add_up_names_the_terms(tmp_path: Path) -> None:
         ({"observations": ["ang_vel", "gravity"]}, "names 'gravity', which is unknown.*rl_sar itself passes over"),
         ({"wheel_indices": [3]}, "names wheels"),
         ({"clip_actions_lower": [-5.0, -5.0, -5.0, -1.0]}, "differs between joints"),
-        ({"observations_history": [0, 2]}, "unbroken histories only"),
+        ({"observations_history": [0, 0, 1]}, "lists index 0 twice"),
         ({"joint_mapping": [0, 1, 2, 4]}, "has index 4, but there are only 4"),
         ({"joint_mapping": ...}, "is missing, so nothing says which SDK joint the policy's first one is"),
         ({"rl_kp": [20.0] * 12}, r"'toy/gait\.rl_kp' has 12 numbers, expected 4, one per joint"),

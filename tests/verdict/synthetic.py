@@ -120,6 +120,9 @@ def simulate(
                         case "gait_phase":
                             angle = 2 * math.pi * (step * dt / term.period + term.offsets[int(name[3:])])
                             raw = math.sin(angle) if name.startswith("sin") else math.cos(angle)
+                        case "elapsed":
+                            share = (step * dt + term.start) / term.length
+                            raw = {"hold": min(share, 1.0), "run": share, "repeat": share % 1.0}[term.end]
                         case "goal":
                             raw = goal[place]
                         case "constant":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,33 @@ def test_a_strided_history_behind_the_trace_is_mended(tmp_path: Path) -> None:
         diagnosis = diagnose_contract(stacked(), evidence_of(tmp_path, Contract.model_validate(data)))
         # Every term without its present step is every term one step late: both are told.
         assert any(words in each.said and each.whole for each in diagnosis.hypotheses), diagnosis.text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"length": 0.8}, "the motion takes 0.5 s, not 0.8 s"),
+        ({"start": 0.0}, "it begins at 0.02 s, not 0 s"),
+        ({"end": "run"}, "after its end it is to hold, not run"),
+        ({"end": "repeat"}, "after its end it is to hold, not repeat"),
+    ],
+)
+def test_a_motions_time_is_mended(tmp_path: Path, wrong: dict[str, Any], words: str) -> None:
+    """Length, start and end of what a policy is shown of a motion, in the present and in its past alike."""
+
+    def contract(**keys: Any) -> Contract:
+        term = {"term": "elapsed", "length": 0.5, "start": 0.02, "end": "hold", **keys}
+        steps = {"length": 2, "newest": 1, "order": "newest_first"}
+        groups = {"past": {"steps": steps, "layout": "term_major", "fill": "zero"}}
+        terms = [{"term": "joint_pos"}, term, {**term, "name": "past_elapsed", "group": "past"}]
+        return toy(observation={"terms": terms, "groups": groups})
+
+    evidence = evidence_of(tmp_path, contract())
+    assert verify_contract(contract(), evidence).ok
+    assert not verify_contract(contract(**wrong), evidence).ok
+    first = diagnose_contract(contract(**wrong), evidence).hypotheses[0]
+    assert words in first.said
+    assert differences(first.contract, contract()) == []
 
 
 def test_the_scale_of_a_past_only_term_is_mended(tmp_path: Path) -> None:

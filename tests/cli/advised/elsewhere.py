@@ -14,8 +14,13 @@ _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holo
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
+_VERSE = "tests.descriptors.test_humanoidverse:"
 
 TRIED: dict[str, str] = {
+    "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
+    "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",
+    "nothing says which of them the policy drives; give the action with --set": f"{_VERSE}{_TOLD}",
+    "is left to the robot file. State it with --set": f"{_VERSE}{_TOLD}",
     "and the contract has the policy's order alone. Name a YAML with --names": _OUTWARDS,
     "--to mjlab: its metadata stands in the policy's ONNX file; give that with --policy FILE.onnx": _OUTWARDS,
     "--{} means nothing to --to {}; leave it out": _OUTWARDS,

@@ -1,0 +1,113 @@
+"""Mistakes in histories: the present in or out, strides, order, fill and layout of a group, lengths exchanged."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from mutation_kinds import Data, NotApplicableError
+from mutation_mistake import Mutation
+
+
+def of_histories() -> list[Mutation]:
+    """What a user wrongly wrote of which steps the network sees."""
+    make = Mutation
+    return [
+        make(
+            key="history without the present step",
+            group="1",
+            names=(r"with the present step in the source", r"one step early"),
+            contract=grouped(newest=1),
+        ),
+        make(
+            key="history of every second step",
+            group="1",
+            names=(r"every step in the source",),
+            contract=grouped(stride=2),
+        ),
+        make(
+            key="past-only block with the present step in it",
+            group="1",
+            names=(r"without the present step in the source", r"one step late"),
+            contract=steps(newest=0),
+        ),
+        make(
+            key="past-only block turned round",
+            group="1",
+            names=(r"(newest|oldest) first in the source",),
+            contract=turned,
+        ),
+        make(
+            key="past-only block filled otherwise",
+            group="+",
+            names=(r"filled with (the first|zeros)",),
+            contract=exchanged("fill", "zero", "first"),
+        ),
+        make(
+            key="past-only block laid out the other way",
+            group="1",
+            names=(r"(term|time)-major in the source",),
+            contract=exchanged("layout", "term_major", "time_major"),
+        ),
+        make(
+            key="lengths of two groups exchanged", group="1", names=(r"histories .* exchanged",), contract=two_lengths
+        ),
+    ]
+
+
+def grouped(**changes: int) -> Callable[[Data], None]:
+    """The history of all terms, in a group with other steps of the same number."""
+
+    def mutate(data: Data) -> None:
+        observation = data["observation"]
+        lengths = {term.get("history", 1) for term in observation["terms"]} - {1}
+        if "history" not in observation or len(lengths) != 1:
+            raise NotApplicableError
+        for term in observation["terms"]:
+            if term.pop("history", 1) > 1:
+                term["group"] = "past"
+        stated = observation.pop("history")
+        table = {"length": lengths.pop(), "newest": 0, "order": stated.pop("order"), **changes}
+        observation["groups"] = {"past": {**stated, "steps": table}}
+
+    return mutate
+
+
+def first_group(data: Data) -> dict[str, Any]:
+    """The first group of a contract that has one with a table of steps."""
+    found = [group for group in data["observation"].get("groups", {}).values() if isinstance(group["steps"], dict)]
+    if not found:
+        raise NotApplicableError
+    return found[0]
+
+
+def steps(**changes: int) -> Callable[[Data], None]:
+    """Other steps of a group."""
+    return lambda data: first_group(data)["steps"].update(changes)
+
+
+def turned(data: Data) -> None:
+    """The steps of a group the other way round."""
+    table = first_group(data)["steps"]
+    table["order"] = "oldest_first" if table["order"] == "newest_first" else "newest_first"
+
+
+def exchanged(key: str, one: str, other: str) -> Callable[[Data], None]:
+    """One of two words for the other in a group."""
+
+    def mutate(data: Data) -> None:
+        group = first_group(data)
+        group[key] = other if group[key] == one else one
+
+    return mutate
+
+
+def two_lengths(data: Data) -> None:
+    """Two groups whose steps were written down the wrong way round, and give the same width."""
+    groups = data["observation"].get("groups", {})
+    for one, other in itertools.combinations(groups, 2):
+        if groups[one]["steps"] != groups[other]["steps"]:
+            groups[one]["steps"], groups[other]["steps"] = groups[other]["steps"], groups[one]["steps"]
+            return
+    raise NotApplicableError

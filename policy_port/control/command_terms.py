@@ -10,7 +10,6 @@ from policy_port.arrays import Array
 from policy_port.contract.command_terms import GaitClockTerm, StandingPhase, StandingValue
 from policy_port.control.signals import Signals
 
-
 EXACT = 1e-9
 """A phase nearer than this below a whole cycle is at its start: rounding must not show the end instead [cycles]."""
 

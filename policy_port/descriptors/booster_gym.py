@@ -128,7 +128,7 @@ def _observation(policy: Record, scales: Record, options: ImportOptions, driven:
         )
     for term, _, key in terms:
         where = scales.source(key) if key else policy.source("gait_frequency")
-        draft.term(term, f"{where}; --layout {LAYOUT}")
+        draft.term(term, f"{where}; in the order of booster_gym's runner")
 
 
 def _scaled(scale: float) -> dict[str, float]:

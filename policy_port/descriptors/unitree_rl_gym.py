@@ -188,9 +188,11 @@ def _observation(
         draft.note(f"num_obs is {width}, which leaves no room for the runner's gait clock: it was left out")
     elif total != width:
         parts = " + ".join(f"{term['term']} {size}" for term, size, _ in terms)
-        raise record.error("num_obs", f"is {width}, but --layout {options.layout} adds up to {total}: {parts}")
+        raise record.error(
+            "num_obs", f"is {width}, but the terms of {options.layout}'s runner add up to {total}: {parts}"
+        )
     for term, _, key in terms:
-        draft.term(term, record.source(key, f"--layout {options.layout}"))
+        draft.term(term, record.source(key, f"in the order of {options.layout}'s runner"))
 
 
 def _command(record: Record, layout: str, draft: Draft) -> tuple[dict[str, Any], int, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from policy_port.contract import Contract
 from policy_port.control.observation import ObservationBuilder
@@ -187,6 +188,23 @@ def test_the_loop_and_a_verdict_show_what_the_oracle_does(name: str, tmp_path: P
     again = rebuild(contract, read_evidence(tmp_path / "t.npz"))
     np.testing.assert_allclose(again.values, expected, atol=1e-6)
     assert again.known.all()
+
+
+def test_a_clock_that_leaves_something_open_is_refused() -> None:
+    """Two equal waves without a foot, no pace or two, a threshold without a state; with a foot each they are taken."""
+    twice: dict[str, Any] = {"elements": [{"wave": "sin"}, {"wave": "sin"}], "period": 0.7}
+    for clock, words in (
+        (twice, "both sin0: give each of them its `foot`"),
+        (CLOCKS["cosine first"] | {"frequency": "gait_frequency"}, "exactly one of period"),
+        (CLOCKS["cosine first"] | {"below": 0.1}, "go together"),
+        (CLOCKS["cosine first"] | {"standing": "freeze"}, "go together"),
+        (CLOCKS["feet"] | {"frequency": "gait_freqency"}, "did you mean 'gait_frequency'"),
+        (CLOCKS["cosine first"] | {"scale": {"cos0": 1.0}}, "the term's elements are cos0, sin0"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            parsing(clock)
+    named = [{"wave": "sin", "foot": "left"}, {"wave": "sin", "foot": "right"}]
+    assert parsing(twice | {"elements": named}).observation.terms[2].elements(parsing()) == ("sin_left", "sin_right")
 
 
 def test_a_wave_in_another_place_is_another_observation() -> None:

@@ -175,7 +175,12 @@ def test_boosters_policy_drives_the_last_motors(tmp_path: Path) -> None:
     [
         (gym(), None, LEGS, "--layout unitree_rl_gym or --layout openwbt"),
         (gym(), "unitree_gym", LEGS, "did you mean 'unitree_rl_gym'"),
-        (gym(num_obs=50), "unitree_rl_gym", LEGS, r"is 50, but --layout unitree_rl_gym adds up to 47: base_ang_vel 3"),
+        (
+            gym(num_obs=50),
+            "unitree_rl_gym",
+            LEGS,
+            r"is 50, but the terms of unitree_rl_gym's runner add up to 47: base_ang_vel 3",
+        ),
         (gym(), "unitree_rl_gym", LEGS[:5], "has 5 joint names, but .* lists 12"),
         (gym(dof_acc_scale=1.0), "unitree_rl_gym", LEGS, "'dof_acc_scale' is unknown; did you mean"),
         (openwbt(action_idx=list(range(1, 13))), "openwbt", LEGS, "does not begin with the first joint"),
@@ -196,6 +201,15 @@ def test_a_file_without_names_asks_for_them(tmp_path: Path) -> None:
     for data, layout in ((gym(), "unitree_rl_gym"), (booster(), "booster_gym")):
         with pytest.raises(ContractError, match="has no names; give --names FILE"):
             imported(write(tmp_path / "c.yaml", data), layout=layout, robot="toy")
+
+
+def test_the_layouts_that_messages_name_are_taken(tmp_path: Path) -> None:
+    """Without a layout each file names those that its lists may have; with one of them it is read."""
+    for data, layouts in ((gym(num_obs=45), ("unitree_rl_gym", "openwbt")), (booster(), ("booster_gym",))):
+        with pytest.raises(ContractError, match=f"--layout {layouts[0]}"):
+            make(tmp_path, data, {"joint_names": LEGS}, None)
+        for layout in layouts:
+            assert make(tmp_path, data, {"joint_names": LEGS}, layout).action_size == 12
 
 
 def test_a_width_without_a_clock_leaves_it_out(tmp_path: Path) -> None:

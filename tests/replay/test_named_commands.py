@@ -46,20 +46,21 @@ def test_a_command_is_three_numbers_or_names(text: str, expected: dict[str, floa
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "mended"),
     [
-        ("0.5,0", "three numbers such as 0.5,0,0"),
-        ("", "three numbers such as 0.5,0,0"),
-        ("lin_vel_x=0.5 0,0,0", "three numbers such as 0.5,0,0"),
-        ("lin_vel_x=fast", "lin_vel_x=0.5, given: lin_vel_x=fast"),
-        ("0.5,0,0 lin_vel_x=1", "gives lin_vel_x twice"),
-        ("base_height=nan", "finite"),
+        ("0.5,0", "three numbers such as 0.5,0,0", "0.5,0,0"),
+        ("", "three numbers such as 0.5,0,0", "0.5,0,0"),
+        ("lin_vel_x=0.5 0,0,0", "three numbers such as 0.5,0,0", "lin_vel_x=0.5"),
+        ("lin_vel_x=fast", "lin_vel_x=0.5, given: lin_vel_x=fast", "lin_vel_x=0.5"),
+        ("0.5,0,0 lin_vel_x=1", "gives lin_vel_x twice; give it once", "0.5,0,0"),
+        ("base_height=nan", "finite", "base_height=0.7"),
     ],
 )
-def test_what_is_no_command_is_refused(text: str, words: str) -> None:
-    """Half a velocity, no number, a number before names, and a name given twice."""
+def test_what_is_no_command_is_refused(text: str, words: str, mended: str) -> None:
+    """Half a velocity, no number, a number before names, and a name given twice; what the message says is taken."""
     with pytest.raises(typer.BadParameter, match=words):
         parse_command(text)
+    assert parse_command(mended)
 
 
 def test_what_is_not_told_is_at_its_default() -> None:
@@ -87,8 +88,11 @@ def test_what_is_not_told_is_at_its_default() -> None:
 )
 def test_what_the_policy_does_not_read_is_refused(command: Any, words: str) -> None:
     """No command, a misspelt element, and a velocity for a policy that reads none."""
-    with pytest.raises(TaskError, match=words):
+    with pytest.raises(TaskError, match=words) as caught:
         Held(seconds=1.0, command=command).told(told())
+    # What the message writes behind --command is taken.
+    written = str(caught.value).partition("--command ")[2].strip('"')
+    assert Held(seconds=1.0, command=parse_command(written)).told(told()) == (0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_what_the_policy_does_not_read_is_refused(command: Any, words: str) -> N
         ({"command": {"base_heigth": [0, 1]}}, "none of the usual ones; did you mean 'base_height'"),
         ({"command": {"lean": {"range": [-1.0, 1.0]}}}, "for another one state its `unit` in words"),
         ({"command": {"base_height": {"range": [0, 1], "slwe": 0.1}}}, "unknown key 'slwe'; did you mean 'slew'"),
-        ({"command": {}}, "reads command element 'base_height', which `command` does not declare"),
+        ({"command": {"lin_vel_x": [0, 1]}}, "reads command element 'base_height', which `command` does not declare"),
     ],
 )
 def test_what_a_contract_leaves_open_of_its_command_is_refused(
@@ -107,9 +111,13 @@ def test_what_a_contract_leaves_open_of_its_command_is_refused(
     """A default outside the range, a name nobody knows, a key nobody knows, and an element that is not declared."""
     path = tmp_path / "c.yaml"
     text = told().to_yaml()
-    path.write_text(text[: text.index("command:\n")] + f"command: {json.dumps(changes['command'])}\n")
+    head = text[: text.index("command:\n")]
+    path.write_text(f"{head}command: {json.dumps(changes['command'])}\n")
     with pytest.raises(ContractError, match=f"(?i){words}"):
         load_contract(path)
+    # Declared with its range and a default inside it.
+    path.write_text(f"{head}command: {{base_height: {{range: [0.5, 0.8], default: 0.7}}}}\n")
+    assert load_contract(path).command.defaults[3] == 0.7
 
 
 def test_an_element_of_its_own_name_states_its_unit() -> None:

@@ -161,6 +161,23 @@ def shown(contract: Contract, episodes: list[list[list[list[float]]]]) -> np.nda
     return np.array(found)
 
 
+def recorded(path: Path, contract: Contract, episodes: list[list[list[list[float]]]], seen: np.ndarray) -> Path:
+    """A trace of what was told and shown, two episodes in each environment."""
+    header = {"joint_names": list(LEGS), "command_names": list(contract.command.names), "control_dt": DT}
+    with Recorder(path, header, durable=False) as recorder:
+        for step in range(len(seen)):
+            moments = [(0, step) if step < len(mine[0]) else (1, step - len(mine[0])) for mine in episodes]
+            recorder.record(
+                time=np.array([DT * at for _, at in moments]),
+                episode=np.array([float(episode) for episode, _ in moments]),
+                joint_pos=np.tile([0.1, 0.2, 0.3, 0.4], (2, 1)),
+                command=np.array([mine[e][at] for mine, (e, at) in zip(episodes, moments, strict=True)]),
+                observation=seen[step],
+                action=np.zeros((2, 4)),
+            )
+    return path
+
+
 @pytest.mark.parametrize("name", CLOCKS)
 def test_the_loop_and_a_verdict_show_what_the_oracle_does(name: str, tmp_path: Path) -> None:
     """Any order of waves, frequency, start and standing, after dead zone and slew limit; resets apart in each row."""
@@ -171,21 +188,7 @@ def test_the_loop_and_a_verdict_show_what_the_oracle_does(name: str, tmp_path: P
     seen = shown(contract, episodes)
     np.testing.assert_allclose(seen, expected, atol=1e-6)
 
-    header = {"joint_names": list(LEGS), "command_names": list(contract.command.names), "control_dt": DT}
-    with Recorder(tmp_path / "t.npz", header, durable=False) as recorder:
-        for step in range(110):
-            moments = [
-                (0, step) if step < len(mine[0]) else (1, step - len(mine[0])) for mine in episodes
-            ]  # episode and step in it
-            recorder.record(
-                time=np.array([DT * at for _, at in moments]),
-                episode=np.array([float(episode) for episode, _ in moments]),
-                joint_pos=np.tile([0.1, 0.2, 0.3, 0.4], (2, 1)),
-                command=np.array([mine[e][at] for mine, (e, at) in zip(episodes, moments, strict=True)]),
-                observation=seen[step],
-                action=np.zeros((2, 4)),
-            )
-    again = rebuild(contract, read_evidence(tmp_path / "t.npz"))
+    again = rebuild(contract, read_evidence(recorded(tmp_path / "t.npz", contract, episodes, seen)))
     np.testing.assert_allclose(again.values, expected, atol=1e-6)
     assert again.known.all()
 

@@ -53,7 +53,7 @@ class CommandSignals:
         turns = turns + sum(self.element(name, where)[0] for name in wave.plus)
         turns = turns - np.floor(turns + 1e-9)
         if term.stance != 0.5:
-            share = term.stance if isinstance(term.stance, float) else self.element(term.stance, where)[0]
+            share = term.stance if isinstance(term.stance, float) else self.element(str(term.stance), where)[0]
             rest = turns - share
             turns = 0.5 + 0.5 * rest / np.where(rest < 0.0, share, 1.0 - share)
         match wave.wave:

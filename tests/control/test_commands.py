@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from policy_port.contract import Contract
 from policy_port.control.observation import ObservationBuilder
@@ -160,6 +161,23 @@ def shown(contract: Contract, episodes: list[list[list[list[float]]]]) -> np.nda
     return np.array(found)
 
 
+def recorded(path: Path, contract: Contract, episodes: list[list[list[list[float]]]], seen: np.ndarray) -> Path:
+    """A trace of what was told and shown, two episodes in each environment."""
+    header = {"joint_names": list(LEGS), "command_names": list(contract.command.names), "control_dt": DT}
+    with Recorder(path, header, durable=False) as recorder:
+        for step in range(len(seen)):
+            moments = [(0, step) if step < len(mine[0]) else (1, step - len(mine[0])) for mine in episodes]
+            recorder.record(
+                time=np.array([DT * at for _, at in moments]),
+                episode=np.array([float(episode) for episode, _ in moments]),
+                joint_pos=np.tile([0.1, 0.2, 0.3, 0.4], (2, 1)),
+                command=np.array([mine[e][at] for mine, (e, at) in zip(episodes, moments, strict=True)]),
+                observation=seen[step],
+                action=np.zeros((2, 4)),
+            )
+    return path
+
+
 @pytest.mark.parametrize("name", CLOCKS)
 def test_the_loop_and_a_verdict_show_what_the_oracle_does(name: str, tmp_path: Path) -> None:
     """Any order of waves, frequency, start and standing, after dead zone and slew limit; resets apart in each row."""
@@ -170,23 +188,26 @@ def test_the_loop_and_a_verdict_show_what_the_oracle_does(name: str, tmp_path: P
     seen = shown(contract, episodes)
     np.testing.assert_allclose(seen, expected, atol=1e-6)
 
-    header = {"joint_names": list(LEGS), "command_names": list(contract.command.names), "control_dt": DT}
-    with Recorder(tmp_path / "t.npz", header, durable=False) as recorder:
-        for step in range(110):
-            moments = [
-                (0, step) if step < len(mine[0]) else (1, step - len(mine[0])) for mine in episodes
-            ]  # episode and step in it
-            recorder.record(
-                time=np.array([DT * at for _, at in moments]),
-                episode=np.array([float(episode) for episode, _ in moments]),
-                joint_pos=np.tile([0.1, 0.2, 0.3, 0.4], (2, 1)),
-                command=np.array([mine[e][at] for mine, (e, at) in zip(episodes, moments, strict=True)]),
-                observation=seen[step],
-                action=np.zeros((2, 4)),
-            )
-    again = rebuild(contract, read_evidence(tmp_path / "t.npz"))
+    again = rebuild(contract, read_evidence(recorded(tmp_path / "t.npz", contract, episodes, seen)))
     np.testing.assert_allclose(again.values, expected, atol=1e-6)
     assert again.known.all()
+
+
+def test_a_clock_that_leaves_something_open_is_refused() -> None:
+    """Two equal waves without a foot, no pace or two, a threshold without a state; with a foot each they are taken."""
+    twice: dict[str, Any] = {"elements": [{"wave": "sin"}, {"wave": "sin"}], "period": 0.7}
+    for clock, words in (
+        (twice, "both sin0: give each of them its `foot`"),
+        (CLOCKS["cosine first"] | {"frequency": "gait_frequency"}, "exactly one of period"),
+        (CLOCKS["cosine first"] | {"below": 0.1}, "go together"),
+        (CLOCKS["cosine first"] | {"standing": "freeze"}, "go together"),
+        (CLOCKS["feet"] | {"frequency": "gait_freqency"}, "did you mean 'gait_frequency'"),
+        (CLOCKS["cosine first"] | {"scale": {"cos0": 1.0}}, "the term's elements are cos0, sin0"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            parsing(clock)
+    named = [{"wave": "sin", "foot": "left"}, {"wave": "sin", "foot": "right"}]
+    assert parsing(twice | {"elements": named}).observation.terms[2].elements(parsing()) == ("sin_left", "sin_right")
 
 
 def test_a_wave_in_another_place_is_another_observation() -> None:

@@ -15,6 +15,7 @@ _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
 _VERSE = "tests.descriptors.test_humanoidverse:"
+_COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
 
 TRIED: dict[str, str] = {
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
@@ -25,6 +26,11 @@ TRIED: dict[str, str] = {
     "--to mjlab: its metadata stands in the policy's ONNX file; give that with --policy FILE.onnx": _OUTWARDS,
     "--{} means nothing to --to {}; leave it out": _OUTWARDS,
     "--to {}: unknown{} Known: {}": _OUTWARDS,
+    "--command gives {} twice; give it once": f"{_COMMANDS}test_what_is_no_command_is_refused",
+    "--command takes numbers: three such as": f"{_COMMANDS}test_what_is_no_command_is_refused",
+    "reads no command element {}{} It reads {}: --command": f"{_COMMANDS}test_what_the_policy_does_not_read_is_refused",
+    "--layout unitree_rl_gym or --layout openwbt": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
+    "--layout {} if yours was trained on that task": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

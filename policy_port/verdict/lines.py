@@ -9,7 +9,7 @@ import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
-from policy_port.contract.sensed_terms import SensedTerm
+from policy_port.contract.sensed_terms import HeightScanTerm, SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GoalTerm
 from policy_port.contract.terms import ObservationTerm
@@ -67,7 +67,8 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
-        if isinstance(term, BaseTerm | JointTerm | SensedTerm):
+        # A scan has an offset of its own before its scale, which the search finds.
+        if isinstance(term, BaseTerm | JointTerm | SensedTerm) and not isinstance(term, HeightScanTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)

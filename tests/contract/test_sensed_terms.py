@@ -133,7 +133,8 @@ def test_a_remap_is_what_the_reference_says(mapping: RobotMapping) -> None:
 
 def test_efforts_and_quaternions_follow_the_robot(mapping: RobotMapping) -> None:
     """A turned joint of twice the way shows the opposite of twice its effort, in N m on both sides; a quaternion's
-    numbers change places; what is of links alone stays as it is."""
+    numbers change places; what is of links alone stays as it is.
+    """
     remap = build_remap(contract_of(), mapping)
     there = {name: float(place + 1) for place, name in enumerate(remap.observation.inputs)}
     seen = dict(zip(remap.observation.outputs, remap.observation(np.array(list(there.values()))), strict=True))

@@ -117,8 +117,15 @@ def test_a_height_scan_is_its_sensors_grid(tmp_path: Path) -> None:
     run = env({"gyro": gyro, "height_scan": scan}, scanner=SCANNER)
     made = imported(tmp_path, [term("base_ang_vel")], run)
     assert said(made)[1] == {
-        "term": "height_scan", "link": "trunk", "size": [1.6, 1.0], "resolution": 0.1, "centre": [0.1, 0.0],
-        "max_distance": 100.0, "scale": 5.0, "clip": [-1.0, 1.0], "miss": -1e6,
+        "term": "height_scan",
+        "link": "trunk",
+        "size": [1.6, 1.0],
+        "resolution": 0.1,
+        "centre": [0.1, 0.0],
+        "max_distance": 100.0,
+        "scale": 5.0,
+        "clip": [-1.0, 1.0],
+        "miss": -1e6,
     }
     assert made.observation_size == 3 + 187
     scan["params"]["offset"] = 0.2

@@ -181,6 +181,8 @@ def run_control(contract: Contract, arrays: Arrays, joint_names: tuple[str, ...]
     for step in range(len(arrays["observation"])):
         for name in ("joint_pos", "joint_vel", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel"):
             getattr(signals.state, name)[...] = arrays[name][step]
+        for name, array in ({} if signals.state.sensed is None else signals.state.sensed.arrays).items():
+            array[...] = arrays.get(name, np.zeros((len(observations) + 1, *array.shape)))[step]
         signals.command[...] = arrays["command"][step]
         if signals.goal.size:
             signals.goal[...] = arrays["goal"][step]

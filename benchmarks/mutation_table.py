@@ -13,6 +13,7 @@ import mutation_recordings as recordings
 from mutation_kinds import NotApplicableError
 from mutation_mistake import ORDER, Mutation
 from mutation_recordings import Arrays
+from mutation_sensed import of_sensing
 from mutation_traces import in_readings, in_recordings
 
 from policy_port.contract import Contract
@@ -20,7 +21,7 @@ from policy_port.contract import Contract
 
 def mutations() -> list[Mutation]:
     """Every mistake, in the order of the report."""
-    return [*in_contracts(), *in_readings(), *in_recordings()]
+    return [*in_contracts(), *of_sensing(), *in_readings(), *in_recordings()]
 
 
 def in_contracts() -> list[Mutation]:

@@ -77,6 +77,13 @@ def test_a_term_that_says_nothing_sure_is_refused(tmp_path: Path, term: dict[str
     assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
 
 
+def test_a_force_with_a_threshold_is_no_vector() -> None:
+    """Each of the remedies of a vector with a threshold is a contract."""
+    term = {"term": "contact", "links": ["foot"], "threshold": 1.0}
+    for change in ({"measure": "magnitude"}, {"measure": "vertical"}, {"measure": "vector", "threshold": None}):
+        contract_of({key: value for key, value in (term | change).items() if value is not None})
+
+
 def test_a_heading_error_needs_a_commanded_heading() -> None:
     """Without the element in the command the term is refused, and with what the message writes it is read."""
     data = contract_data(observation={"terms": [{"term": "heading_error"}]})

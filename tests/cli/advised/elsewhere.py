@@ -14,6 +14,12 @@ _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holo
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 TRIED: dict[str, str] = {
+    "--quaternion-order wxyz or xyzw": (
+        "tests.descriptors.test_isaac_lab_sensed:test_a_quaternions_order_is_asked_for"
+    ),
+    "tells no contact forces, which an observation term reads; play it with --": (
+        "tests.plants.test_sensed:test_contact_forces_on_a_gpu_are_refused"
+    ),
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

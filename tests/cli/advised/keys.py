@@ -197,6 +197,12 @@ EDITS = [
 ]
 
 TRIED: dict[str, str] = {
+    "a vector has no threshold; write measure: magnitude or vertical": (
+        "tests.contract.test_sensed_terms:test_a_force_with_a_threshold_is_no_vector"
+    ),
+    "state what the network then sees with `miss`, or another `start`": (
+        "tests.plants.test_sensed:test_a_ray_that_hits_nothing_is_said"
+    ),
     "Write cameras: [{}] under the image, as trained, and export again": (
         "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"
     ),

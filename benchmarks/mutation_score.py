@@ -141,6 +141,8 @@ def score(
         )
         visible |= any(not np.array_equal(a, b) for a, b in zip(right, wrong, strict=True))
         visible |= any(changed[name] is not arrays[name] for name in ("observation", "action", "target"))
+        # Another grid senses the ground at other places than the trace holds.
+        visible |= contract.senses.scans != subject.contract.senses.scans
         visible |= mutation.other_weights or mutation.group == "t"
         seen = with_arrays(evidence, changed, runs / "changed.npz")
         asked = other_weights(network, evidence) if mutation.other_weights else network

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from policy_port.contract import Contract
 
-FEET = ["FL_foot", "RR_calf"]
-"""Links of the Go2 that the sensing policy reads: one without a shape, one that touches the ground."""
+FEET = ["FL_foot", "RR_foot"]
+"""Links of the Go2 above the lower of which the sensing policy reads its height."""
 
 TERMS: tuple[dict[str, Any], ...] = (
     {"term": "base_euler", "scale": 0.5},
@@ -26,7 +26,7 @@ TERMS: tuple[dict[str, Any], ...] = (
     {"term": "projected_gravity", "name": "gravity_of_foot", "link": "FL_foot"},
     {"term": "base_ang_vel", "name": "turning_of_foot", "link": "FL_foot", "scale": 0.2},
     {"term": "joint_effort", "scale": 0.05},
-    {"term": "contact", "links": ["FL_calf", "RR_calf"], "threshold": 5.0},
+    {"term": "contact", "links": ["FL_calf", "RR_calf"], "threshold": 50.0},
     {"term": "height_scan", "size": [0.4, 0.2], "resolution": 0.1, "height_offset": 0.3, "scale": 5.0},
 )
 """What the sensing policy reads beside a walking policy's own terms."""
@@ -65,6 +65,17 @@ def sensing_policy(contract: Contract, out: Path) -> Path:
     graph = helper.make_graph(nodes, "sensing", [obs], [actions], constants)
     out.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), out)
+    return out
+
+
+def on_steps(robot: Path, out: Path) -> Path:
+    """A copy of a robot's MJCF that stands on a row of steps a centimetre apart, which tell one ray from another."""
+    steps = "".join(
+        f'<geom type="box" size="0.06 3 0.05" pos="{0.12 * number - 0.6:g} 0 {0.01 * (number * 7 % 4) - 0.05:g}"/>'
+        for number in range(10)
+    )
+    text = robot.read_text(encoding="utf-8")
+    out.write_text(text.replace("<worldbody>", f"<worldbody>{steps}", 1), encoding="utf-8")
     return out
 
 
@@ -110,7 +121,7 @@ def of_sensing() -> list[Mutation]:
         make("pitch with the other sign", r"sign of pitch flipped", put("base_euler", scale=[0.5, -0.5, 0.5])),
         make("euler angles from 0 to 2 pi", r"angles run from -pi to pi", put("base_euler", interval="positive")),
         make("order of a shown quaternion", r"quaternion order: base_quat is", quaternion_order),
-        make("height above the ground, not the feet", r"above FL_foot, RR_calf", put("link_height", above=None)),
+        make("height above the ground, not the feet", r"above FL_foot, RR_foot", put("link_height", above=None)),
         make("a foot in the base's axes", r"in the yaw frame", put("link_pos", frame="base")),
         make("sine before cosine of the heading", r"it is cos, sin", put("heading", parts=["sin", "cos"])),
         make("gravity of the base, not of a foot", r"it is of 'FL_foot'", put("projected_gravity", link=None)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mutation_sensed import on_steps, sensing, sensing_policy
 
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract, load_contract, load_mapping
@@ -88,6 +89,11 @@ def subjects() -> list[Subject]:
             contract = load_contract(CONTRACTS / f"{name}.yaml")
             file = str(SHARED / robot)
             found.append(Subject(name=name, policy=policy, contract=contract, robot=file, walks=True))
+    if "newton_assets_mjw_go2" in [subject.name for subject in found]:
+        contract = sensing(load_contract(CONTRACTS / "newton_assets_mjw_go2.yaml"))
+        policy = sensing_policy(contract, ROOT / "runs" / "mutation" / "sensing.onnx")
+        robot = str(on_steps(SHARED / ROBOTS["newton_assets_mjw_go2"], policy.with_suffix(".xml")))
+        found.append(Subject(name="sensing_go2", policy=policy, contract=contract, robot=robot, walks=True))
     return found
 
 

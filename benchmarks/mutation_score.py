@@ -141,6 +141,8 @@ def score(
         )
         visible |= any(not np.array_equal(a, b) for a, b in zip(right, wrong, strict=True))
         visible |= any(changed[name] is not arrays[name] for name in ("observation", "action", "target"))
+        # Another grid senses the ground at other places than the trace holds.
+        visible |= contract.senses.scans != subject.contract.senses.scans
         visible |= mutation.other_weights or mutation.group == "t"
         seen = with_arrays(evidence, changed, runs / "changed.npz")
         asked = other_weights(network, evidence) if mutation.other_weights else network
@@ -181,6 +183,8 @@ def run_control(contract: Contract, arrays: Arrays, joint_names: tuple[str, ...]
     for step in range(len(arrays["observation"])):
         for name in ("joint_pos", "joint_vel", "base_pos", "base_quat", "base_lin_vel", "base_ang_vel"):
             getattr(signals.state, name)[...] = arrays[name][step]
+        for name, array in ({} if signals.state.sensed is None else signals.state.sensed.arrays).items():
+            array[...] = arrays.get(name, np.zeros((len(observations) + 1, *array.shape)))[step]
         signals.command[...] = arrays["command"][step]
         if signals.goal.size:
             signals.goal[...] = arrays["goal"][step]

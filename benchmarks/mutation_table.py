@@ -14,6 +14,7 @@ from mutation_history import of_histories
 from mutation_kinds import NotApplicableError
 from mutation_mistake import ORDER, Mutation
 from mutation_recordings import Arrays
+from mutation_sensed import of_sensing
 from mutation_traces import in_readings, in_recordings
 
 from policy_port.contract import Contract
@@ -21,7 +22,7 @@ from policy_port.contract import Contract
 
 def mutations() -> list[Mutation]:
     """Every mistake, in the order of the report."""
-    return [*in_contracts(), *in_readings(), *in_recordings()]
+    return [*in_contracts(), *of_sensing(), *in_readings(), *in_recordings()]
 
 
 def in_contracts() -> list[Mutation]:

@@ -333,7 +333,7 @@ class HeightScanTerm(PosedTerm):
     @property
     def names(self) -> tuple[str, ...]:
         """Numbers of the rays."""
-        return tuple(map(str, range(self.rays)))
+        return tuple(map(str, range(min(self.rays, MOST_RAYS + 1))))
 
     @model_validator(mode="after")
     def _not_too_many(self) -> HeightScanTerm:

@@ -13,6 +13,7 @@ from typing import Any
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.isaac_lab_actuators import by_pattern
 from policy_port.descriptors.isaac_lab_env import MODULES, history, is_velocity_command, written_terms
+from policy_port.descriptors.isaac_lab_sensed import SENSED, named_bodies
 from policy_port.descriptors.name_file import read_joint_names
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
@@ -20,7 +21,7 @@ from policy_port.descriptors.term_params import selected_joints
 from policy_port.errors import ContractError, closest
 
 _BASE = ("base_lin_vel", "base_ang_vel", "projected_gravity")
-_JOINT = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_vel_rel")
+_JOINT = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_vel_rel", "joint_effort")
 _OVERLOADS = ("clip", "scale", "modifiers", "flatten_history_dim", "delay_min_lag", "delay_max_lag")
 
 
@@ -119,6 +120,8 @@ class _Run:
             return False
         if function == "generated_commands":
             return is_velocity_command(self.env, group, key)
+        if function in SENSED:
+            return not function.startswith("body_") or bool(named_bodies(term))
         return function in (*_BASE, *_JOINT, "last_action")
 
     def _term(self, term: Record, group: str, key: str) -> dict[str, Any]:
@@ -126,6 +129,9 @@ class _Run:
         data: dict[str, Any] = {"name": key, "full_path": f"{MODULES[0]}.{function}", "shape": [3]}
         if function == "last_action":
             data["shape"] = [self.acting]
+        if function in SENSED:
+            bodies = named_bodies(term) if function.startswith("body_") else []
+            data |= {"shape": [SENSED[function] * max(1, len(bodies))], **({"body_names": bodies} if bodies else {})}
         if function in _JOINT:
             joints = selected_joints(term.below("params"), self.joints)
             data |= {"shape": [len(joints)], "joint_names": joints}

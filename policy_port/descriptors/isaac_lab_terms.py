@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
-from policy_port.descriptors import isaac_lab_env
+from policy_port.descriptors import isaac_lab_env, isaac_lab_sensed
 from policy_port.descriptors.draft import Draft, assign_default
 from policy_port.descriptors.elements import by_joint, joint_clip, term_scale
 from policy_port.descriptors.isaac_lab_actuators import same_number
@@ -47,6 +47,7 @@ TERMS = {
     "joint_pos_rel": "joint_pos_rel",
     "joint_vel": "joint_vel",
     "joint_vel_rel": "joint_vel",
+    "joint_effort": "joint_effort",
     "last_action": "last_action",
 }
 
@@ -82,13 +83,20 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
             if draft.told_whole(key, options):
                 continue
             if term is not None:
-                kind = _kind(term, name, key, env, draft)
                 beside = env.below("observations", name, key) if env is not None else None
+                if parts := isaac_lab_sensed.posed(term, beside, key, options, draft):
+                    if env is not None and beside is not None:
+                        _refuse_other_run(term, beside, isaac_lab_env.history(env, name, key))
+                    stacks = isaac_lab_sensed.add(parts, term, key, _size(term), draft) or stacks
+                    continue
+                kind = _kind(term, name, key, env, draft)
                 if kind not in (None, "external"):
                     _refuse_untaken(term, beside, (key, str(kind)), acting, run)
                 if env is not None and beside is not None:
                     _refuse_other_run(term, beside, isaac_lab_env.history(env, name, key))
                 stacks = _term(term, key, kind, beside, draft) > 1 or stacks
+            elif env is not None and key not in sizes and isaac_lab_sensed.add_scan(env, name, key, draft):
+                stacks = isaac_lab_env.history(env, name, key) > 1 or stacks
             elif env is not None and (sized := _size_beside(env, name, key, sizes)) is not None:
                 stacks = _sized(key, sized, isaac_lab_env.history(env, name, key), draft) > 1 or stacks
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from policy_port.descriptors import mjlab_scan
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import term_scale
 from policy_port.descriptors.isaac_lab_env import actor_groups
@@ -181,6 +182,8 @@ def _known(term: _Term, run: Run) -> dict[str, Any] | None:
             return dict(_PLAIN[function])
         if function == _SENSOR:
             return _sensed(term, run)
+        if function == "height_scan":
+            return mjlab_scan.height_scan(term.params, run.env)
         if function == "projected_gravity_from_sensor":
             return {"term": "projected_gravity", "frame": {"sensor": _sensor(term)}}
         if function == "generated_commands":
@@ -240,7 +243,7 @@ def _shape(term: _Term, data: dict[str, Any], place: int, run: Run, options: Imp
     ]
     actions = [key for key, value in run.env.section("actions").data.items() if value is not None]
     # What was read above, and the group's say over the history, is not for the common check.
-    read = {"sensor_name", "biased"} & set(term.params.data)
+    read = ({"biased"} | mjlab_scan.KEYS) & set(term.params.data)
     rest = {key: value for key, value in term.params.data.items() if key not in read}
     plain = {
         key: value for key, value in term.record.data.items() if key not in ("history_length", "flatten_history_dim")
@@ -295,7 +298,7 @@ def _size(data: dict[str, Any], joints: list[str], draft: Draft) -> int:
         return int(data["size"])
     if data["term"] == "last_action":
         return sum(len(term.get("joints") or draft.joint_names) for term in draft.data["action"]["terms"])
-    return len(joints) or 3
+    return mjlab_scan.rays(data) if data["term"] == "height_scan" else len(joints) or 3
 
 
 def _refuse_unknown(unknown: list[_Term], left: int | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from policy_port.descriptors.record import Record
 from policy_port.descriptors.tagged_yaml import Foreign, Slice
 
-JOINT_TERMS = ("joint_pos", "joint_pos_rel", "joint_vel")
+JOINT_TERMS = ("joint_pos", "joint_pos_rel", "joint_vel", "joint_effort")
 """Kinds whose elements `asset_cfg` selects."""
 
 BESIDE = frozenset(

@@ -11,7 +11,7 @@ from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.command_terms import GaitClockTerm, NamedTerm
 from policy_port.contract.joint_terms import JointTerm, PerJointTerm
 from policy_port.contract.motion_terms import MotionJointTerm
-from policy_port.contract.sensed_terms import SensedTerm
+from policy_port.contract.sensed_terms import HeightScanTerm, SensedTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GoalTerm
 from policy_port.contract.terms import ObservationTerm
@@ -71,7 +71,9 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
-        if isinstance(term, BaseTerm | NamedTerm | JointTerm | MotionJointTerm | SensedTerm):
+        # A scan has an offset of its own before its scale, which the search finds.
+        shifts = BaseTerm | NamedTerm | JointTerm | MotionJointTerm | SensedTerm
+        if isinstance(term, shifts) and not isinstance(term, HeightScanTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)

@@ -25,6 +25,7 @@ from policy_port.verdict.place_readings import place_readings
 from policy_port.verdict.readings import readings
 from policy_port.verdict.recorded_actions import recorded_actions
 from policy_port.verdict.recorded_observations import recorded_observations
+from policy_port.verdict.sensed_readings import sensed_changes, sensed_readings
 from policy_port.verdict.shaping_changes import shaping_changes
 
 ROWS = 600
@@ -48,6 +49,8 @@ KINDS = (
     moment_readings,
     changed(motion_changes),
     motion_readings,
+    changed(sensed_changes),
+    sensed_readings,
     changed(drive_changes),
     changed(place_changes),
 )

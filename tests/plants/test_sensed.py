@@ -241,6 +241,24 @@ def test_a_link_that_is_not_there_is_named(plant: Any, term: dict[str, Any]) -> 
         stand(plant, contract_of(term)).build()
 
 
+def test_contact_forces_on_a_gpu_are_refused(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the simulator keeps them to itself the error says so, and what to play with: the CPU, as tested above."""
+    contract = contract_of({"term": "contact", "links": ["sole"]})
+    refused = pytest.raises(
+        RobotError, match="tells no contact forces, which an observation term reads; play it with --"
+    )
+    if plant.name.startswith("newton"):
+        monkeypatch.setattr(plant._robot.solver, "use_mujoco_cpu", False)
+        with refused:
+            stand(plant, contract).build()
+    elif "sapien" in plant.name:
+        from policy_port.plants.maniskill_gpu import ManiSkillGpuPlant
+
+        state = stand(plant, contract).signals.state
+        with refused:
+            ManiSkillGpuPlant._sense(plant, state, state.sensed)  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module", params=["mujoco", "newton"])
 def stepped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The walker before a step, where there are steps."""
@@ -292,6 +310,7 @@ def test_a_ray_that_hits_nothing_is_said(stepped: Any) -> None:
         assert stand(stepped, contract_of({**grid, "miss": miss, "scale": scale})).build()[0, 0] == miss * scale
     with pytest.raises(TaskError, match=r"'t0'.*ray 0 of environment 0 hits nothing within 0.3 m.*`miss`"):
         stand(stepped, contract_of(grid)).build()
+    stand(stepped, contract_of({**grid, "max_distance": 3.0, "start": 1.0})).build()
 
 
 def test_sapien_refuses_a_step(tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ TRIED: dict[str, str] = {
     "reads no command element {}{} It reads {}: --command": f"{_COMMANDS}test_what_the_policy_does_not_read_is_refused",
     "--layout unitree_rl_gym or --layout openwbt": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
     "--layout {} if yours was trained on that task": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
+    "--quaternion-order wxyz or xyzw": (
+        "tests.descriptors.test_isaac_lab_sensed:test_a_quaternions_order_is_asked_for"
+    ),
+    "tells no contact forces, which an observation term reads; play it with --": (
+        "tests.plants.test_sensed:test_contact_forces_on_a_gpu_are_refused"
+    ),
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

@@ -205,6 +205,12 @@ TRIED: dict[str, str] = {
     "state a `default` inside it: it is what the policy is told": _OPEN,
     "declare it with its range and default: command:": _OPEN,
     "give each of them its `foot`": "tests.control.test_commands:test_a_clock_that_leaves_something_open_is_refused",
+    "a vector has no threshold; write measure: magnitude or vertical": (
+        "tests.contract.test_sensed_terms:test_a_force_with_a_threshold_is_no_vector"
+    ),
+    "state what the network then sees with `miss`, or another `start`": (
+        "tests.plants.test_sensed:test_a_ray_that_hits_nothing_is_said"
+    ),
     "Write cameras: [{}] under the image, as trained, and export again": (
         "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"
     ),

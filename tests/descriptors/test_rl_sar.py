@@ -87,6 +87,13 @@ def test_terms_scales_and_clips_are_those_of_the_file(tmp_path: Path) -> None:
     assert made.action.terms[0].scale == {"FR_hip": 0.125, "FL_hip": 0.125, "FR_calf": 0.25, "FL_calf": 0.25}
 
 
+def test_bounds_of_the_action_go_by_joint(tmp_path: Path) -> None:
+    """What differs between joints stands under each joint's name, through joint_mapping."""
+    made = make(tmp_path, clip_actions_lower=[-5.0, -4.0, -3.0, -2.0])
+    bounds = {"FR_hip": (-5.0, 5.0), "FL_hip": (-4.0, 5.0), "FR_calf": (-3.0, 5.0), "FL_calf": (-2.0, 5.0)}
+    assert made.action.raw_clip == bounds
+
+
 def test_the_running_gains_are_taken_and_not_those_for_standing_up(tmp_path: Path) -> None:
     """fixed_kp belongs to another controller."""
     assert 80.0 not in [joint.stiffness for joint in make(tmp_path).joints.values()]
@@ -133,7 +140,7 @@ def test_a_width_that_does_not_add_up_names_the_terms(tmp_path: Path) -> None:
     [
         ({"observations": ["ang_vel", "gravity"]}, "names 'gravity', which is unknown.*rl_sar itself passes over"),
         ({"wheel_indices": [3]}, "names wheels"),
-        ({"clip_actions_lower": [-5.0, -5.0, -5.0, -1.0]}, "differs between joints"),
+        ({"clip_actions_lower": [-5.0, -5.0, -5.0, 9.0]}, "is 9 for 'FL_calf', above clip_actions_upper, 5"),
         ({"observations_history": [0, 2]}, "unbroken histories only"),
         ({"joint_mapping": [0, 1, 2, 4]}, "has index 4, but there are only 4"),
         ({"joint_mapping": ...}, "is missing, so nothing says which SDK joint the policy's first one is"),

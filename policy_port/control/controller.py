@@ -89,7 +89,8 @@ class Controller:
         self.signals.motion = motion
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
-        self._keeps_time = any(term.keeps_time for term in contract.observation.terms)
+        follows = any(term.adds_to == "motion" for term in contract.action.terms)
+        self._keeps_time = follows or any(term.keeps_time for term in contract.observation.terms)
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)
         self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)
@@ -130,7 +131,7 @@ class Controller:
         """Do one control step.
 
         Returns:
-            Joint position targets [rad or m], shape (num_envs, joints), plant joint order.
+            Joint targets [SI], each in its drive's quantity, shape (num_envs, joints), plant joint order.
 
         Raises:
             TaskError: When an observation or an action is NaN or infinite, naming it.

@@ -139,7 +139,7 @@ def _as_raw(contract: Contract, evidence: Evidence, targets: Values) -> Values:
     raw = np.empty_like(targets)
     for term in contract.action.terms:
         for name in contract.action_joints(term):
-            values = targets[:, :, place] * contract.per_si(name)
+            values = targets[:, :, place] * term.per_si(contract, name)
             if term.term == "joint_position_delta":
                 values = values - signals.raw(term.reference, name).values
             scale = float(per_element(term.scale, name)) or 1.0

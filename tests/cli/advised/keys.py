@@ -197,6 +197,9 @@ EDITS = [
 ]
 
 TRIED: dict[str, str] = {
+    "that would {}. Write stiffness: 0, or let a term joint_position drive it": (
+        "tests.contract.test_actions:test_a_drive_does_what_the_action_asks"
+    ),
     "Write cameras: [{}] under the image, as trained, and export again": (
         "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"
     ),

@@ -10,6 +10,7 @@ import copy
 
 import mutation_kinds as kinds
 import mutation_recordings as recordings
+from mutation_filters import of_filters
 from mutation_kinds import NotApplicableError
 from mutation_mistake import ORDER, Mutation
 from mutation_recordings import Arrays
@@ -28,6 +29,7 @@ def in_contracts() -> list[Mutation]:
     make = Mutation
     return [
         *of_places(),
+        *of_filters(),
         make(key="joint order of another parser", group="1", names=ORDER, contract=kinds.joint_order_parser),
         make(key="joint order sorted by name", group="+", names=ORDER, contract=kinds.joint_order_sorted),
         make(key="joint order reversed", group="+", names=ORDER, contract=kinds.joint_order_reversed),

@@ -189,6 +189,16 @@ class Action(Strict):
         return action_delay(self.delay)
 
     @property
+    def inner(self) -> tuple[str, ...]:
+        """The keys that tell joints something else in each physics step of a control step."""
+        return ("between",) * (self.between != "hold") + ("delay.physics_steps",) * bool(self.late.physics_steps)
+
+    @property
+    def remembers(self) -> tuple[str, ...]:
+        """The keys by which a target is not that of the step's action alone, or not told at once."""
+        return (*("filter",) * (self.filter is not None), *("delay.steps",) * bool(self.late.steps), *self.inner)
+
+    @property
     def reshapes_raw(self) -> bool:
         """True where what takes effect is not the clipped raw action of the step."""
         return bool(self.late.steps) or (self.filter is not None and self.filter.of == "raw")

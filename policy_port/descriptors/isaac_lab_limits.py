@@ -63,10 +63,7 @@ def _reach(term: Record, joints: list[str], robot: Record, draft: Draft) -> dict
         raise term.error(
             "class_type",
             f"stretches actions over joint limits, and no file has those of {', '.join(lacking[:3])}"
-            f"{', ...' if len(lacking) > 3 else ''}; {_SHAPE}"
-            + (
-                ", and --set action.filter='{kind: first_order, of: target, alpha: ALPHA}'" if term.has("alpha") else ""
-            ),
+            f"{', ...' if len(lacking) > 3 else ''}; {_SHAPE}{own}",
         )
     factor = robot.number("soft_joint_pos_limit_factor") if robot.has("soft_joint_pos_limit_factor") else 1.0
     return {

@@ -10,6 +10,7 @@ import copy
 
 import mutation_kinds as kinds
 import mutation_recordings as recordings
+from mutation_filters import of_filters
 from mutation_history import of_histories
 from mutation_kinds import NotApplicableError
 from mutation_mistake import ORDER, Mutation
@@ -31,6 +32,7 @@ def in_contracts() -> list[Mutation]:
     return [
         *of_places(),
         *of_histories(),
+        *of_filters(),
         make(key="joint order of another parser", group="1", names=ORDER, contract=kinds.joint_order_parser),
         make(key="joint order sorted by name", group="+", names=ORDER, contract=kinds.joint_order_sorted),
         make(key="joint order reversed", group="+", names=ORDER, contract=kinds.joint_order_reversed),

@@ -60,8 +60,8 @@ class Filter(Strict):
     """raw: the raw action, behind raw_clip and delay. target: the joint target, behind scale, offset and clip."""
     fill: Literal["zero", "start", "default", "first"] | None = None
     """What the filter holds at reset. For `of: raw`, zero (taken, if not given). For `of: target`, start: the joint's
-    measured position, and zero velocity or effort (taken, if not given), or default: its default position. first: the
-    first number that it is given, for both."""
+    measured position (taken, if not given), or default: its default position; both are zero for a velocity or an
+    effort. first: the first number that it is given, for both."""
 
     @model_validator(mode="after")
     def _fill_fits(self) -> Filter:

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from policy_port.contract.actions import Action, ActionTerm
+from policy_port.contract.actions import Action, ActionTerm, Drive, gains_against
 from policy_port.contract.base_terms import BaseLinVelTerm, BaseTerm, MeasuredTerm
 from policy_port.contract.command import Command, check_commands, commanded
 from policy_port.contract.image import ImageInput
-from policy_port.contract.joint_terms import JointTerm, LastActionTerm
+from policy_port.contract.joint_terms import JointTargetTerm, JointTerm, LastActionTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.motion import Following
 from policy_port.contract.motion_terms import (
@@ -112,7 +112,8 @@ class Contract(Strict):
     @property
     def keeps_time(self) -> bool:
         """Whether anything follows from the time since reset: a term, or how the command is shaped."""
-        return self.command.shaped or any(term.keeps_time for term in self.observation.terms)
+        follows = any(term.adds_to == "motion" for term in self.action.terms)
+        return self.command.shaped or follows or any(term.keeps_time for term in self.observation.terms)
 
     def observation_joints(self, term: JointTerm) -> tuple[str, ...]:
         """Joint names that `term` observes, in order."""
@@ -123,9 +124,17 @@ class Contract(Strict):
         return term.joints if term.joints is not None else self.joint_names
 
     def holding_action(self, joint: str, position: float) -> float:
-        """The raw action that keeps a joint of the action at `position` [unit]."""
+        """The raw action that keeps a joint of the action at `position` [unit], or a wheel from turning."""
         term = next(term for term in self.action.terms if joint in self.action_joints(term))
         return term.hold(self, joint, position)
+
+    @property
+    def drives(self) -> dict[str, Drive]:
+        """What the targets of each joint are; a joint that the action does not drive is held at a position."""
+        held: dict[str, Drive] = dict.fromkeys(self.joints, "position")
+        for term in self.action.terms:
+            held.update(dict.fromkeys(self.action_joints(term), term.drive))
+        return held
 
     @property
     def action_joint_names(self) -> tuple[str, ...]:
@@ -222,6 +231,23 @@ class Contract(Strict):
         return self
 
     @model_validator(mode="after")
+    def _drives_can_do_it(self) -> Contract:
+        for term in self.action.terms if self.actuation.kind != "model" else ():
+            for name in self.action_joints(term):
+                if problem := gains_against(term.drive, self.joints[name]):
+                    raise ValueError(f"action term '{term.term}' drives joint '{name}', {problem}")
+        drives = self.drives
+        for term in self.observation.terms:
+            names = term.elements(self) if isinstance(term, JointTargetTerm) else ()
+            for name in names:
+                if drives[name] != "position":
+                    raise ValueError(
+                        f"observation term '{term.label}' holds position targets, and joint '{name}' is driven by "
+                        f"{drives[name]}; name the joints that have one under joints of the term"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _history_is_stated(self) -> Contract:
         stacked = [term for term in self.observation.terms if term.history > 1]
         layout = self.observation.history
@@ -281,15 +307,17 @@ class Contract(Strict):
     @model_validator(mode="after")
     def _motion_is_stated(self) -> Contract:
         reading = [term for term in self.observation.terms if isinstance(term, ReferenceTerm)]
+        following = [term.term for term in self.action.terms if term.adds_to == "motion"]
         if self.motion is None:
-            if reading:
+            if reading or following:
+                who = f"observation term '{reading[0].label}'" if reading else f"action term '{following[0]}'"
                 raise ValueError(
-                    f"motion is missing: observation term '{reading[0].label}' reads a reference motion, so align "
-                    "(none, yaw or yaw_and_position), end (hold, repeat or stop) and the anchor link must be stated"
+                    f"motion is missing: {who} reads a reference motion, so align (none, yaw or yaw_and_position), end "
+                    "(hold, repeat or stop) and the anchor link must be stated"
                 )
             return self
-        if not reading:
-            raise ValueError("motion says how a reference motion is followed, and no observation term reads one")
+        if not reading and not following:
+            raise ValueError("motion says how a reference motion is followed, and no term reads one")
         placed = [term for term in reading if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm)]
         if placed and not self.base.floating:
             raise ValueError(f"observation term '{placed[0].label}' is of a floating base, and base.floating is false")

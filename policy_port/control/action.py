@@ -1,4 +1,4 @@
-"""From the network's output to joint position targets, in the plant's joint order."""
+"""From the network's output to joint targets, in the plant's joint order: of each joint in its drive's quantity."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED, Bounds
+from policy_port.control.motion_terms import ReferenceTargets
 from policy_port.control.reshaping import reshaping, target_smoothing
 from policy_port.control.signals import Signals
 
@@ -28,7 +29,8 @@ class _Drive:
 class ActionDecoder:
     """Turns raw actions into targets; allocates nothing after its construction.
 
-    A joint that the action does not drive keeps the target that it has from reset: its start position.
+    A joint's target is a position, a velocity or an effort, whatever its drive is; all come about alike. A joint that
+    the action does not drive keeps the target that it has from reset: its start position.
     """
 
     def __init__(self, contract: Contract, signals: Signals) -> None:
@@ -40,6 +42,7 @@ class ActionDecoder:
 
         Raises:
             ContractError: When a joint is in a unit that has no fixed ratio to SI.
+            MotionError: When the action adds to a reference motion that nobody gives, or that lacks its joints.
         """
         self._signals = signals
         self._source = signals.row
@@ -76,6 +79,8 @@ class ActionDecoder:
         self._in_order = self._columns.tolist() == list(range(first, first + contract.action_size))
         self._raw = np.zeros_like(self._gain)
         self._measured = np.zeros_like(self._raw)
+        followed = tuple(name for name, drive in driven.items() if drive.reference == "motion")
+        self._motion = ReferenceTargets(signals, followed) if followed else None
 
     def decode(self, action: NDArray[np.float32]) -> Array:
         """Set `signals.last_action` and `signals.joint_target` from the network's output.
@@ -84,7 +89,7 @@ class ActionDecoder:
             action: Raw actions, shape (num_envs, action size).
 
         Returns:
-            `signals.joint_target` [rad or m], shape (num_envs, joints), plant joint order.
+            `signals.joint_target` [SI], shape (num_envs, joints), plant joint order.
         """
         last, raw, target = self._last, self._raw, self._target
         last[...] = action
@@ -104,6 +109,8 @@ class ActionDecoder:
         if self._adds_to_pos:
             np.multiply(self._joint_pos, self._keep_pos, self._measured)
             np.add(raw, self._measured, raw)
+        if self._motion is not None:
+            np.add(raw, self._motion.read(), raw)
         if self._adds_to_target:
             if self._shifts:
                 np.add(raw, self._bias, raw)
@@ -131,13 +138,13 @@ def _drives(contract: Contract, signals: Signals) -> dict[str, _Drive]:
     column = _first_column(contract, signals)
     for term in contract.action.terms:
         for name in contract.action_joints(term):
-            unit = contract.per_si(name)
+            unit = term.per_si(contract, name)
             low, high = term.entry("clip", name) or UNBOUNDED
             drives[name] = _Drive(
                 column=column,
                 gain=term.entry("scale", name) / unit,
                 bias=term.zero(contract, name) / unit,
-                reference=term.reference if term.term == "joint_position_delta" else "none",
+                reference=term.adds_to,
                 clip=(low / unit, high / unit),
             )
             column += 1

@@ -130,7 +130,7 @@ class Controller:
         """Do one control step.
 
         Returns:
-            Joint position targets [rad or m], shape (num_envs, joints), plant joint order.
+            Joint targets [SI], each in its drive's quantity, shape (num_envs, joints), plant joint order.
 
         Raises:
             TaskError: When an observation or an action is NaN or infinite, naming it.

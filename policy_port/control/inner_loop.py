@@ -82,7 +82,4 @@ class Stepped:
 
 def inner_loop(plant: Plant, controller: Controller, decimation: int) -> InnerLoop:
     """Whoever performs the control steps of a controller as its contract says."""
-    action = controller.contract.action
-    if action.between == "hold" and not action.late.physics_steps:
-        return Held(plant, decimation)
-    return Stepped(plant, controller, decimation)
+    return Stepped(plant, controller, decimation) if controller.contract.action.inner else Held(plant, decimation)

@@ -42,6 +42,20 @@ class ReferenceJoints:
             out[...] = source[self._clip.frames(self._signals.time[:, 0], ahead)]
 
 
+class ReferenceTargets:
+    """Present positions of the clip's joints, for an action that adds to them."""
+
+    def __init__(self, signals: Signals, names: tuple[str, ...]) -> None:
+        self._time, self._clip = signals.time, signals.clip
+        motion = self._clip.motion.joints(names, f"the action of contract '{signals.contract.name}'")
+        self._positions = np.zeros((motion.frames, len(signals.joint_names)))
+        self._positions[:, [signals.joint_index[name] for name in names]] = motion.joint_pos
+
+    def read(self) -> Array:
+        """Positions [rad or m], shape (num_envs, joints), plant joint order; 0 for joints that are not named."""
+        return self._positions[self._clip.frames(self._time[:, 0])]
+
+
 class ReferencePhase:
     """How much of the clip has been played."""
 

@@ -1,4 +1,4 @@
-"""The plant protocol: anything that can be read and driven by joint position targets.
+"""The plant protocol: anything that can be read and driven by joint targets.
 
 A plant never sees a network, an observation layout or a scale. It speaks SI units, its own joint order, and names.
 All arrays are float64, one row per environment.
@@ -122,7 +122,7 @@ class Mounting(NamedTuple):
 
 
 class Plant(Protocol):
-    """A simulated or real robot under joint position control."""
+    """A simulated or real robot under joint control."""
 
     @property
     def name(self) -> str:
@@ -147,8 +147,8 @@ class Plant(Protocol):
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints), plant joint order.
 
-        The base stands at its start height; targets are set to the same positions. `rows` selects environments;
-        all, if None.
+        The base stands at its start height; targets are set to the same positions, of joints driven by velocity or
+        effort to zero. `rows` selects environments; all, if None.
         """
         ...
 
@@ -161,7 +161,11 @@ class Plant(Protocol):
         ...
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        """Set joint targets, shape (num_envs, joints), plant joint order.
+
+        Each is what its joint's drive takes by the setup: a position [rad or m], a velocity [rad/s or m/s], or an
+        effort [N m or N].
+        """
         ...
 
     def step(self, count: int) -> None:

@@ -50,8 +50,9 @@ def target_smoothing(contract: Contract, signals: Signals) -> Shaping | None:
     if stated is None or stated.of != "target":
         return None
     target, default = signals.joint_target, signals.default_joint_pos()
-    # A joint that the action does not drive is held where it started.
-    by_default = [stated.held == "default" and name in contract.action_joint_names for name in signals.joint_names]
+    # A joint that the action does not drive is held where it started; a velocity or an effort starts from zero.
+    positions = [name for name in contract.action_joint_names if contract.drives[name] == "position"]
+    by_default = [stated.held == "default" and name in positions for name in signals.joint_names]
     filter_ = smoothing(stated, (signals.num_envs, len(signals.joint_names)), contract.control_dt)
     signals.at_reset.append(lambda rows: filter_.reset(rows, np.where(by_default, default, target)))
     return filter_

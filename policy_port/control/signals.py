@@ -92,7 +92,8 @@ class Signals:
         self.goal: Array = self.view("goal")
         """The contract's goal terms one after the other, shape (num_envs, goal size)."""
         self.joint_target: Array = self.view("joint_target")
-        """Joint position target in force [rad or m], shape (num_envs, joints), plant joint order."""
+        """Joint target in force, in the quantity of the joint's drive: position [rad or m], velocity [rad/s or m/s] or
+        effort [N m or N], shape (num_envs, joints), plant joint order."""
         self.last_action: Array = self.view("last_action")
         """The network's previous output after raw_clip, shape (num_envs, action size)."""
         self.filtered_action: Array = self.view("filtered_action")
@@ -136,9 +137,19 @@ class Signals:
         self.last_action[chosen] = 0.0
         self.filtered_action[chosen] = 0.0
         self.joint_target[chosen] = self.state.joint_pos[chosen]
+        at_positions = _at_positions(self.contract, self.joint_names)
+        if at_positions is not None:
+            self.joint_target[chosen] *= at_positions
         self.time[chosen] = 0.0
         for forget in self.at_reset:
             forget(rows)
+
+
+def _at_positions(contract: Contract, joint_names: tuple[str, ...]) -> Array | None:
+    """1 for each joint whose target is a position, 0 for others; None where all are."""
+    drives = contract.drives
+    found = np.array([drives.get(name, "position") == "position" for name in joint_names], np.float64)
+    return None if found.all() else found
 
 
 def _sizes(contract: Contract, joints: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 from policy_port.contract import Contract
 from policy_port.contract.command import CommandElement, unit_of
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.shaping import FirstOrder
 
 
 def describe(contract: Contract) -> str:
@@ -26,7 +27,8 @@ def describe(contract: Contract) -> str:
         *_history(contract),
         "",
         f"action, {contract.action_size} numbers"
-        + (f", raw clip {contract.action.raw_clip}" if contract.action.raw_clip is not None else ""),
+        + (f", raw clip {_clip_words(contract.action.raw_clip)}" if contract.action.raw_clip is not None else ""),
+        *_shaping(contract),
         table(("term", "joints", "scale", "offset", "clip"), _actions(contract)),
         "",
         "joints, in the policy's order",
@@ -57,6 +59,35 @@ def describe(contract: Contract) -> str:
 
 
 _JOINT_KEYS = ("default", "unit", "lower", "upper", "stiffness", "damping", "armature", "effort_limit")
+
+
+def _clip_words(clip: Any) -> str:
+    if not isinstance(clip, dict):
+        return str(clip)
+    return ", ".join(f"{name} [{low:g}, {high:g}]" for name, (low, high) in clip.items())
+
+
+def _shaping(contract: Contract) -> list[str]:
+    """What lies between the action and the joints, and the delays of terms, a line each."""
+    action, late = contract.action, contract.action.late
+    lines = []
+    for steps, of in ((late.steps, "control"), (late.physics_steps, "physics")):
+        if steps:
+            lines.append(f"late by {steps} {of} step{'' if steps == 1 else 's'}, {late.fill} before")
+    if isinstance(action.filter, FirstOrder):
+        weight = action.filter.weight(contract.control_dt)
+        lines.append(
+            f"filter of {action.filter.of}: {weight:g} * new + {1 - weight:g} * last, from {action.filter.held}"
+        )
+    elif action.filter is not None:
+        lines.append(f"filter of {action.filter.of}: mean of {action.filter.steps} steps, from {action.filter.held}")
+    if action.between != "hold":
+        lines.append(f"{action.between}d between control steps")
+    for term in contract.observation.terms:
+        if term.late.steps:
+            steps = term.late.steps
+            lines.append(f"{term.label} is shown {steps} control step{'' if steps == 1 else 's'} late")
+    return lines
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,6 +12,7 @@ from policy_port.descriptors import isaac_lab_config, isaac_lab_env, isaac_lab_t
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset
 from policy_port.descriptors.isaac_lab_actuators import by_pattern, same_number
+from policy_port.descriptors.isaac_lab_limits import AVERAGED, PLAIN, to_limits
 from policy_port.descriptors.isaac_lab_robot import add_robot
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
@@ -26,7 +27,7 @@ FLAGS = frozenset({"group", "articulation", "sizes", "names", "names_order"})
 
 _ACTION_KEYS = frozenset(
     (
-        *("full_path", "joint_names", "scale", "offset", "clip"),
+        *("full_path", "joint_names", "scale", "offset", "clip", "alpha"),
         *("name", "mdp_type", "action_type", "dtype", "shape", "units", "description", "extras"),
     )
 )
@@ -151,6 +152,14 @@ def _actions(record: Record, env: Record | None, default: dict[str, float], draf
     for action, beside in zip(actions, _configured(actions, env), strict=True):
         kind = action.text("full_path").replace(":", ".").rpartition(".")[2]
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
+        if kind in (PLAIN, AVERAGED) and beside is not None and env is not None:
+            if kind == AVERAGED and len(actions) > 1:
+                raise beside.error("alpha", "filters one action of several, and a contract's filter is of all of them")
+            joints = action.names("joint_names") if action.has("joint_names") else list(default)
+            robot = env.section("scene").section(beside.text("asset_name") if beside.has("asset_name") else "robot")
+            term = to_limits(beside, joints, robot, draft)
+            draft.action(term | ({"joints": joints} if joints != list(default) else {}), beside.source("class_type"))
+            continue
         if kind not in _ACTIONS:
             where, key = (action, "full_path") if beside is None else (beside, "class_type")
             raise where.error(key, f"is {kind}, which a contract can't state. Known: {', '.join(_ACTIONS)}")

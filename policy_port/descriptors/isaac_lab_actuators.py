@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from policy_port.descriptors.action_delays import ISAAC_LAB, put_actuator_delay
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
@@ -20,8 +21,8 @@ from policy_port.errors import ContractError
 
 _IMPLICIT = ("ImplicitActuator",)
 _EXPLICIT = ("IdealPDActuator", "DCMotor", "DelayedPDActuator", "RemotizedPDActuator")
-_PLAIN = ("ImplicitActuator", "IdealPDActuator")
-"""What a contract's kinds of actuation are; the others do more."""
+_PLAIN = ("ImplicitActuator", "IdealPDActuator", "DelayedPDActuator")
+"""What a contract's kinds of actuation are, and its delay; the others do more."""
 _SOLVER = ("joint_effort_limit", "effort_limit_sim")
 _MODEL = ("actuator_effort_limit", "effort_limit")
 """Names of one limit, the present one first; Isaac Lab itself refuses two that differ."""
@@ -45,8 +46,8 @@ def add_actuators(actuators: Record, drawn: Mapping[str, str], options: ImportOp
     kinds: dict[str, str] = {}
     more: list[str] = []
     owners: dict[str, str] = {}
-    for name in actuators.entries():
-        actuator = actuators.section(name)
+    groups = {name: actuators.section(name) for name in actuators.entries()}
+    for name, actuator in groups.items():
         kinds[name] = actuator.text("class_type").replace(":", ".").rpartition(".")[2]
         driven = _driven(actuator, draft.joint_names)
         for joint in driven:
@@ -59,6 +60,7 @@ def add_actuators(actuators: Record, drawn: Mapping[str, str], options: ImportOp
         left = [f"{key} {_short(actuator.data[key])}" for key in actuator.entries() if _says_more(actuator, key, read)]
         if left or kinds[name] not in _PLAIN:
             more.append(f"{name} ({', '.join([kinds[name], *left])})")
+    put_actuator_delay(groups, ISAAC_LAB, draft)
     if more:
         draft.note(
             f"{actuators.path.name}: a contract has no words for all of the actuators {', '.join(more)}; a replay "
@@ -213,7 +215,7 @@ def _says_more(actuator: Record, key: str, read: set[str]) -> bool:
     nothing = all(
         item is None or item in ("", [], ()) or (isinstance(item, int | float) and not item) for item in values
     )
-    return key not in {"class_type", "joint_names_expr", *_KEYS, *read} and not nothing
+    return key not in {"class_type", "joint_names_expr", *ISAAC_LAB, *_KEYS, *read} and not nothing
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from policy_port.descriptors import isaac_lab_env
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
-from policy_port.descriptors.term_params import BESIDE, check_lags, check_shape, history_length, own_words
+from policy_port.descriptors.term_params import BESIDE, check_shape, delayed, history_length, own_words
 
 SENSED = {"base_pos_z": 1, "root_pos_w": 3, "root_quat_w": 4, "body_pose_w": 7, "body_projected_gravity_b": 3}
 """Numbers of each function, for each body."""
@@ -49,7 +49,6 @@ def posed(term: Record, beside: Record | None, key: str, options: ImportOptions,
     parts = [part for body in bodies for part in _parts(function, body, unique)]
     overloads = term.below("overloads") or Record(term.path, {}, term.key("overloads"))
     overloads.only(BESIDE, advice)
-    check_lags(overloads, advice)
     check_shape(overloads, advice)
     steps = history_length(overloads)
     if steps > 1 and len(parts) > 1:
@@ -68,7 +67,7 @@ def posed(term: Record, beside: Record | None, key: str, options: ImportOptions,
         draft.note(
             f"{term.path.name}: '{key}' is measured from the environment's origin, on flat ground from the ground"
         )
-    return parts
+    return [delayed(part, key, draft, overloads, beside) for part in parts]
 
 
 def named_bodies(term: Record) -> list[str]:
@@ -155,7 +154,6 @@ def _height_scan(env: Record, group: str, key: str, draft: Draft) -> dict[str, A
     advice = own_words(key)
     params.only({"sensor_cfg", "offset"}, advice)
     term.only(BESIDE, advice)
-    check_lags(term, advice)
     check_shape(term, advice)
     x, y, start = sensor.section("offset").numbers("pos", 3) if sensor.has("offset") else [0.0, 0.0, 0.0]
     data: dict[str, Any] = {"term": "height_scan"} | ({"name": key} if key != "height_scan" else {})
@@ -178,7 +176,7 @@ def _height_scan(env: Record, group: str, key: str, draft: Draft) -> dict[str, A
         # A ray that hits nothing ends infinitely far down there, which the clip makes its lower bound.
         data["miss"] = -1e6
     steps = isaac_lab_env.history(env, group, key)
-    return data | ({"history": steps} if steps > 1 else {})
+    return delayed(data | ({"history": steps} if steps > 1 else {}), key, draft, term)
 
 
 def _frame(sensor: Record) -> str:

@@ -19,10 +19,12 @@ from policy_port.descriptors.tagged_yaml import Foreign
 from policy_port.descriptors.term_params import (
     BESIDE,
     JOINT_TERMS,
-    check_lags,
+    OBSERVED_LAGS,
     check_shape,
     check_term,
+    delayed,
     history_length,
+    lags,
     own_words,
     selected_joints,
     stacked,
@@ -211,7 +213,7 @@ def _refuse_untaken(term: Record, beside: Record | None, named: tuple[str, str],
         raise term.error("body_names", f"picks bodies, which a contract's {kind} can't: it is the base's own; {advice}")
     if term.has("overloads"):
         term.section("overloads").only(BESIDE, advice)
-        check_lags(term.section("overloads"), advice)
+        lags(term.section("overloads"), OBSERVED_LAGS, advice)
     if beside is None:
         return
     actions = run.env.below("actions") if run.env is not None else None
@@ -281,6 +283,7 @@ def _term(term: Record, key: str, kind: str | None, beside: Record | None, draft
         check_shape(record, own_words(key))
     history = history_length(overloads)
     data = _external(key, size, draft) if kind == "external" else _known(term, overloads, kind, beside, draft)
+    data = delayed(data, key, draft, overloads, beside)
     draft.term(stacked(data, overloads), f"{term.path.name}: {term.where} ({term.text('full_path')})", name=key)
     draft.width += size * history
     return history

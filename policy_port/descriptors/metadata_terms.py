@@ -160,7 +160,8 @@ def refuse_unused(unused: set[str], names: list[str], where: str) -> None:
 def set_keys(options: ImportOptions, name: str, place: int, term: dict[str, Any]) -> set[str]:
     """Which keys of a term the user sets, by its name in the file, its number or its label."""
     names = (name, place, term.get("name"), term["term"])
-    return {key for key in ("scale", "clip") for each in names if f"observation.terms.{each}.{key}" in options.settings}
+    keys = {f"observation.terms.{each}.{key}": key for key in ("scale", "clip", "delay") for each in names}
+    return {key for path, key in keys.items() if path in options.settings}
 
 
 def bounds(low: float, high: float, name: str, record: Record, key: str) -> list[float] | None:

@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from policy_port.descriptors.action_delays import MJLAB, put_actuator_delay
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_offset
 from policy_port.descriptors.mjlab_env import OF_ANOTHER_RUN, ROBOT, Run, full_match, name_of, selected
@@ -23,7 +24,7 @@ _TARGETS = ("target_names_expr", "joint_names_expr")
 """Key of an actuator's joints; the second is that of mjlab before 1.0."""
 
 _READ = ("stiffness", "damping", "armature", "effort_limit")
-_QUIET = {"delay_hold_prob", "delay_update_period", "delay_per_env_phase", "delay_min_lag", "command_field", "gear"}
+_QUIET = {"delay_hold_prob", "delay_update_period", "delay_per_env_phase", *MJLAB, "command_field", "gear"}
 """Keys that say nothing by themselves: what a lag is made of counts only where there is one, a gear of 1 is none."""
 
 _NO_POSITION = {"effort_limit", "damping", "force", "length_range"}
@@ -135,6 +136,7 @@ def add_drives(run: Run, metadata: Mapping[str, tuple[float, float]], draft: Dra
         model = [words for key, words in _MODELS.items() if record.has(key)]
         if left or model:
             more.append(f"{record.where} ({', '.join([*model, *left])})")
+    put_actuator_delay({drive.record.where: drive.record for drive in drives(run)}, MJLAB, draft)
     if more:
         draft.note(
             f"{run.env.path.name}: a contract has no words for all of the actuators {'; '.join(more)}; a replay drives "

@@ -14,7 +14,7 @@ from policy_port.descriptors.metadata_terms import Written, bounds, refuse_unuse
 from policy_port.descriptors.mjlab_env import OF_ANOTHER_RUN, Run, first_match, is_velocity, name_of
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
-from policy_port.descriptors.term_params import JOINT_TERMS, check_term, own_words, selected_joints
+from policy_port.descriptors.term_params import JOINT_TERMS, check_term, delayed, own_words, selected_joints
 from policy_port.errors import ContractError
 
 _MODULE = "mjlab.envs.mdp."
@@ -263,6 +263,8 @@ def _shape(term: _Term, data: dict[str, Any], place: int, run: Run, options: Imp
         low, high = _pair(term.record)
         clip = bounds(low, high, term.name, term.record, "clip")
         data |= {"clip": clip} if clip is not None else {}
+    if "delay" not in told:
+        data |= delayed(data, term.name, draft, term.record)
     _note_joints(term, kind, run, draft)
     return joints
 

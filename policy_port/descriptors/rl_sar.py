@@ -200,9 +200,9 @@ def _action(config: Record, count: int, draft: Draft) -> None:
     draft.action(term, config.source("action_scale", "target = default_dof_pos + action_scale * action"))
     if not config.has("clip_actions_lower") or not config.has("clip_actions_upper"):
         return
-    bounds = [uniform(config.numbers(f"clip_actions_{end}", count, per="joint")) for end in ("lower", "upper")]
-    if None in bounds:
-        raise config.error(
-            "clip_actions_lower", "or _upper differs between joints, which a contract's action.raw_clip can't state"
-        )
-    draft.put("action.raw_clip", bounds, config.source("clip_actions_lower", "and clip_actions_upper"))
+    ends = [config.numbers(f"clip_actions_{end}", count, per="joint") for end in ("lower", "upper")]
+    for name, low, high in zip(draft.joint_names, *ends, strict=True):
+        if low > high:
+            raise config.error("clip_actions_lower", f"is {low:g} for '{name}', above clip_actions_upper, {high:g}")
+    bounds = by_joint(draft.joint_names, [list(pair) for pair in zip(*ends, strict=True)])
+    draft.put("action.raw_clip", bounds, config.source("clip_actions_lower", "and clip_actions_upper, policy order"))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.record import Record
 from policy_port.descriptors.tagged_yaml import Foreign, Slice
 
@@ -21,6 +22,8 @@ BESIDE = frozenset(
     | {f"delay_{key}" for key in ("min_lag", "max_lag", "per_env", "hold_prob", "update_period", "per_env_phase")}
 )
 """Keys of a term. Noise is of training; what a delay is made of counts only where there is a lag."""
+
+OBSERVED_LAGS = ("delay_min_lag", "delay_max_lag")
 
 _PARAMS = {
     "velocity_command": {"command_name"},
@@ -58,7 +61,7 @@ def check_term(
     """
     advice = own_words(name)
     term.only(BESIDE, advice)
-    check_lags(term, advice)
+    lags(term, OBSERVED_LAGS, advice)
     check_shape(term, advice)
     params = term.below("params")
     if params is None:
@@ -84,11 +87,47 @@ def check_term(
             )
 
 
-def check_lags(term: Record, advice: str) -> None:
-    """Refuse an observation that comes late."""
-    for key in ("delay_min_lag", "delay_max_lag"):
-        if term.has(key) and term.number(key):
-            raise term.error(key, f"is {term.number(key):g} steps of delay, which a contract can't state; {advice}")
+def lags(term: Record, keys: tuple[str, str], advice: str) -> tuple[int, int]:
+    """The fewest and the most steps of a delay; 0 where nothing is stated.
+
+    Args:
+        term: Where they stand.
+        keys: Their keys.
+        advice: What else to do.
+
+    Raises:
+        ContractError: When they are no whole numbers in order.
+    """
+    low, high = (term.integer(key) if term.has(key) else 0 for key in keys)
+    if not 0 <= low <= high:
+        raise term.error(keys[0 if low < 0 else 1], f"makes a delay of {low} to {high} steps, which is none; {advice}")
+    return low, high
+
+
+def delayed(data: dict[str, Any], name: str, draft: Draft, *records: Record | None) -> dict[str, Any]:
+    """A term of a contract with the delay that one of the records states for it.
+
+    A delay that is drawn is like noise, of training; the middle of its range is what the policy is used to.
+
+    Args:
+        data: The term.
+        name: Its name in the file, for what is said.
+        draft: What is told of a delay that is drawn.
+        records: Where a delay may stand; the first that has one counts.
+    """
+    if data["term"] == "external":
+        return data
+    for record in filter(None, records):
+        low, high = lags(record, OBSERVED_LAGS, own_words(name))
+        if high:
+            if low != high:
+                draft.note(
+                    f"{record.path.name}: '{name}' is {low} to {high} control steps late in training, drawn at random; "
+                    f"stated is the middle, {(low + high) // 2}. For another delay, such as that which your robot has "
+                    f"itself, --set observation.terms.{name}.delay=STEPS"
+                )
+            return data | ({"delay": (low + high) // 2} if (low + high) // 2 else {})
+    return data
 
 
 def check_shape(term: Record, advice: str) -> None:

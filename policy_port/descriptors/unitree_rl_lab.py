@@ -15,6 +15,7 @@ from policy_port.descriptors.term_params import (
     JOINT_TERMS,
     check_shape,
     check_term,
+    delayed,
     history_length,
     index_selection,
     own_words,
@@ -293,6 +294,7 @@ def _term(term: Record, kind: str, joints: tuple[list[str], int], draft: Draft, 
             data["clip_after_scale"] = True
     if kind == "gait_phase":
         data = _gait_phase(term, data)
+    data = delayed(data, name, draft, term)
     draft.term(stacked(_without_ones(data), term), f"{term.path.name}: {term.where}", name=name)
     return history_length(term)
 

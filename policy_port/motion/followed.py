@@ -57,6 +57,9 @@ class Clip:
         Raises:
             MotionError: When a joint or the anchor's pose is missing, or a term looks farther ahead than the clip is.
         """
+        for action in contract.action.terms:
+            if action.adds_to == "motion":
+                self.motion.joints(contract.action_joints(action), f"action term '{action.term}'")
         for term in contract.observation.terms:
             if isinstance(term, MotionJointTerm):
                 names = dict.fromkeys(map(term.joint, term.keys(contract)))

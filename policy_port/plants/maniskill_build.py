@@ -16,6 +16,7 @@ import sapien
 from numpy.typing import NDArray
 from sapien import physx
 
+from policy_port.contract.actions import Drive
 from policy_port.errors import MissingDependencyError, RobotError, one_line
 from policy_port.plants.sapien_physics import ALL, Physics, couple, meet, set_up_contacts
 from policy_port.plants.setup import JointSetup, PlantSetup
@@ -41,16 +42,27 @@ NO_LIMIT = 3.0e38
 
 @dataclass(frozen=True, kw_only=True)
 class Gains:
-    """Numbers of the drives, one per joint, plant joint order."""
+    """Numbers of the drives, one per joint, plant joint order.
 
-    stiffness: NDArray[np.float64]
-    """[N m/rad or N/m]"""
+    The torque is gain * (target - position - velocity) - damping * velocity, of position and velocity what the drive's
+    target is one of.
+    """
+
+    drives: tuple[Drive, ...]
+    """What each joint's targets are."""
+    gain: NDArray[np.float64]
+    """Torque per unit that a joint is off its target: stiffness [N m/rad or N/m], or of a drive to velocities damping
+    [N m s/rad or N s/m]; 1 of one to efforts."""
     damping: NDArray[np.float64]
-    """[N m s/rad or N s/m]"""
+    """Against motion, beside that [N m s/rad or N s/m]."""
     limit: NDArray[np.float64]
     """[N m or N]"""
     targets: NDArray[np.float64]
-    """Lower and upper bound to which the drive itself clips its target [rad or m], shape (2, joints)."""
+    """Lower and upper bound to which the drive itself clips its target [SI, of its quantity], shape (2, joints)."""
+
+    def only(self, drive: Drive) -> NDArray[np.float64]:
+        """1 for each joint of that drive, 0 for others."""
+        return np.array([float(mine == drive) for mine in self.drives])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +168,9 @@ def set_up_joints(articulation: physx.PhysxArticulation, robot: SapienRobot, set
     for name, joint in joints.items():
         item, limit = driven.get(name, (None, NO_LIMIT))
         if item is not None and setup.actuation == "implicit":
-            joint.set_drive_properties(item.stiffness or 0.0, item.damping or 0.0, force_limit=limit, mode="force")
+            # An effort is a force of its own in PhysX, which the drive does not bound.
+            bound = NO_LIMIT if item.drive == "effort" else limit
+            joint.set_drive_properties(item.stiffness or 0.0, item.damping or 0.0, force_limit=bound, mode="force")
         else:
             joint.set_drive_properties(0.0, urdf.damping(name), force_limit=NO_LIMIT, mode="force")
         joint.set_armature(np.array([urdf.armature(name)], dtype=np.float32))
@@ -170,7 +184,8 @@ def set_up_joints(articulation: physx.PhysxArticulation, robot: SapienRobot, set
         link.linear_damping = link.angular_damping = 0.0
     gains = [_gains(item, robot, setup) for item in setups]
     return Gains(
-        stiffness=np.array([stiffness for stiffness, _ in gains]),
+        drives=tuple(item.drive for item in setups),
+        gain=np.array([gain for gain, _ in gains]),
         damping=np.array([damping for _, damping in gains]),
         limit=np.array(limits),
         targets=np.array([physics.targets.get(item.name, (-np.inf, np.inf)) for item in setups]).reshape(-1, 2).T,
@@ -178,12 +193,13 @@ def set_up_joints(articulation: physx.PhysxArticulation, robot: SapienRobot, set
 
 
 def _gains(item: JointSetup, robot: SapienRobot, setup: PlantSetup) -> tuple[float, float]:
-    """Stiffness and damping of a joint's drive."""
+    """Gain on the target of a joint's drive, and damping beside it."""
     if setup.actuation != "model" or item.leader is not None:
-        return item.stiffness or 0.0, item.damping or 0.0
+        stiffness, damping = item.stiffness or 0.0, item.damping or 0.0
+        return {"position": (stiffness, damping), "velocity": (damping, 0.0), "effort": (1.0, damping)}[item.drive]
     if item.name not in robot.physics.drives:
         raise RobotError(
-            f"{robot.urdf.path}: the contract's actuation.kind is model (the robot file's own position actuators), and "
+            f"{robot.urdf.path}: the contract's actuation.kind is model (the robot file's own actuators), and "
             f"the file has none for joint '{item.name}'. Write kind: implicit or explicit in the contract, and "
             "stiffness, damping and armature per joint"
         )

@@ -119,7 +119,7 @@ class ManiSkillGpuPlant:
         px.gpu_apply_articulation_qf()
         px.gpu_update_articulation_kinematics()
         target = self._target.copy()
-        target[chosen] = joint_pos[chosen]
+        target[chosen] = joint_pos[chosen] * self._gains.only("position")
         self._effort[chosen] = 0.0
         self.write(target)
 
@@ -161,28 +161,38 @@ class ManiSkillGpuPlant:
             sensed.effort[...] = self.effort()
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""
         self._target[:] = target
-        if self._setup.actuation == "implicit":
-            self._px.cuda_articulation_target_qpos.torch()[self._rows, : self._joints] = self._tensor(
-                self._coordinates.all(target)
+        if self._setup.actuation != "implicit":
+            return
+        px, turned = self._px, target * self._gains.only("velocity")
+        px.cuda_articulation_target_qpos.torch()[self._rows, : self._joints] = self._tensor(
+            self._coordinates.all(target * self._gains.only("position"))
+        )
+        px.gpu_apply_articulation_target_position()
+        if "velocity" in self._gains.drives:
+            px.cuda_articulation_target_qvel.torch()[self._rows, : self._joints] = self._tensor(
+                self._coordinates.driven(turned)
             )
-            self._px.gpu_apply_articulation_target_position()
+            px.gpu_apply_articulation_target_velocity()
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for _ in range(count):
-            if self._setup.actuation != "implicit" or self._springs is not None:
+            if self._setup.actuation != "implicit" or self._springs is not None or "effort" in self._gains.drives:
                 self._push()
             self._px.step()
 
     def _push(self) -> None:
-        """Apply what PhysX does not: explicit drives, and springs of the file."""
+        """Apply what PhysX does not: explicit drives, efforts, and springs of the file."""
         self._fetch()
         force = np.zeros((self.num_envs, self._joints))
         if self._setup.actuation != "implicit":
             self._effort[:] = self._drive()
             force[:, self._coordinates.columns] = self._effort
+        else:
+            wanted = np.clip(self._target, -self._gains.limit, self._gains.limit)
+            force[:, self._coordinates.columns] = wanted * self._gains.only("effort")
         if self._springs is not None:
             stiffness, rest = self._springs
             force += stiffness * (rest - self._positions()[0])
@@ -251,7 +261,9 @@ class ManiSkillGpuPlant:
     def _drive(self) -> Array:
         position, velocity = (values[:, self._coordinates.columns] for values in self._positions())
         target = np.clip(self._target, *self._gains.targets)
-        torque = self._gains.stiffness * (target - position) - self._gains.damping * velocity
+        gains = self._gains
+        error = target - gains.only("position") * position - gains.only("velocity") * velocity
+        torque = gains.gain * error - gains.damping * velocity
         return np.clip(torque, -self._gains.limit, self._gains.limit)
 
     def _centres(self, name: str) -> Array:

@@ -1,4 +1,4 @@
-"""A robot in SAPIEN as ManiSkill sets it up, on flat ground, driven by joint position targets."""
+"""A robot in SAPIEN as ManiSkill sets it up, on flat ground, driven by joint targets."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class ManiSkillPlant:
         for row, robot in enumerate(self._robots):
             if rows is None or rows[row]:
                 robot.reset(joint_pos[row])
-                self._drive.target[row] = joint_pos[row]
+                self._drive.target[row] = robot.drive.target[0]
         self._measured = False
 
     def read(self, state: PlantState) -> None:
@@ -103,7 +103,7 @@ class ManiSkillPlant:
             self._sense(state, state.sensed)
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""
         self._drive.target[...] = target
         for row, robot in enumerate(self._robots):
             robot.write(target[row])
@@ -223,6 +223,9 @@ class _Robot:
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
         self._explicit = setup.actuation != "implicit"
         self._springs = robot.physics.spring_rows(names)
+        self._at_positions = self.gains.only("position")
+        efforts = self.gains.only("effort")
+        self._efforts = efforts if efforts.any() and not self._explicit else None
         self.drive = _Drive(self.gains, 1)
         """What applies the torques where PhysX does not."""
         self._joint_pos, self._joint_vel = np.zeros_like(self.drive.torque), np.zeros_like(self.drive.torque)
@@ -248,7 +251,7 @@ class _Robot:
         if self._setup.floating:
             articulation.set_root_linear_velocity([0.0, 0.0, 0.0])
             articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
-        self.write(joint_pos)
+        self.write(joint_pos * self._at_positions)
         self.drive.torque[:] = 0.0
         self.stepped = False
         self.pulled.clear()
@@ -267,12 +270,15 @@ class _Robot:
     def write(self, target: Array) -> None:
         self.drive.target[0] = target
         if not self._explicit:
-            for joint, value in zip(self._joints, target.tolist(), strict=True):
-                joint.set_drive_target(value)
+            for joint, value, drive in zip(self._joints, target.tolist(), self.gains.drives, strict=True):
+                if drive == "position":
+                    joint.set_drive_target(value)
+                elif drive == "velocity":
+                    joint.set_drive_velocity_target(value)
 
     def step(self, count: int) -> None:
         for _ in range(count):
-            if self._explicit or self._springs is not None:
+            if self._explicit or self._springs is not None or self._efforts is not None:
                 self._push()
             for link, force in self.pulled.items():
                 link.add_force_torque(force, STILL)
@@ -290,13 +296,16 @@ class _Robot:
                     )
 
     def _push(self) -> None:
-        """Apply what PhysX does not: explicit drives, and springs of the file."""
+        """Apply what PhysX does not: explicit drives, efforts, and springs of the file."""
         position, columns = self.articulation.qpos, self.coordinates.columns
         self._force[:] = 0.0
         if self._explicit:
             self._joint_pos[0] = position[columns]
             self._joint_vel[0] = self.articulation.qvel[columns]
             self._force[columns] = self.drive.apply(self._joint_pos, self._joint_vel)[0]
+        if self._efforts is not None:
+            limit = self.gains.limit
+            self._force[columns] = self._efforts * np.clip(self.drive.target[0], -limit, limit)
         if self._springs is not None:
             stiffness, rest = self._springs
             self._force += stiffness * (rest - position)
@@ -340,35 +349,41 @@ class _Robot:
 
 
 class _Drive:
-    """A PD law: what an explicit drive applies, and what PhysX's implicit one, which does not tell, has applied."""
+    """What an explicit drive applies, and what PhysX's implicit one, which does not tell, has applied."""
 
     def __init__(self, gains: build.Gains, num_envs: int) -> None:
         rows = (num_envs, 1)
-        self._stiffness, self._damping = np.tile(gains.stiffness, rows), np.tile(gains.damping, rows)
+        self._gain, self._damping = np.tile(gains.gain, rows), np.tile(gains.damping, rows)
         self._upper, self._lower = np.tile(gains.limit, rows), np.tile(-gains.limit, rows)
-        self._damped = np.zeros_like(self._upper)
+        self._part = np.zeros_like(self._upper)
         self._clips = bool(np.isfinite(gains.targets).any())
         self._lowest, self._highest = (np.tile(bound, rows) for bound in gains.targets)
+        at_positions, at_velocities = gains.only("position"), gains.only("velocity")
+        self._mixed = None if at_positions.all() else (np.tile(at_positions, rows), np.tile(at_velocities, rows))
         self.target: Array = np.zeros_like(self._upper)
-        """Joint position targets in force [rad or m], shape (num_envs, joints)."""
+        """Joint targets in force [SI, of each drive's quantity], shape (num_envs, joints)."""
         self.torque: Array = np.zeros_like(self._upper)
-        """Stiffness and damping applied to a state, within the limits [N m or N], shape (num_envs, joints)."""
+        """The gains applied to a state, within the limits [N m or N], shape (num_envs, joints)."""
 
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Take other gains from now on."""
-        self._stiffness[:], self._damping[:] = stiffness, damping
+        self._gain[:], self._damping[:] = stiffness, damping
 
     def apply(self, joint_pos: Array, joint_vel: Array) -> Array:
         """Compute and return `torque` at positions [rad or m] and velocities [rad/s or m/s]."""
-        torque = self.torque
+        torque, part, target = self.torque, self._part, self.target
         if self._clips:
-            np.clip(self.target, self._lowest, self._highest, out=torque)
-            np.subtract(torque, joint_pos, torque)
+            target = np.clip(target, self._lowest, self._highest, out=torque)
+        if self._mixed is None:
+            np.subtract(target, joint_pos, torque)
         else:
-            np.subtract(self.target, joint_pos, torque)
-        np.multiply(self._stiffness, torque, torque)
-        np.multiply(self._damping, joint_vel, self._damped)
-        np.subtract(torque, self._damped, torque)
+            np.multiply(self._mixed[0], joint_pos, part)
+            np.subtract(target, part, torque)
+            np.multiply(self._mixed[1], joint_vel, part)
+            np.subtract(torque, part, torque)
+        np.multiply(self._gain, torque, torque)
+        np.multiply(self._damping, joint_vel, part)
+        np.subtract(torque, part, torque)
         np.maximum(torque, self._lower, torque)
         np.minimum(torque, self._upper, torque)
         return torque

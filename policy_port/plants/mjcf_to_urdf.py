@@ -16,7 +16,7 @@ from policy_port.arrays import Array
 from policy_port.errors import RobotError
 from policy_port.plants.mjcf_limits import left_out, refuse_what_sapien_lacks
 from policy_port.plants.mjcf_shapes import WorldOfShapes
-from policy_port.plants.mujoco_drives import position_drives
+from policy_port.plants.mujoco_drives import file_drives
 from policy_port.plants.mujoco_file import (
     HINGE_OR_SLIDE,
     MujocoFile,
@@ -71,8 +71,8 @@ def _physics(
     followers = setup.followers(file.followers, robot=str(path))
     drives = {}
     if setup.actuation == "model":
-        named = [name for name in setup.joint_names if name not in followers]
-        drives = dict(zip(named, position_drives(model, path, named, followers), strict=True))
+        named = setup.drives(followers)
+        drives = dict(zip(named, file_drives(model, path, named, followers), strict=True))
     shapes = writer.shapes.groups_and_friction(setup)
     no_gravity = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_GRAVITY
     return Physics(
@@ -91,7 +91,7 @@ def _physics(
         targets={name: drive.targets for name, drive in drives.items() if drive.targets is not None},
         sensors=file.sensors,
         left_out=left_out(model, root),
-        drives={name: (drive.stiffness, drive.damping) for name, drive in drives.items()},
+        drives={name: (drive.gain, drive.damping) for name, drive in drives.items()},
     )
 
 

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.plants.mujoco_drives import drive_name, position_drives
+from policy_port.plants.mujoco_drives import drive_name, file_drives
 from policy_port.plants.mujoco_file import compile_spec, effort_limit, read_mujoco, robot_joints, root_of, set_up_base
 from policy_port.plants.mujoco_places import places_of
 from policy_port.plants.mujoco_scene import add_scenery
@@ -36,7 +36,9 @@ class MujocoRobot:
     ctrl_index: NDArray[np.intp]
     """Index in ctrl of the actuator that drives each driven joint."""
     ctrl_per_target: NDArray[np.float64]
-    """Factor from a joint's position target to its actuator's control: 1, save for geared actuators of the file."""
+    """Factor from a joint's target to its actuator's control: 1, save for actuators of the file."""
+    at_rest: NDArray[np.float64] | None
+    """1 for each joint whose target is a position, 0 for others, which are reset to zero; None where all are."""
     followers: Followers
     """Joints of the file that follow others."""
     base_body: int
@@ -107,20 +109,24 @@ def _set_up_joints(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...], setup: P
                 element.actfrclimited = True
                 element.actfrcrange = [-joint.effort_limit, joint.effort_limit]
             continue
-        if setup.actuation == "implicit":
+        implicit = setup.actuation == "implicit"
+        if implicit:
             # The drive's damping is the joint's own, which MuJoCo integrates implicitly whatever the drive does. Were
             # it the actuator's, the integrator would drop it from its derivatives as soon as the drive saturates, and
             # a light link would explode; so only the spring feels the effort limit. One number, or in newer MuJoCo
             # three coefficients, of which the first is the linear one.
+            # A drive to velocities feels it as a whole: there MuJoCo integrates the actuator's.
             element.damping = np.zeros_like(element.damping)
-            element.damping[..., :1] = joint.damping or 0.0
+            element.damping[..., :1] = 0.0 if joint.drive == "velocity" else joint.damping or 0.0
         # The drive carries the limit: a limit of the joint would cut the torque after implicit integration.
         element.actfrclimited = False
         gain, bias = np.zeros(10), np.zeros(10)
-        gain[0] = joint.stiffness or 0.0
-        bias[1] = -(joint.stiffness or 0.0)
-        if setup.actuation == "explicit":
-            bias[2] = -(joint.damping or 0.0)
+        stiffness, damping = joint.stiffness or 0.0, joint.damping or 0.0
+        gain[0] = {"position": stiffness, "velocity": damping, "effort": 1.0}[joint.drive]
+        if joint.drive == "position":
+            bias[1] = -stiffness
+        if joint.drive == "velocity" or not implicit:
+            bias[2] = -damping
         drive = spec.add_actuator(name=drive_name(joint.name), target=joint.name)
         drive.trntype = mujoco.mjtTrn.mjTRN_JOINT
         drive.gaintype, drive.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
@@ -145,12 +151,13 @@ def _locate(
     ctrl_index = np.zeros(len(driven), dtype=np.intp)
     ctrl_per_target = np.ones(len(joints))
     if setup.actuation == "model":
-        drives = position_drives(model, path, [joints[place].name for place in driven], followers)
+        drives = file_drives(model, path, {joints[place].name: joints[place].drive for place in driven}, followers)
         ctrl_index[:] = [drive.actuator for drive in drives]
         ctrl_per_target[driven] = [drive.ctrl_per_target for drive in drives]
     else:
         ctrl_index[:] = [model.actuator(drive_name(joints[place].name)).id for place in driven]
     base = int(model.body_rootid[model.jnt_bodyid[ids[0]]])
+    at_rest = np.array([float(joint.drive == "position") for joint in joints])
     return MujocoRobot(
         model=model,
         joints=joints,
@@ -159,6 +166,7 @@ def _locate(
         driven=slice(None) if len(driven) == len(joints) else driven,
         ctrl_index=ctrl_index,
         ctrl_per_target=ctrl_per_target,
+        at_rest=None if at_rest.all() else at_rest,
         followers=followers,
         base_body=base,
         places=places_of(model, base, path, sensors, setup.frame),

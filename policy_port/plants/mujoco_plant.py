@@ -1,4 +1,4 @@
-"""A robot in MuJoCo, on flat ground, driven by joint position targets."""
+"""A robot in MuJoCo, on flat ground, driven by joint targets."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ class MujocoPlant:
             if self._setup.floating:
                 height = self._setup.height
                 data.qpos[self._base_qpos + 2] = self._stand(data) if height is None else height
-            data.ctrl[self._robot.ctrl_index] = (joint_pos[row] * self._robot.ctrl_per_target)[self._robot.driven]
+            start = joint_pos[row] if self._robot.at_rest is None else joint_pos[row] * self._robot.at_rest
+            data.ctrl[self._robot.ctrl_index] = (start * self._robot.ctrl_per_target)[self._robot.driven]
             self._fresh.discard(row)
 
     def _stand(self, data: mujoco.MjData) -> float:
@@ -159,7 +160,7 @@ class MujocoPlant:
             measured.base_lin_vel[row] = self._velocity[3:]
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""
         np.multiply(target, self._robot.ctrl_per_target, self._control)
         for row, ctrl in enumerate(self._ctrl):
             ctrl[self._robot.ctrl_index] = self._control[row, self._robot.driven]

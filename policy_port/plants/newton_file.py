@@ -15,7 +15,7 @@ import warp
 
 from policy_port.errors import MissingDependencyError, RobotError, one_line
 from policy_port.plants.mjcf_limits import base_left_out
-from policy_port.plants.mujoco_drives import position_drives
+from policy_port.plants.mujoco_drives import file_drives
 from policy_port.plants.mujoco_file import compile_spec, effort_limit, read_mujoco, robot_joints, root_of, set_up_base
 from policy_port.plants.mujoco_scene import ensure_ground
 from policy_port.plants.places import Sensor
@@ -127,7 +127,7 @@ def _read_mjcf(builder: newton.ModelBuilder, path: Path, setup: PlantSetup, *, m
     ensure_ground(spec, setup.friction)
     meant = compile_spec(spec, path, file.skipped_meshes)
     if setup.actuation == "model":
-        position_drives(meant, path, [name for name in setup.joint_names if name not in followers], followers)
+        file_drives(meant, path, setup.drives(followers), followers)
     return Source(
         limit=limits.__getitem__,
         integrator=integrator,

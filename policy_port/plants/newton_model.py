@@ -13,8 +13,10 @@ import numpy as np
 import warp
 from numpy.typing import NDArray
 
+from policy_port.contract.actions import Drive
 from policy_port.errors import RobotError, one_line
-from policy_port.plants.newton_file import NAMED, NO_LIMIT, Source, read_robot, tail
+from policy_port.plants.newton_drives import Motors, let_go, set_up_joints
+from policy_port.plants.newton_file import NAMED, Source, read_robot, tail
 from policy_port.plants.newton_losses import refuse_what_newton_lost
 from policy_port.plants.places import ORIGIN, Link, Places, Pose, Site
 from policy_port.plants.setup import JointSetup, PlantSetup
@@ -39,6 +41,13 @@ class NewtonRobot:
     """Index of each joint in a world's joint_qd."""
     damping: NDArray[np.float64]
     """Damping of each drive that Newton holds as the joint's own: of implicit ones [N m s/rad or N s/m]."""
+    motors: Motors
+    """Of each drive to efforts, in the order of their joints: its index in a world's controls, control per effort."""
+
+    def only(self, drive: Drive) -> NDArray[np.intp]:
+        """Which of the joints are driven so."""
+        return np.array([place for place, joint in enumerate(self.joints) if joint.drive == drive], dtype=np.intp)
+
     followers: Followers
     """Joints that follow others."""
     q_places: dict[str, int]
@@ -98,9 +107,9 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     if not free and setup.height is not None:
         pose: Any = builder.joint_X_p[root]
         builder.joint_X_p[root] = warp.transform((pose.p[0], pose.p[1], setup.height), pose.q)
-    _set_up_joints(builder, indices, joints, setup, source, path)
+    motors = set_up_joints(builder, indices, joints, setup, source, path)
     for name in followers:
-        _let_go(builder, int(builder.joint_qd_start[everywhere[name]]))
+        let_go(builder, int(builder.joint_qd_start[everywhere[name]]))
     _set_up_shapes(builder, setup, source)
     if setup.gravity_compensation:
         builder.custom_attributes["mujoco:gravcomp"].values = dict.fromkeys(range(builder.body_count), 1.0)
@@ -122,7 +131,10 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
         q_places={name: int(q_start[index]) for name, index in everywhere.items()},
         q_index=q_start[indices].astype(np.intp),
         qd_index=qd_start[indices].astype(np.intp),
-        damping=np.array([item.damping or 0.0 if setup.actuation == "implicit" else 0.0 for item in joints]),
+        damping=np.array(
+            [(item.damping or 0.0) * (setup.actuation == "implicit" and item.drive != "velocity") for item in joints]
+        ),
+        motors=motors,
         base_q=int(q_start[root]) if free else None,
         base_body=base_body,
         frames=_frames(builder),
@@ -157,67 +169,6 @@ def _robot_joints(builder: newton.ModelBuilder, path: Path, setup: PlantSetup) -
     return [index for index in moving if root_of(index) == root], root
 
 
-def _set_up_joints(
-    builder: newton.ModelBuilder,
-    indices: list[int],
-    joints: tuple[JointSetup, ...],
-    setup: PlantSetup,
-    source: Source,
-    path: Path,
-) -> None:
-    rows: Any = builder.custom_attributes
-    modes = newton.JointTargetMode
-    if setup.actuation != "model":
-        # The file's actuators stay as rows without effect: Newton can't take them out again.
-        for row in range(len(rows["mujoco:ctrl_source"].values or ())):
-            rows["mujoco:ctrl_source"].values[row] = Solver.CtrlSource.CTRL_DIRECT
-            for part in ("gainprm", "biasprm"):
-                rows[f"mujoco:actuator_{part}"].values[row] = rows[f"mujoco:actuator_{part}"].dtype()
-            if int(rows["mujoco:actuator_gaintype"].values[row]) == mujoco.mjtGain.mjGAIN_MUSCLE:
-                # MuJoCo refuses a muscle without its numbers. Zero is none and fixed.
-                for part in ("dyntype", "gaintype", "biastype"):
-                    rows[f"mujoco:actuator_{part}"].values[row] = 0
-    for index, joint in zip(indices, joints, strict=True):
-        dof = int(builder.joint_qd_start[index])
-        if joint.armature is not None:
-            builder.joint_armature[dof] = joint.armature
-        if joint.leader is not None:
-            continue
-        if setup.actuation == "model":
-            _check_position_drive(builder, dof, joint.name, path)
-            if joint.effort_limit is not None:
-                builder.joint_effort_limit[dof] = joint.effort_limit
-            continue
-        implicit = setup.actuation == "implicit"
-        if implicit:
-            # As in the MuJoCo plant, and for its reason: the damping of an implicit drive is the joint's own.
-            builder.joint_damping[dof] = joint.damping or 0.0
-        builder.joint_target_mode[dof] = int(modes.POSITION)
-        builder.joint_target_ke[dof] = joint.stiffness or 0.0
-        builder.joint_target_kd[dof] = 0.0 if implicit else joint.damping or 0.0
-        # The drive carries the limit: a limit of the joint would cut the torque after implicit integration.
-        builder.joint_effort_limit[dof] = NO_LIMIT
-        limit = joint.effort_limit or source.limit(joint.name)
-        if limit is not None:
-            builder.add_custom_values(
-                **{
-                    "mujoco:ctrl_source": Solver.CtrlSource.JOINT_TARGET,
-                    "mujoco:ctrl_type": Solver.CtrlType.POSITION,
-                    "mujoco:actuator_trntype": Solver.TrnType.JOINT,
-                    "mujoco:actuator_trnid": warp.vec2i(dof, -1),
-                    "mujoco:actuator_forcelimited": 1,
-                    "mujoco:actuator_has_forcerange": 1,
-                    "mujoco:actuator_forcerange": warp.vec2(-limit, limit),
-                }
-            )
-
-
-def _let_go(builder: newton.ModelBuilder, dof: int) -> None:
-    """Take the drive off a joint that follows another."""
-    builder.joint_target_mode[dof] = int(newton.JointTargetMode.NONE)
-    builder.joint_target_ke[dof] = builder.joint_target_kd[dof] = 0.0
-
-
 def _set_up_shapes(builder: newton.ModelBuilder, setup: PlantSetup, source: Source) -> None:
     for first, second in source.excluded_pairs:
         _exclude(builder, first, second)
@@ -226,32 +177,6 @@ def _set_up_shapes(builder: newton.ModelBuilder, setup: PlantSetup, source: Sour
         builder.shape_margin[shape] = 0.0
         if not source.friction_stated:
             builder.shape_material_mu[shape] = setup.friction
-
-
-def _check_position_drive(builder: newton.ModelBuilder, dof: int, name: str, path: Path) -> None:
-    """Refuse what the file's own actuators can't do in Newton."""
-    rows: Any = builder.custom_attributes
-    on_joint = [
-        row
-        for row, (target, kind) in enumerate(
-            zip(rows["mujoco:actuator_trnid"].values or (), rows["mujoco:actuator_trntype"].values or (), strict=True)
-        )
-        if int(kind) == Solver.TrnType.JOINT and int(target[0]) == dof
-    ]
-    # A URDF has no actuators; Newton gives its joints position drives of its own making.
-    if path.suffix.lower() == ".urdf" or builder.joint_target_mode[dof] not in (
-        newton.JointTargetMode.POSITION,
-        newton.JointTargetMode.POSITION_VELOCITY,
-    ):
-        given = "an actuator that is no <position>" if on_joint else "no actuator"
-        raise RobotError(
-            f"{path}: joint '{name}' has {given} in Newton, but the contract's actuation.kind is model: the robot "
-            "file's position actuators. Write kind: implicit or explicit, and stiffness and damping per joint"
-        )
-    if any(float(rows["mujoco:actuator_gear"].values[row][0]) != 1.0 for row in on_joint):
-        raise RobotError(
-            f"{path}: the actuator of joint '{name}' has a gear, which Newton leaves out; use --plant mujoco"
-        )
 
 
 def _exclude(builder: newton.ModelBuilder, first: str, second: str) -> None:

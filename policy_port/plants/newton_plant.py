@@ -1,4 +1,4 @@
-"""A robot in Newton with its MuJoCo solver, on flat ground, driven by joint position targets."""
+"""A robot in Newton with its MuJoCo solver, on flat ground, driven by joint targets."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class NewtonPlant:
                 state.sensed.effort[...] = self.effort()
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""
         for group, mine in self._by_group(target):
             group.write(mine)
 

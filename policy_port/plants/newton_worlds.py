@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import newton
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.contract.actions import Drive
 from policy_port.plants.newton_model import NewtonRobot
+
+
+class _Told(NamedTuple):
+    """One of Newton's arrays of targets."""
+
+    drive: Drive
+    joints: NDArray[np.intp]
+    """Which of the plant's joints it tells of."""
+    array: Any
+    values: NDArray[np.float32]
+    """What it holds, one row per world."""
+    places: NDArray[np.intp]
+    """Where in a row those joints are."""
+    factor: Array
+    """What it holds per target."""
 
 
 class Worlds:
@@ -33,8 +49,7 @@ class Worlds:
         self._warm_start = np.zeros(self._solver.mj_model.nv)
         self.after_step: Callable[[], None] | None = None
         """Called when the last of several physics steps is done, while MuJoCo's memory still is of these worlds."""
-        targets = self._model.joint_target_q.numpy().reshape(self._count, -1)
-        self._target = np.ascontiguousarray(targets, dtype=np.float32)
+        self._told_of = [self._told_by(drive) for drive in ("position", "velocity", "effort")]
 
     def host(self, name: str) -> NDArray[np.float32]:
         """An array of the present state in this machine's memory, one row per world."""
@@ -49,17 +64,22 @@ class Worlds:
         for either in self._states:
             self._set(either.body_f, rows, 0.0)
         newton.eval_fk(self._model, state.joint_q, state.joint_qd, state)
-        self._target[np.ix_(rows, self._robot.q_index)] = joint_q[:, self._robot.q_index]
-        self._control.joint_target_q.assign(self._target.reshape(-1))
+        for told in self._told_of:
+            if told is not None:
+                start = joint_q[:, self._robot.q_index[told.joints]] if told.drive == "position" else 0.0
+                told.values[np.ix_(rows, told.places)] = start
+                told.array.assign(told.values.reshape(-1))
         if self._native:
             self._warm_start[:] = 0.0
         else:
             self._set(self._solver.mjw_data.qacc_warmstart, rows, 0.0)
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (worlds, joints)."""
-        self._target[:, self._robot.q_index] = target
-        self._control.joint_target_q.assign(self._target.reshape(-1))
+        """Set joint targets [SI], shape (worlds, joints)."""
+        for told in self._told_of:
+            if told is not None:
+                told.values[:, told.places] = target[:, told.joints] * told.factor
+                told.array.assign(told.values.reshape(-1))
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps."""
@@ -91,6 +111,22 @@ class Worlds:
         index, before = self._robot.qd_index, self._states[1]
         spring = self._rows(self._told.qfrc_actuator)[:, index].astype(np.float64)
         return spring - self._robot.damping * self._rows(before.joint_qd)[:, index]
+
+    def _told_by(self, drive: Drive) -> _Told | None:
+        """Where Newton is told the targets of joints driven so; None where none is."""
+        robot, joints = self._robot, self._robot.only(drive)
+        if not joints.size:
+            return None
+        factor = np.ones(len(joints))
+        if drive == "position":
+            array, places = self._control.joint_target_q, robot.q_index[joints]
+        elif drive == "velocity":
+            array, places = self._control.joint_target_qd, robot.qd_index[joints]
+        else:
+            array, places = self._control.mujoco.ctrl, np.array([row for row, _ in robot.motors], dtype=np.intp)
+            factor = np.array([factor for _, factor in robot.motors])
+        values = np.ascontiguousarray(array.numpy().reshape(self._count, -1), dtype=np.float32)
+        return _Told(drive, joints, array, values, places, factor)
 
     def _rows(self, array: Any) -> NDArray[np.float32]:
         values = array.numpy()

@@ -55,6 +55,7 @@ class ProcessPlant:
         self.num_envs = num_envs
         self._workers: list[_Worker] = []
         self._memory: SharedMemory | None = None
+        self._written = False
         try:
             for rows in np.array_split(np.arange(num_envs), min(processes, num_envs)):
                 self._workers.append(_Worker(make, slice(int(rows[0]), int(rows[-1]) + 1)))
@@ -73,7 +74,8 @@ class ProcessPlant:
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
-        self._shared["target"][:] = joint_pos
+        self._shared["start"][:] = joint_pos
+        self._written = False
         for worker in self._workers:
             worker.tell(("reset", None if rows is None else rows[worker.rows].copy()))
         self._all()
@@ -90,13 +92,14 @@ class ProcessPlant:
                     state.sensed.arrays[name][worker.rows] = values
 
     def write(self, target: Array) -> None:
-        """Set joint position targets [rad or m], shape (num_envs, joints), plant joint order."""
+        """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""
         np.copyto(self._shared["target"], target)
+        self._written = True
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for worker in self._workers:
-            worker.tell(("step", count))
+            worker.tell(("step", count, self._written))
         self._all()
 
     def effort(self) -> Array:
@@ -245,11 +248,13 @@ def _obey(
             sensed = kept.setdefault(senses, Sensed.allocate(senses, plant.num_envs, len(plant.joint_names)))
             plant.read(replace(state, sensed=sensed))
             return sensed.arrays
-        case ("step", count):
-            plant.write(shared["target"])
+        case ("step", count, written):
+            # After a reset the plant itself knows what its drives hold.
+            if written:
+                plant.write(shared["target"])
             plant.step(count)
         case ("reset", rows):
-            plant.reset(shared["target"], rows)
+            plant.reset(shared["start"], rows)
         case ("link_position", link):
             return plant.link_position(link)
         case ("mounting", place):
@@ -267,7 +272,7 @@ def _obey(
 
 def _widths(joints: int) -> dict[str, int]:
     """Columns of each shared array."""
-    return {name: WIDTHS.get(name, joints) for name in (*MEASURED, "target", "effort")}
+    return {name: WIDTHS.get(name, joints) for name in (*MEASURED, "start", "target", "effort")}
 
 
 def _views(memory: SharedMemory, num_envs: int, joints: int) -> dict[str, Array]:

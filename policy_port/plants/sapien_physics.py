@@ -52,9 +52,9 @@ class Physics:
     ground: Shape | None = None
     """The ground's; None where everything touches it with the setup's friction."""
     targets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Ranges to which the file's own drives clip their joint's target [rad or m]."""
+    """Ranges to which the file's own drives clip their joint's target [SI, of the drive's quantity]."""
     drives: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Stiffness and damping of the file's own drives."""
+    """Gain on the target of the file's own drives, and damping beside it."""
     sensors: Mapping[str, Sensor] = field(default_factory=dict)
     """The file's sensors, for where they are mounted."""
     left_out: tuple[str, ...] = ()
@@ -144,10 +144,15 @@ class Coordinates:
             (names.index(item.name), names.index(item.leader), item) for item in followers.values()
         ]
 
+    def driven(self, values: Array) -> Array:
+        """Numbers of the plant's joints as SAPIEN counts them, 0 for followers."""
+        spread = np.zeros((*values.shape[:-1], len(self._names)))
+        spread[..., self.columns] = values
+        return spread
+
     def all(self, joint_pos: Array) -> Array:
         """Positions of all joints [rad or m], followers where their leaders want them; `joint_pos`: the plant's."""
-        positions = np.zeros((*joint_pos.shape[:-1], len(self._names)))
-        positions[..., self.columns] = joint_pos
+        positions = self.driven(joint_pos)
         for mine, leader, follower in self._followers:
             positions[..., mine] = np.vectorize(follower.position)(positions[..., leader])
         return positions

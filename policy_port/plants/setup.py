@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from policy_port.contract import Contract
+from policy_port.contract.actions import LIMP, Drive
 from policy_port.contract.joints import SI_UNITS
 from policy_port.errors import ContractError, RobotError, closest
 from policy_port.robot_models.coupling import Followers, in_chain_order
@@ -26,8 +27,12 @@ class JointSetup:
     """Name of the joint in the robot file."""
     default: float
     """Default position [rad or m]."""
+    drive: Drive = "position"
+    """What its targets are: positions [rad or m], velocities [rad/s or m/s], or efforts [N m or N]."""
+    commanded: bool = False
+    """Whether a policy sets its targets; else it is held where it starts, or swings freely."""
     stiffness: float | None = None
-    """Position gain [N m/rad or N/m]; needed unless the actuation kind is "model"."""
+    """Position gain [N m/rad or N/m]; needed by a drive to positions unless the actuation kind is "model"."""
     damping: float | None = None
     """Velocity gain [N m s/rad or N s/m]; needed unless the actuation kind is "model"."""
     armature: float | None = None
@@ -40,14 +45,17 @@ class JointSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class PlantSetup:
-    """A robot on flat ground under joint position control, whatever the simulator.
+    """A robot on flat ground under joint control, whatever the simulator.
 
     Every simulator reads the three kinds of actuation alike:
 
     - implicit: the drive replaces the file's actuators and joint damping; the solver integrates it.
     - explicit: torque = stiffness * (target - position) - damping * velocity, once per physics step; it replaces the
       file's actuators, and the file's joint damping stays as the joint's own friction.
-    - model: the file's own position actuators and damping stay as they are.
+    - model: the file's own actuators and damping stay as they are: a position, velocity or motor actuator per joint.
+
+    The torque of a drive to velocities is damping * (target - velocity), of a drive to efforts target - damping *
+    velocity, both within the effort limit.
     """
 
     joints: tuple[JointSetup, ...]
@@ -93,6 +101,10 @@ class PlantSetup:
         """Names of the joints in the setup's own order, which is nobody else's."""
         return tuple(joint.name for joint in self.joints)
 
+    def drives(self, followers: Followers) -> dict[str, Drive]:
+        """What the targets of each joint are that follows no other."""
+        return {joint.name: joint.drive for joint in self.joints if joint.name not in followers}
+
     def in_order(
         self, names: Sequence[str], *, robot: str, followers: Followers | None = None
     ) -> tuple[JointSetup, ...]:
@@ -136,7 +148,11 @@ class PlantSetup:
                     "where it stands there; a follower need not be named at all"
                 )
             by_name[name] = replace(joint, leader=follower.leader, stiffness=0.0, damping=0.0)
-        return tuple(by_name[name] for name in names if name in by_name)
+        found = tuple(by_name[name] for name in names if name in by_name)
+        for joint in found if self.actuation != "model" else ():
+            if joint.commanded and joint.leader is None and joint.drive == "position" and not joint.stiffness:
+                raise RobotError(f"{robot}: the policy sets positions of joint '{joint.name}', {LIMP}")
+        return found
 
     def followers(self, said: Followers, *, robot: str) -> Followers:
         """The followers of a robot file, each turned so that the one that the setup drives leads.
@@ -147,7 +163,7 @@ class PlantSetup:
             RobotError: When joints then follow each other in a circle, or one follows two.
         """
         model = self.actuation == "model"
-        driven = {joint.name for joint in self.joints if model or joint.stiffness or joint.damping}
+        driven = {j.name for j in self.joints if model or j.stiffness or j.damping or j.drive != "position"}
         turned = [
             item.turned() if item.name in driven and item.leader not in driven and item.line else item
             for item in said.values()
@@ -155,11 +171,17 @@ class PlantSetup:
         return in_chain_order(turned, robot=robot)
 
     def refuse_foreign_gains(self, robot: Path) -> None:
-        """Refuse to change the gains of drives that are the robot file's own.
+        """Refuse to change the gains of drives that are the robot file's own, or of others than drives to positions.
 
         Raises:
             RobotError: When they are.
         """
+        others = [joint.name for joint in self.joints if joint.drive != "position"]
+        if others:
+            raise RobotError(
+                f"{robot}: {', '.join(others)} is driven by velocity or effort, and ports take turns at drives to "
+                "positions only"
+            )
         if self.actuation == "model":
             raise RobotError(
                 f"{robot}: the contract's actuation.kind is model, so the gains are the robot file's, and nobody else "
@@ -185,9 +207,14 @@ class PlantSetup:
                 f"contract '{contract.name}': joint '{name}' is in {unit}, a simulator speaks radians and metres; "
                 "pass the mapping between the two with --through MAPPING"
             )
+        drives, commanded = contract.drives, set(contract.action_joint_names)
         if contract.actuation.kind != "model":
             for key in ("stiffness", "damping"):
-                absent = [name for name, joint in contract.joints.items() if getattr(joint, key) is None]
+                absent = [
+                    name
+                    for name, joint in contract.joints.items()
+                    if getattr(joint, key) is None and (key == "damping" or drives[name] == "position")
+                ]
                 if absent:
                     raise ContractError(
                         f"contract '{contract.name}': actuation.kind is {contract.actuation.kind}, but {key} is not "
@@ -199,6 +226,8 @@ class PlantSetup:
                 JointSetup(
                     name=name,
                     default=joint.default,
+                    drive=drives[name],
+                    commanded=name in commanded,
                     stiffness=joint.stiffness,
                     damping=joint.damping,
                     armature=joint.armature,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.contract.actions import ActionTerm, JointPositionAction
+from policy_port.contract.actions import ActionTerm
 from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.history import Steps
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
@@ -180,9 +180,15 @@ class ByNameReference:
         if scale == 0.0:
             return conversion.sign * given[name]
         moved = _number(before.scale, name, 0) * given[name] + _action_offset(self._source, before, name)
-        moved = conversion.slope * moved
-        if isinstance(before, JointPositionAction):
-            moved = moved + conversion.offset
+        match before.term:
+            case "joint_effort":
+                # Torque times angle stays what it is.
+                moved = conversion.sign * moved / conversion.scale
+            case "joint_position" if before.offset != "motion":
+                moved = conversion.slope * moved + conversion.offset
+            case _:
+                # A delta, a residual or a velocity has no zero.
+                moved = conversion.slope * moved
         return (moved - _action_offset(self._target, after, joint)) / scale
 
 
@@ -284,11 +290,15 @@ def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values
 
 
 def _action_offset(contract: Contract, term: ActionTerm, joint: str) -> float:
+    if term.offset == "motion":
+        return 0.0
     return contract.joints[joint].default if term.offset == "default" else _number(term.offset, joint, 0)
 
 
 def _holding_action(contract: Contract, joint: str, position: float) -> float:
-    """Raw action under which the joint stays at `position`."""
+    """Raw action under which the joint stays at `position`; under which nothing is added, or a wheel stands."""
     term = _action_term(contract, joint)
-    aim = position if isinstance(term, JointPositionAction) else 0.0
+    if term.offset == "motion":
+        return 0.0
+    aim = position if term.term == "joint_position" else 0.0
     return (aim - _action_offset(contract, term, joint)) / _number(term.scale, joint, 0)

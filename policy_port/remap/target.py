@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from policy_port.contract.actions import ActionTerm, JointPositionDeltaAction
+from policy_port.contract.actions import ActionTerm
 from policy_port.contract.history import Group
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.joints import Joint
@@ -43,15 +43,13 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
         if not is_constant(mapping, term.label)
     ]
     terms += mapping.extra_terms
+    actions = tuple(_convert_action(source, mapping, term) for term in source.action.terms)
     changed = {
         **dict(source),
         "quaternion_order": mapping.quaternion_order or source.quaternion_order,
         "joints": joints,
         "action": source.action.model_copy(
-            update={
-                "terms": tuple(_convert_action(source, mapping, term) for term in source.action.terms),
-                "raw_clip": _convert_raw_clip(source, mapping),
-            }
+            update={"terms": actions, "raw_clip": _convert_raw_clip(source, mapping, actions)}
         ),
         "motion": None if source.motion is None else target_following(source.motion, mapping),
         "sources": {**source.sources, "mapping": f"{mapping.source or 'source'} -> {mapping.target or 'target'}"},
@@ -278,41 +276,54 @@ def _convert_action(source: Contract, mapping: RobotMapping, term: ActionTerm) -
     names = source.action_joints(term)
     pairs = [(t, s, mapping.conversion(s)) for s, t in mapping.pairs if s in names]
     held = {name: joint.position for name, joint in mapping.only_in_target.items()} if term.joints is None else {}
-    update: dict[str, Any] = {} if term.joints is None else {"joints": target_names(mapping, names)}
-    scale = {t: abs(rule.slope) * term.entry("scale", s) for t, s, rule in pairs}
-    update["scale"] = _number_or_table(mapping, term, scale, 1.0)
-    if isinstance(term, JointPositionDeltaAction):
-        offset = {t: rule.slope * term.entry("offset", s) for t, s, rule in pairs}
-        update["offset"] = _number_or_table(mapping, term, offset, 0.0)
-    elif term.offset != "default":
-        offset = {t: rule.position(term.entry("offset", s)) for t, s, rule in pairs}
-        update["offset"] = _number_or_table(mapping, term, {**offset, **held}, 0.0)
+    named = term.joints is not None
+    limp = any(mapping.only_in_target[name].stiffness == 0.0 for name in held)
+    if held and (limp or term.drive != "position" or term.adds_to == "motion"):
+        # A joint that neither the target nor its drive would hold at a position is left out of the action.
+        named, held = True, {}
+    if term.drive == "effort":
+        _refuse_percent(mapping, names)
+    update: dict[str, Any] = {"joints": target_names(mapping, names)} if named else {}
+
+    def each(known: dict[str, Any], other: Any) -> Any:
+        if len(set(known.values())) == 1:
+            return next(iter(known.values()))
+        return _table(mapping, update.get("joints"), known, other)
+
+    update["scale"] = each({t: abs(term.slope(rule)) * term.entry("scale", s) for t, s, rule in pairs}, 1.0)
+    moved = {t: rule.offset if term.is_absolute else 0.0 for t, s, rule in pairs}
+    if term.offset not in ("default", "motion"):
+        offset = {t: term.slope(rule) * term.entry("offset", s) + moved[t] for t, s, rule in pairs}
+        update["offset"] = each({**offset, **(held if term.is_absolute else {})}, 0.0)
     if term.clip is not None:
-        bounds = {t: _bounds(term.entry("clip", s), rule.slope, rule.offset) for t, s, rule in pairs}
+        # The target itself is a position, whatever it starts from.
+        zero = {t: rule.offset if term.drive == "position" else 0.0 for t, s, rule in pairs}
+        bounds = {t: _bounds(term.entry("clip", s), term.slope(rule), zero[t]) for t, s, rule in pairs}
         still = {name: (position - 1e-6, position + 1e-6) for name, position in held.items()}
-        update["clip"] = _number_or_table(mapping, term, {**bounds, **still}, None)
+        update["clip"] = each({**bounds, **still}, None)
     return term.model_copy(update=update)
 
 
-def _convert_raw_clip(source: Contract, mapping: RobotMapping) -> Bounds | dict[str, Bounds] | None:
+def _convert_raw_clip(
+    source: Contract, mapping: RobotMapping, terms: tuple[ActionTerm, ...]
+) -> Bounds | dict[str, Bounds] | None:
     """Raw actions take the target's direction, and so do bounds of their own; a held joint's zero is within any."""
     clip = source.action.raw_clip
     if not isinstance(clip, dict):
         return clip
     known = {t: _bounds(clip[s], float(mapping.conversion(s).sign), 0.0) for s, t in mapping.pairs if s in clip}
-    driven = [name for term in source.action.terms for name in _driven(source, mapping, term)]
+    driven = [name for term in terms for name in (term.joints or mapping.target_joint_names)]
     return {name: known.get(name, (-1.0, 1.0)) for name in driven}
 
 
-def _driven(source: Contract, mapping: RobotMapping, term: ActionTerm) -> tuple[str, ...]:
-    """The target's joints that a term of the source's action drives there."""
-    return mapping.target_joint_names if term.joints is None else target_names(mapping, term.joints)
-
-
-def _number_or_table(mapping: RobotMapping, term: ActionTerm, known: dict[str, Any], held: Any) -> Any:
-    if len(set(known.values())) == 1:
-        return next(iter(known.values()))
-    return _table(mapping, term.joints, known, held)
+def _refuse_percent(mapping: RobotMapping, names: tuple[str, ...]) -> None:
+    for name in names:
+        rule = mapping.conversion(name)
+        if name not in mapping.only_in_source and "percent" in (rule.source_unit, rule.target_unit):
+            raise MappingError(
+                f"joint '{name}' is driven by effort, and percent of a sweep has no torque; give both sides radians or "
+                "degrees"
+            )
 
 
 def _keeps_bounds(mapping: RobotMapping, bounds: Bounds) -> bool:

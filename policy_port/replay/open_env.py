@@ -95,6 +95,12 @@ def check_fit(env_id: str, env: Any, contract: Contract, state: Any) -> None:
             f"{contract.action_size}: {', '.join(contract.action_joint_names)}. Name another controller with "
             "--control-mode"
         )
+    if remembers := contract.action.remembers:
+        raise TaskError(
+            f"{env_id}: performs each action by its own controller, and contract '{contract.name}' states "
+            f"{', '.join(f'action.{key}' for key in remembers)}, which that does not do. Play the policy on a plant "
+            f"(--plant), or make a contract of the environment with `policy-port contract import --env {env_id}`"
+        )
     if abs(contract.control_dt * env.control_freq - 1.0) > 1e-6:
         raise TaskError(
             f"{env_id}: runs at {env.control_freq} Hz, contract '{contract.name}' at {1 / contract.control_dt:g} Hz"

@@ -135,7 +135,9 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
                 values, size, known = values + start.values, size + start.size, known & start.known
             if clip is not None:
                 values = np.clip(values, *clip)
-            values, known = target_behind_filter(contract, evidence, name, values, known)
+            if contract.action.filter is not None:
+                recorded = recorded_targets(contract, evidence)[len(columns)] * unit
+                values, known = target_behind_filter(contract, evidence, name, (values, known), recorded)
             allowed = max(FLOOR, ROUNDINGS * evidence.rounding * size / unit)
             columns.append(Column(element=name, values=values / unit, allowed=allowed, known=known))
     return columns

@@ -97,7 +97,7 @@ def mean_of(evidence: Evidence, steps: int, values: Values, held: Values) -> Val
 
 
 def target_behind_filter(
-    contract: Contract, evidence: Evidence, name: str, made: Values, known: Mask
+    contract: Contract, evidence: Evidence, name: str, made: tuple[Values, Mask], recorded: Values
 ) -> tuple[Values, Mask]:
     """A joint's target behind the contract's filter of targets, and where the trace tells.
 
@@ -105,33 +105,40 @@ def target_behind_filter(
 
     Args:
         contract: The contract.
-        evidence: The trace, with targets.
+        evidence: The trace.
         name: The joint.
-        made: The target that goes into the filter [contract unit], shape (steps, environments).
-        known: Where that is known.
+        made: The target that goes into the filter [unit of the target], shape (steps, environments), and where that is
+            known.
+        recorded: The recorded target [unit of the target], same shape.
     """
-    stated = contract.action.filter
+    stated, (values, known) = contract.action.filter, made
     if stated is None or stated.of != "target":
-        return made, known
-    where, unit = f"the action of contract '{contract.name}'", contract.per_si(name)
-    column = evidence.joint_column(name, wanted_by=where)
-    match stated.held:
-        case "first":
-            held = np.take_along_axis(made, evidence.since, axis=0)
-        case "default":
-            held = np.full_like(made, contract.joints[name].default)
-        case _:
-            start = evidence.array("joint_pos", wanted_by=where)[:, :, column] * unit
-            held = np.take_along_axis(start, evidence.since, axis=0)
+        return values, known
+    held = np.take_along_axis(_held_target(contract, evidence, name, values), evidence.since, axis=0)
     match stated:
         case FirstOrder():
-            before, reached = evidence.earlier(evidence.array("target", wanted_by=where)[:, :, column] * unit, 1)
+            before, reached = evidence.earlier(recorded, 1)
             weight = stated.weight(contract.control_dt)
-            values = weight * made + (1.0 - weight) * np.where(reached, before, held)
-            return values, known & (reached | evidence.whole)
+            out = weight * values + (1.0 - weight) * np.where(reached, before, held)
+            return out, known & (reached | evidence.whole)
         case MovingAverage():
-            values = mean_of(evidence, stated.steps, made[:, :, None], held[:, :, None])[:, :, 0]
-            whole = evidence.whole | (evidence.age >= stated.steps - 1)
+            out = mean_of(evidence, stated.steps, values[:, :, None], held[:, :, None])[:, :, 0]
+            told = known & (evidence.whole | (evidence.age >= stated.steps - 1))
             for back in range(stated.steps):
-                whole = whole & (evidence.earlier(known, back)[0])
-            return values, whole & known
+                told = told & evidence.earlier(known, back)[0]
+            return out, told
+
+
+def _held_target(contract: Contract, evidence: Evidence, name: str, made: Values) -> Values:
+    """What the filter of a joint's target holds if an episode starts at a row."""
+    stated = contract.action.filter
+    assert stated is not None
+    if stated.held == "first":
+        return made
+    if contract.drives[name] != "position":
+        return np.zeros_like(made)
+    if stated.held == "default":
+        return np.full_like(made, contract.joints[name].default)
+    where = f"the action of contract '{contract.name}'"
+    column = evidence.joint_column(name, wanted_by=where)
+    return evidence.array("joint_pos", wanted_by=where)[:, :, column] * contract.per_si(name)

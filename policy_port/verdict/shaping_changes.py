@@ -139,7 +139,7 @@ def _as_raw(contract: Contract, evidence: Evidence, targets: Values) -> Values:
     raw = np.empty_like(targets)
     for term in contract.action.terms:
         for name in contract.action_joints(term):
-            values = targets[:, :, place] * contract.per_si(name)
+            values = targets[:, :, place] * term.per_si(contract, name)
             if term.term == "joint_position_delta":
                 values = values - signals.raw(term.reference, name).values
             scale = float(per_element(term.scale, name)) or 1.0
@@ -161,6 +161,9 @@ def _words(before: Contract, after: Contract) -> str:
     """What differs between the actions of two contracts, in words."""
     words = []
     old, new = before.action.late, after.action.late
+    one, other = (plain(contract)["action"].get("filter") for contract in (before, after))
+    if one == other and new.steps and not old.steps:
+        return f"target: {step_words(new.steps)} late, a delay of the action is missing"
     if old.steps != new.steps:
         if not old.steps:
             words.append(f"a delay of {step_words(new.steps or 0)} is missing")
@@ -171,7 +174,6 @@ def _words(before: Contract, after: Contract) -> str:
             words.append(f"delay off by {off}: {step_words(new.steps)} instead of {step_words(old.steps)}")
     elif old.fill != new.fill:
         words.append(f"what a delay shows before is {new.fill}, not {old.fill}")
-    one, other = (plain(contract)["action"].get("filter") for contract in (before, after))
     if one != other:
         words.append(_filter_words(before, after, one, other))
     return f"action: {', '.join(words)}"
@@ -237,16 +239,10 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
 
 
 def _last_actions(contract: Contract, label: str, ago: int, of: str) -> Changes:
-    """An action of another age, before or behind the filter."""
-    for other in (of, "filtered" if of == "raw" else "raw"):
-        for steps in range(1, LATEST + 1):
-            if (other, steps) == (of, ago):
-                continue
-            words = []
-            if other != of:
-                filtered = "the filtered action, not the raw one"
-                words.append(filtered if other == "filtered" else "the raw action, not the filtered one")
-            if steps != ago:
-                words.append(f"the action of {step_words(steps)} ago, not of {step_words(ago)} ago")
-            keys = {"of": None if other == "raw" else other, "ago": None if steps == 1 else steps}
-            yield with_term(contract, label, **keys), f"{label}: {', '.join(words)}"
+    """The action on the other side of the filter, of this or another age; one that is late alone is a late term."""
+    filtered = of == "raw"
+    said = "the filtered action, not the raw one" if filtered else "the raw action, not the filtered one"
+    for steps in range(1, LATEST + 1):
+        words = [said] + [f"of {step_words(steps)} ago, not of {step_words(ago)} ago"] * (steps != ago)
+        keys = {"of": "filtered" if filtered else None, "ago": None if steps == 1 else steps}
+        yield with_term(contract, label, **keys), f"{label}: {', '.join(words)}"

@@ -229,3 +229,24 @@ def test_what_contradicts_itself_is_refused(action: dict[str, Any], terms: Any, 
     """Each error says what was given and what fits."""
     with pytest.raises(ValidationError, match=said):
         shaped(action, terms)
+
+
+@pytest.mark.parametrize("fill", ["start", "default"])
+def test_velocity_and_effort_targets_are_filtered_from_zero(fill: str) -> None:
+    """A wheel's speed and a bare motor's torque begin at zero, whatever the joint's position or default is."""
+    data = shaped({}).model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    terms = [{"term": kind, "joints": [name], "scale": 2.0} for kind, name in (("joint_velocity", "hip"),
+             ("joint_effort", "knee"))]  # fmt: skip
+    filter_ = {"kind": "first_order", "alpha": 0.25, "of": "target", "fill": fill}
+    data["action"] = {"terms": [*terms, TERM | {"joints": ["ankle"]}], "filter": filter_}
+    for name in ("hip", "knee"):
+        data["joints"][name] |= {"stiffness": 0.0, "damping": 1.0}
+    contract = Contract.model_validate(data)
+    signals = Signals(contract, JOINTS, 1)
+    decoder = ActionDecoder(contract, signals)
+    signals.state.joint_pos[:] = 0.7
+    signals.reset()
+    default = contract.joints["ankle"].default
+    held = {"start": 0.7, "default": default}[fill]
+    expected = [0.5, 0.5, 0.25 * (default + 0.5) + 0.75 * held, 0.7]
+    np.testing.assert_allclose(decoder.decode(np.ones((1, 3), np.float32))[0], expected)

@@ -132,7 +132,7 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("last_action", {"params": {"action_name": "arm"}}, "picks one of the action terms JointPositionAction"),
     ("gait_phase", {"params": {"period": 0.8, "offset": 0.5}}, r"gait_phase\.params\.offset' is '0.5'"),
     ("gait_phase", {"params": {"period": 0.8, "command_name": "base_velocity"}}, r"gait_phase\.params\.command_name'"),
-    ("base_ang_vel", {"delay_max_lag": 2}, "delay_max_lag' is 2 steps of delay"),
+    ("base_ang_vel", {"delay_min_lag": 2}, "delay_max_lag' makes a delay of 2 to 0 steps, which is none"),
     ("base_ang_vel", {"modifiers": [{"func": "x"}]}, "modifiers' change the value before it is clipped"),
     ("base_ang_vel", {"offset": 0.1}, "offset' is '0.1', which this program does not know"),
     ("base_ang_vel", {"scal": 0.1}, "did you mean 'scale'"),

@@ -214,10 +214,10 @@ def test_two_groups_by_time_are_not_one(tmp_path: Path) -> None:
     assert alone(tmp_path, whole(observations=groups)).contract.observation_size == 12
 
 
-def test_delays_and_modifiers_are_refused_by_name(tmp_path: Path) -> None:
-    """A lag of a term would be lost without a word otherwise; with the whole term stated the import goes on."""
+def test_modifiers_and_delays_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
+    """They would be lost without a word otherwise; with the whole term stated the import goes on."""
     for late, words in (
-        ({"delay_max_lag": 3}, "delay_max_lag' is 3 steps"),
+        ({"delay_min_lag": 3, "delay_max_lag": 2}, "delay_max_lag' makes a delay of 3 to 2 steps"),
         ({"modifiers": [{}]}, "modifiers' change"),
     ):
         terms = {"a": written("base_ang_vel", **late)}
@@ -225,6 +225,19 @@ def test_delays_and_modifiers_are_refused_by_name(tmp_path: Path) -> None:
             alone(tmp_path, whole(terms))
         told = {"observation.terms.a": {"term": "base_ang_vel"}}
         assert alone(tmp_path, whole(terms), settings=told).contract.observation_size == 3
+
+
+def test_delays_of_terms_are_stated(tmp_path: Path) -> None:
+    """A delay that is drawn is stated by its middle, with a note that names the range and how to state another."""
+    terms = {"a": written("base_ang_vel", delay_min_lag=2, delay_max_lag=2), "b": written("base_lin_vel")}
+    made = alone(tmp_path, whole(terms))
+    assert [term.delay for term in made.contract.observation.terms] == [2, 0]
+    terms["a"] = written("base_ang_vel", delay_max_lag=3)
+    made = alone(tmp_path, whole(terms))
+    assert made.contract.observation.terms[0].delay == 1
+    assert any("'a' is 0 to 3 control steps late" in note for note in made.notes)
+    settings = {"observation.terms.a.delay": 0}
+    assert alone(tmp_path, whole(terms), settings=settings).contract.observation.terms[0].delay == 0
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (term("projected_gravity"), {"params": {"asset_cfg": {"body_ids": [4]}}}, "which a contract's projected_gravity"),
     (term("base_lin_vel"), {"params": {"sensor_cfg": {"name": "imu"}}}, r"env\.yaml: key .*it\.params\.sensor_cfg'"),
     (term("base_lin_vel"), {"modifiers": [{"func": "m:DigitalFilter"}]}, "modifiers' change the value before"),
-    (term("base_lin_vel"), {"delay_max_lag": 3}, "delay_max_lag' is 3 steps of delay"),
-    (term("base_lin_vel", overloads={"delay_min_lag": 1}), {}, "overloads.delay_min_lag' is 1 steps of delay"),
+    (term("base_lin_vel"), {"delay_min_lag": -1}, "delay_min_lag' makes a delay of -1 to 0 steps, which is none"),
+    (
+        term("base_lin_vel", overloads={"delay_min_lag": 1}),
+        {},
+        "overloads.delay_max_lag' makes a delay of 1 to 0",
+    ),
     (term("base_lin_vel", overloads={"offset": 1.0}), {}, "overloads.offset' is '1.0', which this program does not"),
     (term("base_lin_vel", bias=[0.1]), {}, "bias' is a list of 1, which this program does not know"),
     (term("base_lin_vel"), {"bias": 0.1}, "it.bias' is '0.1', which this program does not know"),
@@ -183,7 +187,6 @@ def test_an_action_that_the_exporter_left_out_is_missed(tmp_path: Path) -> None:
 
 
 ACTUATORS: list[tuple[dict[str, Any], str]] = [
-    (actuator("DelayedPDActuator", min_delay=4, max_delay=8), "legs (DelayedPDActuator, min_delay 4, max_delay 8)"),
     (actuator("DCMotor", saturation_effort=23.5, velocity_limit=10.0, friction=0.0),
      "legs (DCMotor, saturation_effort 23.5, velocity_limit 10)"),
     (actuator("RemotizedPDActuator", joint_parameter_lookup=[[0.0, 1.0, 2.0]] * 30, min_delay=None),
@@ -223,8 +226,24 @@ def test_groups_of_several_kinds_are_listed_and_asked_for(tmp_path: Path) -> Non
     run = env({"it": written("base_lin_vel")}, models)
     with pytest.raises(ContractError) as caught:
         read(tmp_path, [term("base_lin_vel")], run)
-    assert "(legs (DelayedPDActuator, max_delay 5), arm (ImplicitActuator)); give --actuation" in str(caught.value)
-    assert read(tmp_path, [term("base_lin_vel")], run, actuation="explicit").contract.actuation.kind == "explicit"
+    assert "(legs (DelayedPDActuator), arm (ImplicitActuator)); give --actuation" in str(caught.value)
+    made = read(tmp_path, [term("base_lin_vel")], run, actuation="explicit")
+    assert made.contract.actuation.kind == "explicit"
+    assert made.contract.action.delay == 0
+    assert any("legs 0 to 5, arm 0 to 0" in note and "none is stated" in note for note in made.notes)
+
+
+def test_the_delay_of_actuators_is_stated_in_physics_steps(tmp_path: Path) -> None:
+    """One delay is stated as it is, a range by its middle with a note; --set states another."""
+    for low, high, steps in ((3, 3, 3), (4, 8, 6)):
+        legs = actuator("DelayedPDActuator", min_delay=low, max_delay=high)
+        run = env({"it": written("base_lin_vel")}, {"legs": legs})
+        made = read(tmp_path, [term("base_lin_vel")], run)
+        assert made.contract.action.late.physics_steps == steps
+        assert made.contract.actuation.kind == "explicit"
+        assert any("4 to 8 physics steps late" in note for note in made.notes) == (low != high)
+    settings = {"action.delay": {"physics_steps": 2, "fill": "first"}}
+    assert read(tmp_path, [term("base_lin_vel")], run, settings=settings).contract.action.late.physics_steps == 2
 
 
 def test_a_plain_actuator_needs_no_note(tmp_path: Path) -> None:
@@ -269,7 +288,7 @@ def test_the_public_reports_are_read_and_their_actuators_noted(shared: Path, nam
     """unitree_rl_lab's issue 14, Isaac Lab's 4075, robot_lab's 51, mjlab's 145."""
     file = shared / f"failing_inputs/isaac_actuators/{name}/IO_descriptors.yaml"
     made = imported(file, robot="r", settings={"base.floating": True})
-    words = "min_delay 4, max_delay 8" if name == "delayed" else "saturation_effort 23.5, velocity_limit 10"
+    words = "4 to 8 physics steps" if name == "delayed" else "saturation_effort 23.5, velocity_limit 10"
     assert any(words in note for note in made.notes)
 
 

@@ -155,7 +155,7 @@ def test_history_is_the_terms_or_the_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("edits", "message"),
     [
-        ({f"{TERMS}.joint_vel.delay_max_lag": 2}, r"is 2 steps of delay.*--set observation\.terms\.joint_vel="),
+        ({f"{TERMS}.joint_vel.delay_min_lag": 2}, r"2 to 0 steps, which is none.*--set observation\.terms\.joint_vel="),
         ({f"{TERMS}.joint_vel.modifiers": [1]}, "modifiers' change the value"),
         ({f"{TERMS}.joint_vel.clip": (float("-inf"), 1.0)}, r"--set observation\.terms\.joint_vel\.clip="),
         ({f"{TERMS}.joint_vel.clip": 3.0}, "is 3.0, expected a pair of bounds"),
@@ -181,9 +181,19 @@ def test_history_is_the_terms_or_the_groups(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_contract_can_not_state_is_refused_by_name(tmp_path: Path, edits: dict[str, Any], message: str) -> None:
-    """Delay, modifiers, one-sided bounds, other actions: each says where it stands and what to do."""
+    """Modifiers, a delay that is none, one-sided bounds, other actions: each says where it stands and what to do."""
     with pytest.raises(ContractError, match=message):
         made(tmp_path, edits=edits)
+
+
+def test_the_delay_of_a_term_is_stated(tmp_path: Path) -> None:
+    """mjlab's lags are control steps; what --set says of one goes before the file."""
+    edits = {f"{TERMS}.joint_vel.delay_min_lag": 2, f"{TERMS}.joint_vel.delay_max_lag": 2}
+    late = {term.label: term.delay for term in made(tmp_path, edits=edits).contract.observation.terms}
+    assert late["joint_vel"] == 2
+    assert set(late.values()) == {0, 2}
+    told = made(tmp_path, edits=edits, options={"settings": {"observation.terms.joint_vel.delay": 1}})
+    assert {term.label: term.delay for term in told.contract.observation.terms}["joint_vel"] == 1
 
 
 def test_a_refused_term_or_action_may_be_stated_whole(tmp_path: Path) -> None:
@@ -345,7 +355,10 @@ def test_what_actuators_do_beyond_a_contract_is_told(tmp_path: Path) -> None:
     metadata = {"joint_stiffness": "40.179,40.179,40.179", "joint_damping": "2.558,2.558,2.558"}
     notes = " ".join(made(tmp_path, edits=edits, metadata=metadata).notes)
     assert "frictionloss 0.3" in notes
-    assert "delay_max_lag 4" in notes
+    assert "actuators[1] 0 to 4), and a contract has one delay for all joints" in notes
+    edits = {ACTUATORS: tuple(actuator(name, delay_min_lag=2, delay_max_lag=2) for name in ("hip", "knee", "finger"))}
+    late = made(tmp_path / "b", edits=edits, metadata=metadata).contract.action.late
+    assert (late.physics_steps, late.fill) == (2, "first")
 
 
 def test_terms_of_tasks_are_external_with_their_size(tmp_path: Path) -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import yaml
 
-from policy_port.contract import Contract
+from policy_port.contract import Contract, load_contract
+from policy_port.contract.diff import differences
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.place import Place
 from policy_port.contract.spec import unset_values
+from policy_port.control.action import ActionDecoder
+from policy_port.control.signals import Signals
 from policy_port.errors import ContractError
-from tests.descriptors.importing import contract, write
+from tests.descriptors.importing import contract, imported, write
 
 SDK = ["FR_hip", "FR_calf", "FL_hip", "FL_calf"]
 
@@ -87,6 +93,32 @@ def test_terms_scales_and_clips_are_those_of_the_file(tmp_path: Path) -> None:
     assert made.action.terms[0].scale == {"FR_hip": 0.125, "FL_hip": 0.125, "FR_calf": 0.25, "FL_calf": 0.25}
 
 
+def test_bounds_of_the_action_go_by_joint(tmp_path: Path) -> None:
+    """What differs between joints stands under each joint's name, through joint_mapping."""
+    made = make(tmp_path, clip_actions_lower=[-5.0, -4.0, -3.0, -2.0])
+    bounds = {"FR_hip": (-5.0, 5.0), "FL_hip": (-4.0, 5.0), "FR_calf": (-3.0, 5.0), "FL_calf": (-2.0, 5.0)}
+    assert made.action.raw_clip == bounds
+
+
+@pytest.mark.shared
+def test_the_bounds_of_a_real_robot_go_by_joint(shared: Path, tmp_path: Path) -> None:
+    """What gr1t1's own lists say of each joint, the contract says, and its targets are what rl_sar would send."""
+    folder = shared / "real_policies" / "traced"
+    for name in ("config", "base"):
+        (tmp_path / f"{name}.yaml").write_bytes((folder / f"rl_sar_gr1t1.{name}.yaml").read_bytes())
+    made = imported(tmp_path / "config.yaml", actuation="explicit", settings={"base.floating": True}).contract
+    kept = load_contract(Path(__file__).parents[1] / "real_policies" / "rl_sar_gr1t1.yaml")
+    assert differences(made, kept) == []
+    numbers = next(iter(yaml.safe_load((folder / "rl_sar_gr1t1.config.yaml").read_text()).values()))
+    network = torch.jit.load(str(folder / "rl_sar_gr1t1.pt"))
+    raw = network(torch.randn((1, 39), generator=torch.Generator().manual_seed(0)) * 3.0).detach().numpy()
+    sent = np.clip(raw[0], numbers["clip_actions_lower"], numbers["clip_actions_upper"]) + numbers["default_dof_pos"]
+    signals = Signals(made, made.joint_names, 1)
+    signals.reset()
+    np.testing.assert_allclose(ActionDecoder(made, signals).decode(raw)[0], sent, rtol=1e-6)
+    assert (sent != raw[0] + numbers["default_dof_pos"]).sum() >= 2
+
+
 def test_the_running_gains_are_taken_and_not_those_for_standing_up(tmp_path: Path) -> None:
     """fixed_kp belongs to another controller."""
     assert 80.0 not in [joint.stiffness for joint in make(tmp_path).joints.values()]
@@ -150,7 +182,7 @@ def test_a_width_that_does_not_add_up_names_the_terms(tmp_path: Path) -> None:
     [
         ({"observations": ["ang_vel", "gravity"]}, "names 'gravity', which is unknown.*rl_sar itself passes over"),
         ({"wheel_indices": [3]}, "names wheels"),
-        ({"clip_actions_lower": [-5.0, -5.0, -5.0, -1.0]}, "differs between joints"),
+        ({"clip_actions_lower": [-5.0, -5.0, -5.0, 9.0]}, "is 9 for 'FL_calf', above clip_actions_upper, 5"),
         ({"observations_history": [0, 0, 1]}, "lists index 0 twice"),
         ({"joint_mapping": [0, 1, 2, 4]}, "has index 4, but there are only 4"),
         ({"joint_mapping": ...}, "is missing, so nothing says which SDK joint the policy's first one is"),

@@ -43,7 +43,7 @@ ODD_DRIVES = {
     'actlimited="true" actrange="-3 3"/>': r"joint 'j2' has actuator 'b', which integrates",
     '<position name="b" joint="j2" kp="20" timeconst="0.1"/>': r"actuator 'b', which lags behind .*timeconst",
     '<motor name="b" joint="j2"/>': r"actuator 'b', which is a motor without gains",
-    '<velocity name="b" joint="j2" kv="2"/>': r"actuator 'b', which is a motor without gains",
+    '<velocity name="b" joint="j2" kv="2"/>': r"actuator 'b', which is a velocity servo",
     '<muscle name="b" joint="j2" lengthrange="0 1"/>': r"actuator 'b', which has a dyntype, muscle",
     '<general name="b" joint="j2" gainprm="20" biastype="affine" biasprm="3 -20 0"/>': r"pulls with 3 at all times",
     '<position name="b" tendon="both" kp="20"/>': r"joint 'j2' has no actuator but 'b', which pulls at tendon 'both'",

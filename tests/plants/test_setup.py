@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,11 @@ def contract(**changes: object) -> Contract:
 
 def test_every_number_of_the_contract_arrives():
     """What the contract does not state stays None, for the robot file to say."""
+    driven = partial(JointSetup, commanded=True)
     assert PlantSetup.from_contract(contract()) == PlantSetup(
         joints=(
-            JointSetup(name="hip", default=0.1, stiffness=20.0, damping=0.5, armature=0.01, effort_limit=23.5),
-            JointSetup(name="knee", default=-0.2, stiffness=30.0, damping=0.6),
+            driven(name="hip", default=0.1, stiffness=20.0, damping=0.5, armature=0.01, effort_limit=23.5),
+            driven(name="knee", default=-0.2, stiffness=30.0, damping=0.6),
         ),
         actuation="explicit",
         timestep=0.005,

@@ -11,6 +11,7 @@ import pytest
 
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
+from policy_port.mistakes.edits import with_term
 from policy_port.verdict.diagnose import diagnose_contract
 from policy_port.verdict.evidence import read_evidence
 from policy_port.verdict.verify import verify_contract
@@ -64,7 +65,9 @@ def test_a_late_term_is_told_by_its_steps(tmp_path: Path, label: str, lag: int) 
     late(arrays, toy(), label, lag)
     text, first = said(tmp_path, toy(), arrays)
     assert first.words == (f"{label}: {STEPS[lag]}",)
-    assert (first.whole, first.edits) == (True, ())
+    key, after = ("ago", lag + 1) if label == "last_action" else ("delay", lag)
+    assert [(edit.key, edit.after) for edit in first.edits] == [(f"observation.terms[{label}].{key}", after)]
+    assert first.whole
     assert f"looks like: {STEPS[lag]}" in text
     assert "noise" not in text
 
@@ -162,13 +165,13 @@ def test_a_late_term_with_noise_is_both(tmp_path: Path) -> None:
 
 
 def test_a_late_term_with_another_scale_is_both(tmp_path: Path) -> None:
-    """A missing scale of a term that is late is an edit beside the remedy."""
+    """A missing scale of a term that is late is an edit beside its delay."""
     arrays = worlds(toy())
     late(arrays, toy(), "base_ang_vel", 2)
     _, first = said(tmp_path, toy(), arrays, edited(toy(), set_scale("base_ang_vel", 1.0)))
     assert "two steps late" in first.said
     assert "the scale 0.25 is missing" in first.said
-    assert (first.whole, first.contract) == (True, toy())
+    assert (first.whole, first.contract) == (True, with_term(toy(), "base_ang_vel", delay=2))
 
 
 def test_a_late_recording_that_is_mended_is_equal(tmp_path: Path) -> None:

@@ -188,13 +188,19 @@ def test_sine_and_cosine_recorded_the_other_way_round(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0.1, 0.5])
 @pytest.mark.parametrize("action", ["joint_position", "joint_position_delta"])
 def test_filtered_targets_are_named(tmp_path: Path, action: str, kept: float) -> None:
-    """A low-pass filter on the targets, which no contract says, is told with what it keeps."""
+    """A low-pass filter on the targets is an edit, but where the next target starts from the one before the filter."""
     terms = [{"term": term, "history": 1} for term in ("joint_pos_rel", "joint_vel", "last_action", "base_ang_vel")]
     keys = {"offset": "default"} if action == "joint_position" else {"reference": "joint_target"}
     contract = toy(action={"terms": [{"term": action, "scale": 0.25, **keys}]}, observation={"terms": terms})
     first = diagnosed(tmp_path, contract, filtered("target", kept)).hypotheses[0]
-    assert f"target: behind a low-pass filter that keeps {kept:g} of the last target" in first.said
-    assert first.edits == ()
+    if action == "joint_position_delta":
+        assert f"target: behind a low-pass filter that keeps {kept:g} of the last target" in first.said
+        assert first.edits == ()
+    else:
+        (edit,) = first.edits
+        assert edit.key == "action.filter"
+        assert (edit.after["kind"], edit.after["fill"]) == ("first_order", "first")
+        assert edit.after["alpha"] == pytest.approx(1.0 - kept)
 
 
 def test_another_network_is_no_edit(tmp_path: Path) -> None:

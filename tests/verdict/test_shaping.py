@@ -61,14 +61,18 @@ def recorded(contract: Contract) -> dict[str, np.ndarray]:
 MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "filter left out": ({"filter": ALPHA}, {}, "the filter {kind: first_order, of: raw, alpha: 0.3} is missing"),
     "filter too many": ({}, {"filter": ALPHA}, "a filter of raw too many"),
-    "alpha for its rest": ({"filter": ALPHA}, {"filter": ALPHA | {"alpha": 0.7}}, "alpha is the weight of the new, 0.3"),
+    "alpha for its rest": (
+        {"filter": ALPHA},
+        {"filter": ALPHA | {"alpha": 0.7}},
+        "is the weight of the new, 0.3",
+    ),
     "another alpha": ({"filter": ALPHA}, {"filter": ALPHA | {"alpha": 0.4}}, "filter alpha 0.3 instead of 0.4"),
     "another cutoff": ({"filter": CUTOFF}, {"filter": CUTOFF | {"cutoff_hz": 5.0}}, "cutoff_hz 3.0 instead of 5.0"),
     "raw for target": ({"filter": ALPHA}, {"filter": ALPHA | {"of": "target"}}, "filter of raw instead of target"),
     "filled otherwise": ({"filter": MEAN | {"fill": "first"}}, {"filter": MEAN}, "fill first instead of its default"),
     "mean of two": ({"filter": MEAN}, {"filter": MEAN | {"steps": 2}}, "filter steps 3 instead of 2"),
     "mean left out": ({"filter": MEAN}, {}, "{kind: moving_average, of: target, steps: 3} is missing"),
-    "delay left out": ({"delay": 1}, {}, "a delay of one step is missing"),
+    "delay left out": ({"delay": 1}, {}, "target: one step late, a delay of the action is missing"),
     "delay too many": ({}, {"delay": 2}, "a delay of two steps too many"),
     "delay off by one": ({"delay": 2}, {"delay": 3}, "delay off by one step: two steps instead of three"),
     "delay filled otherwise": ({"delay": {"steps": 2, "fill": "first"}}, {"delay": 2}, "before is first, not zero"),
@@ -107,9 +111,9 @@ def test_a_wrong_action_is_named_and_mended(tmp_path: Path, mistake: str) -> Non
     [
         ({}, {"of": "filtered"}, "the raw action, not the filtered one"),
         ({"of": "filtered"}, {}, "the filtered action, not the raw one"),
-        ({"ago": 3}, {}, "three steps ago, not of one step ago|two steps late"),
-        ({}, {"ago": 2}, "one step ago, not of two steps ago|one step early"),
-        ({"of": "filtered", "ago": 2}, {}, "filtered action, not the raw one, the action of two steps ago"),
+        ({"ago": 3}, {}, "two steps late"),
+        ({}, {"ago": 2}, "one step early"),
+        ({"of": "filtered", "ago": 2}, {}, "filtered action, not the raw one, of two steps ago"),
     ],
 )
 def test_another_last_action_is_named_and_mended(

@@ -59,6 +59,11 @@ def check_joints(contract: Contract, robot: RobotFile, port_mapping: RobotMappin
             f"the policy runs at {1.0 / contract.control_dt:g} Hz, timing.control_frequency is "
             f"{robot.timing.control_frequency:g}"
         )
+    if inner := contract.action.inner:
+        problems.append(
+            f"contract '{contract.name}' states {', '.join(f'action.{key}' for key in inner)}, and an arm is told its "
+            "targets once in each control step"
+        )
     for name, joint in contract.joints.items():
         bounds = robot.joints.get(name)
         if bounds is None:

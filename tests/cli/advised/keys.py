@@ -211,6 +211,9 @@ TRIED: dict[str, str] = {
     "state what the network then sees with `miss`, or another `start`": (
         "tests.plants.test_sensed:test_a_ray_that_hits_nothing_is_said"
     ),
+    "that would {}. Write stiffness: 0, or let a term joint_position drive it": (
+        "tests.contract.test_actions:test_a_drive_does_what_the_action_asks"
+    ),
     "Write cameras: [{}] under the image, as trained, and export again": (
         "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"
     ),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from policy_port import __version__
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.actions import TARGETS, Drive
 from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
@@ -39,7 +40,9 @@ UNITS = {
     "goal": "as the contract's goal terms say",
     "observation": "what the network saw, observation_names",
     "action": "what the network put out, before raw_clip, action_names",
-    "target": "joint position target rad or m, joint_names",
+    "target": "joint position target rad or m, joint_names; 0 of joints driven by velocity or effort",
+    "joint_velocity_target": "rad/s or m/s, joint_names; 0 of joints that are driven otherwise",
+    "joint_effort_target": "N m or N, joint_names; 0 of joints that are driven otherwise",
     "effort": "N m or N, joint_names, of the physics step before",
     "joint_effort": "the same, where an observation term reads it",
     "push": "force at the centre of mass of link push_links[push_link] N, world; -1 for nobody",
@@ -85,6 +88,7 @@ def trace_header(
         "decimation": decimation,
         "control_dt": timestep * decimation,
         **applied_drives(contract),
+        **_driven_by(contract),
         "action_names": list(contract.action_joint_names),
         "command_names": list(contract.command.names),
         "observation_names": [str(slot) for slot in observation_slots(contract)],
@@ -138,6 +142,12 @@ def applied_drives(contract: Contract) -> dict[str, dict[str, float]]:
     return found
 
 
+def _driven_by(contract: Contract) -> dict[str, dict[str, str]]:
+    """The drive of each joint whose targets are no positions."""
+    found = {name: drive for name, drive in contract.drives.items() if drive != "position"}
+    return {"driven_by": found} if found else {}
+
+
 class TraceObserver:
     """Records every step of a loop: raw state, what the network saw and did, and the targets.
 
@@ -171,6 +181,7 @@ class TraceObserver:
         self._time = np.zeros(num_envs)
         self._episode = np.full(num_envs, -1)
         self._tip = np.zeros((num_envs, 3))
+        self._driven: list[tuple[Array, Array]] = []
         self._record: Callable[[], None] | None = None
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
@@ -188,6 +199,8 @@ class TraceObserver:
             self._record = self._bind(plant, controller, target)
         self._effort[...] = effort
         self._action[...] = controller.action
+        for mine, told in self._driven:
+            np.multiply(target, mine, told)
         if self._tip_links:
             self._tip[...] = tip_position(plant, self._tip_links)
         self._record()
@@ -209,8 +222,19 @@ class TraceObserver:
             arrays["tip_pos"] = self._tip
         found = SIGNALS | ({"command_in_force": "command_in_force"} if controller.contract.command.shaped else {})
         sensed = {name: name for name in signals.state.sensed.arrays} if signals.state.sensed is not None else {}
-        recorded = {name: signals.columns(signal) for name, signal in {**found, **sensed}.items()}
-        return self._recorder.bind(arrays, split={"signals": recorded})
+        split = {name: signals.columns(signal) for name, signal in {**found, **sensed}.items()}
+        drives = controller.contract.drives
+        kinds: list[Drive] = [drives.get(name, "position") for name in signals.joint_names]
+        if set(kinds) != {"position"}:
+            # One row of targets holds what their drives take; a trace keeps each quantity apart.
+            del split["target"]
+            kinds.append("position")
+            for kind in dict.fromkeys(kinds):
+                arrays[TARGETS[kind]] = np.zeros_like(target)
+                self._driven.append((np.array([float(each == kind) for each in kinds[:-1]]), arrays[TARGETS[kind]]))
+            for mine, told in self._driven:
+                np.multiply(target, mine, told)
+        return self._recorder.bind(arrays, split={"signals": split})
 
 
 def place_arrays(plant: Plant, contract: Contract) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.actions import TARGETS
 from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.errors import EvidenceError, closest
 from policy_port.motion.motion import Motion
@@ -34,7 +35,7 @@ COMMAND = "command"
 REQUIRED = ("observation", "action")
 """What every verdict needs; which raw states it needs as well, the contract says."""
 
-OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, COMMAND, "goal", "target")
+OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, COMMAND, "goal", *TARGETS.values())
 
 LONGEST = 86400.0
 """A time beyond this is a computer's clock, not the time since a reset [s]."""
@@ -73,7 +74,7 @@ class Evidence:
     header: dict[str, Any]
     """Names, rates, versions, as recorded."""
     joint_names: tuple[str, ...]
-    """Joint of each column of joint_pos, joint_vel and target."""
+    """Joint of each column of joint_pos, joint_vel and the targets."""
     command_names: tuple[str, ...]
     """Element of each column of command."""
     arrays: dict[str, Values]

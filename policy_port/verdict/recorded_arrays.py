@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.actions import TARGETS
 from policy_port.errors import EvidenceError
 
 Values = NDArray[np.float64]
@@ -16,8 +17,8 @@ Mask = NDArray[np.bool_]
 VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3}
 """Width of the arrays whose width no contract decides."""
 
-PER_JOINT = ("joint_pos", "joint_vel", "joint_effort", "target")
-"""Arrays of a number per joint."""
+PER_JOINT = ("joint_pos", "joint_vel", "joint_effort", *TARGETS.values())
+"""Arrays with a column per joint."""
 
 SENSED = {"link_pos_": 3, "link_quat_": 4, "link_lin_vel_": 3, "link_ang_vel_": 3, "contact_force_": 3}
 """What names of arrays begin with that terms sense on links, and their widths."""

@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
     "newton_assets": "newton-assets policy YAML",
+    "limx": "params.yaml of LimX's tron1-rl-deploy-python",
     "onnx_metadata": "metadata in an ONNX file: mjlab with its params/env.yaml, BeyondMimic, or a port of this program",
     "holosoma": "metadata in an ONNX file of holosoma",
     "lerobot_config": "LeRobot policy config.json",

@@ -7,6 +7,7 @@ from the front moves on by one, and a fixed target of a reshape stands behind th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,8 +20,17 @@ Shape = tuple[int, ...]
 _SAME = frozenset(("Cast", "Celu", "Dropout", "Elu", "Gelu", "HardSigmoid", "Identity", "LeakyRelu", "Selu"))
 """One input, and the numbers stay where they are."""
 _AXIS: dict[str, int] = {
-    **{"ArgMax": 0, "ArgMin": 0, "Concat": 0, "Gather": 0, "GatherElements": 0, "LayerNormalization": -1},
-    **{"LogSoftmax": -1, "Softmax": -1, "Split": 0, "TopK": -1, "ScatterElements": 0},
+    "ArgMax": 0,
+    "ArgMin": 0,
+    "Concat": 0,
+    "Gather": 0,
+    "GatherElements": 0,
+    "LayerNormalization": -1,
+    "LogSoftmax": -1,
+    "Softmax": -1,
+    "Split": 0,
+    "TopK": -1,
+    "ScatterElements": 0,
 }
 """Operators along one axis, and which it is where the node does not say."""
 _MARK = "policy_port_batch_"
@@ -103,9 +113,7 @@ class _Prefixed:
             attributes = {attribute.name: attribute.i for attribute in node.attribute}
             part = shape[attributes.get("start", 0) : attributes.get("end", len(shape))]
             value = part if node.op_type == "Shape" else np.array(shape.prod())
-            self._nodes.append(
-                helper.make_node("Constant", [], [node.output[0]], value=numpy_helper.from_array(value))
-            )
+            self._nodes.append(helper.make_node("Constant", [], [node.output[0]], value=numpy_helper.from_array(value)))
             return
         rule = _RULES.get(node.op_type)
         if node.op_type in ELEMENTWISE or node.op_type == "Clip":
@@ -258,7 +266,7 @@ class _Prefixed:
                 target = self._constant([-1, *self._shape(name, node)])
                 self._nodes.append(helper.make_node("Reshape", [inner, target], [name]))
 
-    def _add(self, kind: str, inputs: list[str], **attributes: list[int]) -> str:
+    def _add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         name = f"{_MARK}{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name

@@ -106,7 +106,7 @@ def state_port(name: str, output: str, shape: Sizes, batch: int | str, where: st
     """
     axis = None if prefixed else _batch_axis(shape, batch)
     fixed = [size for at, size in enumerate(shape) if at != axis]
-    if not prefixed and (axis is None or len(shape) == 1) or not all(isinstance(size, int) for size in fixed):
+    if (not prefixed and (axis is None or len(shape) == 1)) or not all(isinstance(size, int) for size in fixed):
         raise CheckpointError(f"{where}: the state {name} has no fixed size ({shape})")
     sizes = [size for size in fixed if isinstance(size, int)]
     if prefixed:

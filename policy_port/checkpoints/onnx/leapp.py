@@ -16,41 +16,27 @@ from policy_port.checkpoints.onnx.parts import Apart
 from policy_port.checkpoints.onnx.read import check_model, parse_model, read_model
 from policy_port.errors import CheckpointError
 
-_AROUND = frozenset(
-    (
-        *("Acos", "And", "ArgMax", "Asin", "Atan", "CumSum", "Einsum", "EyeLike", "GatherElements", "IsNaN", "Not"),
-        *(
-            "Or",
-            "Pad",
-            "Range",
-            "ReduceL1",
-            "ReduceL2",
-            "ReduceMax",
-            "ReduceMin",
-            "ReduceProd",
-            "ReduceSumSquare",
-            "Round",
-        ),
-        *("ScatterElements", "ScatterND", "Size", "Tan", "Tile", "TopK", "Trilu", "Xor"),
-    )
-)
+_AROUND = frozenset(("EyeLike", "Size"))
 """Operators that compute observations and targets around a network; in the network itself they are refused."""
 
 
-def read_policy(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def read_policy(
+    path: Path, data: bytes, given: Mapping[str, str], *, mean: bool = False
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The model of the network in a file, and what the file holds beside it, in words.
 
     Args:
         path: The file.
         data: Its bytes.
         given: Outputs by the role that the user names.
+        mean: Take the mean of random numbers, instead of refusing them.
     """
     pipeline = beside(path)
     if pipeline is None:
-        return read_model(path, data, given)
+        return read_model(path, data, given, mean=mean)
     model = own_model(pipeline, path, data)
     if is_plain(model, pipeline):
-        return read_model(path, data, given)
+        return read_model(path, data, given, mean=mean)
     if given:
         raise CheckpointError(f"{path}: {pipeline.path.name} beside it says which output is what; leave out --output")
     parts, network = taken_apart(pipeline, model, data)

@@ -26,7 +26,9 @@ Nodes = list[onnx.NodeProto]
 
 
 def node(kind: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(kind, inputs.split(), outputs.split(), name=f"the_{kind}_{outputs.split()[0]}", **attributes)
+    return helper.make_node(
+        kind, inputs.split(), outputs.split(), name=f"the_{kind}_{outputs.split()[0]}", **attributes
+    )
 
 
 def reductions(opset: int) -> tuple[Nodes, dict[str, np.ndarray]]:
@@ -84,7 +86,12 @@ def slides() -> tuple[Nodes, dict[str, np.ndarray]]:
         node("Concat", "many some", "all", axis=1),
         node("MatMul", "all w", "actions"),
     ]
-    arrays = {"one": np.array([1]), "pads": np.array([0, 0, 1, 0, 0, 1]), "kernel": weights(2, 1, 3), "bias": weights(2)}
+    arrays = {
+        "one": np.array([1]),
+        "pads": np.array([0, 0, 1, 0, 0, 1]),
+        "kernel": weights(2, 1, 3),
+        "bias": weights(2),
+    }
     arrays |= {"twice": np.array([1, 2]), "mask": np.array([True, False, True, False, False, True])}
     return nodes, arrays | {"zero": np.array([0]), "w": weights(7, 3)}
 

@@ -43,7 +43,9 @@ def without_draws(model: onnx.ModelProto, where: str, *, mean: bool) -> tuple[on
             nodes.append(node)
             continue
         said = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        number = said.get("mean", 0.0) if "Normal" in node.op_type else (said.get("low", 0.0) + said.get("high", 1.0)) / 2
+        number = (
+            said.get("mean", 0.0) if "Normal" in node.op_type else (said.get("low", 0.0) + said.get("high", 1.0)) / 2
+        )
         value = numpy_helper.from_array(np.array([number], np.float32))
         shape = f"policy_port_shape_of_{node.output[0]}"
         if node.input:

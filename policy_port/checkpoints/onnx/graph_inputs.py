@@ -97,12 +97,7 @@ def find_ports(model: onnx.ModelProto, where: str, given: Mapping[str, str], *, 
     rest = {name: shape for name, shape in inputs.items() if len(shape) != 4 and name not in carried}
     flat = {name: shape for name, shape in rest.items() if len(shape) < 3 or not says_state(name, shape)}
     states = sorted([*carried, *(name for name in rest if name not in flat)], key=lambda name: (cell(name), name))
-    if not flat or not all(1 <= len(shape) <= 3 for shape in flat.values()):
-        listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
-        raise CheckpointError(
-            f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, where the "
-            "policy has them, images (four axes) and states (layers, batch, hidden)"
-        )
+    _check_flat(flat, inputs, where)
     _check_given(given, states, outputs, where)
     if unclear := next((name for name in states if name not in carried), None):
         raise CheckpointError(
@@ -116,6 +111,7 @@ def find_ports(model: onnx.ModelProto, where: str, given: Mapping[str, str], *, 
         shown = _listed({name: outputs[name] for name in left}) or "(none)"
         raise CheckpointError(
             f"{where}: which of its outputs {shown} is the action is unclear. Say it with --output OUTPUT"
+            + (". If LEAPP wrote the file, put LEAPP's YAML beside it, which says so" if len(flat) > 1 else "")
         )
     prefixed = prefixed or any(len(shape) == 1 for shape in flat.values())
     if prefixed and seen:
@@ -155,6 +151,15 @@ def _folded(shape: Sizes, *, prefixed: bool) -> int | None:
     if len(shape) != 3 or 1 not in shape[:2] or not isinstance(shape[2], int):
         return None
     return shape[2]
+
+
+def _check_flat(flat: Mapping[str, Sizes], inputs: Mapping[str, Sizes], where: str) -> None:
+    if not flat or not all(1 <= len(shape) <= 3 for shape in flat.values()):
+        listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
+        raise CheckpointError(
+            f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, where the "
+            "policy has them, images (four axes) and states (layers, batch, hidden)"
+        )
 
 
 def _check_sizes(shapes: Mapping[str, Sizes], where: str) -> None:

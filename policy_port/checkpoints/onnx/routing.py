@@ -98,8 +98,8 @@ def _scatter_nd(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) 
 def _non_zero(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     if not isinstance(inputs[0], Tensor):
         raise CheckpointError(
-            f"{reader.where}: {reader.node} picks by what the network computes, so that the number of rows differs from "
-            "one observation to the next. Compute it for every row and choose with torch.where; of a mixture of "
+            f"{reader.where}: {reader.node} picks by what the network computes, so that the number of rows differs "
+            "from one observation to the next. Compute it for every row and choose with torch.where; of a mixture of "
             "experts, compute each expert and add them up by the gate's weights"
         )
     return torch.nonzero(inputs[0]).T.contiguous()

@@ -139,7 +139,8 @@ def bare(tmp_path: Path, nodes: Nodes, arrays: dict[str, np.ndarray], out: list[
 
 def test_a_graph_without_a_batch_axis_gets_one(tmp_path: Path) -> None:
     """Slices, joins, reshapes, transposes, products from both sides and a GRU, all counted from the front: with a
-    batch in front each row is what ONNX Runtime computes for it alone, and the state is kept row by row."""
+    batch in front each row is what ONNX Runtime computes for it alone, and the state is kept row by row.
+    """
     nodes = [
         node("Slice", "x start end axis", "head"),
         node("Concat", "head fixed", "joined", axis=0),
@@ -173,7 +174,8 @@ def test_a_graph_without_a_batch_axis_gets_one(tmp_path: Path) -> None:
 
 def test_a_batch_of_one_that_is_folded_away_comes_back(tmp_path: Path) -> None:
     """A file for one observation that squeezes its batch, softmaxes along the first axis and puts it back is read by
-    what it does with one row, and any number of rows then is that row by row."""
+    what it does with one row, and any number of rows then is that row by row.
+    """
     nodes = [
         node("Squeeze", "obs", "bare"),
         node("Softmax", "bare", "shares", axis=0),

@@ -27,7 +27,8 @@ def recurrent(
     action: str = "action",
 ) -> Path:
     """Two layers of a GRU or LSTM of 4 from obs (6) to 3, whose states (2, 1, 4) go in and out under these names and in
-    this shape: layers first, batch first, or flat (batch, 8)."""
+    this shape: layers first, batch first, or flat (batch, 8).
+    """
     states = len(read) if kind == "LSTM" else 1
     ports = list(zip(read[:states], written[:states], strict=True))
     batch = next((size for size in shape if isinstance(size, str)), 1)
@@ -133,7 +134,8 @@ def cell(path: Path, names: tuple[str, str], action: str) -> Path:
 
 def test_a_cell_without_a_layer_is_found_by_name(tmp_path: Path) -> None:
     """Without a recurrent layer the names tell, also where the action is as wide as the state; where they say nothing
-    the second vector is asked for, and --output settles it. The last action is a vector, not a state."""
+    the second vector is asked for, and --output settles it. The last action is a vector, not a state.
+    """
     policy = load_policy(cell(tmp_path / "named.onnx", ("hidden", "hidden_next"), "action"))
     assert (policy.actor.state_names, policy.actor.obs_size) == (("hidden",), 6)
     assert differences(policy, 3, 4) < 1e-6
@@ -148,7 +150,8 @@ def test_a_cell_without_a_layer_is_found_by_name(tmp_path: Path) -> None:
 
 def test_vectors_are_filled_by_the_contracts_names(tmp_path: Path) -> None:
     """A vector and a stack of past steps are filled by group and term of their names, in the contract's columns; a
-    name or a width that the contract does not have is refused."""
+    name or a width that the contract does not have is refused.
+    """
     nodes = [
         helper.make_node("Flatten", ["history"], ["past"], axis=1),
         helper.make_node("Concat", ["past", "command"], ["all"], axis=1),

@@ -29,7 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "trace": set(),
     "contract": {"files", "plain_yaml", "resources"},
     "remap": {"contract", "motion"},
-    "checkpoints": {"checkpoints.files", "checkpoints.libraries"},
+    # Several files that one policy is made of become one network here.
+    "checkpoints": {"checkpoints.files", "checkpoints.libraries", "checkpoints.networks"},
     "checkpoints.files": {"checkpoints.policy", "files", "plain_yaml"},
     "checkpoints.networks": {"checkpoints.actor", "checkpoints.policy", "checkpoints.files"},
     "checkpoints.libraries": {"checkpoints.actor", "checkpoints.policy", "checkpoints.files", "checkpoints.networks"},

@@ -99,7 +99,7 @@ def _load_file(
     ignore: Sequence[str],
     **more: Any,
 ) -> LoadedPolicy:
-    """One file; see `load_policy`. Of a graph that reads several vectors, the observation is all of them in its order."""
+    """One file; see `load_policy`. The observation of a graph of several vectors is all of them in its own order."""
     source = read_folder(Path(path)) if Path(path).is_dir() else read_source(Path(path))
     _refuse_foreign_options(source, statistics, outputs)
     library, evidence = _library(source, kind)

@@ -1,4 +1,4 @@
-"""Several networks wired into one policy, as a YAML says; and several vectors of one file, as the contract names them."""
+"""Several networks wired into one policy, as a YAML says; several vectors of one file, as the contract names them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def wire_vectors(policy: LoadedPolicy, names: Names, width: int | None) -> Loade
             raise CheckpointError(
                 f"{policy.path}: reads several vectors: {listed}. Which numbers of the observation each is, a contract "
                 f"says with a group or term of the same name and width, and {has if names else 'none was given'}{known}"
-                ". Name them so and export with that --contract, or say it in a YAML of networks (docs/networks.md). If "
-                "LEAPP wrote the file, put LEAPP's YAML beside it, which says what each is"
+                ". Name them so and export with that --contract, or say it in a YAML of networks (docs/networks.md). "
+                "If LEAPP wrote the file, put LEAPP's YAML beside it, which says what each is"
             )
         reads.append(Columns(source=OBSERVED, columns=tuple(column for column, _ in names[name])))
     total = max(at for item in reads for at in item.columns) + 1 if width is None else width
@@ -82,8 +82,11 @@ class _Wirer:
 
     def __init__(self, wiring: Wiring, width: int | None, names: Names, load: Callable[..., LoadedPolicy]) -> None:
         self.wiring, self.width, self.names, self.load = wiring, width, names, load
-        self.order = tuple(self._ordered())
         self.loaded: dict[str, LoadedPolicy] = {}
+        for part in wiring.parts.values():
+            for pick in part.picks:
+                self._check_name(pick)
+        self.order = tuple(self._ordered())
 
     def error(self, where: str, problem: str) -> CheckpointError:
         return CheckpointError(f"{self.wiring.path}: key '{where}' {problem}")
@@ -113,7 +116,8 @@ class _Wirer:
             if name in open_:
                 circle = " <- ".join([*open_[open_.index(name) :], name])
                 raise self.error(
-                    f"parts.{name}.inputs", f"closes a circle: {circle}. Of parts that read each other none can be first"
+                    f"parts.{name}.inputs",
+                    f"closes a circle: {circle}. Of parts that read each other none can be first",
                 )
             if name in done:
                 return
@@ -137,7 +141,7 @@ class _Wirer:
         """Load a part and tell what it reads."""
         by_vector = {vector: tuple(map(self._columns, picks)) for vector, picks in part.inputs.items()}
         given = {vector: sum(len(item.columns) for item in items) for vector, items in by_vector.items()}
-        loaded = self.load(part.file, width=sum(given.values()), **part.options)
+        loaded = self._loaded(part, sum(given.values()))
         where = f"parts.{part.name}"
         if loaded.unexplained:
             shown = ", ".join(map(str, loaded.unexplained[:8]))
@@ -166,30 +170,43 @@ class _Wirer:
                 raise self.error(key, f"gives {added} = {given[vector]}, but {part.file.name} reads {wanted} numbers")
         return tuple(item for vector in expected for item in by_vector[vector])
 
-    @staticmethod
-    def _listed(sizes: Mapping[str, int]) -> str:
-        return ", ".join(f"{name or 'one vector'} ({size})" for name, size in sizes.items())
+    def _loaded(self, part: Part, width: int) -> LoadedPolicy:
+        """A part's file; what an error advises as an option is a key of the part here."""
+        try:
+            return self.load(part.file, width=width, **part.options)
+        except CheckpointError as cause:
+            keys = " Here --NAME is `NAME` under the part, and --output STATE=NAME is `states: {STATE: NAME}`"
+            said = f"{cause}.{keys}" if " --" in str(cause) else str(cause)
+            raise type(cause)(f"{self.wiring.path}: part {part.name}: {said}") from cause
 
-    def _columns(self, pick: Pick) -> Columns:
-        """The numbers that a pick stands for."""
-        if pick.of in self.order and (pick.of in self.names):
+    def _check_name(self, pick: Pick) -> None:
+        """Raise on a name that stands for nothing, or for two things."""
+        parts = self.wiring.parts
+        if pick.of in parts and pick.of in self.names:
             raise self.error(
                 pick.where, f"is '{pick.of}', which is a part and also a group or term of the contract; rename the part"
             )
-        if pick.of in self.order:
-            if pick.ages is not None:
-                raise self.error(pick.where, f"has ages, but {pick.of} is a part, which writes the present alone")
-            return self._cut(pick, tuple(range(self.loaded[pick.of].actor.action_size)), self.order.index(pick.of))
-        if pick.of == OBSERVATION:
-            return self._observed(pick)
-        if pick.of not in self.names:
-            known = [*self.wiring.parts, OBSERVATION, *self.names]
+        if pick.of not in (*parts, *self.names, OBSERVATION):
+            known = [*parts, OBSERVATION, *self.names]
             without = "" if self.names else "; a contract's groups and terms are known with its --contract alone"
             raise self.error(
                 pick.where,
                 f"is '{pick.of}', which is no part, group or term{closest(pick.of, known)}. There are "
                 f"{', '.join(known)}{without}",
             )
+
+    @staticmethod
+    def _listed(sizes: Mapping[str, int]) -> str:
+        return ", ".join(f"{name or 'one vector'} ({size})" for name, size in sizes.items())
+
+    def _columns(self, pick: Pick) -> Columns:
+        """The numbers that a pick stands for."""
+        if pick.of in self.order:
+            if pick.ages is not None:
+                raise self.error(pick.where, f"has ages, but {pick.of} is a part, which writes the present alone")
+            return self._cut(pick, tuple(range(self.loaded[pick.of].actor.action_size)), self.order.index(pick.of))
+        if pick.of == OBSERVATION:
+            return self._observed(pick)
         slots = self.names[pick.of]
         if pick.ages is not None:
             there = sorted({age for _, age in slots})

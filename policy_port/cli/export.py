@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from policy_port.port.folder import Port
     from policy_port.remap import Remap
 
-PolicyArgument = Annotated[Path, typer.Argument(metavar="POLICY", help="A checkpoint, TorchScript, ONNX, or a YAML of networks.")]
+PolicyArgument = Annotated[
+    Path, typer.Argument(metavar="POLICY", help="A checkpoint, TorchScript, ONNX, or a YAML of networks.")
+]
 ContractOption = Annotated[Path, typer.Option("--contract", help="Contract that the policy was trained with.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist yet.")]
 FormatOption = Annotated[str, typer.Option("--format", help="torchscript, onnx, or both with a comma between.")]

@@ -25,7 +25,9 @@ from policy_port.cli.options import takes
 
 @dataclass(frozen=True, kw_only=True)
 class _Inspected:
-    file: Annotated[Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx, or a YAML of networks.", show_default=False)]
+    file: Annotated[
+        Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx, or a YAML of networks.", show_default=False)
+    ]
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
     activation: ActivationOption = None
     agent: AgentOption = None

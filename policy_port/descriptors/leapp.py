@@ -6,9 +6,10 @@ are operations in the model's graph, where they are read.
 
 from __future__ import annotations
 
-from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, is_leapp, own_model, read_pipeline
+from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, is_leapp, read_pipeline
 from policy_port.checkpoints.files.safe_load import read_bounded
-from policy_port.checkpoints.onnx.leapp import is_plain, taken_apart
+from policy_port.checkpoints.onnx.leapp import AROUND, is_plain, taken_apart
+from policy_port.checkpoints.onnx.leapp_joined import whole_model
 from policy_port.checkpoints.onnx.meanings import QUATERNION, robot_of
 from policy_port.checkpoints.onnx.parts import Apart
 from policy_port.descriptors import isaac_lab_env
@@ -39,8 +40,8 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
     record = records[MAIN]
     pipeline = read_pipeline(record.path)
     model = _model(pipeline, options)
-    data = read_bounded(model.file)
-    own_model(pipeline, model.file, data)
+    file = model.file
+    pipeline, model, data, joined = whole_model(pipeline, file, read_bounded(file), AROUND)
     if is_plain(model, pipeline):
         raise ContractError(
             f"{record.path}: says of its input {model.inputs[0].name} and its output {model.outputs[0].name} how many "
@@ -50,7 +51,9 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
         )
     parts, _ = taken_apart(pipeline, model, data)
     draft = Draft(str(record.path))
-    draft.policy = model.file
+    draft.policy = file
+    for note in joined:
+        draft.note(note)
     if any(item.connection for item in model.inputs):
         draft.put("trained_in", "Isaac Lab", f"{record.path.name}: isaaclab_connection")
     else:

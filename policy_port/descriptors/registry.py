@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "unitree_rl_gym": "deploy YAML of unitree_rl_gym or OpenWBT, beside a file of joint names",
     "booster_gym": "Booster's deploy YAML (T1.yaml), with the training's envs/T1.yaml, beside a file of joint names",
     "newton_assets": "newton-assets policy YAML",
+    "limx": "params.yaml of LimX's tron1-rl-deploy-python",
     "onnx_metadata": "metadata in an ONNX file: mjlab with its params/env.yaml, BeyondMimic, or a port of this program",
     "holosoma": "metadata in an ONNX file of holosoma",
     "lerobot_config": "LeRobot policy config.json",

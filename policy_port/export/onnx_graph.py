@@ -26,6 +26,7 @@ _NAMED_WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"You are using the legacy TorchScript-based ONNX export", DeprecationWarning),
     (r"The feature will be removed\. Please remove usage of this function", DeprecationWarning),
     (r"no signature found for <torch\.ScriptMethod", UserWarning),
+    (r"Constant folding - Only steps=1", UserWarning),
     (r"Exporting a model to ONNX with a batch_size other than 1", UserWarning),
 )
 

@@ -44,5 +44,10 @@ def open_probed(path: Path, contract: Path | None, **options: Any) -> tuple[Load
         )
     stated = load_contract(contract)
     sizes = {image.name: (image.height, image.width) for image in stated.images}
-    said = {"terms": observation_blocks(stated), "names": named_columns(stated), **options, "width": options.get("width") or stated.observation_size}
+    said = {
+        "terms": observation_blocks(stated),
+        "names": named_columns(stated),
+        **options,
+        "width": options.get("width") or stated.observation_size,
+    }
     return load_policy(path, image_sizes=sizes, **said), stated

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -555,23 +557,72 @@ def test_leapps_own_files(shared: Path) -> None:
         assert load_policy(folder / name / "policy.onnx").actor.state_names == states
         with pytest.raises(ContractError, match=r"no kind, no element_names.*inspect, export and remap"):
             contract_of(folder / name / f"{name}.yaml")
-    for part in ("policy.onnx", "preprocess.pt"):
-        with pytest.raises(CheckpointError, match=r"is one model of several\. pipeline\.yaml"):
-            load_policy(folder / "pipeline" / part)
-    with pytest.raises(CheckpointError, match=r"runs preprocess\.pt first"):
+    with pytest.raises(CheckpointError, match=r"is one model of several\. pipeline\.yaml"):
+        load_policy(folder / "pipeline/preprocess.pt")
+    with pytest.raises(CheckpointError, match=r"preprocess is exported as jit"):
+        load_policy(folder / "pipeline/policy.onnx")
+    with pytest.raises(CheckpointError, match=r"preprocess is exported as jit"):
         contract_of(folder / "pipeline/pipeline.yaml")
 
 
-def test_two_stages_are_not_read_as_one(tmp_path: Path) -> None:
-    """A network whose observation another model makes is refused, and as one model it is read."""
-    path = plain(tmp_path)
+def staged(folder: Path) -> Path:
+    """The usual task in two models: the first halves the command, the second is the whole of before."""
+    path = plain(folder)
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    first = {"inputs": [{"name": "raw", "shape": [1, 3]}], "outputs": [{"name": "made", "shape": [1, 3]}]}
-    first["parameters"] = data["models"][NODE]["parameters"] | {"model_path": "first.onnx"}
+    sizes = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in ("raw", "made")]
+    half = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    node = onnx.helper.make_node("Mul", ["raw", "half"], ["made"])
+    graph = onnx.helper.make_graph([node], "first", sizes[:1], sizes[1:], [half])
+    opset = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), str(folder / "first.onnx"))
+    inputs = data["models"][NODE]["inputs"]
+    moved = next(item for item in inputs if item["name"] == "base_velocity")
+    inputs[inputs.index(moved)] = {"name": "base_velocity", "shape": [1, 3], "dtype": "float32", "type": "tensor"}
+    first = {"inputs": [moved | {"name": "raw"}], "outputs": [{"name": "made", "shape": [1, 3]}]}
+    digest = hashlib.sha256((folder / "first.onnx").read_bytes()).hexdigest()
+    own = {"model_path": "first.onnx", "sha256sum": digest}
+    first["parameters"] = data["models"][NODE]["parameters"] | own
     data["models"] = {"first": first} | data["models"]
     data["pipeline"]["data_flow"] = {"first/made": [f"{NODE}/base_velocity"]}
     data["pipeline"]["inputs"]["first"] = ["raw"]
     data["pipeline"]["inputs"][NODE].remove("base_velocity")
     path.write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"runs first\.onnx first, whose made is its base_velocity"):
-        load_policy(tmp_path / f"{NODE}.onnx")
+    return path
+
+
+@pytest.mark.parametrize("file", ["first.onnx", f"{NODE}.onnx"])
+def test_models_that_compute_for_each_other_are_one(tmp_path: Path, file: str) -> None:
+    """Given by either of its files, a pipeline of two models is what they compute one after the other: the scale of the
+    first is in the contract, and the last action still goes round.
+    """
+    path, steps = staged(tmp_path / "two"), moments()
+    contract = contract_of(path)
+    (command,) = [term for term in terms(contract) if term["term"] == "velocity_command"]
+    assert command == {"term": "velocity_command", "scale": [1.0, 1.0, 0.125]}
+    halved = [dataclasses.replace(moment, command=moment.command / 2) for moment in steps]
+    wanted = whole(plain(tmp_path / "one"), halved)
+    np.testing.assert_allclose(ported(path, contract, steps, file), wanted, atol=1e-6)
+    assert any("joins first.onnx" in note for note in load_policy(path.parent / file).notes)
+
+
+def test_models_that_can_not_be_joined_are_named(tmp_path: Path) -> None:
+    """One that is no ONNX, one that runs before what it reads, one of another export: each is refused by its name."""
+    path = staged(tmp_path)
+    right = json.loads(path.read_text())
+
+    def refused(words: str, edit: Callable[[Any], None]) -> None:
+        data = json.loads(json.dumps(right))
+        edit(data)
+        path.write_text(json.dumps(data), encoding="utf-8")
+        with pytest.raises(CheckpointError, match=words):
+            load_policy(tmp_path / f"{NODE}.onnx")
+
+    models = right["models"]
+    refused(
+        r"models\.first is exported as jit", lambda data: data["models"]["first"]["parameters"].update(backend="jit")
+    )
+    refused("runs before", lambda data: data.update(models=dict(reversed(models.items()))))
+    refused(
+        r"models\.first\.parameters\.sha256sum",
+        lambda data: data["models"]["first"]["parameters"].update(sha256sum="0" * 64),
+    )

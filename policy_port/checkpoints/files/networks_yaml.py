@@ -121,7 +121,9 @@ class _Reader:
             raise self.error(f"{where}.file", f"is {data['file']}, which is not there (read as {file})")
         inputs = data["inputs"]
         named = inputs if isinstance(inputs, dict) and not {"of", "columns"} & inputs.keys() else {"": inputs}
-        texts = {key: self.text(data, key, where) for key in ("from", "activation", "statistics", "agent") if key in data}
+        texts = {
+            key: self.text(data, key, where) for key in ("from", "activation", "statistics", "agent") if key in data
+        }
         options: dict[str, Any] = {"activation": texts.get("activation"), "kind": texts.get("from")}
         statistics = texts.get("statistics")
         options["statistics"] = statistics if statistics in (None, "none") else self.path.parent / statistics
@@ -153,7 +155,9 @@ class _Reader:
         items = data if isinstance(data, list) else [data]
         if not items:
             raise self.error(where, "is empty; name what the part reads")
-        return tuple(self.pick(item, f"{where}.{index}" if data is items else where) for index, item in enumerate(items))
+        return tuple(
+            self.pick(item, f"{where}.{index}" if data is items else where) for index, item in enumerate(items)
+        )
 
     def pick(self, data: Any, where: str) -> Pick:
         if isinstance(data, str):

@@ -130,5 +130,6 @@ class _Alone(OriginalRunner):
         """Run the network and keep its state."""
         with torch.no_grad():
             state = self._state or self._actor.initial_state(len(obs))
-            action, *self._state = self._actor(torch.from_numpy(obs), *map(torch.from_numpy, images), *state)
+            action, *after = self._actor(torch.from_numpy(obs), *map(torch.from_numpy, images), *state)
+        self._state = tuple(after)
         return action.numpy()

@@ -165,7 +165,7 @@ class Recorder:
     def with_batch(self, value: object, axis: int, rows: object) -> object:
         """A tensor for one observation repeated for all `rows` along `axis`, where it has a 1 there."""
         meta = value.meta if isinstance(value, Traced) else value
-        if not self.single or not isinstance(meta, Tensor) or meta.ndim <= axis or meta.shape[axis] != 1:
+        if not isinstance(meta, Tensor) or meta.ndim <= axis or meta.shape[axis] != 1:
             return value
         return self.apply("expand", Tensor.expand, value, [rows if at == axis else -1 for at in range(meta.ndim)])
 
@@ -199,6 +199,13 @@ class Recorder:
         ref = self._ref()
         outputs.append(ref.index)
         return Traced(ref, result)
+
+
+def in_batches(shape: Sequence[int]) -> tuple[int | str, ...]:
+    """A shape with the batch, and multiples of it, in words."""
+    return tuple(
+        size if size % BATCH or not size else "batch" if size == BATCH else f"{size // BATCH} x batch" for size in shape
+    )
 
 
 def _size(value: Tensor, dimension: int) -> int:

@@ -11,14 +11,14 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from policy_port.checkpoints.files.safe_load import require_finite
-from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced
+from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Ref, TapeActor, Traced, in_batches
 from policy_port.checkpoints.onnx.canonical import MARK, canonical
 from policy_port.checkpoints.onnx.clip import clip_inside
 from policy_port.checkpoints.onnx.graph_inputs import GraphInputs, find_ports
 from policy_port.checkpoints.onnx.leapp import read_policy
 from policy_port.checkpoints.onnx.nodes import TRANSLATORS
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
-from policy_port.checkpoints.onnx.record import GraphRecord, is_size, size_arithmetic
+from policy_port.checkpoints.onnx.record import GraphRecord, is_size, label, size_arithmetic
 from policy_port.checkpoints.onnx.runner import OnnxOriginal
 from policy_port.checkpoints.onnx.state_ports import StatePort
 from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
@@ -41,7 +41,7 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Check the model and record its graph."""
     where = str(source.path)
-    model, left_out = read_policy(source.path, source.data, options.outputs)
+    model, left_out = read_policy(source.path, source.data, options.outputs, mean=options.mean)
     reader, actor = _followed(model, where, options)
     ports = reader.ports
     require_finite(dict(actor.named_buffers()), where)
@@ -128,14 +128,20 @@ class GraphReader(GraphRecord):
             if missing:
                 raise CheckpointError(f"{self.where}: {node.op_type} reads {missing[0]}, which nothing writes")
             self.output_count = len(node.output)
+            self.node = label(node)
             attributes = {attribute.name: self._attribute(attribute) for attribute in node.attribute}
             inputs = [self._values[name] for name in node.input]
             try:
                 result = self._node(node.op_type, attributes, inputs)
+            except CheckpointError as error:
+                if self.node in str(error) or isinstance(error, UnsafeFileError):
+                    raise
+                said = str(error).removeprefix(f"{self.where}: ")
+                raise CheckpointError(f"{self.where}: {self.node}: {said}") from error
             except GRAPH_ERRORS as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise CheckpointError(
-                    f"{self.where}: {node.op_type} {node.name} can't be followed for any batch ({reason})"
+                    f"{self.where}: {self.node} can't be followed for any batch ({reason})"
                 ) from error
             results = result if len(node.output) > 1 and isinstance(result, list) else [result]
             self._values.update(zip(node.output, results, strict=False))
@@ -169,7 +175,7 @@ class GraphReader(GraphRecord):
             raise CheckpointError(f"{self.where}: {kind} with {', '.join(attributes)} is not understood")
         if any(is_size(item) for item in inputs):
             return size_arithmetic(self, kind, inputs)
-        if kind in ("Max", "Min") and len(inputs) != 2:
+        if kind in ("Max", "Min", "Sum") and len(inputs) != 2:
             result = inputs[0]
             for other in inputs[1:]:
                 result = self.apply(kind.lower(), function, result, other)
@@ -185,8 +191,10 @@ class GraphReader(GraphRecord):
                 "not read; export from the folder that LeRobot wrote"
             )
         if len(shape) != rank or shape[rank - 2] != BATCH:
-            shown = tuple("batch" if size == BATCH else size for size in shape)
-            raise CheckpointError(f"{self.where}: the output {name} has shape {shown or 'unknown'}, without the batch")
+            by = next((f" of {label(node)}" for node in self._model.graph.node if name in node.output), "")
+            raise CheckpointError(
+                f"{self.where}: the output {name}{by} has shape {in_batches(shape) or 'unknown'}, without the batch"
+            )
         assert isinstance(value, Traced)
         return value
 

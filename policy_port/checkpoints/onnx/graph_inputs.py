@@ -78,9 +78,7 @@ class GraphInputs:
         return self.flat_actions or self.actions
 
 
-def find_ports(
-    model: onnx.ModelProto, where: str, given: Mapping[str, str], *, prefixed: bool = False
-) -> GraphInputs:
+def find_ports(model: onnx.ModelProto, where: str, given: Mapping[str, str], *, prefixed: bool = False) -> GraphInputs:
     """Tell observation, images, actions and state apart by wiring, rank and name.
 
     Args:
@@ -93,20 +91,13 @@ def find_ports(
     initial = {tensor.name for tensor in model.graph.initializer}
     inputs = {item.name: sizes_of(item) for item in model.graph.input if item.name not in initial}
     outputs = {item.name: sizes_of(item) for item in model.graph.output}
-    for name, shape in (inputs | outputs).items():
-        if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in shape):
-            raise CheckpointError(f"{where}: {name} has the sizes {shape}; no policy is larger than {_LARGEST}")
+    _check_sizes(inputs | outputs, where)
     carried = state_outputs(model.graph, given)
     seen = [item for item in model.graph.input if len(inputs.get(item.name, ())) == 4]
     rest = {name: shape for name, shape in inputs.items() if len(shape) != 4 and name not in carried}
     flat = {name: shape for name, shape in rest.items() if len(shape) < 3 or not says_state(name, shape)}
     states = sorted([*carried, *(name for name in rest if name not in flat)], key=lambda name: (cell(name), name))
-    if not flat or not all(1 <= len(shape) <= 3 for shape in flat.values()):
-        listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
-        raise CheckpointError(
-            f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, where the "
-            "policy has them, images (four axes) and states (layers, batch, hidden)."
-        )
+    _check_flat(flat, inputs, where)
     _check_given(given, states, outputs, where)
     if unclear := next((name for name in states if name not in carried), None):
         raise CheckpointError(
@@ -120,6 +111,7 @@ def find_ports(
         shown = _listed({name: outputs[name] for name in left}) or "(none)"
         raise CheckpointError(
             f"{where}: which of its outputs {shown} is the action is unclear. Say it with --output OUTPUT"
+            + (". If LEAPP wrote the file, put LEAPP's YAML beside it, which says so" if len(flat) > 1 else "")
         )
     prefixed = prefixed or any(len(shape) == 1 for shape in flat.values())
     if prefixed and seen:
@@ -136,9 +128,7 @@ def find_ports(
         actions=actions if size is None else f"policy_port_{actions}",
         flat_actions="" if size is None else actions,
         action_size=size or 0,
-        states=tuple(
-            state_port(name, carried[name], inputs[name], batch, where, prefixed=prefixed) for name in states
-        ),
+        states=tuple(state_port(name, carried[name], inputs[name], batch, where, prefixed=prefixed) for name in states),
         images=tuple(_image(item, inputs[item.name], where) for item in seen),
         fixed_batch=prefixed or batch == 1,
         prefixed=prefixed,
@@ -163,13 +153,26 @@ def _folded(shape: Sizes, *, prefixed: bool) -> int | None:
     return shape[2]
 
 
+def _check_flat(flat: Mapping[str, Sizes], inputs: Mapping[str, Sizes], where: str) -> None:
+    if not flat or not all(1 <= len(shape) <= 3 for shape in flat.values()):
+        listed = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
+        raise CheckpointError(
+            f"{where}: its inputs are {listed or 'none'}; expected one observation (batch, width) and, where the "
+            "policy has them, images (four axes) and states (layers, batch, hidden)"
+        )
+
+
+def _check_sizes(shapes: Mapping[str, Sizes], where: str) -> None:
+    for name, shape in shapes.items():
+        if any(isinstance(size, int) and not 0 <= size <= _LARGEST for size in shape):
+            raise CheckpointError(f"{where}: {name} has the sizes {shape}; no policy is larger than {_LARGEST}")
+
+
 def _listed(values: Mapping[str, Sizes]) -> str:
     return ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in values.items())
 
 
-def _check_given(
-    given: Mapping[str, str], states: Sequence[str], outputs: Mapping[str, Sizes], where: str
-) -> None:
+def _check_given(given: Mapping[str, str], states: Sequence[str], outputs: Mapping[str, Sizes], where: str) -> None:
     """Raise where a user names a role or an output that is not there."""
     for role, output in given.items():
         if role != ACTIONS and role not in states:

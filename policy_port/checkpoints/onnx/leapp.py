@@ -7,61 +7,49 @@ from pathlib import Path
 
 import onnx
 
-from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, beside, own_model
+from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, beside
 from policy_port.checkpoints.onnx.apart import take_apart
 from policy_port.checkpoints.onnx.apart_check import check_parts
+from policy_port.checkpoints.onnx.leapp_joined import whole_model
 from policy_port.checkpoints.onnx.meanings import meaning, robot_of
 from policy_port.checkpoints.onnx.network import network_of
 from policy_port.checkpoints.onnx.parts import Apart
 from policy_port.checkpoints.onnx.read import check_model, parse_model, read_model
 from policy_port.errors import CheckpointError
 
-_AROUND = frozenset(
-    (
-        *("Acos", "And", "ArgMax", "Asin", "Atan", "CumSum", "Einsum", "EyeLike", "GatherElements", "IsNaN", "Not"),
-        *(
-            "Or",
-            "Pad",
-            "Range",
-            "ReduceL1",
-            "ReduceL2",
-            "ReduceMax",
-            "ReduceMin",
-            "ReduceProd",
-            "ReduceSumSquare",
-            "Round",
-        ),
-        *("ScatterElements", "ScatterND", "Size", "Tan", "Tile", "TopK", "Trilu", "Xor"),
-    )
-)
+AROUND = frozenset(("EyeLike", "Size"))
 """Operators that compute observations and targets around a network; in the network itself they are refused."""
 
 
-def read_policy(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def read_policy(
+    path: Path, data: bytes, given: Mapping[str, str], *, mean: bool = False
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The model of the network in a file, and what the file holds beside it, in words.
 
     Args:
         path: The file.
         data: Its bytes.
         given: Outputs by the role that the user names.
+        mean: Take the mean of random numbers, instead of refusing them.
     """
     pipeline = beside(path)
     if pipeline is None:
-        return read_model(path, data, given)
-    model = own_model(pipeline, path, data)
+        return read_model(path, data, given, mean=mean)
+    pipeline, model, data, joined = whole_model(pipeline, path, data, AROUND)
     if is_plain(model, pipeline):
-        return read_model(path, data, given)
+        network, notes = read_model(path, data, given, mean=mean)
+        return network, (*joined, *notes)
     if given:
         raise CheckpointError(f"{path}: {pipeline.path.name} beside it says which output is what; leave out --output")
     parts, network = taken_apart(pipeline, model, data)
     check_model(network, path)
-    return network, _notes(pipeline, parts)
+    return network, (*joined, *_notes(pipeline, parts))
 
 
 def taken_apart(pipeline: Pipeline, model: LeappModel, data: bytes) -> tuple[Apart, onnx.ModelProto]:
     """The parts of a model of LEAPP, and the network among them, held against the whole."""
     whole = parse_model(model.file, data)
-    check_model(whole, model.file, _AROUND)
+    check_model(whole, model.file, AROUND)
     parts = take_apart(whole, pipeline, model)
     network = network_of(whole, parts, pipeline)
     check_parts(whole, network, parts, pipeline)

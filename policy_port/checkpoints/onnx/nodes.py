@@ -12,8 +12,10 @@ from torch.nn import functional
 from policy_port.checkpoints.networks.tape import MAX_ELEMENTS, Traced
 from policy_port.checkpoints.onnx.images import IMAGE_TRANSLATORS
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
-from policy_port.checkpoints.onnx.record import Attributes, GraphRecord, Translator, is_size, meta, numbers
+from policy_port.checkpoints.onnx.record import Attributes, GraphRecord, Translator, axes_of, is_size, meta, numbers
 from policy_port.checkpoints.onnx.recurrent import recurrent
+from policy_port.checkpoints.onnx.reductions import REDUCTION_TRANSLATORS
+from policy_port.checkpoints.onnx.routing import ROUTING_TRANSLATORS, grown
 from policy_port.errors import CheckpointError, UnsafeFileError
 
 _DTYPES = {
@@ -121,29 +123,10 @@ def _cast(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any
 def _concat(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     if any(isinstance(item, list) for item in inputs):
         return [number for item in inputs for number in numbers(item)]
-    return reader.apply("cat", torch.cat, inputs, attributes["axis"])
-
-
-def _gather(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
-    value, index = inputs
-    if isinstance(value, list):
-        return value[int(index)] if index.ndim == 0 else [value[item] for item in numbers(index)]
-    axis = attributes.get("axis", 0)
-    if not isinstance(index, Tensor):
-        raise CheckpointError(f"{reader.where}: a Gather picks entries that depend on the observation")
-    index = torch.where(index < 0, index + meta(value).shape[axis], index)
-    if index.ndim == 0:
-        return reader.apply("select", torch.select, value, axis, int(index))
-    if index.ndim != 1:
-        raise CheckpointError(f"{reader.where}: a Gather with indices of shape {tuple(index.shape)} is not understood")
-    return reader.apply("index_select", torch.index_select, value, axis, index)
-
-
-def _gather_nd(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
-    value, index = inputs
-    if not isinstance(index, Tensor) or index.ndim != 2 or index.shape[1] != 1 or attributes.get("batch_dims", 0):
-        raise CheckpointError(f"{reader.where}: a GatherND along more than the first axis is not understood")
-    return _gather(reader, {"axis": 0}, [value, index.reshape(-1)])
+    axis = attributes["axis"]
+    if axis and reader.ports.fixed_batch:
+        inputs = grown(reader, inputs)
+    return reader.apply("cat", torch.cat, inputs, axis)
 
 
 def _slice(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
@@ -208,14 +191,8 @@ def _flatten(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> 
     return inputs[0].reshape(target)
 
 
-def _axes(attributes: Attributes, inputs: list[Any]) -> list[int] | None:
-    if "axes" in attributes:
-        return list(attributes["axes"])
-    return numbers(inputs[1]) if _optional(inputs, 1) is not None else None
-
-
 def _squeeze(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
-    value, axes = inputs[0], _axes(attributes, inputs)
+    value, axes = inputs[0], axes_of(attributes, inputs)
     if isinstance(value, list):
         return value[0]
     if axes is None:
@@ -226,7 +203,7 @@ def _squeeze(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> 
 
 
 def _unsqueeze(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
-    value, axes = inputs[0], _axes(attributes, inputs) or []
+    value, axes = inputs[0], axes_of(attributes, inputs) or []
     if not isinstance(value, Tensor) and not (isinstance(value, Traced) and isinstance(value.meta, Tensor)):
         return numbers(value)
     rank = meta(value).ndim + len(axes)
@@ -253,18 +230,6 @@ def _transpose(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -
     return reader.apply("permute", torch.permute, inputs[0], list(order))
 
 
-def _reduce(label: str, function: Callable[..., Tensor]) -> Translator:
-    def run(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
-        axes = _axes(attributes, inputs)
-        if not axes and attributes.get("noop_with_empty_axes", 0):
-            return inputs[0]
-        if not axes:
-            axes = list(range(meta(inputs[0]).ndim))
-        return reader.apply(label, function, inputs[0], axes, bool(attributes.get("keepdims", 1)))
-
-    return run
-
-
 def _layer_norm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
     shape = list(meta(inputs[0]).shape[attributes.get("axis", -1) :])
     epsilon = attributes.get("epsilon", 1e-5)
@@ -272,13 +237,31 @@ def _layer_norm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) 
 
 
 def _batch_norm(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
+    if attributes.get("training_mode", 0) or reader.output_count > 1:
+        raise CheckpointError(
+            f"{reader.where}: {reader.node} is in training mode: it normalises by the batch that it is given, so that "
+            "the action of one observation depends on the others. Call eval() on the network before the export (and "
+            "leave out training=TrainingMode.TRAINING)"
+        )
     value, scale, bias, mean, variance = inputs
     arguments = (value, mean, variance, scale, bias, False, 0.0, attributes.get("epsilon", 1e-5))
     return reader.apply("batch_norm", functional.batch_norm, *arguments)
 
 
+def _dropout(reader: GraphRecord, attributes: Attributes, inputs: list[Any]) -> Any:
+    training = _optional(inputs, 2)
+    if training is not None and (not isinstance(training, Tensor) or bool(training)):
+        raise CheckpointError(
+            f"{reader.where}: {reader.node} is in training mode and drops numbers at random. Call eval() on the "
+            "network before the export (and leave out training=TrainingMode.TRAINING)"
+        )
+    return [inputs[0], None] if reader.output_count > 1 else inputs[0]
+
+
 TRANSLATORS: dict[str, Translator] = {
     **IMAGE_TRANSLATORS,
+    **REDUCTION_TRANSLATORS,
+    **ROUTING_TRANSLATORS,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Celu": _unary("celu", functional.celu, alpha=1.0),
@@ -286,22 +269,19 @@ TRANSLATORS: dict[str, Translator] = {
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
-    "Dropout": lambda reader, attributes, inputs: inputs[0],
+    "Dropout": _dropout,
     "Elu": _unary("elu", functional.elu, alpha=1.0),
     "Expand": _expand,
     "Flatten": _flatten,
     "GRU": lambda reader, attributes, inputs: recurrent(reader, "GRU", attributes, inputs),
-    "Gather": _gather,
-    "GatherND": _gather_nd,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "HardSigmoid": _hard_sigmoid,
     "Identity": lambda reader, attributes, inputs: inputs[0],
     "LSTM": lambda reader, attributes, inputs: recurrent(reader, "LSTM", attributes, inputs),
     "LayerNormalization": _layer_norm,
+    "LogSoftmax": _unary("log_softmax", torch.log_softmax, axis=-1),
     "LeakyRelu": _unary("leaky_relu", functional.leaky_relu, alpha=0.01),
-    "ReduceMean": _reduce("mean", torch.mean),
-    "ReduceSum": _reduce("sum", torch.sum),
     "Reshape": _reshape,
     "Selu": _selu,
     "Shape": _shape,

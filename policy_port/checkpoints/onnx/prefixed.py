@@ -7,20 +7,31 @@ from the front moves on by one, and a fixed target of a reshape stands behind th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from policy_port.checkpoints.onnx.operators import ELEMENTWISE
+from policy_port.checkpoints.onnx.routing import PREFIXED
 from policy_port.errors import CheckpointError
 
 Shape = tuple[int, ...]
 _SAME = frozenset(("Cast", "Celu", "Dropout", "Elu", "Gelu", "HardSigmoid", "Identity", "LeakyRelu", "Selu"))
 """One input, and the numbers stay where they are."""
 _AXIS: dict[str, int] = {
-    "ArgMax": 0, "ArgMin": 0, "Concat": 0, "Gather": 0, "GatherElements": 0, "LayerNormalization": -1,
-    "LogSoftmax": -1, "Softmax": -1, "Split": 0, "TopK": -1, "ScatterElements": 0,
+    "ArgMax": 0,
+    "ArgMin": 0,
+    "Concat": 0,
+    "Gather": 0,
+    "GatherElements": 0,
+    "LayerNormalization": -1,
+    "LogSoftmax": -1,
+    "Softmax": -1,
+    "Split": 0,
+    "TopK": -1,
+    "ScatterElements": 0,
 }
 """Operators along one axis, and which it is where the node does not say."""
 _MARK = "policy_port_batch_"
@@ -103,9 +114,7 @@ class _Prefixed:
             attributes = {attribute.name: attribute.i for attribute in node.attribute}
             part = shape[attributes.get("start", 0) : attributes.get("end", len(shape))]
             value = part if node.op_type == "Shape" else np.array(shape.prod())
-            self._nodes.append(
-                helper.make_node("Constant", [], [node.output[0]], value=numpy_helper.from_array(value))
-            )
+            self._nodes.append(helper.make_node("Constant", [], [node.output[0]], value=numpy_helper.from_array(value)))
             return
         rule = _RULES.get(node.op_type)
         if node.op_type in ELEMENTWISE or node.op_type == "Clip":
@@ -258,7 +267,42 @@ class _Prefixed:
                 target = self._constant([-1, *self._shape(name, node)])
                 self._nodes.append(helper.make_node("Reshape", [inner, target], [name]))
 
-    def _add(self, kind: str, inputs: list[str], **attributes: list[int]) -> str:
+    def _folded(self, node: onnx.NodeProto) -> None:
+        """A layer that reads a batch of 1 of its own takes the batch there."""
+        shape = self._shape(node.input[0], node)
+        if shape[0] != 1 or self._carried.intersection(node.input[1:]) or len(node.output) > 1:
+            raise self._refused(node, f"it reads {list(shape)}, whose first axis is no batch of 1")
+        inputs = [self._add("Reshape", [node.input[0], self._constant([-1, *shape[1:]])]), *node.input[1:]]
+        changed = _like(node, inputs)
+        changed.output[:] = [f"{_MARK}{node.output[0]}"]
+        self._nodes.append(changed)
+        target = self._constant([-1, *self._shape(node.output[0], node)])
+        self._nodes.append(helper.make_node("Reshape", [changed.output[0], target], list(node.output)))
+
+    def _einsum(self, node: onnx.NodeProto) -> None:
+        equation = helper.get_attribute_value(node.attribute[0]).decode()
+        free = next(letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in equation)
+        terms, arrow, result = equation.partition("->")
+        if not arrow or "..." in equation:
+            raise self._refused(node, f"its equation {equation} leaves axes open")
+        pairs = zip(terms.split(","), node.input, strict=True)
+        with_batch = [f"{free if name in self._carried else ''}{term.strip()}" for term, name in pairs]
+        changed = _like(node, list(node.input), without="equation")
+        changed.attribute.append(helper.make_attribute("equation", f"{','.join(with_batch)}->{free}{result.strip()}"))
+        self._nodes.append(changed)
+
+    def _placed(self, node: onnx.NodeProto) -> None:
+        """Fixed indices say nothing of the batch in front."""
+        if node.input[1] in self._carried:
+            raise self._refused(node, "its indices depend on the observation")
+        inputs = list(node.input)
+        if inputs[0] not in self._carried:
+            inputs[0] = self._add("Unsqueeze", [inputs[0]], axes=[0])
+        changed = _like(node, inputs)
+        changed.attribute.append(helper.make_attribute(PREFIXED, 1))
+        self._nodes.append(changed)
+
+    def _add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         name = f"{_MARK}{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
@@ -270,6 +314,10 @@ class _Prefixed:
 
 
 _RULES: dict[str, Callable[[_Prefixed, onnx.NodeProto], None]] = {
+    **dict.fromkeys(("AveragePool", "BatchNormalization", "Conv", "MaxPool"), _Prefixed._folded),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _Prefixed._folded),
+    **dict.fromkeys(("GatherND", "ScatterND"), _Prefixed._placed),
+    "Einsum": _Prefixed._einsum,
     "Expand": _Prefixed._expand,
     "Flatten": _Prefixed._reshape,
     "GRU": _Prefixed._recurrent,

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from policy_port.checkpoints.files.safe_load import MAX_FILE_BYTES
 from policy_port.checkpoints.onnx.cut import cut_network
+from policy_port.checkpoints.onnx.drawn import DRAWN, drawn_error, without_draws
 from policy_port.checkpoints.onnx.nodes import OPERATORS
 from policy_port.errors import CheckpointError, UnsafeFileError, closest
 
@@ -31,21 +32,25 @@ _BYTES: dict[int, int] = {
 }
 
 
-def read_model(path: Path, data: bytes, given: Mapping[str, str]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def read_model(
+    path: Path, data: bytes, given: Mapping[str, str], *, mean: bool
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Parse and check a model; afterwards all its data is inside it.
 
     Args:
         path: The file.
         data: Its bytes.
         given: Outputs by the role that the user names.
+        mean: Take the mean of random numbers, instead of refusing them.
 
     Returns:
         The model of the network, and what the file holds beside it, in words.
     """
     # What is left out is never executed, so its operators don't matter.
     model, notes = cut_network(parse_model(path, data), given)
+    model, told = without_draws(model, str(path), mean=mean)
     check_model(model, path)
-    return model, notes
+    return model, (*notes, *told)
 
 
 def parse_model(path: Path, data: bytes) -> onnx.ModelProto:
@@ -114,6 +119,8 @@ def _check_operators(model: onnx.ModelProto, where: str, known: frozenset[str]) 
                 f"{where}: chooses between steps of a controller and of a simulator, as Exploy wraps its graph; give "
                 "the file of one control step that Exploy writes beside it (its default mode)"
             )
+        if node.op_type in DRAWN:
+            raise drawn_error(node, where)
         if node.op_type not in known:
             raise UnsafeFileError(
                 f"{where}: uses the operator {node.op_type}, which is not on the list of those that policies have need "

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import onnx
 from torch import Tensor
 
 from policy_port.checkpoints.networks.tape import BATCH, Recorder, Traced
@@ -29,6 +30,8 @@ class GraphRecord:
         self.obs = self.recorder.input((BATCH, ports.width))
         self.forgets = False
         """Whether a recurrent layer starts anew at every call."""
+        self.node = ""
+        """The node being read, in words."""
         self.output_count = 0
         """Number of outputs of the node being read."""
 
@@ -45,6 +48,18 @@ class GraphRecord:
 
 Translator = Callable[[GraphRecord, Attributes, list[Any]], Any]
 """Records one node, from its attributes and its inputs; returns one output or a list of them."""
+
+
+def label(node: onnx.NodeProto) -> str:
+    """A node as messages name it."""
+    return f"{node.op_type} {node.name or next(filter(None, node.output), '')}"
+
+
+def axes_of(attributes: Attributes, inputs: list[Any]) -> list[int] | None:
+    """Axes of a node, from its attribute or its second input; None where it has neither."""
+    if "axes" in attributes:
+        return list(attributes["axes"])
+    return numbers(inputs[1]) if len(inputs) > 1 and inputs[1] is not None else None
 
 
 def numbers(value: Any) -> list[Any]:

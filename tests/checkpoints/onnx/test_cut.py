@@ -65,12 +65,12 @@ def beyond_mimic(path: Path) -> Path:
     )  # fmt: skip
 
 
-def exploy(path: Path, *, shows: str = "obs", bypass: bool = False, operator: str = "Atan") -> Path:
+def exploy(path: Path, *, shows: str = "obs", bypass: bool = False, operator: str = "Sinh") -> Path:
     """An environment: observation from raw signals in front, targets and memory behind the network."""
     nodes, arrays = network()
     front = [
         helper.make_node("Sub", ["articulation.joints.pos", "default"], ["relative"]),
-        # Atan is an operator that no network needs: it is in front, and never executed.
+        # Sinh is an operator that no network needs: it is in front, and never executed.
         helper.make_node(operator, ["command.base_velocity"], ["command"]),
         helper.make_node("Concat", ["relative", "command", "memory.actions.in"], ["obs"], axis=1),
     ]
@@ -103,7 +103,7 @@ def test_the_network_of_an_environment_is_what_the_whole_file_runs(tmp_path: Pat
     path = exploy(tmp_path / "policy.onnx")
     rng = np.random.default_rng(5)
     joint_pos, command, last = (rng.standard_normal((1, 3)).astype(np.float32) for _ in range(3))
-    with pytest.raises(CheckpointError, match="Atan"):
+    with pytest.raises(CheckpointError, match="Sinh"):
         load_policy(exploy_without_cut(tmp_path / "whole.onnx"))
     policy = load_policy(path)
     assert policy.actor.obs_size == 9
@@ -113,7 +113,7 @@ def test_the_network_of_an_environment_is_what_the_whole_file_runs(tmp_path: Pat
         ["actions"],
         {"articulation.joints.pos": joint_pos, "command.base_velocity": command, "memory.actions.in": last},
     )[0]
-    obs = np.concatenate([joint_pos - DEFAULT, np.arctan(command), last], axis=1)
+    obs = np.concatenate([joint_pos - DEFAULT, np.sinh(command), last], axis=1)
     runner = policy.original()
     assert np.abs(runner.step(obs) - wanted).max() < 1e-5
     assert differences(policy, 5) < 1e-5
@@ -122,7 +122,7 @@ def test_the_network_of_an_environment_is_what_the_whole_file_runs(tmp_path: Pat
 def exploy_without_cut(path: Path) -> Path:
     """The same with one vector as its input, where nothing needs to be cut."""
     nodes, arrays = network()
-    nodes.insert(0, helper.make_node("Atan", ["raw"], ["obs"]))
+    nodes.insert(0, helper.make_node("Sinh", ["raw"], ["obs"]))
     return save(path, nodes, arrays, {"raw": [1, 9]}, {"actions": [1, 3]})
 
 

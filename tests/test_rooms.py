@@ -42,7 +42,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "checkpoints.torchscript": {"checkpoints.policy", "checkpoints.files", "checkpoints.networks"},
     "robot_models": set(),
-    "motion": {"contract", "files"},
+    # GMR's clips are pickles, which nobody but the reader of strangers' pickles opens.
+    "motion": {"contract", "files", "checkpoints.files"},
     "descriptors": {"contract", "checkpoints", "plain_yaml", "robot_models", "tasks"},
     # A TorchScript file in a port is as much a stranger's as any checkpoint, and is read with the same care.
     "port": {

@@ -46,7 +46,9 @@ StatisticsOption = Annotated[
 ]
 MotionOption = Annotated[
     Path | None,
-    typer.Option("--motion", metavar="FILE", help="Clip that the policy follows, .npz or .csv; it goes into the port."),
+    typer.Option(
+        "--motion", metavar="FILE", help="Clip that the policy follows, .npz, .csv or .pkl; it goes into the port."
+    ),
 ]
 OutputOption = Annotated[
     list[str] | None,

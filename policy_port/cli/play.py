@@ -74,7 +74,7 @@ MotionOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="With --plant: the clip that a policy is to follow, .npz or .csv; the port's, if not given.",
+        help="With --plant: the clip that a policy is to follow, .npz, .csv or .pkl; the port's, if not given.",
     ),
 ]
 NumEnvsOption = Annotated[

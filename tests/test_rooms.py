@@ -53,7 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
     "export": {"contract", "motion", "remap", "checkpoints", "files", "port", "proof"},
     "control": {"contract", "motion", "remap", "port"},
-    "plants": {"contract", "control.plant", "robot_models"},
+    "plants": {"contract", "control.ghost", "control.plant", "robot_models"},
     "tasks": set(),
     "report": {"files"},
     "replay": {"contract", "control", "motion", "plants", "port", "tasks", "report", "trace", "files", "resources"},

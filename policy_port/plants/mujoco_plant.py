@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
+from policy_port.control.ghost import Ghost
 from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
@@ -79,6 +80,7 @@ class MujocoPlant:
         self._base_is_frame = setup.floating and setup.frame is None
         self._measured = self._bind()
         self._view = TrackingView(robot.model, robot.base_body)
+        self._ghost: mujoco.MjData | None = None
         self._helpers = min(num_envs, len(os.sched_getaffinity(0))) - 1
         self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
         self.reset(np.tile([joint.default for joint in robot.joints], (num_envs, 1)))
@@ -198,6 +200,17 @@ class MujocoPlant:
         """
         self._refresh(0)
         return self._view.image(self._data[0], height, width)
+
+    def render_with(self, ghost: Ghost, height: int, width: int) -> NDArray[np.uint8]:
+        """The same with a second robot; see `DrawsGhosts`."""
+        data = self._ghost = self._ghost or mujoco.MjData(self._model)
+        data.qpos[self._robot.qpos_index] = ghost.joint_pos
+        self._place_followers(data)
+        if self._setup.floating:
+            data.qpos[self._base_qpos : self._base_qpos + 7] = [*ghost.base_pos, *ghost.base_quat]
+        mujoco.mj_kinematics(self._model, data)
+        self._refresh(0)
+        return self._view.image(self._data[0], height, width, ghost=data, aside=ghost.aside)
 
     def close(self) -> None:
         """Free threads and graphics. Calling it twice is harmless."""

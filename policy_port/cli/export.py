@@ -133,6 +133,8 @@ def _write(remap: Remap, options: ExportOptions) -> None:
 
     # A clip that can't be read is told before the policy is.
     motion = motion_of(remap.source, options.motion)
+    for note in () if motion is None else motion.notes:
+        typer.echo(f"note: {options.motion}: {note}", err=True)
     recorded = None if options.recorded is None else read_recorded(options.recorded, remap.target)
     loaded = load_policy(
         options.policy,

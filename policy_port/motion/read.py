@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from policy_port.arrays import Array
 from policy_port.contract.motion import ClipFiles
 from policy_port.contract.spec import Contract
 from policy_port.errors import MotionError, one_line
 from policy_port.motion.foreign import QUATERNIONS, check_shapes, need, numbers, of_arrays, pickled
 from policy_port.motion.motion import MAX_BYTES, MAX_FRAMES, VERSION, Motion, arrays_of, checked, velocities
 
+RATE_STATED = "a CSV does not tell its rate"
+"""How the note begins that a user should read before believing a replay."""
+GRAVITY, FALLING, TOO_FAST = 9.81, 0.08, 1.5
+"""[m/s^2]; for how long a fall is looked at [s]; how many times gravity a pelvis does not fall with, even in a flip."""
 POSE = 7
 """Columns of a CSV before its joints: position and quaternion of the root link."""
 
@@ -105,7 +110,33 @@ def _csv(path: Path, stated: ClipFiles) -> Motion:
         joint_vel=velocities(table[:, POSE:], stated.rate),
         root_pos=table[:, :3],
         root_quat=table[:, 3:POSE][:, QUATERNIONS[stated.quaternion_order]],
-        notes=("joint velocities by central differences of the file's positions",),
+        notes=(
+            "joint velocities by central differences of the file's positions",
+            *rate_notes(stated.rate, table[:, :3]),
+        ),
+    )
+
+
+def rate_notes(rate: float, root_pos: Array) -> tuple[str, ...]:
+    """That a rate is a statement, and whether gravity allows it.
+
+    A rate that is too low can't be told from a slow motion. One that is too high makes a body fall faster than it can.
+
+    Args:
+        rate: The rate as stated [Hz].
+        root_pos: Origin of the root in the world [m], shape (frames, 3).
+    """
+    stated = f"{RATE_STATED}: {rate:g} Hz is what motion.files.rate of the contract says"
+    length = max(1, round(FALLING * rate))
+    if len(root_pos) <= length + 4:
+        return (stated,)
+    height = np.gradient(np.gradient(root_pos[:, 2], 1.0 / rate), 1.0 / rate)[2:-2]
+    fastest = -float(np.convolve(height, np.ones(length) / length, "valid").min()) / GRAVITY
+    if fastest < TOO_FAST:
+        return (stated,)
+    return (
+        f"{stated}. Its root falls with {fastest:.1f} times gravity for {FALLING:g} s, as nothing does by itself: the "
+        f"true rate is hardly more than {rate / np.sqrt(fastest):.0f} Hz",
     )
 
 

@@ -33,6 +33,9 @@ class MujocoPlant:
     "model"). A simulation that diverges shows NaN.
     """
 
+    _ghost: mujoco.MjData | None = None
+    """The second robot of a picture, once one was drawn."""
+
     def __init__(
         self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, shadows: bool = True
     ) -> None:
@@ -80,7 +83,6 @@ class MujocoPlant:
         self._base_is_frame = setup.floating and setup.frame is None
         self._measured = self._bind()
         self._view = TrackingView(robot.model, robot.base_body)
-        self._ghost: mujoco.MjData | None = None
         self._helpers = min(num_envs, len(os.sched_getaffinity(0))) - 1
         self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
         self.reset(np.tile([joint.default for joint in robot.joints], (num_envs, 1)))

@@ -34,6 +34,9 @@ class NewtonPlant:
     the MuJoCo plant. The first use on a machine compiles Warp's kernels, which takes half a minute.
     """
 
+    _ghost: mujoco.MjData | None = None
+    """The second robot of a picture, once one was drawn."""
+
     def __init__(
         self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, device: str = "cpu"
     ) -> None:
@@ -79,7 +82,6 @@ class NewtonPlant:
         self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
         self._per_group = num_envs // len(self._groups)
         self._pose = mujoco.MjData(robot.solver.mj_model)
-        self._ghost: mujoco.MjData | None = None
         # Newton's arrays are optional to the type checker: a model of particles has none of them.
         model, held = cast(Any, robot.model), cast(Any, robot.solver)
         self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)

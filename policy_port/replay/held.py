@@ -17,6 +17,7 @@ from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
+from policy_port.motion.read import RATE_STATED
 from policy_port.port.pilot import Pilot
 from policy_port.replay import metrics
 from policy_port.replay.following import following_metrics, start_pose
@@ -176,6 +177,8 @@ def replay_held(
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
     steps = max(1, round(held.seconds / contract.control_dt))
+    if clip is not None and clip.use.end == "stop":
+        steps = min(steps, clip.steps)
     task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
     if clip is not None:
         task.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
@@ -188,8 +191,11 @@ def replay_held(
         if held.command is None or goals.drawn:
             listed = [{"seed": held.seed + n, "env": e, "episode": k} for n, (e, k) in task.rows.items()]
             recorder.close(episodes=listed)
+    told = {**_asked(held, goals, len(task.survived)), "fall": rule.text}
+    if steps < round(held.seconds / contract.control_dt) and not task.fallen.any():
+        told["ended"] = f"with the motion, after {steps * contract.control_dt:.2f} s (motion.end: stop)"
     return Result(
-        setting={**setting_of(header), **_asked(held, goals, len(task.survived)), "fall": rule.text},
+        setting={**setting_of(header), **told},
         metrics=(
             *_metrics(Trace(trace), contract, plant.joint_names, task, held),
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
@@ -203,8 +209,10 @@ def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
     if held.motion is not None:
         found["motion"] = (
             f"{held.motion.frames} frames at {held.motion.rate:g} Hz, {held.motion.seconds:.2f} s; "
-            f"it ran for {held.seconds:.2f} s"
+            f"it was to run for {held.seconds:.2f} s"
         )
+        if told := [note for note in held.motion.notes if note.startswith(RATE_STATED)]:
+            found["rate of the motion"] = told[0]
     elif held.command is not None:
         forward, left, turn = held.command
         found["command"] = f"{forward:g} m/s forward, {left:g} m/s left, {turn:g} rad/s"

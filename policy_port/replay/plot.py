@@ -86,7 +86,7 @@ def _draw_actions(axis: Axes, trace: Trace) -> None:
 def _draw_following(axis: Axes, trace: Trace, clip: Clip) -> None:
     """How far the joints are off the clip: root mean square over all, and the worst one."""
     time, first = _first_episode(trace)
-    wanted = _clip_positions(trace, clip)
+    wanted = clip_positions(trace, clip)
     error = np.abs(trace["joint_pos"][first, 0] - wanted)
     axis.plot(time, np.sqrt(np.nanmean(error**2, axis=1)), color=MEASURED, linewidth=1.0, label="root mean square")
     axis.plot(time, np.nanmax(error, axis=1), color=FAINT, linewidth=0.7, label="worst joint")
@@ -96,7 +96,7 @@ def _draw_following(axis: Axes, trace: Trace, clip: Clip) -> None:
     axis.legend(loc="upper right", frameon=False)
 
 
-def _clip_positions(trace: Trace, clip: Clip) -> np.ndarray:
+def clip_positions(trace: Trace, clip: Clip) -> np.ndarray:
     """The clip's joint positions at each step of the first episode [rad], trace's order; NaN where it has none."""
     time, _ = _first_episode(trace)
     names = list(trace.header["joint_names"])
@@ -127,7 +127,7 @@ def _draw_distances(axis: Axes, trace: Trace) -> None:
 def _draw_joints(part: Any, trace: Trace, clip: Clip | None, grid: Any) -> None:
     names = list(trace.header["joint_names"])
     time, first = _first_episode(trace)
-    wanted = None if clip is None else _clip_positions(trace, clip)
+    wanted = None if clip is None else clip_positions(trace, clip)
     # Of a long walk the last strides, so that single ones can be seen.
     shown = time >= (time[-1] - STRIDES if time[-1] > 2 * STRIDES else 0.0)
     position = trace["joint_pos"][first, 0][shown]

@@ -84,6 +84,18 @@ def test_nothing_is_guessed(tmp_path: Path, stated: ClipFiles, names: tuple[str,
     assert [name for name, words in WORDS.items() if words in str(refused.value)] == [*names]
 
 
+@pytest.mark.parametrize(("stated", "told"), [(25.0, False), (50.0, False), (100.0, True)])
+def test_a_csv_does_not_tell_its_rate(tmp_path: Path, stated: float, told: bool) -> None:
+    """The rate is noted as the user's word; one too high has the root fall faster than gravity, and says so."""
+    clip = written()
+    fall = 0.8 - np.where(np.arange(40) < 15, 0.0, 0.5 * 9.81 * ((np.arange(40) - 15) / RATE) ** 2)
+    pose = np.hstack([0 * clip["body_pos_w"][:, 0, :2], fall[:, None], clip["body_quat_w"][:, 0], clip["joint_pos"]])
+    np.savetxt(tmp_path / "fall.csv", pose, delimiter=",")
+    motion = read_motion(tmp_path / "fall.csv", TOLD.model_copy(update={"rate": stated}))
+    assert motion.notes[-1].startswith(f"a CSV does not tell its rate: {stated:g} Hz is what motion.files.rate")
+    assert ("the true rate is hardly more than 50 Hz" in motion.notes[-1]) is told
+
+
 def test_unnamed_links_leave_the_root(tmp_path: Path) -> None:
     """A training clip has more links than a BeyondMimic file tracks: the first is the root, the others are left."""
     for links in (None, ("pelvis", "torso", "hand")):

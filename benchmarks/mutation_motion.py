@@ -189,7 +189,9 @@ def judged(mistake: Mistake, contract: Contract, evidence: Evidence) -> tuple[bo
             first += contract.term_size(term) * term.history
         seen = seen.with_arrays({"observation": observation})
     try:
-        if not mistake.columns and np.array_equal(rebuild(wrong, seen).values, rebuild(contract, evidence).values):
+        if not mistake.columns and np.allclose(
+            rebuild(wrong, seen).values, rebuild(contract, evidence).values, atol=1e-6
+        ):
             return None
         caught = not verify_contract(wrong, seen).ok
         text = diagnose_contract(wrong, seen).text()

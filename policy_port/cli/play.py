@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from policy_port.motion.motion import Motion
     from policy_port.replay.play import EpisodeJob, Held
 
-MOTION = "motion.npz"
-"""Where a port keeps the clip that its policy follows."""
 EPISODES, SECONDS = 100, 10.0
 """What --episodes and --seconds are where nobody gives them; [s]."""
 
@@ -289,6 +287,8 @@ def _check_way(options: PlayOptions) -> None:
         raise typer.BadParameter(f"{strays} goes with {other}")
     if options.plant is None:
         return
+    from policy_port.port.format import MOTION
+
     follows = options.motion is not None or (options.port / MOTION).is_file()
     if (options.command is not None and options.task is not None) or (
         options.command is None and options.task is None and options.seconds is None and not follows

@@ -176,9 +176,7 @@ def replay_held(
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
-    steps = max(1, round(held.seconds / contract.control_dt))
-    if clip is not None and clip.use.end == "stop":
-        steps = min(steps, clip.steps)
+    steps = _steps(held, contract, clip)
     task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
     if clip is not None:
         task.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
@@ -192,7 +190,7 @@ def replay_held(
             listed = [{"seed": held.seed + n, "env": e, "episode": k} for n, (e, k) in task.rows.items()]
             recorder.close(episodes=listed)
     told = {**_asked(held, goals, len(task.survived)), "fall": rule.text}
-    if steps < round(held.seconds / contract.control_dt) and not task.fallen.any():
+    if steps < _steps(held, contract, None) and not task.fallen.any():
         told["ended"] = f"with the motion, after {steps * contract.control_dt:.2f} s (motion.end: stop)"
     return Result(
         setting={**setting_of(header), **told},
@@ -201,6 +199,12 @@ def replay_held(
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
         ),
     )
+
+
+def _steps(held: Held, contract: Contract, clip: Clip | None) -> int:
+    """Control steps of an episode: as long as asked, but no longer than a motion that ends it."""
+    steps = max(1, round(held.seconds / contract.control_dt))
+    return steps if clip is None or clip.use.end != "stop" else min(steps, clip.steps)
 
 
 def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:

@@ -48,7 +48,9 @@ StatisticsOption = Annotated[
 ]
 MotionOption = Annotated[
     Path | None,
-    typer.Option("--motion", metavar="FILE", help="Clip that the policy follows, .npz or .csv; it goes into the port."),
+    typer.Option(
+        "--motion", metavar="FILE", help="Clip that the policy follows, .npz, .csv or .pkl; it goes into the port."
+    ),
 ]
 OutputOption = Annotated[
     list[str] | None,
@@ -138,6 +140,8 @@ def _write(remap: Remap, options: ExportOptions) -> None:
 
     # A clip that can't be read is told before the policy is.
     motion = motion_of(remap.source, options.motion)
+    for note in () if motion is None else motion.notes:
+        typer.echo(f"note: {options.motion}: {note}", err=True)
     recorded = None if options.recorded is None else read_recorded(options.recorded, remap.target)
     loaded = load_policy(
         options.policy,

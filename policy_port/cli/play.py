@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from policy_port.replay.play import EpisodeJob, Held, Performance
     from policy_port.replay.schedule import Schedule
 
-MOTION = "motion.npz"
-"""Where a port keeps the clip that its policy follows."""
 EPISODES, SECONDS = 100, 10.0
 """What --episodes and --seconds are where nobody gives them; [s]."""
 
@@ -88,7 +86,7 @@ MotionOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="With --plant: the clip that a policy is to follow, .npz or .csv; the port's, if not given.",
+        help="With --plant: the clip that a policy is to follow, .npz, .csv or .pkl; the port's, if not given.",
     ),
 ]
 NumEnvsOption = Annotated[
@@ -362,6 +360,8 @@ def _check_way(options: PlayOptions) -> None:
     _check_staged(options)
     if options.plant is None:
         return
+    from policy_port.port.format import MOTION
+
     follows = options.motion is not None or (options.port / MOTION).is_file()
     tells = options.schedule is not None or options.view is not None or follows
     if (options.command is not None and options.task is not None) or (

@@ -16,7 +16,9 @@ from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
 
-BASE_TERMS = frozenset({"base_lin_vel", "base_ang_vel", "projected_gravity"})
+BASE_TERMS = frozenset(
+    {"base_lin_vel", "base_ang_vel", "projected_gravity", "motion_anchor_ori_b", "motion_anchor_pos_b"}
+)
 """Observation terms that only a floating base has."""
 
 REQUIRED: dict[str, str] = {

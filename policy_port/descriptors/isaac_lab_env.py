@@ -6,11 +6,19 @@ import math
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.following import ANCHORED
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
 MODULES = ("isaaclab.envs.mdp.observations", "omni.isaac.lab.envs.mdp.observations")
 """Isaac Lab's own functions, by the name of today and of 1.x; those of other projects may compute something else."""
+
+TRACKING = (
+    "whole_body_tracking.tasks.tracking.mdp.observations",
+    "unitree_rl_lab.tasks.mimic.mdp.observations",
+    "robot_lab.tasks.manager_based.beyondmimic.mdp.observations",
+)
+"""Where whole_body_tracking's functions stand, and where others have copies of them."""
 
 
 def written_terms(env: Record, group: str) -> list[tuple[str, str]] | None:
@@ -103,6 +111,26 @@ def is_velocity_command(env: Record, group: str, key: str) -> bool:
         return False
     command = env.below("commands", params.text("command_name"))
     return command is not None and _commands_velocity(command)
+
+
+def motion_of(env: Record, group: str, key: str) -> Record | None:
+    """The configuration of the reference motion that an observation term reads; None for any other term."""
+    params = env.below("observations", group, key, "params")
+    command = None
+    if params is not None and params.has("command_name"):
+        command = env.below("commands", params.text("command_name"))
+    return command if command is not None and command.has("motion_file") else None
+
+
+def motion_kind(env: Record, group: str, key: str) -> str | None:
+    """Kind of a term of a reference motion; None for any other term."""
+    term = env.section("observations").section(group).section(key)
+    module, _, function = term.text("func").replace(":", ".").rpartition(".")
+    if motion_of(env, group, key) is None:
+        return None
+    if module in MODULES and function == "generated_commands":
+        return "motion_command"
+    return function if module in TRACKING and function in ANCHORED else None
 
 
 def add_commands(env: Record, draft: Draft) -> None:

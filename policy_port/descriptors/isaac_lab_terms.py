@@ -10,6 +10,7 @@ from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.descriptors import isaac_lab_env, isaac_lab_sensed
 from policy_port.descriptors.draft import Draft, assign_default
 from policy_port.descriptors.elements import by_joint, joint_clip, term_scale
+from policy_port.descriptors.following import ANCHORED, command_keys, put_command, reads_motion
 from policy_port.descriptors.isaac_lab_actuators import same_number
 from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.network import network_widths
@@ -74,6 +75,7 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
     sizes = dict(options.sizes)
     layouts = [isaac_lab_env.history_layout(env, next(group.entries()), draft) for group in groups]
     acting = sum(len(action.get("joint_names")) for action in record.sections("actions"))
+    widths = ANCHORED | {"last_action": acting, "motion_command": 2 * len(draft.joint_names)}
     stacks = False
     skipped: list[str] = []
     ends: list[tuple[str, int]] = []
@@ -84,6 +86,8 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
         for key, term in _aligned(terms, written, record, name, worked_out=run.worked_out):
             if draft.told_whole(key, options):
                 continue
+            if term is None and env is not None:
+                term = _motion_term(env, name, key, widths)
             if term is not None:
                 beside = env.below("observations", name, key) if env is not None else None
                 if parts := isaac_lab_sensed.posed(term, beside, key, options, draft):
@@ -93,7 +97,7 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
                     continue
                 kind = _kind(term, name, key, env, draft)
                 if kind not in (None, "external"):
-                    _refuse_untaken(term, beside, (key, str(kind)), acting, run)
+                    _refuse_untaken(term, beside, (key, str(kind)), widths, run)
                 if env is not None and beside is not None:
                     _refuse_other_run(term, beside, isaac_lab_env.history(env, name, key))
                 stacks = _term(term, key, kind, beside, draft) > 1 or stacks
@@ -112,6 +116,8 @@ def add_observation(record: Record, groups: list[Record], run: Run, draft: Draft
     elif stacks:
         layout = HISTORY | {"layout": layouts[0]}
         draft.put("observation.history", layout, _HISTORY_SOURCE)
+    if env is not None and reads_motion(draft):
+        put_command(draft, options, _motion_command(env, groups))
     if skipped:
         _ask_for_skipped(record, skipped, run, draft)
     elif env is None:
@@ -139,6 +145,28 @@ def _put_groups(ends: list[tuple[str, int]], layouts: list[str], draft: Draft) -
                 groups[term["group"]] = {"steps": steps, "layout": layout, "fill": HISTORY["fill"]}
         first = end
     draft.put("observation.groups", groups, _HISTORY_SOURCE)
+
+
+def _motion_term(env: Record, group: str, key: str, widths: dict[str, int]) -> Record | None:
+    """The description of a term of a reference motion, which the exporter skips; None for any other term."""
+    kind = isaac_lab_env.motion_kind(env, group, key)
+    if kind is None:
+        return None
+    term = env.section("observations").section(group).section(key)
+    overloads = {name: term.data[name] for name in ("scale", "clip", "modifiers") if name in term.data}
+    overloads["history_length"] = isaac_lab_env.history(env, group, key)
+    data = {"name": key, "full_path": term.text("func"), "shape": [widths[kind]], "overloads": overloads}
+    return Record(env.path, data, term.where)
+
+
+def _motion_command(env: Record, groups: list[Record]) -> Record:
+    """The configuration of the motion that the terms of the groups read."""
+    for group in groups:
+        name = next(group.entries())
+        for key, _ in isaac_lab_env.written_terms(env, name) or ():
+            if (motion := isaac_lab_env.motion_of(env, name, key)) is not None:
+                return motion
+    raise AssertionError("a term of a motion was added, whose command has one")
 
 
 def _size_beside(env: Record, group: str, key: str, sizes: dict[str, int]) -> tuple[int, str] | None:
@@ -192,23 +220,26 @@ def _ask_for_skipped(record: Record, skipped: list[str], run: Run, draft: Draft)
     draft.lacks("observation.skipped", why, " ".join(f"--size {key}=N" for key in skipped))
 
 
-def _refuse_untaken(term: Record, beside: Record | None, named: tuple[str, str], acting: int, run: Run) -> None:
+def _refuse_untaken(
+    term: Record, beside: Record | None, named: tuple[str, str], widths: dict[str, int], run: Run
+) -> None:
     """Refuse what the descriptor or env.yaml says of a term and a contract can't.
 
     Args:
         term: The descriptor's term.
         beside: The same term in env.yaml.
         named: Its name and its kind in a contract.
-        acting: Number of joints that all action terms drive.
+        widths: Numbers of a kind that are no joints' or axes'.
         run: What it is read beside.
     """
     name, kind = named
     advice = own_words(name)
     term.only(_KEYS, advice)
-    if kind == "last_action" and (size := _size(term)) != acting:
-        raise term.error("shape", f"is {size}, but the action has {acting} numbers: only a part is observed; {advice}")
-    if kind not in JOINT_TERMS and kind != "last_action" and _size(term) != 3:
-        raise term.error("shape", f"is {_size(term)}, but {kind} has 3 numbers; {advice}")
+    size, width = _size(term), widths.get(kind, 3)
+    if kind == "last_action" and size != width:
+        raise term.error("shape", f"is {size}, but the action has {width} numbers: only a part is observed; {advice}")
+    if kind not in JOINT_TERMS and size != width:
+        raise term.error("shape", f"is {size}, but {kind} has {width} numbers; {advice}")
     if term.has("body_names"):
         raise term.error("body_names", f"picks bodies, which a contract's {kind} can't: it is the base's own; {advice}")
     if term.has("overloads"):
@@ -253,6 +284,8 @@ def _aligned(
 def _kind(term: Record, group: str, key: str, env: Record | None, draft: Draft) -> str | None:
     """Kind of a term: a contract's, "external" for what only the task knows, None for what the user must say."""
     module, _, function = term.text("full_path").replace(":", ".").rpartition(".")
+    if env is not None and (kind := isaac_lab_env.motion_kind(env, group, key)):
+        return kind
     if module not in isaac_lab_env.MODULES:
         return "external"
     if function not in _COMMANDS or term.numbers("shape") != [3]:
@@ -304,7 +337,9 @@ def _known(term: Record, overloads: Record, kind: str | None, beside: Record | N
         data["point"] = "com"
     size = _size(term)
     joints = _joints(term, size, beside, draft) if kind in JOINT_TERMS else []
-    if joints and joints != draft.joint_names:
+    if kind == "motion_command":
+        joints = command_keys(draft.joint_names)
+    elif joints and joints != draft.joint_names:
         data["joints"] = joints
     named = joints or (_driven(draft) if kind == "last_action" else [])
     if overloads.has("scale"):

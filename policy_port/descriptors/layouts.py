@@ -5,7 +5,7 @@ A layout is never taken unasked: `--layout` is the user's statement that the pol
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from policy_port.errors import ContractError, closest
@@ -22,10 +22,8 @@ class Layout:
     """Where it is written down."""
     terms: dict[str, dict[str, Any]]
     """Term as a contract writes it, by the task's name for it."""
-    sized: dict[str, str] = field(default_factory=dict)
-    """Size of external terms that depends on the robot: "2n" is twice the number of joints."""
 
-    def term(self, name: str, joint_count: int) -> dict[str, Any]:
+    def term(self, name: str) -> dict[str, Any]:
         """The term that the task calls `name`.
 
         Raises:
@@ -37,10 +35,7 @@ class Layout:
                 f"Its terms are: {', '.join(self.terms)}. Choose another --layout, or take it as numbers of "
                 f"its task with --size {name}=N"
             )
-        term = dict(self.terms[name])
-        if name in self.sized:
-            term["size"] = 2 * joint_count
-        return term
+        return dict(self.terms[name])
 
 
 _ANGULAR = {name: {"term": name} for name in ("base_ang_vel", "projected_gravity")}
@@ -59,9 +54,8 @@ _JOINTS = {
     "actions": {"term": "last_action"},
 }
 _MOTION = {
-    "command": {"term": "external", "name": "command"},
-    "motion_anchor_pos_b": {"term": "external", "name": "motion_anchor_pos_b", "size": 3},
-    "motion_anchor_ori_b": {"term": "external", "name": "motion_anchor_ori_b", "size": 6},
+    "command": {"term": "motion_command"},
+    **{name: {"term": name} for name in ("motion_anchor_pos_b", "motion_anchor_ori_b")},
 }
 _DISTANCES = {name: {"term": "external", "name": name, "size": 3} for name in ("ee_to_cube", "cube_to_goal")}
 
@@ -77,7 +71,6 @@ LAYOUTS: dict[str, Layout] = {
     "mjlab_tracking": Layout(
         source="mjlab's tracking task: joint_pos is relative to the default, command is the reference motion",
         terms={**_MOTION, **_MJLAB_BASE, **_JOINTS},
-        sized={"command": "2n"},
     ),
     "mjlab_lift_cube": Layout(
         source="mjlab's cube lifting task: joint_pos is relative to the default, distances are in the base frame",
@@ -85,12 +78,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "beyondmimic": Layout(
         source="BeyondMimic's tracking task: joint_pos is relative to the default, command is the reference motion",
-        terms={
-            "command": {"term": "motion_command"},
-            **{name: {"term": name} for name in ("motion_anchor_pos_b", "motion_anchor_ori_b")},
-            **_BASE,
-            **_JOINTS,
-        },
+        terms={**_MOTION, **_BASE, **_JOINTS},
     ),
 }
 """Layouts by the name that `--layout` takes."""

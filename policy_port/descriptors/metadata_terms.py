@@ -104,7 +104,7 @@ def add_observation(written: Written, layout_name: str, options: ImportOptions, 
     for i, (name, length) in enumerate(zip(names, lengths, strict=True)):
         if draft.told_whole(name, options):
             continue
-        term = _sized(layout, name, options, len(draft.joint_names))
+        term = _sized(layout, name, options)
         unused.discard(name)
         if length > 1 and not written.flat[i]:
             raise record.error(FLATTEN, f"is 0 for '{name}': the network reads a stack of rows, not a flat vector")
@@ -197,12 +197,12 @@ def _refuse_older_layout(layout_name: str, record: Record) -> None:
         )
 
 
-def _sized(layout: Layout, name: str, options: ImportOptions, joints: int) -> dict[str, Any]:
+def _sized(layout: Layout, name: str, options: ImportOptions) -> dict[str, Any]:
     if name in options.sizes:
         if name in layout.terms and layout.terms[name]["term"] != "external":
             raise ContractError(f"--size {name}: the layout has that term, a {layout.terms[name]['term']}")
         return {"term": "external", "name": name, "size": options.sizes[name]}
-    return layout.term(name, joints)
+    return layout.term(name)
 
 
 def _flat(record: Record, count: int) -> list[bool]:

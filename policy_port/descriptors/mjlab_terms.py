@@ -8,6 +8,7 @@ from typing import Any
 from policy_port.descriptors import mjlab_scan
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import term_scale
+from policy_port.descriptors.following import ANCHORED, command_keys, put_command, reads_motion
 from policy_port.descriptors.isaac_lab_env import actor_groups
 from policy_port.descriptors.layouts import HISTORY
 from policy_port.descriptors.metadata_terms import Written, bounds, refuse_unused, set_keys
@@ -34,8 +35,6 @@ _ENDINGS = {"lin_vel": "base_lin_vel", "ang_vel": "base_ang_vel", "velocimeter":
 
 _TASKS = "mjlab.tasks."
 _EXTERNAL = {
-    "motion_anchor_pos_b": 3,
-    "motion_anchor_ori_b": 6,
     "ee_to_object_distance": 3,
     "object_to_goal_distance": 3,
     "ee_velocity": 3,
@@ -97,6 +96,9 @@ def add_observation(run: Run, written: Written | None, options: ImportOptions, d
     refuse_unused(set(options.sizes) - {term.name for term in terms}, [term.name for term in terms], run.env.path.name)
     if any(term.length > 1 for term in terms):
         draft.put("observation.history", HISTORY, f"{run.env.path.name}: observations, history_length")
+    followed = [_of_command(term, run) for term in terms if reads_motion(draft) and term.params.has("command_name")]
+    if motions := [command for command in followed if _follows(command)]:
+        put_command(draft, options, motions[0])
 
 
 def _hold(term: _Term, problem: str | None, written: Written) -> None:
@@ -188,6 +190,8 @@ def _known(term: _Term, run: Run) -> dict[str, Any] | None:
             return {"term": "projected_gravity", "frame": {"sensor": _sensor(term)}}
         if function == "generated_commands":
             return _command(term, run)
+    if module.startswith(_TASKS) and function in ANCHORED:
+        return {"term": function}
     if module.startswith(_TASKS) and function in _EXTERNAL:
         return {"term": "external", "size": _EXTERNAL[function]}
     if module.startswith(_TASKS) and function in _PER_BODY:
@@ -200,8 +204,8 @@ def _command(term: _Term, run: Run) -> dict[str, Any] | None:
     command = _of_command(term, run)
     if is_velocity(command):
         return {"term": "velocity_command"}
-    if command.has("motion_file"):
-        return {"term": "external", "size": 2 * len(run.names)}
+    if _follows(command):
+        return {"term": "motion_command"}
     return None
 
 
@@ -238,8 +242,11 @@ def _shape(term: _Term, data: dict[str, Any], place: int, run: Run, options: Imp
     kind = data["term"]
     if kind == "external":
         return []
-    velocities = [
-        key for key in run.env.data.get("commands") or {} if is_velocity(run.env.section("commands").section(key))
+    motion = kind.startswith("motion_")
+    commands = [
+        key
+        for key in run.env.data.get("commands") or {}
+        if (_follows if motion else is_velocity)(run.env.section("commands").section(key))
     ]
     actions = [key for key, value in run.env.section("actions").data.items() if value is not None]
     # What was read above, and the group's say over the history, is not for the common check.
@@ -249,14 +256,14 @@ def _shape(term: _Term, data: dict[str, Any], place: int, run: Run, options: Imp
         key: value for key, value in term.record.data.items() if key not in ("history_length", "flatten_history_dim")
     }
     checked = Record(term.record.path, plain | {"params": rest}, term.record.where)
-    check_term(checked, kind, term.name, commands=velocities, actions=actions)
+    check_term(checked, kind, term.name, commands=commands, actions=actions)
     joints = selected_joints(term.params, run.names) if kind in JOINT_TERMS else []
     if joints and joints != list(run.names):
         data["joints"] = joints
     told = set_keys(options, term.name, place, data)
     if "scale" not in told and term.record.has("scale"):
-        size = len(joints) or _size(data, joints, draft)
-        scale = term_scale(term.record, "scale", kind, joints, size)
+        keys = command_keys(run.names) if kind == "motion_command" else joints
+        scale = term_scale(term.record, "scale", kind, keys, len(keys) or _size(data, joints, draft))
         if scale != 1.0:
             data["scale"] = scale
     if "clip" not in told and term.record.has("clip") and term.record.get("clip"):
@@ -300,7 +307,15 @@ def _size(data: dict[str, Any], joints: list[str], draft: Draft) -> int:
         return int(data["size"])
     if data["term"] == "last_action":
         return sum(len(term.get("joints") or draft.joint_names) for term in draft.data["action"]["terms"])
-    return mjlab_scan.rays(data) if data["term"] == "height_scan" else len(joints) or 3
+    if data["term"] == "height_scan":
+        return mjlab_scan.rays(data)
+    if data["term"] == "motion_command":
+        return 2 * len(draft.joint_names)
+    return len(joints) or ANCHORED.get(data["term"], 3)
+
+
+def _follows(command: Record) -> bool:
+    return command.has("motion_file")
 
 
 def _refuse_unknown(unknown: list[_Term], left: int | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from policy_port.descriptors import metadata_terms, mjlab_env, mjlab_run
 from policy_port.descriptors.draft import Draft
-from policy_port.descriptors.following import put_motion
+from policy_port.descriptors.following import put_motion, reads_motion
 from policy_port.descriptors.metadata_numbers import add_default, add_gains, note_rounding, scale_of, stated_joints
 from policy_port.descriptors.metadata_terms import METADATA_LAYOUTS, Written
 from policy_port.descriptors.onnx_file import OnnxMetadata
@@ -136,8 +136,7 @@ def _add_metadata(file: OnnxMetadata, precise: PreciseValues, options: ImportOpt
 
 def _add_motion(record: Record, options: ImportOptions, draft: Draft) -> None:
     """State how the clip is followed, where a term reads one: BeyondMimic's metadata names the anchor and the links."""
-    terms = [term["term"] for term in draft.data.get("observation", {}).get("terms", [])]
-    if not any(str(kind).startswith("motion_") for kind in terms):
+    if not reads_motion(draft):
         return
     anchor = None
     if record.has("anchor_body_name"):

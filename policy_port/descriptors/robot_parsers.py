@@ -15,17 +15,9 @@ from policy_port.robot_models.urdf import mujoco_compiler, read_urdf
 
 def mujoco_tree(path: Path) -> tuple[Link, ...]:
     """The tree as MuJoCo parses a URDF or MJCF file."""
-    try:
-        import mujoco
-    except ImportError:
-        raise _absent("MuJoCo", "sim") from None
-    try:
-        if is_urdf(path):
-            spec = mujoco.MjSpec.from_string(_urdf_without_geometry(path))
-        else:
-            spec = mujoco.MjSpec.from_file(str(path))
-    except (ValueError, OSError) as cause:
-        raise RobotError(f"{path}: MuJoCo can't read it: {one_line(cause)}") from None
+    spec = _mujoco_spec(path)
+    import mujoco
+
     movable = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
     def link(body: Any) -> Link:
@@ -40,6 +32,20 @@ def mujoco_tree(path: Path) -> tuple[Link, ...]:
         return Link(name=body.name, joints=joints, children=tuple(link(child) for child in body.bodies))
 
     return tuple(link(body) for body in spec.worldbody.bodies)
+
+
+def _mujoco_spec(path: Path) -> Any:
+    """A URDF or MJCF file as MuJoCo parses it."""
+    try:
+        import mujoco
+    except ImportError:
+        raise _absent("MuJoCo", "sim") from None
+    try:
+        if is_urdf(path):
+            return mujoco.MjSpec.from_string(_urdf_without_geometry(path))
+        return mujoco.MjSpec.from_file(str(path))
+    except (ValueError, OSError) as cause:
+        raise RobotError(f"{path}: MuJoCo can't read it: {one_line(cause)}") from None
 
 
 def chain_to(path: Path, link: str) -> list[dict[str, Any]]:
@@ -81,15 +87,8 @@ def _step(path: Path, model: Any, body: int) -> dict[str, Any]:
 
 def _without_shapes(path: Path) -> Any:
     """A robot as MuJoCo compiles it, links and joints alone: meshes need not be there."""
+    spec = _mujoco_spec(path)
     try:
-        import mujoco
-    except ImportError:
-        raise _absent("MuJoCo", "sim") from None
-    try:
-        if is_urdf(path):
-            spec = mujoco.MjSpec.from_string(_urdf_without_geometry(path))
-        else:
-            spec = mujoco.MjSpec.from_file(str(path))
         # What refers to shapes or acts goes with them; every link gets a mass of its own.
         for group in (spec.sensors, spec.actuators, spec.pairs, spec.excludes, spec.keys, spec.geoms, spec.meshes):
             for item in list(group):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policy_port.descriptors.draft import Draft
+from policy_port.descriptors.following import ANCHORED
 from policy_port.descriptors.record import Record
 from policy_port.descriptors.tagged_yaml import Foreign, Slice
 
@@ -26,7 +27,7 @@ BESIDE = frozenset(
 OBSERVED_LAGS = ("delay_min_lag", "delay_max_lag")
 
 _PARAMS = {
-    "velocity_command": {"command_name"},
+    **{kind: {"command_name"} for kind in ("velocity_command", "motion_command", *ANCHORED)},
     "last_action": {"asset_cfg", "action_name"},
     "gait_phase": {"period"},
 }
@@ -52,7 +53,7 @@ def check_term(
         term: The term.
         kind: Its kind in a contract.
         name: Its name, for the message.
-        commands: Names of velocity commands, for `command_name`.
+        commands: Names of commands of the term's kind, for `command_name`.
         actions: Names of all action terms, for `action_name`.
         robot: Name of the articulation, for `asset_cfg`.
 
@@ -70,7 +71,7 @@ def check_term(
     if params.has("command_name") and params.text("command_name") not in commands:
         known = ", ".join(commands) or "none"
         raise params.error(
-            "command_name", f"is '{params.text('command_name')}', no velocity command (known: {known}); {advice}"
+            "command_name", f"is '{params.text('command_name')}', no command of that kind (known: {known}); {advice}"
         )
     if params.has("action_name") and [params.text("action_name")] != list(actions):
         raise params.error("action_name", f"picks one of the action terms {', '.join(actions)}; {advice}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ from policy_port.motion.motion import Motion
 from policy_port.motion.rotations import conjugate, multiply, rotate, yaw_only
 
 Indices = NDArray[np.intp]
+APART, TURNED = 0.1, 0.2
+"""How far an anchor's recorded pose may be from its chain's [m, rad]: robots of one kind differ by some centimetres."""
 
 
 class Clip:
@@ -66,12 +70,35 @@ class Clip:
                 self.motion.joints(tuple(names), f"observation term '{term.label}'")
             if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm):
                 self.anchor()
+                self._check_chain(f"observation term '{term.label}'")
             farthest = max(term.offsets, key=abs) if isinstance(term, ReferenceTerm) else 0
             if abs(farthest) >= self.motion.frames:
                 raise MotionError(
                     f"observation term '{term.label}' looks {farthest} frames ahead, and the clip has "
                     f"{self.motion.frames} at {self.motion.rate:g} Hz"
                 )
+
+    def _check_chain(self, where: str) -> None:
+        """Hold the anchor's own pose in the clip against the one that its root and joints lead to.
+
+        Raises:
+            MotionError: When they are apart: names, an order or the robot is another one.
+        """
+        motion, use = self.motion, self.use
+        chained = [step.joint for step in use.chain if step.joint is not None]
+        if use.anchor not in motion.link_names or motion.root_pos is None or not chained:
+            return
+        place, turned = self.anchor()
+        bare = Clip(replace(motion, link_names=(), link_pos=None, link_quat=None), use, self._period)
+        expected, facing = bare.anchor()
+        apart = float(np.median(np.linalg.norm(place - expected, axis=1)))
+        angle = float(np.median(2.0 * np.arccos(np.clip(np.abs(multiply(conjugate(turned), facing)[:, 0]), 0.0, 1.0))))
+        if apart > APART or angle > TURNED:
+            raise MotionError(
+                f"{where}: the clip has '{use.anchor}' {apart:.2f} m and {angle:.2f} rad away from where its root and "
+                f"the joints {', '.join(chained)} lead to: motion.files has joints, links or quaternions in another "
+                "order than the file, or the clip is another robot's"
+            )
 
     @property
     def steps(self) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
+from policy_port.control.ghost import Ghost
 from policy_port.control.plant import Mounting, PlantState, Sensed
 from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
@@ -32,6 +33,9 @@ class MujocoPlant:
     actuators and damping. Targets beyond a joint's limits are not clamped, save by the file's own actuators (kind
     "model"). A simulation that diverges shows NaN.
     """
+
+    _ghost: mujoco.MjData | None = None
+    """The second robot of a picture, once one was drawn."""
 
     def __init__(
         self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, shadows: bool = True
@@ -232,6 +236,17 @@ class MujocoPlant:
         """
         self._refresh(0)
         return self._view.image(self._data[0], height, width)
+
+    def render_with(self, ghost: Ghost, height: int, width: int) -> NDArray[np.uint8]:
+        """The same with a second robot; see `DrawsGhosts`."""
+        data = self._ghost = self._ghost or mujoco.MjData(self._model)
+        data.qpos[self._robot.qpos_index] = ghost.joint_pos
+        self._place_followers(data)
+        if self._setup.floating:
+            data.qpos[self._base_qpos : self._base_qpos + 7] = [*ghost.base_pos, *ghost.base_quat]
+        mujoco.mj_kinematics(self._model, data)
+        self._refresh(0)
+        return self._view.image(self._data[0], height, width, ghost=data, aside=ghost.aside)
 
     def close(self) -> None:
         """Free threads and graphics. Calling it twice is harmless."""

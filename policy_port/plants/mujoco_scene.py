@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import MissingDependencyError
 
+GHOST = (0.95, 0.55, 0.15, 0.4)
+"""Colour of a reference beside the robot."""
+WIDER = 1.3
+"""How much farther away the camera is that has two robots to show."""
 VISIBLE_GROUPS = 3
 """MuJoCo draws geom groups 0, 1 and 2 unless told otherwise."""
 
@@ -120,8 +126,17 @@ class TrackingView:
         for group in range(VISIBLE_GROUPS, mujoco.mjNGROUP):
             self._option.geomgroup[group] = not seen.any()
 
-    def image(self, data: mujoco.MjData, height: int, width: int) -> NDArray[np.uint8]:
+    def image(
+        self, data: mujoco.MjData, height: int, width: int, *, ghost: mujoco.MjData | None = None, aside: Any = 0.0
+    ) -> NDArray[np.uint8]:
         """The scene as it is in `data`, whose kinematics must be up to date, shape (height, width, 3).
+
+        Args:
+            data: The robot.
+            height: Rows of the picture.
+            width: Columns of the picture.
+            ghost: A second pose of the robot, drawn translucent.
+            aside: How far aside that one stands [m].
 
         Raises:
             MissingDependencyError: When the machine can't draw off screen.
@@ -133,8 +148,22 @@ class TrackingView:
         mujoco.mj_camlight(self._model, data)
         self._camera.lookat[:] = data.xpos[self._base]
         self._camera.lookat[2] += self._lift
+        distance = self._camera.distance
+        if ghost is not None:
+            self._camera.lookat[:] += 0.5 * np.asarray(aside)
+            self._camera.distance = WIDER * distance
         renderer.update_scene(data, camera=self._camera, scene_option=self._option)
+        self._camera.distance = distance
+        if ghost is not None:
+            self._add(ghost, renderer.scene)
         return renderer.render()
+
+    def _add(self, ghost: mujoco.MjData, scene: mujoco.MjvScene) -> None:
+        first, moving = scene.ngeom, int(mujoco.mjtCatBit.mjCAT_DYNAMIC)
+        mujoco.mjv_addGeoms(self._model, ghost, self._option, mujoco.MjvPerturb(), moving, scene)
+        for geom in scene.geoms[first : scene.ngeom]:
+            geom.matid, geom.transparent = -1, 1
+            geom.rgba[:] = GHOST
 
     def close(self) -> None:
         """Free the graphics context. Calling it twice is harmless."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.place import Place
+from policy_port.control.ghost import Ghost
 from policy_port.control.plant import LinkState, Mounting, PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.mujoco_contacts import Footing
@@ -35,6 +36,8 @@ class NewtonPlant:
     """
 
     _sensing: NewtonSensing | None = None
+    _ghost: mujoco.MjData | None = None
+    """The second robot of a picture, once one was drawn."""
 
     def __init__(
         self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, device: str = "cpu"
@@ -172,6 +175,18 @@ class NewtonPlant:
         """
         self._pose_robot(self._groups[0].host("joint_q")[0])
         return self._view.image(self._pose, height, width)
+
+    def render_with(self, ghost: Ghost, height: int, width: int) -> NDArray[np.uint8]:
+        """The same with a second robot; see `DrawsGhosts`."""
+        joint_q, base = self._start_of(ghost.joint_pos), self._robot.base_q
+        if base is not None:
+            joint_q[base : base + 7] = [*ghost.base_pos, *np.roll(ghost.base_quat, -1)]
+        shown = self._ghost = self._ghost or mujoco.MjData(self._robot.solver.mj_model)
+        self._pose_robot(joint_q)
+        shown.qpos[:] = self._pose.qpos
+        mujoco.mj_kinematics(self._robot.solver.mj_model, shown)
+        self._pose_robot(self._groups[0].host("joint_q")[0])
+        return self._view.image(self._pose, height, width, ghost=shown, aside=ghost.aside)
 
     def close(self) -> None:
         """Free the graphics. Calling it twice is harmless."""

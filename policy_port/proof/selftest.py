@@ -10,7 +10,7 @@ import numpy as np
 
 from policy_port.arrays import Array, Pixels
 from policy_port.contract.image import ImageInput
-from policy_port.contract.joint_terms import JointTerm, LastActionTerm
+from policy_port.contract.joint_terms import PerJointTerm
 from policy_port.contract.spec import Contract
 from policy_port.proof.gate import Outputs, Yardstick, judge, worst_ratio
 from policy_port.proof.image_sampling import flip_rows, reverse_channels
@@ -150,22 +150,21 @@ def _exchange(order: list[int], i: int, j: int) -> list[int]:
 
 
 def _observed_joints(contract: Contract) -> tuple[str, ...]:
-    measured = {element for label, element, _ in layout(contract) if _measures_joints(contract, label)}
+    measured = {term.joint(element) for term in _joint_terms(contract).values() for element in term.elements(contract)}
     return tuple(name for name in contract.joint_names if name in measured)
 
 
-def _measures_joints(contract: Contract, label: str) -> bool:
-    term = next(term for term in contract.observation.terms if term.label == label)
-    return isinstance(term, JointTerm | LastActionTerm)
+def _joint_terms(contract: Contract) -> dict[str, PerJointTerm]:
+    return {term.label: term for term in contract.observation.terms if isinstance(term, PerJointTerm)}
 
 
 def _swapped_columns(contract: Contract, a: str, b: str) -> list[int]:
     """Column that each number of the observation is read from when all that joints a and b measure is exchanged."""
-    keys = layout(contract)
+    keys, terms = layout(contract), _joint_terms(contract)
     other = {a: b, b: a}
     order = list(range(len(keys)))
     for column, (label, element, age) in enumerate(keys):
-        twin = (label, other.get(element, element), age)
-        if element in other and _measures_joints(contract, label) and twin in keys:
+        joint = terms[label].joint(element) if label in terms else ""
+        if joint in other and (twin := (label, terms[label].of_joint(element, other[joint]), age)) in keys:
             order[column] = keys.index(twin)
     return order

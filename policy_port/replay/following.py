@@ -13,18 +13,19 @@ from policy_port.replay.result import Metric, number
 from policy_port.trace import Trace
 
 
-def start_pose(clip: Clip, joint_names: tuple[str, ...], default: Array) -> Array:
-    """The first frame's joint positions, the default pose for joints that the clip lacks, plant joint order.
+def start_pose(clip: Clip, joint_names: tuple[str, ...], default: Array, frame: int = 0) -> Array:
+    """A frame's joint positions, the default pose for joints that the clip lacks, plant joint order.
 
     Args:
         clip: The clip.
         joint_names: Joints of the plant.
         default: Their default positions [rad or m], shape (joints,).
+        frame: Which one.
     """
     pose = default.copy()
     for index, name in enumerate(joint_names):
         if name in clip.motion.joint_names:
-            pose[index] = clip.motion.joint_pos[0, clip.motion.joint_names.index(name)]
+            pose[index] = clip.motion.joint_pos[frame, clip.motion.joint_names.index(name)]
     return pose
 
 

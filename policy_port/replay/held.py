@@ -19,6 +19,7 @@ from policy_port.control.plant import Plant
 from policy_port.errors import TaskError, closest
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
+from policy_port.motion.read import RATE_STATED
 from policy_port.port.pilot import Pilot
 from policy_port.replay import metrics
 from policy_port.replay.following import following_metrics, start_pose
@@ -214,7 +215,7 @@ def replay_held(
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
-    steps = max(1, round(held.seconds / contract.control_dt))
+    steps = _steps(held, contract, clip)
     task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
     if clip is not None:
         task.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
@@ -227,13 +228,22 @@ def replay_held(
         if held.command is None or goals.drawn:
             listed = [{"seed": held.seed + n, "env": e, "episode": k} for n, (e, k) in task.rows.items()]
             recorder.close(episodes=listed)
+    told = {**_asked(contract, held, goals, len(task.survived)), "fall": rule.text}
+    if steps < _steps(held, contract, None) and not task.fallen.any():
+        told["ended"] = f"with the motion, after {steps * contract.control_dt:.2f} s (motion.end: stop)"
     return Result(
-        setting={**setting_of(header), **_asked(contract, held, goals, len(task.survived)), "fall": rule.text},
+        setting={**setting_of(header), **told},
         metrics=(
             *held_metrics(Trace(trace), contract, plant.joint_names, task, held),
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
         ),
     )
+
+
+def _steps(held: Held, contract: Contract, clip: Clip | None) -> int:
+    """Control steps of an episode: as long as asked, but no longer than a motion that ends it."""
+    steps = max(1, round(held.seconds / contract.control_dt))
+    return steps if clip is None or clip.use.end != "stop" else min(steps, clip.steps)
 
 
 def command_words(contract: Contract, told: Mapping[str, float]) -> str:
@@ -248,8 +258,10 @@ def _asked(contract: Contract, held: Held, goals: HeldGoals, episodes: int) -> d
     if held.motion is not None:
         found["motion"] = (
             f"{held.motion.frames} frames at {held.motion.rate:g} Hz, {held.motion.seconds:.2f} s; "
-            f"it ran for {held.seconds:.2f} s"
+            f"it was to run for {held.seconds:.2f} s"
         )
+        if told := [note for note in held.motion.notes if note.startswith(RATE_STATED)]:
+            found["rate of the motion"] = told[0]
     elif held.command is not None:
         told = dict(zip(contract.command.names, held.told(contract) or (), strict=True))
         found["command"] = command_words(contract, told)

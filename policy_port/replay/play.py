@@ -14,14 +14,17 @@ from tqdm import tqdm
 from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
+from policy_port.control.ghost import DrawsGhosts
 from policy_port.control.loop import Observer, Rows
 from policy_port.control.plant import Plant, SimulatedPlant
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
+from policy_port.motion.followed import Clip
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.replay.env_episodes import EnvJob
+from policy_port.replay.ghost import Reference
 from policy_port.replay.held import Held, replay_held
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import check_reach, replay_reach
@@ -161,11 +164,14 @@ def play_on_plant(
     # Whatever the simulator is not needed for is found out before it starts.
     check_job(contract, job)
     task = find_task(job.task) if isinstance(job, EpisodeJob) else None
+    clip = _clip(pilot, job)
     setup = PlantSetup.from_contract(contract, timestep=timestep)
     more = {"robot": str(robot)}
     with (
         contextlib.closing(make_plant(kind, robot, setup, **options)) as plant,
-        _observers(output, contract.control_dt, _steps(job, task, plant, pilot)) as observers,
+        _observers(
+            output, contract.control_dt, _steps(job, task, plant, pilot), clip and Reference(clip, plant.joint_names)
+        ) as observers,
     ):
         common: dict[str, Any] = {
             "decimation": setup.decimation,
@@ -185,7 +191,9 @@ def play_on_plant(
         if not options.get("meshes", True):
             # Not part of the protocol: a real robot has no meshes to leave out.
             more["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"
-    return _finish(dataclasses.replace(result, setting={**result.setting, **more}), pilot, output)
+        if output.video and clip is not None and not isinstance(plant, DrawsGhosts):
+            more["video"] = f"without the reference beside the robot: {plant.name} draws the robot alone"
+    return _finish(dataclasses.replace(result, setting={**result.setting, **more}), pilot, output, clip)
 
 
 def play_in_env(
@@ -223,8 +231,17 @@ def play_in_env(
     return _finish(result, pilot, output)
 
 
+def _clip(pilot: Pilot, job: Held | EpisodeJob | Performance) -> Clip | None:
+    """What the policy follows, where it follows anything."""
+    if pilot.contract.motion is None:
+        return None
+    return Clip.of(pilot.contract, (job.motion if isinstance(job, Held) else None) or pilot.motion)
+
+
 @contextlib.contextmanager
-def _observers(output: Output, control_dt: float, steps: int) -> Iterator[tuple[Observer, ...]]:
+def _observers(
+    output: Output, control_dt: float, steps: int, reference: Reference | None
+) -> Iterator[tuple[Observer, ...]]:
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(_bar(steps, "step"))
 
@@ -233,12 +250,12 @@ def _observers(output: Output, control_dt: float, steps: int) -> Iterator[tuple[
 
         observers: list[Observer] = [advance]
         if output.video:
-            observers.append(stack.enter_context(_video(output, control_dt)))
+            observers.append(stack.enter_context(_video(output, control_dt, reference)))
         yield tuple(observers)
 
 
-def _video(output: Output, control_dt: float) -> Video:
-    return Video(output.folder / VIDEO, control_dt, longest=output.video_seconds)
+def _video(output: Output, control_dt: float, reference: Reference | None = None) -> Video:
+    return Video(output.folder / VIDEO, control_dt, longest=output.video_seconds, reference=reference)
 
 
 def _bar(total: int, unit: str) -> tqdm[Any]:
@@ -255,13 +272,13 @@ def _steps(job: Held | EpisodeJob | Performance, task: ReachTask | None, plant: 
     return -(-job.episodes // plant.num_envs) * task.episode_steps
 
 
-def _finish(result: Result, pilot: Pilot, output: Output) -> Result:
+def _finish(result: Result, pilot: Pilot, output: Output, clip: Clip | None = None) -> Result:
     write_atomic(output.folder / METRICS, result.json())
     title = f"{pilot.network_contract.name} in {result.setting['simulator']}"
     if output.plot:
-        write_atomic(output.folder / PLOT, plot_replay(Trace(output.folder / TRACE), title=title))
+        write_atomic(output.folder / PLOT, plot_replay(Trace(output.folder / TRACE), title=title, clip=clip))
     if output.report:
-        write_report(output.folder / REPORT, replay_report(result, pilot, output.folder))
+        write_report(output.folder / REPORT, replay_report(result, pilot, output.folder, clip))
     if output.rerun:
         write_rerun(Trace(output.folder / TRACE), output.folder / RERUN, title=title)
     return result

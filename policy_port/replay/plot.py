@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from policy_port.motion.followed import Clip
 from policy_port.report import draw_png
 from policy_port.trace import Trace
 
@@ -14,16 +15,20 @@ if TYPE_CHECKING:
 
 MEASURED, ASKED, FAINT = "#1f5fa8", "#d1495b", "#9fb4cc"
 
+CLIP = "#e08a1e"
+BESIDE = 12
+"""Curves from which on the legend stands beside them."""
 STRIDES = 3.0
 """Length of what is drawn of the joints of a walking robot [s]."""
 
 
-def plot_replay(trace: Trace, *, title: str) -> bytes:
-    """Draw base velocity against the command, or tip distance, above; joint targets and positions below.
+def plot_replay(trace: Trace, *, title: str, clip: Clip | None = None) -> bytes:
+    """Draw base velocity against the command, tip distance, or the way off a clip above; the joints below.
 
     Args:
         trace: A trace of `play`; of several environments, environment 0 is drawn.
         title: Line above the picture; none, if empty.
+        clip: The motion that was followed.
 
     Returns:
         The PNG.
@@ -40,9 +45,11 @@ def plot_replay(trace: Trace, *, title: str) -> bytes:
             _draw_distances(above.subplots(), trace)
         elif "command" in trace and _commanded(trace):
             _draw_velocities(above.subplots(1, 3), trace)
+        elif clip is not None:
+            _draw_following(above.subplots(), trace, clip)
         else:
             _draw_actions(above.subplots(), trace)
-        _draw_joints(below, trace, names, below.subplots(rows, columns, sharex=True, squeeze=False))
+        _draw_joints(below, trace, clip, below.subplots(rows, columns, sharex=True, squeeze=False))
         below.supxlabel("time [s]", fontsize=8)
 
     return draw_png(9.6, 2.6 + 1.25 * rows, draw)
@@ -68,7 +75,37 @@ def _draw_actions(axis: Axes, trace: Trace) -> None:
         axis.plot(time, values, linewidth=0.8, label=name)
     axis.set_title("action of the first episode", fontsize=8)
     axis.set_xlabel("time [s]")
-    axis.legend(loc="upper right", frameon=False, fontsize=6, ncols=2)
+    many = len(trace.header["action_names"])
+    # Beside the curves: the names of a humanoid's joints would cover them.
+    place: Any = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if many > BESIDE else {"loc": "upper right"}
+    axis.legend(
+        **place, frameon=False, fontsize=5 if many > BESIDE else 6, ncols=-(-many // 15) if many > BESIDE else 2
+    )
+
+
+def _draw_following(axis: Axes, trace: Trace, clip: Clip) -> None:
+    """How far the joints are off the clip: root mean square over all, and the worst one."""
+    time, first = _first_episode(trace)
+    wanted = clip_positions(trace, clip)
+    error = np.abs(trace["joint_pos"][first, 0] - wanted)
+    axis.plot(time, np.sqrt(np.nanmean(error**2, axis=1)), color=MEASURED, linewidth=1.0, label="root mean square")
+    axis.plot(time, np.nanmax(error, axis=1), color=FAINT, linewidth=0.7, label="worst joint")
+    axis.set_title("joints off the clip [rad], first episode", fontsize=8)
+    axis.set_xlabel("time [s]")
+    axis.set_ylim(bottom=0.0)
+    axis.legend(loc="upper right", frameon=False)
+
+
+def clip_positions(trace: Trace, clip: Clip) -> np.ndarray:
+    """The clip's joint positions at each step of the first episode [rad], trace's order; NaN where it has none."""
+    time, _ = _first_episode(trace)
+    names = list(trace.header["joint_names"])
+    found = np.full((len(time), len(names)), np.nan)
+    for column, name in enumerate(names):
+        if name in clip.motion.joint_names:
+            place = clip.motion.joint_names.index(name)
+            found[:, column] = clip.motion.joint_pos[clip.frames(time.astype(np.float64)), place]
+    return found
 
 
 def _draw_distances(axis: Axes, trace: Trace) -> None:
@@ -87,8 +124,10 @@ def _draw_distances(axis: Axes, trace: Trace) -> None:
     axis.legend(loc="upper right", frameon=False)
 
 
-def _draw_joints(part: Any, trace: Trace, names: list[str], grid: Any) -> None:
+def _draw_joints(part: Any, trace: Trace, clip: Clip | None, grid: Any) -> None:
+    names = list(trace.header["joint_names"])
     time, first = _first_episode(trace)
+    wanted = None if clip is None else clip_positions(trace, clip)
     # Of a long walk the last strides, so that single ones can be seen.
     shown = time >= (time[-1] - STRIDES if time[-1] > 2 * STRIDES else 0.0)
     position = trace["joint_pos"][first, 0][shown]
@@ -106,8 +145,10 @@ def _draw_joints(part: Any, trace: Trace, names: list[str], grid: Any) -> None:
         if target is not None:
             axis.plot(time[shown], target[:, index], color=ASKED, linewidth=0.8, label="target")
         axis.plot(time[shown], position[:, index], color=MEASURED, linewidth=0.9, label="position")
+        if wanted is not None:
+            axis.plot(time[shown], wanted[shown, index], color=CLIP, linewidth=1.0, linestyle="--", label="clip")
         axis.set_title(f"{names[index]} [rad{'/s' if names[index] in turned else ''}]", fontsize=7, pad=2)
-    part.legend(*grid.flat[0].get_legend_handles_labels(), loc="lower right", ncols=2, frameon=False)
+    part.legend(*grid.flat[0].get_legend_handles_labels(), loc="lower right", ncols=3, frameon=False)
 
 
 def _commanded(trace: Trace) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from policy_port.motion.followed import Clip
 from policy_port.port.pilot import Pilot
 from policy_port.replay.env_cameras import FIRST_FRAMES
 from policy_port.replay.plot import plot_replay
@@ -19,13 +20,14 @@ SHOWN_FAILURES = 20
 CAVEAT = "Staying up and reaching goals does not prove a port; policy-port verify compares it with the source's trace."
 
 
-def replay_report(result: Result, pilot: Pilot, folder: Path) -> Report:
+def replay_report(result: Result, pilot: Pilot, folder: Path, clip: Clip | None = None) -> Report:
     """What a replay found, for a reader who was not there.
 
     Args:
         result: What it found.
         pilot: The policy.
         folder: Where the replay's files lie.
+        clip: The motion that was followed.
     """
     verdict, tone = _verdict(result)
     files = {pilot.onnx.name: pilot.onnx, TRACE: folder / TRACE, METRICS: folder / METRICS}
@@ -45,9 +47,9 @@ def replay_report(result: Result, pilot: Pilot, folder: Path) -> Report:
             Picture(
                 name="replay",
                 title="What was asked for and what happened",
-                png=plot_replay(Trace(folder / TRACE), title=""),
-                text="Above: velocity against the command, distance to the goal, or the action. Below: each joint's "
-                "target and position over time.",
+                png=plot_replay(Trace(folder / TRACE), title="", clip=clip),
+                text="Above: velocity against the command, distance to the goal, how far the joints are off the clip, "
+                "or the action. Below: each joint's target and position over time, and the clip's.",
             ),
             *seen,
         ),

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.control.controller import Controller
+from policy_port.control.ghost import DrawsGhosts
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant
 from policy_port.errors import MissingDependencyError
+from policy_port.replay.ghost import Reference
 
 PICTURES_PER_SECOND = 25.0
 HEIGHT, WIDTH = 480, 640
@@ -23,13 +25,16 @@ LONGEST = 20.0
 class Video:
     """An mp4 that pictures are appended to, one per control step; it keeps as many as a video needs."""
 
-    def __init__(self, path: Path, control_dt: float, *, longest: float = LONGEST) -> None:
+    def __init__(
+        self, path: Path, control_dt: float, *, longest: float = LONGEST, reference: Reference | None = None
+    ) -> None:
         """Open the file.
 
         Args:
             path: The mp4 to write.
             control_dt: Control period [s].
             longest: Length at which the video ends [s].
+            reference: The motion that the robot follows, drawn beside it where the plant can.
 
         Raises:
             MissingDependencyError: When there is no ffmpeg.
@@ -38,7 +43,7 @@ class Video:
 
         self.stride = max(1, round(1.0 / (PICTURES_PER_SECOND * control_dt)))
         """Control steps per picture."""
-        self._step = 0
+        self._step, self._reference = 0, reference
         self._last = round(longest / control_dt)
         rate = 1.0 / (control_dt * self.stride)
         try:
@@ -55,7 +60,11 @@ class Video:
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Draw environment 0 of a plant; see `Observer`."""
         if self._wanted():
-            self._writer.append_data(plant.render(HEIGHT, WIDTH))
+            if self._reference is not None and isinstance(plant, DrawsGhosts):
+                picture = plant.render_with(self._reference.now(controller), HEIGHT, WIDTH)
+            else:
+                picture = plant.render(HEIGHT, WIDTH)
+            self._writer.append_data(picture)
         self._step += 1
 
     def _wanted(self) -> bool:

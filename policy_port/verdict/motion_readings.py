@@ -44,6 +44,10 @@ def motion_changes(contract: Contract, evidence: Evidence, failing: set[str]) ->
         joints = ", ".join(str(step.joint) for step in waist)
         words = f"a link behind {joints} instead of the base; which one, and where it is, stands in the robot file"
         yield _with(contract, anchor=waist[-1].link, chain=waist), f"motion.anchor: {words}"
+    for rate in (None, *RATES):
+        if rate != (contract.motion.rate or 1.0 / contract.control_dt) and rate != contract.motion.rate:
+            words = "one frame a control step" if rate is None else f"{rate:g} frames a second are followed"
+            yield _with(contract, rate=rate), f"motion.rate: {words}"
     for end in ("hold", "repeat"):
         if end != contract.motion.end:
             yield _with(contract, end=end), f"motion.end {end}: what follows the last frame"

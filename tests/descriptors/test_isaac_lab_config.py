@@ -71,6 +71,48 @@ def stated(term: Any) -> dict[str, Any]:
     return term.model_dump(exclude_defaults=True)
 
 
+MOTION = {"motion": {"class_type": "w:MotionCommand", "motion_file": "d.npz", "anchor_body_name": "torso",
+                     "body_names": ["pelvis", "torso"]}}  # fmt: skip
+
+
+def tracking(function: str, module: str = "whole_body_tracking.tasks.tracking.mdp.observations", **more: Any) -> Any:
+    return {"func": f"{module}:{function}", "params": {"command_name": "motion"}} | more
+
+
+def test_whole_body_trackings_terms_are_the_motions(tmp_path: Path) -> None:
+    """With IO descriptors, which lack them, and without: the clip and the anchor, and how the two are aligned."""
+    terms = {
+        "command": written("generated_commands", params={"command_name": "motion"}, scale=0.5),
+        "motion_anchor_pos_b": tracking("motion_anchor_pos_b"),
+        "motion_anchor_ori_b": tracking("motion_anchor_ori_b", clip=[-1.0, 1.0], history_length=2),
+        "actions": written("last_action"),
+    }
+    env = whole(terms, commands=MOTION)
+    settings = {"motion.chain": [], "motion.anchor": "torso"}
+    made = alone(tmp_path, env, settings=settings).contract
+    history = made.observation.history
+    assert [stated(each) for each in made.observation.terms] == [
+        {"term": "motion_command", "scale": 0.5},
+        {"term": "motion_anchor_pos_b"},
+        {"term": "motion_anchor_ori_b", "clip": (-1.0, 1.0), "history": 2},
+        {"term": "last_action"},
+    ]
+    assert made.motion is not None
+    assert history is not None
+    assert (made.motion.align, made.motion.anchor, made.motion.files.quaternion_order) == (
+        "yaw_and_position", "torso", "wxyz")  # fmt: skip
+    file = write(tmp_path / "io/params/IO_descriptors.yaml", yaml.safe_dump(descriptor([
+        term("generated_commands", shape=[2 * len(JOINTS)], overloads={"scale": 0.5}), term("last_action", shape=[4]),
+    ])))  # fmt: skip
+    beside = write(tmp_path / "io/params/env.yaml", yaml.safe_dump(env, sort_keys=False))
+    again = imported(file, beside, robot="toy", settings=settings).contract
+    assert again.observation == made.observation
+    assert again.motion == made.motion
+    terms["motion_anchor_pos_b"] = tracking("motion_anchor_pos_b", "mine.observations")
+    with pytest.raises(ContractError, match="--size motion_anchor_pos_b=N"):
+        alone(tmp_path / "mine", whole(terms, commands=MOTION), settings=settings)
+
+
 def test_env_yaml_and_names_make_the_descriptors_contract(tmp_path: Path) -> None:
     """Terms, scales, selections, offsets, gains and rates are those of the IO descriptors of the same run."""
     made = alone(tmp_path).contract

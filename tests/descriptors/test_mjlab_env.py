@@ -235,13 +235,13 @@ def test_mjlabs_tracking_is_not_beyondmimics(tmp_path: Path) -> None:
     }
     with pytest.raises(ContractError, match="give --layout mjlab_tracking"):
         imported(file, layout="beyondmimic", **options)
+    options["settings"] |= {"motion.anchor": "pelvis", "motion.chain": []}
     assert said(imported(file, layout="mjlab_tracking", **options))[2]["point"] == {"sensor": "imu_lin_vel"}
     older = {key: value for key, value in metadata.items() if not key.startswith("observation_terms")}
     linear_policy(file, 8 + 6 + 6 + 12, 4, older)
-    options["settings"] |= {"motion.anchor": "pelvis", "motion.chain": []}
     terms = said(imported(file, layout="beyondmimic", **options))
-    assert terms[0] == {"term": "motion_command", "name": "command"}
-    assert terms[3] == {"term": "base_lin_vel", "point": "com"}
+    assert terms[0] == {"term": "motion_command"}
+    assert terms[2] == {"term": "base_lin_vel", "point": "com"}
 
 
 @pytest.mark.parametrize(
@@ -404,12 +404,27 @@ def test_a_function_of_the_same_name_elsewhere_is_another(tmp_path: Path) -> Non
     assert said(made(tmp_path, edits=edits, options={"settings": settings}))[3] == {"term": "joint_pos_rel"}
 
 
-def test_a_motion_is_an_external_command(tmp_path: Path) -> None:
-    """The reference motion is positions and velocities of all joints."""
-    edits = {"commands": {"twist": {"motion_file": "walk.npz", "body_names": ("a", "b")}}}
+def test_a_tracking_run_follows_its_motion(tmp_path: Path) -> None:
+    """The command is positions and velocities of the clip; the anchor and the links are the command's."""
+    edits: dict[str, Any] = {
+        "commands": {"twist": {"motion_file": "walk.npz", "body_names": ("a", "b"), "anchor_body_name": "b"}}
+    }
     result = made(tmp_path, edits=edits, width=WIDTH - 3 + 8)
-    assert said(result)[6] == {"term": "external", "name": "command", "size": 8}
-    edits |= {f"{TERMS}.command.func": Name("mjlab.tasks.tracking.mdp.observations.robot_body_ori_b")}
+    assert said(result)[6] == {"term": "motion_command"}
+    motion = result.contract.motion
+    assert motion is not None
+    assert (motion.anchor, motion.align, motion.files.links) == (None, "yaw", ("a", "b"))
+    function = f"{TERMS}.command.func"
+    for kind, size in (("motion_anchor_ori_b", 6), ("motion_anchor_pos_b", 3)):
+        edits[function] = Name(f"mjlab.tasks.tracking.mdp.observations.{kind}")
+        with pytest.raises(ContractError, match=r"motion.chain: the joints between base and 'b' stand in a robot file"):
+            made(tmp_path / kind, edits=edits, width=WIDTH - 3 + size)
+        result = made(tmp_path / kind, edits=edits, width=WIDTH - 3 + size, options={"settings": {"motion.chain": []}})
+        assert said(result)[6] == {"term": kind}
+        assert result.contract.motion is not None
+        # A position is compared with where the robot began, as HybridRobotics' controller does.
+        assert result.contract.motion.align == ("yaw" if size == 6 else "yaw_and_position")
+    edits[function] = Name("mjlab.tasks.tracking.mdp.observations.robot_body_ori_b")
     assert said(made(tmp_path / "b", edits=edits, width=WIDTH - 3 + 12))[6]["size"] == 12
 
 

@@ -119,13 +119,14 @@ def test_beyondmimic_stacks_and_has_a_motion_command(tmp_path: Path) -> None:
         "<joint name='hip' axis='0 1 0'/><geom size='1'/></body></body></worldbody></mujoco>"
     )
     made = make(tmp_path, metadata=named, robot=str(robot), **options).contract
-    assert [made.term_size(term) * term.history for term in made.observation.terms] == [2, 2, 6, 15, 2]
+    assert [made.term_size(term) * term.history for term in made.observation.terms] == [4, 6, 15, 2]
     assert made.observation.history is not None
     assert made.motion is not None
     assert [(step.link, step.joint) for step in made.motion.chain] == [("torso", "hip")]
     assert made.motion.files.links == ("pelvis", "torso")
-    with pytest.raises(ContractError, match="stacks 'command', positions and velocities of a step together"):
-        make(tmp_path, metadata=named | {"observation_history_lengths": "2.000,1.000,1.000,1.000"}, **options)
+    lengths = {"observation_history_lengths": "2.000,1.000,1.000,1.000"}
+    stacked = make(tmp_path, metadata=named | lengths, robot=str(robot), layout="beyondmimic", width=8 + 6 + 3 + 2)
+    assert stacked.contract.widths().startswith("motion_command 4 x 2 + ")
 
 
 def test_the_files_own_network_is_the_width(tmp_path: Path) -> None:

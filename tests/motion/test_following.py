@@ -237,6 +237,20 @@ def test_a_contract_states_how_it_follows(robot: Path) -> None:
         Clip.of(following(robot), replace(some_clip(), root_pos=None, root_quat=None))
 
 
+def test_a_clip_whose_links_are_not_its_joints_is_refused(robot: Path) -> None:
+    """The anchor's own pose must be where root and joints put it: another joint order or robot does not."""
+    clip = some_clip()
+    assert clip.root_pos is not None
+    assert clip.root_quat is not None
+    poses = [torso(robot, place, quat, dict(zip(clip.joint_names, angles, strict=True)))
+             for place, quat, angles in zip(clip.root_pos, clip.root_quat, clip.joint_pos, strict=True)]  # fmt: skip
+    quats = np.roll(Rotation.from_matrix([turned for _, turned in poses]).as_quat(), 1, axis=1)[:, None]
+    posed = replace(clip, link_names=("torso",), link_pos=np.array([[place] for place, _ in poses]), link_quat=quats)
+    Clip.of(following(robot), posed)
+    with pytest.raises(MotionError, match="'torso' .* away from where its root and the joints yaw, roll lead to"):
+        Clip.of(following(robot), replace(posed, joint_names=("swing", "roll", "yaw")))
+
+
 def test_a_chain_is_read_from_a_robot_file(robot: Path) -> None:
     """Hinges and fixed links on the way are written down; what a chain can't say is refused, and so is no link."""
     assert [step["link"] for step in chain_to(robot, "arm")] == ["waist", "torso", "arm"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from policy_port.contract.motion import ChainLink, ClipFiles
 from policy_port.errors import MotionError
 from policy_port.motion.anchor import link_pose
+from policy_port.motion.foreign import WORDS
 from policy_port.motion.motion import packed
-from policy_port.motion.read import WORDS, read_motion
+from policy_port.motion.read import read_motion
 from policy_port.motion.rotations import about, conjugate, matrix, multiply
 
 JOINTS = ("knee", "hip", "waist")
@@ -80,8 +82,26 @@ def test_nothing_is_guessed(tmp_path: Path, stated: ClipFiles, names: tuple[str,
     with pytest.raises(MotionError) as refused:
         read_motion(csv(tmp_path), stated)
     assert [name for name, words in WORDS.items() if words in str(refused.value)] == [*names]
-    with pytest.raises(MotionError, match="links: "):
-        read_motion(npz(tmp_path), ClipFiles(quaternion_order="wxyz", joints=JOINTS))
+
+
+@pytest.mark.parametrize(("stated", "told"), [(25.0, False), (50.0, False), (100.0, True)])
+def test_a_csv_does_not_tell_its_rate(tmp_path: Path, stated: float, told: bool) -> None:
+    """The rate is noted as the user's word; one too high has the root fall faster than gravity, and says so."""
+    clip = written()
+    fall = 0.8 - np.where(np.arange(40) < 15, 0.0, 0.5 * 9.81 * ((np.arange(40) - 15) / RATE) ** 2)
+    pose = np.hstack([0 * clip["body_pos_w"][:, 0, :2], fall[:, None], clip["body_quat_w"][:, 0], clip["joint_pos"]])
+    np.savetxt(tmp_path / "fall.csv", pose, delimiter=",")
+    motion = read_motion(tmp_path / "fall.csv", TOLD.model_copy(update={"rate": stated}))
+    assert motion.notes[-1].startswith(f"a CSV does not tell its rate: {stated:g} Hz is what motion.files.rate")
+    assert ("the true rate is hardly more than 50 Hz" in motion.notes[-1]) is told
+
+
+def test_unnamed_links_leave_the_root(tmp_path: Path) -> None:
+    """A training clip has more links than a BeyondMimic file tracks: the first is the root, the others are left."""
+    for links in (None, ("pelvis", "torso", "hand")):
+        motion = read_motion(npz(tmp_path), ClipFiles(quaternion_order="wxyz", joints=JOINTS, links=links))
+        np.testing.assert_array_equal(motion.root_pos, written()["body_pos_w"][:, 0])
+        assert (motion.link_names, "have no names" in motion.notes[-1]) == ((), True)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +143,68 @@ def test_a_bad_csv_names_its_line(tmp_path: Path, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(MotionError, match=message):
         read_motion(path, TOLD)
+
+
+def gmr(path: Path, **changes: Any) -> Path:
+    """A clip as GMR pickles it: the quaternion's columns were turned round, so they lie column by column."""
+    clip = written()
+    held = {"fps": 50, "root_pos": clip["body_pos_w"][:, 0], "root_rot": clip["body_quat_w"][:, 0][:, [1, 2, 3, 0]],
+            "dof_pos": clip["joint_pos"], "local_body_pos": None, "link_body_list": None}  # fmt: skip
+    path.write_bytes(pickle.dumps({**held, **changes}))
+    return path
+
+
+def test_other_projects_arrays_are_read(tmp_path: Path) -> None:
+    """holosoma's whole qpos with names, Isaac Lab's AMP names, and GMR's pickle or arrays are the same motion."""
+    clip = written()
+    free = np.hstack([clip["body_pos_w"][:, 0], clip["body_quat_w"][:, 0], clip["joint_pos"]])
+    fast = np.hstack([np.zeros((40, 6)), clip["joint_vel"]])
+    world = {name: np.concatenate([0 * clip[name][:, :1], clip[name]], axis=1) for name in ("body_pos_w",)}
+    quats = np.concatenate([np.tile([1.0, 0, 0, 0], (40, 1, 1)), clip["body_quat_w"]], axis=1)
+    spin = np.concatenate([np.zeros((40, 1, 3)), clip["body_ang_vel_w"]], axis=1)
+    named = {"joint_names": np.array(JOINTS), "body_names": np.array(("world", *LINKS))}
+    holosoma = npz(tmp_path, joint_pos=free, joint_vel=fast, body_quat_w=quats, body_ang_vel_w=spin, **world, **named)
+    # Names in the file win over what the contract states of files without.
+    found = [read_motion(holosoma, ClipFiles(quaternion_order="wxyz", joints=("a", "b", "c")))]
+    assert (found[0].joint_names, found[0].link_names) == (JOINTS, LINKS)
+    amp = {"joint_pos": "dof_positions", "joint_vel": "dof_velocities", "body_pos_w": "body_positions",
+           "body_quat_w": "body_rotations", "fps": "fps"}  # fmt: skip
+    np.savez(tmp_path / "amp.npz", dof_names=JOINTS, body_names=LINKS, **{new: clip[old] for old, new in amp.items()})
+    found.append(read_motion(tmp_path / "amp.npz", ClipFiles(quaternion_order="wxyz")))
+    told = ClipFiles(quaternion_order="xyzw", joints=JOINTS)
+    found.append(read_motion(gmr(tmp_path / "clip.pkl"), told))
+    for motion in found:
+        assert motion.rate == RATE
+        np.testing.assert_allclose(motion.joint_pos, clip["joint_pos"])
+        np.testing.assert_allclose(motion.joint_vel, clip["joint_vel"], atol=1e-9)
+        np.testing.assert_allclose(motion.root_pos, clip["body_pos_w"][:, 0])
+        np.testing.assert_allclose(motion.root_quat, clip["body_quat_w"][:, 0], atol=1e-12)
+
+
+class Strange:
+    """A pickle of it would call a function."""
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("ran"),))
+
+
+def test_a_pickle_is_read_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a pickle names is called, and one that is no clip is refused with what it holds."""
+    monkeypatch.chdir(tmp_path)
+    told = ClipFiles(quaternion_order="xyzw", joints=JOINTS)
+    assert read_motion(gmr(tmp_path / "clip.pkl", more=Strange()), told).frames == 40
+    assert not (tmp_path / "ran").exists()
+    for content, message in (
+        (pickle.dumps({"walk": {"dof": 1}}), "holds walk; a clip of GMR is a dict"),
+        (b"cos\nsystem\n", "the pickle is broken or cut off"),
+        (pickle.dumps({"root_pos": 1, "root_rot": "x", "dof_pos": 2}), "root_rot: is not a pickled array"),
+    ):
+        (tmp_path / "clip.pkl").write_bytes(content)
+        with pytest.raises(MotionError, match=message):
+            read_motion(tmp_path / "clip.pkl", told)
+    (tmp_path / "clip.bvh").write_text("")
+    with pytest.raises(MotionError, match=r"ends in \.npz, \.csv or \.pkl"):
+        read_motion(tmp_path / "clip.bvh", told)
 
 
 def test_resampling_keeps_the_motion(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 import yaml
@@ -14,17 +16,24 @@ from typer.testing import CliRunner
 from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
 from policy_port.contract import Contract
+from policy_port.control.signals import Signals
 from policy_port.errors import MotionError, TaskError
 from policy_port.export.write import write_port
+from policy_port.motion.followed import Clip
 from policy_port.motion.read import read_motion
+from policy_port.motion.rotations import about, yaw_only
 from policy_port.port.folder import load_port
 from policy_port.regress import load_suite
 from policy_port.regress.run import run_suite
 from policy_port.regress.update import update_suite
 from policy_port.remap import identity_remap
+from policy_port.replay.ghost import Reference
 from policy_port.replay.held import Held
+from policy_port.replay.plot import clip_positions, plot_replay
+from policy_port.trace import Trace
 from tests.control.networks import save_linear
-from tests.motion.test_following import some_clip
+from tests.motion.test_following import ROBOT as FLOATING
+from tests.motion.test_following import following, some_clip
 from tests.regress.toy import ROBOT
 from tests.samples import LEGS, contract_data
 
@@ -90,6 +99,59 @@ def test_a_port_keeps_its_clip_and_follows_it(folder: Path) -> None:
     assert found["reference_joint_rmse"] < 0.15
     again = played(folder, "--motion", folder / "clip.csv")
     assert again == found
+
+
+def test_a_rate_is_the_users_word(folder: Path) -> None:
+    """Export notes it and a replay's table has it: nothing in a CSV tells a wrong one."""
+    files = (folder / "policy.onnx", "--contract", folder / "contract.yaml", "--format", "onnx")
+    done = run("export", *files, "--out", folder / "port", "--motion", folder / "clip.csv")
+    assert "clip.csv: a CSV does not tell its rate: 50 Hz is what motion.files.rate" in done.stderr
+    out = ("--plant", "mujoco", "--robot", folder / "toy.xml", "--out", folder / "run", "--seconds", 0.1)
+    assert "rate of the motion" in run("play", folder / "port", *out).output
+
+
+def test_an_episode_ends_with_its_motion(folder: Path) -> None:
+    """`end: stop` ends the episode at the last frame, which is no fall; `hold` runs on for as long as was asked."""
+    for end, seconds in (("hold", 1.5), ("stop", 1.0)):
+        (folder / "contract.yaml").write_text(follower(end=end).to_yaml())
+        made(folder, "--motion", folder / "clip.csv")
+        found = played(folder, "--seconds", 1.5)
+        assert found["duration"] == pytest.approx(seconds)
+        setting = json.loads((folder / "run" / "metrics.json").read_text())["setting"]
+        assert setting.get("ended") == (None if end == "hold" else "with the motion, after 1.00 s (motion.end: stop)")
+
+
+def test_a_video_has_the_reference_beside_the_robot(folder: Path) -> None:
+    """MuJoCo draws a second, orange robot in the clip's pose, and the plot has the clip's positions."""
+    made(folder, "--motion", folder / "clip.csv")
+    played(folder, "--seconds", 0.1, "--video", "--plot")
+    picture = next(iter(imageio.get_reader(folder / "run" / "video.mp4"))).astype(int)
+    orange = (picture[..., 0] > picture[..., 2] + 40) & (picture[..., 0] > picture[..., 1] + 15)
+    assert orange.sum() > 50
+    trace, port = Trace(folder / "run" / "trace.npz"), load_port(folder / "port")
+    assert (folder / "run" / "plot.png").read_bytes() != plot_replay(trace, title="contract in mujoco")
+    assert np.isfinite(clip_positions(trace, Clip.of(port.contract, port.motion))).all()
+
+
+def test_the_reference_starts_where_the_robot_does(tmp_path: Path) -> None:
+    """Turned to where the robot looks and moved to a step beside it, then along the clip; its height is the clip's."""
+    (tmp_path / "robot.xml").write_text(FLOATING)
+    motion, contract = some_clip(), following(tmp_path / "robot.xml")
+    assert motion.root_pos is not None
+    assert motion.root_quat is not None
+    signals = Signals(contract, ("swing", "roll", "yaw"), 1)
+    controller: Any = SimpleNamespace(signals=signals, default_joint_pos=signals.default_joint_pos)
+    signals.state.base_pos[:] = [3.0, -1.0, 0.8]
+    signals.state.base_quat[:] = about(np.array([0.0, 0.0, 1.0]), np.array([2.0]))
+    reference = Reference(Clip(motion, following(tmp_path / "robot.xml").motion, 0.02), signals.joint_names)
+    first = reference.now(controller)
+    np.testing.assert_allclose(first.base_pos - first.aside, [3.0, -1.0, motion.root_pos[0, 2]], atol=1e-9)
+    np.testing.assert_allclose(yaw_only(first.base_quat), signals.state.base_quat[0], atol=1e-9)
+    signals.time[:], signals.state.base_pos[:] = 0.2, 7.0
+    later = reference.now(controller)
+    moved = np.linalg.norm(later.base_pos - first.base_pos)
+    assert moved == pytest.approx(np.linalg.norm(motion.root_pos[10] - motion.root_pos[0]))
+    np.testing.assert_array_equal(later.joint_pos, motion.joint_pos[10][[1, 2, 0]])
 
 
 @pytest.mark.parametrize("mistake", ["joint order", "rate"])

@@ -14,13 +14,22 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
+from policy_port.contract import load_contract
+from policy_port.export.write import write_port
+from policy_port.motion.read import read_motion
+from policy_port.remap import identity_remap
+from policy_port.replay.held import Held
+from policy_port.replay.play import Output, play_on_plant
 from policy_port.resources import mappings_dir
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 CONTRACTS = Path(__file__).resolve().parents[1] / "real_policies"
 PACKAGES = {"mujoco": "mujoco", "maniskill": "sapien", "newton": "newton"}
+
+DAILYLIFE = "unitree_cpp_deploy_g1_dailylife"
 
 Walk = Callable[..., dict[str, Any]]
 
@@ -108,3 +117,30 @@ def test_a_biped_and_a_quadruped_walk_in_every_simulator(
     metrics = walk(policy, plant, file, seconds=3.0)
     assert metrics["fallen"] == 0
     assert metrics["mean_lin_vel_x"] == pytest.approx(catalogue[policy]["baseline"]["mean_vx"], rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("policy", "file", "clip"),
+    [
+        ("rl_sar_g1_dance_102", "rl_sar_g1_dance_102.pt", "rl_sar_g1_dance_102.csv"),
+        (DAILYLIFE, f"{DAILYLIFE}.onnx", f"{DAILYLIFE}.csv"),
+        ("robojudo_g1_jump_wose", "robojudo_g1_jump_wose.onnx", None),
+    ],
+)
+def test_a_public_tracker_follows_its_clip(
+    shared: Path, tmp_path: Path, policy: str, file: str, clip: str | None
+) -> None:
+    """Its own clip, at its own rate, in MuJoCo: it stays up and its joints are within 0.13 rad of the clip's."""
+    pytest.importorskip("mujoco")
+    folder, contract = shared / "real_policies" / "tracking", load_contract(CONTRACTS / f"{policy}.yaml")
+    assert contract.motion is not None
+    motion = None if clip is None else read_motion(folder / clip, contract.motion.files)
+    remap = identity_remap(contract)
+    port = write_port(tmp_path / "port", load_policy(folder / file), remap, formats=("onnx",), motion=motion)
+    robot = shared / "real_policies" / "robots" / "g1_29dof" / "g1_29dof.xml"
+    (tmp_path / "run").mkdir()
+    result = play_on_plant(
+        port.pilot(), Held(seconds=1.5), Output(folder=tmp_path / "run"), kind="mujoco", robot=robot, meshes=False
+    )
+    assert (result["fallen"], result["survival"]) == (0, 1.5)
+    assert 0.01 < result["reference_joint_rmse"] < 0.13

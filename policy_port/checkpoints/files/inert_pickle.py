@@ -114,9 +114,8 @@ def array_of(value: Any, where: str) -> NDArray[np.float64]:
     if not isinstance(state, tuple) or len(state) != 5:
         raise CheckpointError(f"{where}: is not a pickled array of numbers")
     _, shape, dtype, fortran, data = state
-    if fortran and len(shape) > 1:
-        raise CheckpointError(f"{where}: is a matrix in column order; expected a vector")
-    return _decoded(dtype, shape, data, where)
+    # Columns in another order than they were made in are pickled column by column.
+    return _decoded(dtype, tuple(shape)[::-1], data, where).T if fortran else _decoded(dtype, shape, data, where)
 
 
 def _decoded(dtype: Any, shape: Any, data: Any, where: str) -> NDArray[np.float64]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
 from typing import Any
 
 import viser  # pyright: ignore[reportMissingImports]
@@ -45,7 +47,9 @@ class BrowserView:
             OutputError: When it can't listen there.
         """
         self._wishes = wishes
-        self._server: Any = viser.ViserServer(host=host, port=_free(host, port), label="policy-port", verbose=False)
+        # What viser prints of itself is not the command's output.
+        with contextlib.redirect_stdout(sys.stderr):
+            self._server: Any = viser.ViserServer(host=host, port=_free(host, port), label="policy-port", verbose=False)
         port = self._server.get_port()
         self.port = port
         """The TCP port."""
@@ -81,7 +85,8 @@ class BrowserView:
         """Close the page. Calling it twice is harmless."""
         server, self._server = self._server, None
         if server is not None:
-            server.stop()
+            with contextlib.redirect_stdout(sys.stderr):
+                server.stop()
 
     def _build_scene(self, twin: Twin) -> None:
         scene = self._server.scene

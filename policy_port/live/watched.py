@@ -80,7 +80,7 @@ class Watching(HeldEpisodes):
         super().__init__(stage.held, stage.goals, 0, 1, stage.rule)
         self._stage, self._wishes, self._pushes, self._table, self._most = stage, wishes, pushes, table, steps
         schedule, dt = stage.asked.schedule, stage.control_dt
-        self._due, self._switches = schedule.due_pushes(dt), schedule.due_handovers(dt)
+        self._planned, self._switches = schedule.due_pushes(dt), schedule.due_handovers(dt)
         self._lying = step_of(LYING, stage.control_dt)
         self._fell: int | None = None
         self._names = stage.driver.contract.command.names
@@ -114,7 +114,7 @@ class Watching(HeldEpisodes):
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Pull where a push lasts; see `Observer`."""
-        if (push := self._wishes.take_push() or self._due.get(self.age)) is not None:
+        if (push := self._wishes.take_push() or self._planned.get(self.age)) is not None:
             self._pushes.start(0, push, controller.state.base_quat[0])
         self._pushes.apply()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,41 @@ from policy_port.motion.followed import Clip
 from policy_port.port.pilot import Pilot
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
-from policy_port.replay.held import HeldEpisodes, held_metrics
+from policy_port.replay.held import Held, HeldEpisodes, held_metrics
 from policy_port.replay.pushes import Pushes, push_metrics
 from policy_port.replay.recording import plant_header, policy_identity, setting_of
 from policy_port.replay.result import Metric, Result
+from policy_port.replay.schedule import Schedule
 from policy_port.replay.velocity import FallRule
 from policy_port.trace import Trace
 
-if TYPE_CHECKING:
-    from policy_port.replay.scheduled import Scheduled
+
+class Asked(Protocol):
+    """What is to be done; `Scheduled` is one."""
+
+    @property
+    def held(self) -> Held:
+        """Length, seeds and goals."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """What happens in each episode."""
+        ...
+
+    @property
+    def ports(self) -> Mapping[str, Pilot]:
+        """The ports by name; the first one starts."""
+        ...
+
+    @property
+    def told(self) -> Mapping[str, float]:
+        """The command until the schedule names one, by element."""
+        ...
+
+    def held_by_port(self) -> dict[str, tuple[Held, HeldGoals]]:
+        """What each port is given to hold, and its goals."""
+        ...
 
 
 class JoinedGoals(HeldGoals):
@@ -52,7 +79,7 @@ class JoinedGoals(HeldGoals):
 class Stage:
     """Ports on a plant, ready to be played: who drives, whose episodes they are, and what is to be recorded."""
 
-    def __init__(self, asked: Scheduled, plant: SimulatedPlant) -> None:
+    def __init__(self, asked: Asked, plant: SimulatedPlant) -> None:
         """Connect the ports to the plant.
 
         Raises:

@@ -202,9 +202,7 @@ class Watched:
         """About how many control steps it takes; 0 where nobody knows."""
         return 0 if math.isinf(self.asked.held.seconds) else self.asked.steps(num_envs)
 
-    def perform(
-        self, pilot: Pilot, plant: SimulatedPlant, *, decimation: int, trace: Path, observers: tuple[Observer, ...]
-    ) -> Result:
+    def perform(self, pilot: Pilot, plant: SimulatedPlant, *, trace: Path, observers: tuple[Observer, ...]) -> Result:
         """Play until it is enough; see `replay_held`."""
         stage = Stage(self.asked, plant)
         twin = Twin(self.robot, self.setup, meshes=self.meshes)
@@ -218,7 +216,7 @@ class Watched:
         most = step_of(seconds, stage.control_dt) if math.isfinite(seconds) else None
         task = Watching(stage, wishes, pushes, table, most)
         stage.take(task)
-        header = stage.header(pilot, decimation, pushes.links)
+        header = stage.header(pilot, pushes.links)
         with contextlib.closing(self.open_view(twin, wishes)) as view, until_interrupted(wishes):
             self.say(view.address)
             with Recorder(trace, header, durable=False) as recorder:
@@ -228,7 +226,7 @@ class Watched:
                     plant,
                     stage.driver,
                     task,
-                    decimation=decimation,
+                    decimation=stage.decimation,
                     clock=RealTime(wishes, stage.control_dt),
                     observers=(task, record, shown, *observers),
                 )

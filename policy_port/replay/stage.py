@@ -116,6 +116,8 @@ class Stage:
         """Who is at the controls."""
         self.control_dt = min(controller.contract.control_dt for controller in controllers.values())
         """Control period [s]."""
+        self.decimation = decimation_of(self.control_dt, plant.timestep)
+        """Physics steps per control step."""
         plant.reset(self.driver.default_joint_pos())
         plant.read(self.driver.state)
         height = float(self.driver.state.base_pos[:, 2].mean())
@@ -146,14 +148,14 @@ class Stage:
             found |= {"port": self.driver.active, "port_weight": self.driver.weight}
         return found
 
-    def header(self, pilot: Pilot, decimation: int, links: tuple[str, ...]) -> dict[str, Any]:
+    def header(self, pilot: Pilot, links: tuple[str, ...]) -> dict[str, Any]:
         """The trace's header."""
         asked = {
             "command": dict(self.asked.told) or None,
             "seconds": self.asked.held.seconds if math.isfinite(self.asked.held.seconds) else None,
             "schedule": self.asked.schedule.model_dump(mode="json", exclude_defaults=True),
         }
-        found = {**plant_header(pilot, self._plant, decimation), "asked": asked, "push_links": list(links)}
+        found = {**plant_header(pilot, self._plant, self.decimation), "asked": asked, "push_links": list(links)}
         found["command_names"] = list(self.driver.contract.command.names)
         if isinstance(self.driver, Relay):
             ports = self.asked.ports.items()
@@ -207,6 +209,21 @@ class Stage:
             "fall": self.rule.text,
         }
         return Result(setting=setting, metrics=(*found, *pushed, *jumps))
+
+
+def decimation_of(control_dt: float, timestep: float) -> int:
+    """Physics steps per control step.
+
+    Raises:
+        TaskError: When they are not a whole number.
+    """
+    steps = control_dt / timestep
+    if abs(steps - round(steps)) > 1e-6 * steps:
+        raise TaskError(
+            f"a physics timestep of {timestep:g} s does not divide the shortest control period of the ports, "
+            f"{control_dt:g} s; give --timestep {control_dt / 4:g}"
+        )
+    return round(steps)
 
 
 def loosest(rules: list[FallRule]) -> FallRule:

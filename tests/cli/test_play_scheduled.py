@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from policy_port.cli.app import app
@@ -123,3 +124,107 @@ def test_a_mistake_is_told_and_nothing_is_written(
     assert done.exit_code == 2, done.output
     assert message in " ".join(done.output.replace("│", " ").split()), done.output
     assert not (folder / "refused").exists()
+
+
+SHOW = ("quick", "stiff", "--schedule", "show.yaml")
+ONE, PORTS = "schedule_version: 1\nseconds: 0.2\n", "ports: [{at: 0, port: quick}, {at: 0.1, port: stiff}]\n"
+TOLD = "command: [{at: 0, to: {lin_vel_x: 0.1}}]\n"
+
+
+def two(lasts: float) -> str:
+    """Two pushes, the first of which lasts so long."""
+    rest = "link: torso, impulse: [0, 1, 0], lasts"
+    return f"pushes: [{{at: 0, {rest}: {lasts}}}, {{at: 0.1, {rest}: 0.02}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "message", "mended", "better"),
+    [
+        (("quick", "stiff", "idle"), ONE + TOLD + PORTS, "port idle never plays: leave it out", ("quick", "stiff"), ""),
+        (("quick", "stiff"), ONE + TOLD, "say in the file of --schedule when, under `ports`", (), ONE + TOLD + PORTS),
+        (("quick",), ONE + two(0.02), "write `command` in the schedule, or --command VX,VY,WZ",
+         ("quick", "--command", "0.1,0,0"), ""),
+        (("quick",), ONE + two(0.02), "nobody gives it one: write `command`", (), ONE + TOLD + two(0.02)),
+        (("quick",), TOLD.join(("schedule_version: 1\n", "")), "write `seconds` in it, or give --seconds",
+         ("quick", "--seconds", "0.1"), ""),
+        (("quick",), "schedule_version: 1\n" + TOLD, "write `seconds` in it, or give --seconds", (), ONE + TOLD),
+        (("idle",), ONE + two(0.2), "move it, or shorten `lasts`", (), ONE + two(0.1)),
+        (("idle", "--seconds", "0.1"), ONE + two(0.04), "give more --seconds, or `seconds` in the schedule",
+         ("idle", "--seconds", "0.2"), ""),
+        (("idle",), two(0.02), "schedule_version is missing; write schedule_version: 1", (),
+         ONE + two(0.02)),
+        (("quick", "stiff", "--num-envs", "2"), ONE + TOLD + PORTS, "leave out --num-envs", ("quick", "stiff"), ""),
+        (("quick", "stiff", "--goal", "point=1"), ONE + TOLD + PORTS, "leave --goal point out", ("quick", "stiff"), ""),
+        (("quick", "stiff"), ONE + TOLD + PORTS[:-2] + ", {at: 0.15, port: quick}]\n", "shorten `blend`", (),
+         ONE + TOLD + PORTS.replace("stiff}", "stiff, blend: 0.05}, {at: 0.15, port: quick}")),
+    ],
+)  # fmt: skip
+def test_a_remedy_that_is_named_works(
+    folder: Path,
+    words: tuple[str, ...],
+    text: str,
+    message: str,
+    mended: tuple[str, ...],
+    better: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the message says to write or to leave out is written or left out, and it plays."""
+    monkeypatch.chdir(folder)
+    (folder / "mistaken.yaml").write_text(text)
+    done = play(folder, *words, "--schedule", "mistaken.yaml")
+    assert done.exit_code == 2, done.output
+    assert message in " ".join(done.output.split()), done.output
+    (folder / "mistaken.yaml").write_text(better or text)
+    done = play(folder, *(mended or words), "--schedule", "mistaken.yaml")
+    assert done.exit_code == 0, done.output
+
+
+def coarser(folder: Path, name: str, timestep: float, decimation: int) -> str:
+    """The port `stiff` as if it had been trained at other rates."""
+    data = yaml.safe_load((folder / "stiff" / "contract.yaml").read_text())
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump({**data, "timestep": timestep, "decimation": decimation}))
+    made = ("stiff.onnx", "--contract", f"{name}.yaml", "--format", "onnx", "--out", name, "--force")
+    assert CliRunner().invoke(app, ["export", *made]).exit_code == 0
+    (folder / "two.yaml").write_text(ONE + TOLD + PORTS.replace("quick", name).replace("stiff", "quick"))
+    return name
+
+
+def test_ports_of_other_rates_take_turns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first port's timestep is played, unless --timestep says otherwise; the shortest control period is the
+    loop's, also where the first port is the slower one; one that the timestep does not divide is refused.
+    """
+    monkeypatch.chdir(folder)
+    name = coarser(folder, "coarse", 0.01, 2)
+    done = play(folder, name, "quick", "--schedule", "two.yaml")
+    assert done.exit_code == 0, done.output
+    assert "which is played unless --timestep says otherwise" in done.stderr
+    assert "0.01 s x 2" in done.output
+    done = play(folder, name, "quick", "--schedule", "two.yaml", "--timestep", "0.0025")
+    assert "0.0025 s x 8" in done.output
+    name = coarser(folder, "slow", 0.005, 8)
+    done = play(folder, name, "quick", "--schedule", "two.yaml")
+    assert "0.005 s x 4 = 0.02 s" in done.output
+    trace = Trace(folder / "run" / "trace.npz")
+    assert np.allclose(np.diff(trace["time"][:, 0]), 0.02)
+    acted = trace["action"][:5, 0, :4]
+    assert np.array_equal(acted[0], acted[1])
+    assert not np.array_equal(acted[1], acted[2])
+    name = coarser(folder, "odd", 0.04, 1)
+    done = play(folder, name, "quick", "--schedule", "two.yaml")
+    assert done.exit_code == 2
+    assert "does not divide the shortest control period of the ports, 0.02 s; give --timestep 0.005" in done.output
+    assert play(folder, name, "quick", "--schedule", "two.yaml", "--timestep", "0.005").exit_code == 0
+
+
+def test_a_view_that_cannot_be_opened_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without viser, and without a screen: the message says what there is instead, and nothing is written."""
+    monkeypatch.setitem(sys.modules, "viser", None)
+    done = play(folder, folder / "quick", "--view", "--seconds", 0.1, "--out", folder / "seen")
+    assert (done.exit_code, "--view needs the Python package viser: pip install" in done.output) == (2, True)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    done = play(folder, folder / "quick", "--view", "mujoco", "--seconds", 0.1, "--out", folder / "seen")
+    assert done.exit_code == 2, done.output
+    assert "opens a window, and there is no screen here" in done.output
+    assert "--view browser needs none" in done.output
+    assert not (folder / "seen").exists()

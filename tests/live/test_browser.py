@@ -113,9 +113,7 @@ def watch(
     )
     watched.check()
     plant = make_plant("mujoco", folder / "toy.xml", setup)
-    result = watched.perform(
-        pilot, plant, decimation=setup.decimation, trace=folder / "watched.npz", observers=(person,)
-    )
+    result = watched.perform(pilot, plant, trace=folder / "watched.npz", observers=(person,))
     assert person.client is not None
     person.client.close()
     return result, Trace(folder / "watched.npz")

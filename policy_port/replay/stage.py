@@ -116,6 +116,7 @@ class Stage:
         """Who is at the controls."""
         self.control_dt = min(controller.contract.control_dt for controller in controllers.values())
         """Control period [s]."""
+        self._refuse_ended_clips()
         self.decimation = decimation_of(self.control_dt, plant.timestep)
         """Physics steps per control step."""
         plant.reset(self.driver.default_joint_pos())
@@ -126,6 +127,20 @@ class Stage:
         self.held = parts[self.first][0]
         """What the port that starts is given to hold."""
         self._task: HeldEpisodes | None = None
+
+    def _refuse_ended_clips(self) -> None:
+        """Refuse a port that plays on where its contract says that the episode is over."""
+        ports = self.asked.schedule.ports
+        for entry, end in zip(ports, [*(entry.at for entry in ports[1:]), self.asked.held.seconds], strict=True):
+            clip = self.clips.get(entry.port)
+            if clip is None or clip.use.end != "stop" or math.isinf(end):
+                continue
+            over = entry.at + clip.steps * self.controllers[entry.port].contract.control_dt
+            if end > over + 1e-6:
+                raise TaskError(
+                    f"port '{entry.port}' plays from {entry.at:g} s to {end:g} s, and by its contract the episode is "
+                    f"over with its clip, at {over:.2f} s; hand over by then"
+                )
 
     def episodes(self, steps: int) -> HeldEpisodes:
         """Episodes of so many control steps."""

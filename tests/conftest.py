@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 import time
@@ -32,6 +33,15 @@ LATE = 0.02
 """A machine that is so late misses deadlines that the code does not miss [s]: LeRobot gives an answer 0.05."""
 WATCHES = 10
 """How often a quiet moment is looked for."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_lasts_is_not_searched() -> None:
+    """Libraries and test items live to the end: whoever collects garbage, as ManiSkill does for each environment, would
+    look through all of them each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 import shutil
 from functools import cache
@@ -41,12 +42,46 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def folder(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what was built, for every test after the other."""
+    return shutil.copytree(built, tmp_path_factory.mktemp("copy") / "work")
+
+
 @pytest.fixture
-def work(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What was built, in a folder of the test's own."""
-    shutil.copytree(built, tmp_path / "work")
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path / "work"
+def work(built: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What was built, as it was: of some hundred files a test changes two or three."""
+    mended(built, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def mended(original: Path, copy: Path) -> None:
+    """Make a folder again what another is, down to times and rights; what is equal stays."""
+    theirs, ours = ({e.name: e for e in os.scandir(folder)} for folder in (original, copy))
+    for name in ours.keys() - theirs.keys():
+        removed(copy / name)
+    for name, entry in theirs.items():
+        if name in ours and entry.is_dir(follow_symlinks=False) and ours[name].is_dir(follow_symlinks=False):
+            mended(original / name, copy / name)
+        elif name not in ours or _state(entry) != _state(ours[name]):
+            if name in ours:
+                removed(copy / name)
+            copied = shutil.copytree if entry.is_dir() else shutil.copy2
+            copied(original / name, copy / name)
+
+
+def _state(entry: os.DirEntry[str]) -> tuple[int, ...]:
+    told = entry.stat(follow_symlinks=False)
+    return told.st_mode, told.st_size, told.st_mtime_ns
+
+
+def removed(path: Path) -> None:
+    """Remove a file or a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def written(work: Path) -> str:
@@ -76,7 +111,7 @@ def test_a_remedy_is_obeyed(work: Path, trial: Trial, monkeypatch: pytest.Monkey
     same = same and f"policy-port {trial.obeyed.split()[0]}" not in said
     assert not same or unnamed <= set(OPTION.findall(said)), f"{sorted(unnamed)} is not what the message names: {said}"
     if "new" in trial.obeyed.split() and (work / "new").exists():
-        shutil.rmtree(work / "new") if (work / "new").is_dir() else (work / "new").unlink()
+        removed(work / "new")
     code, after = run(trial.obeyed)
     assert not shown(trial.says).search(after), f"the advice leads back to the same message: {after}"
     if trial.ends is None:

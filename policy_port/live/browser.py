@@ -25,6 +25,8 @@ KEYS = {
     "E": ("lin_vel_y", -1),
 }
 """Which element each key moves by a tenth of its range."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses that this machine alone reaches."""
 LEGEND = (
     "Keys: arrows walk and turn, Q and E step aside, X halts, space pauses, N does one step, R resets, P pushes. "
     "Mouse: turn, shift and zoom the camera."
@@ -53,10 +55,7 @@ class BrowserView:
         port = self._server.get_port()
         self.port = port
         """The TCP port."""
-        self.address = (
-            f"view: http://{host}:{port} (on another machine: ssh -L {port}:{host}:{port} THIS_MACHINE, then "
-            f"http://localhost:{port} there); Ctrl-C ends it"
-        )
+        self.address = address_of(host, port)
         """Where to look, in words."""
         self._links = twin.links
         self._build_scene(twin)
@@ -190,6 +189,17 @@ class BrowserView:
     def _push(self) -> None:
         x, y, z = (float(value) for value in self.impulse.value)
         self._wishes.push(self._link.value, (x, y, z), float(self._lasts.value))
+
+
+def address_of(host: str, port: int) -> str:
+    """Where to look, in words."""
+    shown = f"[{host}]" if ":" in host else host
+    text = f"view: http://{shown}:{port}"
+    if host in LOOPBACK:
+        text += f" (on another machine: ssh -L {port}:{shown}:{port} THIS_MACHINE, then http://localhost:{port} there)"
+    else:
+        text += " (it has no password: whoever reaches this machine can drive the robot)"
+    return f"{text}; Ctrl-C ends it"
 
 
 def _place(links: list[Any], place: Array, turn: Array) -> None:

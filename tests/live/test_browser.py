@@ -213,3 +213,12 @@ def test_a_taken_port_is_refused(folder: Path) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OutputError, match="give another --view-port"):
         BrowserView(None, None, host="127.0.0.1", port=taken.getsockname()[1])  # type: ignore[arg-type]
+
+
+def test_who_else_can_reach_the_page_is_told() -> None:
+    """On this machine alone, with the port to forward; elsewhere, that it has no password."""
+    from policy_port.live.browser import address_of
+
+    assert "ssh -L 8080:127.0.0.1:8080 " in address_of("127.0.0.1", 8080)
+    assert "http://[::1]:9 " in address_of("::1", 9)
+    assert "has no password" in address_of("0.0.0.0", 8080)

@@ -20,6 +20,8 @@ from policy_port.errors import TaskError
 Impulse = tuple[float, float, float]
 LASTS = 0.1
 """How long a push lasts that does not say so [s]."""
+ROUNDING = 1e-9
+"""What sums of decimal times are off [s]."""
 
 
 class CommandEntry(Strict):
@@ -126,7 +128,7 @@ class Schedule(Strict):
         for one, other in pairwise(ports):
             if one.port == other.port:
                 raise ValueError(f"'{one.port}' plays already when it is to begin at {other.at:g} s")
-            if one.at and other.at < one.at + one.blend:
+            if one.at and other.at < one.at + one.blend - ROUNDING:
                 raise ValueError(
                     f"at {other.at:g} s '{one.port}' is still being blended in, until {one.at + one.blend:g} s; "
                     "shorten `blend`"
@@ -153,7 +155,7 @@ class Schedule(Strict):
         for what, entries in (("command", self.command), ("push", self.pushes), ("port", self.ports)):
             for entry in entries:
                 end = entry.at + (entry.lasts if isinstance(entry, Push) else 0.0)
-                if entry.at >= seconds or end > seconds:
+                if entry.at >= seconds or end > seconds + ROUNDING:
                     raise TaskError(
                         f"the schedule's {what} at {entry.at:g} s comes too late: an episode is {seconds:g} s long; "
                         f"give more --seconds, or `seconds` in the schedule"
@@ -196,7 +198,7 @@ class Schedule(Strict):
 def _overlap(pushes: tuple[Push, ...]) -> str:
     """Which push begins before the one before it has ended; "" for none."""
     for one, other in pairwise(pushes):
-        if other.at < one.at + one.lasts:
+        if other.at < one.at + one.lasts - ROUNDING:
             return f"the push at {other.at:g} s begins before that at {one.at:g} s ends, at {one.at + one.lasts:g} s"
     return ""
 

@@ -131,7 +131,8 @@ class Stage:
     def _refuse_ended_clips(self) -> None:
         """Refuse a port that plays on where its contract says that the episode is over."""
         ports = self.asked.schedule.ports
-        for entry, end in zip(ports, [*(entry.at for entry in ports[1:]), self.asked.held.seconds], strict=True):
+        ends = [*(entry.at for entry in ports[1:]), self.asked.held.seconds]
+        for entry, end in zip(ports, ends[: len(ports)], strict=True):
             clip = self.clips.get(entry.port)
             if clip is None or clip.use.end != "stop" or math.isinf(end):
                 continue

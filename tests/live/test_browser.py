@@ -211,7 +211,10 @@ def test_a_taken_port_is_refused(folder: Path) -> None:
     from policy_port.errors import OutputError
     from policy_port.live.browser import BrowserView
 
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OutputError, match="give another --view-port"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OutputError, match="another --view-port, 0 for any that is free"),
+    ):
         BrowserView(None, None, host="127.0.0.1", port=taken.getsockname()[1])  # type: ignore[arg-type]
 
 

@@ -179,8 +179,8 @@ def check_commands(contract: Parsing, terms: Iterable[Term]) -> None:
             if name not in declared:
                 raise ValueError(
                     f"observation term '{term.label}' reads command element '{name}', which `command` does not "
-                    f"declare{closest(name, declared)} It declares {', '.join(declared)}; declare it with its range "
-                    f"and default: command: {{{name}: {{range: [-1, 1], default: 0}}}}"
+                    f"declare{closest(name, declared) or '.'} It declares {', '.join(declared)}; declare it with its "
+                    f"range and default: command: {{{name}: {{range: [-1, 1], default: 0}}}}"
                 )
         for key in ("scale", "offset", "clip") if isinstance(term, NamedTerm) else ():
             table, names = getattr(term, key), term.elements(contract)

@@ -110,6 +110,9 @@ class GaitClockTerm(NamedTerm):
     """Length of a cycle [s]; exactly one of period and frequency."""
     frequency: str | None = None
     """Element of the command that is the frequency [cycles per s]."""
+    stance: Annotated[float, Field(gt=0.0, lt=1.0)] | str = 0.5
+    """Share of a cycle that a foot stands, or the element of the command that is it: each wave's phase is stretched so
+    that its first half takes this share of the cycle."""
     start: float = 0.0
     """Time that the clock shows at reset [s]; below zero for a clock that is late."""
     standing: Literal["run", "freeze", "zero"] | StandingPhase | StandingValue = "run"
@@ -140,7 +143,8 @@ class GaitClockTerm(NamedTerm):
         """The elements of the command that it depends on."""
         shifts = (name for wave in self.waves for name in wave.plus)
         paced = () if self.frequency is None else (self.frequency,)
-        return tuple(dict.fromkeys((*paced, *shifts, *(self.norm_of if self.below is not None else ()))))
+        shares = (self.stance,) if isinstance(self.stance, str) else ()
+        return tuple(dict.fromkeys((*paced, *shares, *shifts, *(self.norm_of if self.below is not None else ()))))
 
     def elements(self, contract: Parsing) -> tuple[str, ...]:
         """Wave and offset, or wave and foot."""

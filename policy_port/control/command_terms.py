@@ -10,6 +10,9 @@ from policy_port.arrays import Array
 from policy_port.contract.command_terms import GaitClockTerm, StandingPhase, StandingValue
 from policy_port.control.signals import Signals
 
+EXACT = 1e-9
+"""A phase nearer than this below a whole cycle is at its start: rounding must not show the end instead [cycles]."""
+
 
 class ShapedCommand:
     """The command as the network sees it: dead zone first, then the slew limit, from the defaults at reset."""
@@ -57,6 +60,7 @@ class _Clock:
         self._command = signals.view("command_in_force" if contract.command.shaped else "velocity_command")
         column = {name: index for index, name in enumerate(contract.command.names)}
         self._pace = [] if term.frequency is None else [column[term.frequency]]
+        self._share = [column[term.stance]] if isinstance(term.stance, str) else []
         self._norm_of = [column[name] for name in term.norm_of] if term.below is not None else []
         self._plus = np.zeros((len(column), len(term.waves)))
         for place, wave in enumerate(term.waves):
@@ -86,7 +90,11 @@ class _Clock:
             self._stood[:] = standing
         phase -= np.floor(phase)
         shown = phase + self._command @ self._plus
-        self._out[...] = shown - np.floor(shown)
+        shown -= np.floor(shown + EXACT)
+        if term.stance != 0.5:
+            share = term.stance if isinstance(term.stance, float) else self._command[:, self._share]
+            shown = np.where(shown < share, 0.5 * shown / share, 0.5 + 0.5 * (shown - share) / (1.0 - share))
+        self._out[...] = shown
         for kind, mine in self._kinds:
             angle = math.tau * shown[:, mine]
             self._out[:, mine] = np.sin(angle) if kind == "sin" else np.cos(angle)

@@ -82,8 +82,7 @@ class Signals:
         """What the plant measured; `plant.read(signals.state)` fills it."""
         self.state.base_quat[:, 0] = 1.0
         self.command: Array = self.view("velocity_command")
-        """What is told, before slew limit and dead zone, shape (num_envs, elements), in the order of
-        `contract.command.names`: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s] and the contract's others."""
+        """What is told, before slew limit and dead zone, shape (num_envs, elements), see `contract.command.names`."""
         self.command[:] = contract.command.defaults
         self.goal: Array = self.view("goal")
         """The contract's goal terms one after the other, shape (num_envs, goal size)."""

@@ -100,7 +100,7 @@ def check_told(contract: Contract, told: Mapping[str, float] | tuple[float, floa
     if unread:
         read = contract.commanded
         raise TaskError(
-            f"contract '{contract.name}' reads no command element {', '.join(unread)}{closest(unread[0], read)} "
+            f"contract '{contract.name}' reads no command element {', '.join(unread)}{closest(unread[0], read) or '.'} "
             f"It reads {', '.join(read)}: --command {command_form(read)}"
         )
     return contract.command.vector(given)

@@ -51,13 +51,18 @@ class CommandSignals:
             known &= self.element(name, where)[1]
         turns, told = self._turns(term, wave.offset, where)
         turns = turns + sum(self.element(name, where)[0] for name in wave.plus)
+        turns = turns - np.floor(turns + 1e-9)
+        if term.stance != 0.5:
+            share = term.stance if isinstance(term.stance, float) else self.element(str(term.stance), where)[0]
+            rest = turns - share
+            turns = 0.5 + 0.5 * rest / np.where(rest < 0.0, share, 1.0 - share)
         match wave.wave:
             case "sin":
                 values = np.sin(math.tau * turns)
             case "cos":
                 values = np.cos(math.tau * turns)
             case _:
-                values = np.mod(turns, 1.0)
+                values = turns
         if term.standing == "zero" or isinstance(term.standing, StandingValue):
             rest = term.standing.value if isinstance(term.standing, StandingValue) else 0.0
             values = np.where(self._standing(term, where), rest, values)

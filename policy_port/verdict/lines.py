@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
+from policy_port.contract.command_terms import GaitClockTerm, NamedTerm
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GoalTerm
@@ -29,7 +30,9 @@ FINER = 16.0
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Another scale of a term, alone and together with another offset, default pose or kind."""
     for term in contract.observation.terms:
-        if term.label not in failing or not isinstance(term, BaseTerm | JointTerm | LastActionTerm | GoalTerm):
+        if term.label not in failing or not isinstance(
+            term, BaseTerm | NamedTerm | JointTerm | LastActionTerm | GoalTerm
+        ):
             continue
         lines = _lines(contract, evidence, term)
         if not any(line.explains for line in lines):
@@ -37,7 +40,9 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
         elements = contract.term_elements(term)
         old = [factors(contract, term, element)[0] for element in elements]
         scales = common_scales(lines, old)
-        if is_the_traces(old, scales):
+        # A clock of the other sign is half a turn off, which is how somebody would have written it.
+        turned = isinstance(term, GaitClockTerm) and scales == [-scale for scale in old]
+        if turned or is_the_traces(old, scales):
             continue
         key = as_written(term, elements, scales)
         rescaled = contract if scales == old else with_term(contract, term.label, scale=key)
@@ -63,7 +68,7 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             said = default_words(contract, defaults, known_orders(contract, evidence.joint_names))
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
-        if isinstance(term, BaseTerm | JointTerm):
+        if isinstance(term, BaseTerm | NamedTerm | JointTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
@@ -101,7 +106,11 @@ def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[fl
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
     if isinstance(term, BaseTerm) and len(set(values)) > 1:
         return values
-    return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
+    return (
+        stated_values(dict(zip(elements, values, strict=True)))
+        if isinstance(term, JointTerm | NamedTerm)
+        else values[0]
+    )
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:
@@ -142,7 +151,7 @@ def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> lis
     for element, recorded in zip(contract.term_elements(term), present(contract, evidence, term), strict=True):
         raw = signals.of(term, element)
         line = fit(recorded, raw.values, rows & raw.known, rounding=evidence.rounding, size=raw.size)
-        found.append(_through_zero(line, raw.values) if term.term == "velocity_command" else line)
+        found.append(_through_zero(line, raw.values) if term.term in ("velocity_command", "command") else line)
     return found
 
 

@@ -15,6 +15,7 @@ _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test_a_taken_port_is_refused"
 _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
+_COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
 
 TRIED: dict[str, str] = {
     "s, which is played unless --timestep says otherwise": (_PLAYED + "test_ports_of_other_rates_take_turns"),
@@ -37,6 +38,11 @@ TRIED: dict[str, str] = {
     "no port has a goal '{}'; leave --goal {} out": _REMEDY,
     "and nobody gives it one: write `command` in the schedule, or --command": _REMEDY,
     "ports take turns on one robot, and there are {}: leave out --num-envs": _REMEDY,
+    "--command gives {} twice; give it once": f"{_COMMANDS}test_what_is_no_command_is_refused",
+    "--command takes numbers: three such as": f"{_COMMANDS}test_what_is_no_command_is_refused",
+    "reads no command element {}{} It reads {}: --command": f"{_COMMANDS}test_what_the_policy_does_not_read_is_refused",
+    "--layout unitree_rl_gym or --layout openwbt": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
+    "--layout {} if yours was trained on that task": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

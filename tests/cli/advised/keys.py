@@ -198,6 +198,7 @@ EDITS = [
 
 _REMEDY = "tests.cli.test_play_scheduled:test_a_remedy_that_is_named_works"
 _CASE = "tests.regress.test_schedule_file:test_a_schedule_that_does_not_fit_is_refused"
+_OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_its_command_is_refused"
 
 TRIED: dict[str, str] = {
     "does not say how long an episode is: write `seconds` in it, or give --seconds": _REMEDY,
@@ -212,6 +213,12 @@ TRIED: dict[str, str] = {
     "move it, or shorten `lasts`": _REMEDY,
     "is still being blended in, until {} s; shorten `blend`": _REMEDY,
     "give more --seconds, or `seconds` in the schedule": _REMEDY,
+    "state its `unit` in words, beside its `range`": (
+        "tests.replay.test_named_commands:test_an_element_of_its_own_name_states_its_unit"
+    ),
+    "state a `default` inside it: it is what the policy is told": _OPEN,
+    "declare it with its range and default: command:": _OPEN,
+    "give each of them its `foot`": "tests.control.test_commands:test_a_clock_that_leaves_something_open_is_refused",
     "Write cameras: [{}] under the image, as trained, and export again": (
         "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"
     ),

@@ -166,8 +166,9 @@ class Stage:
 
     def header(self, pilot: Pilot, links: tuple[str, ...]) -> dict[str, Any]:
         """The trace's header."""
+        reads = any(controller.contract.commanded for controller in self.controllers.values())
         asked = {
-            "command": dict(self.asked.told) or None,
+            "command": list(self.driver.contract.command.vector(self.asked.told)) if reads else None,
             "seconds": self.asked.held.seconds if math.isfinite(self.asked.held.seconds) else None,
             "schedule": self.asked.schedule.model_dump(mode="json", exclude_defaults=True),
         }

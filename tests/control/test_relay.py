@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,14 @@ def test_policies_of_two_robots_are_refused(change: dict[str, Any], words: str) 
         change = {"joints": change["joints"] | kept}
     with pytest.raises(TaskError, match="can't take turns on one robot.*" + words):
         check_one_robot({"one": contract_of("one"), "other": contract_of("other", **change)})
+
+
+def test_targets_that_are_no_positions_do_not_take_turns() -> None:
+    """A velocity can't be blended with a position."""
+    wheels = SimpleNamespace(terms=[SimpleNamespace(term="joint_velocity")])
+    rolling = contract_of("rolling").model_copy(update={"action": wheels})
+    with pytest.raises(TaskError, match="port 'rolling' can't take turns: its action has a term joint_velocity"):
+        check_one_robot({"one": contract_of("one"), "rolling": rolling})
 
 
 def test_what_the_robot_cannot_have_twice_is_told() -> None:

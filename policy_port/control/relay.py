@@ -22,6 +22,10 @@ LastAction = Literal["zero", "hold"]
 Before = Literal["runs", "holds"]
 
 
+BLENDED = ("joint_position", "joint_position_delta")
+"""Action terms whose targets can be blended: all of them positions."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handover:
     """How the controls pass to a policy, which starts as at a reset: histories, recurrent state and time are new."""
@@ -301,6 +305,12 @@ def check_one_robot(contracts: Mapping[str, Contract]) -> None:
         ):
             if mine != theirs:
                 raise TaskError(f"{two}: {what} of their contracts is {mine} and {theirs}; make it the same in both")
+        for term in contract.action.terms:
+            if term.term not in BLENDED:
+                raise TaskError(
+                    f"port '{name}' can't take turns: its action has a term {term.term}, and only joint positions go "
+                    "over from one policy to the next; play it alone"
+                )
         times = contract.control_dt / shortest
         if abs(times - round(times)) > 1e-6 * times:
             raise TaskError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
 from typing import Any
 
 import viser  # pyright: ignore[reportMissingImports]
@@ -23,6 +25,8 @@ KEYS = {
     "E": ("lin_vel_y", -1),
 }
 """Which element each key moves by a tenth of its range."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses that this machine alone reaches."""
 LEGEND = (
     "Keys: arrows walk and turn, Q and E step aside, X halts, space pauses, N does one step, R resets, P pushes. "
     "Mouse: turn, shift and zoom the camera."
@@ -45,14 +49,13 @@ class BrowserView:
             OutputError: When it can't listen there.
         """
         self._wishes = wishes
-        self._server: Any = viser.ViserServer(host=host, port=_free(host, port), label="policy-port", verbose=False)
+        # What viser prints of itself is not the command's output.
+        with contextlib.redirect_stdout(sys.stderr):
+            self._server: Any = viser.ViserServer(host=host, port=_free(host, port), label="policy-port", verbose=False)
         port = self._server.get_port()
         self.port = port
         """The TCP port."""
-        self.address = (
-            f"view: http://{host}:{port} (on another machine: ssh -L {port}:{host}:{port} THIS_MACHINE, then "
-            f"http://localhost:{port} there); Ctrl-C ends it"
-        )
+        self.address = address_of(host, port)
         """Where to look, in words."""
         self._links = twin.links
         self._build_scene(twin)
@@ -81,7 +84,8 @@ class BrowserView:
         """Close the page. Calling it twice is harmless."""
         server, self._server = self._server, None
         if server is not None:
-            server.stop()
+            with contextlib.redirect_stdout(sys.stderr):
+                server.stop()
 
     def _build_scene(self, twin: Twin) -> None:
         scene = self._server.scene
@@ -185,6 +189,17 @@ class BrowserView:
     def _push(self) -> None:
         x, y, z = (float(value) for value in self.impulse.value)
         self._wishes.push(self._link.value, (x, y, z), float(self._lasts.value))
+
+
+def address_of(host: str, port: int) -> str:
+    """Where to look, in words."""
+    shown = f"[{host}]" if ":" in host else host
+    text = f"view: http://{shown}:{port}"
+    if host in LOOPBACK:
+        text += f" (on another machine: ssh -L {port}:{shown}:{port} THIS_MACHINE, then http://localhost:{port} there)"
+    else:
+        text += " (it has no password: whoever reaches this machine can drive the robot)"
+    return f"{text}; Ctrl-C ends it"
 
 
 def _place(links: list[Any], place: Array, turn: Array) -> None:

@@ -80,7 +80,7 @@ class Watching(HeldEpisodes):
         super().__init__(stage.held, stage.goals, 0, 1, stage.rule)
         self._stage, self._wishes, self._pushes, self._table, self._most = stage, wishes, pushes, table, steps
         schedule, dt = stage.asked.schedule, stage.control_dt
-        self._due, self._switches = schedule.due_pushes(dt), schedule.due_handovers(dt)
+        self._planned, self._switches = schedule.due_pushes(dt), schedule.due_handovers(dt)
         self._lying = step_of(LYING, stage.control_dt)
         self._fell: int | None = None
         self._names = stage.driver.contract.command.names
@@ -114,7 +114,7 @@ class Watching(HeldEpisodes):
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         """Pull where a push lasts; see `Observer`."""
-        if (push := self._wishes.take_push() or self._due.get(self.age)) is not None:
+        if (push := self._wishes.take_push() or self._planned.get(self.age)) is not None:
             self._pushes.start(0, push, controller.state.base_quat[0])
         self._pushes.apply()
 
@@ -202,9 +202,7 @@ class Watched:
         """About how many control steps it takes; 0 where nobody knows."""
         return 0 if math.isinf(self.asked.held.seconds) else self.asked.steps(num_envs)
 
-    def perform(
-        self, pilot: Pilot, plant: SimulatedPlant, *, decimation: int, trace: Path, observers: tuple[Observer, ...]
-    ) -> Result:
+    def perform(self, pilot: Pilot, plant: SimulatedPlant, *, trace: Path, observers: tuple[Observer, ...]) -> Result:
         """Play until it is enough; see `replay_held`."""
         stage = Stage(self.asked, plant)
         twin = Twin(self.robot, self.setup, meshes=self.meshes)
@@ -218,7 +216,7 @@ class Watched:
         most = step_of(seconds, stage.control_dt) if math.isfinite(seconds) else None
         task = Watching(stage, wishes, pushes, table, most)
         stage.take(task)
-        header = stage.header(pilot, decimation, pushes.links)
+        header = stage.header(pilot, pushes.links)
         with contextlib.closing(self.open_view(twin, wishes)) as view, until_interrupted(wishes):
             self.say(view.address)
             with Recorder(trace, header, durable=False) as recorder:
@@ -228,7 +226,7 @@ class Watched:
                     plant,
                     stage.driver,
                     task,
-                    decimation=decimation,
+                    decimation=stage.decimation,
                     clock=RealTime(wishes, stage.control_dt),
                     observers=(task, record, shown, *observers),
                 )

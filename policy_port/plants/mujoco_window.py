@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import warnings
 from collections.abc import Callable
 
 from policy_port.errors import MissingDependencyError
@@ -23,11 +22,15 @@ class Window:
         Raises:
             MissingDependencyError: When there is no screen.
         """
-        if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
-            raise MissingDependencyError(
-                "--view mujoco opens a window, and there is no screen here (DISPLAY is not set); --view browser needs "
-                "none"
-            )
+        import glfw
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if not glfw.init():
+                raise MissingDependencyError(
+                    "--view mujoco opens a window, and there is no screen here (DISPLAY names none); --view browser "
+                    "needs none"
+                )
         import mujoco.viewer
 
         self._viewer = mujoco.viewer.launch_passive(twin.model, twin.data, key_callback=on_key)

@@ -78,7 +78,7 @@ def check_baselines(suite: Suite, cases: list[Case]) -> None:
         if baseline is None:
             wrong.append(f"{suite.path}: case '{case.name}' has no baseline in {suite.baselines.name}")
             continue
-        old, new = baseline.document["protocol"], _plain(case.protocol)
+        old, new = baseline.document["protocol"], _plain(suite.protocol(case))
         changed = [key for key in {**new, **old} if new.get(key) != old.get(key)]
         if changed:
             what = ", ".join(f"{key} is {_short(new.get(key))}, then {_short(old.get(key))}" for key in changed)

@@ -84,6 +84,8 @@ def dependencies(suite: Suite, case: Case) -> dict[str, str]:
         text = getattr(case, key)
         if text is not None:
             found[key] = _hash_file(find_mapping(suite.resolve_or_name(text)))
+    if case.schedule is not None:
+        found["schedule"] = _hash_file(suite.resolve(case.schedule))
     if case.plant is not None:
         found["robot"] = _robot(suite, case)
     return found

@@ -19,7 +19,7 @@ from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.regress.places import stored_places
-from policy_port.regress.schedule import Schedule
+from policy_port.regress.schedule import Schedule, Told
 from policy_port.regress.suite import Case, CommandStep, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
 from policy_port.replay.following import start_pose
@@ -27,6 +27,8 @@ from policy_port.replay.goals import HeldGoals
 from policy_port.replay.held import check_told
 from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
+from policy_port.replay.schedule import Schedule as ScheduleFile
+from policy_port.replay.schedule import load_schedule
 from policy_port.replay.velocity import FallRule
 
 
@@ -114,6 +116,7 @@ class PlantPlayer:
         assert plant_case is not None
         self._case, self._contract, self._motion = case, contract, pilot.motion
         self._task = find_task(case.task) if case.task is not None else None
+        self._file = schedule_of(suite, case, contract)
         _check_task(case, contract)
         flown = flown_contract(case, pilot)
         setup = PlantSetup.from_contract(contract, timestep=plant_case.timestep)
@@ -158,7 +161,7 @@ class PlantPlayer:
             task,
             decimation=self._decimation,
             clock=SimulatedTime(),
-            observers=(record,),
+            observers=(task, record) if isinstance(task, Schedule) else (record,),
         )
 
     def _make_schedule(self) -> Schedule:
@@ -167,8 +170,12 @@ class PlantPlayer:
         plant.read(controller.state)
         rule = FallRule.of(controller.contract, float(controller.state.base_pos[0, 2]))
         case, contract = self._case, controller.contract
-        commands = case.commands or (CommandStep(command=(0.0, 0.0, 0.0), seconds=case.seconds or 0.0),)
-        schedule = Schedule(plant, contract, commands, HeldGoals(self._contract, case.goals, "suite"), rule)
+        if self._file is not None:
+            told = Told.of_file(self._file, contract)
+        else:
+            commands = case.commands or (CommandStep(command=(0.0, 0.0, 0.0), seconds=case.seconds or 0.0),)
+            told = Told.of_stretches(commands, contract)
+        schedule = Schedule(plant, contract, told, HeldGoals(self._contract, case.goals, "suite"), rule)
         if self._contract.motion is not None:
             clip = Clip.of(self._contract, self._motion)
             schedule.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
@@ -212,8 +219,32 @@ def flown_contract(case: Case, pilot: Pilot) -> Contract:
     return HeldGoals(pilot.contract, case.goals, "suite").contract
 
 
+def schedule_of(suite: Suite, case: Case, contract: Contract) -> ScheduleFile | None:
+    """The schedule file of a case, held against the contract; None where it has none.
+
+    Raises:
+        TaskError: When it is malformed, hands over to other ports, or commands what the policy does not read.
+    """
+    if case.schedule is None:
+        return None
+    path = suite.resolve(case.schedule)
+    schedule = load_schedule(path)
+    if schedule.ports:
+        raise TaskError(f"{path}: a case plays one port; leave `ports` out")
+    if schedule.seconds is None:
+        raise TaskError(f"{path}: does not say how long an episode is: write `seconds` in it")
+    schedule.check_length(schedule.seconds)
+    for entry in schedule.command:
+        check_told(contract, entry.to)
+    if contract.commanded and not schedule.command:
+        raise TaskError(f"{path}: contract '{contract.name}' reads a command, and nobody gives it one: write `command`")
+    return schedule
+
+
 def _check_task(case: Case, contract: Contract) -> None:
     terms = {term.term for term in contract.observation.terms}
+    if case.schedule is not None:
+        return
     if case.seconds is None:
         wanted, means = ("goal", "a point") if case.task is not None else ("velocity_command or command", "a velocity")
         if "goal" not in terms if case.task is not None else not contract.commanded:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
@@ -10,9 +13,12 @@ from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Rows
-from policy_port.control.plant import Plant
+from policy_port.control.plant import Plant, SimulatedPlant
 from policy_port.regress.suite import CommandStep
 from policy_port.replay.goals import HeldGoals
+from policy_port.replay.pushes import Pushes
+from policy_port.replay.schedule import Push, step_of
+from policy_port.replay.schedule import Schedule as ScheduleFile
 from policy_port.replay.velocity import FallRule
 
 SETTLING = 1.0
@@ -22,29 +28,61 @@ FALLEN_ERROR = 10.0
 """Error of an episode that ended in a fall [m/s]: beyond every `cap` that makes sense."""
 
 
-class Schedule:
-    """Commands one after the other, on a plant with one environment."""
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What happens in each episode."""
 
-    def __init__(
-        self, plant: Plant, contract: Contract, commands: tuple[CommandStep, ...], goals: HeldGoals, rule: FallRule
-    ) -> None:
+    table: Array
+    """The command of each control step, shape (steps, elements)."""
+    counted: NDArray[np.bool_]
+    """The steps that count for the error, shape (steps,)."""
+    pushes: tuple[Push, ...] = ()
+    """Pushes."""
+
+    @staticmethod
+    def of_stretches(commands: tuple[CommandStep, ...], contract: Contract) -> Told:
+        """Commands one after the other; of a policy that reads none they say how long, and nothing else."""
+        dt = contract.control_dt
+        counts = [max(1, round(step.seconds / dt)) for step in commands]
+        table = np.repeat([contract.command.vector(step.command) for step in commands], counts, axis=0)
+        ages = np.concatenate([np.arange(count) for count in counts])
+        return Told(table=table, counted=ages >= np.minimum(round(SETTLING / dt), np.repeat(counts, counts) // 2))
+
+    @staticmethod
+    def of_file(schedule: ScheduleFile, contract: Contract) -> Told:
+        """A schedule of `play --schedule`; its `seconds` say how long."""
+        assert schedule.seconds is not None, "a suite takes no other"
+        dt, command = contract.control_dt, contract.command
+        steps = max(1, step_of(schedule.seconds, dt))
+        table = schedule.commands(command.names, np.array(command.defaults), dt, steps)
+        changes = np.concatenate([[True], (np.diff(table, axis=0) != 0.0).any(axis=1)])
+        last = np.maximum.accumulate(np.where(changes, np.arange(steps), 0))
+        counted = np.arange(steps) - last >= min(round(SETTLING / dt), steps // 2)
+        return Told(table=table, counted=counted, pushes=schedule.pushes)
+
+
+class Schedule:
+    """Commands one after the other, and pushes, on a plant with one environment; also the observer that pushes."""
+
+    def __init__(self, plant: SimulatedPlant, contract: Contract, told: Told, goals: HeldGoals, rule: FallRule) -> None:
         """Prepare the schedule.
 
         Args:
             plant: The robot.
             contract: The contract that is flown.
-            commands: The schedule; of a policy that reads no command it says how long, and nothing else.
-            goals: What is held beside them.
+            told: What happens.
+            goals: What is held beside it.
             rule: When the robot has fallen.
+
+        Raises:
+            RobotError: When the robot lacks a link that is to be pushed.
         """
-        dt = contract.control_dt
         self._goals, self._goal = goals, goals.episode(0)
         self._reads = bool(set(VELOCITY_COMMAND[:2]) & set(contract.commanded))
-        counts = [max(1, round(step.seconds / dt)) for step in commands]
-        self._commands = np.repeat([contract.command.vector(step.command) for step in commands], counts, axis=0)
-        settling = round(SETTLING / dt)
-        ages = np.concatenate([np.arange(count) for count in counts])
-        self._counted = ages >= np.minimum(settling, np.repeat(counts, counts) // 2)
+        self._commands, self._counted = told.table, told.counted
+        dt = contract.control_dt
+        self._due = {step_of(push.at, dt): push for push in told.pushes}
+        self._pushes = Pushes(plant, tuple(dict.fromkeys(push.link for push in told.pushes)), dt)
         self._rule = rule
         self._indices = joint_indices(contract.joint_names, plant.joint_names, wanted_by=f"contract '{contract.name}'")
         self._per_si = np.array([contract.per_si(name) for name in contract.joint_names])
@@ -86,6 +124,7 @@ class Schedule:
         start[0, self._indices] = pose + self._offset
         command[0] = self._commands[0]
         goal[0] = self._goal
+        self._pushes.clear(rows)
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:
         """Score the step just done and give the next command."""
@@ -97,6 +136,12 @@ class Schedule:
         if not self.done:
             controller.command[0] = self._commands[self._step]
         return np.zeros(1, dtype=np.bool_)
+
+    def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
+        """Pull where a push lasts; see `control.loop.Observer`."""
+        if push := self._due.get(self._step):
+            self._pushes.start(0, push, controller.state.base_quat[0])
+        self._pushes.apply()
 
     @property
     def done(self) -> bool:

@@ -140,6 +140,8 @@ class Case(Strict):
     """Task on a plant, such as so100-reach."""
     commands: tuple[CommandStep, ...] = ()
     """Command schedule on a plant, one after the other in each episode."""
+    schedule: str | None = None
+    """Schedule as `play --schedule` takes it, instead of commands: ramps and pushes; its `seconds` say how long."""
     seconds: Positive | None = None
     """Length of an episode on a plant of a policy that reads no command [s]."""
     goals: dict[str, tuple[float, ...] | Literal["draw"]] = {}
@@ -176,18 +178,20 @@ class Case(Strict):
         return self
 
     def _check_work(self) -> None:
-        ways = [key for key in ("task", "commands", "seconds") if getattr(self, key)]
-        held = ways in (["commands"], ["seconds"])
+        ways = [key for key in ("task", "commands", "schedule", "seconds") if getattr(self, key)]
+        held = ways in (["commands"], ["schedule"], ["seconds"])
         if self.env is not None and (ways or self.goals):
             raise ValueError(f"case '{self.name}': an env brings its task; {(ways or ['goals'])[0]} goes with plant")
         if self.plant is not None and len(ways) != 1:
             raise ValueError(
-                f"case '{self.name}': on a plant, give exactly one of task and commands, or seconds for a policy that "
-                "reads no command"
+                f"case '{self.name}': on a plant, give exactly one of task, commands and schedule, or seconds for a "
+                "policy that reads no command"
             )
         for key in ("start_noise", "goals"):
             if getattr(self, key) and not held:
-                raise ValueError(f"case '{self.name}': {key} goes with commands or seconds; tasks draw their own")
+                raise ValueError(
+                    f"case '{self.name}': {key} goes with commands, schedule or seconds; tasks draw theirs"
+                )
         if held and self.episodes > 1 and not self.start_noise and "draw" not in self.goals.values():
             raise ValueError(
                 f"case '{self.name}': {self.episodes} episodes would all be the same one; give start_noise, draw a "
@@ -199,7 +203,11 @@ class Case(Strict):
         """What a baseline depends on beside the policy and the robot: it must not change under a baseline."""
         expect = self.expect
         # Only where they are given, so that baselines of cases without them stay valid.
-        held = {"seconds": self.seconds, "goals": self.goals and self.model_dump(mode="json")["goals"]}
+        held = {
+            "schedule": self.schedule,
+            "seconds": self.seconds,
+            "goals": self.goals and self.model_dump(mode="json")["goals"],
+        }
         return {
             **{key: value for key, value in held.items() if value},
             "plant": self.plant and self.plant.model_dump(mode="json"),
@@ -281,6 +289,12 @@ class Suite:
         """The case of that name."""
         return next(case for case in self.cases if case.name == name)
 
+    def protocol(self, case: Case) -> dict[str, Any]:
+        """What the baseline of a case depends on: its keys, and what stands in its schedule file."""
+        if case.schedule is None:
+            return case.protocol
+        return {**case.protocol, "schedule's content": sha256(self.resolve(case.schedule))[:12]}
+
     def resolve(self, text: str) -> Path:
         """A path of the file, from the suite's folder."""
         return (self.folder / text).resolve()
@@ -308,7 +322,7 @@ def load_suite(path: Path | str) -> Suite:
     for number, case in enumerate(suite.cases):
         if any(not suite.resolve(need).exists() for need in case.needs):
             continue
-        for key in ("port", "checkpoint", "contract"):
+        for key in ("port", "checkpoint", "contract", "schedule"):
             text = getattr(case, key)
             if text is not None and not suite.resolve(text).exists():
                 line = document.line(("cases", number, key))

@@ -79,7 +79,7 @@ def _write(suite: Suite, case: Case, found: dict[str, tuple[Job, dict[str, Any]]
         "simulator": measured["simulator"],
         "versions": measured["versions"],
         "dependencies": measured["dependencies"],
-        "protocol": case.protocol,
+        "protocol": suite.protocol(case),
         "summary": _summary(measured["outcomes"]),
         "joint_names": measured["joint_names"],
     }

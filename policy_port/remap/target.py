@@ -239,8 +239,7 @@ def _by_joint(source: Contract, mapping: RobotMapping, term: JointTerm | MotionJ
             update[key] = table({t: value[s] for s, t in pairs}, held)
     if term.clip is not None:
         bounds = {
-            t: _bounds(term.raw_clip(s), *term.part(s).converted(mapping.conversion(term.joint(s))))
-            for s, t in pairs
+            t: _bounds(term.raw_clip(s), *term.part(s).converted(mapping.conversion(term.joint(s)))) for s, t in pairs
         }
         alike = len(set(bounds.values())) == 1 and not isinstance(term.clip, dict)
         widest = (min(low for low, _ in bounds.values()), max(high for _, high in bounds.values()))

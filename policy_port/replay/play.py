@@ -67,9 +67,7 @@ class Performance(Protocol):
         """About how many control steps it takes."""
         ...
 
-    def perform(
-        self, pilot: Pilot, plant: SimulatedPlant, *, decimation: int, trace: Path, observers: tuple[Observer, ...]
-    ) -> Result:
+    def perform(self, pilot: Pilot, plant: SimulatedPlant, *, trace: Path, observers: tuple[Observer, ...]) -> Result:
         """Do it; see `replay_held`."""
         ...
 
@@ -184,7 +182,7 @@ def play_on_plant(
             assert task is not None
             result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
         else:
-            result = job.perform(pilot, plant, **common)
+            result = job.perform(pilot, plant, trace=common["trace"], observers=observers)
         if left_out := getattr(plant, "left_out", ()):
             # Not part of the protocol, as below: what of the robot file this simulator can't do.
             more["left out"] = "; ".join(left_out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from policy_port.arrays import Array
 from policy_port.contract.joints import NonNegative, Positive
@@ -20,6 +20,8 @@ from policy_port.errors import TaskError
 Impulse = tuple[float, float, float]
 LASTS = 0.1
 """How long a push lasts that does not say so [s]."""
+ROUNDING = 1e-9
+"""What sums of decimal times are off [s]."""
 
 
 class CommandEntry(Strict):
@@ -95,32 +97,43 @@ class Schedule(Strict):
     ports: tuple[PortEntry, ...] = ()
     """Which port plays; the first entry is at 0."""
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Schedule:
-        for name, entries in (("command", self.command), ("ports", self.ports)):
-            if entries and entries[0].at != 0.0:
-                raise ValueError(f"{name}: the first entry is at {entries[0].at:g} s; say what holds from 0 on")
-        for name, entries in (("command", self.command), ("pushes", self.pushes), ("ports", self.ports)):
-            for one, other in pairwise(entries):
-                if other.at <= one.at:
-                    raise ValueError(
-                        f"{name}: the entry at {other.at:g} s stands after that at {one.at:g} s; write them in the "
-                        "order of their times, one for each"
-                    )
-        for one, other in pairwise(self.pushes):
-            if other.at < one.at + one.lasts:
+    @field_validator("command", "pushes", "ports")
+    @classmethod
+    def _in_order[Entries: tuple[CommandEntry, ...] | tuple[Push, ...] | tuple[PortEntry, ...]](
+        cls, entries: Entries
+    ) -> Entries:
+        if entries and entries[0].at != 0.0 and not isinstance(entries[0], Push):
+            raise ValueError(f"the first entry is at {entries[0].at:g} s; say what holds from 0 on")
+        for one, other in pairwise(entries):
+            if other.at <= one.at:
                 raise ValueError(
-                    f"pushes: the one at {other.at:g} s begins before that at {one.at:g} s ends, at "
-                    f"{one.at + one.lasts:g} s; move it, or shorten `lasts`"
+                    f"the entry at {other.at:g} s stands after that at {one.at:g} s; write them in the order of their "
+                    "times, one for each"
                 )
-        for one, other in pairwise(self.ports):
+        return entries
+
+    @field_validator("pushes")
+    @classmethod
+    def _one_at_a_time(cls, pushes: tuple[Push, ...]) -> tuple[Push, ...]:
+        if text := _overlap(pushes):
+            raise ValueError(f"{text}; move it, or shorten `lasts`")
+        return pushes
+
+    @field_validator("ports")
+    @classmethod
+    def _one_after_the_other(cls, ports: tuple[PortEntry, ...]) -> tuple[PortEntry, ...]:
+        stray = sorted(ports[0].model_fields_set - {"at", "port"}) if ports else ()
+        if stray:
+            raise ValueError(f"the first port begins at the reset, with nothing to pass on: leave {stray[0]} out")
+        for one, other in pairwise(ports):
             if one.port == other.port:
-                raise ValueError(f"ports: '{one.port}' plays already when it is to begin at {other.at:g} s")
-            if one.at and other.at < one.at + one.blend:
+                raise ValueError(f"'{one.port}' plays already when it is to begin at {other.at:g} s")
+            if one.at and other.at < one.at + one.blend - ROUNDING:
                 raise ValueError(
-                    f"ports: at {other.at:g} s '{one.port}' is still being blended in, until {one.at + one.blend:g} s"
+                    f"at {other.at:g} s '{one.port}' is still being blended in, until {one.at + one.blend:g} s; "
+                    "shorten `blend`"
                 )
-        return self
+        return ports
 
     def with_pushes(self, pushes: tuple[Push, ...]) -> Schedule:
         """The same with more pushes.
@@ -129,11 +142,8 @@ class Schedule(Strict):
             TaskError: When two overlap.
         """
         every = tuple(sorted((*self.pushes, *pushes), key=lambda push: push.at))
-        for one, other in pairwise(every):
-            if other.at < one.at + one.lasts:
-                raise TaskError(
-                    f"the push at {other.at:g} s begins before that at {one.at:g} s ends, at {one.at + one.lasts:g} s"
-                )
+        if text := _overlap(every):
+            raise TaskError(text)
         return self.model_copy(update={"pushes": every})
 
     def check_length(self, seconds: float) -> None:
@@ -145,7 +155,7 @@ class Schedule(Strict):
         for what, entries in (("command", self.command), ("push", self.pushes), ("port", self.ports)):
             for entry in entries:
                 end = entry.at + (entry.lasts if isinstance(entry, Push) else 0.0)
-                if entry.at >= seconds or end > seconds:
+                if entry.at >= seconds or end > seconds + ROUNDING:
                     raise TaskError(
                         f"the schedule's {what} at {entry.at:g} s comes too late: an episode is {seconds:g} s long; "
                         f"give more --seconds, or `seconds` in the schedule"
@@ -183,6 +193,14 @@ class Schedule(Strict):
         """Every element of the command that is named."""
         for entry in self.command:
             yield from entry.to
+
+
+def _overlap(pushes: tuple[Push, ...]) -> str:
+    """Which push begins before the one before it has ended; "" for none."""
+    for one, other in pairwise(pushes):
+        if other.at < one.at + one.lasts - ROUNDING:
+            return f"the push at {other.at:g} s begins before that at {one.at:g} s ends, at {one.at + one.lasts:g} s"
+    return ""
 
 
 def step_of(time: float, dt: float) -> int:

@@ -102,7 +102,8 @@ class Scheduled:
             TaskError: When it can't be done.
         """
         contracts = {name: pilot.contract for name, pilot in self.ports.items()}
-        check_one_robot(contracts)
+        if len(contracts) > 1:
+            check_one_robot(contracts)
         self.schedule.check_length(self.held.seconds)
         known = dict.fromkeys(name for contract in contracts.values() for name in contract.commanded)
         told = [name for name, value in self.told.items() if value or name not in VELOCITY_COMMAND]
@@ -165,9 +166,7 @@ class Scheduled:
         period = min(pilot.contract.control_dt for pilot in self.ports.values())
         return -(-(self.held.episodes or 1) // num_envs) * step_of(self.held.seconds, period)
 
-    def perform(
-        self, pilot: Pilot, plant: SimulatedPlant, *, decimation: int, trace: Path, observers: tuple[Observer, ...]
-    ) -> Result:
+    def perform(self, pilot: Pilot, plant: SimulatedPlant, *, trace: Path, observers: tuple[Observer, ...]) -> Result:
         """Play it; see `replay_held`."""
         stage = Stage(self, plant)
         held, dt = self.held, stage.control_dt
@@ -175,14 +174,14 @@ class Scheduled:
         pushes = Pushes(plant, links, dt)
         steps = max(1, step_of(held.seconds, dt))
         script = Script(stage.episodes(steps), self.schedule, self.table(stage, steps), pushes, dt)
-        header = stage.header(pilot, decimation, links)
+        header = stage.header(pilot, links)
         with Recorder(trace, header, durable=False) as recorder:
             record = TraceObserver(recorder, dt, plant.num_envs, more=stage.arrays(pushes))
             run(
                 plant,
                 stage.driver,
                 script,
-                decimation=decimation,
+                decimation=stage.decimation,
                 clock=SimulatedTime(),
                 observers=(script, record, *observers),
             )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,41 @@ from policy_port.motion.followed import Clip
 from policy_port.port.pilot import Pilot
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
-from policy_port.replay.held import HeldEpisodes, held_metrics
+from policy_port.replay.held import Held, HeldEpisodes, held_metrics
 from policy_port.replay.pushes import Pushes, push_metrics
 from policy_port.replay.recording import plant_header, policy_identity, setting_of
 from policy_port.replay.result import Metric, Result
+from policy_port.replay.schedule import Schedule
 from policy_port.replay.velocity import FallRule
 from policy_port.trace import Trace
 
-if TYPE_CHECKING:
-    from policy_port.replay.scheduled import Scheduled
+
+class Asked(Protocol):
+    """What is to be done; `Scheduled` is one."""
+
+    @property
+    def held(self) -> Held:
+        """Length, seeds and goals."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """What happens in each episode."""
+        ...
+
+    @property
+    def ports(self) -> Mapping[str, Pilot]:
+        """The ports by name; the first one starts."""
+        ...
+
+    @property
+    def told(self) -> Mapping[str, float]:
+        """The command until the schedule names one, by element."""
+        ...
+
+    def held_by_port(self) -> dict[str, tuple[Held, HeldGoals]]:
+        """What each port is given to hold, and its goals."""
+        ...
 
 
 class JoinedGoals(HeldGoals):
@@ -52,7 +79,7 @@ class JoinedGoals(HeldGoals):
 class Stage:
     """Ports on a plant, ready to be played: who drives, whose episodes they are, and what is to be recorded."""
 
-    def __init__(self, asked: Scheduled, plant: SimulatedPlant) -> None:
+    def __init__(self, asked: Asked, plant: SimulatedPlant) -> None:
         """Connect the ports to the plant.
 
         Raises:
@@ -89,6 +116,9 @@ class Stage:
         """Who is at the controls."""
         self.control_dt = min(controller.contract.control_dt for controller in controllers.values())
         """Control period [s]."""
+        self._refuse_ended_clips()
+        self.decimation = decimation_of(self.control_dt, plant.timestep)
+        """Physics steps per control step."""
         plant.reset(self.driver.default_joint_pos())
         plant.read(self.driver.state)
         height = float(self.driver.state.base_pos[:, 2].mean())
@@ -97,6 +127,21 @@ class Stage:
         self.held = parts[self.first][0]
         """What the port that starts is given to hold."""
         self._task: HeldEpisodes | None = None
+
+    def _refuse_ended_clips(self) -> None:
+        """Refuse a port that plays on where its contract says that the episode is over."""
+        ports = self.asked.schedule.ports
+        ends = [*(entry.at for entry in ports[1:]), self.asked.held.seconds]
+        for entry, end in zip(ports, ends[: len(ports)], strict=True):
+            clip = self.clips.get(entry.port)
+            if clip is None or clip.use.end != "stop" or math.isinf(end):
+                continue
+            over = entry.at + clip.steps * self.controllers[entry.port].contract.control_dt
+            if end > over + 1e-6:
+                raise TaskError(
+                    f"port '{entry.port}' plays from {entry.at:g} s to {end:g} s, and by its contract the episode is "
+                    f"over with its clip, at {over:.2f} s; hand over by then"
+                )
 
     def episodes(self, steps: int) -> HeldEpisodes:
         """Episodes of so many control steps."""
@@ -119,14 +164,15 @@ class Stage:
             found |= {"port": self.driver.active, "port_weight": self.driver.weight}
         return found
 
-    def header(self, pilot: Pilot, decimation: int, links: tuple[str, ...]) -> dict[str, Any]:
+    def header(self, pilot: Pilot, links: tuple[str, ...]) -> dict[str, Any]:
         """The trace's header."""
+        reads = any(controller.contract.commanded for controller in self.controllers.values())
         asked = {
-            "command": dict(self.asked.told) or None,
+            "command": list(self.driver.contract.command.vector(self.asked.told)) if reads else None,
             "seconds": self.asked.held.seconds if math.isfinite(self.asked.held.seconds) else None,
             "schedule": self.asked.schedule.model_dump(mode="json", exclude_defaults=True),
         }
-        found = {**plant_header(pilot, self._plant, decimation), "asked": asked, "push_links": list(links)}
+        found = {**plant_header(pilot, self._plant, self.decimation), "asked": asked, "push_links": list(links)}
         found["command_names"] = list(self.driver.contract.command.names)
         if isinstance(self.driver, Relay):
             ports = self.asked.ports.items()
@@ -180,6 +226,21 @@ class Stage:
             "fall": self.rule.text,
         }
         return Result(setting=setting, metrics=(*found, *pushed, *jumps))
+
+
+def decimation_of(control_dt: float, timestep: float) -> int:
+    """Physics steps per control step.
+
+    Raises:
+        TaskError: When they are not a whole number.
+    """
+    steps = control_dt / timestep
+    if abs(steps - round(steps)) > 1e-6 * steps:
+        raise TaskError(
+            f"a physics timestep of {timestep:g} s does not divide the shortest control period of the ports, "
+            f"{control_dt:g} s; give --timestep {control_dt / 4:g}"
+        )
+    return round(steps)
 
 
 def loosest(rules: list[FallRule]) -> FallRule:

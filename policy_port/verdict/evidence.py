@@ -292,6 +292,11 @@ def _loaded(path: Path) -> tuple[Trace, dict[str, NDArray[Any]], float | None]:
         period = trace.control_dt()
     except (TraceError, KeyError) as cause:
         raise EvidenceError(str(cause).strip('"')) from None
+    if len(names := [port["name"] for port in trace.header.get("ports", ())]) > 1:
+        raise EvidenceError(
+            f"{path}: {', '.join(names)} take turns in it, and targets in between are nobody's own; record one of "
+            "them alone"
+        )
     for name in REQUIRED:
         if name not in loaded:
             raise EvidenceError(

@@ -76,5 +76,18 @@ def test_gains_changed_are_gains_set_up(
 def test_the_gains_of_the_file_are_not_changed(kind: str, stand_up: Any, setup_of: Any, robot_file: Any) -> None:
     """With actuation kind model the drives are the file's."""
     plant = stand_up(kind, robot_file("tripod.xml"), setup_of(JOINTS, actuation="model"))
-    with pytest.raises(RobotError, match="actuation.kind is model, so the gains are the robot file's"):
+    with pytest.raises(RobotError, match="actuation.kind is model.*write kind: implicit or explicit, with stiffness"):
         plant.set_gains(np.ones(6), np.ones(6))
+
+
+def test_a_gpu_is_neither_pushed_nor_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PhysX on a GPU is refused for both, and --sim-backend physx_cpu, which the test above pushes, is named."""
+    pytest.importorskip("sapien")
+    from policy_port.plants.maniskill_gpu import ManiSkillGpuPlant
+
+    plant = object.__new__(ManiSkillGpuPlant)
+    plant.name = "sapien, physx_cuda"
+    with pytest.raises(RobotError, match="can't push link 'a' of its robots; play it on --sim-backend physx_cpu"):
+        plant.push("a", np.zeros((1, 3)))
+    with pytest.raises(RobotError, match="can't change its drives while it runs; play it on --sim-backend physx_cpu"):
+        plant.set_gains(np.ones(1), np.ones(1))

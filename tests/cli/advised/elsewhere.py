@@ -16,6 +16,8 @@ _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
 _VERSE = "tests.descriptors.test_humanoidverse:"
 _COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
+_PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test_a_taken_port_is_refused"
+_REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
 
 TRIED: dict[str, str] = {
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
@@ -26,6 +28,26 @@ TRIED: dict[str, str] = {
     "--to mjlab: its metadata stands in the policy's ONNX file; give that with --policy FILE.onnx": _OUTWARDS,
     "--{} means nothing to --to {}; leave it out": _OUTWARDS,
     "--to {}: unknown{} Known: {}": _OUTWARDS,
+    "s, which is played unless --timestep says otherwise": (_PLAYED + "test_ports_of_other_rates_take_turns"),
+    "does not divide the shortest control period of the ports": _PLAYED + "test_ports_of_other_rates_take_turns",
+    "0 for any that is free, or another --view-host": _SEEN,
+    "--view needs the Python package viser": _VIEW,
+    "--view mujoco opens a window, and there is no screen here": _VIEW,
+    "can't change its drives while it runs; play it on --sim-backend physx_cpu": (
+        "tests.plants.test_pushed_plant:test_a_gpu_is_neither_pushed_nor_changed"
+    ),
+    "of its robots; play it on --sim-backend physx_cpu": (
+        "tests.plants.test_pushed_plant:test_a_gpu_is_neither_pushed_nor_changed"
+    ),
+    "is shown by MuJoCo, which reads URDF and MJCF": (
+        "tests.plants.test_mujoco_twin:test_what_mujoco_cannot_read_is_refused_by_name"
+    ),
+    "--push takes": "tests.replay.test_schedule:test_a_push_is_read",
+    "never plays: leave it out, or say in the file of --schedule when": _REMEDY,
+    "comes too late: an episode is {} s long; give more --seconds": _REMEDY,
+    "no port has a goal '{}'; leave --goal {} out": _REMEDY,
+    "and nobody gives it one: write `command` in the schedule, or --command": _REMEDY,
+    "ports take turns on one robot, and there are {}: leave out --num-envs": _REMEDY,
     "--command gives {} twice; give it once": f"{_COMMANDS}test_what_is_no_command_is_refused",
     "--command takes numbers: three such as": f"{_COMMANDS}test_what_is_no_command_is_refused",
     "reads no command element {}{} It reads {}: --command": f"{_COMMANDS}test_what_the_policy_does_not_read_is_refused",

@@ -196,9 +196,23 @@ EDITS = [
     ),
 ]
 
+_REMEDY = "tests.cli.test_play_scheduled:test_a_remedy_that_is_named_works"
+_CASE = "tests.regress.test_schedule_file:test_a_schedule_that_does_not_fit_is_refused"
 _OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_its_command_is_refused"
 
 TRIED: dict[str, str] = {
+    "does not say how long an episode is: write `seconds` in it, or give --seconds": _REMEDY,
+    "so the gains are the robot file's, and nobody else can change them; write kind: implicit": (
+        "tests.plants.test_pushed_plant:test_the_gains_of_the_file_are_not_changed"
+    ),
+    "a case plays one port; leave `ports` out": _CASE,
+    "does not say how long an episode is: write `seconds` in it": _CASE,
+    "reads a command, and nobody gives it one: write `command`": _CASE,
+    "the key schedule_version is missing": _REMEDY,
+    "never plays: leave it out, or say in the file of --schedule when, under `ports`": _REMEDY,
+    "move it, or shorten `lasts`": _REMEDY,
+    "is still being blended in, until {} s; shorten `blend`": _REMEDY,
+    "give more --seconds, or `seconds` in the schedule": _REMEDY,
     "state its `unit` in words, beside its `range`": (
         "tests.replay.test_named_commands:test_an_element_of_its_own_name_states_its_unit"
     ),

@@ -54,8 +54,7 @@ class Signals:
         """
         self.contract, self.at_reset = contract, []
         self.mountings = mountings
-        self.joint_names = tuple(plant_joint_names)
-        self.num_envs = num_envs
+        self.joint_names, self.num_envs = tuple(plant_joint_names), num_envs
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
         self.joint_index: dict[str, int] = dict(zip(contract.joint_names, indices.tolist(), strict=True))
         """Index of each contract joint in the plant's order."""
@@ -93,8 +92,7 @@ class Signals:
         self.last_action: Array = self.view("last_action")
         """The network's previous output after raw_clip, shape (num_envs, action size)."""
         self.filtered_action: Array = self.view("filtered_action")
-        """The raw action in force, behind the delay and the filter of raw, shape (num_envs, action size); of no width
-        where the contract has neither."""
+        """The raw action behind delay and filter of raw, shape (num_envs, action size); no width where none is."""
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
 

@@ -206,12 +206,10 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     names = contract.action_joint_names
     in_force = _as_raw(contract, evidence, np.stack(recorded_targets(contract, evidence), axis=2))
     old = {name: [float(x) for x in np.clip(contract.action.raw_bounds(name), -UNBOUND, UNBOUND)] for name in names}
-    new = {
-        name: [
-            _bound(in_force[:, :, place], evidence.arrays["action"][:, :, place], old[name], side) for side in (0, 1)
-        ]
-        for place, name in enumerate(names)
-    }
+    new = {}
+    for place, name in enumerate(names):
+        shown, given = in_force[:, :, place], evidence.arrays["action"][:, :, place]
+        new[name] = [_bound(shown, given, old[name], side) for side in (0, 1)]
     differing = [name for name in names if not np.allclose(new[name], old[name], rtol=1e-4)]
     if not differing:
         return

@@ -94,7 +94,11 @@ def import_(given: ImportArguments) -> None:
     read = ", ".join(str(path) for path in imported.files) or given.env
     contract = imported.contract
     typer.echo(f"{out}: contract '{contract.name}' from {read} ({imported.kind})")
-    typer.echo(f"  reads {contract.widths()}\n  writes {contract.action_size} joint positions")
+    drives = [term.drive for term in contract.action.terms for _ in contract.action_joints(term)]
+    writes = (
+        f"{drives.count(d)} joint {'positions' if d == 'position' else d.replace('y', 'ie') + 's'}" for d in drives
+    )
+    typer.echo(f"  reads {contract.widths()}\n  writes {', '.join(dict.fromkeys(writes))}")
     for note in imported.notes:
         typer.echo(f"note: {note}", err=True)
     for gap in imported.unset:

@@ -106,8 +106,12 @@ class _Walking:
         self._fallen: NDArray[np.bool_] = np.zeros(count, dtype=np.bool_)
         self._step = 0
         self._velocity = np.zeros((steps, count, 3))
-        self._joint_pos = np.zeros((steps, count, joints))
-        self._target = np.zeros((steps, count, joints))
+        # A wheel has no position to be tracked.
+        self._placed = [
+            i for i, name in enumerate(plant.joint_names) if contract.drives.get(name) in (None, "position")
+        ]
+        self._joint_pos = np.zeros((steps, count, len(self._placed)))
+        self._target = np.zeros_like(self._joint_pos)
         self._saturated = np.zeros((steps, count))
         limits = [contract.joints[name].effort_limit if name in contract.joints else None for name in plant.joint_names]
         self._limit = np.array([np.inf if limit is None else limit for limit in limits])
@@ -122,7 +126,7 @@ class _Walking:
         state, step = controller.state, self._step
         self._velocity[step, :, :2] = state.base_lin_vel[:, :2]
         self._velocity[step, :, 2] = state.base_ang_vel[:, 2]
-        self._joint_pos[step], self._target[step] = state.joint_pos, target
+        self._joint_pos[step], self._target[step] = state.joint_pos[:, self._placed], target[:, self._placed]
         self._saturated[step] = (np.abs(plant.effort()) >= metrics.SATURATED * self._limit).mean(axis=1)
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:

@@ -71,7 +71,7 @@ class Measures:
 def measure(run: Run) -> Measures:
     """Measure one run."""
     counted = [episode for episode in run.episodes.values() if episode.first or not walks(run)]
-    driven = run.columns(run.driven)
+    driven, placed = run.columns(run.driven), run.columns(run.placed)
     velocity, command = _velocity(run, counted)
     effort = [piece[:, driven] for piece in _pieces(run, "effort", counted)]
     torque = np.concatenate(effort) if effort else np.zeros((0, 1))
@@ -87,7 +87,7 @@ def measure(run: Run) -> Measures:
         velocity_error=error,
         turning_error=turning,
         joint_tracking=_mean(
-            tracking_error(target[:, driven], position[:, driven])
+            tracking_error(target[:, placed], position[:, placed])
             for target, position in zip(
                 _pieces(run, "target", counted), _pieces(run, "joint_pos", counted), strict=False
             )

@@ -53,6 +53,8 @@ class Run:
     """Joint of each column of joint_pos, target and effort."""
     driven: tuple[str, ...]
     """The joints that the policy drives, as far as the trace has them; all, where it does not say."""
+    placed: tuple[str, ...]
+    """Those of them that it drives to positions."""
     arrays: dict[str, Array]
     """Recorded arrays, shape (steps, environments, columns)."""
     episodes: dict[Any, Stretch]
@@ -99,6 +101,7 @@ def read_run(path: Path, label: str) -> Run:
         raise EvidenceError(f"{file}: its header states no control_dt (control period [s]), and it holds no time")
     stated = trace.header.get("action_names")
     driven = tuple(name for name in stated if name in names) if isinstance(stated, list) else ()
+    driven, turned = driven or tuple(names), trace.header.get("driven_by", {})
     return Run(
         label=label,
         path=file,
@@ -106,7 +109,8 @@ def read_run(path: Path, label: str) -> Run:
         metrics=_metrics(path / METRICS) if path.is_dir() else {},
         control_dt=control_dt,
         joint_names=tuple(names),
-        driven=driven or tuple(names),
+        driven=driven,
+        placed=tuple(name for name in driven if name not in turned),
         arrays=arrays,
         episodes=_episodes(file, trace.header, loaded, (steps, envs)),
     )

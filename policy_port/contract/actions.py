@@ -17,6 +17,14 @@ Drive = Literal["position", "velocity", "effort"]
 """What a joint's target is: a position, a velocity, or the torque or force itself. A joint has one drive."""
 
 
+TARGETS: dict[Drive, str] = {
+    "position": "target",
+    "velocity": "joint_velocity_target",
+    "effort": "joint_effort_target",
+}
+"""The array of a trace that holds the targets of each drive."""
+
+
 class JointAction(Elementwise):
     """An action term: a target made of one number of the network per joint."""
 

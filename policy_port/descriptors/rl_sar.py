@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -117,9 +118,7 @@ def _joints(config: Record, base: Record, count: int, draft: Draft) -> None:
 
 
 def _observation(config: Record, draft: Draft) -> None:
-    if config.has("wheel_indices") and config.numbers("wheel_indices"):
-        raise config.error("wheel_indices", "names wheels, which are driven by velocity; a contract can't state that")
-    count = len(draft.joint_names)
+    count, wheels = len(draft.joint_names), _wheels(config, draft)
     stated = {"joint_pos_rel": count, "joint_vel": count, "last_action": count, "gait_phase": 2}
     stated |= {"motion_joint_pos": 2 * count, "motion_anchor_ori_b": 6}
     width: list[tuple[str, int]] = []
@@ -140,8 +139,12 @@ def _observation(config: Record, draft: Draft) -> None:
             scale = scales if same is None else same
             if scale != 1.0:
                 term["scale"] = scale
+        if name == "dof_pos" and wheels:
+            # rl_sar shows the wheels' positions as zero, in their places.
+            term["scale"] = {joint: 0.0 if joint in wheels else scale for joint in draft.joint_names}
         width.append((name, term.get("size") or stated.get(term["term"], 3)))
         more = config.source(scale_key) if scale_key else ""
+        more += f"; {config.source('wheel_indices')}" if name == "dof_pos" and wheels else ""
         where = f"{config.source('observations', name)}{'; ' + more if more else ''}"
         terms += [(half, where) for half in command_terms()] if name == COMMAND else [(term, where)]
     total = sum(size for _, size in width)
@@ -165,6 +168,14 @@ def _observation(config: Record, draft: Draft) -> None:
     if config.has("clip_obs"):
         bound = config.number("clip_obs")
         draft.put("observation.clip", [-bound, bound], config.source("clip_obs"))
+
+
+def _wheels(config: Record, draft: Draft) -> set[str]:
+    """The joints whose action is a velocity and whose position the policy sees as zero."""
+    names = draft.joint_names
+    if not config.has("wheel_indices"):
+        return set()
+    return {names[index] for index in config.integers("wheel_indices", below=len(names))}
 
 
 def _motion(config: Record, base: Record, options: ImportOptions, draft: Draft) -> None:
@@ -202,9 +213,16 @@ def _history(config: Record, draft: Draft) -> int:
 
 
 def _action(config: Record, count: int, draft: Draft) -> None:
-    scale = config.numbers("action_scale", count, per="joint")
-    term = {"term": "joint_position", "scale": by_joint(draft.joint_names, scale), "offset": "default"}
-    draft.action(term, config.source("action_scale", "target = default_dof_pos + action_scale * action"))
+    scale = dict(zip(draft.joint_names, config.numbers("action_scale", count, per="joint"), strict=True))
+    wheels = _wheels(config, draft)
+    legs = config.source("action_scale", "target = default_dof_pos + action_scale * action")
+    turned = config.source("wheel_indices", "velocity target = action_scale * action")
+    for on_wheels, run in itertools.groupby(draft.joint_names, wheels.__contains__):
+        names = list(run)
+        term: dict[str, Any] = {"term": "joint_velocity" if on_wheels else "joint_position"}
+        term |= {"joints": names} if wheels else {}
+        term["scale"] = by_joint(names, [scale[name] for name in names])
+        draft.action(term | ({} if on_wheels else {"offset": "default"}), turned if on_wheels else legs)
     if not config.has("clip_actions_lower") or not config.has("clip_actions_upper"):
         return
     ends = [config.numbers(f"clip_actions_{end}", count, per="joint") for end in ("lower", "upper")]

@@ -11,6 +11,7 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.actions import TARGETS
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.plant import Plant
@@ -223,28 +224,39 @@ def _metrics(
     """Means over the episodes; survival is that of the first to fall."""
     dt = contract.control_dt
     driven = [joint_names.index(name) for name in contract.action_joint_names]
+    placed, turned = (
+        [index for index in driven if contract.drives[joint_names[index]] == drive]
+        for drive in ("position", "velocity")
+    )
     limits = {name: joint.effort_limit or math.inf for name, joint in contract.joints.items()}
     limit = np.array([limits[joint_names[index]] for index in driven])
-    velocities, errors, rates, saturated = [], [], [], []
+    velocities, errors, slips, rates, saturated = [], [], [], [], []
     for env, episode in task.rows.values():
         rows = np.flatnonzero(trace["episode"][:, env] == episode)
-        target, position = trace["target"][rows, env][:, driven], trace["joint_pos"][rows, env][:, driven]
+        target, position = trace["target"][rows, env][:, placed], trace["joint_pos"][rows, env][:, placed]
         lin, ang = trace["base_lin_vel"][rows, env], trace["base_ang_vel"][rows, env]
         velocities.append(metrics.mean_velocity(lin, ang, dt, after=SETTLING))
         errors.append(metrics.tracking_error(target, position))
+        if turned:
+            wanted, found = (trace[key][rows, env][:, turned] for key in (TARGETS["velocity"], "joint_vel"))
+            slips.append(metrics.tracking_error(wanted, found))
         rates.append(metrics.action_rate(trace["action"][rows, env]))
         saturated.append(metrics.saturation(trace["effort"][rows, env][:, driven], limit))
-    found = list(_endings(task, held.seconds, dt, contract.base.floating))
+    ended = list(_endings(task, held.seconds, dt, contract.base.floating))
     if held.command is not None:
         velocity = [mean([v[axis] for v in velocities if v is not None]) for axis in range(3)]
-        found += [
+        ended += [
             number("mean_lin_vel_x", velocity[0], f"m/s in the base frame, after {SETTLING:g} s"),
             number("mean_lin_vel_y", velocity[1], "m/s"),
             number("mean_ang_vel_z", velocity[2], "rad/s"),
         ]
     return (
-        *found,
+        *ended,
         number("joint_tracking_rmse", mean(errors), "rad or m, target to position one step later", 4),
+        *(
+            [number("joint_velocity_rmse", mean(slips), "rad/s or m/s, target to velocity one step later")]
+            * bool(turned)
+        ),
         number("action_rate", mean(rates), "mean change of a raw action per control step", 4),
         number("effort_saturation", mean(saturated), "of steps and joints at the effort limit", 4),
     )

@@ -34,13 +34,16 @@ def mean_velocity(lin_vel: Array, ang_vel: Array, dt: float, *, after: float) ->
 
 
 def tracking_error(target: Array, joint_pos: Array) -> float:
-    """Root mean square of target minus the position that the joints have one control step later [rad or m].
+    """Root mean square of target minus what the joints do one control step later [rad or m, or per second].
 
     Args:
-        target: Joint position targets, shape (steps, joints).
-        joint_pos: Joint positions at the moments of the targets, shape (steps, joints).
+        target: Joint targets, positions or velocities, shape (steps, joints).
+        joint_pos: Joint positions or velocities at the moments of the targets, shape (steps, joints).
+
+    Returns:
+        NaN where there is no joint, or no second step.
     """
-    if len(target) < 2:
+    if len(target) < 2 or not target.shape[1]:
         return math.nan
     return float(np.sqrt(np.mean((target[:-1] - joint_pos[1:]) ** 2)))
 

@@ -93,6 +93,12 @@ def _draw_joints(part: Any, trace: Trace, names: list[str], grid: Any) -> None:
     shown = time >= (time[-1] - STRIDES if time[-1] > 2 * STRIDES else 0.0)
     position = trace["joint_pos"][first, 0][shown]
     target = trace["target"][first, 0][shown] if "target" in trace else None
+    turned = [name for name, drive in trace.header.get("driven_by", {}).items() if drive == "velocity"]
+    if turned and target is not None:
+        # A wheel is shown by its velocity: its position is nobody's aim.
+        mine = [names.index(name) for name in turned]
+        position[:, mine] = trace["joint_vel"][first, 0][shown][:, mine]
+        target[:, mine] = trace["joint_velocity_target"][first, 0][shown][:, mine]
     for index, axis in enumerate(grid.flat):
         if index >= len(names):
             axis.set_visible(False)
@@ -100,7 +106,7 @@ def _draw_joints(part: Any, trace: Trace, names: list[str], grid: Any) -> None:
         if target is not None:
             axis.plot(time[shown], target[:, index], color=ASKED, linewidth=0.8, label="target")
         axis.plot(time[shown], position[:, index], color=MEASURED, linewidth=0.9, label="position")
-        axis.set_title(f"{names[index]} [rad]", fontsize=7, pad=2)
+        axis.set_title(f"{names[index]} [rad{'/s' if names[index] in turned else ''}]", fontsize=7, pad=2)
     part.legend(*grid.flat[0].get_legend_handles_labels(), loc="lower right", ncols=2, frameon=False)
 
 

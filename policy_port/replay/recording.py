@@ -12,6 +12,7 @@ import numpy as np
 from policy_port import __version__
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.actions import TARGETS, Drive
 from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
@@ -37,7 +38,9 @@ UNITS = {
     "goal": "as the contract's goal terms say",
     "observation": "what the network saw, observation_names",
     "action": "what the network put out, before raw_clip, action_names",
-    "target": "joint position target rad or m, joint_names",
+    "target": "joint position target rad or m, joint_names; 0 of joints driven by velocity or effort",
+    "joint_velocity_target": "rad/s or m/s, joint_names; 0 of joints that are driven otherwise",
+    "joint_effort_target": "N m or N, joint_names; 0 of joints that are driven otherwise",
     "effort": "N m or N, joint_names, of the physics step before",
     "tip_pos": "m, base frame",
     "tip_distance": "m",
@@ -79,6 +82,7 @@ def trace_header(
         "decimation": decimation,
         "control_dt": timestep * decimation,
         **applied_drives(contract),
+        **_driven_by(contract),
         "action_names": list(contract.action_joint_names),
         "observation_names": [str(slot) for slot in observation_slots(contract)],
         "units": UNITS,
@@ -117,6 +121,12 @@ def applied_drives(contract: Contract) -> dict[str, dict[str, float]]:
     return found
 
 
+def _driven_by(contract: Contract) -> dict[str, dict[str, str]]:
+    """The drive of each joint whose targets are no positions."""
+    found = {name: drive for name, drive in contract.drives.items() if drive != "position"}
+    return {"driven_by": found} if found else {}
+
+
 class TraceObserver:
     """Records every step of a loop: raw state, what the network saw and did, and the targets.
 
@@ -142,6 +152,7 @@ class TraceObserver:
         self._time = np.zeros(num_envs)
         self._episode = np.full(num_envs, -1)
         self._tip = np.zeros((num_envs, 3))
+        self._driven: list[tuple[Array, Array]] = []
         self._record: Callable[[], None] | None = None
 
     def __call__(self, plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
@@ -159,6 +170,8 @@ class TraceObserver:
             self._record = self._bind(plant, controller, target)
         self._effort[...] = effort
         self._action[...] = controller.action
+        for mine, told in self._driven:
+            np.multiply(target, mine, told)
         if self._tip_links:
             self._tip[...] = tip_position(plant, self._tip_links)
         self._record()
@@ -177,9 +190,19 @@ class TraceObserver:
         }
         if self._tip_links:
             arrays["tip_pos"] = self._tip
-        return self._recorder.bind(
-            arrays, split={"signals": {name: signals.columns(signal) for name, signal in SIGNALS.items()}}
-        )
+        split = {name: signals.columns(signal) for name, signal in SIGNALS.items()}
+        drives = controller.contract.drives
+        kinds: list[Drive] = [drives.get(name, "position") for name in signals.joint_names]
+        if set(kinds) != {"position"}:
+            # One row of targets holds what their drives take; a trace keeps each quantity apart.
+            del split["target"]
+            kinds.append("position")
+            for kind in dict.fromkeys(kinds):
+                arrays[TARGETS[kind]] = np.zeros_like(target)
+                self._driven.append((np.array([float(each == kind) for each in kinds[:-1]]), arrays[TARGETS[kind]]))
+            for mine, told in self._driven:
+                np.multiply(target, mine, told)
+        return self._recorder.bind(arrays, split={"signals": split})
 
 
 def place_arrays(plant: Plant, contract: Contract) -> dict[str, Array]:

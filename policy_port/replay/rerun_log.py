@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.actions import TARGETS
 from policy_port.errors import MissingDependencyError
 from policy_port.trace import Trace
 
-SERIES = {"joint_pos": "joint_names", "joint_vel": "joint_names", "target": "joint_names", "effort": "joint_names"}
+SERIES = dict.fromkeys(("joint_pos", "joint_vel", *TARGETS.values(), "effort"), "joint_names")
 """Arrays of a trace with a column per joint, and the header's entry that names the columns."""
 
 VECTORS = {

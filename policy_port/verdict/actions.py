@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from policy_port.contract.actions import ActionTerm
+from policy_port.contract.actions import TARGETS, ActionTerm
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import snapped, stated_values, with_action, with_joint_values
-from policy_port.mistakes.orders import known_orders
+from policy_port.mistakes.orders import known_orders, listed
 from policy_port.verdict.evidence import Evidence, Values
 from policy_port.verdict.fits import PLATEAU, Line, fit, present, settled_rows
 from policy_port.verdict.lines import common_scales, default_words, offset_words, scale_words, scaled_words
@@ -29,6 +29,7 @@ REFERENCES = {
     ABSOLUTE: "absolute",
     "joint_pos": "relative to the measured position",
     "joint_target": "relative to the previous target",
+    "motion": "relative to the reference motion",
 }
 """What targets are, by their reference."""
 
@@ -42,8 +43,13 @@ def action_changes(contract: Contract, evidence: Evidence, failing: set[str]) ->
         return
     for place, term in enumerate(contract.action.terms):
         yield from _target_clips(contract, evidence, place, term)
-        for reference in (_reference(term), ABSOLUTE, "joint_target", "joint_pos"):
-            yield from _lines(contract, evidence, place, term, reference)
+        if term.drive == "position":
+            follows = () if contract.motion is None or evidence.motion is None else ("motion",)
+            for reference in dict.fromkeys((term.adds_to, ABSOLUTE, "joint_target", "joint_pos", *follows)):
+                yield from _lines(contract, evidence, place, term, reference)
+        elif not _idle(contract, evidence, term):
+            yield from _lines(contract, evidence, place, term, ABSOLUTE)
+        yield from _other_drives(contract, evidence, place, term)
 
 
 def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm, reference: str) -> Changes:
@@ -55,21 +61,29 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
     scales = common_scales(lines, old)
     if is_the_traces(old, scales, out=True):
         return
-    changes: dict[str, Any] = {"term": "joint_position" if reference == ABSOLUTE else "joint_position_delta"}
-    changes["reference"] = None if reference == ABSOLUTE else reference
+    changes: dict[str, Any] = {}
+    if term.drive == "position":
+        delta = reference in ("joint_target", "joint_pos")
+        changes["term"] = "joint_position_delta" if delta else "joint_position"
+        changes["reference"] = reference if delta else None
     if scales != old:
         changes["scale"] = stated_values(dict(zip(names, scales, strict=True)))
     words = [_scale_words(names, old, scales)] if scales != old else []
-    if reference != _reference(term):
-        words.append(f"targets are {REFERENCES[reference]}, not {REFERENCES[_reference(term)]}")
+    if reference != term.adds_to:
+        words.append(f"targets are {REFERENCES[reference]}, not {REFERENCES[term.adds_to]}")
 
     def said(*more: str) -> str:
-        return f"action: {', '.join([*words, *more])}"
+        whose = f" of {listed(names)}" if len(contract.action.terms) > 1 else ""
+        return f"action{whose}: {', '.join([*words, *more])}"
 
     kept = term.offset
-    if reference == ABSOLUTE and term.term == "joint_position_delta":
+    if reference == "motion":
+        if words:
+            yield with_action(contract, place, **changes, offset="motion"), said()
+        return
+    if reference == ABSOLUTE and term.adds_to != ABSOLUTE:
         kept = "default"
-    elif reference != ABSOLUTE and kept == "default":
+    elif reference != ABSOLUTE and kept in ("default", "motion"):
         kept = 0.0
     plain = with_action(contract, place, **changes, offset=kept)
     if words:
@@ -79,7 +93,7 @@ def _lines(contract: Contract, evidence: Evidence, place: int, term: ActionTerm,
     for name, line in zip(names, lines, strict=True):
         before = contract.joints[name].default if kept == "default" else float(per_element(kept, name))
         offsets.append(snapped(line.bias, 2.0 * line.allowed, prefer=before) if line.explains else before)
-    if reference == ABSOLUTE:
+    if reference == ABSOLUTE and term.drive == "position":
         by_default = [contract.joints[name].default for name in names]
         if kept != "default" and np.allclose(offsets, by_default, atol=1e-5):
             changed = with_action(contract, place, **changes, offset="default")
@@ -104,10 +118,11 @@ def _fits(contract: Contract, evidence: Evidence, term: ActionTerm, reference: s
     names, found = contract.action_joint_names, []
     for name in contract.action_joints(term):
         column = names.index(name)
-        target = targets[column] * contract.per_si(name)
+        target = targets[column] * term.per_si(contract, name)
         size = float(np.abs(target).max())
         if reference != ABSOLUTE:
-            target = target - signals.raw(reference, name).values
+            start = signals.raw("motion_joint_pos" if reference == "motion" else reference, name)
+            target = target - start.values
         # The rounding of what was subtracted is seen through the gain, which is not known yet; 1 is large for one.
         found.append(_loose(fit(target, action[:, :, column], rows, rounding=evidence.rounding), size, evidence))
     return found
@@ -152,12 +167,12 @@ def _target_clips(contract: Contract, evidence: Evidence, place: int, term: Acti
         yield with_action(contract, place, clip=None), "action: clip of the targets too many"
     names = contract.action_joints(term)
     limits = {name: (contract.joints[name].lower, contract.joints[name].upper) for name in names}
-    if all(low is not None and high is not None for low, high in limits.values()):
+    if term.drive == "position" and all(None not in pair for pair in limits.values()):
         clip = {name: list(pair) for name, pair in limits.items()}
         words = "action: clip of the targets to the joint limits missing"
         yield with_action(contract, place, clip=clip), words
     targets = dict(zip(contract.action_joint_names, recorded_targets(contract, evidence), strict=True))
-    shown = {name: _bounds(targets[name] * contract.per_si(name)) for name in names}
+    shown = {name: _bounds(targets[name] * term.per_si(contract, name)) for name in names}
     if any(pair != WIDE for pair in shown.values()):
         words = "action: clip of the targets missing"
         clip = {name: list(pair) for name, pair in shown.items()}
@@ -185,5 +200,26 @@ def _scale_words(names: tuple[str, ...], old: list[float], new: list[float]) -> 
     return scaled_words(tuple(f"joint {name}" for name in names), old, new)
 
 
-def _reference(term: ActionTerm) -> str:
-    return term.reference if term.term == "joint_position_delta" else ABSOLUTE
+def _idle(contract: Contract, evidence: Evidence, term: ActionTerm) -> bool:
+    """Whether the trace tells no target of this drive: its array holds zeros for joints that are driven otherwise."""
+    targets = dict(zip(contract.action_joint_names, recorded_targets(contract, evidence), strict=True))
+    return not any(np.any(targets[name]) for name in contract.action_joints(term))
+
+
+def _other_drives(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Changes:
+    """Targets that stand in another array of the trace: the joints are driven otherwise."""
+    for drive, array in TARGETS.items():
+        if drive == term.drive or array not in evidence.arrays:
+            continue
+        zero = {"joint_position": "default"}.get(f"joint_{drive}", 0.0)
+        changed = with_action(contract, place, term=f"joint_{drive}", reference=None, offset=zero)
+        if changed is None:
+            continue
+        said = f"action: {listed(contract.action_joints(term))} driven by {drive}, not by {term.drive}"
+        yield changed, said
+        lines = _fits(changed, evidence, changed.action.terms[place], ABSOLUTE)
+        if any(line.explains for line in lines):
+            names = contract.action_joints(term)
+            scales = common_scales(lines, [float(per_element(term.scale, name)) for name in names])
+            scale = stated_values(dict(zip(names, scales, strict=True)))
+            yield with_action(changed, place, scale=scale), f"{said}, at another scale"

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from policy_port.contract.actions import TARGETS
 from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.joints import DRIVE_KEYS
 from policy_port.contract.layout import observation_slots
@@ -34,7 +35,8 @@ def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
         EvidenceError: When the trace lacks what a comparison needs.
     """
     checks = observation_checks(contract, evidence)
-    if "target" in evidence.arrays:
+    needed = [TARGETS[term.drive] for term in contract.action.terms]
+    if any(name in evidence.arrays for name in needed):
         checks.append(target_check(contract, evidence))
     else:
         note = "the trace has no targets, so scale, offset and order of the action are not seen"
@@ -87,12 +89,18 @@ def target_check(contract: Contract, evidence: Evidence) -> Check:
     check_widths(contract, evidence)
     columns = decode(contract, evidence)
     recorded = np.stack(recorded_targets(contract, evidence), axis=2)
+    lacking = [
+        f"the trace has no {TARGETS[term.drive]}: not seen is what drives {listed(contract.action_joints(term))}"
+        for term in contract.action.terms
+        if TARGETS[term.drive] not in evidence.arrays
+    ]
     return _compare(
         "target",
         list(contract.action_joint_names),
         np.abs(np.stack([column.values for column in columns], axis=2) - recorded),
         np.stack([column.known for column in columns], axis=2),
         np.array([column.allowed for column in columns]),
+        note="; ".join(lacking),
     )
 
 

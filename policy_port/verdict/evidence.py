@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.actions import TARGETS
 from policy_port.errors import EvidenceError, closest
 from policy_port.motion.motion import Motion
 from policy_port.trace import Trace, TraceError
@@ -29,7 +30,7 @@ __all__ = ["Answers", "Evidence", "Mask", "Read", "Values", "read_evidence"]
 REQUIRED = ("observation", "action")
 """What every verdict needs; which raw states it needs as well, the contract says."""
 
-OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, "goal", "target")
+OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, "goal", *TARGETS.values())
 
 LONGEST = 86400.0
 """A time beyond this is a computer's clock, not the time since a reset [s]."""
@@ -68,7 +69,7 @@ class Evidence:
     header: dict[str, Any]
     """Names, rates, versions, as recorded."""
     joint_names: tuple[str, ...]
-    """Joint of each column of joint_pos, joint_vel and target."""
+    """Joint of each column of joint_pos, joint_vel and the targets."""
     arrays: dict[str, Values]
     """Recorded arrays by name, shape (steps, environments, numbers); joint data in SI units."""
     since: NDArray[np.intp]

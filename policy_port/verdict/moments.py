@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.actions import TARGETS
 from policy_port.contract.joint_terms import LastActionTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ObservationTerm
@@ -28,6 +29,9 @@ NEAR = (1, -1, 2, -2, 3, -3)
 
 TIMELESS = ("constant", "external", "gait_phase")
 """Terms of which no delay is looked for: a gait clock that is late is one with another offset."""
+
+TOLD = tuple(TARGETS.values())
+"""What the joints were told."""
 
 
 def moment_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Explanations:
@@ -137,7 +141,7 @@ def _late_and_wrong(contract: Contract, evidence: Evidence, term: ObservationTer
 def _arrays(contract: Contract, evidence: Evidence, steps: set[int]) -> Explanations:
     """A whole array, or the whole state, some steps earlier or later: what targets are made of as well."""
     # The gyro is in the velocity of another point as well.
-    groups = (("target", ("target",)), ("the measured state", STATE), ("joint state", MEASURED), (GYRO, (GYRO,)))
+    groups = (("target", TOLD), ("the measured state", STATE), ("joint state", MEASURED), (GYRO, (GYRO,)))
     for words, names in groups:
         there = tuple(name for name in names if name in evidence.arrays)
         for step in sorted(steps, key=lambda step: (abs(step), -step)):
@@ -146,7 +150,7 @@ def _arrays(contract: Contract, evidence: Evidence, steps: set[int]) -> Explanat
             except EvidenceError:
                 continue
             # A target is what comes out, the others are what goes in.
-            late = (step > 0) != (names == ("target",))
+            late = (step > 0) != (names == TOLD)
             yield Explanation(
                 contract=contract,
                 evidence=evidence.with_arrays(moved, usable),
@@ -164,7 +168,7 @@ def _moved(
     for name in names:
         arrays[name], known = evidence.earlier(evidence.array(name, wanted_by="a delay"), steps)
         # What a row remembers is not known either: its history, its previous action and target.
-        back = depth + (name in ("action", "target"))
+        back = depth + (name in ("action", *TOLD))
         for step in range(back):
             usable &= evidence.earlier(known, step)[0]
     return arrays, usable

@@ -59,13 +59,11 @@ def driven_order(contract: Contract, evidence: Evidence) -> Names:
     targets = recorded_targets(contract, evidence)
     for term in contract.action.terms:
         for name in contract.action_joints(term):
-            if term.term == "joint_position_delta":
+            if term.adds_to != "none":
+                # In SI like the target.
+                start = signals.raw("motion_joint_pos" if term.adds_to == "motion" else term.adds_to, name).values
                 place = names.index(name)
-                # In SI like the target: a contract's unit is a factor, which a line takes up.
-                column = evidence.joint_column(name, wanted_by="the action")
-                start = signals.raw(term.reference, name).values
-                joint_pos = evidence.arrays["joint_pos"][:, :, column]
-                targets[place] = targets[place] - (joint_pos if term.reference == "joint_pos" else start)
+                targets[place] = targets[place] - start / contract.per_si(name)
     action = clipped_action(contract, evidence)
     columns = [action[:, :, place] for place in range(len(names))]
     places = match(targets, columns, settled_rows(evidence), rounding=evidence.rounding)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from policy_port.contract.actions import TARGETS
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.orders import order_words
 from policy_port.verdict.evidence import Evidence
@@ -101,12 +102,13 @@ def _target_columns(contract: Contract, evidence: Evidence) -> Readings:
     names, driven = contract.action_joint_names, driven_order(contract, evidence)
     if driven == names:
         return
-    target = evidence.arrays["target"].copy()
+    told = {array: evidence.arrays[array].copy() for array in TARGETS.values() if array in evidence.arrays}
     for name, found in zip(names, driven, strict=True):
         there, here = (evidence.joint_column(joint, wanted_by="the action") for joint in (name, found))
-        target[:, :, there] = evidence.arrays["target"][:, :, here]
+        for array, target in told.items():
+            target[:, :, there] = evidence.arrays[array][:, :, here]
     yield (
-        evidence.with_arrays({"target": target}),
+        evidence.with_arrays(told),
         f"columns of target: {order_words(names, driven, evidence.joint_names)}",
         "record target in the order of joint_names",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.contract.actions import TARGETS, ActionTerm
 from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
@@ -110,24 +111,28 @@ def padding(contract: Contract) -> float:
 
 
 def decode(contract: Contract, evidence: Evidence) -> list[Column]:
-    """The joint position targets that the contract makes of the recorded actions [SI], action order.
+    """The joint targets that the contract makes of the recorded actions [SI], action order.
+
+    Known nowhere are those whose array the trace does not have.
 
     Raises:
         EvidenceError: When the trace lacks the targets, or what they are made of.
     """
-    action, told = action_in_force(contract, evidence, clipped_action(contract, evidence))
+    action, remembered = action_in_force(contract, evidence, clipped_action(contract, evidence))
     signals = RecordedSignals(contract, evidence)
     columns: list[Column] = []
     for term in contract.action.terms:
+        told = TARGETS[term.drive] in evidence.arrays
         for name in contract.action_joints(term):
-            unit = contract.per_si(name)
+            # A torque is in N m whatever the joint turns in.
+            unit = 1.0 if term.drive == "effort" else contract.per_si(name)
             scale, clip = per_element(term.scale, name), per_element(term.clip, name)
-            offset = contract.joints[name].default if term.offset == "default" else per_element(term.offset, name)
+            offset = stated_offset(contract, term, name)
             values = scale * action[:, :, len(columns)] + offset
             size = abs(scale) * float(np.abs(action[:, :, len(columns)]).max()) + abs(offset)
-            known = evidence.usable & told
-            if term.term == "joint_position_delta":
-                start = signals.raw(term.reference, name)
+            known = evidence.usable & remembered & told
+            if term.adds_to != "none":
+                start = signals.raw("motion_joint_pos" if term.adds_to == "motion" else term.adds_to, name)
                 values, size, known = values + start.values, size + start.size, known & start.known
             if clip is not None:
                 values = np.clip(values, *clip)
@@ -142,12 +147,25 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
 def recorded_targets(contract: Contract, evidence: Evidence) -> list[Values]:
     """The recorded targets of the action's joints [SI], action order, each of shape (steps, environments).
 
+    Those whose array the trace does not have are zero.
+
     Raises:
         EvidenceError: When the trace lacks the targets or a joint.
     """
     where = f"the action of contract '{contract.name}'"
-    target = evidence.array("target", wanted_by=where)
-    return [target[:, :, evidence.joint_column(name, wanted_by=where)] for name in contract.action_joint_names]
+    columns = [
+        (evidence.arrays.get(TARGETS[term.drive]), evidence.joint_column(name, wanted_by=where))
+        for term in contract.action.terms
+        for name in contract.action_joints(term)
+    ]
+    return [np.zeros(evidence.shape) if array is None else array[:, :, column] for array, column in columns]
+
+
+def stated_offset(contract: Contract, term: ActionTerm, name: str) -> float:
+    """What an action adds to a joint [the contract's unit]; what it adds of a motion is not its offset."""
+    if term.offset == "motion":
+        return 0.0
+    return contract.joints[name].default if term.offset == "default" else float(per_element(term.offset, name))
 
 
 def factors(contract: Contract, term: Term, element: str) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from policy_port.contract.actions import ActionTerm
+from policy_port.contract.actions import TARGETS, ActionTerm
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
@@ -18,7 +18,7 @@ from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.explanations import INEXACT, PROVEN, Explanation, Explanations
 from policy_port.verdict.filters import low_pass
 from policy_port.verdict.fits import PLATEAU, Line, fit, match, moves
-from policy_port.verdict.rebuild import decode, per_element, recorded_targets
+from policy_port.verdict.rebuild import decode, per_element, recorded_targets, stated_offset
 
 ROUNDING = 1e-6
 """Relative rounding of a network's answers, which two runtimes differ by."""
@@ -100,9 +100,9 @@ def _relations(contract: Contract, evidence: Evidence, answers: Values, known: M
 
 def _as_stated(contract: Contract, recorded: Values, answers: Values, known: Mask) -> str | None:
     """The recorded actions as the network's behind the contract's own scale and offset, clipped perhaps, in words."""
-    terms = [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
+    terms = _driven(contract)
     scales = np.array([float(per_element(term.scale, name)) for term, name in terms])
-    offsets = np.array([_offset(contract, term, name) for term, name in terms])
+    offsets = np.array([stated_offset(contract, term, name) for term, name in terms])
     if not scales.all():
         return None
     ways = [("", 1.0 + 0.0 * scales, 0.0 * offsets), ("after its scale", scales, 0.0 * offsets)]
@@ -173,7 +173,7 @@ def _lines(contract: Contract, recorded: Values, answers: Values, known: Mask, *
 
 def _after(contract: Contract, lines: list[Line | None], gains: list[float]) -> str:
     """Whose scale and offset the recorded actions went through."""
-    terms = [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
+    terms = _driven(contract)
 
     def agrees(value: float, stated: float) -> bool:
         return abs(value - stated) <= 2e-3 * max(abs(stated), 1e-2)
@@ -183,17 +183,13 @@ def _after(contract: Contract, lines: list[Line | None], gains: list[float]) -> 
         if all(agrees(line.gain, factor * float(per_element(term.scale, name))) for line, term, name in pairs):
             if all(abs(line.bias) < 1e-3 for line, _, _ in pairs):
                 return f"after its scale{unit}"
-            if all(agrees(line.bias, factor * _offset(contract, term, name)) for line, term, name in pairs):
+            if all(agrees(line.bias, factor * stated_offset(contract, term, name)) for line, term, name in pairs):
                 return f"after its scale and offset{unit}"
     factor = float(np.median(gains))
     if all(agrees(gain, factor) for gain in gains):
         biased = any(line is not None and abs(line.bias) > 1e-3 for line in lines)
         return f"after a scale of {factor:.4g}" + (" and an offset" if biased else "")
     return "after a scale of its own for each joint"
-
-
-def _offset(contract: Contract, term: ActionTerm, name: str) -> float:
-    return contract.joints[name].default if term.offset == "default" else float(per_element(term.offset, name))
 
 
 def _bounds(
@@ -217,7 +213,7 @@ def _bounds(
 
 def _is_target(contract: Contract, evidence: Evidence) -> bool:
     """Whether the recorded action is the recorded target, in SI or in the contract's unit."""
-    if "target" not in evidence.arrays:
+    if not any(TARGETS[term.drive] in evidence.arrays for term in contract.action.terms):
         return False
     try:
         targets = recorded_targets(contract, evidence)
@@ -226,8 +222,8 @@ def _is_target(contract: Contract, evidence: Evidence) -> bool:
     action = evidence.arrays["action"]
     for units in (False, True):
         scaled = [
-            target * (contract.per_si(name) if units else 1.0)
-            for name, target in zip(contract.action_joint_names, targets, strict=True)
+            target * (term.per_si(contract, name) if units else 1.0)
+            for (term, name), target in zip(_driven(contract), targets, strict=True)
         ]
         if np.allclose(np.stack(scaled, axis=2), action, rtol=1e-5, atol=1e-5):
             return True
@@ -259,12 +255,14 @@ def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
         passed = low_pass(evidence, recorded, made, rows, 1e-5 * size)
         if passed is None:
             continue
-        target = evidence.arrays["target"].copy()
-        for place, name in enumerate(contract.action_joint_names):
-            target[:, :, evidence.joint_column(name, wanted_by="the action")] = made[:, :, place]
+        told = {array: evidence.arrays[array].copy() for array in TARGETS.values() if array in evidence.arrays}
+        for place, (term, name) in enumerate(_driven(contract)):
+            if TARGETS[term.drive] in told:
+                column = evidence.joint_column(name, wanted_by="the action")
+                told[TARGETS[term.drive]][:, :, column] = made[:, :, place]
         yield Explanation(
             contract=contract,
-            evidence=evidence.with_arrays({"target": target}),
+            evidence=evidence.with_arrays(told),
             words=f"target: behind a low-pass filter that keeps {passed.kept:.2g} of the last target",
             remedy="the next target starts from the one before the filter, which no contract says: record that one, or "
             "put the filter into the loop that runs the port",
@@ -273,14 +271,15 @@ def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
         return
 
 
+def _driven(contract: Contract) -> list[tuple[ActionTerm, str]]:
+    """The action's joints, each with its term."""
+    return [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
+
+
 def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[Values]:
     """What the actions set all along, where a target starts from the last one."""
     each = np.stack([column.values for column in decode(contract, evidence)], axis=2)
-    following = [
-        term.term == "joint_position_delta" and term.reference == "joint_target"
-        for term in contract.action.terms
-        for _ in contract.action_joints(term)
-    ]
+    following = [term.adds_to == "joint_target" for term, _ in _driven(contract)]
     if not any(following):
         return
     recorded = np.stack(recorded_targets(contract, evidence), axis=2)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.actions import TARGETS
 from policy_port.errors import EvidenceError
 
 Values = NDArray[np.float64]
@@ -15,6 +16,9 @@ Mask = NDArray[np.bool_]
 
 VECTORS = {"base_pos": 3, "base_quat": 4, "base_lin_vel": 3, "base_ang_vel": 3, "command": 3}
 """Width of the arrays whose width no contract decides."""
+
+JOINT_ARRAYS = ("joint_pos", "joint_vel", *TARGETS.values())
+"""Arrays with a column per joint."""
 
 COM = "base_com"
 """Where the centre of mass of the base link is [m], in that link's frame."""
@@ -54,7 +58,7 @@ def state_array(path: Path, name: str, array: NDArray[Any], rows: tuple[int, int
             f"{path}: {name} has shape {shape}, observation has {rows[0]} steps of {rows[1]} environments; every "
             "array needs the same"
         )
-    width = VECTORS.get(name, joints if name in ("joint_pos", "joint_vel", "target") else array.shape[2])
+    width = VECTORS.get(name, joints if name in JOINT_ARRAYS else array.shape[2])
     if array.shape[2] != width:
         raise EvidenceError(f"{path}: {name} has {array.shape[2]} columns, {width} are needed")
     return _finite(path, name, array)

@@ -140,8 +140,9 @@ def _as_raw(contract: Contract, evidence: Evidence, targets: Values) -> Values:
     for term in contract.action.terms:
         for name in contract.action_joints(term):
             values = targets[:, :, place] * term.per_si(contract, name)
-            if term.term == "joint_position_delta":
-                values = values - signals.raw(term.reference, name).values
+            if term.adds_to != "none":
+                added = "motion_joint_pos" if term.adds_to == "motion" else term.adds_to
+                values = values - signals.raw(added, name).values
             scale = float(per_element(term.scale, name)) or 1.0
             raw[:, :, place] = (values - term.zero(contract, name)) / scale
             place += 1

@@ -37,12 +37,12 @@ UNITS = (
     Unit("encoder ticks (4096 a turn)", math.tau / 4096.0, "encoder ticks (4096 a turn) per second"),
 )
 
-TURNING = ("joint_pos", "joint_vel", "target", "base_ang_vel", "command")
+TURNING = ("joint_pos", "joint_vel", "target", "joint_velocity_target", "base_ang_vel", "command")
 """Arrays that hold angles or their rates; of the command, its last column alone."""
 
-RATES = ("joint_vel", "base_ang_vel", "command")
+RATES = ("joint_vel", "joint_velocity_target", "base_ang_vel", "command")
 
-SI = {"joint_pos": "rad", "target": "rad", "joint_vel": "rad/s", "base_ang_vel": "rad/s", "command": "rad/s"}
+SI = {"joint_pos": "rad", "target": "rad"} | dict.fromkeys(RATES, "rad/s")
 
 UnitReadings = Iterator[tuple[Evidence, str, str]]
 
@@ -94,7 +94,7 @@ def unit_words(old: float, new: float) -> str:
 
 def unit_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> UnitReadings:
     """Arrays read in another unit; all arrays of the joints together as well, as drivers speak one unit."""
-    arrays = [name for name in ("joint_pos", "joint_vel", "target") if name in evidence.arrays]
+    arrays = [name for name in ("joint_pos", "joint_vel", "target", "joint_velocity_target") if name in evidence.arrays]
     seen = _suspected(contract, evidence, failing)
     for name, unit in seen:
         yield _read(evidence, (name,), unit)
@@ -103,7 +103,9 @@ def unit_readings(contract: Contract, evidence: Evidence, failing: set[str]) -> 
             yield _read(evidence, tuple(arrays), unit)
     if "target" in failing:
         for unit in UNITS:
-            yield _read(evidence, ("target",), unit)
+            for name in ("target", "joint_velocity_target"):
+                if name in arrays:
+                    yield _read(evidence, (name,), unit)
             yield _read(evidence, tuple(arrays), unit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from policy_port.verdict.checks import ROUNDING_RULE, contract_checks
 from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.place_checks import point_notes
-from policy_port.verdict.rebuild import present_columns
+from policy_port.verdict.rebuild import factors, present_columns
 from policy_port.verdict.sides import SideName, find_side, following, side_network
 from policy_port.verdict.starts import settled
 
@@ -153,19 +154,37 @@ def verify_contract(
 
 def _unexcited(contract: Contract, evidence: Evidence) -> list[str]:
     """Elements whose raw signal never moved: a wrong scale or order of theirs would not show."""
+    masked = {
+        (term.label, element): f"{term.label}[{element}]"
+        for term in contract.observation.terms
+        for element in contract.term_elements(term)
+        if term.term != "constant" and factors(contract, term, element)[0] == 0.0
+    }
     still = [
         f"{label}[{column.element}]"
         for label, columns in present_columns(contract, evidence).items()
         for column in columns
         if column.known.any()
         and float(np.ptp(column.values[column.known])) <= column.allowed
+        and (label, column.element) not in masked
         and not any(term.label == label and term.term == "constant" for term in contract.observation.terms)
     ]
+    notes = (
+        [f"masked by the contract (scale 0), so the network never sees them: {_some(list(masked.values()))}"]
+        if masked
+        else []
+    )
     if not still:
-        return []
-    shown = ", ".join(still[:6]) + (f" and {len(still) - 6} more" if len(still) > 6 else "")
+        return notes
     their = "its" if len(still) == 1 else "their"
-    return [f"never moved in this trace, so {their} order, sign and scale are seen partly or not at all: {shown}"]
+    return [
+        *notes,
+        f"never moved in this trace, so {their} order, sign and scale are seen partly or not at all: {_some(still)}",
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _line(check: Check) -> str:

@@ -36,6 +36,13 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: RobotMapp
                 f"observation term '{term.label}' of contract '{contract.name}' can't be measured on {robot.name}; it "
                 "measures joint positions, and estimates velocities from them"
             )
+    for term in contract.action.terms:
+        if term.drive != "position" or term.adds_to == "motion":
+            does = "adds to a reference motion" if term.adds_to == "motion" else f"drives by {term.drive}"
+            raise TaskError(
+                f"action term '{term.term}' of contract '{contract.name}' {does}, and the servos of {robot.name} take "
+                "positions; such a policy is played in a simulator, with --plant"
+            )
     check_joints(contract, robot, port_mapping)
 
 

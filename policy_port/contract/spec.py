@@ -209,7 +209,8 @@ class Contract(Strict):
                 of_target = self.action.filter is not None
                 raise ValueError(
                     f"observation term '{term.label}' is of: filtered, but the action has neither a delay nor a filter "
-                    "of: raw" + ("; a target behind its filter is joint_target" if of_target else "; leave `of` out")
+                    "of: raw"
+                    + ("; a target behind its filter is joint_target" if of_target else "; of: raw is what there is")
                 )
         return self
 

@@ -220,7 +220,7 @@ FIRST_ORDER = {"kind": "first_order", "of": "raw"}
         ({"delay": {"fill": "zero"}}, None, "in steps .* or in physics_steps"),
         ({"delay": {"steps": 1, "fill": "start"}}, None, "steps delays raw actions: fill: zero, or fill: first"),
         ({"delay": {"physics_steps": 1, "fill": "zero"}}, None, "physics_steps delays targets: fill: start"),
-        ({}, [{"term": "last_action", "of": "filtered"}], "neither a delay nor a filter of: raw; of: raw is what there is"),
+        ({}, [{"term": "last_action", "of": "filtered"}], "nor a filter of: raw; of: raw is what there is"),
         ({"filter": {"kind": "first_order", "of": "target", "alpha": 0.5}}, [{"term": "last_action", "of": "filtered"}],
          "behind its filter is joint_target"),
         ({}, [{"term": "last_action", "ago": 0}], "greater than or equal to 1"),

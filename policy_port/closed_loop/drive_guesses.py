@@ -33,6 +33,10 @@ def drive_guesses(contract: Contract) -> Changes:
         yield with_action(contract, None, raw_clip=None), f"raw_clip {list(contract.action.raw_clip)} too many"
     for bound in (1.0, 100.0):
         yield with_action(contract, None, raw_clip=[-bound, bound]), f"raw_clip to [{-bound:g}, {bound:g}] missing"
+    if contract.action.filter is not None:
+        yield with_action(contract, None, filter=None), f"a filter of {contract.action.filter.of} too many"
+    if contract.action.delay:
+        yield with_action(contract, None, delay=None), "a delay of the action too many"
     for key in DRIVE_KEYS:
         stated = {name: getattr(joint, key) for name, joint in contract.joints.items()}
         for factor in GAIN_FACTORS:

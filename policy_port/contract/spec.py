@@ -223,10 +223,12 @@ class Contract(Strict):
     def _filtered_action_exists(self) -> Contract:
         for term in self.observation.terms:
             if term.term == "last_action" and term.of == "filtered" and not self.action.reshapes_raw:
-                of_target = self.action.filter is not None
+                instead = "of: raw is what there is"
+                if self.action.filter is not None:
+                    instead = "a target behind its filter is joint_target"
                 raise ValueError(
                     f"observation term '{term.label}' is of: filtered, but the action has neither a delay nor a filter "
-                    "of: raw" + ("; a target behind its filter is joint_target" if of_target else "; leave `of` out")
+                    f"of: raw; {instead}"
                 )
         return self
 

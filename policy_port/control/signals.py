@@ -54,10 +54,8 @@ class Signals:
         Raises:
             RobotError: When the plant lacks a joint of the contract.
         """
-        self.contract, self.at_reset = contract, []
-        self.mountings = mountings
-        self.joint_names = tuple(plant_joint_names)
-        self.num_envs = num_envs
+        self.contract, self.mountings, self.at_reset = contract, mountings, []
+        self.joint_names, self.num_envs = tuple(plant_joint_names), num_envs
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
         self.joint_index: dict[str, int] = dict(zip(contract.joint_names, indices.tolist(), strict=True))
         """Index of each contract joint in the plant's order."""
@@ -96,9 +94,6 @@ class Signals:
         effort [N m or N], shape (num_envs, joints), plant joint order."""
         self.last_action: Array = self.view("last_action")
         """The network's previous output after raw_clip, shape (num_envs, action size)."""
-        self.filtered_action: Array = self.view("filtered_action")
-        """The raw action in force, behind the delay and the filter of raw, shape (num_envs, action size); of no width
-        where the contract has neither."""
         self.time: Array = np.zeros((num_envs, 1))
         """Time since the environment's reset [s], shape (num_envs, 1)."""
 
@@ -123,6 +118,11 @@ class Signals:
     def _sensed(self) -> Sensed | None:
         senses = self.contract.senses
         return Sensed(senses, len(self.joint_names), lambda name, _: self.view(name)) if any(senses) else None
+
+    @property
+    def filtered_action(self) -> Array:
+        """The raw action behind delay and filter of raw, shape (num_envs, action size); no width where none is."""
+        return self.view("filtered_action")
 
     def default_joint_pos(self) -> Array:
         """The contract's default pose [rad or m], shape (num_envs, joints), plant joint order; 0 where unnamed."""

@@ -72,7 +72,7 @@ def _stated_late(contract: Contract, label: str, steps: int | None) -> list[Cont
 def _remedy(subject: str) -> str:
     return (
         f"the recorded state and {subject} are of different moments: record what the policy was shown before the "
-        "step, or state the term's `delay` where it is so on the robot as well"
+        "step, or state that the term is late, where it is on the robot as well"
     )
 
 

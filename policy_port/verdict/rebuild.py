@@ -122,7 +122,7 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
     Raises:
         EvidenceError: When the trace lacks the targets, or what they are made of.
     """
-    action, told = action_in_force(contract, evidence, clipped_action(contract, evidence))
+    action, remembered = action_in_force(contract, evidence, clipped_action(contract, evidence))
     signals = RecordedSignals(contract, evidence)
     columns: list[Column] = []
     for term in contract.action.terms:
@@ -134,7 +134,7 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
             offset = stated_offset(contract, term, name)
             values = scale * action[:, :, len(columns)] + offset
             size = abs(scale) * float(np.abs(action[:, :, len(columns)]).max()) + abs(offset)
-            known = evidence.usable & told
+            known = evidence.usable & remembered & told
             if term.adds_to != "none":
                 start = signals.raw("motion_joint_pos" if term.adds_to == "motion" else term.adds_to, name)
                 values, size, known = values + start.values, size + start.size, known & start.known

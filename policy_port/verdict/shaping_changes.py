@@ -140,8 +140,9 @@ def _as_raw(contract: Contract, evidence: Evidence, targets: Values) -> Values:
     for term in contract.action.terms:
         for name in contract.action_joints(term):
             values = targets[:, :, place] * term.per_si(contract, name)
-            if term.term == "joint_position_delta":
-                values = values - signals.raw(term.reference, name).values
+            if term.adds_to != "none":
+                added = "motion_joint_pos" if term.adds_to == "motion" else term.adds_to
+                values = values - signals.raw(added, name).values
             scale = float(per_element(term.scale, name)) or 1.0
             raw[:, :, place] = (values - term.zero(contract, name)) / scale
             place += 1
@@ -204,38 +205,39 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     if contract.action.filter is not None:
         return
     names = contract.action_joint_names
-    given = evidence.arrays["action"]
-    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
-    in_force = _as_raw(contract, evidence, recorded)
-    table: dict[str, list[float]] = {}
+    in_force = _as_raw(contract, evidence, np.stack(recorded_targets(contract, evidence), axis=2))
+    old = {name: [float(x) for x in np.clip(contract.action.raw_bounds(name), -UNBOUND, UNBOUND)] for name in names}
+    new = {}
     for place, name in enumerate(names):
-        shown, action = in_force[:, :, place], given[:, :, place]
-        room = 1e-5 * max(float(np.abs(shown).max()), 1e-3)
-        stated = contract.action.raw_bounds(name)
-        low, high = float(shown.min()), float(shown.max())
-        bounds = []
-        for end, bound, beyond, kept in (
-            (low, float(f"{low:.5g}"), float(action.min()) < low - room, stated[0] <= low + room),
-            (high, float(f"{high:.5g}"), float(action.max()) > high + room, stated[1] >= high - room),
-        ):
-            stands = int((np.abs(shown - end) <= room).sum()) >= PLATEAU
-            free = math.copysign(UNBOUND, -1.0 if not bounds else 1.0)
-            own = stated[len(bounds)]
-            bounds.append(bound if beyond and stands else own if kept and math.isfinite(own) else free)
-        table[name] = bounds
-    old = {name: list(contract.action.raw_bounds(name)) for name in names}
-    differing = [
-        name
-        for name in names
-        if not np.allclose(np.clip(table[name], -UNBOUND, UNBOUND), np.clip(old[name], -UNBOUND, UNBOUND), rtol=1e-4)
-    ]
+        shown, given = in_force[:, :, place], evidence.arrays["action"][:, :, place]
+        new[name] = [_bound(shown, given, old[name], side) for side in (0, 1)]
+    differing = [name for name in names if not np.allclose(new[name], old[name], rtol=1e-4)]
     if not differing:
         return
-    for name in set(names) - set(differing):
-        table[name] = [float(np.clip(bound, -UNBOUND, UNBOUND)) for bound in old[name]]
+    table = {name: new[name] if name in differing else old[name] for name in names}
+    if all(abs(bound) == UNBOUND for pair in table.values() for bound in pair):
+        yield with_action(contract, None, raw_clip=None), f"raw_clip of {', '.join(differing[:4])} too many"
+        return
     said = ", ".join(f"{name} [{table[name][0]:g}, {table[name][1]:g}]" for name in differing[:4])
     more = f" and {len(differing) - 4} more joints" if len(differing) > 4 else ""
     yield with_action(contract, None, raw_clip=table), f"raw_clip of {said}{more} missing or another"
+
+
+def _bound(shown: Values, action: Values, stated: list[float], side: int) -> float:
+    """The bound of a raw action that a trace shows, lower (0) or upper (1); else the stated one, if it was kept.
+
+    Args:
+        shown: The raw actions that targets follow from.
+        action: Those that were put out, same shape.
+        stated: The bounds that a contract has.
+        side: Which bound.
+    """
+    sign = (-1.0, 1.0)[side]
+    shown, action, own = sign * shown, sign * action, sign * stated[side]
+    end, room = float(shown.max()), 1e-5 * max(float(np.abs(shown).max()), 1e-3)
+    if float(action.max()) > end + room and int((shown >= end - room).sum()) >= PLATEAU:
+        return sign * float(f"{end:.5g}")
+    return sign * (own if own >= end - room else UNBOUND)
 
 
 def _last_actions(contract: Contract, label: str, ago: int, of: str) -> Changes:

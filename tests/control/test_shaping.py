@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from policy_port.contract import Contract
+from policy_port.contract import Contract, load_contract
 from policy_port.control.action import ActionDecoder
 from policy_port.control.inner_loop import Held, inner_loop
 from policy_port.control.observation import ObservationBuilder
 from policy_port.control.signals import Signals
+from policy_port.descriptors.describe import describe
 from tests.control.test_action import JOINTS, PLANT, make_contract
 
 BOUNDS = {"hip": [-0.5, 0.5], "knee": [-1.0, 0.2], "ankle": [-0.1, 2.0], "jaw": [0.0, 1.0]}
@@ -218,7 +220,7 @@ FIRST_ORDER = {"kind": "first_order", "of": "raw"}
         ({"delay": {"fill": "zero"}}, None, "in steps .* or in physics_steps"),
         ({"delay": {"steps": 1, "fill": "start"}}, None, "steps delays raw actions: fill: zero, or fill: first"),
         ({"delay": {"physics_steps": 1, "fill": "zero"}}, None, "physics_steps delays targets: fill: start"),
-        ({}, [{"term": "last_action", "of": "filtered"}], "neither a delay nor a filter of: raw; leave `of` out"),
+        ({}, [{"term": "last_action", "of": "filtered"}], "nor a filter of: raw; of: raw is what there is"),
         ({"filter": {"kind": "first_order", "of": "target", "alpha": 0.5}}, [{"term": "last_action", "of": "filtered"}],
          "behind its filter is joint_target"),
         ({}, [{"term": "last_action", "ago": 0}], "greater than or equal to 1"),
@@ -250,3 +252,24 @@ def test_velocity_and_effort_targets_are_filtered_from_zero(fill: str) -> None:
     held = {"start": 0.7, "default": default}[fill]
     expected = [0.5, 0.5, 0.25 * (default + 0.5) + 0.75 * held, 0.7]
     np.testing.assert_allclose(decoder.decode(np.ones((1, 3), np.float32))[0], expected)
+
+
+def test_a_contract_keeps_and_shows_its_shaping(tmp_path: Path) -> None:
+    """YAML gives it back equal, and the contract's tables say every part of it, in words with their numbers."""
+    action = {"raw_clip": BOUNDS, "delay": 1, "filter": {"kind": "first_order", "alpha": 0.2, "of": "raw"}}
+    terms = [{"term": "joint_pos", "delay": {"steps": 2, "fill": "zero"}}, {"term": "last_action", "of": "filtered"}]
+    for contract in (
+        shaped(action | {"between": "interpolate"}, terms),
+        shaped({"filter": {"kind": "moving_average", "steps": 4, "of": "target"},
+                "delay": {"physics_steps": 3, "fill": "first"}}),
+    ):  # fmt: skip
+        (tmp_path / "c.yaml").write_text(contract.to_yaml())
+        assert load_contract(tmp_path / "c.yaml") == contract
+    for words in ("late by 3 physics steps, first before", "filter of target: mean of 4 steps, from start"):
+        assert words in describe(contract)
+    said = describe(shaped(action | {"between": "interpolate"}, terms))
+    for words in (
+        *("late by 1 control step, zero before", "filter of raw: 0.2 * new + 0.8 * last, from zero"),
+        *("knee [-1, 0.2]", "interpolated between control steps", "joint_pos is shown 2 control steps late"),
+    ):
+        assert words in said

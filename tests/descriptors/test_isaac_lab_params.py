@@ -242,6 +242,9 @@ def test_the_delay_of_actuators_is_stated_in_physics_steps(tmp_path: Path) -> No
         assert made.contract.action.late.physics_steps == steps
         assert made.contract.actuation.kind == "explicit"
         assert any("4 to 8 physics steps late" in note for note in made.notes) == (low != high)
+    wrong = env({"it": written("base_lin_vel")}, {"legs": actuator("DelayedPDActuator", min_delay=-1)})
+    with pytest.raises(ContractError, match="a delay of -1 to 0 steps, which is none; state it yourself: --set action"):
+        read(tmp_path, [term("base_lin_vel")], wrong)
     settings = {"action.delay": {"physics_steps": 2, "fill": "first"}}
     assert read(tmp_path, [term("base_lin_vel")], run, settings=settings).contract.action.late.physics_steps == 2
 

@@ -87,6 +87,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"raw_clip": BOUNDS | {LEGS[1]: BOUNDS[LEGS[2]], LEGS[2]: BOUNDS[LEGS[1]]}},
         rf"raw_clip of {LEGS[1]} \[-0.8, 0.6\], {LEGS[2]} \[-0.8, 0.7\]",
     ),
+    "clip of one joint too many": (
+        {},
+        {"raw_clip": BOUNDS | {name: [-1e9, 1e9] for name in LEGS[1:]}},
+        rf"raw_clip of {LEGS[0]} too many",
+    ),
     "clip per joint left out": ({"raw_clip": BOUNDS}, {}, "raw_clip of .* missing or another"),
 }
 

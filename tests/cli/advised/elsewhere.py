@@ -59,6 +59,18 @@ TRIED: dict[str, str] = {
     "tells no contact forces, which an observation term reads; play it with --": (
         "tests.plants.test_sensed:test_contact_forces_on_a_gpu_are_refused"
     ),
+    "state it yourself: --set action.delay=": (
+        "tests.descriptors.test_isaac_lab_params:test_the_delay_of_actuators_is_stated_in_physics_steps"
+    ),
+    "physics steps late in training, drawn for each robot": (
+        "tests.descriptors.test_isaac_lab_params:test_the_delay_of_actuators_is_stated_in_physics_steps"
+    ),
+    ", and --set action.filter=": (
+        "tests.descriptors.test_isaac_lab_limits:test_limits_that_no_file_has_are_asked_for"
+    ),
+    "control steps late in training, drawn at random": (
+        "tests.descriptors.test_isaac_lab_config:test_delays_of_terms_are_stated"
+    ),
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

@@ -289,6 +289,9 @@ def test_policies_that_an_arm_can_not_feed_are_refused() -> None:
     walking = data | {"quaternion_order": "wxyz", "observation": {"terms": [{"term": "base_ang_vel"}]}}
     with pytest.raises(TaskError, match="base_ang_vel.*can't be measured"):
         check_contract(type(contract).model_validate(walking), SHIPPED, None)
+    stepped = data["action"] | {"between": "interpolate", "delay": {"physics_steps": 2, "fill": "start"}}
+    with pytest.raises(RobotError, match=r"action\.between, action\.delay\.physics_steps, and an arm is told its"):
+        check_contract(type(contract).model_validate(data | {"action": stepped}), SHIPPED, None)
     data["joints"]["gripper"]["upper"] = 1.5
     del data["joints"]["wrist_flex"]["lower"]
     data["joints"]["wrist_roll"]["unit"] = "deg"

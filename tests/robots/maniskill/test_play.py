@@ -62,6 +62,9 @@ def test_a_port_has_to_fit_the_task(robot: RobotFile, pilot: Pilot, task: RealTa
         TaskJob(task).check(scaled, robot)
     with pytest.raises(TaskError, match="runs at 20 Hz, contract 'so100_reach' at 25 Hz"):
         TaskJob(task).check(changed(pilot, timestep=0.008), robot)
+    smoothed = {"kind": "first_order", "alpha": 0.5, "of": "target"}
+    with pytest.raises(TaskError, match=r"by its own controller, and contract 'so100_reach' states action\.filter"):
+        TaskJob(task).check(changed(pilot, action__filter=smoothed), robot)
     narrow = robot.joints | {"elbow_flex": robot.joints["elbow_flex"].model_copy(update={"upper": 1.0})}
     with pytest.raises(RobotError, match="'elbow_flex' goes from"):
         TaskJob(task).check(pilot, robot.model_copy(update={"joints": narrow}))

@@ -127,7 +127,8 @@ def elapsed_start(data: Data) -> dict[str, str]:
     found = [term for term in elapsed_terms(data) if term.get("start")]
     if not found:
         raise NotApplicableError
-    return {"a": f"{[term.pop('start') for term in found][0]:g}"}
+    starts = [term.pop("start") for term in found]
+    return {"a": f"{starts[0]:g}"}
 
 
 def two_lengths(data: Data) -> None:

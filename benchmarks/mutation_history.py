@@ -53,6 +53,8 @@ def of_histories() -> list[Mutation]:
         make(
             key="lengths of two groups exchanged", group="1", names=(r"histories .* exchanged",), contract=two_lengths
         ),
+        make(key="a motion that takes longer", group="2", names=(r"the motion takes {a} s",), contract=elapsed_length),
+        make(key="a motion from its first step on", group="3", names=(r"it begins at {a} s",), contract=elapsed_start),
     ]
 
 
@@ -101,6 +103,32 @@ def exchanged(key: str, one: str, other: str) -> Callable[[Data], None]:
         group[key] = other if group[key] == one else one
 
     return mutate
+
+
+def elapsed_terms(data: Data) -> list[dict[str, Any]]:
+    """The terms that count a motion's time."""
+    found = [term for term in data["observation"]["terms"] if term["term"] == "elapsed"]
+    if not found:
+        raise NotApplicableError
+    return found
+
+
+def elapsed_length(data: Data) -> dict[str, str]:
+    """The motion takes a fifth longer than it does."""
+    found = elapsed_terms(data)
+    right = found[0]["length"]
+    for term in found:
+        term["length"] = 1.2 * right
+    return {"a": f"{right:g}"}
+
+
+def elapsed_start(data: Data) -> dict[str, str]:
+    """Time counted from the first observation, where training had counted a step before it."""
+    found = [term for term in elapsed_terms(data) if term.get("start")]
+    if not found:
+        raise NotApplicableError
+    starts = [term.pop("start") for term in found]
+    return {"a": f"{starts[0]:g}"}
 
 
 def two_lengths(data: Data) -> None:

@@ -57,7 +57,8 @@ NOTES = """\
 def policies() -> Iterator[tuple[str, Contract, Actor]]:
     """Every real policy with its right contract."""
     for file in sorted((ROOT / "tests" / "real_policies").glob("*.yaml")):
-        policy = next(path for path in sorted(SHARED.iterdir()) if path.stem == file.stem and path.suffix != ".yaml")
+        beside = sorted(SHARED.parent.glob(f"*/{file.stem}.*"))
+        policy = next(path for path in beside if path.suffix != ".yaml")
         yield file.stem, load_contract(file), load_policy(policy).actor
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, uniform
 from policy_port.descriptors.onnx_metadata import OnnxMetadata
@@ -210,18 +211,15 @@ def _term(entry: Record, name: str, ranges: Record | None, draft: Draft) -> dict
             f"'{name}' is the root's velocity as the simulator of the training reports it (PhysX: of the centre of "
             f"mass, MuJoCo: of the link's origin); say which with --set observation.terms.{name}.point=com or link"
         )
-    per_joint = known in ("joint_pos_rel", "joint_vel")
+    per_joint = known in ("joint_pos_rel", "joint_vel", "last_action")
     scales, bounds = _scaled(entry, size)
     term: dict[str, Any] = {"term": known}
     if set(scales) != {1.0}:
         same = uniform(scales)
-        if same is None and known == "last_action":
-            raise entry.error("scale", "differs between the actions, which a contract's last_action can't state")
         term["scale"] = by_joint(joints, scales) if per_joint else scales if same is None else same
     if bounds is not None:
-        if uniform(bounds) is None and not per_joint:
-            raise entry.error("clip", f"comes after factors that differ, which a contract's {known} can't state")
-        term["clip"] = by_joint(joints, bounds)
+        axes = VELOCITY_COMMAND if known == "velocity_command" else XYZ
+        term["clip"] = by_joint(joints if per_joint else axes, bounds)
     return term
 
 

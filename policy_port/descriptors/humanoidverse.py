@@ -39,6 +39,10 @@ TERMS: dict[str, dict[str, Any]] = {
 RANGES = {"lin_vel_x": "lin_vel_x", "lin_vel_y": "lin_vel_y", "ang_vel_z": "ang_vel_yaw"}
 PHASE = "ref_motion_phase"
 LENGTH = f"observation.terms.{PHASE}.length"
+_CONTROL = (
+    *("control_type", "stiffness", "damping", "action_scale", "action_clip_value"),
+    *("isaac_pd_scale", "clip_torques", "clamp_actions"),
+)
 LISTS = {
     "effort_limit": "dof_effort_limit_list",
     "lower": "dof_pos_lower_limit_list",
@@ -91,8 +95,9 @@ def _joints(config: HydraConfig, draft: Draft) -> None:
     draft.joints(names, robot.source("dof_names"))
     angles = config.section("robot.init_state.default_joint_angles")
     draft.per_joint("default", {name: angles.number(name) for name in names}, angles.source("*").removesuffix(".*"))
+    unclipped = config.has("robot.control.clip_torques") and not config.section("robot.control").flag("clip_torques")
     for key, name in LISTS.items():
-        if robot.has(name):
+        if robot.has(name) and not (key == "effort_limit" and unclipped):
             draft.per_joint(key, robot.numbers(name, len(names), per="entry of dof_names"), robot.source(name))
     control = config.section("robot.control")
     for key in ("stiffness", "damping"):
@@ -137,6 +142,11 @@ def _action(config: HydraConfig, draft: Draft) -> None:
             "control_type",
             f"is '{kind}'; only P, joint positions, is read. Give the action with --set action.terms=...",
         )
+    if control.has("isaac_pd_scale") and control.flag("isaac_pd_scale"):
+        raise control.error("isaac_pd_scale", "is true, which changes the gains in a way that is not read here")
+    strange = [key for key in control.entries() if key not in _CONTROL]
+    if strange:
+        draft.note(f"{control.where}: {', '.join(strange)} is not known here and was passed over; see whether it acts")
     names = draft.joint_names
     if config.has("robot.actions_dim") and (count := config.section("robot").integer("actions_dim")) != len(names):
         raise config.section("robot").error(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset, term_scale
 from policy_port.descriptors.following import command_keys, put_motion
@@ -197,7 +199,8 @@ def _observation(record: Record, names: list[str], options: ImportOptions, draft
     scale_first, gym = (observations.flag(key) for key in ("scale_first", "use_gym_history"))
     sizes = dict(options.sizes)
     actions = record.below("actions") or Record(record.path, {})
-    acting = sum(len(index_selection(actions.section(name), "joint_ids", names) or names) for name in actions.entries())
+    picked = [index_selection(actions.section(name), "joint_ids", names) or names for name in actions.entries()]
+    acting = list(itertools.chain(*picked))
     stacks = False
     for name in observations.entries():
         if name in _SWITCHES or draft.told_whole(name, options):
@@ -275,21 +278,22 @@ def _clips(options: ImportOptions, record: Record) -> dict[str, Any]:
     return files
 
 
-def _term(term: Record, kind: str, joints: tuple[list[str], int], draft: Draft, *, scale_first: bool) -> int:
-    """Add one term; `joints` are the names of all, and how many act; return its history length."""
+def _term(term: Record, kind: str, joints: tuple[list[str], list[str]], draft: Draft, *, scale_first: bool) -> int:
+    """Add one term; `joints` are the names of all, and of those that act; return its history length."""
     names, acting = joints
     name = term.where.rpartition(".")[2]
     check_term(term, kind, name, commands=("base_velocity",), actions=("JointPositionAction",))
     params = term.below("params")
     seen = selected_joints(params, names) if kind in JOINT_TERMS else []
-    size = {"last_action": acting, "gait_phase": 2}.get(kind, len(seen) or 3)
+    named = acting if kind == "last_action" else seen
+    size = {"gait_phase": 2}.get(kind, len(named) or 3)
     data: dict[str, Any] = {"term": kind}
     if seen and seen != names:
         data["joints"] = seen
     if term.has("scale"):
-        data["scale"] = term_scale(term, "scale", kind, seen, size)
+        data["scale"] = term_scale(term, "scale", kind, named, size)
     if term.has("clip"):
-        data["clip"] = joint_clip(term, "clip", seen) if seen else term.bounds("clip")
+        data["clip"] = joint_clip(term, "clip", named or (VELOCITY_COMMAND if kind == "velocity_command" else XYZ))
         if scale_first and data.get("scale", 1.0) != 1.0:
             data["clip_after_scale"] = True
     if kind == "gait_phase":

@@ -97,6 +97,11 @@ def test_drives_are_found_by_parts_of_names(tmp_path: Path) -> None:
         "explicit",
         0.8,
     )
+    free = changed("robot.control.clip_torques", False)
+    free["robot"]["control"]["smoothing"] = 0.5
+    told = imported(write(tmp_path / "config.yaml", free))
+    assert [joint.effort_limit for joint in told.contract.joints.values()] == [None] * 3
+    assert any("robot.control: smoothing is not known here and was passed over" in note for note in told.notes)
     other = config()
     other["simulator"]["config"]["name"] = "isaacsim"
     assert [joint.armature for joint in made(tmp_path, other).joints.values()] == [0.03, 0.03, 0.04]
@@ -135,6 +140,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("obs.obs_dict.actor_obs", ["dof_poss"], r"obs.obs_scales.dof_poss' is missing.*did you mean 'dof_pos'"),
         ("robot.control.control_type", "T", r"control_type' is 'T'; only P"),
         ("robot.control.stiffness", {"hip": 1.0}, r"no key that is a part of 'left_knee_joint'; it has hip"),
+        ("robot.control.isaac_pd_scale", True, r"isaac_pd_scale' is true, which changes the gains"),
         ("robot.actions_dim", 2, r"is 2, but there are 3 dof_names"),
         ("robot.actions_dim", "${robot.actions_dim}", r"refers to itself: robot.actions_dim -> robot.actions_dim"),
         ("robot.actions_dim", "${robot.dof_obs_siz}", r"'robot.dof_obs_siz' is missing; did you mean 'dof_obs_size'"),

@@ -134,6 +134,21 @@ def test_the_observation_is_scaled_clipped_and_stacked_as_written(tmp_path: Path
     assert made.observation.history.layout == "term_major"
 
 
+def test_scales_and_bounds_of_each_element_are_kept(tmp_path: Path, names: Path) -> None:
+    """Of axes and of actions as well as of joints; with scale_first the bounds are those of what the network sees."""
+    scales = [0.1, 0.2, 0.3, 0.4]
+    observations = {
+        "scale_first": True,
+        "base_ang_vel": term(3, scale=0.25, clip=[[-1.0, 1.0], [-2.0, 2.0], [-1.0, 1.0]]),
+        "last_action": term(4) | {"scale": scales, "clip": [-0.3, 0.3]},
+    }
+    made = contract(write(tmp_path / "deploy.yaml", deploy(observations=observations)), names=names)
+    axes, action = made.observation.terms
+    assert (axes.clip_after_scale, axes.entry("clip", "y"), axes.raw_clip("y")) == (True, (-2.0, 2.0), (-8.0, 8.0))
+    assert [action.entry("scale", name) for name in POLICY] == scales
+    assert action.raw_clip("right_knee") == pytest.approx((-0.75, 0.75))
+
+
 def test_gym_history_is_time_major(tmp_path: Path, names: Path) -> None:
     """use_gym_history turns the layout round; the width does not tell."""
     observations = {"use_gym_history": True, "base_ang_vel": term(3, history=5), "last_action": term(4, history=5)}

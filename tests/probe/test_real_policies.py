@@ -23,10 +23,12 @@ NAMES = sorted(file.stem for file in CONTRACTS.glob("*.yaml") if file.stem in HE
 pytestmark = pytest.mark.shared
 
 
+def policy_file(shared: Path, name: str) -> Path:
+    return next(file for file in (shared / "real_policies").glob(f"*/{name}.*") if file.suffix in (".pt", ".onnx"))
+
+
 def opened(shared: Path, name: str) -> tuple[Contract, Network]:
-    policies = (shared / "real_policies" / "policies").iterdir()
-    file = next(file for file in policies if file.stem == name and file.suffix in (".pt", ".onnx"))
-    return load_contract(CONTRACTS / f"{name}.yaml"), Network(load_policy(file).actor)
+    return load_contract(CONTRACTS / f"{name}.yaml"), Network(load_policy(policy_file(shared, name)).actor)
 
 
 def judged(network: Network, stated: Contract) -> Orders:
@@ -36,9 +38,7 @@ def judged(network: Network, stated: Contract) -> Orders:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_right_contract_has_no_fault(shared: Path, name: str) -> None:
     """Nothing is claimed of it, and no input of it is dead."""
-    policies = (shared / "real_policies" / "policies").iterdir()
-    file = next(file for file in policies if file.stem == name and file.suffix in (".pt", ".onnx"))
-    found = probe(load_policy(file).actor, load_contract(CONTRACTS / f"{name}.yaml"), policy=name)
+    found = probe(load_policy(policy_file(shared, name)).actor, load_contract(CONTRACTS / f"{name}.yaml"), policy=name)
     assert (found.faults, found.doubts, found.blocks.dead, found.blocks.loud) == ((), (), (), ())
 
 

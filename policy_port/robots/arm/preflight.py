@@ -31,7 +31,7 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: RobotMapp
     """
     for term in contract.observation.terms:
         if term.term not in ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action", "goal",
-                             "gait_phase", "constant"):  # fmt: skip
+                             "gait_phase", "elapsed", "constant"):  # fmt: skip
             raise TaskError(
                 f"observation term '{term.label}' of contract '{contract.name}' can't be measured on {robot.name}; it "
                 "measures joint positions, and estimates velocities from them"

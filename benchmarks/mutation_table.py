@@ -10,6 +10,7 @@ import copy
 
 import mutation_kinds as kinds
 import mutation_recordings as recordings
+from mutation_commands import in_commands
 from mutation_kinds import NotApplicableError
 from mutation_mistake import ORDER, Mutation
 from mutation_recordings import Arrays
@@ -20,7 +21,7 @@ from policy_port.contract import Contract
 
 def mutations() -> list[Mutation]:
     """Every mistake, in the order of the report."""
-    return [*in_contracts(), *in_readings(), *in_recordings()]
+    return [*in_contracts(), *in_commands(), *in_readings(), *in_recordings()]
 
 
 def in_contracts() -> list[Mutation]:

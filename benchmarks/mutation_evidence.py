@@ -38,6 +38,7 @@ ROBOTS = {
     "rl_sar_go2_robot_lab": "robots/go2/go2.xml",
     "unitree_rl_gym_g1_12dof": "robots/g1_12dof/g1_12dof.xml",
     "unitree_rl_lab_g1_29dof": "robots/g1_29dof/g1_29dof.xml",
+    "openwbt_loco": "robots/g1_29dof/g1_29dof.xml",
 }
 """Robot file of each real policy."""
 
@@ -84,7 +85,7 @@ def subjects() -> list[Subject]:
         )
     ]
     for name, robot in ROBOTS.items():
-        policy = next((SHARED / "policies").glob(f"{name}.[po]*"), None) if SHARED.is_dir() else None
+        policy = next(SHARED.glob(f"*/{name}.[po]*"), None) if SHARED.is_dir() else None
         if policy is not None:
             contract = load_contract(CONTRACTS / f"{name}.yaml")
             file = str(SHARED / robot)

@@ -10,6 +10,7 @@ import copy
 
 import mutation_kinds as kinds
 import mutation_recordings as recordings
+from mutation_commands import in_commands
 from mutation_filters import of_filters
 from mutation_history import of_histories
 from mutation_kinds import NotApplicableError
@@ -23,7 +24,7 @@ from policy_port.contract import Contract
 
 def mutations() -> list[Mutation]:
     """Every mistake, in the order of the report."""
-    return [*in_contracts(), *of_sensing(), *in_readings(), *in_recordings()]
+    return [*in_contracts(), *of_sensing(), *in_commands(), *in_readings(), *in_recordings()]
 
 
 def in_contracts() -> list[Mutation]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND
+from policy_port.contract.command_terms import GaitClockTerm
 from policy_port.contract.spec import Contract
 
 IGNORED = ("name", "sources", "trained_in", "contract_version")
@@ -49,9 +51,21 @@ def _plain(value: Any) -> Any:
 
 
 def _placed(observation: dict[str, Any]) -> dict[str, Any]:
-    """Base terms that state no point or frame mean the base link's."""
+    """Base terms that state no point or frame mean the base link's; the older names of a term mean the newer one."""
     for term in observation["terms"]:
         term |= {key: "link" for key in ("point", "frame") if term.get(key, "") is None}
+        if term["term"] == "velocity_command":
+            scales = {key: term[key] for key in ("scale", "offset") if isinstance(term[key], list)}
+            tables = {key: dict(zip(VELOCITY_COMMAND, values, strict=True)) for key, values in scales.items()}
+            term |= {"term": "command", "elements": list(VELOCITY_COMMAND), **tables}
+        elif term["term"] == "gait_phase":
+            offsets = term.pop("offsets")
+            waves = [{"wave": wave, "offset": offset} for wave in ("sin", "cos") for offset in offsets]
+            same = {"term": "gait_clock", "elements": waves, "period": term["period"]}
+            clock = GaitClockTerm.model_validate(same)
+            term |= {
+                key: value for key, value in clock.model_dump(mode="json").items() if key not in ("name", "history")
+            }
     return observation
 
 

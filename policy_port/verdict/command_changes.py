@@ -22,8 +22,9 @@ from policy_port.verdict.fits import present, settled_rows
 
 MOST_PAIRS = 28
 """Exchanges of two elements that are tried: all, up to eight elements."""
-USUAL_REST = (0.1, 0.01, 0.2, 0.05, 0.15)
-"""Norms of the command under which trainers let a robot stand."""
+OTHERWISE = "while the robot stands the source's clock does otherwise"
+SHARES = (0.5, 0.6, 0.55, 0.65, 0.7, 0.4, 0.45)
+"""Shares of a cycle that feet usually stand."""
 PACES = np.geomspace(0.5, 2.0, 401)
 """Periods that are tried, as shares of the stated one."""
 
@@ -81,6 +82,8 @@ def _with_element(contract: Contract, name: str, **changes: Any) -> Contract | N
     stated = dict(stated) if isinstance(stated, dict) else {"range": stated}
     stated |= changes
     command[name] = {key: value for key, value in stated.items() if value is not None}
+    if not command[name]:
+        del command[name]
     return validated(data)
 
 
@@ -165,18 +168,31 @@ def _threshold(contract: Contract, evidence: Evidence, term: GaitClockTerm) -> f
 def _rest(contract: Contract, evidence: Evidence, term: GaitClockTerm) -> Changes:
     """What the clock does while the robot stands."""
     read = _threshold(contract, evidence, term)
-    keys = ("run", "freeze", "zero")
-    for below in dict.fromkeys(limit for limit in (term.below, read, *USUAL_REST) if limit is not None):
-        for standing in (*keys, {"phase": 0.5}, {"phase": 0.0}, {"phase": 0.5, "then": "restart"}, {"value": 1.0}):
-            limit = None if standing == "run" else below
-            new = with_term(contract, term.label, standing=standing, below=limit)
+    if term.below is not None:
+        yield with_term(contract, term.label, standing=None, below=None), f"{term.label}: {OTHERWISE} (run)"
+    if read is None:
+        return
+    for below in dict.fromkeys(limit for limit in (term.below, read) if limit is not None):
+        for standing in (
+            "freeze",
+            "zero",
+            {"phase": 0.5},
+            {"phase": 0.0},
+            {"phase": 0.5, "then": "restart"},
+            {"value": 1.0},
+        ):
+            new = with_term(contract, term.label, standing=standing, below=below)
             if new is not None and new != contract:
                 how = standing if isinstance(standing, str) else ", ".join(f"{k} {v}" for k, v in standing.items())
-                yield new, f"{term.label}: while the robot stands the source's clock does otherwise ({how})"
+                yield new, f"{term.label}: {OTHERWISE} ({how})"
 
 
 def _pace(contract: Contract, evidence: Evidence, term: GaitClockTerm) -> Changes:
     """Another period, and another start of the clock."""
+    for share in SHARES:
+        if share != term.stance:
+            words = f"a foot stands {share:g} of a cycle in the source, not {term.stance}"
+            yield with_term(contract, term.label, stance=share), f"{term.label}: {words}"
     if term.period is None:
         return
     for period, start in _fitted(contract, evidence, term):
@@ -198,12 +214,12 @@ def _fitted(contract: Contract, evidence: Evidence, term: GaitClockTerm) -> Iter
     rows = settled_rows(evidence) & evidence.counted
     index = next((k for k, wave in enumerate(term.waves) if wave.wave != "phase"), None)
     assert term.period is not None
-    if index is None or term.stance != 0.5 or rows.sum() < 8:
+    if index is None or rows.sum() < 8:
         return
     wave = term.waves[index]
     seen = present(contract, evidence, term)[index][rows]
     seen = (seen - term.entry("offset", wave.name)) / (term.entry("scale", wave.name) or 1.0)
-    time = (evidence.age * contract.control_dt)[rows]
+    time = (evidence.age * contract.control_dt)[rows].astype(np.float64)
     shares = PACES
     best = term.period
     for _ in range(3):
@@ -216,12 +232,31 @@ def _fitted(contract: Contract, evidence: Evidence, term: GaitClockTerm) -> Iter
         explained = (cc * b * b - 2.0 * sc * b * d + ss * d * d) / np.maximum(ss * cc - sc * sc, 1e-9)
         best = float(trials[int(explained.argmax())])
         shares = np.linspace(1.0 - 3.0 * (shares[1] / shares[0] - 1.0), 1.0 + 3.0 * (shares[1] / shares[0] - 1.0), 121)
+    if term.stance != 0.5:
+        # A stretched wave is no sine: what is best for one is near the truth, which somebody wrote as a round number.
+        for share in (3e-2, 1e-2, 3e-3, 1e-3):
+            yield snapped(best, share * best), term.start
+            yield 1.0 / snapped(1.0 / best, share / best), term.start
+        yield term.period, _stretched_start(term, time, seen, wave.offset)
+        return
     period = snapped(best, 1e-4 * best, prefer=term.period)
     angle = math.tau * time / period
     (a, b), *_ = np.linalg.lstsq(np.stack([np.sin(angle), np.cos(angle)], axis=1), seen, rcond=None)
     turned = math.atan2(b, a) if wave.wave == "sin" else math.atan2(-a, b)
     start = (turned / math.tau - wave.offset) % 1.0 * period
-    yield period, snapped(start, 1e-3 * period)
+    yield period, snapped(0.0 if start > (1.0 - 1e-4) * period else start, 1e-3 * period)
+
+
+def _stretched_start(term: GaitClockTerm, time: Values, seen: Values, offset: float) -> float:
+    """Start [s] at which a stretched wave of the stated period is what was seen, within half a millisecond."""
+    assert term.period is not None
+    share = term.stance if isinstance(term.stance, float) else 0.5
+    starts = np.arange(0.0, term.period, 5e-4)
+    phase = ((time[None, :] + starts[:, None]) / term.period + offset) % 1.0
+    bent = 0.5 + 0.5 * (phase - share) / np.where(phase < share, share, 1.0 - share)
+    kind = term.waves[0].wave
+    shown = np.sin(math.tau * bent) if kind == "sin" else np.cos(math.tau * bent)
+    return snapped(float(starts[int(np.abs(shown - seen).max(axis=1).argmin())]), 1e-6)
 
 
 def _cosine_first(contract: Contract, term: GaitPhaseTerm) -> Changes:

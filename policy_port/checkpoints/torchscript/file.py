@@ -15,11 +15,16 @@ from policy_port.checkpoints.files.leapp_yaml import beside, own_model
 from policy_port.checkpoints.files.pickle_scan import scan_pickle
 from policy_port.checkpoints.files.safe_load import check_storages, check_tensor, pack_archive
 from policy_port.checkpoints.policy import Loaded, LoadOptions, OriginalRunner, Source
+from policy_port.checkpoints.torchscript.operators import DRAWN
 from policy_port.checkpoints.torchscript.record import RESETS, record
 from policy_port.checkpoints.torchscript.scan import refuse_operator, scan_code
 from policy_port.checkpoints.torchscript.traced import traced_width, without_traced_inputs
 from policy_port.errors import CheckpointError, UnsafeFileError
 
+_DRAWS = (
+    "{}: the mean stands in place of random numbers, as --mean says; what is computed from it is the mean of the "
+    "action only where nothing bends it on the way (a tanh does). The file's own runtime draws, so it is not held against it"
+)
 SUPPORTED = "TorchScript of one observation vector, its recurrent state in buffers"
 """What of it is read, in words."""
 
@@ -38,7 +43,8 @@ def load(source: Source, options: LoadOptions) -> Loaded:
     pipeline = beside(source.path)
     if pipeline is not None:
         own_model(pipeline, source.path, source.data)
-    module, archive, called = open_module(source)
+    module, archive, called = open_module(source, DRAWN if options.mean else frozenset())
+    drawn = sorted(called & DRAWN)
     tensors = {name: tensor.detach() for name, tensor in module.state_dict().items()}
     graph = _inlined(module)
     inputs = [str(item.type()) for item in list(graph.inputs())[1:]]
@@ -58,8 +64,11 @@ def load(source: Source, options: LoadOptions) -> Loaded:
         architecture=actor.describe(),
         distribution="not in the file; the actor returns what forward() returns",
         leftovers=leftovers,
-        notes=(*recording.notes, *_notes(called, module)),
-        original=lambda: TorchScriptRunner(archive, states=recording.states, single=recording.single),
+        notes=(*recording.notes, *_notes(called, module), *([_DRAWS.format(", ".join(drawn))] if drawn else [])),
+        # What draws gives another answer at every call, so it is no yardstick.
+        original=None
+        if drawn
+        else lambda: TorchScriptRunner(archive, states=recording.states, single=recording.single),
     )
 
 
@@ -83,7 +92,9 @@ class TorchScriptRunner(OriginalRunner):
         self._by_row = bool(states) or single
         clear = reset_name(self._module)
         if clear is not None and states:
-            getattr(self._module, clear)()
+            with torch.no_grad():
+                # A state that was traced with gradients may only be overwritten without them.
+                getattr(self._module, clear)()
         self._start = [self._buffer(path).clone() for path in states]
         self._rows: list[list[Tensor]] = []
 

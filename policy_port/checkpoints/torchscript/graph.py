@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from policy_port.checkpoints.networks.tape import Recorder, Traced, leaves
+from policy_port.checkpoints.networks.tape import GRAPH_ERRORS, Recorder, Traced, leaves
 from policy_port.checkpoints.torchscript import operators
 from policy_port.checkpoints.torchscript.shapes import SHAPE_OPERATORS, Walk
-from policy_port.errors import CheckpointError
+from policy_port.errors import CheckpointError, UnsafeFileError
 
 _MAX_LOOP = 10_000
 
@@ -35,6 +37,12 @@ class ModuleValue:
     def __init__(self, module: Any, path: str) -> None:
         self.module = module
         self.path = path
+
+
+def _place(node: Any) -> str:
+    """A node, and where its code stands."""
+    lines = re.findall(r'File "([^"]*)", line (\d+)', str(node.sourceRange()))
+    return node.kind() + (f" ({Path(lines[-1][0]).name}, line {lines[-1][1]})" if lines else "")
 
 
 class GraphWalker(Walk):
@@ -69,7 +77,16 @@ class GraphWalker(Walk):
 
     def _block(self, nodes: Iterable[Any]) -> None:
         for node in nodes:
-            self._node(node)
+            try:
+                self._node(node)
+            except CheckpointError as error:
+                if isinstance(error, GraphRaisesError | UnsafeFileError) or "; at " in str(error):
+                    raise
+                raise CheckpointError(f"{error}; at {_place(node)}") from error
+            except GRAPH_ERRORS as error:
+                if not getattr(error, "__notes__", ()):
+                    error.add_note(_place(node))
+                raise
 
     def _node(self, node: Any) -> None:
         namespace, _, name = node.kind().partition("::")

@@ -17,7 +17,7 @@ ARITHMETIC = _words(
     "amin max min norm layer_norm batch_norm group_norm max_pool2d avg_pool2d adaptive_avg_pool2d lstm gru isnan "
     "nan_to_num logical_and logical_or logical_not lerp cumsum argmax one_hot std var outer dot einsum cross "
     "frobenius_norm linalg_vector_norm topk scatter scatter_add prod logsumexp round acos asin atan tan erf expm1 "
-    "log1p logical_xor argmin sort embedding max_pool1d avg_pool1d adaptive_avg_pool1d pad constant_pad_nd index_put "
+    "log1p logical_xor argmin sort embedding max_pool1d avg_pool1d adaptive_avg_pool1d pad constant_pad_nd index_put index_add "
     "masked_fill triu tril normalize bitwise_not bitwise_and bitwise_or"
 )
 LAYOUT = _words(
@@ -49,6 +49,27 @@ UNREAD = _words("device dtype empty full int is_cuda join new_zeros numel numpy_
 
 One that is met on the way through forward() is an error of its own; the scan reads all code and must let them pass.
 """
+
+DRAWN = frozenset(f"aten::{name}" for name in _words("randn_like rand_like randn rand normal"))
+"""Operators that draw numbers with a mean, which stands in their place where the user asks for it."""
+
+_SAMPLED = _words("bernoulli multinomial randint randint_like randperm poisson exponential normal_ uniform_ bernoulli_")
+REASONS: dict[str, str] = {
+    **dict.fromkeys(
+        DRAWN,
+        "draws random numbers, so that two calls differ. Export the network without sampling, or take the mean of "
+        "every random number with --mean",
+    ),
+    **{
+        f"aten::{name}": "draws at random in a way that has no mean which could be taken; export the network without "
+        "sampling"
+        for name in _SAMPLED
+    },
+    "aten::nonzero": "picks by what the network computes, so that the number of rows differs from one observation to "
+    "the next. Compute it for every row and choose with torch.where; of a mixture of experts, compute each expert and add "
+    "them up by the gate's weights",
+}
+"""Why some operators are refused that a network may well have."""
 
 PRIM = _words(
     "Constant GetAttr SetAttr ListConstruct ListUnpack TupleConstruct TupleUnpack TupleIndex DictConstruct If Loop "

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from policy_port.checkpoints.files.safe_load import check_tensor
-from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Recorder, TapeActor, Traced
+from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Recorder, TapeActor, Traced, in_batches
 from policy_port.checkpoints.torchscript.graph import GraphRaisesError, GraphWalker, StateFoundError
 from policy_port.checkpoints.torchscript.operators import IN_PLACE, VIEWS
+from policy_port.checkpoints.torchscript.shapes import TRAINING
 from policy_port.errors import CheckpointError
 
 _MAX_GUESSED_WIDTH = 1024
@@ -90,6 +91,8 @@ class _Widths:
         """The overwritten attributes, hidden before cell."""
         found = []
         for path in self.paths:
+            if path.endswith(("num_batches_tracked", "running_mean", "running_var")):
+                raise CheckpointError(f"{self.where}: {TRAINING} ({path.rpartition('.')[0]})")
             tensor = self.tensors.get(path)
             shape = () if tensor is None else tuple(tensor.shape)
             if tensor is None or not ((len(shape) == 3 and shape[1] == 1) or (len(shape) == 2 and shape[0] == 1)):
@@ -132,8 +135,9 @@ class _Widths:
             raise CheckpointError(f"{self.where}: forward() returns something that does not depend on the observation")
         shape = tuple(result.meta.shape)
         if len(shape) != 2 or shape[0] != BATCH:
-            shown = tuple("batch" if size == BATCH else size for size in shape)
-            raise CheckpointError(f"{self.where}: forward() returns shape {shown}; expected (batch, actions)")
+            raise CheckpointError(
+                f"{self.where}: forward() returns shape {in_batches(shape)}; expected (batch, actions)"
+            )
         outputs = [result.ref]
         for state in states:
             new: object = handles[state.path]
@@ -202,7 +206,9 @@ def record(
 
 def _fitting_any(widths: _Widths, traced: int | None, wanted: int | None) -> list[TapeActor]:
     """The recordings of the widths that fit: for any batch, else with a batch of one that is opened."""
-    candidates = sorted(_candidates(widths.tensors) | {width for width in (traced, wanted) if width is not None})
+    # What is stated comes first, so that its complaint is the one that is shown where nothing fits.
+    stated = [width for width in (traced, wanted) if width is not None]
+    candidates = list(dict.fromkeys([*stated, *sorted(_candidates(widths.tensors))]))
     for single in (False, True):
         widths.single = single
         actors = _fitting(widths, candidates)
@@ -210,6 +216,7 @@ def _fitting_any(widths: _Widths, traced: int | None, wanted: int | None) -> lis
             actors = _fitting(widths, range(1, _MAX_GUESSED_WIDTH + 1))
         if actors:
             # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
+            actors.sort(key=lambda actor: actor.obs_size)
             return [actor for actor in actors if actor.obs_size != 1] or actors
     return []
 
@@ -276,6 +283,7 @@ def _first_line(error: Exception | None, where: str) -> str:
     """The first line of an error, with sizes in multiples of the batch as such."""
     lines = str(error).strip().splitlines()
     text = lines[0].removeprefix(f"{where}: ") if lines else type(error).__name__
+    text += "".join(f", at {note}" for note in getattr(error, "__notes__", ())[:1])
     return re.sub(r"\d{7,}", lambda found: _size(int(found[0])), text)
 
 

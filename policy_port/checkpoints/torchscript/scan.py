@@ -9,15 +9,16 @@ import ast
 import warnings
 from collections.abc import Mapping
 
-from policy_port.checkpoints.torchscript.operators import IN_PLACE, LANGUAGE, PRIM, TENSOR, UNREAD
+from policy_port.checkpoints.torchscript.operators import DRAWN, IN_PLACE, LANGUAGE, PRIM, REASONS, TENSOR, UNREAD
 from policy_port.checkpoints.torchscript.shapes import SHAPE_OPERATORS
 from policy_port.errors import CheckpointError, UnsafeFileError, closest
 
 _MAX_CODE_BYTES = 16 * 1024 * 1024
 
-OPERATORS = frozenset(f"aten::{name}" for name in TENSOR | IN_PLACE | frozenset(SHAPE_OPERATORS) | UNREAD) | frozenset(
-    f"prim::{name}" for name in PRIM
-)
+OPERATORS = (
+    frozenset(f"aten::{name}" for name in TENSOR | IN_PLACE | frozenset(SHAPE_OPERATORS) | UNREAD)
+    | frozenset(f"prim::{name}" for name in PRIM)
+) - DRAWN
 """Everything that may appear in a file: what the reader translates, and the named rest."""
 
 
@@ -61,6 +62,8 @@ def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = f
 
 def refuse_operator(operator: str, where: str, also: frozenset[str] = frozenset()) -> None:
     """Raise when an operator is not on the list of those that networks use."""
+    if operator in REASONS and operator not in also:
+        raise UnsafeFileError(f"{where}: {operator} {REASONS[operator]}")
     if operator not in OPERATORS and operator not in also:
         raise UnsafeFileError(
             f"{where}: calls {operator}, which a policy network has no need of{closest(operator, OPERATORS)}. "

@@ -14,9 +14,15 @@ import torch
 from torch import Tensor
 
 from policy_port.checkpoints.networks.tape import BATCH, Recorder, Traced, compare, leaves
+from policy_port.checkpoints.torchscript.operators import REASONS
 from policy_port.errors import CheckpointError
 
 Handled = tuple[bool, Any]
+TRAINING = (
+    "a batch normalisation is in training mode: it normalises by the batch that it is given, so that the action of one "
+    "observation depends on the others. Call eval() on the network before it is traced, scripted or exported"
+)
+"""Why a graph in training mode is refused."""
 _LEFT: Handled = (False, None)
 
 
@@ -222,6 +228,28 @@ def _dropout(walker: Walk, arguments: list[Any]) -> Handled:
     return True, arguments[0]
 
 
+def _batch_norm(walker: Walk, arguments: list[Any]) -> Handled:
+    if arguments[5]:
+        raise CheckpointError(f"{walker.where}: {TRAINING}")
+    return _LEFT
+
+
+def _picked(walker: Walk, arguments: list[Any]) -> Handled:
+    """Refuse picking rows by a mask that is computed, whose number is not known."""
+    masks = arguments[1] if len(arguments) > 1 and isinstance(arguments[1], list) else []
+    if len(arguments) == 1 or any(isinstance(mask, Traced) and _meta(mask).dtype == torch.bool for mask in masks):
+        raise CheckpointError(f"{walker.where}: the graph {REASONS['aten::nonzero']}")
+    return _LEFT
+
+
+def _normal(walker: Walk, arguments: list[Any]) -> Handled:
+    """The mean: a tensor, or one number in the shape of the deviation or of a stated size."""
+    mean = arguments[0]
+    if _is_tensor(mean):
+        return True, mean
+    return _filled(float(mean))(walker, [arguments[1] if _is_tensor(arguments[1]) else arguments[2]])
+
+
 def _scalar(walker: Walk, arguments: list[Any]) -> Handled:
     value = arguments[0]
     if isinstance(value, Tensor):
@@ -287,7 +315,15 @@ SHAPE_OPERATORS: dict[str, Callable[[Walk, list[Any]], Handled]] = {
     "tensor": _tensor,
     "scalar_tensor": _tensor,
     "_convolution": _convolution,
+    "batch_norm": _batch_norm,
     "dropout": _dropout,
+    "index": _picked,
+    "where": _picked,
+    "normal": _normal,
+    "rand": _filled(0.5),
+    "rand_like": _filled(0.5),
+    "randn": _filled(0.0),
+    "randn_like": _filled(0.0),
     "feature_dropout": _dropout,
     "__getitem__": _plain(operator.getitem),
     "append": _append,

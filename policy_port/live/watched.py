@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class Watching(HeldEpisodes):
             table: The command that a schedule has for each control step, shape (steps, elements); empty for none.
             steps: Control steps after which it ends; None for never.
         """
-        super().__init__(stage.held, stage.goals, 0, 1, stage.rule)
+        super().__init__(replace(stage.held, episodes=None), stage.goals, 0, 1, stage.rule)
         self._stage, self._wishes, self._pushes, self._table, self._most = stage, wishes, pushes, table, steps
         schedule, dt = stage.asked.schedule, stage.control_dt
         self._planned, self._switches = schedule.due_pushes(dt), schedule.due_handovers(dt)

@@ -8,12 +8,13 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from policy_port.contract.place import Place
-from policy_port.control.plant import Plant, PlantState
+from policy_port.control.plant import PlantState
 from policy_port.errors import MissingDependencyError, RobotError
 from policy_port.plants.process_plant import ProcessPlant
 from policy_port.plants.registry import make_plant
@@ -21,7 +22,7 @@ from policy_port.plants.registry import make_plant
 NAMES = tuple(f"{leg}_{part}" for leg in "abc" for part in ("hip", "knee"))
 
 
-def trajectory(plant: Plant) -> list[np.ndarray]:
+def trajectory(plant: Any) -> list[np.ndarray]:
     """Resets of all and of some rows, other targets in each row, links, efforts: what a loop sees of a plant."""
     joints, seen = len(plant.joint_names), []
     state = PlantState.allocate(plant.num_envs, joints)
@@ -30,6 +31,9 @@ def trajectory(plant: Plant) -> list[np.ndarray]:
     for step in range(6):
         if step == 3:
             plant.reset(rng.uniform(-0.3, 0.3, (plant.num_envs, joints)), np.arange(plant.num_envs) % 2 == 0)
+        if step == 2:
+            plant.push("b_shin", rng.uniform(-5.0, 5.0, (plant.num_envs, 3)))
+            plant.set_gains(np.full(joints, 30.0), np.full(joints, 1.0))
         plant.read(state)
         seen += [state.joint_pos.copy(), state.joint_vel.copy(), state.base_pos.copy(), state.base_quat.copy()]
         seen += [state.base_lin_vel.copy(), state.base_ang_vel.copy(), plant.link_position("a_shin")]

@@ -289,6 +289,10 @@ def test_policies_that_an_arm_can_not_feed_are_refused() -> None:
     walking = data | {"quaternion_order": "wxyz", "observation": {"terms": [{"term": "base_ang_vel"}]}}
     with pytest.raises(TaskError, match="base_ang_vel.*can't be measured"):
         check_contract(type(contract).model_validate(walking), SHIPPED, None)
+    for term in ({"term": "joint_effort"}, {"term": "base_euler"}, {"term": "contact", "links": ["gripper"]}):
+        sensing = data | {"observation": {"terms": [term]}}
+        with pytest.raises(TaskError, match=f"'{term['term']}'.*can't be measured.*it measures joint positions"):
+            check_contract(type(contract).model_validate(sensing), SHIPPED, None)
     data["joints"]["gripper"]["upper"] = 1.5
     del data["joints"]["wrist_flex"]["lower"]
     data["joints"]["wrist_roll"]["unit"] = "deg"

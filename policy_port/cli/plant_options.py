@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+VELOCITY_COMMAND: tuple[str, str, str] = ("lin_vel_x", "lin_vel_y", "ang_vel_z")
+"""What three numbers alone are: the contract's elements, written down so that `--help` reads no contract."""
 
 if TYPE_CHECKING:
     from policy_port.replay.goals import Goal
@@ -31,19 +35,37 @@ TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 
 
-def parse_command(text: str) -> tuple[float, float, float]:
-    """Three numbers of a velocity command.
+def parse_command(text: str) -> dict[str, float]:
+    """Elements of a command by name.
+
+    Args:
+        text: Three numbers of a velocity (0.5,0,0), elements by name (lin_vel_x=0.5 base_height=0.7), or both.
 
     Raises:
-        BadParameter: When they are not three, or not finite.
+        BadParameter: When one is written otherwise, given twice, or not finite.
     """
-    try:
-        x, y, turn = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"--command takes three numbers such as 0.5,0,0, given: {text}") from None
-    if not all(map(math.isfinite, (x, y, turn))):
+    parts = [part for part in re.split(r"[\s,]+", text.strip()) if part]
+    plain = [part for part in parts if "=" not in part]
+    if len(plain) not in (0, 3) or parts[: len(plain)] != plain or not parts:
+        raise typer.BadParameter(
+            f"--command takes three numbers such as 0.5,0,0 or names such as lin_vel_x=0.5, given: {text}"
+        )
+    found: dict[str, float] = {}
+    for name, _, value in [
+        *((name, "=", value) for name, value in zip(VELOCITY_COMMAND, plain, strict=False)),
+        *(part.partition("=") for part in parts[len(plain) :]),
+    ]:
+        if name in found:
+            raise typer.BadParameter(f"--command gives {name} twice; give it once")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(
+                f"--command takes numbers: three such as 0.5,0,0 or by name such as lin_vel_x=0.5, given: {text}"
+            ) from None
+    if not all(map(math.isfinite, found.values())):
         raise typer.BadParameter(f"--command takes finite numbers, given: {text}")
-    return x, y, turn
+    return found
 
 
 def parse_goals(given: list[str] | None) -> dict[str, Goal]:

@@ -48,7 +48,11 @@ OutOption = Annotated[Path, typer.Option(help="Folder for trace and metrics; it 
 EnvOption = Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill task environment.")]
 PlantOption = Annotated[PlantName | None, typer.Option(help="Simulator for a robot driven from the contract.")]
 CommandOption = Annotated[
-    str | None, typer.Option(metavar="VX,VY,WZ", help="Velocity command [m/s, m/s, rad/s], with --plant.")
+    str | None,
+    typer.Option(
+        metavar="VX,VY,WZ",
+        help="Velocity command [m/s, m/s, rad/s], with --plant; or elements by name: 'lin_vel_x=0.5 base_height=0.7'.",
+    ),
 ]
 SecondsOption = Annotated[
     float | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from policy_port.closed_loop.diagnosis import ClosedLoopDiagnosis, told_of
 from policy_port.closed_loop.reaches import Reaches, check_reach
 from policy_port.closed_loop.search import Levels, search
 from policy_port.closed_loop.stage import Candidate, Stage
-from policy_port.closed_loop.walks import Velocity, Walks, commands_around, fall_rule
+from policy_port.closed_loop.walks import Asked, Velocity, Walks, commands_around, fall_rule
 from policy_port.closed_loop.words import Told, reached, walked
 from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
+from policy_port.replay.held import check_told
 from policy_port.tasks.reach import ReachTask
 
 QUICK_SECONDS, LONGER_SECONDS = 3.0, 4.0
@@ -48,14 +50,14 @@ class Robot:
 
 
 def diagnose_walk(
-    pilot: Pilot, robot: Robot, command: Velocity, *, seconds: float = 6.0, seed: int = 0
+    pilot: Pilot, robot: Robot, command: Mapping[str, float] | Velocity, *, seconds: float = 6.0, seed: int = 0
 ) -> ClosedLoopDiagnosis:
     """Diagnose the port of a walking robot.
 
     Args:
         pilot: The port, in the parsing that the simulator speaks: that contract is diagnosed.
         robot: The robot.
-        command: What it is told; the trials vary it. lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s].
+        command: What it is told, by name or as a velocity of three; the trials vary the velocity [m/s, m/s, rad/s].
         seconds: Length of the walks that the verdict rests on [s].
         seed: Seed of the start poses.
 
@@ -66,18 +68,20 @@ def diagnose_walk(
     """
     contract = pilot.contract
     kinds = [(term.term, contract.term_size(term)) for term in contract.observation.terms]
-    if not {("velocity_command", 3), ("constant", 3)} & set(kinds):
+    if not contract.commanded and ("constant", 3) not in kinds:
         raise TaskError(
-            f"contract '{contract.name}' has no velocity_command term, nor three constant numbers that might stand in "
-            "its place, so the policy can't follow a command; hold it against a trace of its source (--trace for "
-            "--plant)" + (", or name the reach task with --task so100-reach" if ("goal", 3) in kinds else "")
+            f"contract '{contract.name}' has no velocity_command or command term, nor three constant numbers that "
+            "might stand in its place, so the policy can't follow a command; hold it against a trace of its source "
+            "(--trace for --plant)"
+            + (", or name the reach task with --task so100-reach" if ("goal", 3) in kinds else "")
         )
+    told = check_told(contract, command) if contract.commanded else contract.command.vector(command)
     with contextlib.closing(Stage(pilot, robot.make)) as stage:
-        commands = commands_around(contract, command)
+        commands = commands_around(contract, told)
         plant, _ = stage.plant(contract, 1)
         rule = fall_rule(contract, plant)
 
-        def walks(some: tuple[Velocity, ...], length: float, number: int) -> Walks:
+        def walks(some: tuple[Asked, ...], length: float, number: int) -> Walks:
             return Walks(commands=some, seconds=min(length, seconds), seed=3 * seed + number, rule=rule)
 
         levels = Levels(
@@ -89,7 +93,7 @@ def diagnose_walk(
         said = "; ".join(" ".join(f"{value:g}" for value in each) for each in commands)
         setting = {
             "trials": f"{levels.whole.count} walks of {seconds:g} s from disturbed start poses, seed {seed}",
-            "commands": f"{said} (m/s forward, m/s left, rad/s)",
+            "commands": f"{said} ({', '.join(('m/s forward', 'm/s left', 'rad/s', *contract.command.names[3:]))})",
             "fall": rule.text,
         }
         return _diagnose(stage, robot, plant, levels, setting, walked)

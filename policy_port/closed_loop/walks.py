@@ -20,6 +20,8 @@ from policy_port.replay import metrics
 from policy_port.replay.velocity import SETTLING, FallRule
 
 Velocity = tuple[float, float, float]
+Asked = tuple[float, ...]
+"""Every element of the command, in the contract's order: the velocity's three first."""
 
 NOISE = 0.05
 """Half width of the uniform noise on each joint's start position [rad]."""
@@ -41,17 +43,17 @@ VARIATIONS: tuple[Velocity, ...] = (
 """What is added to the command of the user, trial by trial: a mistake may show in a turn alone."""
 
 
-def commands_around(contract: Contract, command: Velocity) -> tuple[Velocity, ...]:
-    """The command and variations of it, inside the ranges that the contract states for training."""
-    found: list[Velocity] = []
+def commands_around(contract: Contract, command: Asked) -> tuple[Asked, ...]:
+    """The command and variations of its velocity, inside the ranges that the contract states for training."""
+    found: list[Asked] = []
     for added in VARIATIONS:
         values = []
-        for key, value, more in zip(VELOCITY_COMMAND, command, added, strict=True):
-            bounds = getattr(contract.command, key)
+        for key, value, more in zip(VELOCITY_COMMAND, command, added, strict=False):
+            bounds = contract.command.bounds(key)
             # The user's own command stays what it is.
             low, high = bounds if bounds is not None and more else (-np.inf, np.inf)
             values.append(float(np.clip(value + more, low, high)))
-        found.append((values[0], values[1], values[2]))
+        found.append((*values, *command[3:]))
     return tuple(found)
 
 
@@ -67,8 +69,8 @@ def fall_rule(contract: Contract, plant: Plant) -> FallRule:
 class Walks:
     """Walks that run side by side, one environment each."""
 
-    commands: tuple[Velocity, ...]
-    """What each is told: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]."""
+    commands: tuple[Asked, ...]
+    """What each is told."""
     seconds: float
     """How long each lasts, unless it falls [s]."""
     seed: int
@@ -172,6 +174,6 @@ class _Walking:
             return np.nan
         first = round(min(SETTLING, self._walks.seconds / 3.0) / self._dt)
         weight = np.array([1.0, 1.0, TURNING])
-        command = weight * self._walks.commands[env]
+        command = weight * self._walks.commands[env][:3]
         mean = weight * self._velocity[first : self._steps, env].mean(axis=0)
         return float(np.linalg.norm(mean - command) / max(LEAST_SPEED, float(np.linalg.norm(command))))

@@ -17,7 +17,7 @@ from policy_port.contract.term import Bounds, Key, Reading, Term
 XYZ = ("x", "y", "z")
 
 
-VELOCITY_COMMAND = ("lin_vel_x", "lin_vel_y", "ang_vel_z")
+VELOCITY_COMMAND: tuple[str, str, str] = ("lin_vel_x", "lin_vel_y", "ang_vel_z")
 
 
 class BaseTerm(Term):
@@ -165,11 +165,16 @@ class ProjectedGravityTerm(MeasuredTerm):
 
 
 class VelocityCommandTerm(BaseTerm):
-    """The commanded velocity: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]."""
+    """The commanded velocity: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; what `command` is of these three."""
 
     axes = VELOCITY_COMMAND
     term: Literal["velocity_command"]
 
+    def readings(self, contract: Parsing) -> tuple[Reading, ...]:
+        """The first three elements of the command in force."""
+        signal = "command_in_force" if contract.command.shaped else "velocity_command"
+        return tuple(Reading(signal, axis) for axis in range(3))
+
     def draw(self, contract: Parsing, draws: Draws) -> Array:
         """Within the trained ranges; +-1 where they are not stated."""
-        return draws.held([getattr(contract.command, axis) or (-1.0, 1.0) for axis in self.axes])
+        return draws.held([contract.command.bounds(axis) or (-1.0, 1.0) for axis in self.axes])

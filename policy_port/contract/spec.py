@@ -11,7 +11,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from policy_port.contract.actions import Action, ActionTerm
-from policy_port.contract.base_terms import VELOCITY_COMMAND, BaseLinVelTerm, MeasuredTerm
+from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
+from policy_port.contract.command import Command, check_commands, commanded
 from policy_port.contract.image import ImageInput
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
@@ -19,7 +20,7 @@ from policy_port.contract.motion import Following
 from policy_port.contract.motion_terms import MotionAnchorOriTerm, MotionAnchorPosTerm, MotionJointTerm, MotionTerm
 from policy_port.contract.sensed_terms import HeadingErrorTerm
 from policy_port.contract.sensing import Sensing
-from policy_port.contract.term import Bounds, Term
+from policy_port.contract.term import Term
 from policy_port.contract.terms import Observation
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import ContractError, closest
@@ -51,24 +52,6 @@ class Actuation(Strict):
     """True when the robot's links do not feel gravity (ManiSkill's default for arms)."""
 
 
-class Command(Strict):
-    """Ranges of the velocity command in training; outside them the policy was never asked to go."""
-
-    lin_vel_x: Bounds | None = None
-    """[m/s]"""
-    lin_vel_y: Bounds | None = None
-    """[m/s]"""
-    ang_vel_z: Bounds | None = None
-    """[rad/s]"""
-    heading: Bounds | None = None
-    """[rad, world]"""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every element: the three of the velocity first."""
-        return VELOCITY_COMMAND if self.heading is None else (*VELOCITY_COMMAND, "heading")
-
-
 class Contract(Strict):
     """A policy contract. `joints` gives the joint order; every number of a joint stands under its name."""
 
@@ -98,7 +81,7 @@ class Contract(Strict):
     action: Action
     """The network's output."""
     command: Command = Command()
-    """Trained command ranges."""
+    """What the policy is told: trained ranges, and the elements beside the velocity's three."""
     motion: Following | None = None
     """How the policy follows a reference motion; required where a term reads one."""
     images: tuple[ImageInput, ...] = ()
@@ -115,6 +98,16 @@ class Contract(Strict):
     def control_dt(self) -> float:
         """Control period [s]."""
         return self.timestep * self.decimation
+
+    @property
+    def commanded(self) -> tuple[str, ...]:
+        """The elements of the command that the policy reads; empty for one that can't be told anything."""
+        return commanded(self, self.observation.terms)
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether anything follows from the time since reset: a term, or how the command is shaped."""
+        return self.command.shaped or any(term.keeps_time for term in self.observation.terms)
 
     def observation_joints(self, term: JointTerm) -> tuple[str, ...]:
         """Joint names that `term` observes, in order."""
@@ -198,6 +191,7 @@ class Contract(Strict):
                 if isinstance(value, dict):
                     self._check_keys(value, names, f"{label}.{key}")
         _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
+        check_commands(self, self.observation.terms)
         return self
 
     @model_validator(mode="after")
@@ -348,10 +342,12 @@ def unset_values(contract: Contract) -> list[str]:
                 f"{term.label}: whose velocity it is, is not stated; taken as the link's origin. Isaac Lab's is the "
                 f"centre of mass (point: com), mjlab's a velocimeter (point: {{sensor: NAME}})"
             )
-    if any(term.term == "velocity_command" for term in contract.observation.terms):
-        for key in VELOCITY_COMMAND:
-            if getattr(contract.command, key) is None:
-                findings.append(f"command.{key}: the trained range is not stated, so no replay can warn outside it")
+    for name in contract.commanded:
+        if contract.command.bounds(name) is None:
+            findings.append(f"command.{name}: the trained range is not stated, so no replay can warn outside it")
+    for name in contract.command.names[3:]:
+        if name not in contract.commanded:
+            findings.append(f"command.{name}: no observation term reads it, so telling it changes nothing")
     return findings
 
 

@@ -3,8 +3,9 @@
 An observation term's value is `scale * clip(raw) + offset`, element by element, with raw in SI units and the joint's
 unit, base vectors in the base frame. History comes last: the group stacks the scaled values.
 
-All that a term is stands in its class, in the files beside this one (`base_terms`, `joint_terms`, `sensed_terms`,
-`motion_terms`, `task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To add one:
+All that a term is stands in its class, in the files beside this one (`base_terms`, `command_terms`, `joint_terms`,
+`motion_terms`, `sensed_terms`, `task_terms`, `actions`); whoever builds, remaps or samples an observation asks it. To
+add one:
 
 1. Write its class in the file of its kind, derived from `Term`, from `BaseTerm` for a vector of three, or from
    `PerJointTerm` or `JointTerm` where its elements are joints, which a remap then follows by name. `BaseHeight` in
@@ -26,6 +27,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from policy_port.contract.base_terms import BaseAngVelTerm, BaseLinVelTerm, ProjectedGravityTerm, VelocityCommandTerm
+from policy_port.contract.command_terms import CommandTerm, GaitClockTerm
 from policy_port.contract.joint_terms import (
     JointEffortTerm,
     JointPosRelTerm,
@@ -60,6 +62,7 @@ ObservationTerm = Annotated[
     | BaseAngVelTerm
     | ProjectedGravityTerm
     | VelocityCommandTerm
+    | CommandTerm
     | JointPosTerm
     | JointPosRelTerm
     | JointVelTerm
@@ -75,6 +78,7 @@ ObservationTerm = Annotated[
     | ContactTerm
     | HeightScanTerm
     | GaitPhaseTerm
+    | GaitClockTerm
     | MotionJointPosTerm
     | MotionJointVelTerm
     | MotionAnchorOriTerm

@@ -16,6 +16,7 @@ from policy_port.arrays import Array
 from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm, ProjectedGravityTerm
 from policy_port.contract.place import Place
 from policy_port.contract.task_terms import GaitPhaseTerm
+from policy_port.control.command_terms import GaitWaves
 from policy_port.control.motion_terms import ReferenceAnchor, ReferenceJoints, ReferencePhase
 from policy_port.control.plant import Mounting
 from policy_port.control.sensed_terms import SensedTerms
@@ -186,6 +187,7 @@ def _mounting(term: MeasuredTerm, place: Place | Literal["com"], signals: Signal
 READERS: dict[str, Callable[[Signals], Reader]] = {
     "projected_gravity": ProjectedGravity,
     "gait_sin": GaitClock,
+    "gait_clock": GaitWaves,
     "moved": MovedVectors,
     "sensed": SensedTerms,
     "motion_joint_pos": ReferenceJoints.positions,

@@ -89,7 +89,7 @@ class Controller:
         self.signals.motion = motion
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
-        self._keeps_time = any(term.keeps_time for term in contract.observation.terms)
+        self._keeps_time = contract.keeps_time
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)
         self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)
@@ -102,7 +102,7 @@ class Controller:
 
     @property
     def command(self) -> Array:
-        """The velocity command that the next step works on, shape (num_envs, 3)."""
+        """What the next step is told, shape (num_envs, elements), in the order of `contract.command.names`."""
         return self.signals.command
 
     @property

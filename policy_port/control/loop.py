@@ -23,7 +23,7 @@ class Task(Protocol):
         Args:
             rows: The environments that start, shape (num_envs,).
             start: Start joint positions to fill in [rad or m], shape (num_envs, joints), plant joint order.
-            command: Velocity command to fill in, shape (num_envs, 3).
+            command: Command to fill in, shape (num_envs, elements), in the order of `contract.command.names`.
             goal: Goal to fill in, shape (num_envs, goal size).
         """
         ...

@@ -16,6 +16,7 @@ from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
 from policy_port.control.base_terms import READERS
+from policy_port.control.command_terms import ShapedCommand
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError
 
@@ -62,7 +63,9 @@ class ObservationBuilder:
 
         read = dict.fromkeys(r.signal for term in contract.observation.terms for r in term.readings(contract))
         readers = [READERS[name](signals) for name in read if name in READERS]
-        self._updates = tuple(reader.update for reader in readers)
+        # What the network is shown of the command comes first: gait clocks go by it.
+        shaped = [ShapedCommand(signals)] if contract.command.shaped else []
+        self._updates = tuple(reader.update for reader in (*shaped, *readers))
         self._history = _History(contract, self.observation) if self.observation.shape[1] > len(columns) else None
         self._step = self.observation if self._history is None else self._history.step
 

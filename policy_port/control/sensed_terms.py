@@ -151,7 +151,7 @@ def _heading(term: HeadingParts, signals: Signals) -> Compute:
     quat = _pose(term.link, signals).quat
     target: Array | None = None
     if isinstance(term, HeadingErrorTerm):
-        told = "command_in_force" if "command_in_force" in signals.column else "velocity_command"
+        told = "command_in_force" if signals.contract.command.shaped else "velocity_command"
         target = signals.view(told)[:, signals.contract.command.names.index("heading")]
     parts = {"angle": lambda angle: angle, "cos": np.cos, "sin": np.sin}
     chosen = [parts[name] for name in term.parts]

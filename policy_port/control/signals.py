@@ -6,6 +6,7 @@ that a whole observation is a single gather from it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
@@ -57,14 +58,11 @@ class Signals:
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
         self.joint_index: dict[str, int] = dict(zip(contract.joint_names, indices.tolist(), strict=True))
         """Index of each contract joint in the plant's order."""
-        self.column: dict[str, int] = {}
-        """First column of each signal."""
         self._sizes = _sizes(contract, len(self.joint_names))
-        width = 0
-        for name, size in self._sizes.items():
-            self.column[name] = width
-            width += size
-        self.row: Array = np.zeros((num_envs, width))
+        starts = itertools.accumulate(self._sizes.values(), initial=0)
+        self.column: dict[str, int] = dict(zip(self._sizes, starts, strict=False))
+        """First column of each signal."""
+        self.row: Array = np.zeros((num_envs, sum(self._sizes.values())))
         """All signals, shape (num_envs, width)."""
         self.numbers: memoryview[float] | None = None
         """The row as plain numbers where there is one environment: reading and writing one is then four times as
@@ -83,7 +81,8 @@ class Signals:
         """What the plant measured; `plant.read(signals.state)` fills it."""
         self.state.base_quat[:, 0] = 1.0
         self.command: Array = self.view("velocity_command")
-        """Velocity command: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s], shape (num_envs, 3)."""
+        """What is told, before slew limit and dead zone, shape (num_envs, elements), see `contract.command.names`."""
+        self.command[:] = contract.command.defaults
         self.goal: Array = self.view("goal")
         """The contract's goal terms one after the other, shape (num_envs, goal size)."""
         self.joint_target: Array = self.view("joint_target")
@@ -133,6 +132,7 @@ def _sizes(contract: Contract, joints: int) -> dict[str, int]:
         "base_ang_vel": 3,
         "projected_gravity": 3,
         "velocity_command": len(contract.command.names),
+        "command_in_force": len(contract.command.names) if contract.command.shaped else 0,
         "goal": 0,
         "joint_target": joints,
         "last_action": contract.action_size,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policy_port.contract import Contract
+from policy_port.contract.command import CommandElement, unit_of
 from policy_port.contract.layout import observation_slots
 
 
@@ -31,13 +32,20 @@ def describe(contract: Contract) -> str:
         "joints, in the policy's order",
         table(("joint", *_JOINT_KEYS), _joints(contract)),
     ]
-    stated = {key: value for key, value in contract.command.model_dump().items() if value is not None}
+    command = contract.command
+    stated = [name for name in command.names if command.element(name) != CommandElement()]
     if stated:
-        parts += [
-            "",
-            "trained commands",
-            table(("command", "low", "high"), [(k, *map(_short, v)) for k, v in stated.items()]),
+        keys = ("default", "slew", "dead_zone")
+        rows = [
+            (
+                name,
+                *map(_short, command.bounds(name) or (None, None)),
+                *(_short(getattr(command.element(name), key)) for key in keys),
+                unit_of(command, name),
+            )
+            for name in stated
         ]
+        parts += ["", "commands: trained range", table(("command", "low", "high", *keys, "unit"), rows)]
     if contract.images:
         rows = [
             (i.name, f"{i.height}x{i.width}x{i.channels}", i.layout, i.dtype, _short(i.scale)) for i in contract.images

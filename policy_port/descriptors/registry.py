@@ -22,6 +22,8 @@ KINDS: dict[str, str] = {
     "leapp": "YAML of LEAPP beside its ONNX file, as Isaac Lab 3 exports policies, with env.yaml of the run",
     "unitree_rl_lab": "deploy.yaml of unitree_rl_lab and unitree_rl_mjlab",
     "rl_sar": "rl_sar base.yaml and config.yaml",
+    "unitree_rl_gym": "deploy YAML of unitree_rl_gym or OpenWBT, beside a file of joint names",
+    "booster_gym": "Booster's deploy YAML (T1.yaml), with the training's envs/T1.yaml, beside a file of joint names",
     "newton_assets": "newton-assets policy YAML",
     "onnx_metadata": "metadata in an ONNX file: mjlab with its params/env.yaml, BeyondMimic, or a port of this program",
     "holosoma": "metadata in an ONNX file of holosoma",

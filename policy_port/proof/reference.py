@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from policy_port.contract.actions import ActionTerm, JointPositionAction
 from policy_port.contract.base_terms import BaseTerm, MeasuredTerm
+from policy_port.contract.command_terms import NamedTerm
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.motion_terms import MotionTerm
@@ -30,9 +31,9 @@ Key = tuple[str, str, int]
 """Term label, joint name or element, age in steps."""
 
 KINDS = (
-    *("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command"),
+    *("base_lin_vel", "base_ang_vel", "projected_gravity", "velocity_command", "command"),
     *("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "joint_effort", "last_action"),
-    *("gait_phase", "goal", "constant", "external"),
+    *("gait_phase", "gait_clock", "goal", "constant", "external"),
     *("base_euler", "base_quat", "link_height", "link_pos", "heading", "heading_error", "contact", "height_scan"),
     *("motion_joint_pos", "motion_joint_vel", "motion_anchor_ori_b", "motion_anchor_pos_b", "motion_phase"),
 )
@@ -252,7 +253,7 @@ def _decode(contract: Contract, term: ObservationTerm, element: str, value: Valu
 def _encode(contract: Contract, term: ObservationTerm, element: str, raw: Values) -> Values:
     scale, offset = factors(contract, term, element)
     clip: Any = None
-    if isinstance(term, BaseTerm | JointTerm | LastActionTerm | MotionTerm | SensedTerm):
+    if isinstance(term, BaseTerm | NamedTerm | JointTerm | LastActionTerm | MotionTerm | SensedTerm):
         clip = term.clip[element] if isinstance(term.clip, dict) else term.clip
     return scale * _clipped(raw, clip) + offset
 

@@ -24,6 +24,7 @@ from policy_port.regress.suite import Case, CommandStep, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
+from policy_port.replay.held import check_told
 from policy_port.replay.play import find_task, refuse_unseen_terms
 from policy_port.replay.reach import ReachEpisodes
 from policy_port.replay.velocity import FallRule
@@ -214,14 +215,16 @@ def flown_contract(case: Case, pilot: Pilot) -> Contract:
 def _check_task(case: Case, contract: Contract) -> None:
     terms = {term.term for term in contract.observation.terms}
     if case.seconds is None:
-        wanted, means = ("goal", "a point") if case.task is not None else ("velocity_command", "a velocity")
-        if wanted not in terms:
+        wanted, means = ("goal", "a point") if case.task is not None else ("velocity_command or command", "a velocity")
+        if "goal" not in terms if case.task is not None else not contract.commanded:
             other = "" if case.task is not None else f"; give `seconds: {_length(case):g}` instead of commands"
             raise TaskError(f"the case commands {means}, but contract '{contract.name}' has no {wanted} term{other}")
+        for step in case.commands:
+            check_told(contract, step.command)
         return
-    if "velocity_command" in terms:
+    if contract.commanded:
         raise TaskError(
-            f"contract '{contract.name}' reads a velocity command, and nobody gives it one: give the case commands "
+            f"contract '{contract.name}' reads a command, and nobody gives it one: give the case commands "
             "instead of seconds"
         )
     if case.expect.statistical is not None and not contract.base.floating:

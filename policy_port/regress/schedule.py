@@ -6,6 +6,7 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Rows
@@ -32,15 +33,15 @@ class Schedule:
         Args:
             plant: The robot.
             contract: The contract that is flown.
-            commands: The schedule; of a policy that reads no velocity command it says how long, and nothing else.
+            commands: The schedule; of a policy that reads no command it says how long, and nothing else.
             goals: What is held beside them.
             rule: When the robot has fallen.
         """
         dt = contract.control_dt
         self._goals, self._goal = goals, goals.episode(0)
-        self._reads = any(term.term == "velocity_command" for term in contract.observation.terms)
+        self._reads = bool(set(VELOCITY_COMMAND[:2]) & set(contract.commanded))
         counts = [max(1, round(step.seconds / dt)) for step in commands]
-        self._commands = np.repeat([step.command for step in commands], counts, axis=0)
+        self._commands = np.repeat([contract.command.vector(step.command) for step in commands], counts, axis=0)
         settling = round(SETTLING / dt)
         ages = np.concatenate([np.arange(count) for count in counts])
         self._counted = ages >= np.minimum(settling, np.repeat(counts, counts) // 2)

@@ -51,8 +51,9 @@ class EnvCase(Strict):
 class CommandStep(Strict):
     """One stretch of a command schedule."""
 
-    command: tuple[float, float, float]
-    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]."""
+    command: tuple[float, float, float] | dict[str, float]
+    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; or elements of the contract's command by name, the others at
+    their defaults."""
     seconds: Positive
     """How long [s]."""
 
@@ -140,7 +141,7 @@ class Case(Strict):
     commands: tuple[CommandStep, ...] = ()
     """Command schedule on a plant, one after the other in each episode."""
     seconds: Positive | None = None
-    """Length of an episode on a plant of a policy that reads no velocity command [s]."""
+    """Length of an episode on a plant of a policy that reads no command [s]."""
     goals: dict[str, tuple[float, ...] | Literal["draw"]] = {}
     """With commands or seconds: what each goal or external term is held at, before its scale; draw: from its range in
     each episode."""
@@ -182,7 +183,7 @@ class Case(Strict):
         if self.plant is not None and len(ways) != 1:
             raise ValueError(
                 f"case '{self.name}': on a plant, give exactly one of task and commands, or seconds for a policy that "
-                "reads no velocity command"
+                "reads no command"
             )
         for key in ("start_noise", "goals"):
             if getattr(self, key) and not held:

@@ -11,10 +11,11 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.plant import Plant
-from policy_port.errors import TaskError
+from policy_port.errors import TaskError, closest
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
 from policy_port.port.pilot import Pilot
@@ -33,8 +34,9 @@ class Held:
 
     seconds: float
     """Length of an episode [s]."""
-    command: tuple[float, float, float] | None = None
-    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; None for a policy that reads no velocity command."""
+    command: Mapping[str, float] | tuple[float, float, float] | None = None
+    """Elements of the command by name, or the velocity's three: lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s];
+    the others are at their defaults. None for a policy that reads no command."""
     goals: Mapping[str, Goal] = field(default_factory=dict)
     """Raw values of each goal and external term by its name, or `draw`."""
     motion: Motion | None = None
@@ -51,17 +53,7 @@ class Held:
             TaskError: When the policy reads a command or a goal that is not given, or is given one that it does not
                 read, or the episodes would all be the same one.
         """
-        reads = any(term.term == "velocity_command" for term in contract.observation.terms)
-        if self.command is not None and not reads:
-            raise TaskError(
-                f"contract '{contract.name}' has no velocity_command term, so the policy can't follow one: leave "
-                f"--command out and say how long it is to run with --seconds {self.seconds:g}"
-            )
-        if self.command is None and reads:
-            raise TaskError(
-                f"contract '{contract.name}' reads a velocity command, and nobody gives it one: say which with "
-                "--command VX,VY,WZ"
-            )
+        self.told(contract)
         if self.motion is not None and contract.motion is None:
             raise TaskError(
                 f"contract '{contract.name}' reads no reference motion, so it can't follow one: leave --motion out"
@@ -74,12 +66,57 @@ class Held:
             )
         return goals
 
+    def told(self, contract: Contract) -> tuple[float, ...] | None:
+        """Every element of the command, in the contract's order; None where the policy reads none.
+
+        Raises:
+            TaskError: When the policy reads a command that is not given, or is given an element that it does not read.
+        """
+        reads = contract.commanded
+        if self.command is None:
+            if reads:
+                raise TaskError(
+                    f"contract '{contract.name}' reads a command, and nobody gives it one: say which with "
+                    f"--command {command_form(reads)}"
+                )
+            return None
+        if not reads:
+            raise TaskError(
+                f"contract '{contract.name}' has no velocity_command or command term, so the policy can't follow one: "
+                f"leave --command out and say how long it is to run with --seconds {self.seconds:g}"
+            )
+        return check_told(contract, self.command)
+
+
+def check_told(contract: Contract, told: Mapping[str, float] | tuple[float, float, float]) -> tuple[float, ...]:
+    """Every element of a command in the contract's order, once it is known that the policy reads what is told.
+
+    Raises:
+        TaskError: Naming the elements that it does not read, and those that it does.
+    """
+    given: Mapping[str, float] = told if isinstance(told, Mapping) else dict(zip(VELOCITY_COMMAND, told, strict=True))
+    # Of the velocity's three, a zero asks for nothing: it may be written for a policy that reads two of them.
+    unread = [n for n, v in given.items() if n not in contract.commanded and (v or n not in VELOCITY_COMMAND)]
+    if unread:
+        read = contract.commanded
+        raise TaskError(
+            f"contract '{contract.name}' reads no command element {', '.join(unread)}{closest(unread[0], read) or '.'} "
+            f"It reads {', '.join(read)}: --command {command_form(read)}"
+        )
+    return contract.command.vector(given)
+
+
+def command_form(reads: tuple[str, ...]) -> str:
+    """How the command line takes the elements that a policy reads."""
+    return "VX,VY,WZ" if reads == VELOCITY_COMMAND else f'"{" ".join(f"{name}=0" for name in reads)}"'
+
 
 class HeldEpisodes:
     """Episodes handed to whichever environment is free, each from the default pose until its time is up or it fell."""
 
     def __init__(self, held: Held, goals: HeldGoals, steps: int, num_envs: int, rule: FallRule) -> None:
         self._held, self._goals, self._rule = held, goals, rule
+        self._told = held.told(goals.contract)
         self._steps = steps
         self.start: Array | None = None
         """Start joint positions [rad or m], shape (joints,), plant joint order; the default pose, if None."""
@@ -99,8 +136,8 @@ class HeldEpisodes:
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
         """Start the next episode at the default pose, which `start` holds; without one left, do the last again."""
-        if self._held.command is not None:
-            command[rows] = self._held.command
+        if self._told is not None:
+            command[rows] = self._told
         if self.start is not None:
             start[rows] = self.start
         for row in np.flatnonzero(rows):
@@ -179,7 +216,7 @@ def replay_held(
     task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
     if clip is not None:
         task.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
-    asked = {"command": held.command and list(held.command), "goals": goals.document(), "seconds": held.seconds}
+    asked = {"command": held.told(contract), "goals": goals.document(), "seconds": held.seconds}
     header = {**plant_header(pilot, plant, decimation), "asked": asked}
     # A replay can be repeated, so nobody waits for the disk.
     with Recorder(trace, header, durable=False) as recorder:
@@ -189,7 +226,7 @@ def replay_held(
             listed = [{"seed": held.seed + n, "env": e, "episode": k} for n, (e, k) in task.rows.items()]
             recorder.close(episodes=listed)
     return Result(
-        setting={**setting_of(header), **_asked(held, goals, len(task.survived)), "fall": rule.text},
+        setting={**setting_of(header), **_asked(contract, held, goals, len(task.survived)), "fall": rule.text},
         metrics=(
             *_metrics(Trace(trace), contract, plant.joint_names, task, held),
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
@@ -197,7 +234,13 @@ def replay_held(
     )
 
 
-def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
+def command_words(contract: Contract, told: Mapping[str, float]) -> str:
+    """A command as a result's table says it: the velocity where the policy reads it, and the others by name."""
+    words = {"lin_vel_x": "{:g} m/s forward", "lin_vel_y": "{:g} m/s left", "ang_vel_z": "{:g} rad/s"}
+    return ", ".join(words.get(name, name + " {:g}").format(told[name]) for name in contract.commanded)
+
+
+def _asked(contract: Contract, held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
     """What was asked, as a result's table says it."""
     found = {}
     if held.motion is not None:
@@ -206,8 +249,8 @@ def _asked(held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
             f"it ran for {held.seconds:.2f} s"
         )
     elif held.command is not None:
-        forward, left, turn = held.command
-        found["command"] = f"{forward:g} m/s forward, {left:g} m/s left, {turn:g} rad/s"
+        told = dict(zip(contract.command.names, held.told(contract) or (), strict=True))
+        found["command"] = command_words(contract, told)
     else:
         found["task"] = f"none: it ran for {held.seconds:g} s, and nobody judged whether it does what it was made for"
     if text := goals.text():

@@ -112,7 +112,8 @@ def check_job(contract: Contract, job: Held | EpisodeJob) -> list[str]:
         refuse_unseen_terms(contract, "play it with --env, not with --plant")
         return []
     beyond = job.goals_of(contract).outside()
-    return beyond if job.command is None else [*beyond, *outside_trained_range(contract, job.command)]
+    told = job.told(contract)
+    return beyond if told is None else [*beyond, *outside_trained_range(contract, told)]
 
 
 def play_on_plant(

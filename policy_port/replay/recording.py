@@ -33,7 +33,8 @@ UNITS = {
     "base_lin_vel": "m/s, of the base frame's origin, base frame",
     "base_ang_vel": "rad/s, base frame",
     "base_com": "centre of mass of the base link, m, base frame",
-    "command": "lin_vel_x m/s, lin_vel_y m/s, ang_vel_z rad/s, base frame",
+    "command": "what is told, command_names, units as the contract says; lin_vel m/s, ang_vel rad/s, base frame",
+    "command_in_force": "the same as the network sees it, after dead zone and slew limit",
     "goal": "as the contract's goal terms say",
     "observation": "what the network saw, observation_names",
     "action": "what the network put out, before raw_clip, action_names",
@@ -81,6 +82,7 @@ def trace_header(
         "control_dt": timestep * decimation,
         **applied_drives(contract),
         "action_names": list(contract.action_joint_names),
+        "command_names": list(contract.command.names),
         "observation_names": [str(slot) for slot in observation_slots(contract)],
         "units": UNITS | sensed_units(contract),
         **more,
@@ -192,8 +194,9 @@ class TraceObserver:
         }
         if self._tip_links:
             arrays["tip_pos"] = self._tip
+        found = SIGNALS | ({"command_in_force": "command_in_force"} if controller.contract.command.shaped else {})
         sensed = {name: name for name in signals.state.sensed.arrays} if signals.state.sensed is not None else {}
-        recorded = {name: signals.columns(signal) for name, signal in {**SIGNALS, **sensed}.items()}
+        recorded = {name: signals.columns(signal) for name, signal in {**found, **sensed}.items()}
         return self._recorder.bind(arrays, split={"signals": recorded})
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from policy_port.contract import Contract
-from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.loop import Rows
 from policy_port.control.signals import Signals
 
@@ -73,12 +73,12 @@ class FallRule:
         return math.inf if self.max_tilt >= math.pi else 0.5 - 0.5 * math.cos(self.max_tilt)
 
 
-def outside_trained_range(contract: Contract, command: tuple[float, float, float]) -> list[str]:
-    """A sentence for each element of the command that the policy was never asked in training."""
+def outside_trained_range(contract: Contract, command: Sequence[float]) -> list[str]:
+    """A sentence for each element of the whole command that the policy reads and was never asked in training."""
     found = []
-    for key, value in zip(VELOCITY_COMMAND, command, strict=True):
-        bounds = getattr(contract.command, key)
-        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+    for key, value in zip(contract.command.names, command, strict=True):
+        bounds = contract.command.bounds(key)
+        if key in contract.commanded and bounds is not None and not bounds[0] <= value <= bounds[1]:
             found.append(
                 f"command {key} = {value:g} is outside [{bounds[0]:g}, {bounds[1]:g}], the range that contract "
                 f"'{contract.name}' was trained in"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.errors import EvidenceError, closest
 from policy_port.motion.motion import Motion
 from policy_port.trace import Trace, TraceError
@@ -27,10 +28,13 @@ from policy_port.verdict.recorded_arrays import (
 
 __all__ = ["Answers", "Evidence", "Mask", "Read", "Values", "read_evidence"]
 
+COMMAND = "command"
+"""What the policy was told, before dead zone and slew limit."""
+
 REQUIRED = ("observation", "action")
 """What every verdict needs; which raw states it needs as well, the contract says."""
 
-OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, "command", "goal", "target")
+OPTIONAL = ("joint_pos", "joint_vel", *VECTORS, COMMAND, "goal", "target")
 
 LONGEST = 86400.0
 """A time beyond this is a computer's clock, not the time since a reset [s]."""
@@ -70,6 +74,8 @@ class Evidence:
     """Names, rates, versions, as recorded."""
     joint_names: tuple[str, ...]
     """Joint of each column of joint_pos, joint_vel and target."""
+    command_names: tuple[str, ...]
+    """Element of each column of command."""
     arrays: dict[str, Values]
     """Recorded arrays by name, shape (steps, environments, numbers); joint data in SI units."""
     since: NDArray[np.intp]
@@ -235,6 +241,7 @@ def read_evidence(path: Path | str) -> Evidence:
         if name in loaded
     }
     arrays |= {name: place_array(path, name, loaded[name], (steps, envs)) for name in loaded if is_place(name)}
+    command_names = _command_names(path, trace.header, arrays.get(COMMAND))
     if steps < SHORTEST:
         raise EvidenceError(f"{path}: has {steps} steps, a verdict needs {SHORTEST} at least; a few seconds are usual")
     time = row_numbers(path, "time", loaded, (steps, envs))
@@ -251,6 +258,7 @@ def read_evidence(path: Path | str) -> Evidence:
         path=path,
         header=trace.header,
         joint_names=tuple(names),
+        command_names=command_names,
         arrays=arrays,
         since=since,
         whole=whole,
@@ -261,6 +269,17 @@ def read_evidence(path: Path | str) -> Evidence:
         rounding=rounding,
         notes=tuple(notes),
     )
+
+
+def _command_names(path: Path, header: dict[str, Any], command: Values | None) -> tuple[str, ...]:
+    """The columns of the recorded command: as the header names them, or a velocity's three."""
+    names = tuple(header.get("command_names", VELOCITY_COMMAND))
+    if command is not None and command.shape[2] != len(names):
+        raise EvidenceError(
+            f"{path}: command has {command.shape[2]} columns, {len(names)} are needed ({', '.join(map(str, names))}); "
+            "write the elements of the command into the header as command_names, in the order of the columns"
+        )
+    return names
 
 
 def _loaded(path: Path) -> tuple[Trace, dict[str, NDArray[Any]], float | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
+from policy_port.contract.command_terms import GaitClockTerm, NamedTerm
 from policy_port.contract.joint_terms import JointTerm, LastActionTerm
 from policy_port.contract.sensed_terms import HeightScanTerm, SensedTerm
 from policy_port.contract.spec import Contract
@@ -27,7 +28,7 @@ FINER = 16.0
 """How much closer to a line's gain a written number has to be than the gain is known for sure."""
 
 
-_LINED = (BaseTerm, JointTerm, LastActionTerm, GoalTerm, SensedTerm)
+_LINED = (BaseTerm, NamedTerm, JointTerm, LastActionTerm, GoalTerm, SensedTerm)
 
 
 def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
@@ -41,7 +42,9 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
         elements = contract.term_elements(term)
         old = [factors(contract, term, element)[0] for element in elements]
         scales = common_scales(lines, old)
-        if is_the_traces(old, scales):
+        # A clock of the other sign is half a turn off, which is how somebody would have written it.
+        turned = isinstance(term, GaitClockTerm) and scales == [-scale for scale in old]
+        if turned or is_the_traces(old, scales):
             continue
         key = as_written(term, elements, scales)
         rescaled = contract if scales == old else with_term(contract, term.label, scale=key)
@@ -68,7 +71,7 @@ def line_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> C
             moved = with_joint_values(rescaled, "default", defaults)
             yield moved, f"{term.label}: {', '.join([*words, said])}"
         # A scan has an offset of its own before its scale, which the search finds.
-        if isinstance(term, BaseTerm | JointTerm | SensedTerm) and not isinstance(term, HeightScanTerm):
+        if isinstance(term, BaseTerm | NamedTerm | JointTerm | SensedTerm) and not isinstance(term, HeightScanTerm):
             offsets = _offsets(contract, term, lines, scales)
             written = as_written(term, elements, offsets)
             shifted = with_term(rescaled, term.label, offset=written)
@@ -106,7 +109,11 @@ def as_written(term: ObservationTerm, elements: tuple[str, ...], values: list[fl
     """Numbers of a term as its YAML holds them: one, a list of three, or a table by joint."""
     if isinstance(term, BaseTerm | SensedTerm) and len(set(values)) > 1:
         return values
-    return stated_values(dict(zip(elements, values, strict=True))) if isinstance(term, JointTerm) else values[0]
+    return (
+        stated_values(dict(zip(elements, values, strict=True)))
+        if isinstance(term, JointTerm | NamedTerm)
+        else values[0]
+    )
 
 
 def default_words(contract: Contract, defaults: dict[str, float], orders: dict[tuple[str, ...], str]) -> str:
@@ -147,7 +154,7 @@ def _lines(contract: Contract, evidence: Evidence, term: ObservationTerm) -> lis
     for element, recorded in zip(contract.term_elements(term), present(contract, evidence, term), strict=True):
         raw = signals.of(term, element)
         line = fit(recorded, raw.values, rows & raw.known, rounding=evidence.rounding, size=raw.size)
-        found.append(_through_zero(line, raw.values) if term.term == "velocity_command" else line)
+        found.append(_through_zero(line, raw.values) if term.term in ("velocity_command", "command") else line)
     return found
 
 

@@ -67,7 +67,7 @@ def _axes(evidence: Evidence, kinds: dict[str, str]) -> Readings:
         if kind not in kinds or name not in evidence.arrays:
             continue
         for i, j in ((0, 1), (1, 2), (0, 2)):
-            order = [0, 1, 2]
+            order = list(range(evidence.arrays[name].shape[2]))
             order[i], order[j] = j, i
             yield (
                 evidence.with_arrays({name: evidence.arrays[name][:, :, order]}),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.contract.base_terms import BaseTerm
+from policy_port.contract.command_terms import NamedTerm
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.sensed_terms import SensedTerm
@@ -147,7 +148,7 @@ def factors(contract: Contract, term: Term, element: str) -> tuple[float, float,
     """Scale, zero and offset of an element: the network sees scale * (raw - zero) + offset, clips aside."""
     position = contract.term_elements(term).index(element)
     match term:
-        case BaseTerm() | JointTerm():
+        case BaseTerm() | NamedTerm() | JointTerm():
             zero = contract.joints[element].default if term.term == "joint_pos_rel" else 0.0
             return per_element(term.scale, element, position), zero, per_element(term.offset, element, position)
         case SensedTerm():

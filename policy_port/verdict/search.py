@@ -11,6 +11,7 @@ from policy_port.mistakes.edits import edits_between, weight
 from policy_port.verdict.actions import action_changes
 from policy_port.verdict.biases import bias_readings
 from policy_port.verdict.checks import contract_checks
+from policy_port.verdict.command_changes import command_changes
 from policy_port.verdict.comparison import Check
 from policy_port.verdict.drives import drive_changes
 from policy_port.verdict.evidence import Evidence
@@ -38,6 +39,7 @@ KINDS = (
     changed(joint_order_changes),
     bias_readings,
     changed(line_changes),
+    changed(command_changes),
     changed(layout_changes),
     changed(action_changes),
     place_readings,

@@ -23,6 +23,7 @@ from policy_port.contract.sensed_terms import (
 )
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
+from policy_port.verdict.command_signals import CommandSignals
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.motion_signals import matrices
 from policy_port.verdict.quaternions import base_quaternion, wxyz
@@ -151,23 +152,15 @@ class SensedSignals:
     def _heading(self, term: HeadingParts, where: str) -> tuple[Values, Mask]:
         m = matrices(self._turned(term.link, where))
         angle = np.arctan2(m[..., 1, 0], m[..., 0, 0])
+        known = np.hypot(m[..., 1, 0], m[..., 0, 0]) > STEEP
         if isinstance(term, HeadingErrorTerm):
-            angle = self._commanded(where) - angle
+            commanded, told = CommandSignals(self._contract, self._evidence).element("heading", where)
+            angle, known = commanded - angle, known & told
             angle = np.arctan2(np.sin(angle), np.cos(angle))
         parts = {"angle": angle, "cos": np.cos(angle), "sin": np.sin(angle)}
-        known = np.hypot(m[..., 1, 0], m[..., 0, 0]) > STEEP
         edge = np.abs(np.abs(angle) - math.pi) > EDGE
-        told = [known & edge if name == "angle" else known for name in term.parts]
-        return np.stack([parts[name] for name in term.parts], axis=2), np.stack(told, axis=2)
-
-    def _commanded(self, where: str) -> Values:
-        command, names = self._evidence.array("command", wanted_by=where), self._contract.command.names
-        if command.shape[2] != len(names):
-            raise EvidenceError(
-                f"{self._evidence.path}: command has {command.shape[2]} columns, {where} needs {len(names)}: "
-                f"{', '.join(names)}"
-            )
-        return command[..., names.index("heading")]
+        sure = [known & edge if name == "angle" else known for name in term.parts]
+        return np.stack([parts[name] for name in term.parts], axis=2), np.stack(sure, axis=2)
 
     def _contact(self, term: ContactTerm, where: str) -> tuple[Values, Mask]:
         forces = [self._evidence.array(f"contact_force_{link}", wanted_by=where) for link in term.links]

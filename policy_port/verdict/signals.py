@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ, BaseLinVelTerm, MeasuredTerm
+from policy_port.contract.base_terms import XYZ, BaseLinVelTerm, MeasuredTerm
+from policy_port.contract.command_terms import GaitClockTerm
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.motion_terms import MotionJointTerm, MotionTerm
 from policy_port.contract.place import Place
@@ -16,6 +17,7 @@ from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import ConstantTerm, GaitPhaseTerm
 from policy_port.contract.terms import ObservationTerm
 from policy_port.errors import EvidenceError
+from policy_port.verdict.command_signals import CommandSignals
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.motion_signals import MotionSignals
 from policy_port.verdict.quaternions import base_quaternion, wxyz
@@ -50,6 +52,7 @@ class RecordedSignals:
         self._kept: dict[tuple[str, str], Signal] = {}
         self._motion: MotionSignals | None = None
         self._sensing = SensedSignals(contract, evidence)
+        self._told = CommandSignals(contract, evidence)
 
     def of(self, term: ObservationTerm, element: str) -> Signal:
         """The raw signal of one element of a term of the contract, as the evidence says that the term saw it.
@@ -67,6 +70,9 @@ class RecordedSignals:
             return self._measured(term, element)
         if term.term == "gait_phase":
             return self._gait(term, element)
+        if isinstance(term, GaitClockTerm):
+            values, known = self._told.wave(term, element)
+            return Signal(values, max(1.0, self._told.turns(term)), known)
         if isinstance(term, MotionJointTerm | MotionTerm):
             values, known = self._following().of(term, element)
             return Signal(values, max(1.0, _peak(values)), known)
@@ -111,6 +117,9 @@ class RecordedSignals:
                 raw = clipped_action(self._contract, evidence)[:, :, column]
                 before, known = evidence.earlier(raw, 1)
                 return Signal(np.where(known, before, 0.0), _peak(raw), known | evidence.whole)
+            case "velocity_command" | "command":
+                values, known = self._told.element(element, where)
+                return Signal(values, self._told.size(element), known)
             case "projected_gravity":
                 return Signal(projected_gravity(evidence, where)[:, :, XYZ.index(element)], 1.0, everywhere)
             case "goal":
@@ -125,10 +134,9 @@ class RecordedSignals:
                 raise NotImplementedError(f"verdict/signals.py does not say what {where} is made of")
             case _:
                 vector = evidence.array(VECTOR_OF[kind], wanted_by=where)
-                axis = VELOCITY_COMMAND if kind == "velocity_command" else XYZ
                 # A simulator turns base vectors out of the world: each element carries the whole vector's rounding.
                 size = float(np.linalg.norm(vector, axis=2).max())
-                return Signal(vector[:, :, axis.index(element)], size, everywhere)
+                return Signal(vector[:, :, XYZ.index(element)], size, everywhere)
 
     def _measured(self, term: MeasuredTerm, element: str) -> Signal:
         """A vector of the base at another point, or in other axes; known nowhere where the trace does not hold it."""

@@ -82,7 +82,7 @@ def _shows_reset(contract: Contract, evidence: Evidence) -> Mask:
 
 def _counts_from_first(contract: Contract, evidence: Evidence) -> Mask:
     """Whether gait clocks stand at zero in a row, and not where the trace's clock would put them."""
-    clocks = {term.label for term in contract.observation.terms if term.term == "gait_phase"}
+    clocks = {term.label for term in contract.observation.terms if term.term in ("gait_phase", "gait_clock")}
     mine = np.array([slot.term in clocks and slot.age == 0 for slot in observation_slots(contract)])
     none, every = np.zeros(evidence.shape, dtype=np.bool_), np.ones(evidence.shape, dtype=np.bool_)
     if not clocks:

@@ -38,7 +38,7 @@ UNITS = (
 )
 
 TURNING = ("joint_pos", "joint_vel", "target", "base_ang_vel", "command")
-"""Arrays that hold angles or their rates; of the command, its last column alone."""
+"""Arrays that hold angles or their rates; of the command, ang_vel_z alone."""
 
 RATES = ("joint_vel", "base_ang_vel", "command")
 
@@ -112,7 +112,9 @@ def _read(evidence: Evidence, names: tuple[str, ...], unit: Unit) -> tuple[Evide
     for name in names:
         changed[name] = evidence.arrays[name] * unit.si
         if name == "command":
-            changed[name] = np.concatenate([evidence.arrays[name][:, :, :2], changed[name][:, :, 2:]], axis=2)
+            changed[name] = np.where(
+                np.array(evidence.command_names) == "ang_vel_z", changed[name], evidence.arrays[name]
+            )
     units = {name: unit.rate if name in RATES else unit.name for name in names}
     words = "; ".join(
         f"{'ang_vel_z of ' if name == 'command' else ''}{name}: recorded in {said}, not in {SI[name]}"

@@ -13,6 +13,8 @@ _TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do
 _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
+_COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
+
 TRIED: dict[str, str] = {
     "--quaternion-order wxyz or xyzw": (
         "tests.descriptors.test_isaac_lab_sensed:test_a_quaternions_order_is_asked_for"
@@ -20,6 +22,11 @@ TRIED: dict[str, str] = {
     "tells no contact forces, which an observation term reads; play it with --": (
         "tests.plants.test_sensed:test_contact_forces_on_a_gpu_are_refused"
     ),
+    "--command gives {} twice; give it once": f"{_COMMANDS}test_what_is_no_command_is_refused",
+    "--command takes numbers: three such as": f"{_COMMANDS}test_what_is_no_command_is_refused",
+    "reads no command element {}{} It reads {}: --command": f"{_COMMANDS}test_what_the_policy_does_not_read_is_refused",
+    "--layout unitree_rl_gym or --layout openwbt": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
+    "--layout {} if yours was trained on that task": f"{_LISTS}test_the_layouts_that_messages_name_are_taken",
     "differ, and only one preprocessor is stated; give a copy of the configuration": _TABLES,
     "for which skrl took its defaults; if that is so, give a copy of the configuration": _TABLES,
     "{} from --activation{}": (

@@ -196,7 +196,15 @@ EDITS = [
     ),
 ]
 
+_OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_its_command_is_refused"
+
 TRIED: dict[str, str] = {
+    "state its `unit` in words, beside its `range`": (
+        "tests.replay.test_named_commands:test_an_element_of_its_own_name_states_its_unit"
+    ),
+    "state a `default` inside it: it is what the policy is told": _OPEN,
+    "declare it with its range and default: command:": _OPEN,
+    "give each of them its `foot`": "tests.control.test_commands:test_a_clock_that_leaves_something_open_is_refused",
     "a vector has no threshold; write measure: magnitude or vertical": (
         "tests.contract.test_sensed_terms:test_a_force_with_a_threshold_is_no_vector"
     ),

@@ -12,6 +12,7 @@ from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.contract.command_terms import CommandTerm, GaitClockTerm, NamedTerm
 from policy_port.contract.joints import Positive
 from policy_port.contract.parsing import Parsing
+from policy_port.contract.sensed_terms import HeadingErrorTerm
 from policy_port.contract.term import Bounds, Term
 from policy_port.contract.yaml_file import Strict
 from policy_port.errors import closest
@@ -163,6 +164,8 @@ def commanded(contract: Parsing, terms: Iterable[Term]) -> tuple[str, ...]:
             read |= set(term.names)
         elif isinstance(term, GaitClockTerm):
             read |= set(term.reads)
+        elif isinstance(term, HeadingErrorTerm):
+            read.add("heading")
     return tuple(name for name in contract.command.names if name in read)
 
 

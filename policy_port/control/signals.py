@@ -7,6 +7,7 @@ that a whole observation is a single gather from it.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
@@ -59,14 +60,11 @@ class Signals:
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
         self.joint_index: dict[str, int] = dict(zip(contract.joint_names, indices.tolist(), strict=True))
         """Index of each contract joint in the plant's order."""
-        self.column: dict[str, int] = {}
-        """First column of each signal."""
         self._sizes = _sizes(contract, len(self.joint_names))
-        width = 0
-        for name, size in self._sizes.items():
-            self.column[name] = width
-            width += size
-        self.row: Array = np.zeros((num_envs, width))
+        starts = itertools.accumulate(self._sizes.values(), initial=0)
+        self.column: dict[str, int] = dict(zip(self._sizes, starts, strict=False))
+        """First column of each signal."""
+        self.row: Array = np.zeros((num_envs, sum(self._sizes.values())))
         """All signals, shape (num_envs, width)."""
         self.numbers: memoryview[float] | None = None
         """The row as plain numbers where there is one environment: reading and writing one is then four times as

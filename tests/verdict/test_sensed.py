@@ -52,7 +52,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
 
 def record(path: Path) -> None:
     rng = np.random.default_rng(0)
-    header = {"joint_names": list(LEGS), "control_dt": 0.02}
+    names = ["lin_vel_x", "lin_vel_y", "ang_vel_z", "heading"]
+    header = {"joint_names": list(LEGS), "control_dt": 0.02, "command_names": names}
     with Recorder(path, header, durable=False) as recorder:
         for step in range(STEPS):
             t = 0.02 * step

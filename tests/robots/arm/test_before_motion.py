@@ -292,6 +292,10 @@ def test_policies_that_an_arm_can_not_feed_are_refused() -> None:
     stepped = data["action"] | {"between": "interpolate", "delay": {"physics_steps": 2, "fill": "start"}}
     with pytest.raises(RobotError, match=r"action\.between, action\.delay\.physics_steps, and an arm is told its"):
         check_contract(type(contract).model_validate(data | {"action": stepped}), SHIPPED, None)
+    for term in ({"term": "joint_effort"}, {"term": "base_euler"}, {"term": "contact", "links": ["gripper"]}):
+        sensing = data | {"observation": {"terms": [term]}}
+        with pytest.raises(TaskError, match=f"'{term['term']}'.*can't be measured.*it measures joint positions"):
+            check_contract(type(contract).model_validate(sensing), SHIPPED, None)
     data["joints"]["gripper"]["upper"] = 1.5
     del data["joints"]["wrist_flex"]["lower"]
     data["joints"]["wrist_roll"]["unit"] = "deg"

@@ -13,6 +13,7 @@ import datetime
 import importlib.metadata
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,11 +133,37 @@ def cross(entries: Mapping[str, dict[str, Any]], plants: Sequence[str]) -> Itera
 
 def export(name: str, entry: dict[str, Any], port: Path) -> str:
     """Make the port; what went wrong, if anything did."""
-    files = [SHARED / file for file in ([entry["file"]] if isinstance(entry["file"], str) else entry["file"])]
+    files = [SHARED / entry["file"]] if "file" in entry else [wiring(entry["networks"], port)]
     motion = ["--motion", SHARED / entry["motion"]] if "motion" in entry else []
     more = [str(word).replace("SHARED", str(SHARED)) for word in entry.get("export", ())]
     contract = ("--contract", CONTRACTS / f"{name}.yaml")
     return _said("export", *files, *contract, "--format", "onnx", *motion, *more, "--out", port)
+
+
+def wiring(networks: dict[str, Any], port: Path) -> Path:
+    """The wiring of several networks, written beside the port that is to be made."""
+    parts = {name: part | {"file": str(SHARED / part["file"])} for name, part in networks["parts"].items()}
+    path = port.with_name(f"{port.name}.networks.yaml")
+    path.write_text(yaml.safe_dump(networks | {"networks_version": 1, "parts": parts}), encoding="utf-8")
+    return path
+
+
+def robot_file(entry: dict[str, Any], file: str, folder: Path) -> Path:
+    """A robot file, or a copy of it with what stands in for meshes that were left out there.
+
+    Raises:
+        SystemExit: When an edit does not find what it replaces.
+    """
+    edits = entry.get("edits", {}).get(file, ())
+    text = (SHARED / file).read_text(encoding="utf-8") if edits else ""
+    for pattern, replacement, count in edits:
+        text, found = re.subn(pattern, replacement, text)
+        if found != count:
+            sys.exit(f"error: {file}: '{pattern}' stands {found} times, crossing.yaml says {count}")
+    if not edits:
+        return SHARED / file
+    (folder / Path(file).name).write_text(text, encoding="utf-8")
+    return folder / Path(file).name
 
 
 def run(name: str, entry: dict[str, Any], port: Path, where: tuple[str, str], out: Path) -> Row:
@@ -144,7 +171,8 @@ def run(name: str, entry: dict[str, Any], port: Path, where: tuple[str, str], ou
     plant, file = where
     command = ["--command", entry["command"]] if "command" in entry else []
     seconds = ["--seconds", entry.get("seconds", 10)] if "seconds" in entry or "follow" not in entry["bar"] else []
-    play = ("--plant", plant, "--robot", SHARED / file, "--no-meshes", "--out", out, "--force", *command, *seconds)
+    robot = robot_file(entry, file, out.parent)
+    play = ("--plant", plant, "--robot", robot, "--no-meshes", "--out", out, "--force", *command, *seconds)
     if said := _said("play", port, *play, *entry.get("play", ())):
         return _told(name, plant, file, f"does not run: {said}")
     result = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["metrics"]

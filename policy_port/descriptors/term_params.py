@@ -69,9 +69,9 @@ def check_term(
         return
     params.only(_PARAMS.get(kind, {"asset_cfg"}), advice)
     if params.has("command_name") and params.text("command_name") not in commands:
-        known = ", ".join(commands) or "none"
+        known, what = ", ".join(commands) or "none", "motion" if kind.startswith("motion_") else "velocity"
         raise params.error(
-            "command_name", f"is '{params.text('command_name')}', no command of that kind (known: {known}); {advice}"
+            "command_name", f"is '{params.text('command_name')}', no {what} command (known: {known}); {advice}"
         )
     if params.has("action_name") and [params.text("action_name")] != list(actions):
         raise params.error("action_name", f"picks one of the action terms {', '.join(actions)}; {advice}")

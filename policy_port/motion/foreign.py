@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.checkpoints.files.inert_pickle import array_of, read_inert
 from policy_port.contract.motion import ClipFiles
 from policy_port.errors import CheckpointError, MotionError
 from policy_port.motion.motion import MAX_BYTES, Motion, velocities
@@ -103,6 +102,9 @@ def pickled(path: Path) -> Arrays:
     Raises:
         MotionError: When it is another pickle.
     """
+    # Here, as a port is read without torch, which the room of checkpoints has.
+    from policy_port.checkpoints.files.inert_pickle import array_of, read_inert
+
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
         held = read_inert(data, str(path))

@@ -100,7 +100,7 @@ def test_a_bare_file_is_a_whole_contract_but_pose_and_rates(tmp_path: Path) -> N
     (action,) = contract.action.terms
     assert action.scale == {"left_hip": 0.5475464820861816, "left_knee": 0.35066, "right_hip": 0.5475464820861816}
     assert contract.observation.clip == (-100.0, 100.0)
-    assert contract.command.ang_vel_z == (-1.5, 1.5)
+    assert contract.command.element("ang_vel_z").range == (-1.5, 1.5)
     assert unsourced(contract) == []
 
 

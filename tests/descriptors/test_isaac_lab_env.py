@@ -73,7 +73,7 @@ def test_env_yaml_adds_actuators_base_height_and_commands(tmp_path: Path) -> Non
     assert made.actuation.kind == "explicit"
     assert made.base.height == 0.4
     assert [joint.effort_limit for joint in made.joints.values()] == [23.5, 23.5, 35.5, 35.5]
-    assert made.command.lin_vel_x == (-1.0, 1.5)
+    assert made.command.element("lin_vel_x").range == (-1.0, 1.5)
     assert made.command.ang_vel_z is None
     assert made.sources["actuation.kind"] == "env.yaml: scene.robot.actuators.*.class_type (DCMotor)"
 

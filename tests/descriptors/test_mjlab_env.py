@@ -48,7 +48,7 @@ def test_a_run_needs_no_flag(tmp_path: Path) -> None:
     hip, finger, mimic = (contract.joints[name] for name in ("hip", "finger", "mimic"))
     assert (hip.default, hip.stiffness, hip.damping) == (0.10049, 40.17923, 2.557889)
     assert (hip.armature, hip.effort_limit, finger.effort_limit) == (0.004, 88.0, None)
-    assert contract.command.lin_vel_x == (-1.5, 2.0)
+    assert contract.command.element("lin_vel_x").range == (-1.5, 2.0)
     assert unsourced(contract) == []
     assert not any("rounded" in note for note in result.notes)
     assert (mimic.default, mimic.stiffness) == (-0.01875, None)

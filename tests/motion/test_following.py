@@ -222,7 +222,7 @@ def test_a_contract_states_how_it_follows(robot: Path) -> None:
     data = following(robot).model_dump(mode="json", exclude_none=True)
     for change, message in (
         ({"motion": None}, "motion is missing: observation term 'motion_joint_pos' reads a reference motion"),
-        ({"observation": {"terms": [{"term": "joint_pos"}]}}, "no observation term reads one"),
+        ({"observation": {"terms": [{"term": "joint_pos"}]}}, "no term reads one"),
         ({"base": {"floating": False}}, "of a floating base, and base.floating is false"),
         ({"motion": data["motion"] | {"anchor": "arm"}}, "chain ends at link 'torso', the anchor is 'arm'"),
         ({"motion": data["motion"] | {"align": "both"}}, "align"),

@@ -66,8 +66,8 @@ REASONS: dict[str, str] = {
         for name in _SAMPLED
     },
     "aten::nonzero": "picks by what the network computes, so that the number of rows differs from one observation to "
-    "the next. Compute it for every row and choose with torch.where; of a mixture of experts, compute each expert and add "
-    "them up by the gate's weights",
+    "the next. Compute it for every row and choose with torch.where; of a mixture of experts, compute each expert and "
+    "add them up by the gate's weights",
 }
 """Why some operators are refused that a network may well have."""
 

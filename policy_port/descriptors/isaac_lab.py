@@ -32,7 +32,12 @@ _ACTION_KEYS = frozenset(
     )
 )
 _FRICTION = "default_joint_friction"
-_ACTIONS = {"JointPositionAction": "joint_position", "RelativeJointPositionAction": "joint_position_delta"}
+_ACTIONS = {
+    "JointPositionAction": "joint_position",
+    "RelativeJointPositionAction": "joint_position_delta",
+    "JointVelocityAction": "joint_velocity",
+    "JointEffortAction": "joint_effort",
+}
 
 
 def role(record: Record) -> str | None:
@@ -174,8 +179,10 @@ def _actions(record: Record, env: Record | None, default: dict[str, float], draf
         offset = action.spread("offset", len(joints), per="joint") if action.has("offset") else [0.0] * len(joints)
         if kind == "JointPositionAction":
             term["offset"] = joint_offset(default, joints, offset)
-        else:
+        elif kind == "RelativeJointPositionAction":
             term |= {"reference": "joint_pos", "offset": by_joint(joints, offset)}
+        elif any(offset):
+            term["offset"] = by_joint(joints, offset)
         if action.has("clip"):
             term["clip"] = joint_clip(action, "clip", joints)
         draft.action(term, f"{action.path.name}: {action.where}")

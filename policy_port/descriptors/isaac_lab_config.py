@@ -44,13 +44,14 @@ def described(env: Record, options: ImportOptions) -> Record:
     robot = scene.section(name)
     joints = _joint_order(robot, options)
     default = _by_joint(robot, "joint_pos", joints)
-    actions = [_action(term, name, default) for term in _sections(env.section("actions"))]
+    velocity = _by_joint(robot, "joint_vel", joints)
+    actions = [_action(term, name, default, velocity) for term in _sections(env.section("actions"))]
     run = _Run(
         env=env,
         robot=name,
         joints=joints,
         default=default,
-        velocity=_by_joint(robot, "joint_vel", joints),
+        velocity=velocity,
         acting=sum(len(action.get("joint_names", ())) for action in actions),
     )
     observations = env.section("observations")
@@ -183,19 +184,21 @@ def _sections(record: Record) -> list[Record]:
     return [record.section(key) for key in record.entries() if record.has(key)]
 
 
-def _action(term: Record, robot: str, default: dict[str, float]) -> dict[str, Any]:
+def _action(term: Record, robot: str, default: dict[str, float], velocity: dict[str, float]) -> dict[str, Any]:
     data: dict[str, Any] = {"name": term.where, "full_path": term.text("class_type").replace(":", ".")}
     if term.has("asset_name") and term.text("asset_name") != robot:
         raise term.error("asset_name", f"is '{term.text('asset_name')}', not the articulation '{robot}'")
     if not term.has("joint_names"):
         return data
     joints = selected_joints(Record(term.path, {"asset_cfg": term.data}, term.where), list(default))
-    relative = data["full_path"].endswith(".RelativeJointPositionAction")
+    kind = data["full_path"].rpartition(".")[2]
+    relative = kind == "RelativeJointPositionAction"
     scale = dict.fromkeys(joints, 1.0) | (by_pattern(term, "scale", joints) if term.has("scale") else {})
     offset = dict.fromkeys(joints, 0.0) | (by_pattern(term, "offset", joints) if term.has("offset") else {})
     fixed = "use_zero_offset" if relative else "use_default_offset"
-    if term.flag(fixed) if term.has(fixed) else True:
-        offset = dict.fromkeys(joints, 0.0) if relative else default
+    # A torque has no default; the other actions have one unless they say otherwise.
+    if kind != "JointEffortAction" and (term.flag(fixed) if term.has(fixed) else True):
+        offset = dict.fromkeys(joints, 0.0) if relative else velocity if kind == "JointVelocityAction" else default
     data |= {"joint_names": joints, "scale": [scale[joint] for joint in joints]}
     data["offset"] = [offset[joint] for joint in joints]
     if term.has("clip"):

@@ -38,6 +38,12 @@ _ACTION = frozenset(
     )
 )
 
+_ACTIONS = {
+    "JointPositionAction": "joint_position",
+    "JointVelocityAction": "joint_velocity",
+    "JointEffortAction": "joint_effort",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drive:
@@ -50,10 +56,15 @@ class Drive:
 
     @property
     def gains(self) -> tuple[float, float] | None:
-        """Stiffness and damping; None where the robot's file has them (`XmlActuator`)."""
-        if not self.record.has("stiffness"):
-            return None
-        return self.record.number("stiffness"), self.record.number("damping")
+        """Stiffness and damping; None where the robot's file has them (`XmlActuator`).
+
+        A velocity actuator has damping alone, a motor neither.
+        """
+        if self.record.has("stiffness"):
+            return self.record.number("stiffness"), self.record.number("damping")
+        if self.record.has("damping"):
+            return 0.0, self.record.number("damping")
+        return (0.0, 0.0) if self.record.has("effort_limit") else None
 
     def kind(self, stated: Mapping[str, tuple[float, float]]) -> str | None:
         """How its targets become torques: told by its keys, or by the gains that the exporter found in the model.
@@ -69,6 +80,8 @@ class Drive:
         if self.gains is None:
             # An XmlActuator has no numbers at all; motors, velocity drives and muscles are no position drives.
             return "model" if not _NO_POSITION & self.record.data.keys() else None
+        if not self.record.has("stiffness"):
+            return "implicit"
         limit = self.record.data.get("effort_limit", 0.0)
         if self.record.has("saturation_effort") or limit == math.inf:
             return "explicit"
@@ -184,18 +197,23 @@ def add_actions(run: Run, driven: Sequence[str], told: Container[str], draft: Dr
             continue
         record = actions.section(key)
         joints = _action_joints(record, driven)
-        term: dict[str, Any] = {"term": "joint_position"}
+        kind = _action_kind(record)
+        term: dict[str, Any] = {"term": kind}
         if joints != list(run.names):
             term["joints"] = joints
         scale = full_match(record, "scale", joints, 1.0) if record.has("scale") else dict.fromkeys(joints, 1.0)
         scales[key] = {name: _number(record, "scale", value) for name, value in scale.items()}
         term["scale"] = by_joint(joints, list(scales[key].values()))
-        if record.flag("use_default_offset"):
+        if kind == "joint_position" and record.flag("use_default_offset"):
             term["offset"] = "default"
+        elif kind == "joint_velocity" and record.flag("use_default_offset"):
+            # The default joint velocity, which mjlab's robots leave at zero; another is in the robot's initial state.
+            _refuse_start_velocity(run)
         else:
             offset = full_match(record, "offset", joints, 0.0) if record.has("offset") else dict.fromkeys(joints, 0.0)
             values = [_number(record, "offset", value) for value in offset.values()]
-            term["offset"] = joint_offset({name: default[name] for name in joints}, joints, values)
+            at_rest = {name: default[name] for name in joints} if kind == "joint_position" else {}
+            term["offset"] = joint_offset(at_rest, joints, values)
         place = len(scales) - 1
         if record.has("clip") and f"action.terms.{place}.clip" not in told:
             term["clip"] = _clips(record, joints, place)
@@ -207,11 +225,11 @@ def _action_joints(record: Record, driven: Sequence[str]) -> list[str]:
     advice = "if you know what it does, state the action yourself: --set action.terms='[{term: KIND, ...}]'"
     record.only(_ACTION, advice)
     kind = name_of(record, "class_type").rpartition(".")[2]
-    if not record.has("use_default_offset") or (kind and kind != "JointPositionAction"):
+    if not (kind in _ACTIONS if kind else record.has("use_default_offset")):
         raise record.error(
             "use_default_offset" if not kind else "class_type",
-            f"is {kind or 'missing'}: this is no JointPositionAction of mjlab, the one action that a contract knows "
-            f"of it; {advice}",
+            f"is {kind or 'missing'}: this is no {', '.join(_ACTIONS)} of mjlab, the actions that a contract knows of "
+            f"it; {advice}",
         )
     entity = next((record.text(key) for key in ("entity_name", "asset_name") if record.has(key)), ROBOT)
     if entity != ROBOT or _word(record, "transmission_type", "joint") != "joint":
@@ -230,6 +248,19 @@ def _action_joints(record: Record, driven: Sequence[str]) -> list[str]:
                 f"{', '.join(ordered)}; {advice}",
             )
     return joints
+
+
+def _action_kind(record: Record) -> str:
+    return _ACTIONS.get(name_of(record, "class_type").rpartition(".")[2], "joint_position")
+
+
+def _refuse_start_velocity(run: Run) -> None:
+    state = run.robot.below("init_state")
+    speeds = state.data.get("joint_vel") if state is not None else None
+    if isinstance(speeds, dict) and state is not None and any(speeds.values()):
+        raise state.error(
+            "joint_vel", "is not 0, and the velocity action adds it: write that into the action term of the contract"
+        )
 
 
 def _clips(record: Record, joints: list[str], place: int) -> Any:

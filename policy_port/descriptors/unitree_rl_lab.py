@@ -42,6 +42,11 @@ TERMS = {
     "last_action": "last_action",
     "gait_phase": "gait_phase",
 }
+_ACTIONS = {
+    "JointPositionAction": "joint_position",
+    "JointVelocityAction": "joint_velocity",
+    "JointEffortAction": "joint_effort",
+}
 MOTION_TERMS = {"motion_command": 0, "motion_anchor_ori_b": 6, "motion_anchor_pos_b": 3}
 """What a policy that tracks a motion reads of it, with the numbers of what is no joint's."""
 _SWITCHES = ("use_gym_history", "scale_first")
@@ -286,7 +291,7 @@ def _term(term: Record, kind: str, joints: tuple[list[str], int], draft: Draft, 
     """Add one term; `joints` are the names of all, and how many act; return its history length."""
     names, acting = joints
     name = term.where.rpartition(".")[2]
-    check_term(term, kind, name, commands=("base_velocity",), actions=("JointPositionAction",))
+    check_term(term, kind, name, commands=("base_velocity",), actions=tuple(_ACTIONS))
     params = term.below("params")
     seen = selected_joints(params, names) if kind in JOINT_TERMS else []
     size = {"last_action": acting, "gait_phase": 2}.get(kind, len(seen) or 3)
@@ -325,20 +330,21 @@ def _action(record: Record, motors: list[int], default: dict[str, float], draft:
     actions = record.section("actions")
     names = list(default)
     for name in actions.entries():
-        if name != "JointPositionAction":
-            raise actions.error(name, "is no joint position action, which is all that a contract states")
+        if name not in _ACTIONS:
+            raise actions.error(name, f"is no action that a contract states: {', '.join(_ACTIONS)}")
         action = actions.section(name)
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         joints = index_selection(action, "joint_ids", names) or names
         refuse_other_names(action, joints, names)
         scale = action.spread("scale", len(joints), per="joint")
-        offset = action.spread("offset", len(joints), per="joint")
-        if joints == names:
+        offset = action.spread("offset", len(joints), per="joint") if action.has("offset") else [0.0] * len(joints)
+        turns_to = name == "JointPositionAction"
+        if joints == names and turns_to:
             _refuse_two_orders(action, offset, list(default.values()), motors)
         term: dict[str, Any] = {
-            "term": "joint_position",
+            "term": _ACTIONS[name],
             "scale": by_joint(joints, scale),
-            "offset": joint_offset(default, joints, offset),
+            "offset": joint_offset(default, joints, offset) if turns_to else by_joint(joints, offset),
         }
         if joints != names:
             term["joints"] = joints

@@ -164,7 +164,7 @@ def test_a_width_that_does_not_add_up_names_the_terms(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"observations": ["ang_vel", "gravity"]}, "names 'gravity', which is unknown.*rl_sar itself passes over"),
-        ({"wheel_indices": [3]}, "names wheels"),
+        ({"wheel_indices": [4]}, "has index 4, but there are only 4"),
         ({"clip_actions_lower": [-5.0, -5.0, -5.0, 9.0]}, "is 9 for 'FL_calf', above clip_actions_upper, 5"),
         ({"observations_history": [0, 2]}, "unbroken histories only"),
         ({"joint_mapping": [0, 1, 2, 4]}, "has index 4, but there are only 4"),
@@ -214,3 +214,19 @@ def test_the_point_of_the_velocity_is_asked_for_and_told(tmp_path: Path) -> None
         told = contract(*files, actuation="explicit", settings={"observation.terms.base_lin_vel.point": point})
         assert told.observation.terms[0].point == kept
         assert not [line for line in unset_values(told) if "whose velocity" in line]
+
+
+def test_wheels_are_driven_by_velocity_and_their_positions_are_masked(tmp_path: Path) -> None:
+    """Each run of wheels is a term of its own in the action's order; their places in dof_pos hold zero."""
+    made = make(tmp_path, wheel_indices=[1, 3], rl_kp=[20.0, 0.0, 22.0, 0.0], dof_pos_scale=2.0)
+    assert made.action_joint_names == ("FR_hip", "FL_hip", "FR_calf", "FL_calf")
+    assert [(term.term, term.scale) for term in made.action.terms] == [
+        ("joint_position", 0.125),
+        ("joint_velocity", 0.125),
+        ("joint_position", 0.25),
+        ("joint_velocity", 0.25),
+    ]
+    seen = next(term for term in made.observation.terms if term.term == "joint_pos_rel")
+    assert seen.scale == {"FR_hip": 2.0, "FL_hip": 0.0, "FR_calf": 2.0, "FL_calf": 0.0}
+    with pytest.raises(ContractError, match="joint 'FL_hip', whose stiffness is 21: that would hold it"):
+        make(tmp_path, wheel_indices=[1])

@@ -168,7 +168,7 @@ def test_part_of_the_joints_may_act_and_the_offset_is_told_from_the_default(tmp_
         ({"default_joint_pos": [0.1]}, "'default_joint_pos' has 1 numbers, expected 4, one per entry of joint_ids_map"),
         ({"step_dt": "fast"}, "'step_dt' is the text 'fast', expected a number"),
         ({"stiffness": [float("nan")] * 4}, r"'stiffness\[0\]' is nan, expected a finite number"),
-        ({"actions": {"JointVelocityAction": {}}}, "is no joint position action"),
+        ({"actions": {"BinaryJointAction": {}}}, "is no action that a contract states: JointPos"),
         ({"observations": None}, "the key 'observations' is missing .it is null..*The keys of the file are"),
     ],
 )

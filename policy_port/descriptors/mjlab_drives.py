@@ -258,7 +258,9 @@ def _refuse_start_velocity(run: Run) -> None:
     state = run.robot.below("init_state")
     speeds = state.data.get("joint_vel") if state is not None else None
     if isinstance(speeds, dict) and state is not None and any(speeds.values()):
-        raise state.error("joint_vel", "is not 0, and the velocity action adds it; state its offset with --set")
+        raise state.error(
+            "joint_vel", "is not 0, and the velocity action adds it: write that into the action term of the contract"
+        )
 
 
 def _clips(record: Record, joints: list[str], place: int) -> Any:

@@ -217,7 +217,10 @@ def test_actions_are_read_with_offset_clip_and_reference(tmp_path: Path) -> None
         ),
         (descriptor([joint_term("joint_pos_rel", joint_pos_offsets=[0.0] * 4)]), "subtracts 0 from 'L_hip', whose def"),
         (descriptor([joint_term("joint_pos_rel", joint_names=["a", "b", "c", "d"])]), "names 'a', no joint of the"),
-        (descriptor(actions=[action(full_path="x.JointEffortAction")]), "is JointEffortAction, which a contract can't"),
+        (
+            descriptor(actions=[action(full_path="x.BinaryJointAction")]),
+            "is BinaryJointAction, which a contract can't",
+        ),
         (descriptor(scene={"physics_dt": 0.005, "dt": 0.03, "decimation": 4}), "is not timestep 0.005 times a whole"),
     ],
 )

@@ -315,8 +315,8 @@ def test_actions_are_resolved_as_isaac_lab_does(
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
-        whole(actions={"joint_pos": POSITION | {"class_type": "m:JointEffortAction"}}),
-        "is m.JointEffortAction|JointEffort",
+        whole(actions={"joint_pos": POSITION | {"class_type": "m:BinaryJointPositionAction"}}),
+        "is m.BinaryJointPositionAction|BinaryJoint",
     ),
     (whole(actions={"joint_pos": POSITION | {"clip": {"L_hip": [-1.0, 1.0]}}}), "leaves 'R_hip' free"),
     (whole(actions={"joint_pos": POSITION | {"asset_name": "cart"}}), "asset_name' is 'cart', not the articulation"),
@@ -383,3 +383,28 @@ def test_runs_of_3_without_their_descriptors(shared: Path, tmp_path: Path, robot
             other.effort_limit,
         )
         assert joint.armature in (None, pytest.approx(other.armature, rel=1e-6))
+
+
+def test_wheels_have_an_action_of_their_own(tmp_path: Path) -> None:
+    """A velocity action adds the default joint velocity, an effort action nothing but its own offset."""
+    legs = POSITION | {"joint_names": [".*_hip"]}
+    wheels = POSITION | {"class_type": "isaaclab.envs.mdp.actions.joint_actions:JointVelocityAction", "scale": 5.0}
+    motor = {key: value for key, value in wheels.items() if key != "use_default_offset"}
+    motor |= {"class_type": "m:JointEffortAction", "joint_names": ["R_knee"], "scale": 3.0}
+    gains = {
+        "legs": actuator(
+            "ImplicitActuator", joint_names_expr=[".*_hip"], stiffness=25.0, damping=0.5, effort_limit_sim=20.0
+        ),
+        "wheels": actuator(
+            "ImplicitActuator", joint_names_expr=[".*_knee"], stiffness=0.0, damping=0.5, effort_limit_sim=20.0
+        ),
+    }
+    state = STATE | {"joint_vel": {"L_knee": 1.5}}
+    actions = {"legs": legs, "wheels": wheels | {"joint_names": ["L_knee"]}, "motor": motor}
+    env = whole(robot={"init_state": state, "actuators": gains}, actions=actions)
+    made = alone(tmp_path, env).contract
+    assert [stated(term) for term in made.action.terms[1:]] == [
+        {"term": "joint_velocity", "joints": ("L_knee",), "scale": 5.0, "offset": 1.5},
+        {"term": "joint_effort", "joints": ("R_knee",), "scale": 3.0},
+    ]
+    assert made.joints["L_knee"].stiffness == 0.0

@@ -166,7 +166,7 @@ def test_history_is_the_terms_or_the_groups(tmp_path: Path) -> None:
         ({"scene.entities.robot.init_state.joint_vel": {"hip": 1.0}}, "is not 0, and joint_vel_rel subtracts it"),
         ({"observations.actor.terms.command.params": {"command_name": "twst"}}, "key 'commands.twst' is missing"),
         ({f"{ACTION}.use_default_offset": ...}, "is no JointPositionAction, .* of mjlab.*--set action.terms="),
-        ({f"{ACTION}.class_type": Name("a.JointVelocityAction")}, "is JointVelocityAction: this is no JointPos"),
+        ({f"{ACTION}.class_type": Name("a.SiteEffortAction")}, "is SiteEffortAction: this is no JointPos"),
         ({f"{ACTION}.gain": 3}, "gain' is '3', which this program does not know.*state the action yourself"),
         ({f"{ACTION}.entity_name": "cube"}, "entity_name' is 'cube'"),
         ({f"{ACTION}.actuator_names": ("hip", "elbow")}, "has 'elbow', which is none of the joints"),

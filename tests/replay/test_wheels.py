@@ -39,9 +39,8 @@ def test_a_go2w_rolls(shared: Path, tmp_path: Path) -> None:
                "rl_sar_go2w", "--out", str(imported))  # fmt: skip
     assert "writes 12 joint positions, 4 joint velocities" in said
     assert imported.read_text() == CONTRACT.read_text()
-    text, count = re.subn(
-        f"<collision>\\s*{MESH}", f"<collision>{WHEEL}", (folder / "robots/go2w/go2w.urdf").read_text()
-    )
+    published = (folder / "robots/go2w/go2w.urdf").read_text()
+    text, count = re.subn(f"<collision>\\s*{MESH}", f"<collision>{WHEEL}", published)
     assert count == 4
     robot = tmp_path / "go2w.urdf"
     robot.write_text(text)

@@ -41,7 +41,7 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: RobotMapp
             does = "adds to a reference motion" if term.adds_to == "motion" else f"drives by {term.drive}"
             raise TaskError(
                 f"action term '{term.term}' of contract '{contract.name}' {does}, and the servos of {robot.name} take "
-                "positions; such a policy is played in a simulator, with --plant"
+                "positions; such a policy is played in a simulator"
             )
     check_joints(contract, robot, port_mapping)
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
-from policy_port.contract import RobotMapping, load_contract, load_mapping
+from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
 from policy_port.errors import RobotError, TaskError
 from policy_port.resources import assets_dir
 from policy_port.robots.arm.confirmation import confirm, note_of
@@ -143,6 +143,19 @@ def test_a_port_made_with_another_map_is_refused() -> None:
     robot = with_map(SHIPPED, elbow_flex={"offset": 0.0})
     with pytest.raises(RobotError, match=r"'elbow_flex': the port was made with .* offset 6.8.* and 0$"):
         check_contract(contract, robot, mapping)
+
+
+@pytest.mark.parametrize("term", ["joint_velocity", "joint_effort"])
+def test_servos_take_positions(term: str) -> None:
+    """A policy that drives by velocity or effort is refused by name before anything moves."""
+    data = load_contract(assets_dir() / "so100_reach" / "contract.yaml").model_dump(mode="json", exclude_none=True)
+    seen = [each for each in data["observation"]["terms"] if each["term"] != "joint_target"]
+    driven = {"terms": [{"term": term, "scale": 1.0}]}
+    data["observation"]["terms"], data["action"] = seen, driven
+    for joint in data["joints"].values():
+        joint["stiffness"] = 0.0
+    with pytest.raises(TaskError, match=f"action term '{term}' .* the servos of .* take positions"):
+        check_contract(Contract.model_validate(data), SHIPPED, None)
 
 
 def test_a_stale_calibration_is_refused(resting: tuple[EmulatedArm, RobotFile]) -> None:

@@ -23,7 +23,8 @@ from policy_port.errors import CheckpointError, UnsafeFileError
 
 _DRAWS = (
     "{}: the mean stands in place of random numbers, as --mean says; what is computed from it is the mean of the "
-    "action only where nothing bends it on the way (a tanh does). The file's own runtime draws, so it is not held against it"
+    "action only where nothing bends it on the way (a tanh does). The file's own runtime draws, so it is not held "
+    "against it"
 )
 SUPPORTED = "TorchScript of one observation vector, its recurrent state in buffers"
 """What of it is read, in words."""

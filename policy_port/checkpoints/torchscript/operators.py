@@ -17,8 +17,8 @@ ARITHMETIC = _words(
     "amin max min norm layer_norm batch_norm group_norm max_pool2d avg_pool2d adaptive_avg_pool2d lstm gru isnan "
     "nan_to_num logical_and logical_or logical_not lerp cumsum argmax one_hot std var outer dot einsum cross "
     "frobenius_norm linalg_vector_norm topk scatter scatter_add prod logsumexp round acos asin atan tan erf expm1 "
-    "log1p logical_xor argmin sort embedding max_pool1d avg_pool1d adaptive_avg_pool1d pad constant_pad_nd index_put index_add "
-    "masked_fill triu tril normalize bitwise_not bitwise_and bitwise_or"
+    "log1p logical_xor argmin sort embedding max_pool1d avg_pool1d adaptive_avg_pool1d pad constant_pad_nd index_put "
+    "index_add masked_fill triu tril normalize bitwise_not bitwise_and bitwise_or"
 )
 LAYOUT = _words(
     "cat stack split split_with_sizes chunk unbind index_select gather permute transpose t squeeze unsqueeze expand "
@@ -66,8 +66,8 @@ REASONS: dict[str, str] = {
         for name in _SAMPLED
     },
     "aten::nonzero": "picks by what the network computes, so that the number of rows differs from one observation to "
-    "the next. Compute it for every row and choose with torch.where; of a mixture of experts, compute each expert and add "
-    "them up by the gate's weights",
+    "the next. Compute it for every row and choose with torch.where; of a mixture of experts, compute each expert "
+    "and add them up by the gate's weights",
 }
 """Why some operators are refused that a network may well have."""
 

@@ -21,6 +21,7 @@ from policy_port.errors import CheckpointError
 from tests.checkpoints import written
 from tests.checkpoints.onnx.test_cut import save
 from tests.checkpoints.onnx.test_file import weights
+from tests.checkpoints.onnx.test_state_ports import cell
 from tests.checkpoints.torchscript.test_file import Lstm, differences, script
 from tests.samples import contract_data
 
@@ -254,3 +255,41 @@ def test_the_point_foot_of_limx_walks(shared: Path, tmp_path: Path) -> None:
     assert (metrics["survival"], metrics["fallen"]) == (4.0, 0)
     assert 0.4 < metrics["mean_lin_vel_x"] < 0.8
     assert load_contract(own).observation_size == 303
+
+
+def test_each_key_that_a_message_names_leads_on(parts: Path, tmp_path: Path) -> None:
+    """What a message says to write under a part is understood there: version, of, columns, inputs, ignore, states."""
+    for key in ("networks_version", "parts", "result"):
+        with pytest.raises(CheckpointError, match=r"networks_version: 1|'(parts|result)' is missing"):
+            load_policy(wired(parts, (key, None)))
+    bare = ("parts.policy.inputs.2", {"ages": [0]})
+    with pytest.raises(CheckpointError, match="has ages without `of`"):
+        load_policy(wired(parts, bare))
+    names = {"past": [(at, 0) for at in range(9, 12)]}
+    assert (
+        load_policy(wired(parts, ("parts.policy.inputs.2", {"of": "past", "ages": [0]})), names=names).actor.obs_size
+        == 12
+    )
+    with pytest.raises(CheckpointError, match="name the group `of` which they are"):
+        load_policy(wired(parts, ("parts.policy.inputs.2", {"of": "observation", "ages": [0]})))
+    with pytest.raises(CheckpointError, match=r"whose width only a --contract says; give its columns"):
+        load_policy(wired(parts, ("parts.policy.inputs.2", "observation")))
+    with pytest.raises(CheckpointError, match=r"no part reads column 12 of the 13 numbers"):
+        load_policy(wired(parts), width=13)
+    state = torch.load(parts / "policy.pt", weights_only=True)
+    torch.save(state | {"estimator.0.weight": torch.zeros(2, 2)}, parts / "grown.pt")
+    grown = ("parts.policy.file", "grown.pt")
+    with pytest.raises(CheckpointError, match=r"leaves out estimator.*`ignore: \[estimator"):
+        load_policy(wired(parts, grown))
+    assert load_policy(wired(parts, grown, ("parts.policy.ignore", ["estimator"]))).ignored
+    cell(parts / "cell.onnx", ("p", "q"), "action")
+    own = {"file": "cell.onnx", "inputs": [{"columns": [0, 6]}], "output": "action"}
+    whole = [("parts.encoder", None), ("parts.memory", None), *((f"parts.policy.{key}", own[key]) for key in own)]
+    whole.append(("parts.policy.from", None))
+    with pytest.raises(CheckpointError, match=r"fills one vector \(6\), but cell\.onnx reads obs \(6\), p \(4\)"):
+        load_policy(wired(parts, *whole))
+    assert load_policy(wired(parts, *whole, ("parts.policy.states", {"p": "q"}))).actor.state_names == ("p",)
+    both = {"obs": [{"columns": [0, 6]}], "p": [{"columns": [6, 10]}]}
+    assert load_policy(wired(parts, *whole, ("parts.policy.inputs", both))).actor.obs_size == 10
+    with pytest.raises(CheckpointError, match=r"part policy: .*Here --NAME is `NAME` under the part"):
+        load_policy(wired(parts, *whole, ("parts.policy.states", {"pp": "q"})))

@@ -25,8 +25,9 @@ from policy_port.checkpoints.policy import Loaded, LoadOptions, Source
 from policy_port.errors import CheckpointError, UnsafeFileError
 
 SUPPORTED = (
-    "ONNX with one observation vector, images and recurrent state, also inside a BeyondMimic or Exploy file, or in "
-    "one of LEAPP beside its YAML; weights inside or in a file beside it"
+    "ONNX with one observation vector, or several that a contract names, with or without a batch axis, images and "
+    "recurrent state under any name, also inside a BeyondMimic or Exploy file, or in one or several of LEAPP beside "
+    "its YAML; weights inside or in a file beside it"
 )
 """What of it is read, in words."""
 

@@ -11,6 +11,7 @@ _FOLLOWING = "tests.replay.test_following:"
 _MJLAB = "tests.descriptors.test_mjlab_env:"
 _TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
 _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
+_WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads_on"
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
@@ -171,6 +172,18 @@ TRIED: dict[str, str] = {
     ),
     "nobody says which was played: export the port with --motion FILE": (
         "tests.verdict.test_motion:test_a_trace_without_a_clip_is_no_evidence"
+    ),
+    "take the mean of every random number with --mean": (
+        "tests.checkpoints.onnx.test_operators:test_random_numbers_are_refused_or_their_mean_is_taken"
+    ),
+    "the mean stands in place of random numbers, as --mean says": (
+        "tests.checkpoints.torchscript.test_graphs:test_random_numbers_are_refused_or_their_mean_is_taken"
+    ),
+    "; a contract's groups and terms are known with its --contract alone": _WIRED,
+    " Here --NAME is `NAME` under the part, and --output STATE=NAME": _WIRED,
+    "whose width only a --contract says; give its columns": _WIRED,
+    "reads several vectors: {}. Which numbers of the observation each is": (
+        "tests.checkpoints.onnx.test_state_ports:test_vectors_are_filled_by_the_contracts_names"
     ),
 }
 """Part of the message, as it stands in the source -> the test."""

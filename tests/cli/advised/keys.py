@@ -199,6 +199,7 @@ EDITS = [
 _REMEDY = "tests.cli.test_play_scheduled:test_a_remedy_that_is_named_works"
 _CASE = "tests.regress.test_schedule_file:test_a_schedule_that_does_not_fit_is_refused"
 _OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_its_command_is_refused"
+_WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads_on"
 
 TRIED: dict[str, str] = {
     "does not say how long an episode is: write `seconds` in it, or give --seconds": _REMEDY,
@@ -227,6 +228,16 @@ TRIED: dict[str, str] = {
     ),
     "that would {}. Write stiffness: 0, or let a term joint_position drive it": (
         "tests.contract.test_actions:test_a_drive_does_what_the_action_asks"
+    ),
+    "is no YAML of networks, which begins with": _WIRED,
+    "has ages without `of`, the group": _WIRED,
+    "Add it to the `inputs` of the part that needs it": _WIRED,
+    "Name it among the `inputs` of the part that reads it": _WIRED,
+    "list their names there as `ignore: [{}]`": _WIRED,
+    " Here --NAME is `NAME` under the part": _WIRED,
+    "name the group `of` which they are": _WIRED,
+    "its two networks go into a YAML that stands where": (
+        "tests.descriptors.test_limx:test_a_point_foot_is_imported_with_the_wiring_of_its_networks"
     ),
     "Write cameras: [{}] under the image, as trained, and export again": (
         "tests.replay.test_env_images:test_cameras_that_do_not_fit_are_refused"

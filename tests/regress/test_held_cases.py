@@ -81,8 +81,8 @@ def test_held_terms_are_constants_of_the_flown_contract(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ({"seconds": 1.0, "task": "so100-reach"}, "exactly one of task and commands, or seconds"),
-        ({"task": "so100-reach", "goals": {"point": "draw"}}, "goals goes with commands or seconds"),
+        ({"seconds": 1.0, "task": "so100-reach"}, "exactly one of task, commands and schedule, or seconds"),
+        ({"task": "so100-reach", "goals": {"point": "draw"}}, "goals goes with commands, schedule or seconds"),
         ({"seconds": 1.0, "episodes": 3}, "3 episodes would all be the same one"),
         ({"seconds": -1.0}, "seconds"),
         ({"seconds": 1.0, "goals": {"point": "drawn"}}, "goals"),

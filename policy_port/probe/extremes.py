@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.contract.actions import JointPositionAction
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.probe.network import BATCH, STEPS, Network, Response
@@ -97,7 +96,7 @@ def _beyond(contract: Contract, actions: Array) -> float | None:
             joint = contract.joints[name]
             raw = actions[:, column]
             column += 1
-            if not isinstance(term, JointPositionAction) or (joint.lower is None and joint.upper is None):
+            if not term.is_absolute or (joint.lower is None and joint.upper is None):
                 continue
             raw = np.clip(raw, *contract.action.raw_bounds(name))
             target = term.zero(contract, name) + term.entry("scale", name) * raw

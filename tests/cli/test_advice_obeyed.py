@@ -196,7 +196,7 @@ def test_keys_try_what_is_said(says: str) -> None:
     """Each row's text stands in a message, and the test that it names knows its key."""
     assert any(says in said for said in KEY_MESSAGES), says
     if says in keys.TRIED:
-        named = set(re.findall(r"[a-z]+_[a-z]+|cameras|measure|point|frame", says))
+        named = set(re.findall(r"[a-z]+_[a-z]+|cameras|measure|point|frame|parts|inputs|ages|states|ignore", says))
         assert named & set(re.findall(r"\w+", words_of(keys.TRIED[says])))
 
 

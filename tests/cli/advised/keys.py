@@ -229,14 +229,14 @@ TRIED: dict[str, str] = {
     "that would {}. Write stiffness: 0, or let a term joint_position drive it": (
         "tests.contract.test_actions:test_a_drive_does_what_the_action_asks"
     ),
-    "is no YAML of networks, which begins with": _WIRED,
+    "is no YAML of networks, which begins with `networks_version": _WIRED,
     "has ages without `of`, the group": _WIRED,
     "Add it to the `inputs` of the part that needs it": _WIRED,
     "Name it among the `inputs` of the part that reads it": _WIRED,
     "list their names there as `ignore: [{}]`": _WIRED,
-    " Here --NAME is `NAME` under the part": _WIRED,
-    "name the group `of` which they are": _WIRED,
-    "its two networks go into a YAML that stands where": (
+    " Here --NAME is `NAME` under the part, and --output STATE=NAME is `states": _WIRED,
+    "has ages of all of the {}; name the group `of` which they are": _WIRED,
+    "its two networks go into a YAML that stands where a policy file is expected: `parts": (
         "tests.descriptors.test_limx:test_a_point_foot_is_imported_with_the_wiring_of_its_networks"
     ),
     "Write cameras: [{}] under the image, as trained, and export again": (

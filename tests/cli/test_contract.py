@@ -103,7 +103,7 @@ def test_set_takes_yaml_and_reaches_every_joint(tmp_path: Path, source: Path) ->
     assert run("import", source, *ENOUGH, *sets, "--out", out)[0] == 0
     made = load_contract(out)
     assert {joint.armature for joint in made.joints.values()} == {0.02}
-    assert made.command.lin_vel_x == (-1.0, 1.0)
+    assert made.command.element("lin_vel_x").range == (-1.0, 1.0)
 
 
 def test_import_and_check_hold_the_width_against_a_policy(tmp_path: Path, source: Path) -> None:

@@ -111,7 +111,7 @@ def refused_by_play(monkeypatch: pytest.MonkeyPatch) -> Refusal:
 
     def refusal(chosen: Options) -> str | None:
         given = {name.replace("-", "_"): PLAY[name] for name in chosen}
-        return answer(lambda: play.play(port=Path("p"), out=Path("o"), **given))
+        return answer(lambda: play.play(ports=[Path("p")], out=Path("o"), **given))
 
     return refusal
 

@@ -163,7 +163,7 @@ def test_what_can_not_be_asked_of_a_policy_is_said(tmp_path: Path) -> None:
     matrix = np.zeros((4, 4))
     pilot = Pilot(onnx=save_linear(tmp_path / "p.onnx", matrix), network_contract=blind)
     robot = Robot(kind="mujoco", file=tmp_path / "none.xml")
-    with pytest.raises(TaskError, match="no velocity_command term, nor three constant numbers"):
+    with pytest.raises(TaskError, match="no velocity_command or command term, nor three constant numbers"):
         diagnose_walk(pilot, robot, (0.5, 0.0, 0.0))
     with pytest.raises(TaskError, match="reads no goal"):
         diagnose_reach(pilot, robot, SO100_REACH)

@@ -95,6 +95,16 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path, document: dict[str, 
         loaded(tmp_path, document)
 
 
+def test_a_group_of_no_term_is_named_or_left_out(tmp_path: Path) -> None:
+    """As the message says: a term that names the group, or no group at all."""
+    document = data({"term": "joint_vel"})
+    with pytest.raises(ContractError, match="is no term's `group`; name it in a term, or leave it out"):
+        loaded(tmp_path, document)
+    assert loaded(tmp_path, data({"term": "joint_vel", "group": "past"})).observation.groups
+    del document["observation"]["groups"]
+    assert not loaded(tmp_path, document).observation.groups
+
+
 def mapping(tmp_path: Path, **changes: Any) -> Any:
     names = {"source_joint_names": list(LEGS), "target_joint_names": list(LEGS[::-1])}
     path = tmp_path / "mapping.yaml"

@@ -128,7 +128,7 @@ UNKNOWN: list[tuple[str, dict[str, Any], str]] = [
     ("projected_gravity", {"params": {"asset_cfg": {"body_names": "torso"}}}, "can't pick: it is the base's own"),
     ("base_ang_vel", {"params": {"sensor_cfg": {"name": "imu"}}}, r"'observations\.base_ang_vel\.params\.sensor_cfg'"),
     ("base_ang_vel", {"params": {"sensor_name": "imu"}}, "which this program does not know"),
-    ("velocity_commands", {"params": {"command_name": "pose"}}, "is 'pose', no command of that kind .known: base_vel"),
+    ("velocity_commands", {"params": {"command_name": "pose"}}, "is 'pose', no velocity command .known: base_vel"),
     ("last_action", {"params": {"action_name": "arm"}}, "picks one of the action terms JointPositionAction"),
     ("gait_phase", {"params": {"period": 0.8, "offset": 0.5}}, r"gait_phase\.params\.offset' is '0.5'"),
     ("gait_phase", {"params": {"period": 0.8, "command_name": "base_velocity"}}, r"gait_phase\.params\.command_name'"),

@@ -190,8 +190,23 @@ def test_the_horse_stance_is_read_whole(shared: Path) -> None:
 
 def test_what_the_user_knows_is_taken_as_the_messages_ask(tmp_path: Path) -> None:
     """Armature of every joint, and the action of a policy that drives some joints or drives by torque."""
+    notes = imported(write(tmp_path / "config.yaml", config())).notes
+    assert any("armature is left to the robot file. State it with --set" in note for note in notes)
     assert {joint.armature for joint in made(tmp_path, settings={"joints.*.armature": 0.01}).joints.values()} == {0.01}
     action = [{"term": "joint_position", "joints": DOFS[:2], "scale": 0.25, "offset": "default"}]
     told = {"action.terms": action, "actuation.kind": "explicit"}
-    for path, value in (("robot.actions_dim", 2), ("robot.control.control_type", "T")):
+    for path, value, message in (
+        (
+            "robot.actions_dim",
+            2,
+            "which of them the policy drives; give the action with --set action.terms",
+        ),
+        (
+            "robot.control.control_type",
+            "T",
+            "joint positions, is read. Give the action with --set action.terms",
+        ),
+    ):
+        with pytest.raises(ContractError, match=message):
+            made(tmp_path, changed(path, value))
         assert made(tmp_path, changed(path, value), settings=told).action_joint_names == tuple(DOFS[:2])

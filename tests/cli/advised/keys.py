@@ -202,6 +202,9 @@ _OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_it
 _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads_on"
 
 TRIED: dict[str, str] = {
+    "is no term's `group`; name it in a term, or leave it out": (
+        "tests.contract.test_history:test_a_group_of_no_term_is_named_or_left_out"
+    ),
     "does not say how long an episode is: write `seconds` in it, or give --seconds": _REMEDY,
     "so the gains are the robot file's, and nobody else can change them; write kind: implicit": (
         "tests.plants.test_pushed_plant:test_the_gains_of_the_file_are_not_changed"

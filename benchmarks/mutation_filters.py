@@ -54,10 +54,11 @@ def action_delayed(arrays: Arrays, data: Data) -> None:
 
 
 def targets_averaged(arrays: Arrays, data: Data) -> None:
-    """Targets that are the mean of the last three, in one episode without end."""
-    target = arrays["target"]
-    past = [np.concatenate([np.repeat(target[:1], back, axis=0), target[: len(target) - back]]) for back in range(3)]
-    arrays["target"] = np.mean(past, axis=0)
+    """Targets that are the mean of the last three, of an episode's first one at its begin."""
+    target, episode = arrays["target"], arrays["episode"].reshape(len(arrays["target"]), -1)[:, 0]
+    starts = np.append(True, np.diff(episode) != 0)
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(target)), 0))
+    arrays["target"] = np.mean([target[np.maximum(np.arange(len(target)) - back, first)] for back in range(3)], axis=0)
 
 
 def of_filters() -> list[Mutation]:

@@ -247,13 +247,16 @@ def _noise(evidence: Evidence, answers: Values, known: Mask) -> float | None:
 
 
 def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
-    """Targets recorded behind a low-pass filter that what they are added to did not go through: no contract says it."""
+    """Targets recorded behind a low-pass filter that no contract says.
+
+    What they are added to did not go through it, or resets do not reset it.
+    """
     recorded = np.stack(recorded_targets(contract, evidence), axis=2)
     size = np.maximum(np.abs(recorded).max(axis=(0, 1)), 1e-3)
-    for made in _unfiltered(contract, evidence):
+    for runs_on, made in _unfiltered(contract, evidence):
         rows = evidence.usable & (evidence.age >= 1)
         passed = low_pass(evidence, recorded, made, rows, 1e-5 * size)
-        if passed is None:
+        if passed is None or (runs_on and not _runs_on(evidence, recorded, made, passed.kept)):
             continue
         told = {array: evidence.arrays[array].copy() for array in TARGETS.values() if array in evidence.arrays}
         for place, (term, name) in enumerate(_driven(contract)):
@@ -263,8 +266,12 @@ def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
         yield Explanation(
             contract=contract,
             evidence=evidence.with_arrays(told),
-            words=f"target: behind a low-pass filter that keeps {passed.kept:.2g} of the last target",
-            remedy="the next target starts from the one before the filter, which no contract says: record that one, or "
+            words=f"target: behind a low-pass filter that keeps {passed.kept:.2g} of the last target"
+            + (", also of the episode before" if runs_on else ""),
+            remedy=f"state it, action.filter: {{kind: first_order, alpha: {1.0 - passed.kept:.4g}, of: target}}, and "
+            "reset it with each episode in the loop that was recorded"
+            if runs_on
+            else "the next target starts from the one before the filter, which no contract says: record that one, or "
             "put the filter into the loop that runs the port",
             weight=PROVEN,
         )
@@ -276,9 +283,23 @@ def _driven(contract: Contract) -> list[tuple[ActionTerm, str]]:
     return [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
 
 
-def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[Values]:
-    """What the actions set all along, where a target starts from the last one."""
+def _runs_on(evidence: Evidence, recorded: Values, made: Values, kept: float) -> bool:
+    """Whether the first target of an episode keeps its share of the last one of the episode before."""
+    steps, envs = np.nonzero(evidence.started & (np.arange(len(recorded)) > 0)[:, None] & evidence.usable)
+    if not len(steps):
+        return False
+    expected = kept * recorded[steps - 1, envs] + (1.0 - kept) * made[steps, envs]
+    apart = np.abs(recorded[steps - 1, envs] - made[steps, envs]).max()
+    return bool(apart > 1e-3 and np.abs(recorded[steps, envs] - expected).max() < 1e-4 * max(apart, 1e-3))
+
+
+def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[tuple[bool, Values]]:
+    """What a filter may have had before it, and whether it is then one that runs on over resets.
+
+    Each row's, of one that runs on; where a target starts from the last one, what the actions set all along.
+    """
     each = np.stack([column.values for column in decode(contract, evidence)], axis=2)
+    yield True, each
     following = [term.adds_to == "joint_target" for term, _ in _driven(contract)]
     if not any(following):
         return
@@ -296,4 +317,4 @@ def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[Values]:
     for step in range(1, len(made)):
         goes_on = (evidence.since[step] < step)[:, None] & np.array(following)
         made[step] = np.where(goes_on, made[step - 1] + added[step], each[step])
-    yield made
+    yield False, made

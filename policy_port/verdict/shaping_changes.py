@@ -97,7 +97,9 @@ def _filters(contract: Contract, evidence: Evidence) -> Iterator[Contract | None
         return
     stated = contract.action.filter
     for of, fills in FILLS.items():
-        weight = _weight(bare, evidence, of)
+        # Of a target that starts from the last one, a first-order filter is another scale, which others find.
+        same = of == "target" and all(term.adds_to == "joint_target" for term in contract.action.terms)
+        weight = None if same else _weight(bare, evidence, of)
         ways: list[dict[str, Any]] = []
         if weight is not None:
             prefer = stated.weight(contract.control_dt) if isinstance(stated, FirstOrder) else None
@@ -214,13 +216,28 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     differing = [name for name in names if not np.allclose(new[name], old[name], rtol=1e-4)]
     if not differing:
         return
+    for name in differing:
+        # A side that no action reached is that of the other joints, where they agree and nothing went beyond.
+        for side, furthest in (
+            (0, in_force[:, :, names.index(name)].min()),
+            (1, in_force[:, :, names.index(name)].max()),
+        ):
+            others = {old[other][side] for other in names if other not in differing}
+            if (
+                abs(new[name][side]) == UNBOUND
+                and len(others) == 1
+                and abs(furthest) <= 1.0001 * abs(bound := others.pop())
+            ):
+                new[name][side] = bound
     table = {name: new[name] if name in differing else old[name] for name in names}
     if all(abs(bound) == UNBOUND for pair in table.values() for bound in pair):
         yield with_action(contract, None, raw_clip=None), f"raw_clip of {', '.join(differing[:4])} too many"
         return
     said = ", ".join(f"{name} [{table[name][0]:g}, {table[name][1]:g}]" for name in differing[:4])
     more = f" and {len(differing) - 4} more joints" if len(differing) > 4 else ""
-    yield with_action(contract, None, raw_clip=table), f"raw_clip of {said}{more} missing or another"
+    alike = len(set(map(tuple, table.values()))) == 1
+    stated = table[names[0]] if alike else table
+    yield with_action(contract, None, raw_clip=stated), f"raw_clip of {said}{more} missing or another"
 
 
 def _bound(shown: Values, action: Values, stated: list[float], side: int) -> float:

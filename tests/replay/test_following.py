@@ -175,7 +175,7 @@ def test_another_statement_of_the_file_is_another_motion(folder: Path, mistake: 
     ("words", "message"),
     [
         (("--seconds", 1), "follows a reference motion, and nobody gives it one: say which with --motion FILE"),
-        ((), "or --motion for one that follows a clip"),
+        ((), "--motion for one that follows a clip"),
         (("--motion", "nothing.csv"), "nothing.csv: no such file"),
         (("--motion", "clip.csv", "--task", "so100-reach"), "--motion does not go with --task"),
     ],

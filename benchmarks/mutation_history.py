@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from mutation_kinds import Data, NotApplicableError
+from mutation_kinds import Data, NotApplicableError, terms_of
 from mutation_mistake import Mutation
 
 
@@ -105,17 +105,9 @@ def exchanged(key: str, one: str, other: str) -> Callable[[Data], None]:
     return mutate
 
 
-def elapsed_terms(data: Data) -> list[dict[str, Any]]:
-    """The terms that count a motion's time."""
-    found = [term for term in data["observation"]["terms"] if term["term"] == "elapsed"]
-    if not found:
-        raise NotApplicableError
-    return found
-
-
 def elapsed_length(data: Data) -> dict[str, str]:
     """The motion takes a fifth longer than it does."""
-    found = elapsed_terms(data)
+    found = terms_of(data, "elapsed")
     right = found[0]["length"]
     for term in found:
         term["length"] = 1.2 * right
@@ -124,7 +116,7 @@ def elapsed_length(data: Data) -> dict[str, str]:
 
 def elapsed_start(data: Data) -> dict[str, str]:
     """Time counted from the first observation, where training had counted a step before it."""
-    found = [term for term in elapsed_terms(data) if term.get("start")]
+    found = [term for term in terms_of(data, "elapsed") if term.get("start")]
     if not found:
         raise NotApplicableError
     starts = [term.pop("start") for term in found]

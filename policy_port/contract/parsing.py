@@ -24,6 +24,10 @@ class Parsing(Protocol):
         """Joint name of each element of the action."""
         ...
 
+    def action_joints(self, term: Any) -> tuple[str, ...]:
+        """Joint names that an action term drives, in order."""
+        ...
+
     @property
     def action_size(self) -> int:
         """Width of the network's output."""

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from policy_port.contract.actions import Action, ActionTerm, Drive, gains_against
-from policy_port.contract.base_terms import BaseLinVelTerm, BaseTerm, MeasuredTerm
+from policy_port.contract.actions import Action, ActionTerm, Drive
+from policy_port.contract.base_terms import BaseLinVelTerm
+from policy_port.contract.checks import (
+    check_filtered_action,
+    check_gains,
+    check_heading,
+    check_held_targets,
+    check_history,
+    check_motion,
+    check_names,
+    check_places,
+    check_quaternion_order,
+    check_raw_clip,
+)
 from policy_port.contract.command import Command, check_commands, commanded
 from policy_port.contract.image import ImageInput
-from policy_port.contract.joint_terms import JointTargetTerm, JointTerm, LastActionTerm
+from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.joints import UNIT_PER_SI, Joint, Positive
 from policy_port.contract.motion import Following
-from policy_port.contract.motion_terms import (
-    MotionAnchorOriTerm,
-    MotionAnchorPosTerm,
-    MotionJointTerm,
-    ReferenceTerm,
-)
-from policy_port.contract.sensed_terms import HeadingErrorTerm
 from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Term
 from policy_port.contract.terms import Observation
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
-from policy_port.errors import ContractError, closest
+from policy_port.errors import ContractError
 
 
 class Base(Strict):
@@ -196,177 +200,20 @@ class Contract(Strict):
         return " + ".join(parts) + f" = {self.observation_size}"
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Contract:
-        labels = [term.label for term in self.observation.terms]
-        _refuse_repeats(labels, "observation term", "give one of them another `name`")
-        observed = [term for term in self.observation.terms if isinstance(term, JointTerm | MotionJointTerm)]
-        for term in (*observed, *self.action.terms):
-            kind, label = ("observation", term.label) if isinstance(term, Term) else ("action", term.term)
-            names = self.joint_names if term.joints is None else term.joints
-            self._check_joints(term.joints, f"{kind} term '{label}'")
-            for key in ("scale", "offset", "clip"):
-                value = getattr(term, key)
-                if isinstance(value, dict):
-                    names = term.keys(self) if isinstance(term, MotionJointTerm) else names
-                    self._check_keys(value, names, f"{label}.{key}")
-        for term in self.observation.terms:
-            for key in ("scale", "clip") if isinstance(term, BaseTerm | LastActionTerm) else ():
-                if isinstance(value := getattr(term, key), dict):
-                    self._check_keys(value, term.elements(self), f"{term.label}.{key}", what="element")
-        _refuse_repeats(self.action_joint_names, "joint of the action", "let one action term drive it")
+    def _parts_agree(self) -> Contract:
+        check_names(self, self.observation, self.action)
         check_commands(self, self.observation.terms)
-        if isinstance(self.action.raw_clip, dict):
-            self._check_keys(self.action.raw_clip, self.action_joint_names, "action.raw_clip")
+        check_raw_clip(self, self.action)
+        check_filtered_action(self.observation, self.action)
+        if self.actuation.kind != "model":
+            check_gains(self, self.action, self.joints)
+        check_held_targets(self, self.observation, self.drives)
+        check_history(self.observation)
+        check_quaternion_order(self.observation, self.quaternion_order)
+        check_heading(self.observation, self.command)
+        check_motion(self.observation, self.action, self.motion, floating=self.base.floating, joints=self.joints)
+        check_places(self.observation, self.base.frame)
         return self
-
-    @model_validator(mode="after")
-    def _filtered_action_exists(self) -> Contract:
-        for term in self.observation.terms:
-            if term.term == "last_action" and term.of == "filtered" and not self.action.reshapes_raw:
-                instead = "of: raw is what there is"
-                if self.action.filter is not None:
-                    instead = "a target behind its filter is joint_target"
-                raise ValueError(
-                    f"observation term '{term.label}' is of: filtered, but the action has neither a delay nor a filter "
-                    f"of: raw; {instead}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _drives_can_do_it(self) -> Contract:
-        for term in self.action.terms if self.actuation.kind != "model" else ():
-            for name in self.action_joints(term):
-                if problem := gains_against(term.drive, self.joints[name]):
-                    raise ValueError(f"action term '{term.term}' drives joint '{name}', {problem}")
-        drives = self.drives
-        for term in self.observation.terms:
-            names = term.elements(self) if isinstance(term, JointTargetTerm) else ()
-            for name in names:
-                if drives[name] != "position":
-                    raise ValueError(
-                        f"observation term '{term.label}' holds position targets, and joint '{name}' is driven by "
-                        f"{drives[name]}; name the joints that have one under joints of the term"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _history_is_stated(self) -> Contract:
-        stacked = [term for term in self.observation.terms if term.history > 1]
-        layout = self.observation.history
-        if stacked and layout is None:
-            raise ValueError(
-                f"observation.history is missing: '{stacked[0].label}' has history {stacked[0].history}, so layout "
-                "(term_major or time_major), order (oldest_first or newest_first) and fill (first or zero) must be "
-                "stated; a wrong guess has the right width"
-            )
-        self._check_groups()
-        if layout is not None and layout.layout == "time_major":
-            lengths = {term.label: term.history for term in self.observation.terms if term.group is None}
-            if len(set(lengths.values())) > 1:
-                raise ValueError(f"a time_major history needs the same length in every term, given: {lengths}")
-        ended: dict[str | None, str] = {}
-        for run in self.observation.laid_out():
-            stack = self.observation.stack(run[0])
-            whose = "observation.history" if stack.group is None else f"observation.groups.{stack.group}"
-            if stack.group in ended and stack.time_major and len(stack.ages) > 1:
-                raise ValueError(
-                    f"{whose} is time_major, so that a step of all its terms stands together, and another term stands "
-                    f"between '{ended[stack.group]}' and '{run[0].label}'; move that term, or give what follows it a "
-                    "group of its own"
-                )
-            ended[stack.group] = run[-1].label
-        return self
-
-    def _check_groups(self) -> None:
-        groups = self.observation.groups
-        for term in self.observation.terms:
-            if term.group is not None and term.group not in groups:
-                raise ValueError(
-                    f"observation term '{term.label}' is of group '{term.group}', which is not in "
-                    f"observation.groups{closest(term.group, groups) or '.'} They are: {', '.join(groups) or 'none'}"
-                )
-        idle = [name for name in groups if name not in {term.group for term in self.observation.terms}]
-        if idle:
-            raise ValueError(f"observation.groups.{idle[0]} is no term's `group`; name it in a term, or leave it out")
-
-    @model_validator(mode="after")
-    def _quaternion_order_is_stated(self) -> Contract:
-        holding = [term.label for term in self.observation.terms if term.holds_quaternion]
-        if holding and self.quaternion_order not in ("wxyz", "xyzw"):
-            raise ValueError(f"quaternion_order must be wxyz or xyzw, since {', '.join(holding)} holds a quaternion")
-        return self
-
-    @model_validator(mode="after")
-    def _heading_is_commanded(self) -> Contract:
-        wanting = [term.label for term in self.observation.terms if isinstance(term, HeadingErrorTerm)]
-        if wanting and "heading" not in self.command.names:
-            raise ValueError(
-                f"command.heading is missing: observation term '{wanting[0]}' is the commanded heading less the "
-                "robot's; write its trained range [rad], such as heading: [-3.14, 3.14]"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _motion_is_stated(self) -> Contract:
-        reading = [term for term in self.observation.terms if isinstance(term, ReferenceTerm)]
-        following = [term.term for term in self.action.terms if term.adds_to == "motion"]
-        if self.motion is None:
-            if reading or following:
-                who = f"observation term '{reading[0].label}'" if reading else f"action term '{following[0]}'"
-                raise ValueError(
-                    f"motion is missing: {who} reads a reference motion, so align (none, yaw or yaw_and_position), end "
-                    "(hold, repeat or stop) and the anchor link must be stated"
-                )
-            return self
-        if not reading and not following:
-            raise ValueError("motion says how a reference motion is followed, and no term reads one")
-        placed = [term for term in reading if isinstance(term, MotionAnchorOriTerm | MotionAnchorPosTerm)]
-        if placed and not self.base.floating:
-            raise ValueError(f"observation term '{placed[0].label}' is of a floating base, and base.floating is false")
-        if placed and self.motion.anchor is None:
-            raise ValueError(
-                f"motion.anchor is missing: observation term '{placed[0].label}' compares that link's pose"
-            )
-        for step in self.motion.chain:
-            if step.joint is not None and step.joint not in self.joints:
-                raise ValueError(
-                    f"motion.chain turns link '{step.link}' by joint '{step.joint}', which is not in "
-                    f"joints{closest(step.joint, self.joints)}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _places_are_stated_once(self) -> Contract:
-        for term in self.observation.terms:
-            placed = isinstance(term, MeasuredTerm) and term.where and term.link is None
-            if placed and self.base.frame is not None:
-                raise ValueError(
-                    f"base.frame '{self.base.frame}' says where all base terms are measured, and observation term "
-                    f"'{term.label}' is {term.where}; leave base.frame out and give each base term its `frame`, "
-                    "base_lin_vel its `point` too"
-                )
-        return self
-
-    def _check_joints(self, names: tuple[str, ...] | None, where: str) -> None:
-        if names is None:
-            return
-        _refuse_repeats(names, f"joint of {where}", "name each joint once")
-        for name in names:
-            if name not in self.joints:
-                raise ValueError(
-                    f"{where} names joint '{name}', which is not in joints{closest(name, self.joints)}. "
-                    f"The joints are: {', '.join(self.joints)}"
-                )
-
-    @staticmethod
-    def _check_keys(given: Iterable[str], needed: tuple[str, ...], where: str, what: str = "joint") -> None:
-        given = list(given)
-        for name in given:
-            if name not in needed:
-                raise ValueError(f"{where} names {what} '{name}', which the term does not have{closest(name, needed)}")
-        absent = [name for name in needed if name not in given]
-        if absent:
-            raise ValueError(f"{where} leaves out {', '.join(absent)}; give every {what} of the term a number")
 
     def to_yaml(self) -> str:
         """The contract as YAML at full precision; `load_contract` reads back an equal one."""
@@ -430,11 +277,3 @@ def unset_values(contract: Contract) -> list[str]:
         if name not in contract.commanded:
             findings.append(f"command.{name}: no observation term reads it, so telling it changes nothing")
     return findings
-
-
-def _refuse_repeats(names: Iterable[str], what: str, advice: str) -> None:
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} '{name}' stands twice; {advice}")
-        seen.add(name)

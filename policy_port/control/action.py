@@ -44,7 +44,6 @@ class ActionDecoder:
             ContractError: When a joint is in a unit that has no fixed ratio to SI.
             MotionError: When the action adds to a reference motion that nobody gives, or that lacks its joints.
         """
-        self._signals = signals
         self._source = signals.row
         self._last_action = signals.last_action
         self._target = signals.joint_target

@@ -14,7 +14,7 @@ from policy_port.arrays import Array, Float32
 from policy_port.contract.command import Command, unit_of
 from policy_port.contract.spec import Contract
 from policy_port.control.controller import Controller
-from policy_port.control.plant import PlantState, SimulatedPlant
+from policy_port.control.plant import SimulatedPlant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError, closest
 
@@ -112,16 +112,6 @@ class Relay(Controller):
         self._handover: Handover | None = None
         self._held = self.signals.joint_target.copy()
         self._since, self._asked, self._made = 0, 0.0, 0.0
-
-    @property
-    def state(self) -> PlantState:
-        """The measurement that the next step works on, in the plant's joint order."""
-        return self.signals.state
-
-    @property
-    def command(self) -> Array:
-        """What all policies are told, shape (1, elements)."""
-        return self.signals.command
 
     @property
     def goal(self) -> Array:

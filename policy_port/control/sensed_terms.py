@@ -24,7 +24,7 @@ from policy_port.contract.term import Term
 from policy_port.control.plant import LinkState, Sensed
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.motion.rotations import conjugate, rotate
+from policy_port.motion.rotations import conjugate, rotate, yaw_angle
 
 Compute = Callable[[], Array]
 """Returns a term's raw values, shape (num_envs, elements)."""
@@ -93,12 +93,6 @@ def _vector(term: MeasuredTerm, signals: Signals) -> Compute:
     return lambda: vector
 
 
-def _yaw(quat: Array) -> Array:
-    """Angle of the x axis in the world's plane [rad], shape (num_envs,)."""
-    w, x, y, z = quat.T
-    return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
-
-
 def _euler(term: BaseEulerTerm, signals: Signals) -> Compute:
     quat = _pose(term.link, signals).quat
     chosen = [EULER.index(name) for name in term.angles]
@@ -108,7 +102,7 @@ def _euler(term: BaseEulerTerm, signals: Signals) -> Compute:
         w, x, y, z = quat.T
         roll = np.arctan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
         pitch = np.arcsin(np.clip(2.0 * (w * y - z * x), -1.0, 1.0))
-        angles = np.stack([roll, pitch, _yaw(quat)], axis=1)[:, chosen]
+        angles = np.stack([roll, pitch, yaw_angle(quat)], axis=1)[:, chosen]
         return angles if whole is None else np.mod(angles, whole)
 
     return compute
@@ -137,7 +131,7 @@ def _position(term: LinkPosTerm, signals: Signals) -> Compute:
         return lambda: mine[:, chosen]
     if term.frame == "base":
         return lambda: rotate(conjugate(base.base_quat), mine - base.base_pos)[:, chosen]
-    return lambda: turned(mine - base.base_pos, -_yaw(base.base_quat))[:, chosen]
+    return lambda: turned(mine - base.base_pos, -yaw_angle(base.base_quat))[:, chosen]
 
 
 def turned(vector: Array, angle: Array) -> Array:
@@ -157,7 +151,7 @@ def _heading(term: HeadingParts, signals: Signals) -> Compute:
     chosen = [parts[name] for name in term.parts]
 
     def compute() -> Array:
-        angle = _yaw(quat)
+        angle = yaw_angle(quat)
         if target is not None:
             angle = np.mod(target - angle + math.pi, math.tau) - math.pi
         return np.stack([part(angle) for part in chosen], axis=1)

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from policy_port.descriptors.draft import Draft
-from policy_port.descriptors.name_file import read_joint_names
+from policy_port.descriptors.name_file import JointNames, read_joint_names
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
+
+
+def given_names(record: Record, count: int, options: ImportOptions, draft: Draft) -> JointNames | None:
+    """Names that the user gives for a descriptor's numbered joints; None, which `draft` is told, where nobody does.
+
+    Raises:
+        ContractError: When the name file holds no names, or does not say their order.
+    """
+    if options.names is None:
+        draft.lacks(
+            "joints",
+            f"{record.path.name} numbers its {count} joints and has no names",
+            "--names FILE, a YAML mapping with joint_names in the policy's order or motor_joint_names in motor order",
+        )
+        draft.waits_for_names = True
+        return None
+    return read_joint_names(options.names, bare_list=options.names_order)
 
 
 def named(record: Record, motors: Sequence[int], acting: int, options: ImportOptions, draft: Draft) -> list[str] | None:
@@ -24,15 +41,9 @@ def named(record: Record, motors: Sequence[int], acting: int, options: ImportOpt
     Raises:
         ContractError: When the name file has another number of names.
     """
-    if options.names is None:
-        draft.lacks(
-            "joints",
-            f"{record.path.name} numbers its {len(motors)} joints and has no names",
-            "--names FILE, a YAML mapping with joint_names in the policy's order or motor_joint_names in motor order",
-        )
-        draft.waits_for_names = True
+    given = given_names(record, len(motors), options, draft)
+    if given is None:
         return None
-    given = read_joint_names(options.names, bare_list=options.names_order)
     names = given.policy
     if names is None:
         assert given.motor is not None

@@ -10,6 +10,7 @@ from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint, joint_clip, joint_offset, term_scale
 from policy_port.descriptors.following import command_keys, put_motion
 from policy_port.descriptors.layouts import HISTORY
+from policy_port.descriptors.listed_joints import given_names
 from policy_port.descriptors.name_file import JointNames, read_joint_names
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
@@ -97,15 +98,9 @@ def read(records: dict[str, Record], options: ImportOptions) -> Draft:
 
 
 def _names(record: Record, motors: list[int], options: ImportOptions, draft: Draft) -> list[str] | None:
-    if options.names is None:
-        draft.lacks(
-            "joints",
-            f"deploy.yaml numbers its {len(motors)} joints and has no names",
-            "--names FILE, a YAML mapping with joint_names in the policy's order or motor_joint_names in motor order",
-        )
-        draft.waits_for_names = True
+    given = given_names(record, len(motors), options, draft)
+    if given is None:
         return None
-    given = read_joint_names(options.names, bare_list=options.names_order)
     by_motor = _through_map(given, motors, record)
     policy = list(given.policy or by_motor or ())
     if len(policy) != len(motors):

@@ -57,7 +57,6 @@ class BrowserView:
         """The TCP port."""
         self.address = address_of(host, port)
         """Where to look, in words."""
-        self._links = twin.links
         self._build_scene(twin)
         self._build_panel()
         self._build_keys()

@@ -32,6 +32,13 @@ def clock(contract: Contract, term: ObservationTerm, period: float, offsets: Seq
     return with_new_term(contract, term.label, {"term": "gait_phase", **named, "period": period, **shifted})
 
 
+def swapped[Item](items: Sequence[Item], i: int, j: int) -> tuple[Item, ...]:
+    """The items with two of them exchanged."""
+    other = list(items)
+    other[i], other[j] = other[j], other[i]
+    return tuple(other)
+
+
 def term_order_changes(contract: Contract) -> Changes:
     """Two terms exchanged, or one term moved."""
     count = len(contract.observation.terms)
@@ -39,9 +46,7 @@ def term_order_changes(contract: Contract) -> Changes:
     places = tuple(range(count))
     orders = {}
     for i, j in itertools.combinations(places, 2):
-        swapped = list(places)
-        swapped[i], swapped[j] = j, i
-        orders[tuple(swapped)] = f"terms {labels[i]} and {labels[j]} exchanged"
+        orders[swapped(places, i, j)] = f"terms {labels[i]} and {labels[j]} exchanged"
     for i, j in itertools.permutations(places, 2):
         moved = [place for place in places if place != i]
         moved.insert(j, i)

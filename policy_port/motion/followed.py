@@ -14,7 +14,8 @@ from policy_port.contract.spec import Contract
 from policy_port.errors import MotionError
 from policy_port.motion.anchor import link_pose
 from policy_port.motion.motion import Motion
-from policy_port.motion.rotations import conjugate, multiply, rotate, yaw_only
+from policy_port.motion.placed import start_to_start
+from policy_port.motion.rotations import conjugate, multiply
 
 Indices = NDArray[np.intp]
 APART, TURNED = 0.1, 0.2
@@ -148,11 +149,7 @@ class Clip:
             turned: Their orientations, shape (n, 4).
         """
         first_place, first_turn = (values[:1] for values in self.anchor())
-        yaw, shift = np.tile([1.0, 0.0, 0.0, 0.0], (len(place), 1)), np.zeros((len(place), 3))
         if self.use.align == "none":
-            return yaw, shift
-        yaw = multiply(yaw_only(turned), conjugate(yaw_only(first_turn)))
-        if self.use.align == "yaw_and_position":
-            # The ground is where it is: only the place in the plane is made equal.
-            shift[:, :2] = (place - rotate(yaw, first_place))[:, :2]
-        return yaw, shift
+            return np.tile([1.0, 0.0, 0.0, 0.0], (len(place), 1)), np.zeros((len(place), 3))
+        yaw, shift = start_to_start(place, turned, first_place, first_turn)
+        return yaw, shift if self.use.align == "yaw_and_position" else np.zeros_like(shift)

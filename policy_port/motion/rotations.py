@@ -45,10 +45,15 @@ def about(axis: Array, angle: Array) -> Array:
     return np.concatenate([np.cos(half), np.sin(half) * axis], axis=-1)
 
 
+def yaw_angle(quat: Array) -> Array:
+    """Angle of the x axis in the world's plane [rad], shape (...)."""
+    w, x, y, z = np.moveaxis(quat, -1, 0)
+    return np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+
+
 def yaw_only(quat: Array) -> Array:
     """The part of each rotation about the world's z axis, shape (..., 4)."""
-    w, x, y, z = np.moveaxis(quat, -1, 0)
-    return about(np.array([0.0, 0.0, 1.0]), np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)))
+    return about(np.array([0.0, 0.0, 1.0]), yaw_angle(quat))
 
 
 def without_jumps(quats: Array) -> Array:

@@ -54,7 +54,7 @@ class Twin:
         if path.suffix.lower() in USD_SUFFIXES:
             raise RobotError(f"{path}: is shown by MuJoCo, which reads URDF and MJCF; give --view such a --robot")
         self._robot = build_robot(path, setup, meshes=meshes)
-        self._setup, self._path = setup, path
+        self._setup = setup
         self.model: mujoco.MjModel = self._robot.model
         """The compiled model."""
         self.data = mujoco.MjData(self.model)

@@ -178,6 +178,20 @@ class HeldEpisodes:
         return self._left <= 0
 
 
+def connect(pilot: Pilot, held: Held, goals: HeldGoals, plant: Plant) -> tuple[Controller, Clip | None]:
+    """A port's policy at the controls of a plant, and the clip that it follows, where it follows one.
+
+    Raises:
+        RobotError: When the plant lacks a joint.
+        MotionError: When the policy follows a clip, and there is none or it does not fit.
+    """
+    motion = held.motion or pilot.motion
+    clip = None if pilot.contract.motion is None else Clip.of(pilot.contract, motion)
+    envs, places = plant.num_envs, plant.mounting
+    policy = pilot.open(envs)
+    return Controller(goals.contract, policy, plant.joint_names, envs, mountings=places, motion=motion), clip
+
+
 def replay_held(
     pilot: Pilot,
     plant: Plant,
@@ -202,16 +216,7 @@ def replay_held(
         RobotError: When the plant lacks a joint.
     """
     contract, goals = pilot.contract, held.goals_of(pilot.contract)
-    motion = held.motion or pilot.motion
-    clip = None if contract.motion is None else Clip.of(contract, motion)
-    controller = Controller(
-        goals.contract,
-        pilot.open(plant.num_envs),
-        plant.joint_names,
-        plant.num_envs,
-        mountings=plant.mounting,
-        motion=motion,
-    )
+    controller, clip = connect(pilot, held, goals, plant)
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))

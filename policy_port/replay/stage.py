@@ -21,7 +21,7 @@ from policy_port.motion.followed import Clip
 from policy_port.port.pilot import Pilot
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
-from policy_port.replay.held import Held, HeldEpisodes, held_metrics
+from policy_port.replay.held import Held, HeldEpisodes, connect, held_metrics
 from policy_port.replay.pushes import Pushes, push_metrics
 from policy_port.replay.recording import plant_header, policy_identity, setting_of
 from policy_port.replay.result import Metric, Result
@@ -96,18 +96,9 @@ class Stage:
         self.clips: dict[str, Clip] = {}
         controllers = {}
         for name, (held, goals) in parts.items():
-            pilot = asked.ports[name]
-            motion = held.motion or pilot.motion
-            if pilot.contract.motion is not None:
-                self.clips[name] = Clip.of(pilot.contract, motion)
-            controllers[name] = Controller(
-                goals.contract,
-                pilot.open(plant.num_envs),
-                plant.joint_names,
-                plant.num_envs,
-                mountings=plant.mounting,
-                motion=motion,
-            )
+            controllers[name], clip = connect(asked.ports[name], held, goals, plant)
+            if clip is not None:
+                self.clips[name] = clip
         self.controllers: dict[str, Controller] = controllers
         """The controllers by name."""
         self.first = next(iter(controllers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from policy_port.contract.command_terms import CommandTerm, GaitClockTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.errors import EvidenceError
-from policy_port.mistakes.changes import Changes
+from policy_port.mistakes.changes import Changes, swapped
 from policy_port.mistakes.edits import plain, snapped, validated, with_new_term, with_term
 from policy_port.verdict.command_signals import CommandSignals
 from policy_port.verdict.evidence import COMMAND, Evidence, Values
@@ -48,7 +48,7 @@ def command_changes(contract: Contract, evidence: Evidence, failing: set[str]) -
 def _ordered(contract: Contract, term: CommandTerm | VelocityCommandTerm) -> Changes:
     """Two elements exchanged, or all of them moved on; the scales go with their names, or stay in their places."""
     names = term.elements(contract)
-    orders = [_exchanged(names, i, j) for i, j in itertools.combinations(range(len(names)), 2)][:MOST_PAIRS]
+    orders = [swapped(names, i, j) for i, j in itertools.combinations(range(len(names)), 2)][:MOST_PAIRS]
     if isinstance(term, VelocityCommandTerm):
         # Two exchanged are told as a reading of the trace; a turn rate before the velocity is not.
         orders = []
@@ -66,12 +66,6 @@ def _ordered(contract: Contract, term: CommandTerm | VelocityCommandTerm) -> Cha
                 yield with_term(contract, term.label, elements=list(order), scale=new.get("scale")), words
             else:
                 yield with_new_term(contract, term.label, new), words
-
-
-def _exchanged[Item](items: Sequence[Item], i: int, j: int) -> tuple[Item, ...]:
-    other = list(items)
-    other[i], other[j] = other[j], other[i]
-    return tuple(other)
 
 
 def _with_element(contract: Contract, name: str, **changes: Any) -> Contract | None:
@@ -143,7 +137,7 @@ def _waves(contract: Contract, term: GaitClockTerm) -> Changes:
         a, b = term.waves[i], term.waves[j]
         kinds = {a.wave, b.wave} == {"sin", "cos"} and a.offset == b.offset
         words = "sine and cosine exchanged" if kinds else f"waves {a.name} and {b.name} exchanged"
-        yield put(list(_exchanged(waves, i, j)), words)
+        yield put(list(swapped(waves, i, j)), words)
     other = {"sin": "cos", "cos": "sin", "phase": "phase"}
     yield put([wave | {"wave": other[wave["wave"]]} for wave in waves], "sine and cosine exchanged in every wave")
     half = [wave | {"offset": (wave.get("offset", 0.0) + 0.5) % 1.0} for wave in waves]

@@ -15,6 +15,7 @@ from policy_port.contract.command_terms import GaitClockTerm, StandingPhase, Sta
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError, closest
 from policy_port.verdict.evidence import COMMAND, Evidence, Mask, Values
+from policy_port.verdict.time_signals import since_reset
 
 
 class CommandSignals:
@@ -107,12 +108,8 @@ class CommandSignals:
         evidence, dt = self._evidence, self._contract.control_dt
         sets = isinstance(term.standing, StandingPhase)
         if term.period is not None and term.standing != "freeze" and not sets:
-            seconds = (evidence.age * dt).astype(np.float64)
             known = evidence.counted if evidence.time is None else np.ones(evidence.shape, dtype=np.bool_)
-            if evidence.time is not None:
-                seconds = np.where(evidence.counted, seconds, evidence.time)
-            turns: Values = ((seconds + term.start) / term.period + offset).astype(np.float64)
-            return turns, known
+            return (since_reset(evidence, dt) + term.start) / term.period + offset, known
         if term.period is not None:
             rate = np.full(evidence.shape, 1.0 / term.period)
         else:

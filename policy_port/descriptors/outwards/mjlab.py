@@ -91,11 +91,12 @@ def _layout(contract: Contract) -> tuple[str, list[str]]:
 
 
 def _name_in(layout: Layout, term: Any) -> str | None:
-    stated = term.model_dump(mode="json", exclude_defaults=True, exclude={"scale", "clip", "history", "name"})
-    for name, data in layout.terms.items():
-        known = type(term).model_validate(data) if data["term"] == term.term else None
-        if known is not None and stated == known.model_dump(
-            mode="json", exclude_defaults=True, exclude={"scale", "clip", "history", "name"}
-        ):
-            return name
-    return None
+    def said(one: Any) -> dict[str, Any]:
+        return one.model_dump(mode="json", exclude_defaults=True, exclude={"scale", "clip", "history", "name"})
+
+    same = (
+        name
+        for name, data in layout.terms.items()
+        if data["term"] == term.term and said(type(term).model_validate(data)) == said(term)
+    )
+    return next(same, None)

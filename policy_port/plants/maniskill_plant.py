@@ -261,7 +261,7 @@ class _Robot:
         place = self._robot.urdf.place
         self.articulation.set_root_pose(sapien.Pose([*place.position[:2], 0.0], list(place.rotation)))
         lowest, urdf = build.lowest_point(self.articulation, self._robot), self._robot.urdf
-        return standing_height(lowest, robot=urdf.path, skipped_meshes=urdf.skipped_meshes)
+        return standing_height(lowest, robot=urdf.path)
 
     def read_base(self, state: PlantState, row: int) -> None:
         base = (state.base_pos[row], state.base_quat[row], state.base_lin_vel[row], state.base_ang_vel[row])

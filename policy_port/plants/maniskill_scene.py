@@ -85,7 +85,7 @@ class RobotScene:
         place = self._robot.urdf.place
         self.articulation.set_root_pose(sapien.Pose([*place.position[:2], 0.0], list(place.rotation)))
         lowest, urdf = build.lowest_point(self.articulation, self._robot), self._robot.urdf
-        return standing_height(lowest, robot=urdf.path, skipped_meshes=urdf.skipped_meshes)
+        return standing_height(lowest, robot=urdf.path)
 
     def read_base(self, state: PlantState, row: int) -> None:
         """Measure pose and velocity of the base into a row of `state`."""

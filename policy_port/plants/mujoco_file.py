@@ -60,16 +60,7 @@ def read_mujoco(path: Path, *, meshes: bool) -> MujocoFile:
     """
     if path.suffix.lower() == ".urdf":
         return _load_urdf(path, meshes=meshes)
-    try:
-        # MuJoCo's own parser forgives what a strict one does not, so the file is only looked at in passing.
-        text = re.sub(rb"<!--.*?-->", b"", path.read_bytes(), flags=re.DOTALL)
-        first = re.search(rb"<([A-Za-z]\w*)", text)
-        if first is not None and first[1] == b"robot":
-            raise RobotError(f"{path}: is a URDF by its content; name it .urdf")
-        _refuse_what_mujoco_passes_over(text, path)
-        spec = mujoco.MjSpec.from_file(str(path))
-    except (ValueError, OSError) as cause:
-        raise RobotError(f"{path}: can't be loaded as MJCF: {one_line(cause)}") from None
+    spec = parse_mjcf(path)
     skipped = 0
     if meshes:
         refuse_missing_meshes(path, [mesh.file for mesh in spec.meshes if mesh.file and not _found(spec, path, mesh)])
@@ -78,6 +69,24 @@ def read_mujoco(path: Path, *, meshes: bool) -> MujocoFile:
         skipped = _leave_meshes_out(spec)
         _leave_pictures_out(spec)
     return MujocoFile(spec=spec, skipped_meshes=skipped, followers=_mjcf_followers(spec, path))
+
+
+def parse_mjcf(path: Path) -> mujoco.MjSpec:
+    """An MJCF as it stands.
+
+    Raises:
+        RobotError: When MuJoCo can't parse it.
+    """
+    try:
+        # MuJoCo's own parser forgives what a strict one does not, so the file is only looked at in passing.
+        text = re.sub(rb"<!--.*?-->", b"", path.read_bytes(), flags=re.DOTALL)
+        first = re.search(rb"<([A-Za-z]\w*)", text)
+        if first is not None and first[1] == b"robot":
+            raise RobotError(f"{path}: is a URDF by its content; name it .urdf")
+        _refuse_what_mujoco_passes_over(text, path)
+        return mujoco.MjSpec.from_file(str(path))
+    except (ValueError, OSError) as cause:
+        raise RobotError(f"{path}: can't be loaded as MJCF: {one_line(cause)}") from None
 
 
 def _refuse_what_mujoco_passes_over(text: bytes, path: Path) -> None:

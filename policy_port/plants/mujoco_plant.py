@@ -115,7 +115,7 @@ class MujocoPlant:
         mujoco.mj_kinematics(self._model, data)
         lowest = self._footing.lowest(data)
         at_zero = None if lowest is None else lowest - height
-        return standing_height(at_zero, robot=self._file, skipped_meshes=self.skipped_meshes)
+        return standing_height(at_zero, robot=self._file)
 
     def _place_followers(self, data: mujoco.MjData) -> None:
         if self._robot.followers:

@@ -225,7 +225,7 @@ class NewtonPlant:
         self._pose_robot(start)
         lowest = self._footing.lowest(self._pose)
         at_zero = None if lowest is None else lowest - float(start[self._robot.base_q + 2])
-        return standing_height(at_zero, robot=self._file, skipped_meshes=self.skipped_meshes)
+        return standing_height(at_zero, robot=self._file)
 
     def _pose_robot(self, joint_q: NDArray[np.floating]) -> None:
         """Put MuJoCo's picture of a world at Newton's coordinates."""

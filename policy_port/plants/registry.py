@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 from policy_port.control.plant import SimulatedPlant
 from policy_port.errors import MissingDependencyError, RobotError, closest
+from policy_port.plants.collision import collision_shapes
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.find import USD_SUFFIXES, find_robot
 
@@ -128,5 +129,9 @@ def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpac
             f"plant '{kind}' needs the Python package {cause.name}, which is not installed: "
             f"pip install 'policy-port[{simulator.extra}]'"
         ) from None
+    if setup.falls and not given["meshes"]:
+        shapes = collision_shapes(path, setup)
+        if shapes is not None:
+            shapes.refuse_without_feet(path)
     taken = ("num_envs", "meshes", *simulator.options)
     return plant(path, setup, **{name: value for name, value in given.items() if name in taken})

@@ -256,14 +256,13 @@ def find_link(name: str, links: Sequence[str], robot: Path) -> int:
     return list(links).index(name)
 
 
-def standing_height(lowest: float | None, *, robot: Path, skipped_meshes: int) -> float:
+def standing_height(lowest: float | None, *, robot: Path) -> float:
     """Height of the base at which a robot stands on the ground [m].
 
     Args:
         lowest: Height of its lowest point over the ground when its base is at 0 [m]; None when nothing of it can
             touch the ground.
         robot: The robot file, for the message.
-        skipped_meshes: Number of meshes that were left out, for the message.
 
     Raises:
         RobotError: When nothing of it can touch the ground, through which it would fall from any height.
@@ -272,6 +271,6 @@ def standing_height(lowest: float | None, *, robot: Path, skipped_meshes: int) -
         raise RobotError(
             f"{robot}: nothing of the robot can touch the ground, so it would fall through it. Give its feet "
             "<collision> shapes (URDF), or a contype and conaffinity that meet the ground's 1 and 1, or a <pair> with "
-            "a floor of the file (MJCF)" + (", or leave out --no-meshes" if skipped_meshes else "")
+            "a floor of the file (MJCF)"
         )
     return CLEARANCE - lowest

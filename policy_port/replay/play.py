@@ -20,6 +20,7 @@ from policy_port.control.plant import Plant, SimulatedPlant
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
 from policy_port.motion.followed import Clip
+from policy_port.plants.collision import told_of_collisions
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
@@ -189,6 +190,8 @@ def play_on_plant(
         if not options.get("meshes", True):
             # Not part of the protocol: a real robot has no meshes to leave out.
             more["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"
+        if told := told_of_collisions(robot, setup, meshes=options.get("meshes", True)):
+            more["collision"] = told
         if output.video and clip is not None and not isinstance(plant, DrawsGhosts):
             more["video"] = f"without the reference beside the robot: {plant.name} draws the robot alone"
     return _finish(dataclasses.replace(result, setting={**result.setting, **more}), pilot, output, clip)

@@ -103,9 +103,7 @@ def read_urdf(path: Path, *, meshes: bool) -> Urdf:
     Raises:
         RobotError: When the file is no URDF, or meshes are missing.
     """
-    root = _parse(path, "URDF")
-    if root.tag != "robot":
-        raise RobotError(f"{path}: is no URDF: its root is <{root.tag}>, not <robot>")
+    root = parse_urdf(path)
     refuse_odd_joints(path, root)
     place, followers = free_the_base(path, root), urdf_followers(path, root)
     for joint in root.findall("joint"):
@@ -128,6 +126,18 @@ def read_urdf(path: Path, *, meshes: bool) -> Urdf:
                 mesh.set("filename", str(file))
     refuse_missing_meshes(path, missing)
     return Urdf(path=path, root=root, skipped_meshes=skipped, place=place, followers=followers)
+
+
+def parse_urdf(path: Path) -> ElementTree.Element:
+    """The XML of a URDF as it stands.
+
+    Raises:
+        RobotError: When the file is no URDF.
+    """
+    root = _parse(path, "URDF")
+    if root.tag != "robot":
+        raise RobotError(f"{path}: is no URDF: its root is <{root.tag}>, not <robot>")
+    return root
 
 
 def mujoco_compiler(root: ElementTree.Element) -> ElementTree.Element:

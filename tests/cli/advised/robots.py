@@ -77,7 +77,7 @@ PLANTS: list[Trial | Note] = [
     ),
     Trial(
         ON.format("mujoco", "feet.urdf").replace("arm/port", "falling") + " --no-meshes",
-        ", or leave out --no-meshes",
+        "or give the meshes and leave out --no-meshes",
         ON.format("mujoco", "feet.urdf").replace("arm/port", "falling"),
     ),
     Trial(

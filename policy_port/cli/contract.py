@@ -145,7 +145,7 @@ def write(
     written = write_descriptor(load_contract(contract), to, out, Given(names=names, policy=policy))
     typer.echo(f"{out}: {', '.join(written.files)}")
     if written.rest:
-        typer.echo(f"  {', '.join(written.rest)}: in rest.yaml alone, for the import; the runner has them elsewhere")
+        typer.echo(f"  {', '.join(written.rest)}: in rest.yaml, for the import; a runner has them elsewhere")
     typer.echo(f"  imported again it is the same contract: {written.command}")
 
 

@@ -66,6 +66,7 @@ SecondsOption = Annotated[
     float | None,
     typer.Option(
         min=0.0,
+        max=86_400.0,
         help="With --plant, length of an episode [s]; under --command 10, if not given. With --real, of each episode "
         "of a policy that reads no goal.",
     ),

@@ -65,7 +65,7 @@ class JointPositionAction(JointAction):
     """Joint position target = offset + scale * raw, then clip; one number per joint."""
 
     term: Literal["joint_position"]
-    joints: tuple[str, ...] | None = None
+    joints: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the joints, in this order; all joints of the contract, if not given."""
     scale: float | dict[str, float]
     """Factor from raw action to position [unit]."""
@@ -108,7 +108,7 @@ class JointPositionDeltaAction(_AddsNothing):
     term: Literal["joint_position_delta"]
     reference: Literal["joint_pos", "joint_target"]
     """What the delta is added to: the measured position, or the previous target (the start position at reset)."""
-    joints: tuple[str, ...] | None = None
+    joints: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the joints, in this order; all joints of the contract, if not given."""
     scale: float | dict[str, float]
     """Factor from raw action to position [unit]."""
@@ -131,7 +131,7 @@ class JointVelocityAction(_AddsNothing):
 
     drive = "velocity"
     term: Literal["joint_velocity"]
-    joints: tuple[str, ...] | None = None
+    joints: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the joints, in this order; all joints of the contract, if not given."""
     scale: float | dict[str, float]
     """Factor from raw action to velocity [unit/s]."""
@@ -150,7 +150,7 @@ class JointEffortAction(_AddsNothing):
 
     drive = "effort"
     term: Literal["joint_effort"]
-    joints: tuple[str, ...] | None = None
+    joints: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the joints, in this order; all joints of the contract, if not given."""
     scale: float | dict[str, float]
     """Factor from raw action to torque or force [N m or N]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -177,6 +178,8 @@ def check_commands(contract: Parsing, terms: Iterable[Term]) -> None:
     """
     declared = contract.command.names
     for term in terms:
+        if isinstance(term, GaitClockTerm):
+            _check_clock(contract, term)
         read = term.names if isinstance(term, CommandTerm) else term.reads if isinstance(term, GaitClockTerm) else ()
         for name in read:
             if name not in declared:
@@ -192,3 +195,25 @@ def check_commands(contract: Parsing, terms: Iterable[Term]) -> None:
                     f"{term.label}.{key} names {', '.join(table)}; the term's elements are {', '.join(names)}: give "
                     "each of them a number"
                 )
+
+
+def _check_clock(contract: Parsing, term: GaitClockTerm) -> None:
+    """Refuse shares of a cycle that are none, clocks that run backwards, and cycles that no control step shows."""
+    if isinstance(term.stance, str):
+        low, high = _reach(contract.command, term.stance)
+        if not 0.0 < low <= high < 1.0:
+            raise ValueError(
+                f"stance of '{term.label}' is command element '{term.stance}', which goes from {low:g} to {high:g}: a "
+                "share of a cycle lies between 0 and 1; state such a `range` and `default`"
+            )
+    if term.frequency is not None and _reach(contract.command, term.frequency)[0] < 0.0:
+        raise ValueError(
+            f"frequency of '{term.label}' is command element '{term.frequency}', which goes below zero: the clock "
+            "would run backwards; state another `range` and `default`"
+        )
+
+
+def _reach(command: Command, name: str) -> tuple[float, float]:
+    """What an element can be: its default and its range."""
+    default, (low, high) = command.element(name).default, command.bounds(name) or (math.inf, -math.inf)
+    return min(default, low), max(default, high)

@@ -120,7 +120,7 @@ class GaitClockTerm(NamedTerm):
     show a number, or go to a phase."""
     below: Positive | None = None
     """The robot is told to stand where the norm of the command in force is below this."""
-    norm_of: tuple[str, ...] = VELOCITY_COMMAND
+    norm_of: Annotated[tuple[str, ...], Field(min_length=1)] = VELOCITY_COMMAND
     """Elements of the command whose norm that is."""
 
     @model_validator(mode="after")

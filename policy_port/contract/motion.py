@@ -35,10 +35,14 @@ class ChainLink(Strict):
         return self
 
 
+Rate = Annotated[float, Field(gt=0.0, le=10_000.0)]
+"""Frames per second."""
+
+
 class ClipFiles(Strict):
     """What clip files of the policy's project don't say by themselves; a file that says it is held against this."""
 
-    rate: Annotated[float, Field(gt=0.0)] | None = None
+    rate: Rate | None = None
     """Frames per second."""
     quaternion_order: Literal["wxyz", "xyzw"] | None = None
     """Order of the quaternions in the file."""
@@ -61,7 +65,7 @@ class Following(Strict):
     robot's; none: it is taken as the clip has it."""
     end: Literal["hold", "repeat", "stop"]
     """After the last frame: stay there with joint velocities as recorded, begin again, or the episode is over."""
-    rate: Annotated[float, Field(gt=0.0)] | None = None
+    rate: Rate | None = None
     """Frames per second that the policy was trained with; one frame per control step, if not given."""
     files: ClipFiles = ClipFiles()
     """What clip files don't say."""

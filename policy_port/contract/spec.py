@@ -75,9 +75,9 @@ class Contract(Strict):
     quaternion_order: Literal["wxyz", "xyzw", "none"] | None = None
     """Order of the quaternions that a term holds, where one does: base_quat, or an external term, which its task
     fills. Most contracts leave this out."""
-    timestep: Positive
+    timestep: Annotated[float, Field(ge=1e-6, le=1.0)]
     """Physics timestep of training [s]."""
-    decimation: Annotated[int, Field(ge=1)]
+    decimation: Annotated[int, Field(ge=1, le=10_000)]
     """Physics steps per control step; the control period is timestep * decimation."""
     base: Base
     """Base of the robot."""

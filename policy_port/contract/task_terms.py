@@ -22,7 +22,7 @@ class GaitPhaseTerm(Term):
     term: Literal["gait_phase"]
     period: Annotated[float, Field(gt=0.0)]
     """Period of the gait [s]; t counts from reset."""
-    offsets: tuple[float, ...] = (0.0,)
+    offsets: Annotated[tuple[float, ...], Field(min_length=1, max_length=64)] = (0.0,)
     """Phase offset of each clock, as a fraction of the period."""
 
     def elements(self, contract: Parsing) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class ConstantTerm(Term):
     """Numbers that never change."""
 
     term: Literal["constant"]
-    value: tuple[float, ...]
+    value: Annotated[tuple[float, ...], Field(min_length=1)]
     """The numbers, as the network sees them."""
 
     def readings(self, contract: Parsing) -> tuple[Reading, ...]:

@@ -79,6 +79,8 @@ def _simulator(config: HydraConfig, record: Record, draft: Draft) -> None:
     name = simulator.text("name")
     draft.put("trained_in", f"{name}, by HumanoidVerse", simulator.source("name"))
     sim = config.section("simulator.config.sim")
+    if sim.number("fps") <= 0.0:
+        raise sim.error("fps", f"is {sim.number('fps'):g}, expected physics steps per second above 0")
     draft.put("timestep", 1.0 / sim.number("fps"), sim.source("fps", "one physics step"))
     draft.put("decimation", sim.integer("control_decimation"), sim.source("control_decimation"))
     if config.has("robot.asset.fix_base_link"):

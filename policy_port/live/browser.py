@@ -52,6 +52,9 @@ class BrowserView:
         # What viser prints of itself is not the command's output.
         with contextlib.redirect_stdout(sys.stderr):
             self._server: Any = viser.ViserServer(host=host, port=_free(host, port), label="policy-port", verbose=False)
+        # Its button for a public address would let anybody drive the robot.
+        self._server.gui.configure_theme(show_share_button=False)
+        self._server.request_share_url = lambda *_, **__: None
         port = self._server.get_port()
         self.port = port
         """The TCP port."""

@@ -155,7 +155,10 @@ def check_shapes(path: Path, motion: Motion) -> None:
 def _rate(path: Path, arrays: Arrays, stated: ClipFiles) -> float | None:
     if "fps" not in arrays:
         return stated.rate
-    fps = float(np.asarray(arrays["fps"], dtype=np.float64).reshape(-1)[0])
+    stored = np.asarray(arrays["fps"], dtype=np.float64).reshape(-1)
+    if len(stored) != 1 or not (np.isfinite(stored[0]) and stored[0] > 0.0):
+        raise MotionError(f"{path}: fps is {stored.tolist()[:4]}, expected one number of frames per second")
+    fps = float(stored[0])
     if stated.rate is not None and abs(stated.rate - fps) > 1e-6 * fps:
         raise MotionError(f"{path}: says {fps:g} frames per second, {stated.rate:g} were stated")
     return fps
@@ -185,6 +188,8 @@ def _links(arrays: Arrays, stated: ClipFiles, count: int) -> tuple[str, ...]:
 
 def _check_spin(path: Path, quats: Array, spin: Array, rate: float, order: str) -> None:
     """Angular velocities that follow from the quaternions in the other order only say that the order is wrong."""
+    if not quats.size or not spin.size:
+        raise MotionError(f"{path}: its arrays of links have no link; leave them out, or store the root's pose")
     errors = {}
     for name, columns in QUATERNIONS.items():
         ordered = without_jumps(quats[..., columns])

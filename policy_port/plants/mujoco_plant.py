@@ -25,6 +25,8 @@ from policy_port.plants.mujoco_sensing import MujocoSensing
 from policy_port.plants.setup import PlantSetup, find_link, standing_height
 from policy_port.robot_models.coupling import follow
 
+_BADCTRL = int(mujoco.mjtWarning.mjWARN_BADCTRL)
+
 
 class MujocoPlant:
     """A robot file in MuJoCo, set up from a contract; several environments share one model and step in threads.
@@ -182,6 +184,13 @@ class MujocoPlant:
         for helper in helping:
             helper.result()
         self._fresh.clear()
+        for row, data in enumerate(self._data):
+            if data.warning[_BADCTRL].number:
+                # MuJoCo then drives nothing at all, which looks like a calm robot.
+                raise RobotError(
+                    f"{self.name}: a target in environment {row} is infinite or beyond 1e10, by which MuJoCo drives "
+                    "nothing; the policy's actions diverge, or the contract's scale does"
+                )
 
     def _advance(self, waiting: Iterator[mujoco.MjData], count: int) -> None:
         for data in waiting:

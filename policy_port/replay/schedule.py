@@ -88,7 +88,7 @@ class Schedule(Strict):
     """What happens in each episode; times are counted from its reset."""
 
     schedule_version: Literal[1] = 1
-    seconds: Positive | None = None
+    seconds: Annotated[float, Field(gt=0.0, le=86_400.0)] | None = None
     """Length of an episode [s]."""
     command: tuple[CommandEntry, ...] = ()
     """The command; the first entry is at 0."""

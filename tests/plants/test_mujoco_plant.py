@@ -28,6 +28,14 @@ def test_the_files_actuators_are_addressed_by_the_joint_they_drive(robot_file, s
     np.testing.assert_allclose(state_of(plant).joint_pos, by_name(plant, TARGETS), atol=1e-3)
 
 
+def test_targets_that_mujoco_drives_nothing_by_are_no_calm_robot(robot_file, setup_of, stand_up, by_name):
+    """Beyond 1e10 MuJoCo sets every drive to zero and warns; a replay ends with the reason instead."""
+    plant = stand_up("mujoco", robot_file("tripod.xml"), setup_of(NAMES, height=1.0, stiffness=20.0, damping=1.0))
+    plant.write(by_name(plant, dict.fromkeys(NAMES, 0.1) | {"a_hip": 1e11}))
+    with pytest.raises(RobotError, match="beyond 1e10, by which MuJoCo drives nothing"):
+        plant.step(1)
+
+
 def test_kind_model_keeps_the_files_gains(robot_file, setup_of, stand_up, by_name):
     """The knee's 20 N m/rad and the hip's 30 of the file give the first torque, whatever the setup says."""
     setup = setup_of(NAMES, actuation="model", height=1.0, stiffness=1.0, damping=1.0)

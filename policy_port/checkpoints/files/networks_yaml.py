@@ -101,7 +101,7 @@ class _Reader:
             raise self.error("parts", "is no mapping of a name to a network")
         parts = {name: self.part(name, value) for name, value in data["parts"].items()}
         result = data["result"]
-        if result not in parts:
+        if not isinstance(result, str) or result not in parts:
             raise self.error(
                 "result", f"is {result!r}, which is no part{closest(str(result), parts)}. The parts are {_all(parts)}"
             )
@@ -125,6 +125,8 @@ class _Reader:
             key: self.text(data, key, where) for key in ("from", "activation", "statistics", "agent") if key in data
         }
         options: dict[str, Any] = {"activation": texts.get("activation"), "kind": texts.get("from")}
+        if file.suffix.lower() == ".onnx" and (idle := sorted({"activation", "agent"} & data.keys())):
+            raise self.error(f"{where}.{idle[0]}", f"means nothing to an ONNX file, {data['file']}; leave it out")
         statistics = texts.get("statistics")
         options["statistics"] = statistics if statistics in (None, "none") else self.path.parent / statistics
         options["agent_yaml"] = self.path.parent / texts["agent"] if "agent" in texts else None

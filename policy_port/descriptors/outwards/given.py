@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def gains(contract: Contract, what: str) -> dict[str, list[float]]:
         absent = [name for name, joint in contract.joints.items() if getattr(joint, key) is None]
         if absent:
             raise ContractError(
-                f"contract '{contract.name}': joints.{absent[0]}.{key} is not stated, and {what} drives motors by it; "
-                "state it in the contract"
+                f"contract '{contract.name}': joints.{absent[0]}.{key} is not stated, and motors are driven by it with "
+                f"{what}; state it in the contract"
             )
         found[key] = [float(getattr(joint, key)) for joint in contract.joints.values()]
     return found
@@ -78,14 +79,19 @@ def only_position(contract: Contract, what: str) -> Any:
     kinds = [term.term for term in contract.action.terms]
     if kinds != ["joint_position"]:
         raise ContractError(
-            f"contract '{contract.name}': its action is {', '.join(kinds)}, and {what} holds one joint_position"
+            f"contract '{contract.name}': its action is {', '.join(kinds)}, and this program writes one joint_position "
+            f"into {what}"
         )
     return contract.action.terms[0]
 
 
-def unknown_term(contract: Contract, term: Term, what: str, known: Any) -> ContractError:
-    """The error of a term that a format has no name for."""
+def unknown_term(contract: Contract, term: Term, what: str, known: Iterable[str]) -> ContractError:
+    """The error of an observation term that a format has no name for."""
+    return not_written(contract, f"observation term '{term.label}' ({term.term})", what, known)
+
+
+def not_written(contract: Contract, part: str, what: str, known: Iterable[str]) -> ContractError:
+    """The error of a part of a contract that is not written into a format."""
     return ContractError(
-        f"contract '{contract.name}': observation term '{term.label}' ({term.term}) has no name in {what}. It has: "
-        f"{', '.join(known)}"
+        f"contract '{contract.name}': {part} is not written into {what}; what is, is {', '.join(known)}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 from policy_port.contract import Contract
 from policy_port.contract.term import Term
 from policy_port.descriptors.isaac_lab_terms import TERMS
-from policy_port.descriptors.outwards.given import Given, gains, numbers, unknown_term
+from policy_port.descriptors.outwards.given import Given, gains, not_written, numbers, unknown_term
 
 KIND = "isaac_lab"
 MAIN = ("IO_descriptors.yaml",)
@@ -17,7 +17,12 @@ READS = frozenset[str]()
 
 _MODULE = "isaaclab.envs.mdp"
 NAMES = {term: name for name, term in TERMS.items() if name != "joint_vel"} | {"velocity_command": "generated_commands"}
-_ACTIONS = {"joint_position": "JointPositionAction", "joint_position_delta": "RelativeJointPositionAction"}
+_ACTIONS = {
+    "joint_position": "JointPositionAction",
+    "joint_position_delta": "RelativeJointPositionAction",
+    "joint_velocity": "JointVelocityAction",
+    "joint_effort": "JointEffortAction",
+}
 
 
 def files(contract: Contract, given: Given) -> dict[str, Any]:
@@ -60,7 +65,7 @@ def options(contract: Contract, folder: Path) -> dict[str, Any]:
 def _action(contract: Contract, term: Any) -> dict[str, Any]:
     joints = list(contract.action_joints(term))
     if term.term not in _ACTIONS:
-        raise unknown_term(contract, term, WHAT, _ACTIONS)
+        raise not_written(contract, f"action term '{term.term}'", WHAT, _ACTIONS)
     clips = [term.entry("clip", name) for name in joints]
     return {
         "action_type": "JointAction",

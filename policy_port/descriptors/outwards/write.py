@@ -82,7 +82,7 @@ def write_descriptor(contract: Contract, kind: str, out: Path, given: Given) -> 
         (folder / REST).write_text(_yaml(rest), encoding="utf-8")
         words = ["policy-port", "contract", "import", *(str(out / name) for name in module.MAIN)]
         words += [word.replace(str(folder), str(out)) for word in _words(options)]
-        command = " ".join([*words, "--set-file", str(out / REST), "--out", "contract.yaml"])
+        command = " ".join([*words, "--set-file", str(out / REST), "--name", contract.name, "--out", "contract.yaml"])
         # One key for every joint that has it.
         keys = [f"joints.*.{key.rpartition('.')[2]}" if key.startswith("joints.") else key for key in rest]
         return Written(files=(*sources, REST), rest=tuple(dict.fromkeys(keys)), command=command)

@@ -156,7 +156,11 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("rl_sar", {"joints": {"left_hip.effort_limit": None}}, "effort_limit is not stated"),
     ("unitree_rl_lab", {"joints": {"left_hip.stiffness": None}}, "stiffness is not stated"),
     ("mjlab", {"observation": {"terms.0": {"term": "gait_phase", "period": 0.8}}}, "no task of mjlab has all"),
-    ("isaac_lab", {"observation": {"terms.0": {"term": "gait_phase", "period": 0.8}}}, "has no name in IO descriptors"),
+    (
+        "isaac_lab",
+        {"observation": {"terms.0": {"term": "gait_phase", "period": 0.8}}},
+        "is not written into IO descriptors",
+    ),
 ]
 
 

@@ -57,12 +57,12 @@ def parse_command(text: str) -> dict[str, float]:
     ]:
         if name in found:
             raise typer.BadParameter(f"--command gives {name} twice; give it once")
-        try:
-            found[name] = float(value)
-        except ValueError:
+        # As in a YAML: no underscores and no digits of other scripts, which float() takes.
+        if not (value.isascii() and "_" not in value and _is_number(value)):
             raise typer.BadParameter(
                 f"--command takes numbers: three such as 0.5,0,0 or by name such as lin_vel_x=0.5, given: {text}"
-            ) from None
+            )
+        found[name] = float(value)
     if not all(map(math.isfinite, found.values())):
         raise typer.BadParameter(f"--command takes finite numbers, given: {text}")
     return found
@@ -98,3 +98,11 @@ def _numbers(text: str) -> Iterator[float]:
         if not math.isfinite(value) or not 1 <= repeats <= 1_000_000:
             raise ValueError(part)
         yield from (value,) * repeats
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

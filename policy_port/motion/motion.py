@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -119,6 +120,12 @@ def velocities(positions: Array, rate: float) -> Array:
     return np.gradient(positions, 1.0 / rate, axis=0)
 
 
+FARTHEST = 1000.0
+"""Joint positions beyond this are nobody's [rad or m]."""
+TURNS = 4.0 * math.pi
+"""Beyond this only a joint without a stop goes [rad]."""
+
+
 def checked(motion: Motion, where: str) -> Motion:
     """A motion whose numbers can be a robot's: finite, unit quaternions, velocities that belong to the positions.
 
@@ -142,6 +149,20 @@ def checked(motion: Motion, where: str) -> Motion:
         if name.endswith("quat"):
             turned[name] = _unit(values, name, where)
     _check_velocities(motion, where)
+    reach = np.abs(motion.joint_pos).max(axis=0)
+    worst = int(reach.argmax()) if reach.size else 0
+    if reach.size and reach[worst] > FARTHEST:
+        frame = int(np.abs(motion.joint_pos[:, worst]).argmax())
+        raise MotionError(
+            f"{where}: joint '{motion.joint_names[worst]}' is at {motion.joint_pos[frame, worst]:g} in frame {frame}; "
+            "joint positions are radians or metres"
+        )
+    if reach.size and reach[worst] > TURNS:
+        turned["notes"] = (
+            *motion.notes,
+            f"joint '{motion.joint_names[worst]}' goes as far as {reach[worst]:.3g} rad, which only a wheel does: "
+            "are these degrees?",
+        )
     return replace(motion, **turned)
 
 

@@ -85,7 +85,7 @@ def _csv(path: Path, stated: ClipFiles) -> Motion:
     if path.stat().st_size > MAX_BYTES:
         raise MotionError(f"{path}: {path.stat().st_size} bytes; a clip has at most {MAX_BYTES}")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         if not line.strip():
             continue
         try:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import mujoco
 import newton
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.actions import Drive
+from policy_port.errors import RobotError
 from policy_port.plants.newton_model import NewtonRobot
+
+_BADCTRL = int(mujoco.mjtWarning.mjWARN_BADCTRL)
 
 
 class _Told(NamedTuple):
@@ -96,6 +100,11 @@ class Worlds:
         self._states = [before, after]
         if self._native:
             self._warm_start[:] = self._solver.mj_data.qacc_warmstart
+            if self._solver.mj_data.warning[_BADCTRL].number:
+                raise RobotError(
+                    "Newton: a target is infinite or beyond 1e10, by which MuJoCo drives nothing; the policy's actions "
+                    "diverge, or the contract's scale does"
+                )
         if self.after_step is not None:
             self.after_step()
 

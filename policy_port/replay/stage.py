@@ -21,7 +21,7 @@ from policy_port.motion.followed import Clip
 from policy_port.port.pilot import Pilot
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
-from policy_port.replay.held import Held, HeldEpisodes, connect, held_metrics
+from policy_port.replay.held import Held, HeldEpisodes, command_words, connect, held_metrics
 from policy_port.replay.pushes import Pushes, push_metrics
 from policy_port.replay.recording import plant_header, policy_identity, setting_of
 from policy_port.replay.result import Metric, Result
@@ -216,6 +216,9 @@ class Stage:
             "seconds": f"{self.held.seconds:g}",
             "fall": self.rule.text,
         }
+        if contract.commanded and not schedule.command:
+            told = dict(zip(contract.command.names, contract.command.vector(self.asked.told), strict=True))
+            setting["command"] = command_words(contract, told)
         return Result(setting=setting, metrics=(*found, *pushed, *jumps))
 
 

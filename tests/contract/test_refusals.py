@@ -27,7 +27,7 @@ def observing(*terms: dict[str, Any], **more: Any) -> dict[str, Any]:
         (contract_data(timestep=1e-9), "timestep"),
         (contract_data(timestep=100.0), "timestep"),
         (contract_data(decimation=10**9), "decimation"),
-        (contract_data(action={"terms": [{"term": "joint_position", "joints": [], "scale": 1, "offset": 0}]}), "joints"),
+        (contract_data(action={"terms": [{"term": "joint_velocity", "joints": [], "scale": 1}]}), "joints"),
         (
             observing({"term": "motion_joint_pos"}, motion={"align": "none", "end": "hold", "rate": 1e9}),
             "rate",

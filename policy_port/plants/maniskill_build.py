@@ -149,7 +149,7 @@ def load(
         except Exception as cause:
             raise RobotError(f"{urdf.path}: SAPIEN can't load it: {one_line(cause)}") from cause
     if shown is None:
-        set_up_contacts(scene, articulation, robot.physics)
+        set_up_contacts(scene, articulation, robot.physics, urdf.path)
         couple(articulation, robot.followers, urdf.path)
     return articulation
 

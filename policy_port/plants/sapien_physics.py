@@ -71,15 +71,56 @@ def meet(one: Sequence[int], other: Sequence[int]) -> bool:
     return bool((one[0] & other[1]) | (one[1] & other[0])) and not (one[2] & other[2] and one[3] == other[3])
 
 
-def set_up_contacts(scene: sapien.Scene, articulation: physx.PhysxArticulation, physics: Physics) -> None:
+def set_up_contacts(scene: sapien.Scene, articulation: physx.PhysxArticulation, physics: Physics, path: Path) -> None:
     """Give every collision shape of a robot its groups and material."""
     if physics.shapes is None:
+        part_neighbours(articulation, path)
         return
     for link in articulation.links:
         mine = physics.shapes.get(link.name, ())
         for shape, said in zip(link.collision_shapes, mine, strict=True):
             shape.set_collision_groups(list(said.groups))
             shape.set_physical_material(scene.create_physical_material(said.friction, said.friction, 0.0))
+
+
+def part_neighbours(articulation: physx.PhysxArticulation, path: Path) -> None:
+    """Let no body touch the one that it hangs from, where links fixed to each other are one body.
+
+    PhysX parts a link from its parent alone: a wheel would rub on the motor housing that is fixed to the same shin.
+    MuJoCo and Newton part bodies. SAPIEN's third group parts shapes that share a bit; it has 32, SRDF uses some.
+
+    Raises:
+        RobotError: When 32 are too few.
+    """
+    body: dict[physx.PhysxArticulationLinkComponent, physx.PhysxArticulationLinkComponent] = {}
+    for link in _parents_first(articulation):
+        fixed = link.parent is not None and link.joint.type == "fixed"
+        body[link] = body[link.parent] if fixed else link
+    shaped = [link for link in body if link.collision_shapes]
+    used = 0
+    for link in shaped:
+        for shape in link.collision_shapes:
+            used |= shape.collision_groups[2]
+    for link in dict.fromkeys(body.values()):
+        near = [link] if link.parent is None else [link, body[link.parent]]
+        parted = [item for item in shaped if body[item] in near]
+        if len(parted) < 2 or {link, link.parent}.issuperset(parted):
+            continue
+        free = used.bit_length()
+        if free >= 32:
+            raise RobotError(
+                f"{path}: links fixed to each other, beside links that move against them, part its shapes into more "
+                "than 32 kinds, which is all that SAPIEN can tell apart. Use --plant mujoco"
+            )
+        used |= 1 << free
+        for shape in (shape for item in parted for shape in item.collision_shapes):
+            first, second, third, fourth = shape.collision_groups
+            shape.set_collision_groups([first, second, third | 1 << free, fourth])
+
+
+def _parents_first(articulation: physx.PhysxArticulation) -> list[physx.PhysxArticulationLinkComponent]:
+    """SAPIEN's links, each after the one that it hangs from."""
+    return sorted(articulation.links, key=lambda link: len(_upwards(link)))
 
 
 def couple(articulation: physx.PhysxArticulation, followers: Followers, path: Path) -> None:

@@ -53,6 +53,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return FakePlant(LEGS, options["num_envs"], timestep=setup.timestep)
 
     monkeypatch.setattr(play_module, "make_plant", make)
+    # No file is there to be read either.
+    monkeypatch.setattr(play_module, "told_of_collisions", lambda *_, meshes: "" if meshes else "no shape to a foot")
     return calls
 
 
@@ -142,6 +144,7 @@ def test_options_reach_the_plant(port: StandIn, made: list[dict[str, Any]], tmp_
     assert (call["kind"], call["num_envs"], call["meshes"], call["setup"].decimation) == ("mujoco", 3, False, 10)
     assert "0.002 s x 10 = 0.02 s" in output
     assert "0 left out" in output
+    assert "no shape to a foot" in output
 
 
 def test_a_command_outside_training_is_a_warning(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from policy_port.errors import RobotError
@@ -177,3 +178,24 @@ def test_public_robots_with_plain_feet_are_not(file, joint, shared, setup_of):
     shapes = collision_shapes(path, setup_of((joint,)))
     assert shapes is not None
     shapes.refuse_without_feet(path)
+
+
+def test_a_wheel_does_not_rub_on_its_motor(kind, tmp_path, setup_of, stand_up, state_of):
+    """The housing is a link of its own, fixed to the shin that carries the wheel: both are inside each other."""
+    inertia = (
+        '<inertial><mass value="1"/><inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial>'
+    )
+    shapes = {"shin": "", "motor": '<box size="0.1 0.04 0.06"/>', "wheel": '<box size="0.12 0.05 0.05"/>'}
+    links = "".join(
+        f'<link name="{name}">{inertia}{f"<collision><geometry>{shape}</geometry></collision>" if shape else ""}</link>'
+        for name, shape in shapes.items()
+    )
+    (tmp_path / "wheel.urdf").write_text(f"""<robot name="r">{links}
+      <joint name="mount" type="fixed"><parent link="shin"/><child link="motor"/></joint>
+      <joint name="axle" type="continuous"><parent link="shin"/><child link="wheel"/><origin xyz="0.02 0.01 0"/>
+      <axis xyz="0 1 0"/><limit effort="50" velocity="50"/></joint></robot>""")
+    setup = setup_of(("axle",), stiffness=5.0, damping=0.5, height=1.0, gravity_compensation=True)
+    plant = stand_up(kind, tmp_path / "wheel.urdf", setup)
+    plant.write(np.array([[1.0]]))
+    plant.step(500)
+    assert state_of(plant).joint_pos[0, 0] == pytest.approx(1.0, abs=0.02)

@@ -130,7 +130,7 @@ def test_a_biped_and_a_quadruped_walk_in_every_simulator(
 def test_a_public_tracker_follows_its_clip(
     shared: Path, tmp_path: Path, policy: str, file: str, clip: str | None
 ) -> None:
-    """Its own clip, at its own rate, in MuJoCo: it stays up and its joints are within 0.13 rad of the clip's."""
+    """In MuJoCo, at its own rate: it stays up, its joints within 0.13 rad; hands without shapes are told."""
     pytest.importorskip("mujoco")
     folder, contract = shared / "real_policies" / "tracking", load_contract(CONTRACTS / f"{policy}.yaml")
     assert contract.motion is not None
@@ -143,4 +143,5 @@ def test_a_public_tracker_follows_its_clip(
         port.pilot(), Held(seconds=1.5), Output(folder=tmp_path / "run"), kind="mujoco", robot=robot, meshes=False
     )
     assert (result["fallen"], result["survival"]) == (0, 1.5)
+    assert "no shape to left_wrist_yaw_link, right_wrist_yaw_link" in result.setting["collision"]
     assert 0.01 < result["reference_joint_rmse"] < 0.13

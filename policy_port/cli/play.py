@@ -66,7 +66,6 @@ SecondsOption = Annotated[
     float | None,
     typer.Option(
         min=0.0,
-        max=86_400.0,
         help="With --plant, length of an episode [s]; under --command 10, if not given. With --real, of each episode "
         "of a policy that reads no goal.",
     ),
@@ -118,6 +117,9 @@ DatasetOption = Annotated[
 ProcessesOption = Annotated[
     int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
 ]
+
+DAY = 86_400.0
+"""The longest episode [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,8 +378,10 @@ def _check_way(options: PlayOptions) -> None:
     if options.task is not None and (options.seconds is not None or options.goal or options.motion):
         stray = "--motion" if options.motion else "--goal" if options.goal else "--seconds"
         raise typer.BadParameter(f"{stray} does not go with --task: the task has goals and a length of its own")
-    if options.seconds is not None and not 0.0 < options.seconds < math.inf:
-        raise typer.BadParameter(f"--seconds takes a finite length above 0, given: {options.seconds:g}")
+    if options.seconds is not None and not 0.0 < options.seconds <= DAY:
+        raise typer.BadParameter(
+            f"--seconds takes a finite length above 0, a day ({DAY:g} s) at most, given: {options.seconds:g}"
+        )
 
 
 def _check_staged(options: PlayOptions) -> None:

@@ -114,14 +114,19 @@ def test_a_step_allocates_nothing(tmp_path: Path, recurrent: bool) -> None:
     # ONNX Runtime's binding keeps about a hundred small objects for its own reuse before it is warm.
     for _ in range(300):
         policy.act()
-    before, _ = tracemalloc.get_traced_memory()
-    tracemalloc.reset_peak()
-    for _ in range(1000):
-        policy.act()
-    after, peak = tracemalloc.get_traced_memory()
+    kept, held = [], []
+    # What other threads of the tests allocate meanwhile is counted too; what a step allocates shows every time.
+    for _ in range(3):
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for _ in range(1000):
+            policy.act()
+        after, peak = tracemalloc.get_traced_memory()
+        kept.append(after - before)
+        held.append(peak - before)
     tracemalloc.stop()
-    assert after - before < 1000, "less than a byte per step"
-    assert peak - before < 1024, "less than one observation batch of 64 x 4 x 4 bytes"
+    assert min(kept) < 1000, "less than a byte per step"
+    assert min(held) < 1024, "less than one observation batch of 64 x 4 x 4 bytes"
 
 
 def test_files_that_are_no_port_are_refused(tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ ROOMS: dict[str, set[str]] = {
     "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
     "export": {"contract", "motion", "remap", "checkpoints", "files", "port", "proof"},
     "control": {"contract", "motion", "remap", "port"},
-    "plants": {"contract", "control.ghost", "control.plant", "robot_models"},
-    "tasks": set(),
+    "dynamics": {"contract", "files", "plain_yaml", "resources"},
+    "plants": {"contract", "control.ghost", "control.plant", "dynamics", "robot_models"},
+    "tasks": {"contract", "plain_yaml", "resources"},
     "report": {"files"},
     "replay": {"contract", "control", "motion", "plants", "port", "tasks", "report", "trace", "files", "resources"},
     # A person at the controls: nothing imports it but the command that opens a view.
@@ -81,6 +82,16 @@ ROOMS: dict[str, set[str]] = {
         "tasks",
         "files",
         "robot_models",
+    },
+    # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
+    "train": {
+        *("checkpoints", "contract", "control", "dynamics", "export", "files", "motion"),
+        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "tasks", "trace"),
+    },
+    # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
+    "identify": {
+        *("contract", "control", "dynamics", "files", "motion", "plain_yaml", "plants", "port", "replay", "report"),
+        *("resources", "robot_models", "trace", "robots.arm"),
     },
     "pytest_plugin": {"regress"},
     "robots": {"robots.maniskill"},
@@ -140,13 +151,16 @@ HEAVY: dict[str, set[str]] = {
         "robots/maniskill/agent.py",
     },
     "matplotlib": {"compare", "replay", "report"},
-    "mujoco": {"plants", "system", "descriptors/robot_parsers.py"},
+    "mujoco": {"plants", "identify", "system", "descriptors/robot_parsers.py"},
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {"checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/outwards"},
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
-    "rsl_rl": set(),
+    "rsl_rl": {"train"},
+    "tensordict": {"train"},
+    "cmaes": {"identify"},
+    "scipy": {"identify"},
     "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},
     "torch": {
         "remap",
@@ -155,6 +169,7 @@ HEAVY: dict[str, set[str]] = {
         "port",
         "proof",
         "probe",
+        "train",
         "tasks/so100_reach_env.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",

@@ -1,0 +1,1 @@
+"""Training on plants: teacher, distilled student, fine-tuning; thin over RSL-RL."""

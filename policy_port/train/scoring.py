@@ -184,8 +184,8 @@ class Scoring:
             ]
             raise TaskError(
                 f"task '{self._task.name}': in {LOOK} control steps no environment's {', '.join(idle)} touched "
-                "anything, so rewards on feet would reward nothing. Name under feet the links that carry the shapes which stand "
-                "on the ground"
+                "anything, so rewards on feet would reward nothing. Name under feet the links that carry the shapes "
+                "which stand on the ground"
             )
 
     def _refuse_nan(self, state: PlantState) -> None:

@@ -72,10 +72,6 @@ class SuiteError(PolicyPortError):
     """A regression suite is malformed, or its baselines are missing or belong to another suite."""
 
 
-class TrainError(PolicyPortError):
-    """A training can't begin, can't go on, or came to a number that is none."""
-
-
 class StoppedTrainingError(TrainError):
     """A person stopped a training; its last checkpoint is whole."""
 

@@ -50,9 +50,9 @@ class Record(Strict):
     plant: str
     """Simulator; for a task environment its name."""
     robot: str | None = None
-    """The robot file; None for a task environment, which brings its own."""
+    """Where the robot file lay; None for a task environment, which brings its own."""
     source: str | None = None
-    """Policy that went in: the teacher, or the student that is fine-tuned."""
+    """Where the policy lay that went in: the teacher, or the student that is fine-tuned."""
     acting: str
     """The group whose contract drives: "actor" or "student"."""
     hashes: dict[str, str]
@@ -200,7 +200,7 @@ def resume(path: Path, record: Record, files: Mapping[str, str]) -> Run:
     """
     run = open_run(path)
     was, now = run.record, record
-    asked = [key for key in Record.model_fields if key not in ("hashes", "versions", "source")]
+    asked = [key for key in Record.model_fields if key not in ("hashes", "versions", "robot", "source")]
     pairs = [(key, getattr(was, key), getattr(now, key)) for key in asked]
     differs = [f"{key} was {before}, now {after}" for key, before, after in pairs if before != after]
     differs += _differences(was.hashes, now.hashes, lambda before, after: "is another file now")

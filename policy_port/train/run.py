@@ -18,6 +18,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +35,10 @@ from policy_port.train.curve import Row, csv_text, read_rows
 State = dict[str, Any]
 """What a checkpoint of RSL-RL holds."""
 
-DECIDES = ("policy-port", "torch", "rsl-rl-lib", "numpy", "mujoco", "newton", "mujoco-warp", "mani_skill", "sapien")
-"""Libraries another version of which may draw another curve."""
+DECIDES = ("policy-port", "numpy", "torch")
+"""Libraries another version of which may draw another curve, beside RSL-RL and those of the simulator."""
+SIMULATES = {"mujoco": ("mujoco",), "newton": ("newton", "mujoco-warp", "mujoco")}
+"""Those of each simulator; a task environment, and plant maniskill, are SAPIEN's."""
 
 
 class Record(Strict):
@@ -156,8 +159,9 @@ def make_record(files: Mapping[str, str], outside: Mapping[str, Path | None], **
     """
     hashes = {name: _digest(text) for name, text in files.items()}
     hashes |= {role: sha256(path) for role, path in outside.items() if path is not None}
-    found = {name: number for name, number in versions().items() if name in DECIDES}
-    return Record(hashes=hashes, versions=found, **asked)
+    decides = (*DECIDES, *SIMULATES.get(asked["plant"], ("mani_skill", "sapien")))
+    found = {name: number for name, number in versions().items() if name in decides}
+    return Record(hashes=hashes, versions=found | {"rsl-rl-lib": metadata.version("rsl-rl-lib")}, **asked)
 
 
 def begin(path: Path, record: Record, files: Mapping[str, str], start: State, *, force: bool = False) -> Run:

@@ -52,6 +52,10 @@ class TaskError(PolicyPortError):
     """A task does not fit the policy or the plant that is to perform it."""
 
 
+class TrainError(PolicyPortError):
+    """A training can't start, go on or be resumed: its parts don't fit each other, or it computes no numbers."""
+
+
 class MissingDependencyError(PolicyPortError):
     """A library, driver or device that the command needs is not here."""
 
@@ -66,6 +70,12 @@ class OutputError(PolicyPortError):
 
 class SuiteError(PolicyPortError):
     """A regression suite is malformed, or its baselines are missing or belong to another suite."""
+
+
+class StoppedTrainingError(TrainError):
+    """A person stopped a training; its last checkpoint is whole."""
+
+    exit_code = 130
 
 
 class ProofError(PolicyPortError):

@@ -22,6 +22,7 @@ from policy_port.cli.play import play
 from policy_port.cli.play_scheduled import ViewCommand
 from policy_port.cli.regress import regress
 from policy_port.cli.robot import robot_app
+from policy_port.cli.train import finetune, train
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
 
@@ -36,6 +37,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "verify": verify,
     "diagnose": diagnose,
     "compare": compare,
+    "train": train,
+    "finetune": finetune,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

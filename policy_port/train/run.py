@@ -18,6 +18,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +35,10 @@ from policy_port.train.curve import Row, csv_text, read_rows
 State = dict[str, Any]
 """What a checkpoint of RSL-RL holds."""
 
-DECIDES = ("policy-port", "torch", "rsl-rl-lib", "numpy", "mujoco", "newton", "mujoco-warp", "mani_skill", "sapien")
-"""Libraries another version of which may draw another curve."""
+DECIDES = ("policy-port", "numpy", "torch")
+"""Libraries another version of which may draw another curve, beside RSL-RL and those of the simulator."""
+SIMULATES = {"mujoco": ("mujoco",), "newton": ("newton", "mujoco-warp", "mujoco")}
+"""Those of each simulator; a task environment, and plant maniskill, are SAPIEN's."""
 
 
 class Record(Strict):
@@ -50,9 +53,9 @@ class Record(Strict):
     plant: str
     """Simulator; for a task environment its name."""
     robot: str | None = None
-    """The robot file; None for a task environment, which brings its own."""
+    """Where the robot file lay; None for a task environment, which brings its own."""
     source: str | None = None
-    """Policy that went in: the teacher, or the student that is fine-tuned."""
+    """Where the policy lay that went in: the teacher, or the student that is fine-tuned."""
     acting: str
     """The group whose contract drives: "actor" or "student"."""
     hashes: dict[str, str]
@@ -156,8 +159,9 @@ def make_record(files: Mapping[str, str], outside: Mapping[str, Path | None], **
     """
     hashes = {name: _digest(text) for name, text in files.items()}
     hashes |= {role: sha256(path) for role, path in outside.items() if path is not None}
-    found = {name: number for name, number in versions().items() if name in DECIDES}
-    return Record(hashes=hashes, versions=found, **asked)
+    decides = (*DECIDES, *SIMULATES.get(asked["plant"], ("mani_skill", "sapien")))
+    found = {name: number for name, number in versions().items() if name in decides}
+    return Record(hashes=hashes, versions=found | {"rsl-rl-lib": metadata.version("rsl-rl-lib")}, **asked)
 
 
 def begin(path: Path, record: Record, files: Mapping[str, str], start: State, *, force: bool = False) -> Run:
@@ -200,7 +204,7 @@ def resume(path: Path, record: Record, files: Mapping[str, str]) -> Run:
     """
     run = open_run(path)
     was, now = run.record, record
-    asked = [key for key in Record.model_fields if key not in ("hashes", "versions", "source")]
+    asked = [key for key in Record.model_fields if key not in ("hashes", "versions", "robot", "source")]
     pairs = [(key, getattr(was, key), getattr(now, key)) for key in asked]
     differs = [f"{key} was {before}, now {after}" for key, before, after in pairs if before != after]
     differs += _differences(was.hashes, now.hashes, lambda before, after: "is another file now")

@@ -1,7 +1,7 @@
 """The tiny robot of the training's tests: a rover on two wheels that torques drive and a caster that slips.
 
-Its torques integrate to a velocity, so a policy that doesn't know its velocity can't follow a command: the teacher reads
-it, the student has to make do with its wheels'.
+Its torques integrate to a velocity, so a policy that doesn't know its velocity can't follow a command: the teacher
+reads it, the student has to make do with its wheels'.
 """
 
 from __future__ import annotations

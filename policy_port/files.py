@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,34 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The same of a file that is asked for often: read again only once its size or time of writing is another."""
+    stat = path.stat()
+    return _hash_unchanged(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+def hash_files(root: Path, files: Iterable[Path]) -> str:
+    """SHA-256 of the names and contents of files below a folder."""
+    return hash_data([[file.relative_to(root).as_posix(), hash_file(file)] for file in files])
+
+
+def hash_data(data: Any) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def source_hash(rooms: tuple[str, ...]) -> str:
+    """SHA-256 of the package's source in these rooms."""
+    root = Path(__file__).resolve().parent
+    return hash_files(root, sorted(file for room in rooms for file in (root / room).rglob("*.py")))
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_unchanged(path: str, _modified: int, _size: int) -> str:
+    return sha256(path)
 
 
 def _resolved(path: str | os.PathLike[str]) -> Path:

@@ -32,6 +32,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "closed_loop/": ("diagnose",),
     "compare/": ("compare",),
     "contract/": ("play",),
+    "contract/measurable.py": ("contract measurable",),
     "descriptors/": ("contract import",),
     "descriptors/outwards/": ("contract write",),
     "control/": ("play",),

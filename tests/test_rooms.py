@@ -156,7 +156,7 @@ HEAVY: dict[str, set[str]] = {
         "robots/maniskill/agent.py",
     },
     "matplotlib": {"compare", "replay", "report"},
-    "mujoco": {"plants", "identify", "system", "descriptors/robot_parsers.py"},
+    "mujoco": {"plants", "identify", "system", "descriptors/robot_parsers.py", "descriptors/link_chains.py"},
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {"checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/outwards"},
     "onnxruntime": {"export", "onnx_session", "port", "system"},

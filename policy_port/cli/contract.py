@@ -84,14 +84,10 @@ class ImportArguments:
 def import_(given: ImportArguments) -> None:
     """Turn a descriptor into a contract; what it does not say is asked for, never guessed."""
     from policy_port.descriptors.registry import import_contract
-    from policy_port.errors import OutputError
     from policy_port.files import write_atomic
 
     out = given.out
-    if out.exists() and not given.force:
-        raise OutputError(f"{out}: exists; name another file, or replace it with --force")
-    if not out.parent.is_dir():
-        raise OutputError(f"{out.parent}: no such folder for the output")
+    _check_output(out, force=given.force)
     imported = import_contract(list(given.sources or []), given.kind, _import_options(given))
     write_atomic(out, imported.contract.to_yaml())
     read = ", ".join(str(path) for path in imported.files) or given.env
@@ -193,6 +189,69 @@ def diff(
     if found:
         raise typer.Exit(1)
     typer.echo("no policy can tell these contracts apart")
+
+
+@contract_app.command("measurable")
+def measurable(
+    contract: ContractArgument,
+    sensors: Annotated[str, typer.Option(help="What the robot has, such as imu,encoders; an unknown one lists all.")],
+    robot: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="URDF, MJCF or USD, in which the way to links is looked for."),
+    ] = None,
+    history: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Steps of each sensed term and of past actions.")
+    ] = None,
+    write: Annotated[Path | None, typer.Option(metavar="STUDENT", help="Contract file to write for a student.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file.")] = False,
+) -> None:
+    """Say which terms a robot's sensors give, and what the contract of a student is that reads only those."""
+    from policy_port.contract import load_contract
+    from policy_port.contract.measurable import layout_text, measurable
+
+    loaded = load_contract(contract)
+    if write is not None:
+        _check_output(write, force=force)
+    chains = None if robot is None else _chains(robot, contract, floating=loaded.base.floating)
+    found = measurable(loaded, [name.strip() for name in sensors.split(",") if name.strip()], chains)
+    student = found.student(history)
+    stands = "floats" if loaded.base.floating else "is bolted down"
+    typer.echo(f"{contract}: '{loaded.name}', whose base {stands}, on a robot with {', '.join(found.sensors)}")
+    typer.echo(found.text())
+    for name in found.idle:
+        typer.echo(f"note: no term needs {name}", err=True)
+    if not found.dropped:
+        typer.echo("the sensors give every term: the policy runs on the robot as it is")
+    typer.echo(f"a student reads {layout_text(student)}")
+    if write is not None:
+        from policy_port.files import write_atomic
+
+        write_atomic(write, student.to_yaml())
+        typer.echo(f"{write}: contract '{student.name}'")
+
+
+def _chains(robot: str, contract: Path, *, floating: bool) -> dict[str, tuple[str, ...]]:
+    from policy_port.descriptors.link_chains import link_chains
+    from policy_port.errors import ContractError
+    from policy_port.robot_models.find import find_robot
+
+    path = find_robot(robot)
+    chains = link_chains(path)
+    if chains.floats and not floating:
+        raise ContractError(
+            f"{contract}: says base.floating: false, and the base of {path} floats: what is known of a base that is "
+            "bolted down is not known of it. Set base.floating: true in the contract, or name the robot's own file"
+        )
+    return chains.joints
+
+
+def _check_output(out: Path, *, force: bool) -> None:
+    from policy_port.errors import OutputError
+
+    if out.exists() and not force:
+        raise OutputError(f"{out}: exists; name another file, or replace it with --force")
+    if not out.parent.is_dir():
+        raise OutputError(f"{out.parent}: no such folder for the output")
 
 
 def _pairs(given: list[str] | None, flag: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from policy_port.robot_models.urdf import mujoco_compiler, read_urdf
 
 def mujoco_tree(path: Path) -> tuple[Link, ...]:
     """The tree as MuJoCo parses a URDF or MJCF file."""
-    spec = _mujoco_spec(path)
+    spec = mujoco_spec(path)
     import mujoco
 
     movable = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
@@ -34,7 +34,7 @@ def mujoco_tree(path: Path) -> tuple[Link, ...]:
     return tuple(link(body) for body in spec.worldbody.bodies)
 
 
-def _mujoco_spec(path: Path) -> Any:
+def mujoco_spec(path: Path) -> Any:
     """A URDF or MJCF file as MuJoCo parses it."""
     try:
         import mujoco
@@ -87,7 +87,7 @@ def _step(path: Path, model: Any, body: int) -> dict[str, Any]:
 
 def _without_shapes(path: Path) -> Any:
     """A robot as MuJoCo compiles it, links and joints alone: meshes need not be there."""
-    spec = _mujoco_spec(path)
+    spec = mujoco_spec(path)
     try:
         # What refers to shapes or acts goes with them; every link gets a mass of its own.
         for group in (spec.sensors, spec.actuators, spec.pairs, spec.excludes, spec.keys, spec.geoms, spec.meshes):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import policy_port
 from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
-from policy_port.files import sha256
+from policy_port.files import hash_data, hash_file, hash_files, source_hash
 from policy_port.port.format import CONTRACT, MANIFEST
 from policy_port.regress.suite import Case, Suite
-from policy_port.robot_models.find import find_robot
+from policy_port.robot_models.find import find_robot, robot_files
 
 ALWAYS = ("numpy", "onnx", "onnxruntime", "torch")
 OF_SIMULATOR = {
@@ -31,9 +26,6 @@ ROOMS = (
     *("proof", "regress", "remap", "replay", "robot_models", "tasks"),
 )
 """Rooms of this package that have a part in a verdict."""
-
-ROBOT_FILES = {".xml", ".urdf", ".mjcf", ".stl", ".obj", ".dae", ".glb", ".ply"}
-"""Endings of the files that make a robot; those in the robot file's folder and below count."""
 
 
 def versions(case: Case) -> dict[str, str]:
@@ -59,33 +51,33 @@ def dependencies(suite: Suite, case: Case) -> dict[str, str]:
         folder = suite.resolve(case.port)
         # The manifest holds the date of the export: the same port made again is the same port.
         files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.name != MANIFEST]
-        found["port"] = _hash_files(folder, files)
+        found["port"] = hash_files(folder, files)
     else:
         assert case.checkpoint is not None
         assert case.contract is not None
         checkpoint = suite.resolve(case.checkpoint)
-        found["checkpoint"] = _hash_file(checkpoint)
-        found["contract"] = _hash_file(suite.resolve(case.contract))
+        found["checkpoint"] = hash_file(checkpoint)
+        found["contract"] = hash_file(suite.resolve(case.contract))
         agents = [
             folder / "agent.yaml"
             for folder in (checkpoint.parent / "params", checkpoint.parent, checkpoint.parent.parent / "params")
         ]
         agent = next((path for path in agents if path.is_file()), None)
         if agent is not None:
-            found["agent.yaml"] = _hash_file(agent)
+            found["agent.yaml"] = hash_file(agent)
         if checkpoint.suffix == ".zip":
             # Stable-Baselines3's: which of the statistics beside it are its own is the loader's to say.
             beside = [path for ending in ("pkl", "yml") for depth in ("", "*/") for path in
                       checkpoint.parent.glob(f"{depth}*.{ending}") if path.is_file()]  # fmt: skip
             given = suite.resolve(case.statistics or "none")
-            found["statistics"] = _hash_files(checkpoint.parent, sorted(beside))
-            found["statistics named"] = _hash_file(given) if given.is_file() else ""
+            found["statistics"] = hash_files(checkpoint.parent, sorted(beside))
+            found["statistics named"] = hash_file(given) if given.is_file() else ""
     for key in ("mapping", "through"):
         text = getattr(case, key)
         if text is not None:
-            found[key] = _hash_file(find_mapping(suite.resolve_or_name(text)))
+            found[key] = hash_file(find_mapping(suite.resolve_or_name(text)))
     if case.schedule is not None:
-        found["schedule"] = _hash_file(suite.resolve(case.schedule))
+        found["schedule"] = hash_file(suite.resolve(case.schedule))
     if case.plant is not None:
         found["robot"] = _robot(suite, case)
     return found
@@ -100,28 +92,26 @@ def made_from(suite: Suite, case: Case) -> str:
     found = dependencies(suite, case)
     parts = {key: found.get(key) for key in PARTS}
     options = {key: getattr(case, key) for key in ("fold", "library", "statistics", "ignore", "activation")}
-    return _hash({**parts, **options, "source": package_source()})[:32]
+    return hash_data({**parts, **options, "source": package_source()})[:32]
 
 
 def key(suite: Suite, case: Case) -> str:
     """Hash of all that the verdict on a case depends on, its baseline included."""
-    return _hash(
+    return hash_data(
         {
             "dependencies": dependencies(suite, case),
             "versions": versions(case),
             "source": package_source(),
             "case": case.model_dump(mode="json"),
             "rates": [suite.alarm_rate, suite.miss_rate],
-            "baseline": [_hash_file(path) if path.is_file() else "" for path in suite.baseline_files(case.name)],
+            "baseline": [hash_file(path) if path.is_file() else "" for path in suite.baseline_files(case.name)],
         }
     )
 
 
-@functools.cache
 def package_source() -> str:
     """Hash of the source of what computes a verdict: the package's version does not change between two edits."""
-    root = Path(policy_port.__file__).parent
-    return _hash_files(root, sorted(file for room in ROOMS for file in (root / room).rglob("*.py")))
+    return source_hash(ROOMS)
 
 
 def _robot(suite: Suite, case: Case) -> str:
@@ -135,29 +125,9 @@ def _robot(suite: Suite, case: Case) -> str:
         assert case.port is not None
         name = load_contract(suite.resolve(case.port) / CONTRACT).robot
     path = find_robot(name)
-    folder = path.resolve().parent
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in ROBOT_FILES and file.is_file()]
-    return _hash_files(folder, files)
+    return hash_files(path.resolve().parent, robot_files(path))
 
 
 def _machine() -> str:
     # Other instruction sets round differently, inside the simulator too.
     return f"{platform.system()} {platform.machine()}"
-
-
-def _hash_files(root: Path, files: list[Path]) -> str:
-    return _hash([[file.relative_to(root).as_posix(), _hash_file(file)] for file in files])
-
-
-def _hash_file(path: Path) -> str:
-    stat = path.stat()
-    return _hash_unchanged(str(path), stat.st_mtime_ns, stat.st_size)
-
-
-@functools.lru_cache(maxsize=4096)
-def _hash_unchanged(path: str, _modified: int, _size: int) -> str:
-    return sha256(path)
-
-
-def _hash(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -14,6 +14,16 @@ USD_SUFFIXES = (".usd", ".usda", ".usdc", ".usdz")
 """What Newton alone reads."""
 
 
+ROBOT_FILES = {".xml", ".urdf", ".mjcf", ".stl", ".obj", ".dae", ".glb", ".ply"}
+"""Endings of the files that make a robot; those in the robot file's folder and below count."""
+
+
+def robot_files(path: Path) -> list[Path]:
+    """The files that make the robot of a robot file."""
+    folder = path.resolve().parent
+    return [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in ROBOT_FILES and file.is_file()]
+
+
 def find_robot(name_or_path: str | Path) -> Path:
     """Path of a robot file.
 

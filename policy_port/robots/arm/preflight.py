@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from policy_port.contract import Contract, RobotMapping
+from policy_port.contract.measurable import measured
 from policy_port.errors import RobotError, TaskError, closest
 from policy_port.robots.arm.confirmation import apart, unconfirmed
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
@@ -29,12 +30,11 @@ def check_contract(contract: Contract, robot: RobotFile, port_mapping: RobotMapp
         TaskError: When the policy needs what an arm can't measure.
         RobotError: Listing all that does not fit.
     """
-    for term in contract.observation.terms:
-        if term.term not in ("joint_pos", "joint_pos_rel", "joint_vel", "joint_target", "last_action", "goal",
-                             "gait_phase", "elapsed", "constant"):  # fmt: skip
+    for finding in measured(contract, ("encoders",), own=("computer", "task")):
+        if finding.way is None:
             raise TaskError(
-                f"observation term '{term.label}' of contract '{contract.name}' can't be measured on {robot.name}; it "
-                "measures joint positions, and estimates velocities from them"
+                f"observation term '{finding.term.label}' of contract '{contract.name}' can't be measured on "
+                f"{robot.name}: {finding.reason}; it measures joint positions, and estimates velocities from them"
             )
     for term in contract.action.terms:
         if term.drive != "position" or term.adds_to == "motion":

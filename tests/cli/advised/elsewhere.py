@@ -21,6 +21,9 @@ _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test
 _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
 
 TRIED: dict[str, str] = {
+    "which says its own steps; leave --history out": (
+        "tests.contract.test_measurable:test_groups_stay_or_go_with_their_terms"
+    ),
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
     "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",
     "nothing says which of them the policy drives; give the action with --set": f"{_VERSE}{_TOLD}",

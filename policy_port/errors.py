@@ -56,6 +56,10 @@ class TaskError(PolicyPortError):
     """A task does not fit the policy or the plant that is to perform it."""
 
 
+class TrainError(PolicyPortError):
+    """A training can't start, go on or be resumed: its parts don't fit each other, or it computes no numbers."""
+
+
 class MissingDependencyError(PolicyPortError):
     """A library, driver or device that the command needs is not here."""
 

@@ -59,7 +59,10 @@ ROOMS: dict[str, set[str]] = {
     "plants": {"contract", "control.ghost", "control.plant", "dynamics", "robot_models"},
     "tasks": {"contract", "plain_yaml", "resources"},
     "report": {"files"},
-    "replay": {"contract", "control", "motion", "plants", "port", "tasks", "report", "trace", "files", "resources"},
+    "replay": {
+        *("contract", "control", "dynamics", "motion", "plants", "port", "tasks", "report", "trace", "files"),
+        "resources",
+    },
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
     "compare": {"contract", "files", "replay", "report", "trace"},
@@ -96,10 +99,11 @@ ROOMS: dict[str, set[str]] = {
     "pytest_plugin": {"regress"},
     "robots": {"robots.maniskill"},
     # An arm that is not there, at the wire: it could be published alone.
-    "robots.emulator": {"contract", "control.plant", "plants", "files"},
+    "robots.emulator": {"contract", "control.plant", "dynamics", "plants", "robot_models", "files"},
     "robots.arm": {
         "contract",
         "control.plant",
+        "dynamics",
         "files",
         "plants",
         "replay.pose_picture",

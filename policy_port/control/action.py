@@ -16,14 +16,17 @@ from policy_port.control.signals import Signals
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Drive:
-    """How one plant joint's target comes about [SI]: clip(reference + gain * raw + bias)."""
+class JointTarget:
+    """How a joint's target comes about [SI]: clip(reference + gain * raw + bias)."""
 
-    column: int
     gain: float
+    """Target per raw action."""
     bias: float
+    """Target at raw action zero, or what is added."""
     reference: str
+    """What it is added to, as `JointAction.adds_to` says."""
     clip: Bounds
+    """Bounds of the target."""
 
 
 class ActionDecoder:
@@ -57,10 +60,12 @@ class ActionDecoder:
         self._in_force = self._last if self._reshaping is None else self._reshaping.values
         self._smoothing = target_smoothing(contract, signals)
 
-        driven = _drives(contract, signals)
-        held = _Drive(column=signals.column["zero"], gain=0.0, bias=0.0, reference="joint_target", clip=UNBOUNDED)
+        driven, first = joint_targets(contract), _first_column(contract, signals)
+        held = JointTarget(gain=0.0, bias=0.0, reference="joint_target", clip=UNBOUNDED)
         drives = [driven.get(name, held) for name in signals.joint_names]
-        self._columns = np.array([drive.column for drive in drives], dtype=np.intp)
+        column = {name: first + element for element, name in enumerate(driven)}
+        columns = [column.get(name, signals.column["zero"]) for name in signals.joint_names]
+        self._columns = np.array(columns, dtype=np.intp)
         # One row per environment although all are equal: NumPy takes a third of the time when nothing is broadcast.
         rows = (signals.num_envs, 1)
         self._gain = np.tile([drive.gain for drive in drives], rows)
@@ -74,7 +79,6 @@ class ActionDecoder:
         self._adds_to_pos = bool(self._keep_pos.any())
         self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
         self._shifts = bool(self._bias.any())
-        first = _first_column(contract, signals)
         self._in_order = self._columns.tolist() == list(range(first, first + contract.action_size))
         self._raw = np.zeros_like(self._gain)
         self._measured = np.zeros_like(self._raw)
@@ -131,20 +135,21 @@ def _first_column(contract: Contract, signals: Signals) -> int:
     return signals.column["filtered_action" if contract.action.reshapes_raw else "last_action"]
 
 
-def _drives(contract: Contract, signals: Signals) -> dict[str, _Drive]:
-    """The drive of each plant joint that the action drives, by name."""
-    drives: dict[str, _Drive] = {}
-    column = _first_column(contract, signals)
+def joint_targets(contract: Contract) -> dict[str, JointTarget]:
+    """How the target of each joint that the action drives comes about, by name and in the action's order.
+
+    Raises:
+        ContractError: When a joint is in a unit that has no fixed ratio to SI.
+    """
+    targets: dict[str, JointTarget] = {}
     for term in contract.action.terms:
         for name in contract.action_joints(term):
             unit = term.per_si(contract, name)
             low, high = term.entry("clip", name) or UNBOUNDED
-            drives[name] = _Drive(
-                column=column,
+            targets[name] = JointTarget(
                 gain=term.entry("scale", name) / unit,
                 bias=term.zero(contract, name) / unit,
                 reference=term.adds_to,
                 clip=(low / unit, high / unit),
             )
-            column += 1
-    return drives
+    return targets

@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.control.controller import Controller
+from policy_port.contract.spec import Contract
 from policy_port.control.plant import Plant
 from policy_port.control.shaping import Delay
+from policy_port.control.signals import Signals
 
 
 class InnerLoop(Protocol):
@@ -21,6 +22,20 @@ class InnerLoop(Protocol):
         Args:
             target: Joint position targets [rad or m], shape (num_envs, joints), plant joint order.
         """
+        ...
+
+
+class Commanding(Protocol):
+    """Whose targets a plant is told: a controller."""
+
+    @property
+    def contract(self) -> Contract:
+        """What says how targets are told."""
+        ...
+
+    @property
+    def signals(self) -> Signals:
+        """Where they are kept, and whoever is told of a reset."""
         ...
 
 
@@ -39,7 +54,7 @@ class Held:
 class Stepped:
     """Another target in each physics step: on the way from the last one, late by some steps, or both."""
 
-    def __init__(self, plant: Plant, controller: Controller, decimation: int) -> None:
+    def __init__(self, plant: Plant, controller: Commanding, decimation: int) -> None:
         """Look at what the contract of the controller states.
 
         Args:
@@ -80,6 +95,6 @@ class Stepped:
         self._last[...] = target
 
 
-def inner_loop(plant: Plant, controller: Controller, decimation: int) -> InnerLoop:
+def inner_loop(plant: Plant, controller: Commanding, decimation: int) -> InnerLoop:
     """Whoever performs the control steps of a controller as its contract says."""
     return Stepped(plant, controller, decimation) if controller.contract.action.inner else Held(plant, decimation)

@@ -319,3 +319,16 @@ def check_robot(dynamics: Dynamics, robot: Path, joints: tuple[str, ...]) -> Non
             f"{robot} is another file ({sha256(robot)[:12]}...), to whose masses they may not fit. Give --robot that "
             "file, or leave `sha256` out under `robot` of the dynamics to use them all the same"
         )
+
+
+def check_delay(dynamics: Dynamics, seconds: float) -> None:
+    """Refuse a delay that is no shorter than an episode, in which nothing would ever move.
+
+    Raises:
+        DynamicsError: Naming the joint.
+    """
+    for name, joint in dynamics.joints.items():
+        if joint.delay is not None and joint.delay.value >= seconds:
+            raise DynamicsError(
+                f"dynamics: joints.{name}.delay: {joint.delay.value:g} s is no shorter than an episode of {seconds:g} s"
+            )

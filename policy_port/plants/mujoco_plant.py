@@ -20,8 +20,10 @@ from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_model import build_robot
+from policy_port.plants.mujoco_physics import CAN, dof_damping, model_with, set_gains
 from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.mujoco_sensing import MujocoSensing
+from policy_port.plants.physics import Physics
 from policy_port.plants.setup import PlantSetup, find_link, standing_height
 from policy_port.robot_models.coupling import follow
 
@@ -29,7 +31,9 @@ _BADCTRL = int(mujoco.mjtWarning.mjWARN_BADCTRL)
 
 
 class MujocoPlant:
-    """A robot file in MuJoCo, set up from a contract; several environments share one model and step in threads.
+    """A robot file in MuJoCo, set up from a contract; several environments step in threads.
+
+    They share one model until `set_physics` gives each its own.
 
     The file's joint friction loss, joint limits, contacts and inertias stay; PlantSetup says what becomes of its
     actuators and damping. Targets beyond a joint's limits are not clamped, save by the file's own actuators (kind
@@ -73,6 +77,8 @@ class MujocoPlant:
         self._setup = setup
         self._robot = robot
         self._model = robot.model
+        self._models = [robot.model] * num_envs
+        self._driven_damping: Array | None = None
         self._data = [mujoco.MjData(robot.model) for _ in range(num_envs)]
         self._ctrl = [data.ctrl for data in self._data]
         self._footing = Footing(robot.model, robot.base_body)
@@ -101,7 +107,7 @@ class MujocoPlant:
         for row, data in enumerate(self._data):
             if rows is not None and not rows[row]:
                 continue
-            mujoco.mj_resetData(self._model, data)
+            mujoco.mj_resetData(self._models[row], data)
             data.qpos[self._robot.qpos_index] = joint_pos[row]
             self._place_followers(data)
             if self._setup.floating:
@@ -174,7 +180,7 @@ class MujocoPlant:
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         # Whoever is free takes the next environment: the threads share one iterator, whose steps are atomic.
-        waiting = iter(self._data)
+        waiting = iter(zip(self._models, self._data, strict=True))
         helping = (
             []
             if self._pool is None
@@ -192,16 +198,19 @@ class MujocoPlant:
                     "nothing; the policy's actions diverge, or the contract's scale does"
                 )
 
-    def _advance(self, waiting: Iterator[mujoco.MjData], count: int) -> None:
-        for data in waiting:
-            mujoco.mj_step(self._model, data, count)
+    def _advance(self, waiting: Iterator[tuple[mujoco.MjModel, mujoco.MjData]], count: int) -> None:
+        for model, data in waiting:
+            mujoco.mj_step(model, data, count)
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
         torque = self._torque.read()
         if self._setup.actuation == "implicit":
             # The damping of an implicit drive is the joint's own; see mujoco_model.
-            np.add(torque, self._damping.read(), torque)
+            damping = self._damping.read()
+            if self._driven_damping is not None:
+                np.multiply(damping, self._driven_damping, damping)
+            np.add(torque, damping, torque)
         return torque
 
     def link_position(self, link: str) -> Array:
@@ -223,15 +232,23 @@ class MujocoPlant:
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Give the drives other gains; see `SimulatedPlant.set_gains`."""
         self._setup.refuse_foreign_gains(self._file)
-        robot, model = self._robot, self._model
-        driven, drives = robot.driven, robot.ctrl_index
-        model.actuator_gainprm[drives, 0] = stiffness[driven]
-        model.actuator_biasprm[drives, 1] = -stiffness[driven]
-        if self._setup.actuation == "explicit":
-            model.actuator_biasprm[drives, 2] = -damping[driven]
-        else:
-            # Newer MuJoCo keeps three coefficients per joint, of which the first is the linear one.
-            model.dof_damping.reshape(model.nv, -1)[robot.dof_index[driven], 0] = damping[driven]
+        for model in {id(model): model for model in (self._model, *self._models)}.values():
+            set_gains(model, self._robot, self._setup, stiffness, damping)
+
+    def set_physics(self, physics: Physics) -> None:
+        """Give environments other physics; see `PhysicalPlant.set_physics`."""
+        physics.check(self.num_envs, self.joint_names, can=CAN, simulator=self.name)
+        pristine, robot, setup = self._model, self._robot, self._setup
+        if not physics.stated:
+            self._models, self._driven_damping = [pristine] * self.num_envs, None
+            return
+        self._models = [model_with(pristine, robot, setup, self._file, physics, row) for row in range(self.num_envs)]
+        self._driven_damping = None
+        if physics.joint_damping is not None and setup.actuation == "implicit":
+            every = np.stack([dof_damping(model)[robot.dof_index] for model in self._models])
+            mine = every - physics.joint_damping
+            self._driven_damping = np.divide(mine, every, out=np.ones_like(every), where=every > 0.0)
+        self._fresh.clear()
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
@@ -295,9 +312,10 @@ class MujocoPlant:
     def _refresh(self, row: int) -> None:
         # After a step MuJoCo's positions and velocities of bodies are still those of the step's start.
         if row not in self._fresh:
-            mujoco.mj_kinematics(self._model, self._data[row])
-            mujoco.mj_comPos(self._model, self._data[row])
-            mujoco.mj_comVel(self._model, self._data[row])
+            model, data = self._models[row], self._data[row]
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_comVel(model, data)
             self._fresh.add(row)
 
     def _find_frame(self, name: str | None) -> tuple[mujoco.mjtObj, int]:

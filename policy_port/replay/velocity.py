@@ -11,6 +11,7 @@ import numpy as np
 
 from policy_port.contract import Contract
 from policy_port.control.loop import Rows
+from policy_port.control.plant import PlantState
 from policy_port.control.signals import Signals
 
 SETTLING = 2.0
@@ -49,23 +50,27 @@ class FallRule:
 
     def fallen(self, signals: Signals) -> Rows:
         """The environments that lie on the ground, or whose simulation has diverged."""
-        return ~self._standing(signals)
+        return self.fallen_in(signals.state)
+
+    def fallen_in(self, state: PlantState) -> Rows:
+        """The same of a measurement alone."""
+        return ~self._standing(state)
 
     def stand(self, signals: Signals) -> bool:
         """True when nobody has fallen: the common case, quickly answered."""
         numbers = signals.numbers
         if numbers is None:
-            return np.count_nonzero(self._standing(signals)) == signals.num_envs
+            return np.count_nonzero(self._standing(signals.state)) == signals.num_envs
         # Plain numbers: of one environment the array operations take ten times as long.
         first = signals.column["base_quat"]
         x, y = numbers[first + 1], numbers[first + 2]
         height = numbers[signals.column["base_pos"] + 2]
         return height >= self.min_height and x * x + y * y <= self._most_lean
 
-    def _standing(self, signals: Signals) -> Rows:
-        x, y = signals.state.base_quat[:, 1], signals.state.base_quat[:, 2]
+    def _standing(self, state: PlantState) -> Rows:
+        x, y = state.base_quat[:, 1], state.base_quat[:, 2]
         # Written so that NaN does not count as standing.
-        return (signals.state.base_pos[:, 2] >= self.min_height) & (x * x + y * y <= self._most_lean)
+        return (state.base_pos[:, 2] >= self.min_height) & (x * x + y * y <= self._most_lean)
 
     @functools.cached_property
     def _most_lean(self) -> float:

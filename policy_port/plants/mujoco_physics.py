@@ -1,0 +1,111 @@
+"""Physics per environment in MuJoCo: a model of its own for each, made from the plant's."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.plants.mujoco_contacts import is_ground
+from policy_port.plants.mujoco_model import MujocoRobot
+from policy_port.plants.physics import Physics, grown
+from policy_port.plants.setup import PlantSetup, find_link
+
+CAN = (
+    "ground_friction",
+    "base_mass",
+    "link_mass",
+    "stiffness",
+    "damping",
+    "joint_damping",
+    "joint_friction",
+    "armature",
+    "effort_limit",
+    "gravity",
+)
+"""What MuJoCo can set."""
+
+
+def set_gains(
+    model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, stiffness: Array | None, damping: Array | None
+) -> None:
+    """Give the drives of a model other gains, shape (joints,); None leaves them."""
+    driven, drives = robot.driven, robot.ctrl_index
+    if stiffness is not None:
+        model.actuator_gainprm[drives, 0] = stiffness[driven]
+        model.actuator_biasprm[drives, 1] = -stiffness[driven]
+    if damping is not None and setup.actuation == "explicit":
+        model.actuator_biasprm[drives, 2] = -damping[driven]
+    elif damping is not None:
+        dof_damping(model)[robot.dof_index[driven]] = damping[driven]
+
+
+def dof_damping(model: mujoco.MjModel) -> Array:
+    """The linear damping of each degree of freedom, a view; newer MuJoCo keeps three coefficients."""
+    return model.dof_damping.reshape(model.nv, -1)[:, 0]
+
+
+def model_with(
+    model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, file: Path, physics: Physics, row: int
+) -> mujoco.MjModel:
+    """A copy of the plant's model with what `physics` says of an environment.
+
+    Raises:
+        RobotError: When a link is not there or would weigh nothing, or gains are not ours to set.
+    """
+    if physics.stiffness is not None or physics.damping is not None:
+        setup.refuse_foreign_gains(file)
+    made = copy.copy(model)
+
+    def of(name: str) -> Array | None:
+        array = getattr(physics, name)
+        return None if array is None else np.asarray(array[row], dtype=np.float64)
+
+    set_gains(made, robot, setup, of("stiffness"), of("damping"))
+    dofs = robot.dof_index
+    if (own := of("joint_damping")) is not None:
+        # Under an implicit drive the joint's damping is the drive's, and its own comes on top.
+        implicit = setup.actuation == "implicit"
+        dof_damping(made)[dofs] = own + (dof_damping(made)[dofs] if implicit else 0.0)
+    if (loss := of("joint_friction")) is not None:
+        made.dof_frictionloss[dofs] = loss
+    if (limit := of("effort_limit")) is not None:
+        _limit(made, robot, setup, limit)
+    if (gravity := of("gravity")) is not None:
+        made.opt.gravity[:] = gravity
+    if (friction := of("ground_friction")) is not None:
+        # Of two geoms MuJoCo takes the one of higher priority, or the larger friction: said of both, it holds.
+        mine = made.body_rootid[made.geom_bodyid] == robot.base_body
+        made.geom_friction[mine | is_ground(made), 0] = friction
+        made.pair_friction[:, :2] = friction
+    _weigh(made, robot, file, physics, row)
+    if (armature := of("armature")) is not None:
+        made.dof_armature[dofs] = armature
+    # What MuJoCo derives of masses, inertias and armature, such as the weight that constraints reckon with.
+    mujoco.mj_setConst(made, mujoco.MjData(made))
+    return made
+
+
+def _limit(model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, limit: Array) -> None:
+    driven = limit[robot.driven]
+    if setup.actuation == "model":
+        joints = model.dof_jntid[robot.dof_index[robot.driven]]
+        model.jnt_actfrclimited[joints] = 1
+        model.jnt_actfrcrange[joints] = np.stack([-driven, driven], 1)
+    else:
+        model.actuator_forcelimited[robot.ctrl_index] = 1
+        model.actuator_forcerange[robot.ctrl_index] = np.stack([-driven, driven], 1)
+
+
+def _weigh(model: mujoco.MjModel, robot: MujocoRobot, file: Path, physics: Physics, row: int) -> None:
+    names = [model.body(i).name for i in range(1, model.nbody)]
+    added = {find_link(link, names, file) + 1: float(mass[row]) for link, mass in (physics.link_mass or {}).items()}
+    if physics.base_mass is not None:
+        added[robot.base_body] = added.get(robot.base_body, 0.0) + float(physics.base_mass[row])
+    for body, mass in added.items():
+        factor = grown(float(model.body_mass[body]), mass, model.body(body).name, file)
+        model.body_mass[body] *= factor
+        model.body_inertia[body] *= factor

@@ -1,0 +1,123 @@
+"""What of a robot and its world can be set after it stands, environment by environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.control.plant import SimulatedPlant
+from policy_port.errors import RobotError
+
+PER_ENVIRONMENT = ("ground_friction", "base_mass")
+"""Fields with a number per environment."""
+
+PER_JOINT = ("stiffness", "damping", "joint_damping", "joint_friction", "armature", "effort_limit")
+"""Fields with a number per environment and joint."""
+
+ABOVE_ZERO = ("effort_limit",)
+NOT_BELOW_ZERO = ("ground_friction", "stiffness", "damping", "joint_damping", "joint_friction", "armature")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Physics:
+    """Physical properties per environment; None leaves what robot file and setup say. Joints in the plant's order."""
+
+    ground_friction: Array | None = None
+    """Sliding friction between robot and ground, whatever the file says of either, shape (num_envs,)."""
+    base_mass: Array | None = None
+    """Mass added to the base link, whose inertia grows in proportion [kg], shape (num_envs,)."""
+    link_mass: Mapping[str, Array] | None = None
+    """The same of links by name [kg], each of shape (num_envs,)."""
+    stiffness: Array | None = None
+    """Position gains of the drives [N m/rad or N/m], shape (num_envs, joints)."""
+    damping: Array | None = None
+    """Velocity gains of the drives [N m s/rad or N s/m], shape (num_envs, joints)."""
+    joint_damping: Array | None = None
+    """Damping of the joints themselves, beside that of their drives [N m s/rad or N s/m], shape (num_envs, joints)."""
+    joint_friction: Array | None = None
+    """Friction loss of the joints [N m or N], shape (num_envs, joints)."""
+    armature: Array | None = None
+    """Reflected rotor inertia [kg m^2 or kg], shape (num_envs, joints)."""
+    effort_limit: Array | None = None
+    """Largest torque or force of the drives [N m or N], shape (num_envs, joints)."""
+    gravity: Array | None = None
+    """Gravity in the world [m/s^2], shape (num_envs, 3)."""
+
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """Names of the fields that say something."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+
+    def check(self, num_envs: int, joint_names: Sequence[str], *, can: Sequence[str], simulator: str) -> None:
+        """Hold it against a plant.
+
+        Args:
+            num_envs: Environments of the plant.
+            joint_names: Its joints.
+            can: The fields that the simulator can set.
+            simulator: Its name, for messages.
+
+        Raises:
+            RobotError: When it says what the simulator can't, has another shape, or a number that can't be.
+        """
+        unable = [name for name in self.stated if name not in can]
+        if unable:
+            raise RobotError(f"{simulator} can't set {', '.join(unable)}; it can set {', '.join(can)}")
+        shapes = dict.fromkeys(PER_ENVIRONMENT, (num_envs,)) | dict.fromkeys(PER_JOINT, (num_envs, len(joint_names)))
+        shapes["gravity"] = (num_envs, 3)
+        arrays = {name: getattr(self, name) for name in self.stated if name != "link_mass"}
+        for link, added in (self.link_mass or {}).items():
+            arrays[f"link_mass of {link}"] = added
+            shapes[f"link_mass of {link}"] = (num_envs,)
+        for name, array in arrays.items():
+            if np.shape(array) != shapes[name]:
+                raise RobotError(f"physics: {name} has shape {np.shape(array)}, this plant's is {shapes[name]}")
+            if not np.isfinite(array).all():
+                raise RobotError(f"physics: {name} is NaN or infinite")
+            if (name in ABOVE_ZERO and np.min(array) <= 0.0) or (name in NOT_BELOW_ZERO and np.min(array) < 0.0):
+                low = f"{np.min(array):g}, and can't be {'0 or ' if name in ABOVE_ZERO else ''}less than 0"
+                raise RobotError(f"physics: {name} is {low}")
+
+
+@runtime_checkable
+class PhysicalPlant(SimulatedPlant, Protocol):
+    """A plant whose physics can be set."""
+
+    def set_physics(self, physics: Physics) -> None:
+        """Give environments other physics from now on, resets included; what is not stated is the file's again.
+
+        Args:
+            physics: What each environment is to have.
+
+        Raises:
+            RobotError: When this simulator can't, or a shape, a link or a number is wrong.
+        """
+        ...
+
+
+def set_physics(plant: SimulatedPlant, physics: Physics) -> None:
+    """Set a plant's physics; nothing, where nothing is stated and the plant has none to set.
+
+    Raises:
+        RobotError: When the plant can't, or a shape, a link or a number is wrong.
+    """
+    if isinstance(plant, PhysicalPlant):
+        plant.set_physics(physics)
+    elif physics.stated:
+        raise RobotError(f"{plant.name} can't set {', '.join(physics.stated)}; use --plant mujoco, or leave them out")
+
+
+def grown(mass: float, added: float, link: str, robot: Path) -> float:
+    """Factor by which mass and inertia of a link grow when mass is added to it.
+
+    Raises:
+        RobotError: When nothing would be left of the link.
+    """
+    if mass + added <= 0.0:
+        raise RobotError(f"{robot}: link '{link}' weighs {mass:.3f} kg, and {added:+.3f} kg would leave nothing of it")
+    return (mass + added) / mass

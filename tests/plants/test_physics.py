@@ -1,0 +1,135 @@
+"""Physics per environment: mass, friction, gains, losses and gravity, held against laws and against models set up so."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policy_port.control.plant import PlantState
+from policy_port.errors import RobotError
+from policy_port.plants.mujoco_plant import MujocoPlant
+from policy_port.plants.physics import Physics, set_physics
+from policy_port.plants.setup import JointSetup, PlantSetup
+
+WEIGHT, STEP = 9.81, 0.002
+DISC = 0.02
+"""Inertia of the disc about its joint [kg m^2]."""
+
+
+def slider(folder: Path, foot: str = "") -> Path:
+    """A block on the ground, and on it a disc with a joint about the vertical that only its drive turns."""
+    path = folder / "slider.xml"
+    path.write_text(
+        f"""<mujoco><worldbody><body name="block" pos="0 0 0.05"><freejoint/><geom type="box" size="0.2 0.2 0.05"
+        mass="2" {foot}/><body name="disc" pos="0 0 0.1"><joint name="turn" axis="0 0 1"/><inertial pos="0 0 0" mass="1"
+        diaginertia="0.01 0.01 {DISC}"/></body></body></worldbody></mujoco>"""
+    )
+    return path
+
+
+def setup(kind: str = "explicit", **joint: Any) -> PlantSetup:
+    gains = {"default": 0.0, "stiffness": 3.0, "damping": 0.1, **joint}
+    return PlantSetup(
+        joints=(JointSetup(name="turn", **gains),),
+        actuation=kind,  # type: ignore[arg-type]
+        timestep=STEP,
+        control_dt=STEP,
+        floating=True,
+        height=0.05,
+    )
+
+
+def after(plant: MujocoPlant, steps: int, target: float = 0.0, pull: float = 0.0) -> PlantState:
+    """The state `steps` after a start at rest, the drive told `target`, the block pulled along x."""
+    plant.reset(np.zeros((plant.num_envs, 1)))
+    plant.write(np.full((plant.num_envs, 1), target))
+    plant.push("block", np.tile([pull, 0.0, 0.0], (plant.num_envs, 1)))
+    plant.step(steps)
+    state = PlantState.allocate(plant.num_envs, 1)
+    plant.read(state)
+    return state
+
+
+@pytest.mark.parametrize("foot", ["", 'priority="1" friction="0.9"', 'friction="0.2"'])
+def test_the_ground_is_as_slippery_as_it_is_set(tmp_path: Path, foot: str) -> None:
+    """Pulled along, a block accelerates by pull / mass - mu g in each environment, also where the file's foot rules."""
+    plant = MujocoPlant(slider(tmp_path, foot), setup(), num_envs=2)
+    plant.set_physics(Physics(ground_friction=np.array([0.3, 0.6])))
+    speed = after(plant, 500, pull=24.0).base_lin_vel[:, 0]
+    assert np.allclose(speed, 24.0 / 3.0 - np.array([0.3, 0.6]) * WEIGHT, atol=0.15)
+    plant.close()
+
+
+def test_mass_is_added_where_it_is_said(tmp_path: Path) -> None:
+    """Without friction the acceleration is pull / mass; gravity turned sideways accelerates by itself."""
+    plant = MujocoPlant(slider(tmp_path), setup(), num_envs=3)
+    slippery = np.full(3, 1e-6)
+    added = {"disc": np.array([0.0, 2.0, 0.0])}
+    plant.set_physics(Physics(ground_friction=slippery, base_mass=np.array([0.0, 1.0, -1.0]), link_mass=added))
+    assert np.allclose(after(plant, 500, pull=6.0).base_lin_vel[:, 0], [2.0, 1.0, 3.0], rtol=0.02)
+    tilted = np.array([[g, 0.0, -WEIGHT] for g in (0.0, 0.5, 1.0)])
+    plant.set_physics(Physics(ground_friction=slippery, gravity=tilted))
+    assert np.allclose(after(plant, 500).base_lin_vel[:, 0], [0.0, 0.5, 1.0], atol=0.02)
+    plant.set_physics(Physics())
+    assert np.allclose(after(plant, 500, pull=6.0).base_lin_vel[:, 0], 0.0, atol=0.01), "the file's friction holds it"
+    plant.close()
+
+
+@pytest.mark.parametrize("kind", ["explicit", "implicit"])
+def test_drives_set_later_are_drives_set_up(tmp_path: Path, kind: str) -> None:
+    """Gains, armature and limit given to one environment are those of a plant that was set up with them, bit for bit."""
+    wanted = {"stiffness": 5.0, "damping": 0.3, "armature": 0.05, "effort_limit": 0.8}
+    plain = MujocoPlant(slider(tmp_path), setup(kind), num_envs=2)
+    meant = MujocoPlant(slider(tmp_path), setup(kind, **wanted))
+    before = after(plain, 100, target=0.5).joint_pos[0, 0]
+    plain.set_physics(
+        Physics(**{key: np.array([[3.0 if key == "stiffness" else 0.1], [value]]) for key, value in wanted.items()})
+    )
+    found = after(plain, 100, target=0.5)
+    assert found.joint_pos[1] == after(meant, 100, target=0.5).joint_pos[0]
+    assert found.joint_pos[1] != before
+    assert np.allclose(plain.effort()[1], meant.effort()[0])
+    plain.set_physics(Physics())
+    assert after(plain, 100, target=0.5).joint_pos.tolist() == [[before], [before]]
+    plain.close(), meant.close()
+
+
+def test_losses_of_a_joint_are_no_work_of_its_drive(tmp_path: Path) -> None:
+    """Friction and own damping brake the joint, and what the drive is said to apply does not hold them."""
+    plant = MujocoPlant(slider(tmp_path), setup("implicit", stiffness=0.0, damping=0.2, drive="effort"), num_envs=3)
+    plant.set_physics(
+        Physics(joint_damping=np.array([[0.0], [0.3], [0.0]]), joint_friction=np.array([[0.0], [0.0], [0.05]]))
+    )
+    state = after(plant, 2500, target=0.1)
+    speed = state.joint_vel[:, 0]
+    assert np.allclose(speed, [0.1 / 0.2, 0.1 / 0.5, 0.05 / 0.2], rtol=0.05)
+    assert np.allclose(plant.effort()[:, 0], 0.1 - 0.2 * speed, atol=0.005)
+    plant.close()
+
+
+def test_what_can_not_be_is_refused(tmp_path: Path) -> None:
+    """Another shape, NaN, no mass left, an unknown link, gains of the file's own and a plant that can't: each by name."""
+    plant = MujocoPlant(slider(tmp_path), setup(), num_envs=2)
+    for physics, words in (
+        (Physics(stiffness=np.ones(2)), r"stiffness has shape \(2,\), this plant's is \(2, 1\)"),
+        (Physics(base_mass=np.array([0.0, np.nan])), "base_mass is NaN"),
+        (Physics(ground_friction=np.array([0.4, -0.1])), "ground_friction is -0.1"),
+        (Physics(effort_limit=np.zeros((2, 1))), "effort_limit is 0"),
+        (Physics(base_mass=np.array([0.0, -2.0])), "'block' weighs 2.000 kg, and -2.000 kg"),
+        (Physics(link_mass={"disk": np.zeros(2)}), "no link 'disk'; did you mean 'disc'"),
+    ):
+        with pytest.raises(RobotError, match=words):
+            plant.set_physics(physics)
+    assert after(plant, 5).joint_pos.shape == (2, 1), "a refused physics leaves the plant as it was"
+    plant.close()
+
+    class Bare:
+        name = "toy 1"
+
+    set_physics(Bare(), Physics())  # type: ignore[arg-type]
+    with pytest.raises(RobotError, match="toy 1 can't set base_mass"):
+        set_physics(Bare(), dataclasses.replace(Physics(), base_mass=np.zeros(1)))  # type: ignore[arg-type]

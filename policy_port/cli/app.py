@@ -16,6 +16,7 @@ from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
 from policy_port.cli.emulate import emulate
 from policy_port.cli.export import export, remap
+from policy_port.cli.identify import identify
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
 from policy_port.cli.play import play
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": compare,
     "train": train,
     "finetune": finetune,
+    "identify": identify,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

@@ -18,6 +18,9 @@ from policy_port.plants.places import Places, Sensor
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.coupling import Followers
 
+NO_LIMIT = 1e10
+"""Largest torque of a drive without a limit, where one has to be given [N m]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MujocoRobot:
@@ -49,13 +52,15 @@ class MujocoRobot:
     """Number of meshes that were left out."""
 
 
-def build_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> MujocoRobot:
+def build_robot(path: Path, setup: PlantSetup, *, meshes: bool, pushes_apart: bool = False) -> MujocoRobot:
     """Load a robot file and set it up.
 
     Args:
         path: A URDF or MJCF file.
         setup: What the contract asks for.
         meshes: False leaves every mesh out.
+        pushes_apart: Give each drive to positions a second actuator, named as `back_name` says: the first only pushes
+            forwards, the second backwards. With targets half a gap before and behind, they are a drive with backlash.
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
@@ -71,6 +76,8 @@ def build_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> MujocoRobot:
         for geom in spec.geoms:
             geom.friction[0] = setup.friction
     _set_up_joints(spec, joints, setup)
+    if pushes_apart:
+        _part_drives(spec, joints)
     sensors = file.sensors
     for element in (*spec.sensors, *spec.keys):
         # They cost time or name actuators that are gone; a plant reads neither.
@@ -135,6 +142,24 @@ def _set_up_joints(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...], setup: P
         drive.forcelimited = limit is not None
         if limit is not None:
             drive.forcerange = [-limit, limit]
+
+
+def back_name(joint: str) -> str:
+    """Name of the actuator that pushes a joint backwards where drives are parted."""
+    return f"{drive_name(joint)}, backwards"
+
+
+def _part_drives(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...]) -> None:
+    for joint in joints:
+        if joint.leader is not None or joint.drive != "position":
+            continue
+        first = spec.actuator(drive_name(joint.name))
+        limit = float(first.forcerange[1]) if first.forcelimited else NO_LIMIT
+        second = spec.add_actuator(name=back_name(joint.name), target=joint.name)
+        for key in ("trntype", "gaintype", "biastype", "gainprm", "biasprm", "ctrllimited"):
+            setattr(second, key, getattr(first, key))
+        first.forcelimited = second.forcelimited = True
+        first.forcerange, second.forcerange = [0.0, limit], [-limit, 0.0]
 
 
 def _locate(

@@ -1,0 +1,187 @@
+"""Data that would be fitted without complaint and are wrong: each is named, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.errors import EvidenceError
+from policy_port.identify.recording import Recording
+
+MOVES = 0.05
+"""A joint whose commands span less is not moved [rad]."""
+STILL = 0.004
+"""Readings that span less stand still [rad]: two and a half steps of an STS3215."""
+SLOW = 0.4
+"""Time over which commands are averaged before that [s]."""
+HELD = 0.7
+"""How long a joint stands still before that counts [s]."""
+BEYOND = 0.12
+"""Commands that go on by so much while a joint stands still are not followed [rad]."""
+MARGIN = 0.35
+"""How far a reading may be beyond the robot file's limits [rad]: an offset, and a stop that gives."""
+FASTEST = 15.0
+"""No joint of a desk's arm turns so fast [rad/s]."""
+LATEST = 0.4
+"""Longest lag of a motion behind its commands [s]."""
+APART = 0.08
+"""By how much the lags of one robot's recordings may differ [s]."""
+FOLLOWS, LARGE = 0.5, 0.2
+"""Least correlation of a joint with its own commands, where they span so much [rad] that no dead band hides them."""
+
+
+def check_recordings(recordings: Sequence[Recording], limits: Array) -> None:
+    """Refuse recordings that are not what they seem.
+
+    Args:
+        recordings: In the robot file's joints.
+        limits: Lower and upper position limit of each joint [rad], shape (joints, 2).
+
+    Raises:
+        EvidenceError: Naming recording, joint, and what is wrong.
+    """
+    for item in recordings:
+        _check_units(item, limits)
+        for joint in range(len(item.joint_names)):
+            _check_following(item, joint)
+    lags = {item.name: lag for item in recordings if (lag := _check_lag(item)) is not None}
+    if len(lags) > 2:
+        usual = float(np.median(list(lags.values())))
+        name = max(lags, key=lambda one: abs(lags[one] - usual))
+        if abs(lags[name] - usual) > APART:
+            raise EvidenceError(
+                f"{name}: motion follows commands after {lags[name] * 1e3:.0f} ms, in the other recordings after "
+                f"{usual * 1e3:.0f} ms: its time stamps are shifted, or it is another robot's. Leave it out, or mend "
+                "its time stamps"
+            )
+    if not any((np.ptp(item.command, axis=0) > MOVES).any() for item in recordings):
+        raise EvidenceError(
+            f"{recordings[0].name}: no command moves a joint by {MOVES} rad, here or in another recording, so they "
+            "tell nothing of the dynamics. Or they are in another unit than --mapping says"
+        )
+
+
+def _check_units(item: Recording, limits: Array) -> None:
+    for what, values in (("readings", item.measured), ("commands", item.command)):
+        beyond = np.maximum(limits[:, 0] - values.min(axis=0), values.max(axis=0) - limits[:, 1])
+        worst = int(beyond.argmax())
+        if beyond[worst] <= MARGIN:
+            continue
+        name, span = item.joint_names[worst], (values[:, worst].min(), values[:, worst].max())
+        inside = np.maximum(
+            limits[:, 0] - np.deg2rad(values.min(axis=0)), np.deg2rad(values.max(axis=0)) - limits[:, 1]
+        )
+        said = f"{item.name}: {what} of {name} go from {span[0]:.4g} to {span[1]:.4g}"
+        file = f"the robot file's limits are {limits[worst, 0]:.3g} to {limits[worst, 1]:.3g} rad"
+        if inside.max() <= MARGIN and np.abs(values).max() > 2.0 * np.pi:
+            raise EvidenceError(
+                f"{said}, {file}: they are in degrees. Give the unit with --mapping FILE (unit: deg for each joint)"
+            )
+        raise EvidenceError(
+            f"{said}, {file}: it is another robot's recording, another joint's column, or has another zero or unit. "
+            "State names, signs, zeros and units with --mapping FILE"
+        )
+    speed = np.abs(np.diff(item.measured, axis=0)) / np.diff(item.time)[:, None]
+    row, joint = np.unravel_index(int(speed.argmax()), speed.shape)
+    if speed[row, joint] > FASTEST:
+        raise EvidenceError(
+            f"{item.name}: {item.joint_names[joint]} turns at {speed[row, joint]:.3g} rad/s in row {row + 1}, which no "
+            "such joint does: readings are in degrees, a row is damaged, or time stamps are in another unit. Cut the "
+            "row out, or give the unit with --mapping FILE (unit: deg for each joint)"
+        )
+
+
+def _check_following(item: Recording, joint: int) -> None:
+    """Refuse a joint that stands still while its commands move on: stuck, or stopped by a limit that is not on file."""
+    measured, command, name = item.measured[:, joint], item.command[:, joint], item.joint_names[joint]
+    moved = np.ptp(command)
+    if moved < MOVES:
+        return
+    if moved > 2.0 * BEYOND and np.ptp(measured) < 0.05 * moved:
+        raise EvidenceError(
+            f"{item.name}: joint {name} is stuck: its commands span {moved:.3g} rad, its readings "
+            f"{np.ptp(measured):.2g} rad. Free it, or see to its encoder, and record again"
+        )
+    window = max(3, round(HELD / item.period))
+    # What a servo's friction lets it follow at all: quick jumps to and fro leave it where it is.
+    half = max(1, round(SLOW / item.period / 2.0))
+    late = round(0.75 * LATEST / item.period)
+    slow = np.convolve(
+        np.pad(command, (half + late, half), mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid"
+    )
+    starts = np.arange(0, len(measured) - window, max(1, window // 4))
+    rows = starts[:, None] + np.arange(window)
+    still = np.ptp(measured[rows], axis=1) <= STILL
+    places, asked, ends = np.median(measured[rows], axis=1), slow[rows], (measured.min(), measured.max())
+    for end in ends:
+        # Where a joint comes to rest at one place whatever it is told, something stops it there.
+        there = still & (np.abs(places - end) < 3.0 * STILL)
+        if there.any() and np.ptp(asked[there]) > 2.0 * BEYOND:
+            raise EvidenceError(
+                f"{item.name}: joint {name} stops at {end:.3g} rad while its commands go from {asked[there].min():.3g} "
+                f"to {asked[there].max():.3g} rad: what reached it was clipped by a limit, or it is held by a stop or "
+                "an object. Record the commands that were sent (target_sent, not target), or stay within the limits"
+            )
+    stuck = still & (
+        (np.ptp(asked, axis=1) > 2.0 * BEYOND) | (np.abs(asked - places[:, None]).min(axis=1) > 3.0 * BEYOND)
+    )
+    if stuck.any():
+        first = int(np.argmax(stuck))
+        began, ended = item.time[starts[first]], item.time[starts[first] + window]
+        raise EvidenceError(
+            f"{item.name}: joint {name} is stuck at {places[first]:.3g} rad from {began:.2f} to {ended:.2f} s, while "
+            f"its commands go from {asked[first].min():.3g} to {asked[first].max():.3g} rad. Free it, or see to its "
+            "encoder; cut the recording there, or record again"
+        )
+    low, high = command.min(), command.max()
+    over = max(measured.max() - high, low - measured.min())
+    flat = max(np.mean(command == high), np.mean(command == low))
+    if over > BEYOND and flat > 0.1 and np.corrcoef(measured, command)[0, 1] > FOLLOWS:
+        raise EvidenceError(
+            f"{item.name}: joint {name} moves {over:.3g} rad beyond all its commands, which stand at their end for "
+            f"{flat:.0%} of the rows: the file's commands were clipped, and the arm was sent others. Record the "
+            "commands that were sent"
+        )
+
+
+def _check_lag(item: Recording) -> float | None:
+    """The recording's lag [s]; None where nothing moves enough to tell."""
+    found: list[float] = []
+    step = item.period
+    grid = np.arange(item.time[0], item.time[-1], step)
+    reach = round((LATEST + 0.2) / step)
+    for joint, name in enumerate(item.joint_names):
+        if np.ptp(item.command[:, joint]) < LARGE or len(grid) < 4 * reach:
+            continue
+        held = np.searchsorted(item.sent, grid, side="right").clip(1) - 1
+        command, measured = item.command[held, joint], np.interp(grid, item.time, item.measured[:, joint])
+        middle = command[reach:-reach] - command[reach:-reach].mean()
+        scores = np.array(
+            [_correlation(middle, measured[reach + lag : len(grid) - reach + lag]) for lag in range(-reach, reach + 1)]
+        )
+        best = int(scores.argmax()) - reach
+        if scores.max() < FOLLOWS:
+            raise EvidenceError(
+                f"{item.name}: {name} does not follow its commands (correlation {scores.max():.2f} at best): the "
+                "columns are of different joints, a sign is wrong, or the joint is stuck. State names and signs with "
+                "--mapping FILE"
+            )
+        sharp = scores.max() - scores[0] > 0.05 and scores.max() - scores[-1] > 0.05
+        if not sharp:
+            continue
+        if best * step < -2.0 * step or best * step > LATEST:
+            how = "before" if best < 0 else "after"
+            raise EvidenceError(
+                f"{item.name}: {name} moves {abs(best) * step * 1e3:.0f} ms {how} its commands: the time stamps of "
+                "commands and readings are shifted against each other. Mend them, or record both on one clock"
+            )
+        found.append(best * step)
+    return float(np.median(found)) if found else None
+
+
+def _correlation(centred: Array, other: Array) -> float:
+    there = other - other.mean()
+    power = float(np.sqrt((centred**2).sum() * (there**2).sum()))
+    return 0.0 if power == 0.0 else float((centred * there).sum()) / power

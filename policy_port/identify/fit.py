@@ -1,0 +1,103 @@
+"""The search: mujoco.sysid's optimiser on the multi-step residual, with priors, and what its minimum says.
+
+Residuals are radians over their own standard deviation, one per sample and joint, and one per parameter for its prior.
+mujoco.sysid's `build_residual_fn` is not used: it starts each sequence from a state that is given, not from a
+measurement that an offset and a gain turn into one, interpolates commands, and normalises each signal by its range.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from mujoco.sysid import Parameter, ParameterDict, optimize
+
+from policy_port.arrays import Array
+from policy_port.identify.parameters import Space, Values
+from policy_port.identify.segments import Segments
+
+DIFFERENCE = 0.01
+"""Step of derivatives by differences, in standard deviations of the prior."""
+FREE = 0.5
+"""A parameter whose standard deviation the data leave above this share of the prior's is not identified."""
+
+
+class Predictor(Protocol):
+    """A simulator that predicts segments."""
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Joints of the columns."""
+        ...
+
+    @property
+    def stock(self) -> Values:
+        """What robot file and contract say."""
+        ...
+
+    def predict(self, columns: Sequence[Values], segments: Segments) -> Array:
+        """Readings [rad], shape (columns, segments, samples, joints)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Segments to be predicted, and what is searched."""
+
+    predictor: Predictor
+    """The simulator."""
+    segments: Segments
+    """What is fitted."""
+    weights: Array
+    """One over the standard deviation that a residual of each joint is judged by [1/rad], shape (joints,)."""
+
+    def residuals(self, space: Space, points: Array) -> Array:
+        """Residuals at points, shape (segments * samples * joints + parameters, points); `points`: (parameters, n)."""
+        told = self.predictor.predict([space.values(z) for z in points.T], self.segments)
+        error = (told - self.segments.measured) * self.weights
+        return np.concatenate([error.reshape(points.shape[1], -1).T, points])
+
+    def minimise(self, space: Space, start: Array, most: int) -> Array:
+        """Coordinates of the minimum that is reached from `start`."""
+        low, high = space.bounds
+        wanted = ParameterDict(
+            {
+                item.name: Parameter(item.name, float(np.clip(value, a, b)), float(a), float(b))
+                for item, value, a, b in zip(space.parameters, start, low, high, strict=True)
+            }
+        )
+
+        def residual(x: Array, _: object) -> tuple[list[Array], None, None]:
+            points = x.reshape(len(space.parameters), -1)
+            found = self.residuals(space, points)
+            return [found if x.ndim > 1 else found[:, 0]], None, None
+
+        # A search that starts on a bound can stay there.
+        wanted.move_off_bounds(0.02)
+        _, result = optimize(
+            *(wanted, residual),
+            optimizer="mujoco",
+            verbose=False,
+            max_iters=most,
+            eps=DIFFERENCE,
+            xtol=1e-3,
+            gtol=1e-4,
+            output=io.StringIO(),
+        )
+        return np.asarray(result.x, np.float64).reshape(-1)
+
+    def jacobian(self, space: Space, z: Array) -> tuple[Array, Array]:
+        """Residuals at a point, shape (n,), and their derivatives by central differences, shape (n, parameters)."""
+        count = len(z)
+        low, high = space.bounds
+        ahead = np.minimum(z + DIFFERENCE, high)
+        behind = np.maximum(z - DIFFERENCE, low)
+        points = np.tile(z[:, None], (1, 2 * count + 1))
+        points[np.arange(count), np.arange(count)] = ahead
+        points[np.arange(count), count + np.arange(count)] = behind
+        found = self.residuals(space, points)
+        slope = (found[:, :count] - found[:, count : 2 * count]) / (ahead - behind)
+        return found[:, -1], slope

@@ -1,0 +1,197 @@
+"""From recordings to dynamics: delays by a grid, the rest by least squares, then what the data say of each number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
+from policy_port.identify.estimate import Estimates, estimate
+from policy_port.identify.fit import Predictor, Problem
+from policy_port.identify.lag import Lag, fit_lag
+from policy_port.identify.parameters import Space, Values
+from policy_port.identify.recording import Recording
+from policy_port.identify.segments import Segments, cut
+
+HORIZONS = (0.1, 0.5, 1.0)
+"""Beside the fit's, horizons for which errors are told [s]."""
+LEAST_ERROR = 5e-4
+"""Residuals are never trusted more than this [rad]: a third of a step of an STS3215's encoder."""
+LONG = 2.0
+"""Horizon over which errors are searched for what the model lacks [s]."""
+LAG_SEGMENTS = 150
+"""Segments that the lag is fitted to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is done."""
+
+    horizon: float = 0.5
+    """Length of a predicted segment [s]."""
+    segments: int = 160
+    """Segments that are fitted, spread evenly over the recordings."""
+    rounds: int = 12
+    """Most iterations of each of the two searches."""
+    seed: int = 0
+    """Of the bootstrap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """Errors of prediction [rad] at one horizon, by model: "identified", "stock", "lag" and "lag without bias"."""
+
+    horizon: float
+    """[s]."""
+    joints: dict[str, Array]
+    """By joint, shape (joints,)."""
+    recordings: dict[str, Array]
+    """Root mean square over all joints by recording, shape (recordings,)."""
+
+    def median(self, model: str) -> float:
+        """Median over recordings."""
+        return float(np.median(self.recordings[model]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identified:
+    """What was found."""
+
+    estimates: Estimates
+    """The parameters."""
+    lag: Lag
+    """The baseline."""
+    errors: tuple[Error, ...]
+    """On recordings that were not fitted; on the fitted ones where there are no others."""
+    held_out: bool
+    """Whether these were held out."""
+    misfits: tuple[Misfit, ...]
+    """Joints whose errors show that the model lacks something."""
+    noise: Array
+    """Noise of readings [rad], shape (joints,)."""
+    step: Array
+    """Step of readings [rad], 0 where none shows, shape (joints,)."""
+    shown: Segments
+    """Segments for pictures."""
+    predicted: dict[str, Array]
+    """Their predictions by model [rad]."""
+
+
+def identify(
+    predictor: Predictor,
+    stock: Predictor,
+    space: Space,
+    recordings: tuple[Sequence[Recording], Sequence[Recording]],
+    effort: Effort,
+    note: Callable[[str], None] = lambda _: None,
+) -> Identified:
+    """Identify a robot's dynamics.
+
+    Args:
+        predictor: The simulator, whose every number can be set.
+        stock: The same as the robot comes.
+        space: What is searched.
+        recordings: What is fitted, and what is held out (may be none).
+        effort: How much is done.
+        note: Told what is being done.
+    """
+    fitted, others = recordings
+    segments = cut(fitted, effort.horizon).some(effort.segments)
+    note(f"{segments.count} segments of {segments.horizon:.2f} s; delays first")
+    lag = fit_lag(segments.some(LAG_SEGMENTS))
+    problem, start = _start(predictor, space, segments, lag)
+    note("searching")
+    z = problem.minimise(space, start, effort.rounds)
+    problem = _weighed(problem, space, z)
+    note("searching again, with errors weighed by what is left")
+    z = problem.minimise(space, z, effort.rounds)
+    problem = _weighed(problem, space, z)
+    estimates = estimate(problem, space, z, note, effort.seed)
+    note("errors")
+    judged = others or fitted
+    models = _models(predictor, stock, estimates.values, lag)
+    noise, step = reading_noise(cut(fitted, effort.horizon).some(400))
+    shown = cut(judged, LONG)
+    return Identified(
+        estimates=estimates,
+        lag=lag,
+        errors=tuple(_errors(judged, horizon, models) for horizon in sorted({*HORIZONS, effort.horizon})),
+        held_out=bool(others),
+        misfits=tuple(find_misfits(predictor, estimates.values, fitted)),
+        noise=noise,
+        step=step,
+        shown=shown,
+        predicted={name: model(shown) for name, model in models.items() if name != "lag without bias"},
+    )
+
+
+def _start(predictor: Predictor, space: Space, segments: Segments, lag: Lag) -> tuple[Problem, Array]:
+    """The problem with errors weighed by the lag's, and where its search starts."""
+    left, _ = rmse(lag.predict(segments) - segments.measured, segments)
+    values = space.values(np.zeros(len(space.parameters)))
+    # A mass on a spring lags behind by a little more than damping over stiffness.
+    values["delay"] = np.maximum(lag.delay - 0.01, 0.002)
+    values["damping"] = values["stiffness"] * lag.time_constant
+    weights = _weights(left, segments.measured.shape[1] / 4)
+    problem = Problem(predictor=predictor, segments=segments, weights=weights)
+    return problem, space.coordinates(values)
+
+
+def _weights(error: Array, memory: float | Array) -> Array:
+    return 1.0 / np.sqrt(np.maximum(error, LEAST_ERROR) ** 2 * np.maximum(memory, 1.0))
+
+
+def _weighed(problem: Problem, space: Space, z: Array) -> Problem:
+    """The problem with errors weighed by what is left of them, each counted as often as it is new."""
+    error = problem.predictor.predict([space.values(z)], problem.segments)[0] - problem.segments.measured
+    left, _ = rmse(error, problem.segments)
+    power = (error**2).sum(axis=(0, 1))
+    samples = error.shape[1]
+    memory = np.ones(error.shape[2])
+    for lag in range(1, samples):
+        # Bartlett's window keeps far lags, of which there are few, from counting.
+        with_lag = (error[:, lag:] * error[:, :-lag]).sum(axis=(0, 1)) / np.maximum(power, 1e-300)
+        memory += 2.0 * np.maximum(with_lag, 0.0)
+    return Problem(predictor=problem.predictor, segments=problem.segments, weights=_weights(left, memory))
+
+
+def _models(predictor: Predictor, stock: Predictor, values: Values, lag: Lag) -> dict[str, Callable[[Segments], Array]]:
+    def simulated(simulator: Predictor, numbers: Values, segments: Segments) -> Array:
+        return simulator.predict([numbers], segments)[0]
+
+    biased: Any = partial(lag.predict, biased=True)
+    unbiased: Any = partial(lag.predict, biased=False)
+    return {
+        "identified": partial(simulated, predictor, values),
+        "stock": partial(simulated, stock, stock.stock),
+        "lag": biased,
+        "lag without bias": unbiased,
+    }
+
+
+def _errors(judged: Sequence[Recording], horizon: float, models: dict[str, Callable[[Segments], Array]]) -> Error:
+    segments = cut(judged, horizon)
+    found = {name: rmse(model(segments) - segments.measured, segments) for name, model in models.items()}
+    return Error(
+        horizon=horizon,
+        joints={name: by_joint for name, (by_joint, _) in found.items()},
+        recordings={name: np.sqrt((by_recording**2).mean(axis=1)) for name, (_, by_recording) in found.items()},
+    )
+
+
+def find_misfits(predictor: Predictor, values: Values, recordings: Sequence[Recording]) -> list[Misfit]:
+    """Joints whose errors on recordings are not noise."""
+    segments = cut(recordings, LONG).some(200)
+    told = predictor.predict([values], segments)[0]
+    pull = np.empty_like(told)
+    for index, item in enumerate(segments.recordings):
+        mine = np.flatnonzero(segments.of == index)
+        at = segments.start[mine, None] + segments.after[mine]
+        held = np.searchsorted(item.sent, at, side="right").clip(1) - 1
+        pull[mine] = item.command[held] - segments.measured[mine]
+    return misfits(told - segments.measured, segments, predictor.joint_names, pull)

@@ -1,0 +1,97 @@
+"""Recordings cut into stretches that are predicted: each starts at what was measured and runs for one horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import savgol_filter
+
+from policy_port.arrays import Array
+from policy_port.identify.recording import Recording
+
+Integers = NDArray[np.int64]
+
+SMOOTHED = 5
+"""Rows over which the velocity at a start is estimated: a parabola's slope, as noise would drown differences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segments:
+    """Stretches of recordings, of equal length; columns are the robot file's joints."""
+
+    recordings: tuple[Recording, ...]
+    """Where they are from."""
+    of: Integers
+    """Index of each one's recording, shape (segments,)."""
+    start: Array
+    """When each begins, on its recording's clock [s], shape (segments,)."""
+    position: Array
+    """Reading at the start [rad], shape (segments, joints)."""
+    velocity: Array
+    """Its slope at the start [rad/s], shape (segments, joints)."""
+    after: Array
+    """When each reading that is predicted was made, since the start [s], shape (segments, samples)."""
+    measured: Array
+    """Those readings [rad], shape (segments, samples, joints)."""
+    horizon: float
+    """Length of each [s]."""
+
+    @property
+    def count(self) -> int:
+        """Number of segments."""
+        return len(self.of)
+
+    def take(self, chosen: Integers) -> Segments:
+        """Some of them."""
+        return Segments(
+            recordings=self.recordings,
+            of=self.of[chosen],
+            start=self.start[chosen],
+            position=self.position[chosen],
+            velocity=self.velocity[chosen],
+            after=self.after[chosen],
+            measured=self.measured[chosen],
+            horizon=self.horizon,
+        )
+
+    def some(self, most: int) -> Segments:
+        """At most so many, spread evenly."""
+        if self.count <= most:
+            return self
+        return self.take(np.unique(np.linspace(0, self.count - 1, most).astype(np.int64)))
+
+
+def cut(recordings: Sequence[Recording], horizon: float) -> Segments:
+    """Cut recordings into stretches one after the other; what is left at an end is not used.
+
+    Args:
+        recordings: In one robot's joints.
+        horizon: Length of each stretch [s]: at least two rows, and no longer than the shortest recording.
+    """
+    parts: dict[str, list[Any]] = {key: [] for key in ("of", "start", "position", "velocity", "after", "measured")}
+    samples = min(min(max(2, int(horizon / item.period + 1e-6)), len(item.time) - 6) for item in recordings)
+    for index, item in enumerate(recordings):
+        velocity = savgol_filter(item.measured, SMOOTHED, 2, deriv=1, axis=0) / item.period
+        # The first rows have no commands before them that a delay could bring.
+        first: Any = np.arange(min(5, len(item.time) // 4), len(item.time) - samples, samples)
+        rows = first[:, None] + 1 + np.arange(samples)
+        after = item.time[rows] - item.time[first, None]
+        whole = after[:, -1] <= 1.3 * samples * item.period
+        first, rows, after = first[whole], rows[whole], after[whole]
+        parts["of"].append(np.full(len(first), index))
+        parts["start"].append(item.time[first])
+        parts["position"].append(item.measured[first])
+        parts["velocity"].append(velocity[first])
+        parts["after"].append(after)
+        parts["measured"].append(item.measured[rows])
+    joined = {key: np.concatenate(values) for key, values in parts.items()}
+    return Segments(
+        recordings=tuple(recordings),
+        of=joined.pop("of").astype(np.int64),
+        horizon=float(joined["after"].max()),
+        **joined,
+    )

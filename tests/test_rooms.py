@@ -111,17 +111,10 @@ ROOMS: dict[str, set[str]] = {
         "resources",
         "robots.emulator",
     },
+    # A plan of excitation is looked at in a simulator before any of it moves an arm.
     "robots.jobs": {
-        "contract",
-        "control",
-        "files",
-        "port",
-        "replay",
-        "report",
-        "robots.arm",
-        "robots.emulator.clock",
-        "tasks",
-        "trace",
+        *("contract", "control", "dynamics", "files", "plants", "port", "replay", "report", "resources"),
+        *("robot_models", "robots.arm", "robots.emulator", "tasks", "trace"),
     },
     "robots.maniskill": {
         "contract",

@@ -95,7 +95,7 @@ class JointDynamics(Strict):
 
 
 class Payload(Strict):
-    """A mass that a link carries, at its centre of mass."""
+    """A mass that a link carries; the link's inertia grows in proportion."""
 
     link: str
     """Name of the link in the robot file."""

@@ -7,7 +7,7 @@ What a simulator computes itself (masses, friction, gains, bounds, gravity) is s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from policy_port.control.ghost import DrawsGhosts, Ghost
 from policy_port.control.plant import Mounting, PlantState, SimulatedPlant
 from policy_port.dynamics.document import Dynamics, JointDynamics, check_robot
 from policy_port.errors import DynamicsError
-from policy_port.plants.physics import Physics
+from policy_port.plants.physics import Physics, set_physics
 from policy_port.plants.play import CommandDelay, Play, Reading
 from policy_port.plants.setup import PlantSetup
 
@@ -81,7 +81,7 @@ class DynamicPlant:
         hashes = [one.sha256 for one in dynamics]
         self.name = f"{plant.name}, dynamics {hashes[0][:12]}" + (" and others" if len(set(hashes)) > 1 else "")
         """Simulator and version, and which dynamics."""
-        self.hashes: tuple[str, ...] = tuple(hashes)
+        self.hashes = hashes
         """SHA-256 of each document."""
         self._by_name = {joint.name: joint for joint in setup.joints}
         self._stiffness = self._gain("stiffness", "stiffness")
@@ -97,8 +97,8 @@ class DynamicPlant:
         """What drives aim at whatever was commanded, at once and without play [rad]; NaN for none. Shape (num_envs,
         joints)."""
         physics = self._physics()
-        if any(getattr(physics, field.name) is not None for field in fields(physics)):
-            plant.set_physics(physics)
+        if physics.stated:
+            set_physics(plant, physics)
         default = [self._by_name[name].default if name in self._by_name else 0.0 for name in self.joint_names]
         self.reset(np.tile(default, (self.num_envs, 1)))
 
@@ -145,7 +145,7 @@ class DynamicPlant:
     def header(self) -> dict[str, Any]:
         """What a trace says of the dynamics: their hash, and the drives in force."""
         if len(self.hashes) > 1:
-            return {"dynamics_sha256": list(self.hashes)}
+            return {"dynamics_sha256": self.hashes}
         found: dict[str, Any] = {"dynamics_sha256": self.hashes[0]}
         for field in ("stiffness", "damping", "armature", "effort_limit"):
             stated = dict(zip(self.joint_names, self._of_joints(PHYSICS[field], np.nan)[0].tolist(), strict=True))
@@ -213,9 +213,9 @@ class DynamicPlant:
         self.set_physics(Physics(stiffness=found[0], damping=found[1]))
 
     def set_physics(self, physics: Physics) -> None:
-        """Change the physics beside what the dynamics state; see `SimulatedPlant.set_physics`."""
-        given = {field.name: getattr(physics, field.name) for field in fields(physics)}
-        self._plant.set_physics(replace(self._physics(), **{k: v for k, v in given.items() if v is not None}))
+        """Change the physics beside what the dynamics state; see `PhysicalPlant.set_physics`."""
+        given = {name: getattr(physics, name) for name in physics.stated}
+        set_physics(self._plant, replace(self._physics(), **given))
 
     def effort(self) -> Array:
         """See `Plant.effort`; within the play none."""

@@ -17,7 +17,7 @@ from policy_port.control.plant import Mounting, PlantState, Sensed
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_scene import RobotScene
 from policy_port.plants.physics import Physics
-from policy_port.plants.sapien_changes import SceneChanges
+from policy_port.plants.sapien_changes import CAN, SceneChanges
 from policy_port.plants.sapien_drive import SapienDrive
 from policy_port.plants.sapien_sensing import SapienSensing
 from policy_port.plants.setup import PlantSetup
@@ -155,7 +155,8 @@ class ManiSkillPlant:
             robot.set_gains(stiffness * driven, damping * driven)
 
     def set_physics(self, physics: Physics) -> None:
-        """Change the physics of environments; see `Physics`. An effort limit bounds the joint's own damping too."""
+        """Give environments other physics; see `PhysicalPlant`. An effort limit bounds a joint's own damping too."""
+        physics.check(self.num_envs, self.joint_names, can=CAN, simulator=self.name)
         if physics.stiffness is not None or physics.damping is not None:
             self._setup.refuse_foreign_gains(self._built.urdf.path)
         for changes in self._changes:

@@ -31,6 +31,8 @@ class RobotScene:
         self.gains = build.set_up_joints(self.articulation, robot, setup)
         self._robot = robot
         self._setup = setup
+        self.file = robot.urdf.path
+        """The robot file."""
         names = [joint.name for joint in self.articulation.active_joints]
         self.joints = setup.in_order(names, robot=str(robot.urdf.path), followers=robot.followers)
         """The plant's joints."""

@@ -12,8 +12,10 @@ from policy_port.arrays import Array
 from policy_port.errors import RobotError
 from policy_port.plants.maniskill_build import NO_LIMIT
 from policy_port.plants.maniskill_scene import RobotScene
-from policy_port.plants.physics import Physics
+from policy_port.plants.physics import PER_ENVIRONMENT, PER_JOINT, Physics, grown, known
 
+CAN = (*PER_ENVIRONMENT, *PER_JOINT, "link_mass", "gravity")
+"""What it can set."""
 STICKING = 1e6
 """Gain by which a joint under friction is stopped [N m s/rad or N s/m]: what bounds it is the friction."""
 
@@ -24,7 +26,7 @@ class SceneChanges:
     def __init__(self, robot: RobotScene, row: int) -> None:
         """Note what the robot of environment `row` was built with."""
         self._robot, self._row = robot, row
-        self._masses = {link.name: float(link.mass) for link in robot.articulation.links}
+        self._weights = {link: (float(link.mass), np.array(link.inertia)) for link in robot.articulation.links}
         self._armature = [joint.armature.copy() for joint in robot.driven_joints]
         joints = robot.driven_joints
         self._drives = np.array([[joint.stiffness, joint.damping] for joint in joints], dtype=np.float64).T
@@ -40,8 +42,7 @@ class SceneChanges:
 
     def _of(self, field: Array | None, built: Any) -> Array:
         """This environment's numbers of a field, what is not given as built."""
-        built = np.asarray(built, dtype=np.float64)
-        return built if field is None else np.where(np.isnan(field[self._row]), built, field[self._row])
+        return np.asarray(built, dtype=np.float64) if field is None else known(field[self._row], built)
 
     def _set_drives(self, physics: Physics) -> None:
         robot = self._robot
@@ -86,25 +87,18 @@ class SceneChanges:
         tell(0.0, STICKING, friction * self._robot.scene.timestep, "force")
 
     def _set_bodies(self, physics: Physics) -> None:
-        robot, row = self._robot, self._row
-        added = {} if physics.link_mass is None else {name: float(kg[row]) for name, kg in physics.link_mass.items()}
-        for name in added:
-            robot.link(name)
-        if physics.base_mass is not None and not np.isnan(physics.base_mass[row]):
-            added[robot.base.name] = added.get(robot.base.name, 0.0) + float(physics.base_mass[row])
-        for link in robot.articulation.links:
-            mass = self._masses[link.name] + added.get(link.name, 0.0)
-            if mass <= 0.0:
-                raise RobotError(
-                    f"link '{link.name}' weighs {self._masses[link.name]:g} kg, and {added[link.name]:g} kg added "
-                    "to it leave nothing; give more"
-                )
-            link.set_mass(mass)
+        robot, row, file = self._robot, self._row, self._robot.file
+        added = {robot.link(name): float(kg[row]) for name, kg in (physics.link_mass or {}).items()}
+        if physics.base_mass is not None:
+            added[robot.base] = added.get(robot.base, 0.0) + float(np.nan_to_num(physics.base_mass[row]))
+        for link, (mass, inertia) in self._weights.items():
+            factor = grown(mass, added.get(link, 0.0), link.name, file)
+            link.set_mass(mass * factor)
+            link.set_inertia((factor * inertia).tolist())
         friction = np.nan if physics.ground_friction is None else float(physics.ground_friction[row])
-        if not np.isnan(friction):
-            material = robot.scene.create_physical_material(friction, friction, 0.0)
+        material = None if np.isnan(friction) else robot.scene.create_physical_material(friction, friction, 0.0)
         for shape, built in self._materials:
-            shape.set_physical_material(built if np.isnan(friction) else material)
+            shape.set_physical_material(built if material is None else material)
         robot.lean(None if physics.gravity is None else physics.gravity[row])
 
 

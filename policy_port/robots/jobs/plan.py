@@ -112,19 +112,19 @@ class Bounds:
         self.speed = np.array([joint.speed for joint in joints])
         self.acceleration = np.array([joint.acceleration for joint in joints])
         if (self.lower >= self.upper).any():
-            raise TaskError(f"a margin of {margin:g} rad leaves joint {self.names[int((self.lower >= self.upper).argmax())]}"
-                            " no room; write a smaller `margin` into the plan")  # fmt: skip
+            name = self.names[int((self.lower >= self.upper).argmax())]
+            raise TaskError(f"`margin` {margin:g} rad leaves joint {name} no room; write a smaller one into the plan")
 
     def follow(self, asked: Array, period: float) -> Array:
         """What the supervisor lets through of targets [rad], shape (steps, joints), from standstill at the first."""
-        limiter = Limiter(
-            self.lower, self.upper, speed=self.speed, acceleration=self.acceleration, period=period
-        )
+        limiter = Limiter(self.lower, self.upper, speed=self.speed, acceleration=self.acceleration, period=period)
         limiter.start(asked[0])
         return np.array([asked[0], *(limiter.follow(row).copy() for row in asked[1:])])
 
 
-def moves(segment: Segment, plan: Plan, bounds: Bounds, folder: Path, rng: np.random.Generator) -> list[tuple[str, Array]]:
+def moves(
+    segment: Segment, plan: Plan, bounds: Bounds, folder: Path, rng: np.random.Generator
+) -> list[tuple[str, Array]]:
     """Distances from the pose that a segment asks for, an episode each.
 
     Returns:
@@ -188,10 +188,10 @@ def _signal(
         # Up, back, down, back: each edge is crossed from both sides, and backlash shows.
         sign = np.array([1.0, 0.0, -1.0, 0.0, 0.3, -0.3])[number % 6]
         return sign[:, None] * levels[number]
-    frequencies = np.geomspace(segment.low, segment.high, 1 if segment.kind == "chirp" else segment.count)
+    frequencies = np.array(np.geomspace(segment.low, segment.high, segment.count), dtype=np.float64)
     if segment.kind == "chirp":
         ratio, whole = segment.high / segment.low, segment.seconds
-        now = segment.low * ratio ** (time / whole)
+        now: Array = segment.low * ratio ** (time / whole)
         turns = segment.low * whole * (ratio ** (time / whole) - 1.0) / max(np.log(ratio), 1e-9)
         phase = 2.0 * np.pi * (turns[:, None] + np.linspace(0.0, 1.0, many, endpoint=False))
         return np.sin(phase) * _amplitude(segment.amplitude, now[:, None], bounds, chosen)

@@ -127,18 +127,29 @@ def _import_options(given: ImportArguments) -> ImportOptions:
 
 @contract_app.command("write")
 def write(
-    contract: ContractArgument,
-    to: Annotated[str, typer.Option("--to", help="Whose: unitree_rl_lab, rl_sar, isaac_lab or mjlab.")],
+    contract: Annotated[Path, typer.Argument(metavar="CONTRACT", help="Contract file, or the folder of a port.")],
+    to: Annotated[str, typer.Option("--to", help="Whose: unitree_rl_lab, rl_sar, isaac_lab, mjlab or leapp.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
     names: Annotated[Path | None, typer.Option(help="YAML with motor_joint_names, the joints in motor order.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="The policy's ONNX file, for mjlab.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The policy's ONNX file, for mjlab and leapp.")] = None,
 ) -> None:
     """Write a contract as the descriptor that somebody else's runner reads; what it can't hold is an error."""
     from policy_port.contract import load_contract
     from policy_port.descriptors.outwards.given import Given
     from policy_port.descriptors.outwards.write import write_descriptor
+    from policy_port.errors import ContractError
 
-    written = write_descriptor(load_contract(contract), to, out, Given(names=names, policy=policy))
+    given = Given(names=names, policy=policy)
+    if contract.is_dir():
+        from policy_port.port.folder import load_port
+
+        port = load_port(contract)
+        if policy is not None:
+            raise ContractError(f"{contract}: is a port, which has its policy; leave --policy out")
+        loaded, given = port.contract, Given(names=names, policy=port.onnx, of_port=True)
+    else:
+        loaded = load_contract(contract)
+    written = write_descriptor(loaded, to, out, given)
     typer.echo(f"{out}: {', '.join(written.files)}")
     if written.rest:
         typer.echo(f"  {', '.join(written.rest)}: in rest.yaml, for the import; a runner has them elsewhere")

@@ -12,9 +12,11 @@ from policy_port.checkpoints.onnx.leapp import AROUND, is_plain, taken_apart
 from policy_port.checkpoints.onnx.leapp_joined import whole_model
 from policy_port.checkpoints.onnx.meanings import QUATERNION, robot_of
 from policy_port.checkpoints.onnx.parts import Apart
+from policy_port.contract import Contract
 from policy_port.descriptors import isaac_lab_env
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.isaac_lab_robot import add_robot
+from policy_port.descriptors.leapp_bundle import stored_contract
 from policy_port.descriptors.leapp_terms import add_action, add_defaults, add_observation, joint_names
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
@@ -33,6 +35,12 @@ def role(record: Record) -> str | None:
     if is_leapp(record.data):
         return MAIN
     return ENV if {"sim", "scene", "decimation"} <= set(record.data) else None
+
+
+def whole_contract(records: dict[str, Record]) -> Contract | None:
+    """The contract that a bundle of this program holds; None for any other file."""
+    record = records.get(MAIN)
+    return None if record is None else stored_contract(read_pipeline(record.path))
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:

@@ -23,6 +23,10 @@ from policy_port.plain_yaml import PlainYaml, read_bytes, read_text
 _MAX_BYTES = 4 * 1024 * 1024
 _WHAT = "a YAML of LEAPP"
 _SECTIONS = frozenset({"models", "pipeline"})
+STORED = "policy_port_contract"
+"""Key of pipeline.configs, LEAPP's place for what is one's own, under which this program's bundles hold a contract."""
+NETWORK = "policy"
+"""Name of the network among the models of such a bundle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,8 @@ class Pipeline:
     """What fills an input of `feedback` at the first step; zeros where it is not here."""
     frequency: float | None
     """Control steps per second [Hz]."""
+    stored: dict[Any, Any] | None = None
+    """The contract of the network alone, where the file is a bundle of this program."""
 
     def model_of(self, file: Path) -> LeappModel | None:
         """The model that lies in `file`."""
@@ -144,8 +150,15 @@ def read_pipeline(path: Path) -> Pipeline:
     frequency = configs.get("frequency") if isinstance(configs, dict) else None
     if frequency is not None and not (isinstance(frequency, int | float) and 0.0 < frequency < float("inf")):
         raise CheckpointError(f"{path}: pipeline.configs.frequency is {frequency!r}, expected a number above 0 [Hz]")
+    stored = configs.get(STORED) if isinstance(configs, dict) else None
+    if stored is not None and (not isinstance(stored, dict) or NETWORK not in models):
+        raise CheckpointError(
+            f"{path}: pipeline.configs.{STORED} is the contract of models.{NETWORK}, and "
+            + (f"there is none; the models are {', '.join(models)}" if isinstance(stored, dict) else "is no mapping")
+        )
     return Pipeline(
         path=path,
+        stored=stored,
         models=models,
         data=flows[0],
         feedback=flows[1],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, beside
+from policy_port.checkpoints.files.leapp_yaml import NETWORK, LeappModel, Pipeline, beside
 from policy_port.checkpoints.onnx.apart import take_apart
 from policy_port.checkpoints.onnx.apart_check import check_parts
 from policy_port.checkpoints.onnx.leapp_joined import whole_model
@@ -35,6 +35,8 @@ def read_policy(
     pipeline = beside(path)
     if pipeline is None:
         return read_model(path, data, given, mean=mean)
+    if pipeline.stored is not None:
+        return _own(pipeline, path, data, given, mean)
     pipeline, model, data, joined = whole_model(pipeline, path, data, AROUND)
     if is_plain(model, pipeline):
         network, notes = read_model(path, data, given, mean=mean)
@@ -44,6 +46,21 @@ def read_policy(
     parts, network = taken_apart(pipeline, model, data)
     check_model(network, path)
     return network, (*joined, *_notes(pipeline, parts))
+
+
+def _own(
+    pipeline: Pipeline, path: Path, data: bytes, given: Mapping[str, str], mean: bool
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The network of a bundle of this program, whose other models are the contract beside it."""
+    network = pipeline.models[NETWORK]
+    if path.name != network.file.name:
+        raise CheckpointError(
+            f"{path}: is the contract's arithmetic, not the network: {pipeline.path.name} beside it names "
+            f"{network.file.name} for that; read that file"
+        )
+    pipeline.check(network, data)
+    model, notes = read_model(path, data, given, mean=mean)
+    return model, (f"the network alone, as {pipeline.path.name} beside it says, whose contract it holds", *notes)
 
 
 def taken_apart(pipeline: Pipeline, model: LeappModel, data: bytes) -> tuple[Apart, onnx.ModelProto]:

@@ -21,11 +21,13 @@ class Given:
     """Names in motor (SDK) order."""
     policy: Path | None = None
     """The policy's ONNX file."""
+    of_port: bool = False
+    """Whether the policy is that of the port whose contract is written, which nobody named for the format."""
 
     def refuse_unread(self, kind: str, reads: frozenset[str]) -> None:
         """Refuse an option that the format does not read."""
         for key in ("names", "policy"):
-            if getattr(self, key) is not None and key not in reads:
+            if getattr(self, key) is not None and key not in reads and not (key == "policy" and self.of_port):
                 raise ContractError(f"--{key} means nothing to --to {kind}; leave it out")
 
     def motors(self, contract: Contract, kind: str) -> tuple[str, ...]:

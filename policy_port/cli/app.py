@@ -18,6 +18,7 @@ from policy_port.cli.emulate import emulate
 from policy_port.cli.export import export, remap
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
+from policy_port.cli.pipeline import pipeline
 from policy_port.cli.play import play
 from policy_port.cli.play_scheduled import ViewCommand
 from policy_port.cli.regress import regress
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": compare,
     "train": train,
     "finetune": finetune,
+    "pipeline": pipeline,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

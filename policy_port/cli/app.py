@@ -19,6 +19,7 @@ from policy_port.cli.export import export, remap
 from policy_port.cli.identify import identify
 from policy_port.cli.inspect import inspect
 from policy_port.cli.map import map_app
+from policy_port.cli.pipeline import pipeline
 from policy_port.cli.play import play
 from policy_port.cli.play_scheduled import ViewCommand
 from policy_port.cli.regress import regress
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "finetune": finetune,
     "identify": identify,
+    "pipeline": pipeline,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

@@ -1,0 +1,186 @@
+"""`policy-port pipeline`: teacher, student, fine-tuned, exported and played, as one file says it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from policy_port.cli.plant_options import PlantName
+
+if TYPE_CHECKING:
+    from policy_port.train.pipeline import Command
+    from policy_port.train.stages import State
+
+LEARNING = ("checkpoints", "contract", "control", "dynamics", "plants", "robot_models", "tasks", "train")
+PORTING = ("checkpoints", "contract", "export", "motion", "port", "proof", "remap")
+PLAYING = ("contract", "control", "motion", "plants", "port", "replay", "robot_models", "tasks")
+
+
+def pipeline(
+    file: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline, a YAML file; docs/distil.md says more.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of everything that is made; the file's own, if absent.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
+) -> None:
+    """Run the stages that a file lists; what is done and unchanged is skipped, what was cut goes on."""
+    from policy_port.report import write_report
+    from policy_port.train.pipeline import read_pipeline
+    from policy_port.train.pipeline_report import figures_text, pipeline_report
+    from policy_port.train.stages import Running
+
+    found = read_pipeline(file, commands(), out)
+
+    def report(states: dict[str, State]) -> None:
+        write_report(found.out / "report.html", pipeline_report(found, states))
+
+    running = Running(pipeline=found, parts=PARTS, say=typer.echo, on_stage=report)
+    if plan:
+        for name, due in running.plan().items():
+            typer.echo(f"{name}: {WORDS[due]}")
+        return
+    states = running.run()
+    if text := figures_text(states):
+        typer.echo(text)
+    typer.echo(f"wrote {found.out / 'report.html'}")
+
+
+WORDS = {"done": "done, and nothing that it depends on has changed", "resume": "goes on where it was cut", "run": "runs"}
+
+
+def commands() -> Mapping[str, Command]:
+    """What a stage may run, by the name on the command line; `measure` is a pipeline's own."""
+    from policy_port.cli.compare import compare
+    from policy_port.cli.distil import distil
+    from policy_port.cli.export import export, remap
+    from policy_port.cli.play import play
+    from policy_port.cli.regress import regress
+    from policy_port.cli.train import finetune, train
+    from policy_port.train.pipeline import Command
+
+    def learns(call: Callable[..., Any]) -> Command:
+        return Command(
+            call=_as_stage(call), rooms=LEARNING, measures=lambda folder, options: _of_run(folder), tells=_result
+        )
+
+    return {
+        "train": learns(train),
+        "distil": learns(distil),
+        "finetune": learns(finetune),
+        "export": Command(call=_as_stage(export), rooms=PORTING),
+        "remap": Command(call=_as_stage(remap), rooms=PORTING),
+        "measure": Command(call=measure, rooms=LEARNING, measures=lambda folder, options: _measured(folder)),
+        "play": Command(call=_as_stage(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
+        "compare": Command(call=_as_stage(compare), rooms=("compare",)),
+        "regress": Command(call=_as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite),
+    }
+
+
+def _as_stage(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that fails as a stage does: with an error, whatever its own program would have done."""
+    from policy_port.errors import TrainError
+
+    @functools.wraps(call)
+    def stage(**options: Any) -> None:
+        try:
+            call(**options)
+        except typer.BadParameter as error:
+            raise TrainError(error.format_message()) from None
+        except typer.Exit as end:
+            if end.exit_code:
+                error = TrainError(f"ended with exit status {end.exit_code}; what it printed says why")
+                error.exit_code = end.exit_code
+                raise error from None
+
+    return stage
+
+
+def measure(
+    policy: Annotated[Path, typer.Argument()],
+    out: Annotated[Path, typer.Option()],
+    plant: Annotated[PlantName, typer.Option()],
+    robot: Annotated[str, typer.Option()],
+    task: Annotated[str, typer.Option()],
+    episodes: Annotated[int, typer.Option(min=2)] = 40,
+    seconds: Annotated[float, typer.Option(min=0.1)] = 10.0,
+    seed: Annotated[int, typer.Option(min=0)] = 1_000_000,
+) -> None:
+    """Let a port, or a run's result, perform drawn episodes of a velocity task, and keep the figures."""
+    from policy_port.train import measure as measuring
+
+    asked = {"episodes": episodes, "seconds": seconds, "seed": seed}
+    measuring.write_measures(out, measuring.measure(policy, plant=plant.value, robot=robot, task=task, **asked))
+
+
+def _checkpoint(folder: Path) -> Path:
+    from policy_port.train.run import open_run
+
+    return open_run(folder).result()[0]
+
+
+def _result(folder: Path) -> str:
+    from policy_port.train.run import open_run
+
+    file, reason = open_run(folder).result()
+    return f"{file.name}: {reason}"
+
+
+def _contract(folder: Path) -> Path:
+    from policy_port.train.run import open_run
+
+    return folder / "contracts" / f"{open_run(folder).record.acting}.yaml"
+
+
+PARTS = {"checkpoint": _checkpoint, "contract": _contract}
+"""What `@NAME:PART` may name of a run: its result, and the contract of what drives."""
+
+
+def _of_run(folder: Path) -> dict[str, Any]:
+    from policy_port.train.measure import measure_run
+
+    return measure_run(folder)
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    import json
+
+    from policy_port.train.measure import FIGURES
+
+    return json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+
+
+def _of_play(folder: Path) -> dict[str, Any]:
+    """What `compare` measures of a replay."""
+    from policy_port.compare.measure import measure
+    from policy_port.compare.run import read_run
+
+    found = measure(read_run(folder, folder.name))
+    outcome = found.outcome
+    return {
+        "velocity error [m/s]": {"value": found.velocity_error},
+        "turning error [rad/s]": {"value": found.turning_error},
+        "survival [s]": {"value": found.survival},
+        "fell [share of the episodes]": {}
+        if outcome is None or outcome.what != "stayed up"
+        else {"value": 1.0 - outcome.rate, "low": 1.0 - outcome.interval[1], "high": 1.0 - outcome.interval[0]},
+        "torque [N m]": {"value": found.torque_rms},
+    }
+
+
+def _baselines(options: Mapping[str, Any]) -> Path:
+    from policy_port.regress.suite import load_suite
+
+    return load_suite(Path(options["suite"])).baselines
+
+
+def _suite(options: Mapping[str, Any]) -> Any:
+    """What the cases of a suite are made of; ports that earlier stages make among it."""
+    from policy_port.regress.fingerprint import dependencies
+    from policy_port.regress.suite import load_suite
+
+    suite = load_suite(Path(options["suite"]))
+    return {case.name: dependencies(suite, case) for case in suite.cases}

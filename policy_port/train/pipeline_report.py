@@ -1,0 +1,63 @@
+"""The report of a pipeline: a column a stage, a row a figure, with intervals over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from policy_port.report.page import Report, Table
+from policy_port.train.pipeline import Pipeline
+from policy_port.train.stages import State
+
+
+def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
+    """What is known of a pipeline's stages so far."""
+    left = [stage.name for stage in pipeline.stages if stage.name not in states]
+    scale = ", ".join(f"{option} x {factor:g}" for option, factor in pipeline.scale.items())
+    tables = [
+        _table(states),
+        Table(
+            title="Stages",
+            head=("stage", "command", "time [s]", "what came out"),
+            rows=tuple(
+                (stage.name, stage.kind, f"{state.seconds:.1f}", state.said) if state else (stage.name, stage.kind, "-", "")
+                for stage in pipeline.stages
+                for state in [states.get(stage.name)]
+            ),
+        ),
+    ]
+    return Report(
+        title=pipeline.name,
+        verdict=f"{len(states)} of {len(pipeline.stages)} stages are done"
+        + (f"; {', '.join(left)} are not." if left else "."),
+        tone="neutral" if left else "good",
+        tables=tuple(table for table in tables if table.rows),
+        settings={"scaled for this machine": scale} if scale else {},
+        files={pipeline.file.name: pipeline.file},
+    )
+
+
+def figures_text(states: Mapping[str, State]) -> str:
+    """The figures as a table to print; empty where there is none."""
+    table = _table(states)
+    lines = (table.head, *table.rows) if table.rows else ()
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.head))] if lines else []
+    return "\n".join("  ".join(f"{t:<{w}}" for t, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _table(states: Mapping[str, State]) -> Table:
+    columns = [name for name, state in states.items() if state.figures]
+    rows = dict.fromkeys(row for name in columns for row in states[name].figures)
+    return Table(
+        title="Figures",
+        head=("", *columns),
+        rows=tuple((row, *(_cell(states[name].figures.get(row)) for name in columns)) for row in rows),
+        note="In brackets the 95 % interval over the seeds of the episodes; a dash where a stage does not tell.",
+    )
+
+
+def _cell(figure: Any) -> str:
+    if not figure or figure.get("value") is None:
+        return "-"
+    low, high = figure.get("low"), figure.get("high")
+    return f"{figure['value']:.4g}" + ("" if low is None or high is None else f" ({low:.4g} to {high:.4g})")

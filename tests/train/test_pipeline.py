@@ -1,0 +1,236 @@
+"""A pipeline: strict stages, skipped where nothing changed, gone on with where cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+import yaml
+
+from policy_port.errors import TrainError
+from policy_port.train.pipeline import Command, read_pipeline
+from policy_port.train.pipeline_report import figures_text, pipeline_report
+from policy_port.train.stages import Running, State
+
+STAGES: dict[str, Any] = {
+    "teacher": {"run": "train", "contract": "c.yaml", "iterations": 1500},
+    "student": {"run": "distil", "teacher": "@teacher:weights", "seed": 3},
+    "port": {"run": "export", "policy": "@student:weights", "format": "onnx"},
+    "play": {"run": "play", "each": {"port": ["@port"], "plant": ["mujoco", "newton"]}},
+    "compare": {"run": "compare", "runs": ["@play"]},
+}
+
+
+class Cut(Exception):
+    """The power goes."""
+
+
+class Lab:
+    """Commands that write down what they were called with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.calls = folder, list[tuple[str, dict[str, Any]]]()
+        self.cut = ""
+        (folder / "c.yaml").write_text("contract")
+        self.write()
+
+    def write(self, stages: dict[str, Any] | None = None, **more: Any) -> None:
+        data = {"policy_port_pipeline": 1, "name": "toy", "stages": stages or STAGES, **more}
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+
+    def did(self, name: str, out: Path, **options: Any) -> None:
+        self.calls.append((name, options))
+        out.mkdir(exist_ok=bool(options.get("resume")))
+        (out / "run.yaml").write_text("begun")
+        if name == self.cut:
+            raise Cut
+        came = [self.content(value) for key, value in options.items() if key != "resume"]
+        (out / "weights").write_text("; ".join(came))
+
+    def content(self, value: Any) -> str:
+        """What a command makes of an option: of earlier stages, what they made."""
+        if isinstance(value, Path):
+            value = value if value.is_file() else value / "weights"
+            return value.read_text() if value.name == "weights" else value.name
+        return " ".join(map(self.content, value)) if isinstance(value, list) else str(value)
+
+    @property
+    def commands(self) -> dict[str, Command]:
+        def train(
+            contract: Annotated[Path, typer.Argument()],
+            out: Path,
+            iterations: Annotated[int | None, typer.Option(min=1)] = None,
+            resume: bool = False,
+        ) -> None:
+            self.did("train", out, contract=contract, iterations=iterations, resume=resume)
+
+        def distil(teacher: Path, out: Path, seed: int = 0) -> None:
+            self.did("distil", out, teacher=teacher, seed=seed)
+
+        def export(policy: Path, out: Path, format_: Annotated[str, typer.Option("--format")] = "") -> None:
+            self.did("export", out, policy=policy, format=format_)
+
+        def play(port: Path, out: Path, plant: str, robot: str = "so100") -> None:
+            self.did("play", out, port=port, plant=plant)
+
+        def compare(runs: Annotated[list[Path] | None, typer.Argument()], out: Path) -> None:
+            self.did("compare", out, runs=runs)
+
+        table: dict[str, Callable[..., None]] = {
+            "train": train,
+            "distil": distil,
+            "export": export,
+            "play": play,
+            "compare": compare,
+        }
+        figures = {"tracking": {"value": 0.5, "low": 0.4, "high": None}}
+        return {
+            name: Command(
+                call=call, rooms=("train",), measures=lambda folder, options: figures if "seed" in options else {}
+            )
+            for name, call in table.items()
+        }
+
+    def running(self, say: Callable[[str], object] = lambda text: None) -> Running:
+        found = read_pipeline(self.folder / "toy.yaml", self.commands)
+        return Running(pipeline=found, parts={"weights": lambda folder: folder / "weights"}, say=say)
+
+    def run(self) -> list[str]:
+        """Names of the commands that ran."""
+        self.calls.clear()
+        self.running().run()
+        return [name for name, _ in self.calls]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_stages_run_in_order_and_pass_their_folders_on(lab: Lab) -> None:
+    """Each command gets its options, and the folders and parts of earlier stages; `each` makes all combinations."""
+    states = lab.running().run()
+    out = lab.folder / "toy"
+    assert list(states) == ["teacher", "student", "port", "play.port.mujoco", "play.port.newton", "compare"]
+    assert lab.calls[0] == ("train", {"contract": lab.folder / "c.yaml", "iterations": 1500, "resume": False})
+    assert lab.calls[1] == ("distil", {"teacher": out / "teacher" / "weights", "seed": 3})
+    assert lab.calls[2][1]["format"] == "onnx"
+    assert lab.calls[-1][1]["runs"] == [out / "play.port.mujoco", out / "play.port.newton"]
+    report = pipeline_report(lab.running().pipeline, states)
+    assert report.tables[0].head == ("", "student")
+    assert report.tables[0].rows == (("tracking", "0.5"),)
+    assert "tracking  0.5" in figures_text(states)
+
+
+def test_what_is_done_and_unchanged_is_skipped(lab: Lab) -> None:
+    """Only what changed and what hangs on it runs again; what stood there is kept aside."""
+    assert lab.run() == ["train", "distil", "export", "play", "play", "compare"]
+    assert lab.run() == []
+    changed = STAGES | {"student": STAGES["student"] | {"seed": 4}}
+    lab.write(changed)
+    assert set(lab.running().plan().values()) == {"done", "run"}
+    assert lab.run() == ["distil", "export", "play", "play", "compare"]
+    assert "; 3" in (lab.folder / "toy/.before/student/weights").read_text()
+    (lab.folder / "c.yaml").write_text("contract", encoding="utf-8")
+    assert lab.run() == [], "a file written again with the same content is the same"
+    (lab.folder / "c.yaml").write_text("another")
+    assert lab.run() == ["train"], "the same teacher came out, so nothing behind it runs"
+    (lab.folder / "toy/port/weights").write_text("by hand")
+    assert lab.run() == ["export"], "what was changed by hand is made again"
+    lab.write({name: stage for name, stage in changed.items() if name != "compare"})
+    assert lab.run() == []
+
+
+def test_a_cut_stage_goes_on(lab: Lab) -> None:
+    """A command that can resume does where nothing changed, and begins anew where something did."""
+    lab.cut = "train"
+    with pytest.raises(Cut):
+        lab.run()
+    assert lab.running().plan()["teacher"] == "resume"
+    lab.cut = ""
+    assert lab.run()[0] == "train"
+    assert lab.calls[0][1]["resume"] is True
+    lab.cut = "distil"
+    lab.write(STAGES | {"student": STAGES["student"] | {"seed": 5}})
+    with pytest.raises(Cut):
+        lab.run()
+    lab.cut = ""
+    assert lab.run()[0] == "distil", "it can't resume: it is made anew"
+    lab.cut = "train"
+    (lab.folder / "c.yaml").write_text("another")
+    with pytest.raises(Cut):
+        lab.run()
+    (lab.folder / "c.yaml").write_text("a third")
+    lab.cut = ""
+    lab.run()
+    assert lab.calls[0][1]["resume"] is False, "a run of another contract is not gone on with"
+
+
+def test_a_damaged_note_is_as_good_as_none(lab: Lab) -> None:
+    """A stage whose note can't be read is made again."""
+    lab.run()
+    (lab.folder / "toy/.stages/port.json").write_text("{")
+    assert lab.run() == ["export"]
+
+
+def test_scale_is_one_setting(lab: Lab) -> None:
+    """It multiplies whole numbers of every stage that states the option, and the report says so."""
+    lab.write(scale={"iterations": 0.01})
+    states = lab.running().run()
+    assert lab.calls[0][1]["iterations"] == 15
+    assert pipeline_report(lab.running().pipeline, states).settings == {"scaled for this machine": "iterations x 0.01"}
+
+
+WRONG = [
+    ({"teacher": {"run": "trane"}}, r"toy.yaml:\d+: stage 'teacher' runs 'trane'.*did you mean 'train'.*`run` is one of"),
+    ({"teacher": {"contract": "c.yaml"}}, "says not what to run"),
+    ({"teacher": {"run": "train"}}, "train needs contract"),
+    ({"teacher": {"run": "train", "contract": "d.yaml"}}, "contract: no such file: .*d.yaml"),
+    ({"teacher": {"run": "train", "contract": "c.yaml", "iteration": 3}}, "unknown key 'iteration'; did you mean"),
+    ({"teacher": {"run": "train", "contract": "c.yaml", "resume": True}}, "'resume'; the pipeline itself decides it"),
+    ({"teacher": {"run": "train", "contract": "c.yaml", "iterations": "9"}}, "iterations: .*given: '9'"),
+    ({"teacher": {"run": "train", "contract": "c.yaml", "iterations": 0}}, "iterations: 0 is not between 1 and any"),
+    ({"student": {"run": "distil", "teacher": "@teachr"}}, "names @teachr, which is no stage before it; did you mean"),
+    ({"student": {"run": "distil", "teacher": "@student"}}, "@student, which is no stage before it"),
+    ({"student": {"run": "distil", "teacher": "@teacher:wings"}}, "no part 'wings'; there are weights"),
+    ({"late": {"run": "export", "policy": "@play"}}, "@play is 2 stages, and one is taken"),
+    ({"port": {"run": "export", "each": {"policy": []}}}, "`each` names options, each with its values"),
+    ({"port": {"run": "export", "policy": "c.yaml", "each": {"policy": ["c.yaml"]}}}, "policy stands in `each` too"),
+    ({"a/b": {"run": "train", "contract": "c.yaml"}}, "a name has letters"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG, ids=lambda value: str(value)[:50])
+def test_a_mistake_is_told_before_anything_runs(lab: Lab, changes: dict[str, Any], message: str) -> None:
+    """Every option of every stage is held against its command, with file, line and what is valid."""
+    lab.write(STAGES | changes)
+    with pytest.raises(TrainError) as caught:
+        lab.run()
+    assert re.search(message, str(caught.value)), caught.value
+    if "part" not in message and "2 stages" not in message:
+        assert lab.calls == []
+        assert not (lab.folder / "toy").exists()
+
+
+def test_the_file_is_strict(lab: Lab) -> None:
+    """Unknown keys, a scale that nothing states, and a pipeline at work in the same folder are refused."""
+    for more, message in (
+        ({"stage": {}}, "unknown key 'stage'; did you mean 'stages'"),
+        ({"scale": {"num_envs": 0.5}}, r"toy.yaml:\d+: scale.num_envs: no stage states num_envs"),
+        ({"scale": {"policy": 0.5}}, "scale.policy is for whole numbers"),
+    ):
+        lab.write(**more)
+        with pytest.raises(TrainError, match=message):
+            lab.run()
+    lab.write()
+    running = lab.running()
+
+    def again(states: dict[str, State]) -> None:
+        with pytest.raises(TrainError, match="a pipeline is at work in this folder; wait for it, or give another --out"):
+            running.run()
+
+    Running(pipeline=running.pipeline, parts=running.parts, say=lambda text: None, on_stage=again).run()

@@ -58,9 +58,7 @@ def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode,
     asked = [(segment, *one) for segment in plan.segments for one in moves(segment, plan, bounds, folder, rng)]
     seconds = sum(len(offsets) for _, _, offsets in asked) / rate
     if seconds > LONGEST:
-        raise TaskError(
-            f"the plan takes {seconds:.0f} s, and servos get warm: at most {LONGEST:g} s; shorten `seconds`"
-        )
+        raise TaskError(f"the plan takes {seconds:.0f} s, and servos get warm: at most {LONGEST:g} s; shorten `seconds`")
     search, found = _Search(plan, robot, bounds, rng), []
     for segment, label, offsets in asked:
         targets = search.place(segment, label, offsets)

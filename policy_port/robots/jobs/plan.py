@@ -117,14 +117,14 @@ class Bounds:
 
     def follow(self, asked: Array, period: float) -> Array:
         """What the supervisor lets through of targets [rad], shape (steps, joints), from standstill at the first."""
-        limiter = Limiter(self.lower, self.upper, speed=self.speed, acceleration=self.acceleration, period=period)
+        limiter = Limiter(
+            self.lower, self.upper, speed=self.speed, acceleration=self.acceleration, period=period
+        )
         limiter.start(asked[0])
         return np.array([asked[0], *(limiter.follow(row).copy() for row in asked[1:])])
 
 
-def moves(
-    segment: Segment, plan: Plan, bounds: Bounds, folder: Path, rng: np.random.Generator
-) -> list[tuple[str, Array]]:
+def moves(segment: Segment, plan: Plan, bounds: Bounds, folder: Path, rng: np.random.Generator) -> list[tuple[str, Array]]:
     """Distances from the pose that a segment asks for, an episode each.
 
     Returns:

@@ -81,6 +81,7 @@ def estimate(problem: Problem, space: Space, z: Array, note: Callable[[str], Non
     wide = np.stack([np.minimum(near[:, 0], drawn[:, 0]), np.maximum(near[:, 1], drawn[:, 1])], axis=1)
     half = np.diff(wide, axis=1)[:, 0] / 2.0 / stats.norm.ppf(0.5 + LEVEL / 2.0)
     kept = _kept(space, information, half)
+    known = tuple(bool(item) for item in half < FREE)
     values = space.values(z)
     final = z
     if kept:
@@ -99,9 +100,9 @@ def estimate(problem: Problem, space: Space, z: Array, note: Callable[[str], Non
         gauss_newton=_in_unit(space, near),
         bootstrap=_in_unit(space, drawn),
         interval=_in_unit(space, wide),
-        identified=tuple(bool(item) for item in half < FREE),
+        identified=known,
         kept=kept,
-        pairs=_pairs(space, covariance),
+        pairs=_pairs(space, covariance, known),
         covariance=covariance,
         centre=z,
     )
@@ -170,7 +171,7 @@ def _groups(problem: Problem) -> Integers:
     return np.arange(segments.count, dtype=np.int64) * min(BLOCKS, segments.count) // segments.count
 
 
-def _pairs(space: Space, covariance: Array) -> tuple[tuple[str, str, float], ...]:
+def _pairs(space: Space, covariance: Array, known: tuple[bool, ...]) -> tuple[tuple[str, str, float], ...]:
     spread = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(spread, spread)
     names = [item.name for item in space.parameters]
@@ -178,5 +179,5 @@ def _pairs(space: Space, covariance: Array) -> tuple[tuple[str, str, float], ...
         (names[one], names[other], float(np.clip(correlation[one, other], -1.0, 1.0)))
         for one in range(len(names))
         for other in range(one + 1, len(names))
-        if abs(correlation[one, other]) >= TOGETHER
+        if abs(correlation[one, other]) >= TOGETHER and not (known[one] and known[other])
     )

@@ -38,6 +38,11 @@ class Predictor(Protocol):
         """What robot file and contract say."""
         ...
 
+    @property
+    def limits(self) -> Array:
+        """Lower and upper position limit of each joint [rad], infinite where there is none; shape (joints, 2)."""
+        ...
+
     def predict(self, columns: Sequence[Values], segments: Segments) -> Array:
         """Readings [rad], shape (columns, segments, samples, joints)."""
         ...

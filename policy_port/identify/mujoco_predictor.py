@@ -154,7 +154,10 @@ class MujocoPredictor:
         if x or y:
             model.opt.gravity[:] = tilted(model.opt.gravity, x, y)
         if self._payload is not None:
-            model.body_mass[self._payload] += values["payload_mass"][0]
+            # Its inertia grows alike, as under `plants.mujoco_physics`.
+            factor = 1.0 + values["payload_mass"][0] / model.body_mass[self._payload]
+            model.body_mass[self._payload] *= factor
+            model.body_inertia[self._payload] *= factor
         mujoco.mj_setConst(model, self._data[0])
         return model
 

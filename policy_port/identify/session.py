@@ -12,6 +12,7 @@ from policy_port.errors import EvidenceError, RobotError
 from policy_port.identify.checks import check_recordings
 from policy_port.identify.document import dynamics_of
 from policy_port.identify.files import Unstated, read_recordings
+from policy_port.identify.fit import Predictor
 from policy_port.identify.identify import Effort, Identified, identify
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import load_priors, make_space
@@ -133,7 +134,7 @@ def write(done: Done, out: Path, report: Path | None) -> None:
         write_report(report, done.report)
 
 
-def make_predictor(plant: str, robot: Path, setup: PlantSetup, payload_link: str | None) -> MujocoPredictor:
+def make_predictor(plant: str, robot: Path, setup: PlantSetup, payload_link: str | None) -> Predictor:
     """A simulator that predicts.
 
     Raises:
@@ -141,6 +142,10 @@ def make_predictor(plant: str, robot: Path, setup: PlantSetup, payload_link: str
     """
     if plant == "mujoco":
         return MujocoPredictor(robot, setup, payload_link)
+    if plant == "maniskill":
+        from policy_port.identify.sapien_predictor import SapienPredictor
+
+        return SapienPredictor(robot, setup, payload_link)
     raise RobotError(f"no plant is called '{plant}' for identification; there are: mujoco, maniskill")
 
 

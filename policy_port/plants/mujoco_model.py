@@ -154,7 +154,7 @@ def _part_drives(spec: mujoco.MjSpec, joints: tuple[JointSetup, ...]) -> None:
         if joint.leader is not None or joint.drive != "position":
             continue
         first = spec.actuator(drive_name(joint.name))
-        limit = float(first.forcerange[1]) if first.forcelimited else NO_LIMIT
+        limit = float(first.forcerange[1]) if int(first.forcelimited) == 1 else NO_LIMIT
         second = spec.add_actuator(name=back_name(joint.name), target=joint.name)
         for key in ("trntype", "gaintype", "biastype", "gainprm", "biasprm", "ctrllimited"):
             setattr(second, key, getattr(first, key))

@@ -135,3 +135,5 @@ def test_a_robot_that_was_changed_is_told(student: Run, tmp_path: Path) -> None:
     (tmp_path / "gone.xml").write_text(rover.MJCF + "\n")
     with pytest.raises(TrainError, match=r"gone.xml: .* was changed since"):
         place_of(start, plant=None, robot=None, task=None, num_envs=None, seed=0, device=None)
+    robot = str(tmp_path / "gone.xml")
+    assert place_of(start, plant=None, robot=robot, task=None, num_envs=None, seed=0, device=None).robot == Path(robot)

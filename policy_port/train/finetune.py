@@ -221,7 +221,7 @@ class Judge:
 
     def score(self, file: Path) -> dict[str, float]:
         """Figures of a checkpoint: means over the episodes."""
-        figures = self._scores(file, self._trial(file.parent, EPISODES, 2_000_000)).figures()
+        figures = self.measure(file, self._trial(file.parent, EPISODES, 2_000_000)).figures()
         return {name: figure.value for name, figure in figures.items()}
 
     def choose(self, run: Run) -> tuple[Path, str]:
@@ -231,7 +231,7 @@ class Judge:
         if best == 0:
             return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
         trial = self._trial(run.path, FINAL, 3_000_000)
-        student, tuned = (self._scores(files[iteration], trial) for iteration in (0, best))
+        student, tuned = (self.measure(files[iteration], trial) for iteration in (0, best))
         found = compared(tuned, student)
         words = (
             f"after {best} iterations the tracking is {found.tracking.text()} of the student's, {found.falls.text()} "
@@ -246,7 +246,8 @@ class Judge:
         task = load_task(folder / "task.yaml")
         return Trial(task=task, seconds=min(task.episode, 10.0), episodes=episodes, seed=seed)
 
-    def _scores(self, file: Path, trial: Trial) -> Scores:
+    def measure(self, file: Path, trial: Trial) -> Scores:
+        """A checkpoint's episodes of a trial."""
         actor = load_policy(file, kind="rsl_rl").actor
         plant = self._place.make_plant(self._contract, min(trial.episodes, 64))
         try:

@@ -106,7 +106,7 @@ def test_only_what_is_surely_better_is_kept(tuned: float, chosen: str, monkeypat
     run: Any = SimpleNamespace(path=Path(), scores=lambda: measured, checkpoints=lambda: files)
     judge = Judge(rover.contract("student"), Place(plant="mujoco", robot=Path("robot.xml")))
     monkeypatch.setattr(Judge, "_trial", lambda *args: None)
-    monkeypatch.setattr(Judge, "_scores", lambda self, file, trial: scores(0.8) if file == files[0] else rival)
+    monkeypatch.setattr(Judge, "measure", lambda self, file, trial: scores(0.8) if file == files[0] else rival)
     file, reason = judge.choose(run)
     assert file.name == chosen
     assert ("did not surely improve" in reason) == (chosen == "model_0.pt")
@@ -135,3 +135,5 @@ def test_a_robot_that_was_changed_is_told(student: Run, tmp_path: Path) -> None:
     (tmp_path / "gone.xml").write_text(rover.MJCF + "\n")
     with pytest.raises(TrainError, match=r"gone.xml: .* was changed since"):
         place_of(start, plant=None, robot=None, task=None, num_envs=None, seed=0, device=None)
+    robot = str(tmp_path / "gone.xml")
+    assert place_of(start, plant=None, robot=robot, task=None, num_envs=None, seed=0, device=None).robot == Path(robot)

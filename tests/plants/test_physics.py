@@ -1,4 +1,4 @@
-"""Physics per environment: mass, friction, gains, losses and gravity, against laws and models set up so."""
+"""Physics per environment: masses, friction, gains, losses, held against laws and against plants set up so."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_losses_of_a_joint_are_no_work_of_its_drive(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_is_refused(tmp_path: Path) -> None:
-    """Another shape, NaN, no mass left, an unknown link, gains of the file's own a plant that can't: each by name."""
+    """Another shape, NaN, no mass left, an unknown link and a plant that can't: each by name."""
     plant = MujocoPlant(slider(tmp_path), setup(), num_envs=2)
     for physics, words in (
         (Physics(stiffness=np.ones(2)), r"stiffness has shape \(2,\), this plant's is \(2, 1\)"),

@@ -57,7 +57,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
     known = load_robot_file(robot_file)
     console = Console(continuous=arm.continuous)
     mapping = None if through is None else load_mapping(through)
-    _check_folder(outputs.out)
+    check_folder(outputs.out)
     with contextlib.ExitStack() as stack:
         pilot = stack.enter_context(_pilot(port))
         if mapping is not None:
@@ -69,7 +69,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
             check_dataset(outputs.dataset, outputs.out, known, pilot.contract.control_dt)
         where = reached(known, emulated=arm.emulated, faults=arm.faults, dynamics=arm.dynamics, seed=work.seed)
         known, on_torque = stack.enter_context(where)
-        with _folder(outputs.out):
+        with run_folder(outputs.out):
             done = play_real(
                 pilot,
                 known,
@@ -110,7 +110,8 @@ def _check_options(work: WorkOptions, arm: ArmOptions) -> str:
     return arm.robot
 
 
-def _check_folder(out: Path) -> None:
+def check_folder(out: Path) -> None:
+    """Refuse a folder that is there already."""
     from policy_port.errors import OutputError
 
     # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
@@ -119,7 +120,7 @@ def _check_folder(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _folder(out: Path) -> Iterator[None]:
+def run_folder(out: Path) -> Iterator[None]:
     """The run's folder; it goes again where a run ended before it left anything."""
     from policy_port.errors import OutputError
 

@@ -121,11 +121,14 @@ def seen_and_done(contract: Contract) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", HELD)
 def test_what_was_written_is_imported_as_the_same_contract(kind: str, tmp_path: Path) -> None:
-    """By the printed command; both contracts show a network the same numbers and set the same targets."""
+    """By the printed command, whatever stands in names and folders.
+
+    Both contracts show a network the same numbers and set the same targets.
+    """
     for seed in SEEDS:
-        folder = tmp_path / str(seed)
+        folder = tmp_path / f"{seed} of it"
         folder.mkdir()
-        contract = Contract.model_validate(drawn(kind, seed))
+        contract = Contract.model_validate(drawn(kind, seed) | {"name": f"it's {seed}"})
         (folder / "contract.yaml").write_text(contract.to_yaml())
         beside = given(folder, kind, contract)
         line = ["contract", "write", str(folder / "contract.yaml"), "--to", kind, "--out", str(folder / "out")]
@@ -135,10 +138,12 @@ def test_what_was_written_is_imported_as_the_same_contract(kind: str, tmp_path: 
         assert done.exit_code == 0, done.output
         _, found, command = done.output.replace("\n", " ").partition("the same contract: policy-port ")
         assert found
-        words = shlex.split(command.replace("--out contract.yaml", f"--out {folder / 'again.yaml'}"))
-        again = CliRunner().invoke(app, words)
+        words = shlex.split(command)
+        assert words[-2:] == ["--out", "contract.yaml"]
+        again = CliRunner().invoke(app, [*words[:-1], str(folder / "again.yaml")])
         assert again.exit_code == 0, again.output
         after = load_contract(folder / "again.yaml")
+        assert after.name == contract.name
         assert after.joint_names == contract.joint_names
         assert after.joints == contract.joints
         for key in ("base", "actuation", "command", "robot", "trained_in", "timestep", "decimation"):
@@ -208,3 +213,19 @@ def test_motors_are_never_numbered_by_guess(tmp_path: Path) -> None:
         write_descriptor(contract, "isaac_lab", tmp_path / "out", Given(names=few))
     with pytest.raises(ContractError, match="--to rlsar: unknown; did you mean 'rl_sar'"):
         write_descriptor(contract, "rlsar", tmp_path / "out", Given())
+
+
+def test_mjlabs_metadata_is_at_full_precision_and_says_so(tmp_path: Path) -> None:
+    """Numbers that happen to be short are not taken for rounded ones when the file is imported again."""
+    data = drawn("mjlab", 0)
+    for joint in data["joints"].values():
+        joint |= {"default": 0.1, "stiffness": 25.0, "damping": 0.5}
+    data["action"]["terms"][0]["scale"] = 0.25
+    data["observation"] = {"terms": [{"term": "joint_vel", "scale": 0.05}, {"term": "last_action"}]}
+    contract = Contract.model_validate(data)
+    written = write_descriptor(contract, "mjlab", tmp_path / "out", given(tmp_path, "mjlab", contract))
+    words = shlex.split(written.command)[3:-1]
+    again = CliRunner().invoke(app, ["contract", "import", *words, str(tmp_path / "again.yaml")])
+    assert again.exit_code == 0, again.output
+    assert "rounded" not in again.output
+    assert "rounded" not in (tmp_path / "again.yaml").read_text()

@@ -384,6 +384,11 @@ def _check_way(options: PlayOptions) -> None:
     if (options.command is not None and options.task is not None) or (
         options.command is None and options.task is None and options.seconds is None and not tells
     ):
+        if options.push:
+            raise typer.BadParameter(
+                "--push says when the robot is pushed, not what it does: give --command or --seconds beside it, or "
+                "write the push into --schedule"
+            )
         raise typer.BadParameter(
             "with --plant, give exactly one of --command (walk) and --task (so100-reach), or --seconds alone for a "
             "policy that reads no velocity command, --motion for one that follows a clip, --schedule for what changes "

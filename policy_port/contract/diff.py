@@ -60,8 +60,23 @@ def disagreements(a: Contract, b: Contract, *, relative_tolerance: float = 1e-9)
     # Only what holds a quaternion has an order of one.
     held = any(term.holds_quaternion or term.term == "external" for side in (a, b) for term in side.observation.terms)
     found: dict[str, tuple[Any, Any]] = {}
-    _compare("", _plain(a, quaternion=held), _plain(b, quaternion=held), relative_tolerance, found)
+    one, other = (_plain(side, quaternion=held) for side in (a, b))
+    if a.observation.groups.keys() != b.observation.groups.keys():
+        one, other = _numbered(one), _numbered(other)
+    _compare("", one, other, relative_tolerance, found)
     return found
+
+
+def _numbered(plain: dict[str, Any]) -> dict[str, Any]:
+    """With the groups of histories called by their number, since their names mean nothing."""
+    observation = plain["observation"]
+    names = dict.fromkeys(term["group"] for term in observation["terms"].values() if "group" in term)
+    number = {name: str(place) for place, name in enumerate((*names, *observation["groups"])) if name not in names}
+    number |= {name: str(place) for place, name in enumerate(names)}
+    observation["groups"] = {number[name]: group for name, group in observation["groups"].items()}
+    for term in observation["terms"].values():
+        term |= {"group": number[term["group"]]} if "group" in term else {}
+    return plain
 
 
 def _plain(contract: Contract, *, quaternion: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from policy_port.contract.term import PlainName
 from policy_port.contract.yaml_file import Strict
 
 Side = Annotated[int, Field(ge=1, le=16384)]
@@ -14,7 +15,7 @@ Side = Annotated[int, Field(ge=1, le=16384)]
 class ImageInput(Strict):
     """One camera image that the network reads."""
 
-    name: str
+    name: PlainName
     """Camera name."""
     height: Side
     """Rows the network sees."""

@@ -27,6 +27,19 @@ def in_order(bounds: tuple[float, float]) -> tuple[float, float]:
 Bounds = Annotated[tuple[float, float], AfterValidator(in_order)]
 
 
+def _plain_name(name: str) -> str:
+    """Names of terms and images become those of arrays and files, and stand in lines of reports."""
+    if not name or name != name.strip() or not name.isprintable() or name.startswith(".") or set("/\\") & set(name):
+        raise ValueError(
+            f"{name!r} can't be a name: it becomes that of an array, a file and a line of a report. Write one of "
+            "printable characters without / or \\ that neither begins with a dot nor with a space"
+        )
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+
+
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 
@@ -67,7 +80,7 @@ class Term(Elementwise):
     keeps_time: ClassVar[bool] = False
     """True for what follows from the time since reset."""
 
-    name: str | None = None
+    name: PlainName | None = None
     """Name of the term in the observation; the kind, if not given. Names are unique."""
     history: Annotated[int, Field(ge=1, le=1000)] = 1
     """Number of stacked steps, the present one included."""

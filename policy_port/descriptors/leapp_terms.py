@@ -133,7 +133,7 @@ def add_observation(parts: Apart, options: ImportOptions, draft: Draft) -> None:
     default = {name: joint.get("default") for name, joint in draft.data["joints"].items()}
     names: list[str] = []
     for block in parts.blocks:
-        name = _unique(block.source.replace(",", "_and_") or CONSTANT, names)
+        name = _unique(block.source.replace(",", "_and_").replace("/", "_") or CONSTANT, names)
         names.append(name)
         if draft.told_whole(name, options):
             continue

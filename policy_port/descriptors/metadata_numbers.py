@@ -6,7 +6,7 @@ from policy_port.descriptors import metadata_terms
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint
 from policy_port.descriptors.options import ImportOptions
-from policy_port.descriptors.precise import DECIMALS, PreciseValues, worst_rounding
+from policy_port.descriptors.precise import ROUNDED, PreciseValues, worst_rounding
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
@@ -62,7 +62,7 @@ def add_gains(record: Record, driven: list[str], options: ImportOptions, precise
             )
         elif ordered or len(set(values)) == 1:
             pairs = dict(zip(joints, values, strict=True))
-            draft.per_joint(key, pairs, record.source(entry, f"rounded to {DECIMALS} decimals"))
+            draft.per_joint(key, pairs, record.source(entry, record.rounded.get(entry, "")))
         else:
             draft.note(
                 f"{record.path.name}: {entry} is left out: mjlab wrote gains in actuator order before its pull request "
@@ -102,11 +102,11 @@ def scale_of(record: Record, joints: list[str], precise: PreciseValues) -> tuple
 
 def note_rounding(record: Record, precise: PreciseValues, draft: Draft) -> None:
     """Say what rounding may have moved."""
-    rounded = [key for key in ("default_joint_pos", "action_scale") if not precise.has(key)]
+    rounded = [key for key in ("default_joint_pos", "action_scale") if key in record.rounded and not precise.has(key)]
     if rounded:
         key, value, error = worst_rounding(record, rounded)
         draft.note(
-            f"{record.path.name}: the metadata is rounded to {DECIMALS} decimals; {key} {value:g} may be off by "
+            f"{record.path.name}: the metadata is {ROUNDED}; {key} {value:g} may be off by "
             f"{error:.2g} %. Put params/env.yaml of the run beside it, or ask whoever trained it for full-precision "
             "values and give them with --precise FILE"
         )

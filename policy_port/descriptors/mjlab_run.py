@@ -23,7 +23,7 @@ from policy_port.descriptors.mjlab_env import OF_ANOTHER_RUN, Run
 from policy_port.descriptors.name_file import read_joint_names
 from policy_port.descriptors.onnx_file import OnnxMetadata
 from policy_port.descriptors.options import ImportOptions
-from policy_port.descriptors.precise import DECIMALS, PreciseValues
+from policy_port.descriptors.precise import PreciseValues
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
@@ -159,7 +159,7 @@ def _run_gains(
     for key, entry in GAINS:
         rest = {name: value for name, value in stated.get(key, {}).items() if name not in exact.values.get(entry, {})}
         if rest and record is not None:
-            draft.per_joint(key, rest, record.source(entry, f"rounded to {DECIMALS} decimals"))
+            draft.per_joint(key, rest, record.source(entry, record.rounded.get(entry, "")))
 
 
 def _source(exact: PreciseValues, key: str) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_port.contract import Contract
 from policy_port.contract.yaml_file import MAX_BYTES
+from policy_port.descriptors.precise import DECIMALS, ROUNDED
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
 if TYPE_CHECKING:
     import onnx
+
+
+_PRECISE = re.compile(rf"\.\d{{{DECIMALS + 1}}}|\de[+-]?\d")
+"""A number with more decimals than trainers keep."""
 
 
 class OnnxMetadata:
@@ -39,7 +45,9 @@ class OnnxMetadata:
 
     def record(self) -> Record:
         """The entries as lists of words and numbers."""
-        return Record(self.path, {key: _values(text) for key, text in self.entries.items()}, "metadata")
+        record = Record(self.path, {key: _values(text) for key, text in self.entries.items()}, "metadata")
+        record.rounded = {key: ROUNDED for key, text in self.entries.items() if not _PRECISE.search(text)}
+        return record
 
     def widths(self) -> tuple[int, int] | None:
         """Widths of the observation and the action as the graph states them; None where it leaves them open."""

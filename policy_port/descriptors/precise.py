@@ -11,6 +11,7 @@ from policy_port.errors import ContractError, closest
 
 DECIMALS = 3
 """Decimals that mjlab and BeyondMimic keep."""
+ROUNDED = f"rounded to {DECIMALS} decimals"
 
 HALF_STEP = 0.5 * 10.0**-DECIMALS
 """Most that rounding can have moved a value."""
@@ -80,7 +81,7 @@ class PreciseValues:
             ContractError: When a joint has no value, or one does not round to what the metadata says.
         """
         if key not in self.values:
-            return list(rounded), record.source(key, f"rounded to {DECIMALS} decimals")
+            return list(rounded), record.source(key, record.rounded.get(key, ""))
         joints = self.names if joints is None else joints
         path, place = self.place(key)
         absent = next((name for name in joints if name not in self.values[key]), None)

@@ -28,6 +28,8 @@ class Record:
         self.path = path
         self.data = data
         self.where = where
+        self.rounded: dict[str, str] = {}
+        """How the numbers of a key were rounded, in words, where its text shows it."""
 
     @classmethod
     def read(cls, path: Path) -> Record:

@@ -45,7 +45,7 @@ TERMS = {
     "last_action": "last_action",
     "gait_phase": "gait_phase",
 }
-_ACTIONS = {
+ACTIONS = {
     "JointPositionAction": "joint_position",
     "JointVelocityAction": "joint_velocity",
     "JointEffortAction": "joint_effort",
@@ -282,7 +282,7 @@ def _term(term: Record, kind: str, joints: tuple[list[str], list[str]], draft: D
     """Add one term; `joints` are the names of all, and of those that act; return its history length."""
     names, acting = joints
     name = term.where.rpartition(".")[2]
-    check_term(term, kind, name, commands=("base_velocity",), actions=tuple(_ACTIONS))
+    check_term(term, kind, name, commands=("base_velocity",), actions=tuple(ACTIONS))
     params = term.below("params")
     seen = selected_joints(params, names) if kind in JOINT_TERMS else []
     named = acting if kind == "last_action" else seen
@@ -322,8 +322,8 @@ def _action(record: Record, motors: list[int], default: dict[str, float], draft:
     actions = record.section("actions")
     names = list(default)
     for name in actions.entries():
-        if name not in _ACTIONS:
-            raise actions.error(name, f"is no action that a contract states: {', '.join(_ACTIONS)}")
+        if name not in ACTIONS:
+            raise actions.error(name, f"is no action that a contract states: {', '.join(ACTIONS)}")
         action = actions.section(name)
         action.only(_ACTION_KEYS, "if you know what it does, state the action yourself: --set action.terms='[...]'")
         joints = index_selection(action, "joint_ids", names) or names
@@ -334,7 +334,7 @@ def _action(record: Record, motors: list[int], default: dict[str, float], draft:
         if joints == names and turns_to:
             _refuse_two_orders(action, offset, list(default.values()), motors)
         term: dict[str, Any] = {
-            "term": _ACTIONS[name],
+            "term": ACTIONS[name],
             "scale": by_joint(joints, scale),
             "offset": joint_offset(default, joints, offset) if turns_to else by_joint(joints, offset),
         }

@@ -106,6 +106,10 @@ class Clip:
         """Control steps from the first frame to the last."""
         return round((self.motion.frames - 1) / self._per_step)
 
+    def steps_of(self, asked: int) -> int:
+        """Control steps of an episode of so many: no more than the motion has, where it ends the episode."""
+        return min(asked, self.steps) if self.use.end == "stop" else asked
+
     def frames(self, time: Array, ahead: int = 0) -> Indices:
         """The frame of each moment.
 

@@ -175,9 +175,11 @@ class PlantPlayer:
         else:
             commands = case.commands or (CommandStep(command=(0.0, 0.0, 0.0), seconds=case.seconds or 0.0),)
             told = Told.of_stretches(commands, contract)
+        clip = None if self._contract.motion is None else Clip.of(self._contract, self._motion)
+        if clip is not None:
+            told = told.ending(clip.steps_of(len(told.table)), contract.control_dt)
         schedule = Schedule(plant, contract, told, HeldGoals(self._contract, case.goals, "suite"), rule)
-        if self._contract.motion is not None:
-            clip = Clip.of(self._contract, self._motion)
+        if clip is not None:
             schedule.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
         return schedule
 

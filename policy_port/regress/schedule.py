@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant, SimulatedPlant
+from policy_port.errors import TaskError
 from policy_port.regress.suite import CommandStep
 from policy_port.replay.goals import HeldGoals
 from policy_port.replay.pushes import Pushes
@@ -38,6 +39,20 @@ class Told:
     """The steps that count for the error, shape (steps,)."""
     pushes: tuple[Push, ...] = ()
     """Pushes."""
+
+    def ending(self, steps: int, dt: float) -> Told:
+        """What happens in no more than so many control steps.
+
+        Raises:
+            TaskError: When a push comes later.
+        """
+        late = [push for push in self.pushes if step_of(push.at, dt) >= steps]
+        if late:
+            raise TaskError(
+                f"a push at {late[0].at:g} s comes after the motion, which ends the episode at {steps * dt:.2f} s "
+                "(motion.end: stop); push before"
+            )
+        return replace(self, table=self.table[:steps], counted=self.counted[:steps])
 
     @staticmethod
     def of_stretches(commands: tuple[CommandStep, ...], contract: Contract) -> Told:

@@ -248,7 +248,7 @@ def replay_held(
 def _steps(held: Held, contract: Contract, clip: Clip | None) -> int:
     """Control steps of an episode: as long as asked, but no longer than a motion that ends it."""
     steps = max(1, round(held.seconds / contract.control_dt))
-    return steps if clip is None or clip.use.end != "stop" else min(steps, clip.steps)
+    return steps if clip is None else clip.steps_of(steps)
 
 
 def command_words(contract: Contract, told: Mapping[str, float]) -> str:

@@ -202,6 +202,18 @@ def _filter_words(before: Contract, after: Contract, one: dict[str, Any] | None,
     return ", ".join(words)
 
 
+def _shared_bounds(old: dict[str, list[float]], differing: list[str]) -> list[float | None]:
+    """Lower and upper bound of all joints that are not differing; None where they have not the same, or are none."""
+    sides = ({old[name][side] for name in old if name not in differing} for side in (0, 1))
+    return [bounds.pop() if len(bounds) == 1 else None for bounds in sides]
+
+
+def _reached(bound: float, shared: float | None, furthest: float) -> float:
+    """A bound; that of the other joints on a side that no action reached, where nothing went beyond theirs."""
+    unreached = abs(bound) == UNBOUND and shared is not None and abs(furthest) <= 1.0001 * abs(shared)
+    return shared if unreached and shared is not None else bound
+
+
 def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     """Bounds of its own for each joint, where targets stand still while actions go on."""
     if contract.action.filter is not None:
@@ -216,19 +228,10 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     differing = [name for name in names if not np.allclose(new[name], old[name], rtol=1e-4)]
     if not differing:
         return
+    shared = _shared_bounds(old, differing)
     for name in differing:
-        # A side that no action reached is that of the other joints, where they agree and nothing went beyond.
-        for side, furthest in (
-            (0, in_force[:, :, names.index(name)].min()),
-            (1, in_force[:, :, names.index(name)].max()),
-        ):
-            others = {old[other][side] for other in names if other not in differing}
-            if (
-                abs(new[name][side]) == UNBOUND
-                and len(others) == 1
-                and abs(furthest) <= 1.0001 * abs(bound := others.pop())
-            ):
-                new[name][side] = bound
+        shown = in_force[:, :, names.index(name)]
+        new[name] = [_reached(new[name][side], shared[side], (shown.min(), shown.max())[side]) for side in (0, 1)]
     table = {name: new[name] if name in differing else old[name] for name in names}
     if all(abs(bound) == UNBOUND for pair in table.values() for bound in pair):
         yield with_action(contract, None, raw_clip=None), f"raw_clip of {', '.join(differing[:4])} too many"

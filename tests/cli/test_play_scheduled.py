@@ -69,6 +69,22 @@ def test_a_push_from_the_command_line_leaves_a_trace_that_verifies(folder: Path)
     assert run.exit_code == 0, run.output
 
 
+def test_a_push_alone_says_too_little(folder: Path) -> None:
+    """The message names what goes beside it, and each of that works: a command, a length, a schedule."""
+    push = ("--push", "0.2 torso 0 1 0")
+    refused = play(folder, folder / "quick", *push)
+    assert refused.exit_code == 2
+    told = " ".join(refused.output.split())
+    assert "--push says when the robot is pushed, not what it does: give --command or --seconds beside it" in told
+    for port, more in (("quick", ("--command", "0.2,0,0", "--seconds", 0.3)), ("idle", ("--seconds", 0.3))):
+        assert play(folder, folder / port, *push, *more).exit_code == 0
+    (folder / "push.yaml").write_text(
+        "schedule_version: 1\nseconds: 0.3\ncommand: [0.1, 0, 0]\npushes:\n- {at: 0.2, link: torso, impulse: [0, 1, 0]}\n"
+    )
+    done = play(folder, folder / "quick", "--schedule", folder / "push.yaml")
+    assert done.exit_code == 0, done.output
+
+
 def test_a_trace_of_two_ports_is_no_evidence_about_one(folder: Path) -> None:
     """`verify` says whose trace it is."""
     done = play(folder, folder / "quick", folder / "stiff", "--schedule", folder / "show.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,11 +26,14 @@ from policy_port.motion.rotations import about, yaw_only
 from policy_port.port.folder import load_port
 from policy_port.regress import load_suite
 from policy_port.regress.run import run_suite
+from policy_port.regress.schedule import Told
+from policy_port.regress.suite import CommandStep
 from policy_port.regress.update import update_suite
 from policy_port.remap import identity_remap
 from policy_port.replay.ghost import Reference
 from policy_port.replay.held import Held
 from policy_port.replay.plot import clip_positions, plot_replay
+from policy_port.replay.schedule import Push
 from policy_port.trace import Trace
 from tests.control.networks import save_linear
 from tests.motion.test_following import ROBOT as FLOATING
@@ -258,3 +262,16 @@ def test_a_port_made_in_python_takes_a_clip(folder: Path) -> None:
     policy = load_policy(folder / "policy.onnx")
     port = write_port(folder / "made", policy, identity_remap(contract), formats=("onnx",), motion=motion)
     assert port.pilot().motion is not None
+
+
+def test_a_suite_ends_with_the_motion_too(folder: Path) -> None:
+    """A case that asks for longer than a clip with `end: stop` has the clip's steps, and no push after them."""
+    told = Told.of_stretches((CommandStep(command=(0.0, 0.0, 0.0), seconds=1.5),), follower())
+    for end, steps in (("hold", 75), ("stop", 50)):
+        contract = follower(end=end)
+        assert contract.motion is not None
+        clip = Clip.of(contract, read_motion(folder / "clip.csv", contract.motion.files))
+        assert len(told.ending(clip.steps_of(len(told.table)), contract.control_dt).table) == steps
+    late = replace(told, pushes=(Push(at=1.2, link="base", impulse=(0.0, 1.0, 0.0)),))
+    with pytest.raises(TaskError, match=r"a push at 1.2 s comes after the motion.*at 1.00 s \(motion.end: stop\)"):
+        late.ending(50, 0.02)

@@ -10,6 +10,7 @@ from policy_port.descriptors.layouts import Layout, find_layout
 from policy_port.descriptors.metadata_terms import CLIPS, FLATTEN, LENGTHS, METADATA_LAYOUTS, NAMES, SCALE
 from policy_port.descriptors.onnx_file import OnnxMetadata
 from policy_port.descriptors.outwards.given import Given, gains, numbers, only_position
+from policy_port.descriptors.precise import DECIMALS
 from policy_port.errors import ContractError
 
 KIND = "onnx_metadata"
@@ -55,7 +56,7 @@ def _entries(contract: Contract) -> dict[str, str]:
         NAMES: _joined(names),
         LENGTHS[1]: _joined(0 if term.history == 1 else term.history for term in terms),
         FLATTEN: _joined(1 for _ in terms),
-        SCALE: _joined(";".join(map(repr, numbers(term, contract, "scale"))) for term in terms),
+        SCALE: _joined(";".join(map(_text, numbers(term, contract, "scale"))) for term in terms),
         CLIPS[0]: _joined(_bounds(contract, term) for term in terms),
     }
 
@@ -68,11 +69,19 @@ def _bounds(contract: Contract, term: Any) -> str:
             "has one pair of bounds"
         )
     clip = clips.pop()
-    return "-inf;inf" if clip is None else ";".join(map(repr, clip))
+    return "-inf;inf" if clip is None else ";".join(map(_text, clip))
 
 
 def _joined(values: Any) -> str:
-    return ",".join(str(value) for value in values)
+    return ",".join(map(_text, values))
+
+
+def _text(value: Any) -> str:
+    """A number at full precision, and with more decimals than mjlab's own, by which readers tell that."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:.{DECIMALS + 1}f}"
+    return short if float(short) == value else repr(value)
 
 
 def _layout(contract: Contract) -> tuple[str, list[str]]:

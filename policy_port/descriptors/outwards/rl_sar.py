@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from policy_port.contract import Contract
-from policy_port.descriptors.outwards.given import Given, gains, numbers, only_position, unknown_term
-from policy_port.descriptors.rl_sar import TERMS
+from policy_port.descriptors.outwards.given import Given, gains, not_written, numbers, unknown_term
+from policy_port.descriptors.rl_sar import TERMS, WAIST
 from policy_port.errors import ContractError
 
 KIND = "rl_sar"
@@ -15,17 +15,14 @@ MAIN = ("config.yaml", "base.yaml")
 WHAT = "a config.yaml of rl_sar"
 READS = frozenset({"names"})
 
-NAMES = {
-    given["term"]: name for name, (given, _) in TERMS.items() if not given["term"].startswith(("motion", "external"))
-}
+NAMES = {given["term"]: name for name, (given, _) in TERMS.items() if given["term"] != "external"}
+TORSO = "torso_link"
 
 
 def files(contract: Contract, given: Given) -> dict[str, Any]:
     """config.yaml of the policy and base.yaml of the robot."""
     motors, names = given.motors(contract, KIND), list(contract.joint_names)
-    action = only_position(contract, WHAT)
-    if list(contract.action_joints(action)) != names:
-        raise ContractError(f"contract '{contract.name}': its action leaves out joints, and {WHAT} has every one")
+    wheels = _wheels(contract)
     limits = [joint.effort_limit for joint in contract.joints.values()]
     if None in limits:
         name = names[limits.index(None)]
@@ -37,13 +34,16 @@ def files(contract: Contract, given: Given) -> dict[str, Any]:
     config: dict[str, Any] = {
         "model_name": "policy.pt",
         "num_observations": sum(contract.term_size(term) for term in contract.observation.terms),
-        **_observation(contract),
+        **_observation(contract, wheels),
+        **_motion(contract, motors),
         **_raw_clip(contract),
         # To stand up with before the policy runs.
         **{f"{part}_{short}": driven[key] for part in ("rl", "fixed") for key, short in _GAINS},
         "num_of_dofs": len(names),
-        "action_scale": [action.entry("scale", name) for name in names],
-        "wheel_indices": [],
+        "action_scale": [
+            float(term.entry("scale", name)) for term in contract.action.terms for name in contract.action_joints(term)
+        ],
+        "wheel_indices": [names.index(name) for name in wheels],
         "torque_limits": limits,
         "default_dof_pos": [joint.default for joint in contract.joints.values()],
         "joint_mapping": [motors.index(name) for name in names],
@@ -65,11 +65,51 @@ def options(contract: Contract, folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _observation(contract: Contract) -> dict[str, Any]:
+def said(contract: Contract) -> dict[str, Any]:
+    """The way to the torso, which the runner's own source has."""
+    chain = contract.model_dump(mode="json", exclude_none=True).get("motion", {}).get("chain")
+    return {} if chain is None else {"motion.chain": chain}
+
+
+def _wheels(contract: Contract) -> list[str]:
+    """The joints whose action is a velocity.
+
+    Raises:
+        ContractError: When the action is neither that nor a position, or drives its joints in another order.
+    """
+    for term in contract.action.terms:
+        if term.term not in ("joint_position", "joint_velocity"):
+            raise not_written(contract, f"action term '{term.term}'", WHAT, ("joint_position", "joint_velocity"))
+    if contract.action_joint_names != contract.joint_names:
+        raise ContractError(
+            f"contract '{contract.name}': its action leaves out joints or drives them in another order than the "
+            f"contract's joints, and {WHAT} has every one in that"
+        )
+    return [name for name, drive in contract.drives.items() if drive == "velocity"]
+
+
+def _motion(contract: Contract, motors: tuple[str, ...]) -> dict[str, Any]:
+    """Where the runner finds anchor and clip; nothing for a policy that follows none."""
+    if contract.motion is None:
+        return {}
+    found: dict[str, Any] = {}
+    if contract.motion.anchor is not None:
+        if contract.motion.anchor != TORSO or not set(WAIST) <= set(motors):
+            raise ContractError(
+                f"contract '{contract.name}': motion.anchor is {contract.motion.anchor}, and {WHAT} compares the "
+                f"{TORSO} of a robot with {', '.join(WAIST)}"
+            )
+        found["waist_joint_indices"] = [motors.index(name) for name in WAIST]
+    rate = contract.motion.files.rate
+    # The file's name alone says its rate.
+    return found | ({} if rate is None else {"motion_file": f"{contract.name}_{rate:g}hz.csv"})
+
+
+def _observation(contract: Contract, wheels: list[str]) -> dict[str, Any]:
     names: list[str] = []
     scales: dict[str, Any] = {key: 1.0 for _, key in TERMS.values() if key}
     scales["commands_scale"] = [1.0, 1.0, 1.0]
-    lengths = {term.history for term in contract.observation.terms}
+    stacks = {contract.observation.stack(term) for term in contract.observation.terms}
     for term in contract.observation.terms:
         if term.term not in NAMES:
             raise unknown_term(contract, term, WHAT, NAMES)
@@ -79,13 +119,18 @@ def _observation(contract: Contract) -> dict[str, Any]:
         if key == "commands_scale":
             scales[key] = values
         elif key is not None:
-            scales[key] = values[0]
+            # The wheels' positions are zeros there whatever the scale.
+            legs = [place for place, name in enumerate(term.elements(contract)) if name not in wheels]
+            scales[key] = values[legs[0] if legs and key == "dof_pos_scale" else 0]
     found: dict[str, Any] = {"observations": names, **scales}
-    history, steps = contract.observation.history, max(lengths)
-    if steps > 1 and history is not None:
-        ages = list(range(steps))
-        found["observations_history"] = ages if history.order == "newest_first" else ages[::-1]
-        found["observations_history_priority"] = history.layout.removesuffix("_major")
+    if len(stacks) > 1:
+        raise ContractError(
+            f"contract '{contract.name}': its terms have different histories, and {WHAT} has one for all of them"
+        )
+    stack = stacks.pop()
+    if stack.ages != (0,):
+        found["observations_history"] = list(stack.ages)
+        found["observations_history_priority"] = "time" if stack.time_major else "term"
     if contract.observation.clip is not None:
         found["clip_obs"] = contract.observation.clip[1]
     return found

@@ -7,27 +7,28 @@ from typing import Any
 
 from policy_port.contract import Contract
 from policy_port.contract.term import Term
-from policy_port.descriptors.outwards.given import Given, gains, numbers, only_position, unknown_term
-from policy_port.descriptors.unitree_rl_lab import TERMS
+from policy_port.descriptors.outwards.given import Given, gains, not_written, numbers, unknown_term
+from policy_port.descriptors.unitree_rl_lab import ACTIONS, MOTION_TERMS, TERMS
 
 KIND = "unitree_rl_lab"
 MAIN = ("deploy.yaml",)
 WHAT = "a deploy.yaml of unitree_rl_lab"
 READS = frozenset({"names"})
 
-NAMES = {term: name for name, term in reversed(TERMS.items())}
+NAMES = {term: name for name, term in reversed(TERMS.items())} | {name: name for name in MOTION_TERMS}
 """The first name that their controllers register for each kind."""
-_PARAMS: dict[str, dict[str, Any]] = {"velocity_command": {"command_name": "base_velocity"}}
+_PARAMS: dict[str, dict[str, Any]] = {
+    "velocity_command": {"command_name": "base_velocity"},
+    **{name: {"command_name": "motion"} for name in MOTION_TERMS},
+}
+_ACTION_NAMES = {term: name for name, term in ACTIONS.items()}
 
 
 def files(contract: Contract, given: Given) -> dict[str, Any]:
     """deploy.yaml, and the names that it has no place for."""
     motors = given.motors(contract, KIND)
     names = list(contract.joint_names)
-    action = only_position(contract, WHAT)
-    joints = list(contract.action_joints(action))
     driven = {key: dict(zip(names, values, strict=True)) for key, values in gains(contract, WHAT).items()}
-    clip = [action.entry("clip", name) for name in joints]
     told = contract.command
     ranges = {key: told.element(key).range for key in ("lin_vel_x", "lin_vel_y", "ang_vel_z")}
     deploy = {
@@ -36,15 +37,7 @@ def files(contract: Contract, given: Given) -> dict[str, Any]:
         **{key: [values[motor] for motor in motors] for key, values in driven.items()},
         "default_joint_pos": [joint.default for joint in contract.joints.values()],
         "commands": {"base_velocity": {"ranges": {key: list(r) if r else None for key, r in ranges.items()}}},
-        "actions": {
-            "JointPositionAction": {
-                "clip": None if None in clip else [list(bounds) for bounds in clip],
-                "joint_names": joints,
-                "scale": [action.entry("scale", name) for name in joints],
-                "offset": [action.zero(contract, name) for name in joints],
-                "joint_ids": None if joints == names else [names.index(name) for name in joints],
-            }
-        },
+        "actions": _actions(contract),
         "observations": _observations(contract),
     }
     return {MAIN[0]: deploy, "names.yaml": {"joint_names": names, "motor_joint_names": list(motors)}}
@@ -53,6 +46,32 @@ def files(contract: Contract, given: Given) -> dict[str, Any]:
 def options(contract: Contract, folder: Path) -> dict[str, Any]:
     """What the import needs beside the file."""
     return {"names": folder / "names.yaml", "gains_order": "motor"}
+
+
+def said(contract: Contract) -> dict[str, Any]:
+    """The anchor of a motion and the way to it, which the controller's own source has."""
+    motion = contract.model_dump(mode="json", exclude_none=True).get("motion", {})
+    return {f"motion.{key}": motion[key] for key in ("anchor", "chain") if key in motion}
+
+
+def _actions(contract: Contract) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    names = list(contract.joint_names)
+    for action in contract.action.terms:
+        name = _ACTION_NAMES.get(action.term)
+        if name is None or name in found:
+            again = " a second time" if name in found else ""
+            raise not_written(contract, f"action term '{action.term}'{again}", WHAT, _ACTION_NAMES)
+        joints = list(contract.action_joints(action))
+        clip = [action.entry("clip", joint) for joint in joints]
+        found[name] = {
+            "clip": None if None in clip else [list(bounds) for bounds in clip],
+            "joint_names": joints,
+            "scale": [action.entry("scale", joint) for joint in joints],
+            "offset": [action.zero(contract, joint) for joint in joints],
+            "joint_ids": None if joints == names else [names.index(joint) for joint in joints],
+        }
+    return found
 
 
 def _observations(contract: Contract) -> dict[str, Any]:
@@ -75,6 +94,8 @@ def _term(contract: Contract, term: Term) -> dict[str, Any]:
     if term.term == "gait_phase":
         params["period"] = getattr(term, "period", None)
     joints = getattr(term, "joints", None)
+    if joints and term.term in MOTION_TERMS:
+        raise unknown_term(contract, term, f"{WHAT} for some joints", NAMES)
     if joints is not None:
         params["asset_cfg"] = {
             "name": "robot",

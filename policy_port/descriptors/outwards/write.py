@@ -40,6 +40,8 @@ ELSEWHERE = (
     *("armature", "effort_limit", "lower", "upper"),
 )
 """What a runner takes from elsewhere, and no number that the network sees or makes depends on."""
+_CLIPS = ("motion.files", "motion.chain", "motion.end")
+"""Of a motion: how a clip's file is read, where a link hangs and what comes after the last frame."""
 _ALWAYS = ("robot", "trained_in", "quaternion_order", "timestep", "decimation", "actuation.kind", "base.floating")
 
 
@@ -113,6 +115,7 @@ def _rest(contract: Contract, module: ModuleType, files: dict[str, Path], option
         for key, (mine, theirs) in _lacking(contract, _imported(contract, module, main, options, rest)).items():
             parts = key.split(".")
             elsewhere = parts[0] in ELSEWHERE or (parts[0] == "joints" and parts[-1] in ELSEWHERE)
+            elsewhere = elsewhere or key.startswith(_CLIPS)
             if mine is None or not elsewhere:
                 raise _lost(contract, module, key, mine, theirs)
             rest[key] = mine

@@ -15,6 +15,7 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
+_BUNDLE = "tests.descriptors.outwards.test_leapp_bundle:"
 _VERSE = "tests.descriptors.test_humanoidverse:"
 _COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
 _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test_a_taken_port_is_refused"
@@ -50,6 +51,11 @@ TRIED: dict[str, str] = {
     "and the contract has the policy's order alone. Name a YAML with --names": _OUTWARDS,
     "--to mjlab: its metadata stands in the policy's ONNX file; give that with --policy FILE.onnx": _OUTWARDS,
     "--{} means nothing to --to {}; leave it out": _OUTWARDS,
+    "{}: is a port, which has its policy; leave --policy out": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
+    "--to leapp: the network is one of its models": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
+    "`policy-port export` writes it so: export it with this contract": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
+    "write it anew with `contract write --to leapp`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
+    "--push says when the robot is pushed, not what it does": _PLAYED + "test_a_push_alone_says_too_little",
     "--to {}: unknown{} Known: {}": _OUTWARDS,
     "s, which is played unless --timestep says otherwise": (_PLAYED + "test_ports_of_other_rates_take_turns"),
     "does not divide the shortest control period of the ports": _PLAYED + "test_ports_of_other_rates_take_turns",

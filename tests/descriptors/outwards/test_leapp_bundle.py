@@ -13,9 +13,11 @@ import onnxruntime
 import pytest
 import yaml
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from policy_port.checkpoints.files.leapp_yaml import STORED
 from policy_port.checkpoints.load import load_policy
+from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.contract.diff import disagreements
 from policy_port.control.controller import Controller
@@ -24,6 +26,8 @@ from policy_port.descriptors.outwards.given import Given
 from policy_port.descriptors.outwards.write import write_descriptor
 from policy_port.descriptors.registry import import_contract
 from policy_port.errors import CheckpointError, ContractError
+from policy_port.export.write import write_port
+from policy_port.remap import identity_remap
 from tests.control.networks import save_linear, save_lstm
 from tests.descriptors.test_leapp import ActorPolicy
 from tests.samples import LEGS, contract_data
@@ -328,11 +332,18 @@ LIES = [
 def test_a_bundle_that_was_changed_is_refused(tmp_path: Path, edit: Any, words: str) -> None:
     """A contract that its models don't compute, and a YAML that names other joints than the contract, are no contract.
 
-    Without the contract, as the message says, the file is read from its graphs.
+    Without the contract, as the message says, the file is read from its graphs; written anew it is whole.
     """
     path = edited(written(tmp_path, small()), edit)
-    with pytest.raises((ContractError, CheckpointError), match=words):
+    with pytest.raises((ContractError, CheckpointError), match=words) as refused:
         import_contract([path], None, ImportOptions(name="toy"))
+    if "remove" in str(refused.value) and edit is not swapped:
+        edited(path, lambda data: data["pipeline"]["configs"].pop(STORED))
+        settings = {"robot": "toy", "actuation": "implicit", "timestep": 0.005}
+        import_contract([path], None, ImportOptions(name="toy", **settings))  # type: ignore[arg-type]
+        assert (
+            import_contract([written(tmp_path / "anew", small())], None, ImportOptions(name="toy")).contract == small()
+        )
 
 
 def test_other_models_under_the_contract_are_refused(tmp_path: Path) -> None:
@@ -379,7 +390,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {
             "images": [
-                {"name": "rgb", "width": 8, "height": 8, "channels": 3, "layout": "nhwc", "dtype": "uint8", "scale": 1.0}
+                {
+                    "name": "rgb",
+                    "width": 8,
+                    "height": 8,
+                    "channels": 3,
+                    "layout": "nhwc",
+                    "dtype": "uint8",
+                    "scale": 1.0,
+                }
             ]
         },
         "its images",
@@ -410,3 +429,51 @@ def test_a_network_of_another_contract_is_refused(tmp_path: Path) -> None:
         written(tmp_path, contract, tmp_path / "other.onnx")
     with pytest.raises(ContractError, match="--policy port/policy.onnx"):
         write_descriptor(contract, "leapp", tmp_path / "bundle", Given())
+
+
+def test_a_ports_folder_stands_for_both(tmp_path: Path) -> None:
+    """`contract write PORT --to leapp` takes contract and network out of a port; the parts given apart are the same.
+
+    What is missing or too much is told with what to do, and doing that works.
+    """
+
+    def write(*words: Any, out: str = "new") -> Any:
+        return CliRunner().invoke(
+            app, ["contract", "write", *map(str, words), "--to", "leapp", "--out", str(tmp_path / out)]
+        )
+
+    contract = small(observation={"terms": [{"term": "joint_vel"}]})
+    foreign = save_linear(tmp_path / "net.onnx", np.random.default_rng(0).normal(size=(4, 4)))
+    port = tmp_path / "a port"
+    write_port(port, load_policy(foreign), identity_remap(contract), formats=("onnx",))
+    done = write(port, out="one")
+    assert done.exit_code == 0, done.output
+    for words, said in (
+        ((port, "--policy", foreign), "is a port, which has its policy; leave --policy out"),
+        ((port / "contract.yaml",), "or the port's ONNX file with --policy port/policy.onnx"),
+    ):
+        refused = write(*words)
+        assert (refused.exit_code, said in refused.output.replace("\n", " ")) == (2, True), refused.output
+        assert not (tmp_path / "new").exists()
+    done = write(port / "contract.yaml", "--policy", port / "policy.onnx", out="two")
+    assert done.exit_code == 0, done.output
+    for name in ("observation.onnx", "policy.onnx", "targets.onnx", "leapp.yaml"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    (tmp_path / "c.yaml").write_text(contract.to_yaml())
+    named = onnx.load(foreign)
+    named.graph.node[0].output[0] = named.graph.output[0].name = "mu"
+    onnx.save(named, tmp_path / "mu.onnx")
+    refused = write(tmp_path / "c.yaml", "--policy", tmp_path / "mu.onnx")
+    assert "`policy-port export` writes it so" in refused.output.replace("\n", " "), refused.output
+    words = [
+        "export",
+        tmp_path / "mu.onnx",
+        "--contract",
+        tmp_path / "c.yaml",
+        "--format",
+        "onnx",
+        "--out",
+        tmp_path / "mu",
+    ]
+    assert CliRunner().invoke(app, list(map(str, words))).exit_code == 0
+    assert write(tmp_path / "mu").exit_code == 0

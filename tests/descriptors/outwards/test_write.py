@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 from policy_port.cli.app import app
 from policy_port.contract import Contract, load_contract
 from policy_port.control.controller import Controller
+from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.outwards.given import Given
 from policy_port.descriptors.outwards.write import write_descriptor
+from policy_port.descriptors.registry import import_contract
+from policy_port.descriptors.rl_sar import WAIST
 from policy_port.errors import ContractError
 from tests.control.networks import save_linear
 from tests.samples import LEGS, contract_data
@@ -30,6 +33,9 @@ HELD: dict[str, tuple[str, ...]] = {
     "mjlab": _MOVING,
 }
 """Terms that each format has a name for, whatever stands beside them."""
+MOTION = ("motion_command", "motion_anchor_ori_b")
+WHEELS = ("unitree_rl_lab", "rl_sar", "isaac_lab")
+"""Formats that tell a wheel's action from a leg's."""
 PER_JOINT = ("unitree_rl_lab", "isaac_lab")
 """Formats that scale element by element."""
 HISTORY = {
@@ -69,8 +75,21 @@ def drawn(kind: str, seed: int) -> dict[str, Any]:
     action = {"term": "joint_position", "scale": {name: draw.uniform(0.1, 1) for name in names}, "offset": "default"}
     if kind in PER_JOINT and draw.random() < 0.5:
         action |= {"offset": draw.uniform(-1, 1), "clip": [-2.0, 2.5]}
+    actions = [action]
+    if kind in WHEELS and draw.random() < 0.5:
+        wheels, legs = names[-1:], names[:-1]
+        scale = action.pop("scale")
+        actions = [{**action, "joints": legs, "scale": {name: scale[name] for name in legs}},
+                   {"term": "joint_velocity", "joints": wheels, "scale": draw.uniform(1, 9)}]  # fmt: skip
+        joints[wheels[0]]["stiffness"] = 0.0
+        for term in terms if kind == "rl_sar" else ():
+            if term["term"] == "joint_pos_rel":
+                term["scale"] = {name: 0.0 if name in wheels else term.get("scale", 1.0) for name in names}
+    if kind == "rl_sar" and steps == 1 and draw.random() < 0.5:
+        observation["groups"] = {"past": {"steps": [5, 2, 0], "layout": "term_major", "fill": "zero"}}
+        terms[:] = [{**term, "group": "past"} for term in terms]
     more = {"command": {"lin_vel_x": [-0.5, 1.0]}, "base": {"floating": True, "height": 0.4}}
-    return contract_data(joints=joints, observation=observation, action={"terms": [action]}, **more)
+    return contract_data(joints=joints, observation=observation, action={"terms": actions}, **more)
 
 
 def given(folder: Path, kind: str, contract: Contract) -> Given:
@@ -121,11 +140,14 @@ def seen_and_done(contract: Contract) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", HELD)
 def test_what_was_written_is_imported_as_the_same_contract(kind: str, tmp_path: Path) -> None:
-    """By the printed command; both contracts show a network the same numbers and set the same targets."""
+    """By the printed command, whatever stands in names and folders.
+
+    Both contracts show a network the same numbers and set the same targets.
+    """
     for seed in SEEDS:
-        folder = tmp_path / str(seed)
+        folder = tmp_path / f"{seed} of it"
         folder.mkdir()
-        contract = Contract.model_validate(drawn(kind, seed))
+        contract = Contract.model_validate(drawn(kind, seed) | {"name": f"it's {seed}"})
         (folder / "contract.yaml").write_text(contract.to_yaml())
         beside = given(folder, kind, contract)
         line = ["contract", "write", str(folder / "contract.yaml"), "--to", kind, "--out", str(folder / "out")]
@@ -135,10 +157,12 @@ def test_what_was_written_is_imported_as_the_same_contract(kind: str, tmp_path: 
         assert done.exit_code == 0, done.output
         _, found, command = done.output.replace("\n", " ").partition("the same contract: policy-port ")
         assert found
-        words = shlex.split(command.replace("--out contract.yaml", f"--out {folder / 'again.yaml'}"))
-        again = CliRunner().invoke(app, words)
+        words = shlex.split(command)
+        assert words[-2:] == ["--out", "contract.yaml"]
+        again = CliRunner().invoke(app, [*words[:-1], str(folder / "again.yaml")])
         assert again.exit_code == 0, again.output
         after = load_contract(folder / "again.yaml")
+        assert after.name == contract.name
         assert after.joint_names == contract.joint_names
         assert after.joints == contract.joints
         for key in ("base", "actuation", "command", "robot", "trained_in", "timestep", "decimation"):
@@ -208,3 +232,78 @@ def test_motors_are_never_numbered_by_guess(tmp_path: Path) -> None:
         write_descriptor(contract, "isaac_lab", tmp_path / "out", Given(names=few))
     with pytest.raises(ContractError, match="--to rlsar: unknown; did you mean 'rl_sar'"):
         write_descriptor(contract, "rlsar", tmp_path / "out", Given())
+
+
+def test_mjlabs_metadata_is_at_full_precision_and_says_so(tmp_path: Path) -> None:
+    """Numbers that happen to be short are not taken for rounded ones when the file is imported again."""
+    data = drawn("mjlab", 0)
+    for joint in data["joints"].values():
+        joint |= {"default": 0.1, "stiffness": 25.0, "damping": 0.5}
+    data["action"]["terms"][0]["scale"] = 0.25
+    data["observation"] = {"terms": [{"term": "joint_vel", "scale": 0.05}, {"term": "last_action"}]}
+    contract = Contract.model_validate(data)
+    written = write_descriptor(contract, "mjlab", tmp_path / "out", given(tmp_path, "mjlab", contract))
+    words = shlex.split(written.command)[3:-1]
+    again = CliRunner().invoke(app, ["contract", "import", *words, str(tmp_path / "again.yaml")])
+    assert again.exit_code == 0, again.output
+    assert "rounded" not in again.output
+    assert "rounded" not in (tmp_path / "again.yaml").read_text()
+
+
+def follower(**motion: Any) -> Contract:
+    """A policy that follows a motion, on a robot whose torso hangs on a waist."""
+    names = (*LEGS, *WAIST)
+    numbers = {"stiffness": 9.0, "damping": 1.0, "effort_limit": 5.0}
+    joints = {name: {"default": 0.1 * n, **numbers} for n, name in enumerate(names)}
+    chain = [{"link": link, "joint": name} for link, name in zip(("yaw", "roll", "torso_link"), WAIST, strict=True)]
+    files = {"quaternion_order": "xyzw", "joints": sorted(names), "rate": 60.0}
+    follows = {"anchor": "torso_link", "chain": chain, "align": "yaw", "end": "stop", "files": files, **motion}
+    terms = [{"term": term} for term in (*MOTION, "base_ang_vel", "last_action")]
+    return Contract.model_validate(contract_data(joints=joints, observation={"terms": terms}, motion=follows))
+
+
+@pytest.mark.parametrize("kind", ["unitree_rl_lab", "rl_sar"])
+def test_a_motion_goes_where_runners_follow_one(kind: str, tmp_path: Path) -> None:
+    """Terms, anchor and the clip's rate stand in the files, the rest in rest.yaml; a motion that a runner would follow
+    otherwise is refused by name.
+    """
+    contract = follower()
+    written = write_descriptor(contract, kind, tmp_path / "out", given(tmp_path, kind, contract))
+    assert "motion.chain" in written.rest
+    main = yaml.safe_load((tmp_path / "out" / written.files[0]).read_text())
+    if kind == "rl_sar":
+        (config,) = main.values()
+        assert config["observations"][:2] == [f"whole_body_tracking/{term}" for term in MOTION]
+        assert [sorted(contract.joints)[n] for n in config["waist_joint_indices"]] == list(WAIST)
+        assert (config["motion_file"], config["num_observations"]) == ("toy_60hz.csv", 2 * 7 + 6 + 3 + 7)
+    else:
+        assert main["observations"]["motion_command"]["params"] == {"command_name": "motion"}
+    with pytest.raises(ContractError, match=r"motion.align is none, and .* would say yaw"):
+        write_descriptor(follower(align="none"), kind, tmp_path / "no", given(tmp_path, kind, contract))
+    if kind == "rl_sar":
+        other = follower(anchor="pelvis", chain=[])
+        with pytest.raises(
+            ContractError, match="motion.anchor is pelvis, and a config.yaml of rl_sar compares the torso"
+        ):
+            write_descriptor(other, kind, tmp_path / "no", given(tmp_path, kind, contract))
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["wheels/rl_sar_go2w", "tracking/rl_sar_g1_dance_102"])
+def test_what_rl_sar_wrote_itself_is_written_again(shared: Path, name: str, tmp_path: Path) -> None:
+    """Read, written and compared key by key: the file that its runner reads is the same in what it computes."""
+    config = shared / f"real_policies/{name}.config.yaml"
+    base = config.parent / f"rl_sar_{name.split('_')[2]}.base.yaml"
+    settings = {"motion.chain": [], "motion.anchor": "torso_link"} if "dance" in name else {}
+    options = ImportOptions(name="again", actuation="explicit", settings=settings)
+    contract = import_contract([config, base], None, options).contract
+    (old,), (theirs,) = (yaml.safe_load(file.read_text()).values() for file in (config, base))
+    motors = {"motor_joint_names": old.get("joint_names", theirs["joint_names"])}
+    (tmp_path / "motors.yaml").write_text(yaml.safe_dump(motors))
+    write_descriptor(contract, "rl_sar", tmp_path / "out", Given(names=tmp_path / "motors.yaml"))
+    (new,) = yaml.safe_load((tmp_path / "out/config.yaml").read_text()).values()
+    others = {key for key in old if old[key] != new.get(key)}
+    # Gains to stand up with, the clip's file, and what says nothing: a scale of no term, a history of none.
+    history = {"observations_history", "observations_history_priority"}
+    assert others <= {"fixed_kp", "fixed_kd", "motion_file", "lin_vel_scale"} | history

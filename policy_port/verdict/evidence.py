@@ -107,6 +107,8 @@ class Evidence:
     """Comparisons that this evidence can't make, by label, and why."""
     as_read: Mapping[tuple[str, str], Read] = field(default_factory=dict)
     """What terms saw in place of the recorded signal, by label and element."""
+    kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False)
+    """What was made of this very evidence, by what it follows from; a changed copy begins anew."""
 
     @property
     def shape(self) -> tuple[int, int]:

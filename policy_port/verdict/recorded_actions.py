@@ -260,7 +260,7 @@ def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
         steps = None if passed or runs_on else _averaged(evidence, recorded, made, allowed)
         if steps is not None:
             said = f"the mean of the last {steps} (moving_average), from which the next target does not start"
-        elif passed is not None and not (runs_on and not _runs_on(evidence, recorded, made, passed.kept)):
+        elif passed is not None and not (runs_on and not _runs_on(contract, evidence, made, passed.kept)):
             said = f"behind a low-pass filter that keeps {passed.kept:.2g} of the last target"
             said += ", also of the episode before" if runs_on else ""
         else:
@@ -294,14 +294,17 @@ def _averaged(evidence: Evidence, recorded: Values, made: Values, allowed: Value
     return None
 
 
-def _runs_on(evidence: Evidence, recorded: Values, made: Values, kept: float) -> bool:
+def _runs_on(contract: Contract, evidence: Evidence, made: Values, kept: float) -> bool:
     """Whether the first target of an episode keeps its share of the last one of the episode before."""
-    steps, envs = np.nonzero(evidence.started & (np.arange(len(recorded)) > 0)[:, None] & evidence.usable)
+    steps, envs = np.nonzero(evidence.started & (np.arange(len(made)) > 0)[:, None] & evidence.usable)
     if not len(steps):
         return False
-    expected = kept * recorded[steps - 1, envs] + (1.0 - kept) * made[steps, envs]
-    apart = np.abs(recorded[steps - 1, envs] - made[steps, envs]).max()
-    return bool(apart > 1e-3 and np.abs(recorded[steps, envs] - expected).max() < 1e-4 * max(apart, 1e-3))
+    rolled = {name: np.roll(evidence.arrays[name], 1, axis=0) for name in {*TARGETS.values()} & {*evidence.arrays}}
+    last = recorded_targets(contract, evidence.with_arrays({**rolled, **evidence.before}))[steps, envs]
+    expected = kept * last + (1.0 - kept) * made[steps, envs]
+    apart = np.abs(last - made[steps, envs]).max()
+    off = np.abs(recorded_targets(contract, evidence)[steps, envs] - expected).max()
+    return bool(apart > 1e-3 and off < 1e-4 * max(apart, 1e-3))
 
 
 def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[tuple[bool, Values]]:

@@ -52,9 +52,9 @@ def shaping_changes(contract: Contract, evidence: Evidence, failing: set[str]) -
 
 def _ways(contract: Contract, evidence: Evidence) -> list[_Tried]:
     """The ways of shaping the action that explain more of the targets, the best first, simple ones before others."""
-    now, better = _wrong(contract, evidence), list[_Tried]()
+    now, found, better = _wrong(contract, evidence), list[_Tried](), list[_Tried]()
     for ways in (_single(contract, evidence), _joint(contract, evidence)):
-        found = [tried for way in ways for tried in _fillings(way, evidence, now)]
+        found += [tried for way in ways for tried in _fillings(way, evidence, now)]
         better = sorted((tried for tried in found if tried.wrong < now - 1e-9), key=lambda tried: tried.wrong)
         if better and better[0].wrong == 0.0:
             return [tried for tried in better if tried.wrong == 0.0][:SHOWN]

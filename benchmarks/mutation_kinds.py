@@ -31,85 +31,6 @@ def unequal_pair(data: Data) -> tuple[str, str]:
     return names[knee], names[knee + 1]
 
 
-def reorder(data: Data, order: list[str]) -> None:
-    if order == names_of(data):
-        raise NotApplicableError
-    data["joints"] = {name: data["joints"][name] for name in order}
-
-
-def by_kind(data: Data) -> list[str]:
-    """Joints grouped by kind, as a breadth-first parser has them; by leg where they are grouped by kind already."""
-    names = names_of(data)
-
-    def kind(name: str) -> str:
-        for side in ("left_", "right_", "FL_", "FR_", "RL_", "RR_", "LF_", "LH_", "RF_", "RH_"):
-            if name.startswith(side):
-                return name.removeprefix(side)
-        return name
-
-    kinds = list(dict.fromkeys(map(kind, names)))
-    grouped = [name for wanted in kinds for name in names if kind(name) == wanted]
-    if grouped != names:
-        return grouped
-    sides = list(dict.fromkeys(name.partition("_")[0] for name in names))
-    return [name for side in sides for name in names if name.partition("_")[0] == side]
-
-
-def other_side(name: str) -> str:
-    for a, b in (("left_", "right_"), ("FL_", "FR_"), ("RL_", "RR_"), ("LF_", "RF_"), ("LH_", "RH_")):
-        if name.startswith(a):
-            return b + name.removeprefix(a)
-        if name.startswith(b):
-            return a + name.removeprefix(b)
-    return name
-
-
-def joint_order_parser(data: Data) -> None:
-    reorder(data, by_kind(data))
-
-
-def joint_order_sorted(data: Data) -> None:
-    reorder(data, sorted(names_of(data)))
-
-
-def joint_order_reversed(data: Data) -> None:
-    reorder(data, names_of(data)[::-1])
-
-
-def joint_order_left_right(data: Data) -> None:
-    reorder(data, [other_side(name) for name in names_of(data)])
-
-
-def joint_pair(data: Data) -> dict[str, str]:
-    a, b = unequal_pair(data)
-    order = names_of(data)
-    i, j = order.index(a), order.index(b)
-    order[i], order[j] = order[j], order[i]
-    reorder(data, order)
-    return {"a": a, "b": b}
-
-
-def names_over_values(data: Data) -> None:
-    """The list of names in another order than the lists of values beside it."""
-    order = by_kind(data)
-    if order == names_of(data):
-        raise NotApplicableError
-    data["joints"] = dict(zip(order, list(data["joints"].values()), strict=True))
-
-
-def one_term_order(kind: str) -> Callable[[Data], None]:
-    def mutate(data: Data) -> None:
-        order = by_kind(data)
-        terms_of(data, kind)[0]["joints"] = order if order != names_of(data) else names_of(data)[::-1]
-
-    return mutate
-
-
-def action_order(data: Data) -> None:
-    order = by_kind(data)
-    data["action"]["terms"][0]["joints"] = order if order != names_of(data) else names_of(data)[::-1]
-
-
 def history(**changes: str) -> Callable[[Data], None]:
     def mutate(data: Data) -> None:
         if "history" not in data["observation"]:
@@ -143,26 +64,6 @@ def scale_times(kind: str, factor: float) -> Callable[[Data], dict[str, str]]:
     return mutate
 
 
-def field_in_other_order(*fields: str) -> Callable[[Data], None]:
-    """Values beside the names in another order."""
-
-    def mutate(data: Data) -> None:
-        order = by_kind(data)
-        rows = data["joints"]
-        changed = False
-        for field in fields:
-            if any(field not in row for row in rows.values()):
-                raise NotApplicableError
-            values = [rows[name][field] for name in order]
-            for name, value in zip(list(rows), values, strict=True):
-                changed |= rows[name][field] != value
-                rows[name][field] = value
-        if not changed:
-            raise NotApplicableError
-
-    return mutate
-
-
 def field_times(field: str, factor: float) -> Callable[[Data], dict[str, str]]:
     def mutate(data: Data) -> dict[str, str]:
         if any(not row.get(field) for row in data["joints"].values()):
@@ -189,7 +90,8 @@ def zeroed(kind: str) -> Callable[[Data], None]:
     """A signal that the deployment does not have, fed as zeros."""
 
     def mutate(data: Data) -> None:
-        sizes = {"last_action": len(data["joints"]), "gait_phase": 2}
+        driven = sum(len(each.get("joints") or data["joints"]) for each in data["action"]["terms"])
+        sizes = {"last_action": driven, "gait_phase": 2}
         term = terms_of(data, kind)[0]
         size = sizes.get(kind, 3)
         kept = {key: term[key] for key in ("history",) if key in term}
@@ -201,7 +103,10 @@ def zeroed(kind: str) -> Callable[[Data], None]:
 
 def kind_instead(kind: str, other: str) -> Callable[[Data], None]:
     def mutate(data: Data) -> None:
-        terms_of(data, kind)[0]["term"] = other
+        term, driven = terms_of(data, kind)[0], data["action"]["terms"][0].get("joints")
+        term["term"] = other
+        if kind == "last_action" and driven:
+            term["joints"] = list(driven)
 
     return mutate
 
@@ -221,8 +126,7 @@ def one_default(data: Data) -> dict[str, str]:
 
 
 def default_one_milliradian(data: Data) -> dict[str, str]:
-    terms_of(data, "joint_pos_rel")
-    name = names_of(data)[-1]
+    name = (terms_of(data, "joint_pos_rel")[0].get("joints") or names_of(data))[-1]
     data["joints"][name]["default"] += 0.001
     return {"a": name}
 
@@ -254,7 +158,7 @@ def hip_sign(data: Data) -> dict[str, str]:
     """One hip's sign flipped everywhere, in what is read and in what is driven."""
     found = observed_sign(data)
     for term in data["action"]["terms"]:
-        scale = table(term["scale"], names_of(data))
+        scale = table(term["scale"], term.get("joints") or names_of(data))
         scale[found["a"]] *= -1.0
         term["scale"] = scale
     return found
@@ -273,8 +177,8 @@ def action_scale(factor: float) -> Callable[[Data], dict[str, str]]:
 
 def one_action_scale(factor: float) -> Callable[[Data], dict[str, str]]:
     def mutate(data: Data) -> dict[str, str]:
-        name = unequal_pair(data)[1]
-        scale = table(data["action"]["terms"][0]["scale"], names_of(data))
+        name, term = unequal_pair(data)[1], data["action"]["terms"][0]
+        scale = table(term["scale"], term.get("joints") or names_of(data))
         scale[name] *= factor
         data["action"]["terms"][0]["scale"] = scale
         return {"a": name, "b": f"{factor:.2f}"}
@@ -334,25 +238,6 @@ def double_rate(data: Data) -> None:
         data["decimation"] //= 2
 
 
-def terms_sorted(data: Data) -> None:
-    terms = data["observation"]["terms"]
-    ordered = sorted(terms, key=lambda term: term["term"])
-    if ordered == terms:
-        raise NotApplicableError
-    data["observation"]["terms"] = ordered
-
-
-def terms_exchanged(a: str, b: str) -> Callable[[Data], dict[str, str]]:
-    def mutate(data: Data) -> dict[str, str]:
-        first, second = terms_of(data, a)[0], terms_of(data, b)[0]
-        terms = data["observation"]["terms"]
-        i, j = terms.index(first), terms.index(second)
-        terms[i], terms[j] = terms[j], terms[i]
-        return {"a": a, "b": b}
-
-    return mutate
-
-
 def command_axes(data: Data) -> None:
     """Units of the turn rate: degrees, where the network reads radians."""
     term = terms_of(data, "velocity_command")[0]
@@ -394,26 +279,8 @@ def degrees(data: Data) -> None:
 def observed_offset(data: Data) -> dict[str, str]:
     name = names_of(data)[0]
     term = terms_of(data, "joint_pos_rel", "joint_pos")[0]
-    term["offset"] = dict.fromkeys(names_of(data), 0.0) | {name: 0.02}
+    term["offset"] = dict.fromkeys(term.get("joints") or names_of(data), 0.0) | {name: 0.02}
     return {"a": name}
-
-
-def front_and_rear(data: Data) -> None:
-    """Front and rear legs exchanged."""
-    names = names_of(data)
-    if not any(name.startswith(("FL_", "LF_")) for name in names):
-        raise NotApplicableError
-    swap = {
-        "FL_": "RL_",
-        "RL_": "FL_",
-        "FR_": "RR_",
-        "RR_": "FR_",
-        "LF_": "LH_",
-        "LH_": "LF_",
-        "RF_": "RH_",
-        "RH_": "RF_",
-    }
-    reorder(data, [swap[name[:3]] + name[3:] for name in names])
 
 
 def other_layout(data: Data) -> dict[str, str]:

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""How many mistakes about a reference motion verify catches and diagnose names; writes mutation_motion.md.
+"""Mistakes of the mutation score about reference motions, and what verify and diagnose say of them.
 
 Each policy that follows a clip (../shared/real_policies, as crossing.yaml lists them) is played in MuJoCo with its
 correct contract; then the contract, the clip or the order of the anchor's six numbers is spoilt in one way at a time.
@@ -8,8 +7,6 @@ What shows the network the same numbers is no mistake, and is left out.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -143,20 +140,15 @@ MISTAKES = (
 )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], help="policies by name; all that follow a clip, if not given")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "mutation_motion.md", help="table to write")
-    options = parser.parse_args()
+def clip_followers() -> list[str]:
+    """The policies that follow a clip; none without ../shared."""
     catalogue = load_catalogue(ROOT / "benchmarks" / "crossing.yaml", CONTRACTS)
-    names = [name for name, entry in catalogue.items() if "follow" in entry.get("bar", {})]
-    rows = [row for name in names if not options.only or name in options.only for row in scored(name, catalogue[name])]
-    options.out.write_text(report(rows), encoding="utf-8")
-    print(f"wrote {options.out}")
+    return [name for name, entry in catalogue.items() if "follow" in entry.get("bar", {})] if SHARED.is_dir() else []
 
 
-def scored(name: str, entry: dict[str, Any]) -> Iterator[tuple[str, str, bool, bool, str]]:
+def scored(name: str) -> Iterator[tuple[str, str, bool, bool, str]]:
     """Play one policy and make every mistake; policy, mistake, caught, named, first line."""
+    entry = load_catalogue(ROOT / "benchmarks" / "crossing.yaml", CONTRACTS)[name]
     with tempfile.TemporaryDirectory() as folder:
         port = Path(folder) / "port"
         if said := export(name, entry, port):
@@ -200,32 +192,3 @@ def judged(mistake: Mistake, contract: Contract, evidence: Evidence) -> tuple[bo
     lines = [line for line in text.splitlines() if line.strip()]
     first_line = lines[1] if len(lines) > 1 else text
     return caught, any(word in first_line for word in mistake.named), first_line.strip()
-
-
-def report(rows: list[tuple[str, str, bool, bool, str]]) -> str:
-    """The whole of mutation_motion.md."""
-    made = [row for row in rows if row[1] != "(none)"]
-    caught, named = sum(row[2] for row in made), sum(row[3] for row in made)
-    alarms = [row for row in rows if row[1] == "(none)" and not row[3]]
-    lines = [
-        "# Mistakes about reference motions",
-        "",
-        f"Written by `benchmarks/mutation_motion.py` on {datetime.date.today().isoformat()}: {SECONDS:g} s of each "
-        "policy in MuJoCo.",
-        "",
-        f"{len(made)} mistakes: **{caught}** caught by verify ({caught / len(made):.0%}), **{named}** named first "
-        f"by diagnose ({named / len(made):.0%}); {len(alarms)} false alarms on the correct contracts.",
-        "",
-        "| policy | mistake | caught | named | what diagnose says first |",
-        "|---|---|---|---|---|",
-    ]
-    for policy, key, was_caught, was_named, first in made:
-        told = first.replace("|", "/")[:160]
-        lines.append(
-            f"| {policy} | {key} | {'yes' if was_caught else '**no**'} | {'yes' if was_named else '**no**'} | {told} |"
-        )
-    return "\n".join([*lines, ""])
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 
 import mutation_kinds as kinds
+import mutation_orders as orders
 import mutation_recordings as recordings
 from mutation_commands import in_commands
 from mutation_filters import of_filters
@@ -34,32 +35,32 @@ def in_contracts() -> list[Mutation]:
         *of_places(),
         *of_histories(),
         *of_filters(),
-        make(key="joint order of another parser", group="1", names=ORDER, contract=kinds.joint_order_parser),
-        make(key="joint order sorted by name", group="+", names=ORDER, contract=kinds.joint_order_sorted),
-        make(key="joint order reversed", group="+", names=ORDER, contract=kinds.joint_order_reversed),
+        make(key="joint order of another parser", group="1", names=ORDER, contract=orders.joint_order_parser),
+        make(key="joint order sorted by name", group="+", names=ORDER, contract=orders.joint_order_sorted),
+        make(key="joint order reversed", group="+", names=ORDER, contract=orders.joint_order_reversed),
         make(
             key="left and right exchanged",
             group="+",
             names=(r"left and right exchanged",),
-            contract=kinds.joint_order_left_right,
+            contract=orders.joint_order_left_right,
         ),
         make(
             key="two joints exchanged",
             group="1",
             names=(r"({a} and {b}|{b} and {a}) exchanged",),
-            contract=kinds.joint_pair,
+            contract=orders.joint_pair,
         ),
         make(
             key="names in another order than the values beside them",
             group="1",
             names=ORDER,
-            contract=kinds.names_over_values,
+            contract=orders.names_over_values,
         ),
         make(
-            key="order of joint_pos_rel alone", group="+", names=ORDER, contract=kinds.one_term_order("joint_pos_rel")
+            key="order of joint_pos_rel alone", group="+", names=ORDER, contract=orders.one_term_order("joint_pos_rel")
         ),
-        make(key="order of joint_vel alone", group="+", names=ORDER, contract=kinds.one_term_order("joint_vel")),
-        make(key="order of the action alone", group="+", names=ORDER, contract=kinds.action_order),
+        make(key="order of joint_vel alone", group="+", names=ORDER, contract=orders.one_term_order("joint_vel")),
+        make(key="order of the action alone", group="+", names=ORDER, contract=orders.action_order),
         make(
             key="history laid out the other way",
             group="1",
@@ -115,7 +116,7 @@ def in_contracts() -> list[Mutation]:
             key="default pose in another order",
             group="1",
             names=(r"default pose in another order",),
-            contract=kinds.field_in_other_order("default"),
+            contract=orders.field_in_other_order("default"),
         ),
         make(key="default pose zero", group="+", names=(r"default pose not stated",), contract=kinds.defaults_zero),
         make(
@@ -147,7 +148,7 @@ def in_contracts() -> list[Mutation]:
             key="stiffness and damping in another order",
             group="1",
             names=(r"gains in another order",),
-            contract=kinds.field_in_other_order("stiffness", "damping"),
+            contract=orders.field_in_other_order("stiffness", "damping"),
         ),
         make(
             key="stiffness x 0.5",
@@ -266,32 +267,32 @@ def in_contracts() -> list[Mutation]:
             key="terms sorted by name",
             group="+",
             names=(r"term.* (exchanged|another place|another order)",),
-            contract=kinds.terms_sorted,
+            contract=orders.terms_sorted,
         ),
         make(
             key="base_ang_vel and projected_gravity exchanged",
             group="+",
             names=(r"terms ({a} and {b}|{b} and {a}) exchanged",),
-            contract=kinds.terms_exchanged("base_ang_vel", "projected_gravity"),
+            contract=orders.terms_exchanged("base_ang_vel", "projected_gravity"),
         ),
         make(
             key="joint_pos and joint_vel exchanged",
             group="+",
             names=(r"terms ({a} and {b}|{b} and {a}) exchanged",),
-            contract=kinds.terms_exchanged("joint_pos_rel", "joint_vel"),
+            contract=orders.terms_exchanged("joint_pos_rel", "joint_vel"),
         ),
         make(
             key="joint_vel and last_action exchanged",
             group="+",
             names=(r"terms ({a} and {b}|{b} and {a}) exchanged",),
-            contract=kinds.terms_exchanged("joint_vel", "last_action"),
+            contract=orders.terms_exchanged("joint_vel", "last_action"),
         ),
         make(key="turn command in degrees", group="+", names=(r"ang_vel_z",), contract=kinds.command_axes),
         make(
             key="joint_vel unscaled, two joints exchanged",
             group="+",
             names=(r"exchanged",),
-            contract=kinds.both(kinds.scale_times("joint_vel", 20.0), kinds.joint_pair),
+            contract=kinds.both(kinds.scale_times("joint_vel", 20.0), orders.joint_pair),
         ),
         make(
             key="default pose left out, action scale x 2",
@@ -304,7 +305,7 @@ def in_contracts() -> list[Mutation]:
             group="+",
             names=ORDER,
             contract=kinds.both(
-                kinds.joint_order_parser, kinds.scale_times("joint_vel", 2.0), kinds.field_times("stiffness", 0.5)
+                orders.joint_order_parser, kinds.scale_times("joint_vel", 2.0), kinds.field_times("stiffness", 0.5)
             ),
         ),
     ]

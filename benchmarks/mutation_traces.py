@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mutation_kinds as kinds
+import mutation_orders as orders
 import mutation_recordings as made
 from mutation_mistake import ORDER, STATE, Mutation
 
@@ -90,7 +91,7 @@ def in_readings() -> list[Mutation]:
             names=(r"default .*{a}|offset",),
             contract=kinds.observed_offset,
         ),
-        make(key="front and rear legs exchanged", group="+", names=ORDER, contract=kinds.front_and_rear),
+        make(key="front and rear legs exchanged", group="+", names=ORDER, contract=orders.front_and_rear),
         make(
             key="last action scaled as the action is",
             group="+",

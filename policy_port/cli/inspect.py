@@ -45,7 +45,9 @@ class _Inspected:
         bool,
         typer.Option("--probe", help="Hold the network against its --contract, or a port folder's own, without trace."),
     ] = False
-    contract: Annotated[Path | None, typer.Option(help="With --probe: contract of the policy.")] = None
+    contract: Annotated[
+        Path | None, typer.Option(help="With --probe, or for a YAML of networks: contract of the policy.")
+    ] = None
 
 
 @takes(_Inspected)
@@ -56,8 +58,12 @@ def inspect(options: _Inspected) -> None:
     saturation, all from the network alone. Exit status 1: something is certain to be wrong. 0 proves nothing right.
     """
     from policy_port.checkpoints import inspect_file
+    from policy_port.checkpoints.files.networks_yaml import is_wiring
+    from policy_port.contract import load_contract
+    from policy_port.probe.file import told_by
 
-    if options.contract is not None and not options.probe:
+    wired = options.contract is not None and is_wiring(options.file)
+    if options.contract is not None and not options.probe and not wired:
         raise typer.BadParameter("--contract goes with --probe, which holds the network against it")
     told = {
         "kind": options.library,
@@ -72,6 +78,8 @@ def inspect(options: _Inspected) -> None:
     if options.probe:
         _probe(options, told)
         return
+    if options.contract is not None:
+        told |= told_by(load_contract(options.contract), options.width)
     found = inspect_file(policy_file(options.file), **told)
     _refuse_unheard(options, str(found["library"]))
     typer.echo(json.dumps(found, indent=2) if options.json else "\n".join(report_lines(found)))

@@ -18,7 +18,7 @@ from policy_port.probe.network import Response
 DEAD = 1e-6
 """Share of its block's usual effect below which a number counts as dead."""
 LOUD = 30.0
-"""Effect, in those of its block's middle number, from which a number stands out."""
+"""Effect, in those of its block's middle number of the same age, from which a number stands out."""
 LATE = 2.0
 """Effect of a rad/s over that of a rad [s] from which velocities are none: right contracts have up to 0.08."""
 
@@ -114,10 +114,13 @@ def _odd(
         if isinstance(term, ConstantTerm):
             continue
         columns = [i for i, slot in enumerate(slots) if slot.term == term.label]
-        middle = float(np.median(effect[columns]))
         dead += [slots[i] for i in columns if effect[i] <= DEAD * usual]
-        if middle > DEAD * usual:
-            loud += [(slots[i], float(effect[i] / middle)) for i in columns if effect[i] > LOUD * middle]
+        # A network may well hear the newest step alone, so each number is held against those of its own age.
+        for age in dict.fromkeys(slots[i].age for i in columns):
+            alike = [i for i in columns if slots[i].age == age]
+            middle = float(np.median(effect[alike]))
+            if middle > DEAD * usual:
+                loud += [(slots[i], float(effect[i] / middle)) for i in alike if effect[i] > LOUD * middle]
     return dead, loud
 
 

@@ -43,11 +43,14 @@ def open_probed(path: Path, contract: Path | None, **options: Any) -> tuple[Load
             "--contract contract.yaml (`policy-port contract import` makes one of a descriptor)"
         )
     stated = load_contract(contract)
-    sizes = {image.name: (image.height, image.width) for image in stated.images}
-    said = {
-        "terms": observation_blocks(stated),
-        "names": named_columns(stated),
-        **options,
-        "width": options.get("width") or stated.observation_size,
+    return load_policy(path, **options | told_by(stated, options.get("width"))), stated
+
+
+def told_by(contract: Contract, width: int | None) -> dict[str, Any]:
+    """What a contract tells `load_policy` of its file; a stated width goes before the contract's."""
+    return {
+        "image_sizes": {image.name: (image.height, image.width) for image in contract.images},
+        "terms": observation_blocks(contract),
+        "names": named_columns(contract),
+        "width": width or contract.observation_size,
     }
-    return load_policy(path, image_sizes=sizes, **said), stated

@@ -136,10 +136,13 @@ class Mirror:
             columns.append((names.get(slot.element, slot.element), f"{slot.term}@{slot.age}"))
         # Pairs are numbered as they come, so that names which pair the same places are known to be alike.
         number: dict[str, int] = {}
-        joints = [name for (name, _), sign in zip(columns, self._signs, strict=True) if not sign]
-        for name in (*rows, *joints):
+        paired = [where for where, sign in zip(columns, self._signs, strict=True) if not sign]
+        for name in (*rows, *(name for name, _ in paired)):
             number.setdefault(min(name, partner(name)), len(number))
         place = {where: i for i, where in enumerate(columns)}
+        if {*map(partner, rows)} != {*rows} or any((partner(name), block) not in place for name, block in paired):
+            # A joint that is driven, or seen, would take the name of one that is not: nothing mirrors it.
+            return Fit(value=0.0, signs={}, margins={})
         other_row = [rows.index(partner(name)) for name in rows]
         other_column = [
             i if sign else place[partner(name), block]

@@ -118,7 +118,7 @@ def _fits(contract: Contract, evidence: Evidence, term: ActionTerm, reference: s
     names, found = contract.action_joint_names, []
     for name in contract.action_joints(term):
         column = names.index(name)
-        target = targets[column] * term.per_si(contract, name)
+        target = targets[:, :, column] * term.per_si(contract, name)
         size = float(np.abs(target).max())
         if reference != ABSOLUTE:
             start = signals.raw("motion_joint_pos" if reference == "motion" else reference, name)
@@ -173,8 +173,8 @@ def _target_clips(contract: Contract, evidence: Evidence, place: int, term: Acti
         clip = {name: list(pair) for name, pair in limits.items()}
         words = "action: clip of the targets to the joint limits missing"
         yield with_action(contract, place, clip=clip), words
-    targets = dict(zip(contract.action_joint_names, recorded_targets(contract, evidence), strict=True))
-    shown = {name: _bounds(targets[name] * term.per_si(contract, name)) for name in names}
+    targets, columns = recorded_targets(contract, evidence), contract.action_joint_names
+    shown = {name: _bounds(targets[:, :, columns.index(name)] * term.per_si(contract, name)) for name in names}
     if any(pair != WIDE for pair in shown.values()):
         words = "action: clip of the targets missing"
         clip = {name: list(pair) for name, pair in shown.items()}
@@ -204,8 +204,8 @@ def _scale_words(names: tuple[str, ...], old: list[float], new: list[float]) -> 
 
 def _idle(contract: Contract, evidence: Evidence, term: ActionTerm) -> bool:
     """Whether the trace tells no target of this drive: its array holds zeros for joints that are driven otherwise."""
-    targets = dict(zip(contract.action_joint_names, recorded_targets(contract, evidence), strict=True))
-    return not any(np.any(targets[name]) for name in contract.action_joints(term))
+    places = [contract.action_joint_names.index(name) for name in contract.action_joints(term)]
+    return not recorded_targets(contract, evidence)[:, :, places].any()
 
 
 def _other_drives(contract: Contract, evidence: Evidence, place: int, term: ActionTerm) -> Changes:

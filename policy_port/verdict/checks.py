@@ -9,7 +9,7 @@ import numpy as np
 from policy_port.contract.actions import TARGETS
 from policy_port.contract.base_terms import MeasuredTerm
 from policy_port.contract.joints import DRIVE_KEYS
-from policy_port.contract.layout import observation_slots
+from policy_port.contract.layout import Slot
 from policy_port.contract.spec import Contract
 from policy_port.contract.terms import ObservationTerm
 from policy_port.mistakes.numbers import apart
@@ -19,8 +19,9 @@ from policy_port.verdict.applied import applied
 from policy_port.verdict.comparison import Bad, Check
 from policy_port.verdict.evidence import Answers, Evidence, Mask, Values
 from policy_port.verdict.place_checks import placed
-from policy_port.verdict.rebuild import ROUNDINGS, Rebuilt, decode, rebuild, recorded_targets
+from policy_port.verdict.rebuild import ROUNDINGS, decode, rebuild_term, recorded_targets, term_slots
 from policy_port.verdict.sides import check_widths
+from policy_port.verdict.signals import RecordedSignals
 
 DRIVE_TOLERANCE = 1e-5
 """Relative difference of a gain that a float32 simulator explains."""
@@ -55,26 +56,37 @@ def contract_checks(contract: Contract, evidence: Evidence) -> list[Check]:
 def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     """One check per observation term, history included."""
     check_widths(contract, evidence)
-    rebuilt = rebuild(contract, evidence)
-    return [_term_check(contract, evidence, term, rebuilt) for term in contract.observation.terms]
+    signals, places = RecordedSignals(contract, evidence), term_slots(contract)
+    around = contract.model_dump_json(exclude={"observation": {"terms"}})
+    found = []
+    for term in contract.observation.terms:
+        mine = places[term.label]
+        key = (around, term.model_dump_json(), *mine)
+        # A search changes one term at a time; a goal's columns follow from the goals before it.
+        check = None if term.term == "goal" else evidence.kept.get(key)
+        if check is None:
+            check = evidence.kept[key] = _term_check(contract, evidence, term, mine, signals)
+        found.append(check)
+    return found
 
 
-def _term_check(contract: Contract, evidence: Evidence, term: ObservationTerm, rebuilt: Rebuilt) -> Check:
-    """One term, held against what the contract makes of the raw state."""
+def _term_check(
+    contract: Contract, evidence: Evidence, term: ObservationTerm, slots: dict[int, Slot], signals: RecordedSignals
+) -> Check:
+    """One term, held against what the contract makes of the raw state; its slots by their places."""
     if term.term == "external":
         return _unchecked(term.label, term.size, "only the task environment can compute it", required=False)
-    slots = observation_slots(contract)
-    mine = [index for index, slot in enumerate(slots) if slot.term == term.label]
-    names = [str(slots[index]).removeprefix(f"{term.label}[").replace("]", "", 1) for index in mine]
+    names = [str(slot).removeprefix(f"{term.label}[").replace("]", "", 1) for slot in slots.values()]
+    recorded = evidence.arrays["observation"][:, :, list(slots)]
 
-    def compare(made: Rebuilt) -> Check:
-        error = np.abs(made.values[:, :, mine] - evidence.arrays["observation"][:, :, mine])
-        return _compare(term.label, names, error, made.known[:, :, mine], made.allowed[mine])
+    def compare(seen: Evidence, signals: RecordedSignals) -> Check:
+        made = rebuild_term(contract, seen, term, slots.values(), signals)
+        return _compare(term.label, names, np.abs(made.values - recorded), made.known, made.allowed)
 
-    check = compare(rebuilt)
+    check = compare(evidence, signals)
     if not isinstance(term, MeasuredTerm) or term.link is not None:
         return check
-    return placed(contract, evidence, term, check, lambda other: compare(rebuild(contract, other)))
+    return placed(contract, evidence, term, check, lambda other: compare(other, RecordedSignals(contract, other)))
 
 
 def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Check:
@@ -87,8 +99,7 @@ def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Ch
 def target_check(contract: Contract, evidence: Evidence) -> Check:
     """The recorded actions, decoded by the contract, against the recorded joint targets."""
     check_widths(contract, evidence)
-    columns = decode(contract, evidence)
-    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
+    made = decode(contract, evidence)
     lacking = [
         f"the trace has no {TARGETS[term.drive]}: not seen is what drives {listed(contract.action_joints(term))}"
         for term in contract.action.terms
@@ -97,9 +108,9 @@ def target_check(contract: Contract, evidence: Evidence) -> Check:
     return _compare(
         "target",
         list(contract.action_joint_names),
-        np.abs(np.stack([column.values for column in columns], axis=2) - recorded),
-        np.stack([column.known for column in columns], axis=2),
-        np.array([column.allowed for column in columns]),
+        np.abs(made.values - recorded_targets(contract, evidence)),
+        made.known,
+        made.allowed,
         note="; ".join(lacking),
     )
 

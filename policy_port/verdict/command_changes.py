@@ -19,10 +19,10 @@ from policy_port.mistakes.edits import plain, snapped, validated, with_new_term,
 from policy_port.verdict.command_signals import CommandSignals
 from policy_port.verdict.evidence import COMMAND, Evidence, Values
 from policy_port.verdict.fits import present, settled_rows
+from policy_port.verdict.layouts import OTHERWISE
 
 MOST_PAIRS = 28
 """Exchanges of two elements that are tried: all, up to eight elements."""
-OTHERWISE = "while the robot stands the source's clock does otherwise"
 SHARES = (0.5, 0.6, 0.55, 0.65, 0.7, 0.4, 0.45)
 """Shares of a cycle that feet usually stand."""
 PACES = np.geomspace(0.5, 2.0, 401)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +14,14 @@ from policy_port.contract.spec import Contract
 from policy_port.mistakes.edits import Edit, edits_between
 from policy_port.mistakes.hypothesis import SHOWN, Diagnosis, Hypothesis
 from policy_port.mistakes.numbers import counted
-from policy_port.verdict.answers import Network, answered
+from policy_port.verdict.answers import Network
 from policy_port.verdict.checks import contract_checks
+from policy_port.verdict.compared import Compared, compare
 from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.fits import with_rows_ahead
 from policy_port.verdict.rebuild import rebuild
 from policy_port.verdict.recorded_observations import witnessed
-from policy_port.verdict.search import ROWS, Scored, burden, explain
-from policy_port.verdict.starts import settled
+from policy_port.verdict.search import Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,29 +82,27 @@ def diagnose_contract(contract: Contract, evidence: Evidence, network: Network |
     Raises:
         EvidenceError: When the trace lacks what a comparison needs, or has other widths.
     """
-    evidence = settled(contract, evidence)
-    if network is not None:
-        evidence = answered(contract, evidence, network)
-    checks = contract_checks(contract, evidence)
+    return trace_diagnosis(compare(contract, evidence, network))
+
+
+def trace_diagnosis(compared: Compared) -> TraceDiagnosis:
+    """What explains the differences that a comparison found."""
     ranked: list[list[Scored]] = []
-    short = with_rows_ahead(contract, evidence.shortened(ROWS))
-    if burden(checks):
-        chain, others = explain(contract, short)
+    if any(check.status == "wrong" for check in compared.checks):
+        chain, others = compared.explained
         ranked = ([chain] if chain else []) + [[scored] for scored in others[: SHOWN - 1]]
     return TraceDiagnosis(
-        contract=contract,
-        checks=tuple(checks),
-        hypotheses=tuple(_hypothesis(contract, checks, chain, {id(short): evidence}) for chain in ranked),
-        notes=evidence.notes,
+        contract=compared.contract,
+        checks=compared.checks,
+        hypotheses=tuple(_hypothesis(compared, chain) for chain in ranked),
+        notes=compared.evidence.notes,
     )
 
 
-def _hypothesis(
-    contract: Contract, before: list[Check], chain: list[Scored], longer: dict[int, Evidence]
-) -> Hypothesis:
-    last = chain[-1].explanation
+def _hypothesis(compared: Compared, chain: list[Scored]) -> Hypothesis:
+    contract, before, last = compared.contract, compared.checks, chain[-1].explanation
     # What was searched on a part of the trace is judged on all of it, unless the trace itself is read otherwise.
-    evidence = longer.get(id(last.evidence), last.evidence)
+    evidence = compared.evidence if last.evidence is compared.short else last.evidence
     after = contract_checks(last.contract, evidence)
     explained = {label for scored in chain for label in scored.explained}
     wrong, left = (sum(len(check.bad) for check in checks) for checks in (before, after))
@@ -161,5 +159,5 @@ def _doubt(contract: Contract, evidence: Evidence, after: list[Check]) -> str:
     return ""
 
 
-def _residual(checks: list[Check], labels: set[str]) -> float:
+def _residual(checks: Sequence[Check], labels: set[str]) -> float:
     return max((check.error for check in checks if check.label in labels and check.error == check.error), default=0.0)

@@ -107,6 +107,10 @@ class Evidence:
     """Comparisons that this evidence can't make, by label, and why."""
     as_read: Mapping[tuple[str, str], Read] = field(default_factory=dict)
     """What terms saw in place of the recorded signal, by label and element."""
+    before: Mapping[str, Values] = field(default_factory=dict)
+    """The targets a row earlier in the trace, over resets too, where rows were cut away; shapes as the arrays'."""
+    kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False)
+    """What was made of this very evidence, by what it follows from; a changed copy begins anew."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -216,6 +220,7 @@ class Evidence:
             usable=cut(self.usable),
             time=None if self.time is None else cut(self.time),
             answers=answers,
+            before={name: cut(np.roll(self.arrays[name], 1, axis=0)) for name in {*TARGETS.values()} & {*self.arrays}},
             as_read={key: Read(cut(read.values), cut(read.known)) for key, read in self.as_read.items()},
         )
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from policy_port.verdict.evidence import Evidence, Mask, Values
 
+LONGEST = 10
+"""Control steps over which a mean is looked for."""
+
 
 class Filter(NamedTuple):
     """out = gain * (share * now + ...) + kept * (out before): how much of the last output it keeps."""

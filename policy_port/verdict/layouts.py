@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from policy_port.contract.base_terms import BaseLinVelTerm
+from policy_port.contract.base_terms import VELOCITY_COMMAND, BaseLinVelTerm
+from policy_port.contract.command_terms import GaitClockTerm
 from policy_port.contract.spec import Contract
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.contract.terms import ObservationTerm
@@ -27,6 +28,8 @@ USUAL_CLIPS = (1.0, 3.0, 5.0, 10.0, 18.0, 20.0, 100.0)
 
 HELD = ("velocity_command", "goal", "joint_target", "last_action")
 """Kinds of terms that stand still where nobody asks for anything else."""
+
+OTHERWISE = "while the robot stands the source's clock does otherwise"
 
 
 def layout_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
@@ -142,10 +145,11 @@ def _held_moves(contract: Contract, evidence: Evidence, term: ObservationTerm) -
 
 def _shows_command(evidence: Evidence, recorded: list[Values]) -> float | None:
     """The scale at which columns that never move are a command that never changes; None where they are not."""
-    command = evidence.arrays.get("command")
-    if command is None or len(recorded) != command.shape[2] or not command.any():
+    command, names = evidence.arrays.get("command"), evidence.command_names
+    if command is None or len(recorded) != len(VELOCITY_COMMAND) or not {*VELOCITY_COMMAND} <= {*names}:
         return None
-    shown, told = np.stack([column.flat[0] for column in recorded]), command.reshape(-1, command.shape[2])[0]
+    command = command[:, :, [names.index(name) for name in VELOCITY_COMMAND]]
+    shown, told = np.stack([column.flat[0] for column in recorded]), command[0, 0]
     largest = int(np.abs(told).argmax())
     scale = snapped(float(shown[largest] / told[largest]), 1e-6) if told[largest] else 0.0
     same = all(np.allclose(column, scale * command[:, :, place], atol=1e-6) for place, column in enumerate(recorded))
@@ -172,9 +176,12 @@ def _gait(contract: Contract, evidence: Evidence, term: ObservationTerm, recorde
         start = np.exp(1j * math.tau * (turns - time / period)).mean()
         offset = float(np.angle(start)) / math.tau % 1.0
         offsets.append(snapped(offset, 1e-4) % 1.0)
-    old = term.period if isinstance(term, GaitPhaseTerm) else None
+    old = term.period if isinstance(term, GaitPhaseTerm | GaitClockTerm) else None
+    stands = isinstance(term, GaitClockTerm) and term.below is not None
     words = (
-        f"gait clock of period {period:g} s"
+        f"{OTHERWISE} (run)"
+        if stands and old == period
+        else f"gait clock of period {period:g} s"
         if old is None
         else f"gait period {old:g} s instead of {period:g} s"
         if old != period

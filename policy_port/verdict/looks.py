@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from policy_port.contract.spec import Contract
 from policy_port.verdict.answers import action_errors
+from policy_port.verdict.compared import Compared
 from policy_port.verdict.comparison import Check
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.search import ROWS, explain
 
 
-def what_it_looks_like(contract: Contract, evidence: Evidence, checks: list[Check]) -> dict[str, str]:
-    """A sentence by the label of each failed check.
-
-    Args:
-        contract: The contract that fails.
-        evidence: The trace.
-        checks: The comparisons.
-    """
-    failing = [check for check in checks if check.status == "wrong"]
-    chain, _ = explain(contract, evidence.shortened(ROWS))
+def what_it_looks_like(compared: Compared) -> dict[str, str]:
+    """A sentence by the label of each failed check."""
+    failing = [check for check in compared.checks if check.status == "wrong"]
+    chain, _ = compared.explained if failing else ([], [])
     looks = {}
     for check in failing:
         words = [scored.explanation.words for scored in chain if check.label in scored.explained]
         # "joint_vel: factor 20" needs no label beside joint_vel's own line.
         plain = [word.removeprefix(f"{check.label}: ") for word in words]
-        looks[check.label] = "; ".join(plain) if plain else _unexplained(contract, evidence, check)
+        looks[check.label] = "; ".join(plain) if plain else _unexplained(compared.contract, compared.evidence, check)
     return looks
 
 

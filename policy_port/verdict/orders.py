@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from policy_port.contract.joint_terms import JointTerm
 from policy_port.contract.spec import Contract
 from policy_port.mistakes.changes import Changes
@@ -56,7 +58,7 @@ def driven_order(contract: Contract, evidence: Evidence) -> Names:
     """The joint that each action really drives, as far as it moves."""
     names = contract.action_joint_names
     signals = RecordedSignals(contract, evidence)
-    targets = recorded_targets(contract, evidence)
+    targets = list(np.moveaxis(recorded_targets(contract, evidence), 2, 0))
     for term in contract.action.terms:
         for name in contract.action_joints(term):
             if term.adds_to != "none":

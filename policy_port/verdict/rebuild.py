@@ -5,6 +5,7 @@ Nothing here is the control loop's code: it is a second way to the same numbers,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from policy_port.contract.actions import TARGETS, ActionTerm
 from policy_port.contract.base_terms import BaseTerm
 from policy_port.contract.command_terms import NamedTerm
 from policy_port.contract.joint_terms import JointTerm
-from policy_port.contract.layout import observation_slots
+from policy_port.contract.layout import Slot, observation_slots
 from policy_port.contract.motion_terms import MotionJointTerm
 from policy_port.contract.sensed_terms import SensedTerm
 from policy_port.contract.spec import Contract
@@ -63,6 +64,18 @@ class Rebuilt:
     """False where the trace does not tell, shape of `values`."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded:
+    """The joint targets, recomputed [SI]."""
+
+    values: Values
+    """Shape (steps, environments, actions), action order."""
+    allowed: Values
+    """Difference that rounding explains, shape (actions,)."""
+    known: Mask
+    """False where the trace does not tell, shape of `values`."""
+
+
 def present_columns(contract: Contract, evidence: Evidence) -> dict[str, list[Column]]:
     """One step of every term by its label, without history; what no contract can compute is known nowhere.
 
@@ -82,30 +95,50 @@ def rebuild(contract: Contract, evidence: Evidence) -> Rebuilt:
     Raises:
         EvidenceError: When the trace lacks what a term is made of.
     """
-    columns = [
-        ((label, column.element), column)
-        for label, mine in present_columns(contract, evidence).items()
-        for column in mine
-    ]
-    place = {key: index for index, (key, _) in enumerate(columns)}
-    now = np.stack([column.values for _, column in columns], axis=2)
-    told = np.stack([column.known for _, column in columns], axis=2)
-    slots = observation_slots(contract)
-    source = np.array([place[slot.term, slot.element] for slot in slots])
+    signals, places = RecordedSignals(contract, evidence), term_slots(contract)
+    shape = (*evidence.shape, contract.observation_size)
+    values, known, allowed = np.zeros(shape), np.zeros(shape, dtype=np.bool_), np.zeros(shape[2])
+    for term in contract.observation.terms:
+        mine = list(places[term.label])
+        made = rebuild_term(contract, evidence, term, places[term.label].values(), signals)
+        values[:, :, mine], known[:, :, mine], allowed[mine] = made.values, made.known, made.allowed
+    return Rebuilt(values=values, allowed=allowed, known=known)
+
+
+def term_slots(contract: Contract) -> dict[str, dict[int, Slot]]:
+    """Each term's slots in the flat observation by their places there, by its label."""
+    found: dict[str, dict[int, Slot]] = {term.label: {} for term in contract.observation.terms}
+    for place, slot in enumerate(observation_slots(contract)):
+        found[slot.term][place] = slot
+    return found
+
+
+def rebuild_term(
+    contract: Contract, evidence: Evidence, term: ObservationTerm, slots: Iterable[Slot], signals: RecordedSignals
+) -> Rebuilt:
+    """What one term shows in its slots, recomputed; shapes as the whole observation's, of as many columns as slots.
+
+    Raises:
+        EvidenceError: When the trace lacks what the term is made of.
+    """
+    elements = contract.term_elements(term)
+    columns = [_encode(contract, evidence, signals, term, element) for element in elements]
+    now = np.stack([column.values for column in columns], axis=2)
+    told = np.stack([column.known for column in columns], axis=2)
+    place = {element: index for index, element in enumerate(elements)}
+    source = np.array([place[slot.element] for slot in slots])
     ages = np.array([slot.age for slot in slots])
-    zeros = {term.label for term in contract.observation.terms if contract.observation.stack(term).fill == "zero"}
-    zeroed = np.array([slot.term in zeros for slot in slots])
+    zero = contract.observation.stack(term).fill == "zero"
     values, known = now[:, :, source], told[:, :, source]
-    allowed = np.array([column.allowed for _, column in columns])[source]
     for age in np.unique(ages[ages > 0]):
         mine = np.flatnonzero(ages == age)
         (before, reached), (seen, _) = evidence.earlier(now, age), evidence.earlier(told, age)
-        before, seen, zero = before[:, :, source[mine]], seen[:, :, source[mine]], zeroed[mine]
-        reached = reached[:, :, None]
-        values[:, :, mine] = np.where(reached | ~zero, before, padding(contract))
+        before, seen, reached = before[:, :, source[mine]], seen[:, :, source[mine]], reached[:, :, None]
+        values[:, :, mine] = np.where(reached, before, padding(contract)) if zero else before
         # What fills a history is the episode's first row, known or not; `earlier` stops there.
-        filled = np.where(zero, told[:, :, source[mine]], seen)
+        filled = told[:, :, source[mine]] if zero else seen
         known[:, :, mine] = np.where(reached, seen, evidence.whole[:, :, None] & filled)
+    allowed = np.array([column.allowed for column in columns])[source]
     return Rebuilt(values=values, allowed=allowed, known=known & evidence.usable[:, :, None])
 
 
@@ -114,8 +147,8 @@ def padding(contract: Contract) -> float:
     return 0.0 if contract.observation.clip is None else float(np.clip(0.0, *contract.observation.clip))
 
 
-def decode(contract: Contract, evidence: Evidence) -> list[Column]:
-    """The joint targets that the contract makes of the recorded actions [SI], action order.
+def decode(contract: Contract, evidence: Evidence) -> Decoded:
+    """The joint targets that the contract makes of the recorded actions.
 
     Known nowhere are those whose array the trace does not have.
 
@@ -123,46 +156,51 @@ def decode(contract: Contract, evidence: Evidence) -> list[Column]:
         EvidenceError: When the trace lacks the targets, or what they are made of.
     """
     action, remembered = action_in_force(contract, evidence, clipped_action(contract, evidence))
-    signals = RecordedSignals(contract, evidence)
-    columns: list[Column] = []
-    for term in contract.action.terms:
-        told = TARGETS[term.drive] in evidence.arrays
-        for name in contract.action_joints(term):
-            # A torque is in N m whatever the joint turns in.
-            unit = 1.0 if term.drive == "effort" else contract.per_si(name)
-            scale, clip = per_element(term.scale, name), per_element(term.clip, name)
-            offset = stated_offset(contract, term, name)
-            values = scale * action[:, :, len(columns)] + offset
-            size = abs(scale) * float(np.abs(action[:, :, len(columns)]).max()) + abs(offset)
-            known = evidence.usable & remembered & told
+    driven = driven_joints(contract)
+    # A torque is in N m whatever the joint turns in.
+    unit = np.array([1.0 if term.drive == "effort" else contract.per_si(name) for term, name in driven])
+    scale = np.array([per_element(term.scale, name) for term, name in driven])
+    offset = np.array([stated_offset(contract, term, name) for term, name in driven])
+    values = scale * action + offset
+    size = np.abs(scale) * np.abs(action).max(axis=(0, 1)) + np.abs(offset)
+    told = np.array([TARGETS[term.drive] in evidence.arrays for term, _ in driven])
+    known = (evidence.usable & remembered)[:, :, None] & told
+    if any(term.adds_to != "none" for term, _ in driven):
+        signals = RecordedSignals(contract, evidence)
+        for place, (term, name) in enumerate(driven):
             if term.adds_to != "none":
                 start = signals.raw("motion_joint_pos" if term.adds_to == "motion" else term.adds_to, name)
-                values, size, known = values + start.values, size + start.size, known & start.known
-            if clip is not None:
-                values = np.clip(values, *clip)
-            if contract.action.filter is not None:
-                recorded = recorded_targets(contract, evidence)[len(columns)] * unit
-                values, known = target_behind_filter(contract, evidence, name, (values, known), recorded)
-            allowed = max(FLOOR, ROUNDINGS * evidence.rounding * size / unit)
-            columns.append(Column(element=name, values=values / unit, allowed=allowed, known=known))
-    return columns
+                values[:, :, place] += start.values
+                size[place] += start.size
+                known[:, :, place] &= start.known
+    bounds = [per_element(term.clip, name) or (-np.inf, np.inf) for term, name in driven]
+    values = np.clip(values, *np.transpose(bounds))
+    if contract.action.filter is not None:
+        recorded = recorded_targets(contract, evidence) * unit
+        values, known = target_behind_filter(contract, evidence, (values, known), recorded)
+    allowed = np.maximum(FLOOR, ROUNDINGS * evidence.rounding * size / unit)
+    return Decoded(values=values / unit, allowed=allowed, known=known)
 
 
-def recorded_targets(contract: Contract, evidence: Evidence) -> list[Values]:
-    """The recorded targets of the action's joints [SI], action order, each of shape (steps, environments).
+def recorded_targets(contract: Contract, evidence: Evidence) -> Values:
+    """The recorded targets of the action's joints [SI], shape (steps, environments, actions), action order.
 
     Those whose array the trace does not have are zero.
 
     Raises:
         EvidenceError: When the trace lacks the targets or a joint.
     """
-    where = f"the action of contract '{contract.name}'"
+    where, nothing = f"the action of contract '{contract.name}'", np.zeros(evidence.shape)
     columns = [
         (evidence.arrays.get(TARGETS[term.drive]), evidence.joint_column(name, wanted_by=where))
-        for term in contract.action.terms
-        for name in contract.action_joints(term)
+        for term, name in driven_joints(contract)
     ]
-    return [np.zeros(evidence.shape) if array is None else array[:, :, column] for array, column in columns]
+    return np.stack([nothing if array is None else array[:, :, column] for array, column in columns], axis=2)
+
+
+def driven_joints(contract: Contract) -> list[tuple[ActionTerm, str]]:
+    """The action's joints, each with its term."""
+    return [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
 
 
 def stated_offset(contract: Contract, term: ActionTerm, name: str) -> float:

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from policy_port.contract.actions import TARGETS, ActionTerm
+from policy_port.contract.actions import TARGETS
 from policy_port.contract.spec import Contract
 from policy_port.errors import EvidenceError
 from policy_port.mistakes.orders import listed
 from policy_port.verdict.answers import ACTION_TOLERANCE
 from policy_port.verdict.evidence import Evidence, Mask, Values
 from policy_port.verdict.explanations import INEXACT, PROVEN, Explanation, Explanations
-from policy_port.verdict.filters import low_pass
+from policy_port.verdict.filters import LONGEST, low_pass
 from policy_port.verdict.fits import PLATEAU, Line, fit, match, moves
-from policy_port.verdict.rebuild import decode, per_element, recorded_targets, stated_offset
+from policy_port.verdict.rebuild import decode, driven_joints, per_element, recorded_targets, stated_offset
+from policy_port.verdict.shaping import mean_of
 
 ROUNDING = 1e-6
 """Relative rounding of a network's answers, which two runtimes differ by."""
@@ -100,7 +101,7 @@ def _relations(contract: Contract, evidence: Evidence, answers: Values, known: M
 
 def _as_stated(contract: Contract, recorded: Values, answers: Values, known: Mask) -> str | None:
     """The recorded actions as the network's behind the contract's own scale and offset, clipped perhaps, in words."""
-    terms = _driven(contract)
+    terms = driven_joints(contract)
     scales = np.array([float(per_element(term.scale, name)) for term, name in terms])
     offsets = np.array([stated_offset(contract, term, name) for term, name in terms])
     if not scales.all():
@@ -173,7 +174,7 @@ def _lines(contract: Contract, recorded: Values, answers: Values, known: Mask, *
 
 def _after(contract: Contract, lines: list[Line | None], gains: list[float]) -> str:
     """Whose scale and offset the recorded actions went through."""
-    terms = _driven(contract)
+    terms = driven_joints(contract)
 
     def agrees(value: float, stated: float) -> bool:
         return abs(value - stated) <= 2e-3 * max(abs(stated), 1e-2)
@@ -222,8 +223,8 @@ def _is_target(contract: Contract, evidence: Evidence) -> bool:
     action = evidence.arrays["action"]
     for units in (False, True):
         scaled = [
-            target * (term.per_si(contract, name) if units else 1.0)
-            for (term, name), target in zip(_driven(contract), targets, strict=True)
+            targets[:, :, place] * (term.per_si(contract, name) if units else 1.0)
+            for place, (term, name) in enumerate(driven_joints(contract))
         ]
         if np.allclose(np.stack(scaled, axis=2), action, rtol=1e-5, atol=1e-5):
             return True
@@ -247,30 +248,35 @@ def _noise(evidence: Evidence, answers: Values, known: Mask) -> float | None:
 
 
 def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
-    """Targets recorded behind a low-pass filter that no contract says.
+    """Targets recorded behind a filter that no contract says.
 
     What they are added to did not go through it, or resets do not reset it.
     """
-    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
-    size = np.maximum(np.abs(recorded).max(axis=(0, 1)), 1e-3)
+    recorded = recorded_targets(contract, evidence)
+    allowed = 1e-5 * np.maximum(np.abs(recorded).max(axis=(0, 1)), 1e-3)
     for runs_on, made in _unfiltered(contract, evidence):
         rows = evidence.usable & (evidence.age >= 1)
-        passed = low_pass(evidence, recorded, made, rows, 1e-5 * size)
-        if passed is None or (runs_on and not _runs_on(evidence, recorded, made, passed.kept)):
+        passed = low_pass(evidence, recorded, made, rows, allowed)
+        steps = None if passed or runs_on else _averaged(evidence, recorded, made, allowed)
+        if steps is not None:
+            said = f"the mean of the last {steps} (moving_average), from which the next target does not start"
+        elif passed is not None and not (runs_on and not _runs_on(contract, evidence, made, passed.kept)):
+            said = f"behind a low-pass filter that keeps {passed.kept:.2g} of the last target"
+            said += ", also of the episode before" if runs_on else ""
+        else:
             continue
         told = {array: evidence.arrays[array].copy() for array in TARGETS.values() if array in evidence.arrays}
-        for place, (term, name) in enumerate(_driven(contract)):
+        for place, (term, name) in enumerate(driven_joints(contract)):
             if TARGETS[term.drive] in told:
                 column = evidence.joint_column(name, wanted_by="the action")
                 told[TARGETS[term.drive]][:, :, column] = made[:, :, place]
         yield Explanation(
             contract=contract,
             evidence=evidence.with_arrays(told),
-            words=f"target: behind a low-pass filter that keeps {passed.kept:.2g} of the last target"
-            + (", also of the episode before" if runs_on else ""),
+            words=f"target: {said}",
             remedy=f"state it, action.filter: {{kind: first_order, alpha: {1.0 - passed.kept:.4g}, of: target}}, and "
             "reset it with each episode in the loop that was recorded"
-            if runs_on
+            if runs_on and passed
             else "the next target starts from the one before the filter, which no contract says: record that one, or "
             "put the filter into the loop that runs the port",
             weight=PROVEN,
@@ -278,19 +284,27 @@ def _filtered_targets(contract: Contract, evidence: Evidence) -> Explanations:
         return
 
 
-def _driven(contract: Contract) -> list[tuple[ActionTerm, str]]:
-    """The action's joints, each with its term."""
-    return [(term, name) for term in contract.action.terms for name in contract.action_joints(term)]
+def _averaged(evidence: Evidence, recorded: Values, made: Values, allowed: Values) -> int | None:
+    """Over how many targets the recorded ones are means; None where they are none."""
+    for steps in range(2, LONGEST + 1):
+        rows = evidence.usable & evidence.whole & (evidence.age >= steps - 1)
+        off = np.abs(mean_of(evidence, steps, made, made) - recorded)[rows]
+        if len(off) >= 8 and (off <= allowed).all():
+            return steps
+    return None
 
 
-def _runs_on(evidence: Evidence, recorded: Values, made: Values, kept: float) -> bool:
+def _runs_on(contract: Contract, evidence: Evidence, made: Values, kept: float) -> bool:
     """Whether the first target of an episode keeps its share of the last one of the episode before."""
-    steps, envs = np.nonzero(evidence.started & (np.arange(len(recorded)) > 0)[:, None] & evidence.usable)
+    steps, envs = np.nonzero(evidence.started & (np.arange(len(made)) > 0)[:, None] & evidence.usable)
     if not len(steps):
         return False
-    expected = kept * recorded[steps - 1, envs] + (1.0 - kept) * made[steps, envs]
-    apart = np.abs(recorded[steps - 1, envs] - made[steps, envs]).max()
-    return bool(apart > 1e-3 and np.abs(recorded[steps, envs] - expected).max() < 1e-4 * max(apart, 1e-3))
+    rolled = {name: np.roll(evidence.arrays[name], 1, axis=0) for name in {*TARGETS.values()} & {*evidence.arrays}}
+    last = recorded_targets(contract, evidence.with_arrays({**rolled, **evidence.before}))[steps, envs]
+    expected = kept * last + (1.0 - kept) * made[steps, envs]
+    apart = np.abs(last - made[steps, envs]).max()
+    off = np.abs(recorded_targets(contract, evidence)[steps, envs] - expected).max()
+    return bool(apart > 1e-3 and off < 1e-4 * max(apart, 1e-3))
 
 
 def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[tuple[bool, Values]]:
@@ -298,12 +312,12 @@ def _unfiltered(contract: Contract, evidence: Evidence) -> Iterator[tuple[bool, 
 
     Each row's, of one that runs on; where a target starts from the last one, what the actions set all along.
     """
-    each = np.stack([column.values for column in decode(contract, evidence)], axis=2)
+    each = decode(contract, evidence).values
     yield True, each
-    following = [term.adds_to == "joint_target" for term, _ in _driven(contract)]
+    following = [term.adds_to == "joint_target" for term, _ in driven_joints(contract)]
     if not any(following):
         return
-    recorded = np.stack(recorded_targets(contract, evidence), axis=2)
+    recorded = recorded_targets(contract, evidence)
     before, known = evidence.earlier(recorded, 1)
     start = np.stack(
         [

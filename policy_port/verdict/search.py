@@ -28,9 +28,6 @@ from policy_port.verdict.recorded_observations import recorded_observations
 from policy_port.verdict.sensed_readings import sensed_changes, sensed_readings
 from policy_port.verdict.shaping_changes import shaping_changes
 
-ROWS = 600
-"""Rows of the trace that are searched, spread over its episodes; the verdict itself uses all."""
-
 ROUNDS = 8
 """Independent mistakes that are looked for, one after the other."""
 
@@ -84,7 +81,7 @@ def explain(contract: Contract, evidence: Evidence) -> tuple[list[Scored], list[
 
     Args:
         contract: The contract that fails.
-        evidence: The trace, shortened to `ROWS`.
+        evidence: The part of the trace that is searched.
 
     Returns:
         The chain of explanations, applied one after the other, and the others of the first round by rank.

@@ -97,48 +97,50 @@ def mean_of(evidence: Evidence, steps: int, values: Values, held: Values) -> Val
 
 
 def target_behind_filter(
-    contract: Contract, evidence: Evidence, name: str, made: tuple[Values, Mask], recorded: Values
+    contract: Contract, evidence: Evidence, made: tuple[Values, Mask], recorded: Values
 ) -> tuple[Values, Mask]:
-    """A joint's target behind the contract's filter of targets, and where the trace tells.
+    """Targets behind the contract's filter of targets, and where the trace tells.
 
     What a first-order filter last put out is the recorded target of the row before, so each row tells by itself.
 
     Args:
         contract: The contract.
         evidence: The trace.
-        name: The joint.
-        made: The target that goes into the filter [unit of the target], shape (steps, environments), and where that is
-            known.
-        recorded: The recorded target [unit of the target], same shape.
+        made: The targets that go into the filter [unit of each], shape (steps, environments, actions), and where they
+            are known.
+        recorded: The recorded targets [unit of each], same shape.
     """
     stated, (values, known) = contract.action.filter, made
     if stated is None or stated.of != "target":
         return values, known
-    held = np.take_along_axis(_held_target(contract, evidence, name, values), evidence.since, axis=0)
+    held = np.take_along_axis(_held_targets(contract, evidence, values), evidence.since[:, :, None], axis=0)
     match stated:
         case FirstOrder():
             before, reached = evidence.earlier(recorded, 1)
             weight = stated.weight(contract.control_dt)
-            out = weight * values + (1.0 - weight) * np.where(reached, before, held)
-            return out, known & (reached | evidence.whole)
+            out = weight * values + (1.0 - weight) * np.where(reached[:, :, None], before, held)
+            return out, known & (reached | evidence.whole)[:, :, None]
         case MovingAverage():
-            out = mean_of(evidence, stated.steps, values[:, :, None], held[:, :, None])[:, :, 0]
-            told = known & (evidence.whole | (evidence.age >= stated.steps - 1))
+            out = mean_of(evidence, stated.steps, values, held)
+            told = known & (evidence.whole | (evidence.age >= stated.steps - 1))[:, :, None]
             for back in range(stated.steps):
                 told = told & evidence.earlier(known, back)[0]
             return out, told
 
 
-def _held_target(contract: Contract, evidence: Evidence, name: str, made: Values) -> Values:
-    """What the filter of a joint's target holds if an episode starts at a row."""
-    stated = contract.action.filter
+def _held_targets(contract: Contract, evidence: Evidence, made: Values) -> Values:
+    """What the filter of each joint's target holds if an episode starts at a row."""
+    stated, held = contract.action.filter, np.zeros_like(made)
     assert stated is not None
     if stated.held == "first":
         return made
-    if contract.drives[name] != "position":
-        return np.zeros_like(made)
-    if stated.held == "default":
-        return np.full_like(made, contract.joints[name].default)
     where = f"the action of contract '{contract.name}'"
-    column = evidence.joint_column(name, wanted_by=where)
-    return evidence.array("joint_pos", wanted_by=where)[:, :, column] * contract.per_si(name)
+    for place, name in enumerate(contract.action_joint_names):
+        if contract.drives[name] != "position":
+            continue
+        if stated.held == "default":
+            held[:, :, place] = contract.joints[name].default
+        else:
+            column = evidence.joint_column(name, wanted_by=where)
+            held[:, :, place] = evidence.array("joint_pos", wanted_by=where)[:, :, column] * contract.per_si(name)
+    return held

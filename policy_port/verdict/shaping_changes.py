@@ -14,15 +14,13 @@ from policy_port.mistakes.changes import Changes
 from policy_port.mistakes.edits import plain, snapped, with_action, with_term
 from policy_port.verdict.delays import step_words
 from policy_port.verdict.evidence import Evidence, Values
+from policy_port.verdict.filters import LONGEST
 from policy_port.verdict.fits import PLATEAU
 from policy_port.verdict.rebuild import decode, per_element, recorded_targets
 from policy_port.verdict.signals import RecordedSignals
 
 LATEST = 6
 """Control steps by which an action is looked for."""
-
-LONGEST = 10
-"""Control steps over which a mean is looked for."""
 
 SHOWN = 8
 """How many ways of shaping an action are handed on to the search, the best first."""
@@ -54,29 +52,45 @@ def shaping_changes(contract: Contract, evidence: Evidence, failing: set[str]) -
 
 def _ways(contract: Contract, evidence: Evidence) -> list[_Tried]:
     """The ways of shaping the action that explain more of the targets, the best first, simple ones before others."""
-    now = _wrong(contract, evidence)
-    for candidates in (_single(contract, evidence), _joint(contract, evidence)):
-        found = [_Tried(_wrong(other, evidence), other) for other in candidates if other is not None]
+    now, found, better = _wrong(contract, evidence), list[_Tried](), list[_Tried]()
+    for ways in (_single(contract, evidence), _joint(contract, evidence)):
+        found += [tried for way in ways for tried in _fillings(way, evidence, now)]
         better = sorted((tried for tried in found if tried.wrong < now - 1e-9), key=lambda tried: tried.wrong)
         if better and better[0].wrong == 0.0:
             return [tried for tried in better if tried.wrong == 0.0][:SHOWN]
     return better[:SHOWN]
 
 
-def _single(contract: Contract, evidence: Evidence) -> Iterator[Contract | None]:
+def _fillings(way: Iterator[Contract | None], evidence: Evidence, now: float) -> Iterator[_Tried]:
+    """One way with each of its fillings, which show in an episode's first rows: no other where the rest is wrong too.
+
+    Args:
+        way: The contract with each filling.
+        evidence: The trace.
+        now: What the contract as it is leaves.
+    """
+    for other in way:
+        if other is not None:
+            tried = _Tried(_wrong(other, evidence), other)
+            yield tried
+            if tried.wrong > now or tried.wrong == now > 0.5:
+                return
+
+
+def _single(contract: Contract, evidence: Evidence) -> Iterator[Iterator[Contract | None]]:
     """Either the delay or the filter is another."""
     for delay in _delays(contract):
-        yield with_action(contract, None, delay=delay)
-    yield with_action(contract, None, filter=None)
+        yield iter([with_action(contract, None, delay=delay)])
+    yield iter([with_action(contract, None, filter=None)])
     yield from _filters(contract, evidence)
 
 
-def _joint(contract: Contract, evidence: Evidence) -> Iterator[Contract | None]:
+def _joint(contract: Contract, evidence: Evidence) -> Iterator[Iterator[Contract | None]]:
     """Both are."""
     for delay in _delays(contract):
         late = with_action(contract, None, delay=delay)
         if late is not None:
-            yield with_action(late, None, filter=None)
+            yield iter([with_action(late, None, filter=None)])
             yield from _filters(late, evidence)
 
 
@@ -90,7 +104,7 @@ def _delays(contract: Contract) -> list[int | dict[str, Any] | None]:
     return [steps or None for steps in others] + fills
 
 
-def _filters(contract: Contract, evidence: Evidence) -> Iterator[Contract | None]:
+def _filters(contract: Contract, evidence: Evidence) -> Iterator[Iterator[Contract | None]]:
     """Every filter that the targets suggest, given the contract's delay: by its weight, or a mean of some steps."""
     bare = with_action(contract, None, filter=None)
     if bare is None:
@@ -106,9 +120,8 @@ def _filters(contract: Contract, evidence: Evidence) -> Iterator[Contract | None
             ways.append({"kind": "first_order", **_said_as(contract, snapped(weight, 2e-5, prefer=prefer))})
         ways += [{"kind": "moving_average", "steps": steps} for steps in range(2, LONGEST + 1)]
         for way in ways:
-            for fill in fills:
-                kept = {} if fill == fills[0] else {"fill": fill}
-                yield with_action(contract, None, filter={**way, "of": of, **kept})
+            filled = [{**way, "of": of, **({} if fill == fills[0] else {"fill": fill})} for fill in fills]
+            yield (with_action(contract, None, filter=stated) for stated in filled)
 
 
 def _said_as(contract: Contract, weight: float) -> dict[str, float]:
@@ -122,8 +135,7 @@ def _said_as(contract: Contract, weight: float) -> dict[str, float]:
 
 def _weight(bare: Contract, evidence: Evidence, of: str) -> float | None:
     """The weight of the new number that most rows show; None where they show none."""
-    made = np.stack([column.values for column in decode(bare, evidence)], axis=2)
-    shown = np.stack(recorded_targets(bare, evidence), axis=2)
+    made, shown = decode(bare, evidence).values, recorded_targets(bare, evidence)
     if of == "raw":
         made, shown = (_as_raw(bare, evidence, array) for array in (made, shown))
     before, known = evidence.earlier(shown, 1)
@@ -153,11 +165,10 @@ def _as_raw(contract: Contract, evidence: Evidence, targets: Values) -> Values:
 
 def _wrong(contract: Contract, evidence: Evidence) -> float:
     """Share of the recorded targets that a contract does not explain."""
-    wrong, rows = 0, 0
-    for column, recorded in zip(decode(contract, evidence), recorded_targets(contract, evidence), strict=True):
-        off = np.abs(column.values - recorded) > column.allowed
-        wrong, rows = wrong + int((off & column.known).sum()), rows + int(column.known.sum())
-    return wrong / rows if rows else 1.0
+    made = decode(contract, evidence)
+    off = np.abs(made.values - recorded_targets(contract, evidence)) > made.allowed
+    rows = int(made.known.sum())
+    return int((off & made.known).sum()) / rows if rows else 1.0
 
 
 def _words(before: Contract, after: Contract) -> str:
@@ -219,7 +230,7 @@ def _raw_clips(contract: Contract, evidence: Evidence) -> Changes:
     if contract.action.filter is not None:
         return
     names = contract.action_joint_names
-    in_force = _as_raw(contract, evidence, np.stack(recorded_targets(contract, evidence), axis=2))
+    in_force = _as_raw(contract, evidence, recorded_targets(contract, evidence))
     old = {name: [float(x) for x in np.clip(contract.action.raw_bounds(name), -UNBOUND, UNBOUND)] for name in names}
     new = {}
     for place, name in enumerate(names):

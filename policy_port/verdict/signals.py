@@ -53,6 +53,7 @@ class RecordedSignals:
         self._contract = contract
         self._evidence = evidence
         self._kept: dict[tuple[str, str], Signal] = {}
+        self._actions: dict[bool, tuple[tuple[Values, Mask], tuple[Values, Mask]]] = {}
         self._motion: MotionSignals | None = None
         self._told = CommandSignals(contract, evidence)
         self._sensing = SensedSignals(contract, evidence)
@@ -121,12 +122,10 @@ class RecordedSignals:
                 return self._joint_target(element, where)
             case "last_action" | "filtered_action":
                 column = self._contract.action_joint_names.index(element)
-                raw, told = clipped_action(self._contract, evidence), everywhere
-                if kind == "filtered_action":
-                    raw, told = action_in_force(self._contract, evidence, raw)
-                (before, known), size = evidence.earlier(raw[:, :, column], 1), _peak(raw[:, :, column])
+                (raw, told), (before, known) = self._last_action(kind == "filtered_action")
                 told = known & evidence.earlier(told, 1)[0]
-                return Signal(np.where(known, before, 0.0), size, told | evidence.whole)
+                values = np.where(known, before[:, :, column], 0.0)
+                return Signal(values, _peak(raw[:, :, column]), told | evidence.whole)
             case "velocity_command" | "command":
                 values, known = self._told.element(element, where)
                 return Signal(values, self._told.size(element), known)
@@ -147,6 +146,14 @@ class RecordedSignals:
                 # A simulator turns base vectors out of the world: each element carries the whole vector's rounding.
                 size = float(np.linalg.norm(vector, axis=2).max())
                 return Signal(vector[:, :, XYZ.index(element)], size, everywhere)
+
+    def _last_action(self, filtered: bool) -> tuple[tuple[Values, Mask], tuple[Values, Mask]]:
+        """Every raw action with where it is known, and the one before with whether there is one."""
+        if filtered not in self._actions:
+            raw = clipped_action(self._contract, self._evidence), np.ones(self._evidence.shape, dtype=np.bool_)
+            made = action_in_force(self._contract, self._evidence, raw[0]) if filtered else raw
+            self._actions[filtered] = made, self._evidence.earlier(made[0], 1)
+        return self._actions[filtered]
 
     def _measured(self, term: MeasuredTerm, element: str) -> Signal:
         """A vector of the base at another point, or in other axes; known nowhere where the trace does not hold it."""

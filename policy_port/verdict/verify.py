@@ -14,14 +14,15 @@ from policy_port.files import json_text
 from policy_port.mistakes.numbers import counted
 from policy_port.mistakes.orders import listed
 from policy_port.port.folder import Port
-from policy_port.verdict.answers import Network, answered
-from policy_port.verdict.checks import ROUNDING_RULE, contract_checks
+from policy_port.verdict.answers import Network
+from policy_port.verdict.checks import ROUNDING_RULE
+from policy_port.verdict.compared import Compared, compare
 from policy_port.verdict.comparison import Check, all_equal, tally, unmade
 from policy_port.verdict.evidence import Evidence
+from policy_port.verdict.looks import what_it_looks_like
 from policy_port.verdict.place_checks import point_notes
 from policy_port.verdict.rebuild import factors, present_columns
 from policy_port.verdict.sides import SideName, find_side, following, side_network
-from policy_port.verdict.starts import settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,23 +132,20 @@ def verify_contract(
     Raises:
         EvidenceError: When the trace lacks what a comparison needs, or has other widths.
     """
-    evidence = settled(contract, evidence)
-    if network is not None:
-        evidence = answered(contract, evidence, network)
-    checks = contract_checks(contract, evidence)
-    looks: dict[str, str] = {}
-    if any(check.status == "wrong" for check in checks):
-        from policy_port.verdict.looks import what_it_looks_like
+    return verification(compare(contract, evidence, network), side=side)
 
-        looks = what_it_looks_like(contract, evidence, checks)
+
+def verification(compared: Compared, *, side: str = "port") -> Verification:
+    """The verdict on what was compared; `side` is the trace's side in words."""
+    contract, evidence = compared.contract, compared.evidence
     return Verification(
         trace=evidence.path,
         contract=contract,
         side=side,
         steps=evidence.shape[0],
         envs=evidence.shape[1],
-        checks=tuple(checks),
-        looks=looks,
+        checks=compared.checks,
+        looks=what_it_looks_like(compared),
         notes=(*evidence.notes, *_unexcited(contract, evidence), *point_notes(contract, evidence)),
     )
 

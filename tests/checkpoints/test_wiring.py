@@ -216,6 +216,10 @@ def test_a_pair_is_exported_by_the_contracts_names(parts: Path, tmp_path: Path) 
     assert "(joint_vel)" in said
     assert not (folder / "port").exists()
     code, said = export(stated)
+    words = ["inspect", str(folder / "networks.yaml"), "--contract", str(folder / "contract.yaml")]
+    for more in ([], ["--probe"]):
+        shown = CliRunner().invoke(app, [*words, *more])
+        assert shown.exit_code == 0, shown.output
     assert code == 0, said
     assert "encoder (encoder.onnx) reads past" in said
     session = onnxruntime.InferenceSession(folder / "port/policy.onnx", providers=["CPUExecutionProvider"])

@@ -86,6 +86,17 @@ def test_the_newest_step_of_a_history_has_its_share() -> None:
     assert [block.newest for block in probed(stated, weights).blocks.blocks] == [1.0, 1.0]
 
 
+def test_the_newest_step_may_be_all_that_is_heard() -> None:
+    """A network that hears it hundreds of times as well as the older ones raises nothing; one number still does."""
+    stated = with_history()
+    weights, slots = noise(stated, 1.0), observation_slots(stated)
+    weights[:, [i for i, slot in enumerate(slots) if slot.age]] *= 1e-3
+    assert probed(stated, weights).blocks.loud == ()
+    one = next(i for i, slot in enumerate(slots) if slot.age == 1 and slot.element == "FR_calf")
+    weights[:, one] *= 1e3
+    assert [slot for slot, _ in probed(stated, weights).blocks.loud] == [slots[one]]
+
+
 def test_a_number_that_never_changed_in_training_is_loud() -> None:
     """A deviation near zero in the normaliser makes one number move the actions many times as much as its like."""
     stated = contract()

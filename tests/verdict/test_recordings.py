@@ -203,6 +203,38 @@ def test_filtered_targets_are_named(tmp_path: Path, action: str, kept: float) ->
         assert edit.after["alpha"] == pytest.approx(1.0 - kept)
 
 
+def test_averaged_targets_that_the_next_does_not_start_from_are_named(tmp_path: Path) -> None:
+    """A mean over the last three targets of steps from the target before the mean: no contract says that."""
+
+    def averaged(arrays: Arrays) -> None:
+        target, steps = arrays["target"].astype(np.float64), np.arange(len(arrays["target"]))
+        episode = arrays["episode"].reshape(len(target), -1)[:, 0]
+        first = np.maximum.accumulate(np.where(np.append(True, np.diff(episode) != 0), steps, 0))
+        arrays["target"] = np.mean([target[np.maximum(steps - back, first)] for back in range(3)], axis=0)
+
+    terms = [{"term": term, "history": 1} for term in ("joint_pos_rel", "joint_vel", "last_action", "base_ang_vel")]
+    action = {"terms": [{"term": "joint_position_delta", "scale": 0.25, "reference": "joint_target"}]}
+    first = diagnosed(tmp_path, toy(action=action, observation={"terms": terms}), averaged).hypotheses[0]
+    assert "target: the mean of the last 3 (moving_average)" in first.said
+    assert (first.edits, first.whole) == ((), True)
+
+
+def test_a_filter_that_runs_on_over_resets_is_told_of_a_long_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a part of a long trace is searched, and what stood before each reset is known all the same."""
+
+    def filtered_on(arrays: Arrays) -> None:
+        out = arrays["target"].astype(np.float64)
+        for step in range(1, len(out)):
+            out[step] = 0.8 * out[step] + 0.2 * out[step - 1]
+        arrays["target"] = out
+
+    monkeypatch.setattr("policy_port.verdict.compared.ROWS", 40)
+    said = diagnosed(tmp_path, toy(), filtered_on).hypotheses[0].said
+    assert "keeps 0.2 of the last target, also of the episode before" in said
+
+
 def test_another_network_is_no_edit(tmp_path: Path) -> None:
     """Other weights are said, with the action left uncompared and nothing offered."""
     contract = toy()

@@ -54,6 +54,8 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "system/": (),
     "verdict/": ("verify", "diagnose"),
     "verdict/motion_": ("export",),
+    "train/pipeline": ("pipeline",),
+    "train/stages.py": ("pipeline",),
 }
 
 

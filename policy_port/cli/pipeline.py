@@ -49,7 +49,11 @@ def pipeline(
     typer.echo(f"wrote {found.out / 'report.html'}")
 
 
-WORDS = {"done": "done, and nothing that it depends on has changed", "resume": "goes on where it was cut", "run": "runs"}
+WORDS = {
+    "done": "done, and nothing that it depends on has changed",
+    "resume": "goes on where it was cut",
+    "run": "runs",
+}
 
 
 def commands() -> Mapping[str, Command]:
@@ -76,7 +80,9 @@ def commands() -> Mapping[str, Command]:
         "measure": Command(call=measure, rooms=LEARNING, measures=lambda folder, options: _measured(folder)),
         "play": Command(call=_as_stage(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
         "compare": Command(call=_as_stage(compare), rooms=("compare",)),
-        "regress": Command(call=_as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite),
+        "regress": Command(
+            call=_as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite
+        ),
     }
 
 

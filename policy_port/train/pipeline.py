@@ -1,8 +1,8 @@
 """pipeline.yaml: stages by name, each a command with its options, held against the commands themselves before one runs.
 
 A stage is `run:` with a command's name, and that command's options as keys, with _ for -. Files are named relative to
-the pipeline's file. `@NAME` is the folder of an earlier stage, `@NAME:PART` a part of it; `each:` makes a stage of every
-combination of values, called NAME.VALUE.
+the pipeline's file. `@NAME` is the folder of an earlier stage, `@NAME:PART` a part of it; `each:` makes a stage of
+every combination of values, called NAME.VALUE.
 """
 
 from __future__ import annotations
@@ -164,11 +164,15 @@ def _at(document: YamlDocument, *place: int | str) -> str:
 
 
 def _stages(
-    name: str, raw: Mapping[str, Any], scale: Mapping[str, float], document: YamlDocument, commands: Mapping[str, Command]
+    name: str,
+    raw: Mapping[str, Any],
+    scale: Mapping[str, float],
+    document: YamlDocument,
+    commands: Mapping[str, Command],
 ) -> Iterator[Stage]:
     kind, each = raw.get("run"), raw.get("each", {})
-    if kind not in commands:
-        given = "says not what to run" if kind is None else f"runs '{kind}', which is none{closest(str(kind), commands)}"
+    if not isinstance(kind, str) or kind not in commands:
+        given = "says not what to run" if kind is None else f"runs '{kind}', no command{closest(str(kind), commands)}"
         raise TrainError(f"{_at(document, name, 'run')}: stage '{name}' {given}. `run` is one of {', '.join(commands)}")
     command = commands[kind]
     if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
@@ -193,9 +197,7 @@ def _stages(
         yield Stage(name=label, family=name, kind=kind, command=command, options=checked)
 
 
-def _checked(
-    key: str, value: Any, command: Command, scale: Mapping[str, float], where: str, file: Path
-) -> Any:
+def _checked(key: str, value: Any, command: Command, scale: Mapping[str, float], where: str, file: Path) -> Any:
     """An option's value: of its type, scaled, with files made absolute."""
     valid = [name for name in command.options if name not in (*RESERVED, "out")]
     if key not in valid:
@@ -220,7 +222,9 @@ def _check_type(kind: Any, value: Any, where: str) -> None:
         raise TrainError(f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]} (given: {value!r})") from None
     for option in _metadata(kind):
         low, high = getattr(option, "min", None), getattr(option, "max", None)
-        if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
+        if isinstance(value, int | float) and (
+            (low is not None and value < low) or (high is not None and value > high)
+        ):
             raise TrainError(f"{where}: {value} is not between {low} and {'any' if high is None else high}")
 
 

@@ -237,5 +237,5 @@ def _alone(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise TrainError(f"{out}: a pipeline is at work in this folder; wait for it, or give another --out") from None
+            raise TrainError(f"{out}: a pipeline is at work here; wait for it, or give another --out") from None
         yield

@@ -21,6 +21,12 @@ _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test
 _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
 
 TRIED: dict[str, str] = {
+    "has no ending, so its folder would have its name; write `out` in it, or give --out": (
+        "tests.train.test_pipeline:test_the_file_is_strict"
+    ),
+    "a pipeline is at work here; wait for it, or give another --out": (
+        "tests.train.test_pipeline:test_the_file_is_strict"
+    ),
     "which says its own steps; leave --history out": (
         "tests.contract.test_measurable:test_groups_stay_or_go_with_their_terms"
     ),

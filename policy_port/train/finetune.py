@@ -30,6 +30,10 @@ from policy_port.train.trial import Trial
 
 CRITIC_RATE = 1e-3
 """Learning rate while the critic learns alone: nothing of the actor is at risk."""
+EPISODES = 64
+"""Episodes that each checkpoint is measured in."""
+FINAL = 200
+"""Episodes in which the best checkpoint is held against the student; others than it was chosen by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,20 +215,13 @@ class WarmUp:
 class Judge:
     """Measures checkpoints on the task that they are trained on, always in the same episodes."""
 
-    def __init__(self, contract: Contract, place: Place, *, episodes: int = 64, final: int = 200) -> None:
-        """Prepare; simulators are made when they are needed.
-
-        Args:
-            contract: What the policy reads and writes.
-            place: Where.
-            episodes: Episodes at each checkpoint.
-            final: Episodes by which the best one is held against the student: others than it was chosen by.
-        """
-        self._contract, self._place, self._episodes, self._final = contract, place, episodes, final
+    def __init__(self, contract: Contract, place: Place) -> None:
+        """Prepare; simulators are made when they are needed."""
+        self._contract, self._place = contract, place
 
     def score(self, file: Path) -> dict[str, float]:
         """Figures of a checkpoint: means over the episodes."""
-        figures = self._scores(file, self._trial(file.parent, self._episodes, 2_000_000)).figures()
+        figures = self.measure(file, self._trial(file.parent, EPISODES, 2_000_000)).figures()
         return {name: figure.value for name, figure in figures.items()}
 
     def choose(self, run: Run) -> tuple[Path, str]:
@@ -232,24 +229,25 @@ class Judge:
         scores, files = run.scores(), run.checkpoints()
         best = max(scores, key=lambda iteration: scores[iteration]["tracking"])
         if best == 0:
-            return files[0], "the distilled student: no checkpoint tracked the velocity better in the episodes between"
-        trial = self._trial(run.path, self._final, 3_000_000)
-        student, tuned = (self._scores(files[iteration], trial) for iteration in (0, best))
+            return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
+        trial = self._trial(run.path, FINAL, 3_000_000)
+        student, tuned = (self.measure(files[iteration], trial) for iteration in (0, best))
         found = compared(tuned, student)
         words = (
             f"after {best} iterations the tracking is {found.tracking.text()} of the student's, {found.falls.text()} "
-            f"more of the episodes end in a fall, survival is {found.survival.text(2)} s longer, over {self._final} "
+            f"more of the episodes end in a fall, survival is {found.survival.text(2)} s longer, over {FINAL} "
             "paired episodes"
         )
         if found.tracking.low > 1.0:
             return files[best], f"fine-tuned: {words}"
-        return files[0], f"the distilled student, because fine-tuning did not surely improve it: {words}"
+        return files[0], f"the student that it began with, because fine-tuning did not surely improve it: {words}"
 
     def _trial(self, folder: Path, episodes: int, seed: int) -> Trial:
         task = load_task(folder / "task.yaml")
         return Trial(task=task, seconds=min(task.episode, 10.0), episodes=episodes, seed=seed)
 
-    def _scores(self, file: Path, trial: Trial) -> Scores:
+    def measure(self, file: Path, trial: Trial) -> Scores:
+        """A checkpoint's episodes of a trial."""
         actor = load_policy(file, kind="rsl_rl").actor
         plant = self._place.make_plant(self._contract, min(trial.episodes, 64))
         try:

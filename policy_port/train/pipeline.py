@@ -204,6 +204,8 @@ def _checked(key: str, value: Any, command: Command, scale: Mapping[str, float],
         decides = "; the pipeline itself decides it" if key in (*RESERVED, "out") else closest(key, valid)
         raise TrainError(f"{where}: unknown key '{key}'{decides or '.'} Valid: run, each, {', '.join(sorted(valid))}")
     kind = command.options[key].annotation
+    if _is_list(kind) and not isinstance(value, list):
+        value = [value]
     if key in scale:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TrainError(f"{where}: {key} is {value!r}, and scale.{key} is for whole numbers")
@@ -240,6 +242,11 @@ def _metadata(kind: Any) -> tuple[Any, ...]:
 
 def _plain(kind: Any) -> Any:
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+
+
+def _is_list(kind: Any) -> bool:
+    plain = _plain(kind)
+    return typing.get_origin(plain) is list or any(typing.get_origin(part) is list for part in typing.get_args(plain))
 
 
 def _is_path(kind: Any) -> bool:

@@ -21,7 +21,7 @@ STAGES: dict[str, Any] = {
     "student": {"run": "distil", "teacher": "@teacher:weights", "seed": 3},
     "port": {"run": "export", "policy": "@student:weights", "format": "onnx"},
     "play": {"run": "play", "each": {"port": ["@port"], "plant": ["mujoco", "newton"]}},
-    "compare": {"run": "compare", "runs": ["@play"]},
+    "compare": {"run": "compare", "runs": "@play"},
 }
 
 

@@ -14,6 +14,7 @@ from policy_port.cli import doctor
 from policy_port.cli.compare import compare
 from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
+from policy_port.cli.distil import distil
 from policy_port.cli.emulate import emulate
 from policy_port.cli.export import export, remap
 from policy_port.cli.inspect import inspect
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "diagnose": diagnose,
     "compare": compare,
     "train": train,
+    "distil": distil,
     "finetune": finetune,
     "pipeline": pipeline,
     "emulate": emulate,

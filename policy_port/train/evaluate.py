@@ -33,6 +33,11 @@ WIDTH = 0.5
 """Error at which the reward of tracking is 1/e [m/s, rad/s], as there."""
 
 
+def tracking_of(away: Array, turn: Array) -> Array:
+    """Reward of tracking as a share of the most there is, of errors of velocity [m/s] and of turning [rad/s]."""
+    return (np.exp(-np.square(away / WIDTH)) + TURNING * np.exp(-np.square(turn / WIDTH))) / (1.0 + TURNING)
+
+
 class ActorPolicy:
     """A network that was read from a checkpoint, at the controls without an export: a `Policy`."""
 
@@ -194,9 +199,9 @@ class _Episodes:
         with np.errstate(invalid="ignore", over="ignore"):
             away = np.linalg.norm(told[:, :2] - state.base_lin_vel[:, :2], axis=1)
             turn = np.abs(told[:, 2] - state.base_ang_vel[:, 2])
-            reward = np.exp(-np.square(away / WIDTH)) + TURNING * np.exp(-np.square(turn / WIDTH))
+            reward = tracking_of(away, turn)
             power = np.abs(plant.effort() * state.joint_vel).sum(axis=1)
-        self._add("tracking", reward / (1.0 + TURNING))
+        self._add("tracking", reward)
         self._add("error", away)
         self._add("turn_error", turn)
         self._add("power", power)

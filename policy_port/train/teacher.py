@@ -18,6 +18,7 @@ from policy_port.contract.spec import check_network_width
 from policy_port.errors import CheckpointError, ContractError
 from policy_port.port.folder import load_port
 from policy_port.port.format import MANIFEST
+from policy_port.train.run import open_run
 
 if TYPE_CHECKING:
     from tensordict import TensorDict
@@ -40,28 +41,25 @@ def open_teacher(path: Path, contract: Contract | None, **options: Any) -> Taugh
     """Read a teacher and hold it against its contract.
 
     Args:
-        path: A policy file of any library, ONNX, TorchScript, or a port folder.
-        contract: What its network reads and writes; None for a port, which holds its own.
+        path: A policy file of any library, ONNX, TorchScript, a port folder, or the folder of a training run.
+        contract: What its network reads and writes; None for a port or a run, which hold their own.
         **options: Further arguments of `load_policy`.
 
     Raises:
         CheckpointError: When the file can't be read rightly, sees images, or answers with chunks.
         ContractError: When the contract does not fit the file, saying both widths, or there is none, or two.
     """
-    file = path
-    if (path / MANIFEST).is_file():
-        port = load_port(path)
-        if contract is not None and contract != port.contract:
-            raise ContractError(
-                f"{path}: is a port, which holds its own contract, and --teacher-contract gives another one. Leave "
-                f"--teacher-contract out, or name the network in it as the teacher: {path / 'policy.onnx'}"
-            )
-        contract, found = port.contract, port.onnx or port.torchscript
-        assert found is not None, "a port holds a network"
-        file = found
-    elif contract is None:
+    file, own = _network_in(path)
+    if own is not None and contract is not None and contract != own:
         raise ContractError(
-            f"{path}: does not say what its numbers mean, and is no port, which would; give --teacher-contract"
+            f"{path}: holds its own contract, and --teacher-contract gives another one. Leave --teacher-contract out, "
+            f"or name the network in it as the teacher: {file}"
+        )
+    contract = contract or own
+    if contract is None:
+        raise ContractError(
+            f"{path}: does not say what its numbers mean, and is no port and no run's folder, which would; give "
+            "--teacher-contract"
         )
     said = {
         "width": contract.observation_size,
@@ -72,6 +70,19 @@ def open_teacher(path: Path, contract: Contract | None, **options: Any) -> Taugh
     policy = load_policy(file, **said)
     check_teacher(policy, contract)
     return Taught(policy=policy, contract=contract)
+
+
+def _network_in(path: Path) -> tuple[Path, Contract | None]:
+    """The policy file that a path stands for, and the contract that it holds, where it holds one."""
+    if (path / MANIFEST).is_file():
+        port = load_port(path)
+        file = port.onnx or port.torchscript
+        assert file is not None, "a port holds a network"
+        return file, port.contract
+    if (path / "run.yaml").is_file():
+        run = open_run(path)
+        return run.result()[0], run.contract()
+    return path, None
 
 
 def check_teacher(policy: LoadedPolicy, contract: Contract) -> None:
@@ -117,7 +128,7 @@ class Teacher(nn.Module):
     """A frozen policy that labels what it is shown; RSL-RL's model by duck typing.
 
     It keeps the recurrent state of each environment, and forgets it where an episode ends. RSL-RL's own teachers lose
-    theirs in each update, which passes them the student's bookkeeping; see `policy_port.train.distil.Distillation`.
+    theirs in each update, which walks through the student's steps alone; see `Distillation.update` of this room.
     """
 
     is_recurrent = False

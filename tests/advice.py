@@ -54,8 +54,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "system/": (),
     "verdict/": ("verify", "diagnose"),
     "verdict/motion_": ("export",),
-    "train/pipeline": ("pipeline",),
-    "train/stages.py": ("pipeline",),
+    "pipeline/": ("pipeline",),
 }
 
 

@@ -54,7 +54,9 @@ def test_a_resumption_is_held_against_what_was_begun(files: dict[str, Path], out
     other = files["robot"].with_name("other.xml")
     other.write_text(rover.MJCF.replace('mass="4"', 'mass="5"'))
     asked = replace(place(files), robot=other, num_envs=6)
-    with pytest.raises(TrainError, match=r"num_envs was 4, now 6\n  contracts/actor.yaml is .*\n.*\n  robot is another"):
+    with pytest.raises(
+        TrainError, match=r"num_envs was 4, now 6\n  contracts/actor.yaml is .*\n.*\n  robot is another"
+    ):
         train(files["teacher"], asked, replace(plan, resume=True))
     assert sorted(file.name for file in out.iterdir()) == before
 

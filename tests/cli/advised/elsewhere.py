@@ -22,10 +22,10 @@ _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_
 
 TRIED: dict[str, str] = {
     "has no ending, so its folder would have its name; write `out` in it, or give --out": (
-        "tests.train.test_pipeline:test_the_file_is_strict"
+        "tests.pipeline.test_stages:test_the_file_is_strict"
     ),
     "a pipeline is at work here; wait for it, or give another --out": (
-        "tests.train.test_pipeline:test_the_file_is_strict"
+        "tests.pipeline.test_stages:test_the_file_is_strict"
     ),
     "which says its own steps; leave --history out": (
         "tests.contract.test_measurable:test_groups_stay_or_go_with_their_terms"

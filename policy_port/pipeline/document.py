@@ -2,7 +2,7 @@
 
 A stage is `run:` with a command's name, and that command's options as keys, with _ for -. Files are named relative to
 the pipeline's file. `@NAME` is the folder of an earlier stage, `@NAME:PART` a part of it; `each:` makes a stage of
-every combination of values, called NAME.VALUE.
+every combination of values, called NAME.VALUE; `after:` names stages that a stage reads without an option of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from policy_port.errors import TrainError, closest
 LARGEST = 200
 """Stages of a pipeline at most."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+OWN_KEYS = ("run", "each", "after")
+"""Keys of a stage that are no option."""
 RESERVED = ("resume", "force")
 """Options that the pipeline itself decides."""
 REFERENCE = re.compile(r"@(?P<stage>[^:]+)(?::(?P<part>.+))?")
@@ -90,11 +92,13 @@ class Stage:
     """The command."""
     options: dict[str, Any]
     """By key; what names earlier stages is still to be resolved."""
+    after: tuple[str, ...] = ()
+    """Earlier stages that it reads too."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of earlier stages that its options name."""
-        found = [REFERENCE.fullmatch(text) for text in texts(self.options)]
+        found = [REFERENCE.fullmatch(text) for text in texts([self.options, self.after])]
         return tuple(dict.fromkeys(match["stage"] for match in found if match))
 
 
@@ -177,7 +181,11 @@ def _stages(
     command = commands[kind]
     if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
         raise TrainError(f"{_at(document, name, 'each')}: stage '{name}': `each` names options, each with its values")
-    options = {key: value for key, value in raw.items() if key not in ("run", "each")}
+    after = raw.get("after", [])
+    after = [after] if isinstance(after, str) else after
+    if not isinstance(after, list) or not all(isinstance(each, str) and each.startswith("@") for each in after):
+        raise TrainError(f"{_at(document, name, 'after')}: stage '{name}': `after` names stages, such as \"@port\"")
+    options = {key: value for key, value in raw.items() if key not in OWN_KEYS}
     for key in each.keys() & options.keys():
         raise TrainError(f"{_at(document, name, key)}: stage '{name}': {key} stands in `each` too; keep one")
     for picked in itertools.product(*each.values()):
@@ -194,7 +202,7 @@ def _stages(
         ]
         if missing:
             raise TrainError(f"{_at(document, name)}: stage '{name}': {kind} needs {', '.join(missing)}")
-        yield Stage(name=label, family=name, kind=kind, command=command, options=checked)
+        yield Stage(name=label, family=name, kind=kind, command=command, options=checked, after=tuple(after))
 
 
 def _checked(key: str, value: Any, command: Command, scale: Mapping[str, float], where: str, file: Path) -> Any:
@@ -202,7 +210,9 @@ def _checked(key: str, value: Any, command: Command, scale: Mapping[str, float],
     valid = [name for name in command.options if name not in (*RESERVED, "out")]
     if key not in valid:
         decides = "; the pipeline itself decides it" if key in (*RESERVED, "out") else closest(key, valid)
-        raise TrainError(f"{where}: unknown key '{key}'{decides or '.'} Valid: run, each, {', '.join(sorted(valid))}")
+        raise TrainError(
+            f"{where}: unknown key '{key}'{decides or '.'} Valid: {', '.join((*OWN_KEYS, *sorted(valid)))}"
+        )
     kind = command.options[key].annotation
     if _is_list(kind) and not isinstance(value, list):
         value = [value]

@@ -12,9 +12,9 @@ import typer
 import yaml
 
 from policy_port.errors import TrainError
-from policy_port.train.pipeline import Command, read_pipeline
-from policy_port.train.pipeline_report import figures_text, pipeline_report
-from policy_port.train.stages import Running, State
+from policy_port.pipeline.document import Command, read_pipeline
+from policy_port.pipeline.report import figures_text, pipeline_report
+from policy_port.pipeline.stages import Running, State
 
 STAGES: dict[str, Any] = {
     "teacher": {"run": "train", "contract": "c.yaml", "iterations": 1500},

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from policy_port.report.page import Report, Table
-from policy_port.train.pipeline import Pipeline, Stage
-from policy_port.train.stages import State
+from policy_port.pipeline.document import Pipeline, Stage
+from policy_port.pipeline.stages import State
 
 
 def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:

@@ -58,6 +58,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "train/finetune.py": ("finetune",),
     "verdict/": ("verify", "diagnose"),
     "verdict/motion_": ("export",),
+    "pipeline/": ("pipeline",),
 }
 
 

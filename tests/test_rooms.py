@@ -98,6 +98,7 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "control", "dynamics", "files", "motion", "plain_yaml", "plants", "port", "replay", "report"),
         *("resources", "robot_models", "trace", "robots.arm"),
     },
+    "pipeline": {"contract", "files", "report", "robot_models"},
     "pytest_plugin": {"regress"},
     "robots": {"robots.maniskill"},
     # An arm that is not there, at the wire: it could be published alone.

@@ -12,8 +12,8 @@ import typer
 from policy_port.cli.plant_options import PlantName
 
 if TYPE_CHECKING:
-    from policy_port.train.pipeline import Command
-    from policy_port.train.stages import State
+    from policy_port.pipeline.document import Command
+    from policy_port.pipeline.stages import State
 
 LEARNING = ("checkpoints", "contract", "control", "dynamics", "plants", "robot_models", "tasks", "train")
 PORTING = ("checkpoints", "contract", "export", "motion", "port", "proof", "remap")
@@ -29,9 +29,9 @@ def pipeline(
 ) -> None:
     """Run the stages that a file lists; what is done and unchanged is skipped, what was cut goes on."""
     from policy_port.report import write_report
-    from policy_port.train.pipeline import read_pipeline
-    from policy_port.train.pipeline_report import figures_text, pipeline_report
-    from policy_port.train.stages import Running
+    from policy_port.pipeline.document import read_pipeline
+    from policy_port.pipeline.report import figures_text, pipeline_report
+    from policy_port.pipeline.stages import Running
 
     found = read_pipeline(file, commands(), out)
 
@@ -49,7 +49,11 @@ def pipeline(
     typer.echo(f"wrote {found.out / 'report.html'}")
 
 
-WORDS = {"done": "done, and nothing that it depends on has changed", "resume": "goes on where it was cut", "run": "runs"}
+WORDS = {
+    "done": "done, and nothing that it depends on has changed",
+    "resume": "goes on where it was cut",
+    "run": "runs",
+}
 
 
 def commands() -> Mapping[str, Command]:
@@ -60,7 +64,7 @@ def commands() -> Mapping[str, Command]:
     from policy_port.cli.play import play
     from policy_port.cli.regress import regress
     from policy_port.cli.train import finetune, train
-    from policy_port.train.pipeline import Command
+    from policy_port.pipeline.document import Command
 
     def learns(call: Callable[..., Any]) -> Command:
         return Command(
@@ -76,7 +80,9 @@ def commands() -> Mapping[str, Command]:
         "measure": Command(call=measure, rooms=LEARNING, measures=lambda folder, options: _measured(folder)),
         "play": Command(call=_as_stage(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
         "compare": Command(call=_as_stage(compare), rooms=("compare",)),
-        "regress": Command(call=_as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite),
+        "regress": Command(
+            call=_as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite
+        ),
     }
 
 
@@ -172,9 +178,10 @@ def _of_play(folder: Path) -> dict[str, Any]:
 
 
 def _baselines(options: Mapping[str, Any]) -> Path:
-    from policy_port.regress.suite import load_suite
+    from policy_port.regress.suite import baselines_of
 
-    return load_suite(Path(options["suite"])).baselines
+    # The suite itself can't be read before the port that it names is there.
+    return baselines_of(Path(options["suite"]))
 
 
 def _suite(options: Mapping[str, Any]) -> Any:

@@ -263,12 +263,12 @@ class Suite:
     @property
     def name(self) -> str:
         """The file's name without its ending."""
-        return self.path.name.removesuffix(SUFFIX).removesuffix(".yaml").removesuffix(".yml")
+        return _name(self.path)
 
     @property
     def baselines(self) -> Path:
         """Folder of the baselines."""
-        return self.folder / f"{self.name}.baselines"
+        return baselines_of(self.path)
 
     def baseline_files(self, case: str) -> tuple[Path, Path]:
         """What is stored of a case: the document and the arrays."""
@@ -308,6 +308,15 @@ class Suite:
     def sha256(self) -> str:
         """Hash of the file."""
         return sha256(self.path)
+
+
+def baselines_of(path: Path) -> Path:
+    """Folder of the baselines of a suite's file."""
+    return path.parent / f"{_name(path)}.baselines"
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX).removesuffix(".yaml").removesuffix(".yml")
 
 
 def load_suite(path: Path | str) -> Suite:

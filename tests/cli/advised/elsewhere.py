@@ -24,6 +24,12 @@ _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_
 _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
 
 TRIED: dict[str, str] = {
+    "has no ending, so its folder would have its name; write `out` in it, or give --out": (
+        "tests.pipeline.test_stages:test_the_file_is_strict"
+    ),
+    "a pipeline is at work here; wait for it, or give another --out": (
+        "tests.pipeline.test_stages:test_the_file_is_strict"
+    ),
     "which says its own steps; leave --history out": (
         "tests.contract.test_measurable:test_groups_stay_or_go_with_their_terms"
     ),

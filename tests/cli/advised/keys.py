@@ -202,6 +202,14 @@ _OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_it
 _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads_on"
 
 TRIED: dict[str, str] = {
+    "has no ending, so its folder would have its name; write `out` in it": (
+        "tests.pipeline.test_stages:test_the_file_is_strict"
+    ),
+    "`run` is one of": "tests.pipeline.test_stages:test_a_mistake_is_told_before_anything_runs",
+    "`each` names options, each with its values": (
+        "tests.pipeline.test_stages:test_a_mistake_is_told_before_anything_runs"
+    ),
+    "stands in `each` too; keep one": "tests.pipeline.test_stages:test_a_mistake_is_told_before_anything_runs",
     "bolted down is not known of it. Set base.floating: true in the contract": (
         "tests.contract.test_measurable:test_the_command_reads_the_robot_and_writes_the_student"
     ),

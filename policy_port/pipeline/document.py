@@ -1,8 +1,8 @@
 """pipeline.yaml: stages by name, each a command with its options, held against the commands themselves before one runs.
 
 A stage is `run:` with a command's name, and that command's options as keys, with _ for -. Files are named relative to
-the pipeline's file. `@NAME` is the folder of an earlier stage, `@NAME:PART` a part of it; `each:` makes a stage of every
-combination of values, called NAME.VALUE.
+the pipeline's file. `@NAME` is the folder of an earlier stage, `@NAME:PART` a part of it; `each:` makes a stage of
+every combination of values, called NAME.VALUE; `after:` names stages that a stage reads without an option of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from policy_port.errors import TrainError, closest
 LARGEST = 200
 """Stages of a pipeline at most."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+OWN_KEYS = ("run", "each", "after")
+"""Keys of a stage that are no option."""
 RESERVED = ("resume", "force")
 """Options that the pipeline itself decides."""
 REFERENCE = re.compile(r"@(?P<stage>[^:]+)(?::(?P<part>.+))?")
@@ -90,11 +92,13 @@ class Stage:
     """The command."""
     options: dict[str, Any]
     """By key; what names earlier stages is still to be resolved."""
+    after: tuple[str, ...] = ()
+    """Earlier stages that it reads too."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of earlier stages that its options name."""
-        found = [REFERENCE.fullmatch(text) for text in texts(self.options)]
+        found = [REFERENCE.fullmatch(text) for text in texts([self.options, self.after])]
         return tuple(dict.fromkeys(match["stage"] for match in found if match))
 
 
@@ -164,16 +168,24 @@ def _at(document: YamlDocument, *place: int | str) -> str:
 
 
 def _stages(
-    name: str, raw: Mapping[str, Any], scale: Mapping[str, float], document: YamlDocument, commands: Mapping[str, Command]
+    name: str,
+    raw: Mapping[str, Any],
+    scale: Mapping[str, float],
+    document: YamlDocument,
+    commands: Mapping[str, Command],
 ) -> Iterator[Stage]:
     kind, each = raw.get("run"), raw.get("each", {})
-    if kind not in commands:
-        given = "says not what to run" if kind is None else f"runs '{kind}', which is none{closest(str(kind), commands)}"
+    if not isinstance(kind, str) or kind not in commands:
+        given = "says not what to run" if kind is None else f"runs '{kind}', no command{closest(str(kind), commands)}"
         raise TrainError(f"{_at(document, name, 'run')}: stage '{name}' {given}. `run` is one of {', '.join(commands)}")
     command = commands[kind]
     if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
         raise TrainError(f"{_at(document, name, 'each')}: stage '{name}': `each` names options, each with its values")
-    options = {key: value for key, value in raw.items() if key not in ("run", "each")}
+    after = raw.get("after", [])
+    after = [after] if isinstance(after, str) else after
+    if not isinstance(after, list) or not all(isinstance(each, str) and each.startswith("@") for each in after):
+        raise TrainError(f"{_at(document, name, 'after')}: stage '{name}': `after` names stages, such as \"@port\"")
+    options = {key: value for key, value in raw.items() if key not in OWN_KEYS}
     for key in each.keys() & options.keys():
         raise TrainError(f"{_at(document, name, key)}: stage '{name}': {key} stands in `each` too; keep one")
     for picked in itertools.product(*each.values()):
@@ -190,18 +202,20 @@ def _stages(
         ]
         if missing:
             raise TrainError(f"{_at(document, name)}: stage '{name}': {kind} needs {', '.join(missing)}")
-        yield Stage(name=label, family=name, kind=kind, command=command, options=checked)
+        yield Stage(name=label, family=name, kind=kind, command=command, options=checked, after=tuple(after))
 
 
-def _checked(
-    key: str, value: Any, command: Command, scale: Mapping[str, float], where: str, file: Path
-) -> Any:
+def _checked(key: str, value: Any, command: Command, scale: Mapping[str, float], where: str, file: Path) -> Any:
     """An option's value: of its type, scaled, with files made absolute."""
     valid = [name for name in command.options if name not in (*RESERVED, "out")]
     if key not in valid:
         decides = "; the pipeline itself decides it" if key in (*RESERVED, "out") else closest(key, valid)
-        raise TrainError(f"{where}: unknown key '{key}'{decides or '.'} Valid: run, each, {', '.join(sorted(valid))}")
+        raise TrainError(
+            f"{where}: unknown key '{key}'{decides or '.'} Valid: {', '.join((*OWN_KEYS, *sorted(valid)))}"
+        )
     kind = command.options[key].annotation
+    if _is_list(kind) and not isinstance(value, list):
+        value = [value]
     if key in scale:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TrainError(f"{where}: {key} is {value!r}, and scale.{key} is for whole numbers")
@@ -220,7 +234,9 @@ def _check_type(kind: Any, value: Any, where: str) -> None:
         raise TrainError(f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]} (given: {value!r})") from None
     for option in _metadata(kind):
         low, high = getattr(option, "min", None), getattr(option, "max", None)
-        if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
+        if isinstance(value, int | float) and (
+            (low is not None and value < low) or (high is not None and value > high)
+        ):
             raise TrainError(f"{where}: {value} is not between {low} and {'any' if high is None else high}")
 
 
@@ -236,6 +252,11 @@ def _metadata(kind: Any) -> tuple[Any, ...]:
 
 def _plain(kind: Any) -> Any:
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+
+
+def _is_list(kind: Any) -> bool:
+    plain = _plain(kind)
+    return typing.get_origin(plain) is list or any(typing.get_origin(part) is list for part in typing.get_args(plain))
 
 
 def _is_path(kind: Any) -> bool:

@@ -12,20 +12,20 @@ import typer
 import yaml
 
 from policy_port.errors import TrainError
-from policy_port.train.pipeline import Command, read_pipeline
-from policy_port.train.pipeline_report import figures_text, pipeline_report
-from policy_port.train.stages import Running, State
+from policy_port.pipeline.document import Command, read_pipeline
+from policy_port.pipeline.report import figures_text, pipeline_report
+from policy_port.pipeline.stages import Running, State
 
 STAGES: dict[str, Any] = {
     "teacher": {"run": "train", "contract": "c.yaml", "iterations": 1500},
     "student": {"run": "distil", "teacher": "@teacher:weights", "seed": 3},
     "port": {"run": "export", "policy": "@student:weights", "format": "onnx"},
     "play": {"run": "play", "each": {"port": ["@port"], "plant": ["mujoco", "newton"]}},
-    "compare": {"run": "compare", "runs": ["@play"]},
+    "compare": {"run": "compare", "runs": "@play"},
 }
 
 
-class Cut(Exception):
+class CutError(Exception):
     """The power goes."""
 
 
@@ -47,7 +47,7 @@ class Lab:
         out.mkdir(exist_ok=bool(options.get("resume")))
         (out / "run.yaml").write_text("begun")
         if name == self.cut:
-            raise Cut
+            raise CutError
         came = [self.content(value) for key, value in options.items() if key != "resume"]
         (out / "weights").write_text("; ".join(came))
 
@@ -148,7 +148,7 @@ def test_what_is_done_and_unchanged_is_skipped(lab: Lab) -> None:
 def test_a_cut_stage_goes_on(lab: Lab) -> None:
     """A command that can resume does where nothing changed, and begins anew where something did."""
     lab.cut = "train"
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         lab.run()
     assert lab.running().plan()["teacher"] == "resume"
     lab.cut = ""
@@ -156,13 +156,13 @@ def test_a_cut_stage_goes_on(lab: Lab) -> None:
     assert lab.calls[0][1]["resume"] is True
     lab.cut = "distil"
     lab.write(STAGES | {"student": STAGES["student"] | {"seed": 5}})
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         lab.run()
     lab.cut = ""
     assert lab.run()[0] == "distil", "it can't resume: it is made anew"
     lab.cut = "train"
     (lab.folder / "c.yaml").write_text("another")
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         lab.run()
     (lab.folder / "c.yaml").write_text("a third")
     lab.cut = ""
@@ -186,7 +186,10 @@ def test_scale_is_one_setting(lab: Lab) -> None:
 
 
 WRONG = [
-    ({"teacher": {"run": "trane"}}, r"toy.yaml:\d+: stage 'teacher' runs 'trane'.*did you mean 'train'.*`run` is one of"),
+    (
+        {"teacher": {"run": "trane"}},
+        r"toy.yaml:\d+: stage 'teacher' runs 'trane'.*mean 'train'.*`run` is one of",
+    ),
     ({"teacher": {"contract": "c.yaml"}}, "says not what to run"),
     ({"teacher": {"run": "train"}}, "train needs contract"),
     ({"teacher": {"run": "train", "contract": "d.yaml"}}, "contract: no such file: .*d.yaml"),
@@ -227,10 +230,21 @@ def test_the_file_is_strict(lab: Lab) -> None:
         with pytest.raises(TrainError, match=message):
             lab.run()
     lab.write()
+    (lab.folder / "toy").write_text((lab.folder / "toy.yaml").read_text())
+    with pytest.raises(TrainError, match="has no ending.*write `out` in it, or give --out"):
+        read_pipeline(lab.folder / "toy", lab.commands)
+    assert read_pipeline(lab.folder / "toy", lab.commands, lab.folder / "b").out == lab.folder / "b"
+    lab.write(out="a")
+    (lab.folder / "toy.yaml").replace(lab.folder / "toy")
+    assert read_pipeline(lab.folder / "toy", lab.commands).out == lab.folder / "a"
+    (lab.folder / "toy").unlink()
+    lab.write()
     running = lab.running()
 
     def again(states: dict[str, State]) -> None:
-        with pytest.raises(TrainError, match="a pipeline is at work in this folder; wait for it, or give another --out"):
+        with pytest.raises(TrainError, match="a pipeline is at work here; wait for it, or give another --out"):
             running.run()
 
     Running(pipeline=running.pipeline, parts=running.parts, say=lambda text: None, on_stage=again).run()
+    elsewhere = read_pipeline(lab.folder / "toy.yaml", lab.commands, lab.folder / "b")
+    Running(pipeline=elsewhere, parts=running.parts, say=lambda text: None).run()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from policy_port.report.page import Report, Table
-from policy_port.train.pipeline import Pipeline
-from policy_port.train.stages import State
+from policy_port.pipeline.document import Pipeline, Stage
+from policy_port.pipeline.stages import State
 
 
 def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
@@ -19,11 +19,7 @@ def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
         Table(
             title="Stages",
             head=("stage", "command", "time [s]", "what came out"),
-            rows=tuple(
-                (stage.name, stage.kind, f"{state.seconds:.1f}", state.said) if state else (stage.name, stage.kind, "-", "")
-                for stage in pipeline.stages
-                for state in [states.get(stage.name)]
-            ),
+            rows=tuple(_stage(stage, states.get(stage.name)) for stage in pipeline.stages),
         ),
     ]
     return Report(
@@ -54,6 +50,11 @@ def _table(states: Mapping[str, State]) -> Table:
         rows=tuple((row, *(_cell(states[name].figures.get(row)) for name in columns)) for row in rows),
         note="In brackets the 95 % interval over the seeds of the episodes; a dash where a stage does not tell.",
     )
+
+
+def _stage(stage: Stage, state: State | None) -> tuple[str, ...]:
+    done = ("not yet", "") if state is None else (f"{state.seconds:.1f}", state.said)
+    return (stage.name, stage.kind, *done)
 
 
 def _cell(figure: Any) -> str:

@@ -16,7 +16,7 @@ from policy_port.errors import PolicyPortError, TrainError
 from policy_port.files import hash_data, hash_file, hash_files, json_text, source_hash, write_atomic
 from policy_port.report.about import versions
 from policy_port.robot_models.find import ROBOT_FILES, robot_files
-from policy_port.train.pipeline import REFERENCE, Pipeline, Stage
+from policy_port.pipeline.document import REFERENCE, Pipeline, Stage
 
 STATES = ".stages"
 """Folder of what is known of each stage."""
@@ -237,5 +237,5 @@ def _alone(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise TrainError(f"{out}: a pipeline is at work in this folder; wait for it, or give another --out") from None
+            raise TrainError(f"{out}: a pipeline is at work here; wait for it, or give another --out") from None
         yield

@@ -1,0 +1,1 @@
+"""Stages of commands, as one file lists them."""

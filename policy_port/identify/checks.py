@@ -136,7 +136,9 @@ def _check_following(item: Recording, joint: int) -> None:
             "encoder; cut the recording there, or record again"
         )
     low, high = command.min(), command.max()
-    over = max(measured.max() - high, low - measured.min())
+    # At the start a joint may still be on its way from where earlier commands had led it.
+    later = measured[round(2.0 * LATEST / item.period) :]
+    over = max(later.max(initial=-np.inf) - high, low - later.min(initial=np.inf))
     flat = max(np.mean(command == high), np.mean(command == low))
     if over > BEYOND and flat > 0.1 and np.corrcoef(measured, command)[0, 1] > FOLLOWS:
         raise EvidenceError(
@@ -151,7 +153,7 @@ def _check_lag(item: Recording) -> float | None:
     found: list[float] = []
     step = item.period
     grid = np.arange(item.time[0], item.time[-1], step)
-    reach = round((LATEST + 0.2) / step)
+    reach = round((LATEST + 0.6) / step)
     for joint, name in enumerate(item.joint_names):
         if np.ptp(item.command[:, joint]) < LARGE or len(grid) < 4 * reach:
             continue
@@ -162,9 +164,10 @@ def _check_lag(item: Recording) -> float | None:
             [_correlation(middle, measured[reach + lag : len(grid) - reach + lag]) for lag in range(-reach, reach + 1)]
         )
         best = int(scores.argmax()) - reach
-        if scores.max() < FOLLOWS:
+        near = scores[reach : reach + 1 + round(LATEST / step)]
+        if scores.max() < FOLLOWS or -near.min() > scores.max():
             raise EvidenceError(
-                f"{item.name}: {name} does not follow its commands (correlation {scores.max():.2f} at best): the "
+                f"{item.name}: {name} does not follow its commands (correlation {near.max():.2f} at best): the "
                 "columns are of different joints, a sign is wrong, or the joint is stuck. State names and signs with "
                 "--mapping FILE"
             )

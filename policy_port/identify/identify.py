@@ -24,6 +24,8 @@ LEAST_ERROR = 5e-4
 """Residuals are never trusted more than this [rad]: a third of a step of an STS3215's encoder."""
 LONG = 2.0
 """Horizon over which errors are searched for what the model lacks [s]."""
+LEAST_SEGMENTS = 30
+"""Segments that short recordings are cut into, overlapping."""
 LAG_SEGMENTS = 150
 """Segments that the lag is fitted to."""
 
@@ -101,7 +103,7 @@ def identify(
         note: Told what is being done.
     """
     fitted, others = recordings
-    segments = cut(fitted, effort.horizon).some(effort.segments)
+    segments = cut(fitted, effort.horizon, LEAST_SEGMENTS).some(effort.segments)
     note(f"{segments.count} segments of {segments.horizon:.2f} s; delays first")
     lag = fit_lag(segments.some(LAG_SEGMENTS))
     problem, start = _start(predictor, space, segments, lag)
@@ -137,7 +139,7 @@ def _start(predictor: Predictor, space: Space, segments: Segments, lag: Lag) -> 
     # A mass on a spring lags behind by a little more than damping over stiffness.
     values["delay"] = np.maximum(lag.delay - 0.01, 0.002)
     values["damping"] = values["stiffness"] * lag.time_constant
-    weights = _weights(left, segments.measured.shape[1] / 4)
+    weights = _weights(left, segments.measured.shape[1] / 4 * segments.shared)
     problem = Problem(predictor=predictor, segments=segments, weights=weights)
     return problem, space.coordinates(values)
 
@@ -157,7 +159,9 @@ def _weighed(problem: Problem, space: Space, z: Array) -> Problem:
         # Bartlett's window keeps far lags, of which there are few, from counting.
         with_lag = (error[:, lag:] * error[:, :-lag]).sum(axis=(0, 1)) / np.maximum(power, 1e-300)
         memory += 2.0 * np.maximum(with_lag, 0.0)
-    return Problem(predictor=problem.predictor, segments=problem.segments, weights=_weights(left, memory))
+    return Problem(
+        predictor=problem.predictor, segments=problem.segments, weights=_weights(left, memory * problem.segments.shared)
+    )
 
 
 def _models(predictor: Predictor, stock: Predictor, values: Values, lag: Lag) -> dict[str, Callable[[Segments], Array]]:

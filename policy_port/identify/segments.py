@@ -39,6 +39,8 @@ class Segments:
     """Those readings [rad], shape (segments, samples, joints)."""
     horizon: float
     """Length of each [s]."""
+    shared: float = 1.0
+    """How many segments each row is in."""
 
     @property
     def count(self) -> int:
@@ -56,6 +58,7 @@ class Segments:
             after=self.after[chosen],
             measured=self.measured[chosen],
             horizon=self.horizon,
+            shared=max(1.0, self.shared * len(chosen) / self.count),
         )
 
     def some(self, most: int) -> Segments:
@@ -65,19 +68,23 @@ class Segments:
         return self.take(np.unique(np.linspace(0, self.count - 1, most).astype(np.int64)))
 
 
-def cut(recordings: Sequence[Recording], horizon: float) -> Segments:
+def cut(recordings: Sequence[Recording], horizon: float, least: int = 0) -> Segments:
     """Cut recordings into stretches one after the other; what is left at an end is not used.
 
     Args:
         recordings: In one robot's joints.
         horizon: Length of each stretch [s]: at least two rows, and no longer than the shortest recording.
+        least: So many segments, or more; where recordings are too short for that they overlap, by seven eighths at
+            most.
     """
     parts: dict[str, list[Any]] = {key: [] for key in ("of", "start", "position", "velocity", "after", "measured")}
     samples = min(min(max(2, int(horizon / item.period + 1e-6)), len(item.time) - 6) for item in recordings)
+    apart = sum(max(1, (len(item.time) - 6) // samples) for item in recordings)
+    stride = max(1, samples // min(8, max(1, -(-least // apart))))
     for index, item in enumerate(recordings):
         velocity = savgol_filter(item.measured, SMOOTHED, 2, deriv=1, axis=0) / item.period
         # The first rows have no commands before them that a delay could bring.
-        first: Any = np.arange(min(5, len(item.time) // 4), len(item.time) - samples, samples)
+        first: Any = np.arange(min(5, len(item.time) // 4), len(item.time) - samples, stride)
         rows = first[:, None] + 1 + np.arange(samples)
         after = item.time[rows] - item.time[first, None]
         whole = after[:, -1] <= 1.3 * samples * item.period
@@ -93,5 +100,6 @@ def cut(recordings: Sequence[Recording], horizon: float) -> Segments:
         recordings=tuple(recordings),
         of=joined.pop("of").astype(np.int64),
         horizon=float(joined["after"].max()),
+        shared=samples / stride,
         **joined,
     )

@@ -1,60 +1,13 @@
-"""A small arm whose dynamics are hidden, and recordings that it made by being played."""
+"""The arm with hidden dynamics, made once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from policy_port.arrays import Array
-from policy_port.control.plant import PlantState
-from policy_port.dynamics.document import Dynamics
-from policy_port.identify.recording import Recording, make_recording
-from policy_port.plants.registry import make_plant
-from policy_port.plants.setup import JointSetup, PlantSetup
-
-ARM = """
-<mujoco>
-  <compiler angle="radian"/>
-  <worldbody>
-    <body name="base">
-      <geom type="box" size="0.05 0.05 0.05" mass="1" contype="0" conaffinity="0"/>
-      <body name="upper" pos="0 0 0.1">
-        <joint name="shoulder" axis="0 1 0" range="-2 2" armature="0.02"/>
-        <geom type="capsule" fromto="0 0 0 0.15 0 0" size="0.02" mass="0.3" contype="0" conaffinity="0"/>
-        <body name="lower" pos="0.15 0 0">
-          <joint name="elbow" axis="0 1 0" range="-2 2" armature="0.02"/>
-          <geom type="capsule" fromto="0 0 0 0.12 0 0" size="0.02" mass="0.2" contype="0" conaffinity="0"/>
-        </body>
-      </body>
-    </body>
-  </worldbody>
-  <actuator>
-    <position joint="shoulder" kp="200" kv="1"/>
-    <position joint="elbow" kp="200" kv="1"/>
-  </actuator>
-</mujoco>
-"""
-JOINTS = ("shoulder", "elbow")
-SETUP = PlantSetup(
-    joints=tuple(JointSetup(name=name, default=0.0, commanded=True, stiffness=20.0, damping=0.0) for name in JOINTS),
-    actuation="implicit",
-    timestep=0.005,
-    control_dt=0.02,
-    floating=False,
-)
-HIDDEN = {
-    "shoulder": {
-        **{"armature": 0.03, "damping": 1.6, "friction": 0.06, "stiffness": 17.0, "drive_damping": 0.0},
-        **{"backlash": 0.02, "delay": 0.0433, "offset": 0.03, "effort_limit": 3.0},
-    },
-    "elbow": {
-        **{"armature": 0.02, "damping": 1.1, "friction": 0.04, "stiffness": 14.0, "drive_damping": 0.0},
-        **{"backlash": 0.012, "delay": 0.031, "offset": -0.02, "effort_limit": 3.0},
-    },
-}
+from policy_port.identify.recording import Recording
+from tests.identify.hidden_arm import ARM, HIDDEN, dynamics_of, play
 
 
 @pytest.fixture(scope="session")
@@ -65,44 +18,8 @@ def arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def dynamics_of(joints: dict[str, dict[str, float]], common: dict[str, float] | None = None) -> Dynamics:
-    """Hidden dynamics as a document."""
-    return Dynamics.model_validate(
-        {"policy_port_dynamics": 1, "robot": {"file": "arm.xml"}, "joints": joints, "common": common or {}}
-    )
-
-
-def wanted(kind: int, time: Array) -> Array:
-    """Commands of one of several motions [rad], shape (rows, 2)."""
-    random = np.random.default_rng(kind)
-    if kind % 2:
-        steps = random.uniform(-0.6, 0.6, (1 + int(time[-1] / 0.7), 2))
-        return steps[(time / 0.7).astype(int)]
-    phase, rate = random.uniform(0.0, 6.0, (2, 3)), random.uniform(0.5, 6.0, (2, 3))
-    return 0.2 * np.sin(time[:, None, None] * rate + phase).sum(axis=-1)
-
-
-def play(robot: Path, dynamics: Dynamics, kind: int, rows: int = 400, seed: int = 0) -> Recording:
-    """What the arm under these dynamics did: each row read, then commanded, then a control step passed."""
-    plant = make_plant("mujoco", robot, SETUP, meshes=False, dynamics=[dynamics], seed=seed)
-    time = np.arange(rows) * SETUP.control_dt
-    command, measured = wanted(kind, time), np.empty((rows, 2))
-    plant.reset(command[:1])
-    state = PlantState.allocate(1, 2)
-    for row in range(rows):
-        plant.read(state)
-        measured[row] = state.joint_pos[0]
-        plant.write(command[row : row + 1])
-        plant.step(SETUP.decimation)
-    plant.close()
-    return make_recording(f"motion {kind}", (robot,), JOINTS, (time, measured, time, command))
-
-
 @pytest.fixture(scope="session")
 def recordings(arm: Path) -> list[Recording]:
     """Four motions of the arm with hidden dynamics, read with noise and in steps."""
     hidden = dynamics_of(HIDDEN, {"encoder_noise": 0.0005, "encoder_step": 0.0015})
     return [play(arm, hidden, kind, seed=kind) for kind in range(4)]
-
-
-Mistake = Callable[[Recording], Recording]

@@ -11,7 +11,7 @@ import pytest
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import Values
 from policy_port.identify.segments import cut
-from tests.identify.conftest import HIDDEN, JOINTS, SETUP, dynamics_of, play
+from tests.identify.hidden_arm import HIDDEN, JOINTS, SETUP, dynamics_of, play
 
 SAME = 1e-9
 """Rounding between two ways to compute the same [rad]."""

@@ -1,0 +1,136 @@
+"""Each wrong recording is named for what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from policy_port.errors import EvidenceError
+from policy_port.identify.checks import check_recordings
+from policy_port.identify.recording import Recording, make_recording
+from tests.identify.hidden_arm import JOINTS
+
+LIMITS = np.array([[-2.0, 2.0], [-2.0, 2.0]])
+
+
+def changed(item: Recording, column: int, values: np.ndarray) -> Recording:
+    """The recording with other readings of a joint."""
+    measured = item.measured.copy()
+    measured[:, column] = values
+    return replace(item, measured=measured)
+
+
+def in_degrees(item: Recording) -> Recording:
+    """Readings and commands in degrees."""
+    return replace(item, measured=np.rad2deg(item.measured), command=np.rad2deg(item.command))
+
+
+def readings_in_degrees(item: Recording) -> Recording:
+    """Readings alone in degrees."""
+    return replace(item, measured=np.rad2deg(item.measured))
+
+
+def stuck(item: Recording) -> Recording:
+    """The elbow stands still all the time."""
+    return changed(item, 1, np.full(len(item.time), item.measured[0, 1]))
+
+
+def stuck_later(item: Recording) -> Recording:
+    """The elbow stops half way."""
+    values = item.measured[:, 1].copy()
+    values[200:] = np.median(values)
+    return changed(item, 1, values)
+
+
+def clipped_arm(item: Recording) -> Recording:
+    """The arm stops at 0.2 rad; the file has the commands that were asked."""
+    return replace(item, measured=np.clip(item.measured, -2.0, 0.1))
+
+
+def clipped_commands(item: Recording) -> Recording:
+    """The file's commands were clipped after they were sent."""
+    return replace(item, command=np.clip(item.command, -0.15, 0.15))
+
+
+def early(item: Recording) -> Recording:
+    """Readings are stamped 300 ms too early."""
+    return replace(item, sent=item.sent + 0.3)
+
+
+def late(item: Recording) -> Recording:
+    """Readings are stamped 600 ms too late."""
+    return replace(item, sent=item.sent - 0.6)
+
+
+def exchanged(item: Recording) -> Recording:
+    """Two joints' columns are exchanged."""
+    return replace(item, measured=item.measured[:, ::-1].copy())
+
+
+def turned(item: Recording) -> Recording:
+    """A joint's sign is wrong."""
+    return changed(item, 0, -item.measured[:, 0])
+
+
+def shrunk(item: Recording) -> Recording:
+    """Radians that were taken for degrees."""
+    return replace(item, measured=np.deg2rad(item.measured), command=np.deg2rad(item.command))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (in_degrees, "in degrees"),
+        (readings_in_degrees, "in degrees"),
+        (stuck, "joint elbow is stuck"),
+        (stuck_later, "joint elbow is stuck"),
+        (clipped_arm, "clipped by a limit"),
+        (clipped_commands, "commands were clipped"),
+        (early, "time stamps of commands and readings are shifted"),
+        (late, "time stamps of commands and readings are shifted"),
+        (exchanged, "does not follow its commands"),
+        (turned, "does not follow its commands"),
+        (shrunk, "no command moves a joint"),
+    ],
+)
+def test_a_wrong_recording_is_named(
+    mistake: Callable[[Recording], Recording], said: str, recordings: list[Recording]
+) -> None:
+    """A recording with one thing wrong is refused for that thing."""
+    check_recordings(recordings, LIMITS)
+    # Sums of sines, on which a shift shows, and whose ends are commanded for long where they are clipped.
+    with pytest.raises(EvidenceError, match=said):
+        check_recordings([mistake(recordings[0])], LIMITS)
+
+
+def test_one_recording_on_another_clock_is_named(recordings: list[Recording]) -> None:
+    """A shift that could be a delay is told by the other recordings of the same arm."""
+    shifted = replace(recordings[0], name="odd", sent=recordings[0].sent - 0.14)
+    with pytest.raises(EvidenceError, match="odd.*its time stamps are shifted"):
+        check_recordings([shifted, *recordings[1:]], LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"), [("nan", "are nan in row 7"), ("back", "time has to move on"), ("gap", "jumps by")]
+)
+def test_damaged_rows_are_named(row: str, said: str, recordings: list[Recording]) -> None:
+    """A number that is none, time that goes back and time that jumps are named with their row."""
+    item = recordings[0]
+    time, measured = item.time.copy(), item.measured.copy()
+    if row == "nan":
+        measured[7, 1] = np.nan
+    else:
+        time[30:] += -0.1 if row == "back" else 5.0
+    with pytest.raises(EvidenceError, match=said):
+        make_recording("x", (), JOINTS, (time, measured, time, item.command))
+
+
+def test_another_robot_is_named(recordings: list[Recording]) -> None:
+    """Joints that the robot file has not, or that the recording lacks, are named with what to do."""
+    with pytest.raises(EvidenceError, match="no joint 'wrist'.*another robot.*--mapping"):
+        recordings[0].in_robot(("shoulder", "wrist"), None)
+    with pytest.raises(EvidenceError, match="has joint 'elbow', which the robot file has not"):
+        recordings[0].in_robot(("shoulder",), None)

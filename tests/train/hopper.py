@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from policy_port.contract import Contract
 from policy_port.tasks.velocity import VelocityTask
@@ -72,20 +68,3 @@ def hopper_task(**changed: Any) -> VelocityTask:
         },
     }
     return VelocityTask.model_validate({**given, **changed})
-
-
-@pytest.fixture(scope="session")
-def hopper_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("hopper") / "hopper.xml"
-    path.write_text(hopper_mjcf())
-    return path
-
-
-@pytest.fixture(name="hopper_contract", scope="session")
-def contract_maker() -> Callable[..., Contract]:
-    return hopper_contract
-
-
-@pytest.fixture(name="hopper_task", scope="session")
-def task_maker() -> Callable[..., VelocityTask]:
-    return hopper_task

@@ -72,6 +72,12 @@ class SuiteError(PolicyPortError):
     """A regression suite is malformed, or its baselines are missing or belong to another suite."""
 
 
+class StoppedTrainingError(TrainError):
+    """A person stopped a training; its last checkpoint is whole."""
+
+    exit_code = 130
+
+
 class ProofError(PolicyPortError):
     """The export was written and run, and does not compute what the checkpoint computes."""
 

@@ -27,6 +27,8 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "cli/map.py": ("map show",),
     "cli/plant_options.py": ("play",),
     "cli/play": ("play",),
+    "cli/run_folder.py": ("export", "remap"),
+    "cli/train.py": ("train", "finetune"),
     "cli/verify.py": ("verify",),
     "cli/regress.py": ("regress",),
     "closed_loop/": ("diagnose",),
@@ -51,6 +53,8 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "robots/jobs/": ("play",),
     "robots/maniskill/": ("play",),
     "system/": (),
+    "train/": ("train", "finetune"),
+    "train/finetune.py": ("finetune",),
     "verdict/": ("verify", "diagnose"),
     "verdict/motion_": ("export",),
 }

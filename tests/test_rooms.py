@@ -86,7 +86,8 @@ ROOMS: dict[str, set[str]] = {
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
         *("checkpoints", "contract", "control", "dynamics", "export", "files", "motion"),
-        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "tasks", "trace"),
+        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
+        "trace",
     },
     # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
     "identify": {

@@ -14,6 +14,7 @@ from policy_port.cli import doctor
 from policy_port.cli.compare import compare
 from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
+from policy_port.cli.distil import distil
 from policy_port.cli.emulate import emulate
 from policy_port.cli.export import export, remap
 from policy_port.cli.inspect import inspect
@@ -22,6 +23,7 @@ from policy_port.cli.play import play
 from policy_port.cli.play_scheduled import ViewCommand
 from policy_port.cli.regress import regress
 from policy_port.cli.robot import robot_app
+from policy_port.cli.train import finetune, train
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
 
@@ -36,6 +38,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "verify": verify,
     "diagnose": diagnose,
     "compare": compare,
+    "train": train,
+    "distil": distil,
+    "finetune": finetune,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from policy_port.cli.options import takes
+from policy_port.cli.run_folder import policy_contract, policy_file
 
 if TYPE_CHECKING:
     from policy_port.port.folder import Port
     from policy_port.remap import Remap
 
 PolicyArgument = Annotated[
-    Path, typer.Argument(metavar="POLICY", help="A checkpoint, TorchScript, ONNX, or a YAML of networks.")
+    Path, typer.Argument(metavar="POLICY", help="A checkpoint, a run's folder, TorchScript, ONNX, a YAML of networks.")
 ]
-ContractOption = Annotated[Path, typer.Option("--contract", help="Contract that the policy was trained with.")]
+ContractOption = Annotated[
+    Path | None,
+    typer.Option("--contract", help="Contract that the policy was trained with; the run's own, for a run's folder."),
+]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist yet.")]
 FormatOption = Annotated[str, typer.Option("--format", help="torchscript, onnx, or both with a comma between.")]
 FoldOption = Annotated[
@@ -69,7 +73,7 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the observations t
 @dataclass(frozen=True, kw_only=True)
 class _Source:
     policy: PolicyArgument
-    contract: ContractOption
+    contract: ContractOption = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,23 +112,22 @@ class RemapOptions(ExportOptions, _Mapped):
 @takes(RemapOptions)
 def remap(options: RemapOptions) -> None:
     """Write the policy for another parsing of its robot, and prove that it arrived unchanged."""
-    from policy_port.contract import load_contract, load_mapping
+    from policy_port.contract import load_mapping
     from policy_port.contract.mapping import doubts
     from policy_port.remap import build_remap
 
     mapping = load_mapping(options.mapping)
     for doubt in doubts(mapping):
         typer.echo(f"warning: {doubt}", err=True)
-    _write(build_remap(load_contract(options.contract), mapping), options)
+    _write(build_remap(policy_contract(options.policy, options.contract), mapping), options)
 
 
 @takes(ExportOptions)
 def export(options: ExportOptions) -> None:
     """Write the policy as TorchScript and ONNX with its contract, and prove that it arrived unchanged."""
-    from policy_port.contract import load_contract
     from policy_port.remap import identity_remap
 
-    _write(identity_remap(load_contract(options.contract)), options)
+    _write(identity_remap(policy_contract(options.policy, options.contract)), options)
 
 
 def _write(remap: Remap, options: ExportOptions) -> None:
@@ -144,7 +147,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
         typer.echo(f"note: {options.motion}: {note}", err=True)
     recorded = None if options.recorded is None else read_recorded(options.recorded, remap.target)
     loaded = load_policy(
-        options.policy,
+        policy_file(options.policy),
         kind=options.library,
         statistics=options.statistics,
         width=remap.source.observation_size,

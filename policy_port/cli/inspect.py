@@ -21,12 +21,14 @@ from policy_port.cli.export import (
     refuse_unheard,
 )
 from policy_port.cli.options import takes
+from policy_port.cli.run_folder import policy_file
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Inspected:
     file: Annotated[
-        Path, typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx, or a YAML of networks.", show_default=False)
+        Path,
+        typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx, a run's folder, a YAML.", show_default=False),
     ]
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
     activation: ActivationOption = None
@@ -70,7 +72,7 @@ def inspect(options: _Inspected) -> None:
     if options.probe:
         _probe(options, told)
         return
-    found = inspect_file(options.file, **told)
+    found = inspect_file(policy_file(options.file), **told)
     _refuse_unheard(options, str(found["library"]))
     typer.echo(json.dumps(found, indent=2) if options.json else "\n".join(report_lines(found)))
 
@@ -81,7 +83,7 @@ def _probe(options: _Inspected, told: dict[str, Any]) -> None:
     from policy_port.probe.probe import probe
     from policy_port.probe.words import text
 
-    policy, stated = open_probed(options.file, options.contract, **told)
+    policy, stated = open_probed(policy_file(options.file), options.contract, **told)
     _refuse_unheard(options, policy.library)
     found = probe(policy.actor, stated, policy=str(policy.path))
     if options.json:

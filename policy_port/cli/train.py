@@ -1,0 +1,157 @@
+"""`policy-port train` and `finetune`: a policy learns a velocity task on a plant, from nothing or from a student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from policy_port.cli.options import takes
+from policy_port.cli.plant_options import PlantName
+
+if TYPE_CHECKING:
+    from policy_port.train.ppo import Plan
+    from policy_port.train.run import Run
+
+RunOption = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder: checkpoints, curve, report.")]
+LearningTaskOption = Annotated[
+    str | None,
+    typer.Option("--task", metavar="FILE", help="velocity, the name of a shipped task, or a task file of your own."),
+]
+RobotFileOption = Annotated[str | None, typer.Option("--robot", metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option("--agent", metavar="FILE", help="agent.yaml in RSL-RL's keys; what it leaves out is as it ships."),
+]
+IterationsOption = Annotated[
+    int | None, typer.Option(min=1, help="Iterations of the whole training, in the place of max_iterations.")
+]
+MinutesOption = Annotated[float | None, typer.Option(min=0.0, help="Stop at a checkpoint after this time [min].")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")]
+ReplaceOption = Annotated[bool, typer.Option("--force", help="Begin anew in the place of what is in --out.")]
+TorchDeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, or cuda for the networks and a simulator that can; cpu, if absent.")
+]
+CriticOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--critic-contract",
+        metavar="FILE",
+        help="What the critic reads; the actor's terms and the base's motion, if absent.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What `train` is given on the command line."""
+
+    contract: Annotated[Path, typer.Argument(metavar="CONTRACT", help="What the policy is to read and write.")]
+    out: RunOption
+    plant: Annotated[PlantName, typer.Option(help="Simulator to train in.")]
+    robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
+    task: LearningTaskOption = "velocity"
+    num_envs: Annotated[int, typer.Option(min=1, help="Environments side by side.")] = 64
+    seed: Annotated[int, typer.Option(min=0, help="Seed of networks, commands and everything else.")] = 0
+    iterations: IterationsOption = None
+    minutes: MinutesOption = None
+    agent: SettingsOption = None
+    critic_contract: CriticOption = None
+    device: TorchDeviceOption = None
+    resume: ResumeOption = False
+    force: ReplaceOption = False
+
+
+@takes(TrainOptions)
+def train(options: TrainOptions) -> None:
+    """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
+    from policy_port.train.place import Place
+    from policy_port.train.ppo import train as learn
+
+    place = Place(
+        plant=options.plant.value,
+        robot=Path(options.robot),
+        task=options.task or "velocity",
+        num_envs=options.num_envs,
+        seed=options.seed,
+        device=options.device or "cpu",
+    )
+    typer.echo(summary(learn(options.contract, place, _plan(options))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """What `finetune` is given on the command line."""
+
+    student: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a distil or train run, or an RSL-RL checkpoint.")
+    ]
+    out: RunOption
+    contract: Annotated[Path | None, typer.Option(help="Contract of a checkpoint that lies in no run.")] = None
+    plant: Annotated[PlantName | None, typer.Option(help="Simulator; the run's own, if absent.")] = None
+    robot: RobotFileOption = None
+    task: LearningTaskOption = None
+    num_envs: Annotated[int | None, typer.Option(min=1, help="Environments; as many as the run had, if absent.")] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the critic, commands and everything else.")] = 0
+    iterations: IterationsOption = None
+    minutes: MinutesOption = None
+    agent: SettingsOption = None
+    critic_contract: CriticOption = None
+    device: TorchDeviceOption = None
+    resume: ResumeOption = False
+    force: ReplaceOption = False
+
+
+@takes(FinetuneOptions)
+def finetune(options: FinetuneOptions) -> None:
+    """Fine-tune a distilled student by PPO without destroying it; where that is no better, the student is the result.
+
+    The actor stays as it is while the critic learns, then both go on at a small deviation and a low rate. Each
+    checkpoint is measured in the same episodes, and the best one is held against the student in others.
+    """
+    from policy_port.train.finetune import finetune as improve
+    from policy_port.train.finetune import open_start, place_of
+
+    start = open_start(options.student, options.contract)
+    place = place_of(
+        start,
+        plant=None if options.plant is None else options.plant.value,
+        robot=options.robot,
+        task=options.task,
+        num_envs=options.num_envs,
+        seed=options.seed,
+        device=options.device,
+    )
+    typer.echo(summary(improve(start, place, _plan(options))))
+
+
+def _plan(options: TrainOptions | FinetuneOptions) -> Plan:
+    from policy_port.train.ppo import Plan
+
+    if options.resume and options.force:
+        raise typer.BadParameter("--resume goes on with what is in --out and --force replaces it; give one of the two")
+    return Plan(
+        out=options.out,
+        agent=options.agent,
+        critic_contract=options.critic_contract,
+        iterations=options.iterations,
+        minutes=options.minutes,
+        resume=options.resume,
+        force=options.force,
+    )
+
+
+def summary(run: Run) -> str:
+    """What a run came to, and where."""
+    file, reason = run.result()
+    rows = run.rows()
+    reward = f"reward {float(rows[0]['reward']):.4g} to {float(rows[-1]['reward']):.4g} a step" if rows else "no curve"
+    return "\n".join(
+        [
+            f"run: {run.path}",
+            f"{len(rows)} iterations, {reward}; report.html and tensorboard/ show the curves",
+            f"result: {file.name}: {reason}",
+        ]
+    )

@@ -1,0 +1,248 @@
+"""Distillation: a student on terms that sensors give learns to do what a teacher does that knows more.
+
+RSL-RL's algorithm as it is: the student acts, the teacher says what it would have done where the student got to, and
+the loss is the mean squared difference of the two actions, in the student's raw units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from policy_port.checkpoints import Actor, load_policy
+from policy_port.contract import Contract, load_contract
+from policy_port.contract.layout import observation_slots
+from policy_port.contract.spec import check_network_width
+from policy_port.errors import TrainError
+from policy_port.tasks.velocity import VelocityTask
+from policy_port.train.evaluate import ActorPolicy, evaluate, tracking_of
+from policy_port.train.figures import Scores, compared
+from policy_port.train.loop import learn, make_runner, snapshot
+from policy_port.train.place import Place
+from policy_port.train.ppo import Plan
+from policy_port.train.report import write_run_report
+from policy_port.train.run import Run, begin, make_record, open_run, resume
+from policy_port.train.settings import DistilAgent, read_agent
+from policy_port.train.teacher import Taught, open_teacher, teacher_config
+from policy_port.train.trial import Trial
+
+STUDENTS: dict[str, dict[str, Any]] = {
+    "gru": {"class_name": "RNNModel", "rnn_type": "gru"},
+    "lstm": {"class_name": "RNNModel", "rnn_type": "lstm"},
+    "mlp": {"class_name": "MLPModel", "hidden_dims": [256, 128, 128], "activation": "elu", "obs_normalization": True},
+}
+"""Networks by the name that --student takes, over those of the shipped settings."""
+STUDENTS["mlp"]["distribution_cfg"] = {"class_name": "GaussianDistribution", "init_std": 0.1}
+
+LOST = 0.5
+"""A teacher that falls in a larger share of the episodes teaches nothing that is worth a copy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """Who teaches, and who is to learn."""
+
+    teacher: Taught
+    """The teacher and its contract."""
+    student: Contract
+    """What the student reads and writes."""
+    network: str | None = None
+    """One of `STUDENTS`; that of the settings, if None."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of `load_policy` that the teacher was opened with."""
+
+    def notes(self) -> list[str]:
+        """What whoever distils should know, a sentence each."""
+        found = [f"teacher: {note}" for note in self.teacher.policy.notes]
+        reads = {str(slot) for slot in observation_slots(self.student)}
+        if reads >= {str(slot) for slot in observation_slots(self.teacher.contract)}:
+            found.append(
+                f"the student's contract '{self.student.name}' reads everything that the teacher reads: whatever no "
+                "sensor gives, it will need too (`policy-port contract measurable` says which terms those are)"
+            )
+        if self.network == "mlp" and not any(slot.age for slot in observation_slots(self.student)):
+            found.append(
+                f"an MLP sees the present alone, as contract '{self.student.name}' states no history; what the teacher "
+                "reads and the student doesn't, a memory (--student gru) or a history can tell from the past"
+            )
+        return found
+
+
+def open_lesson(
+    teacher: Path,
+    teacher_contract: Path | None,
+    student_contract: Path,
+    *,
+    network: str | None = None,
+    **options: Any,
+) -> Lesson:
+    """Read a teacher and both contracts.
+
+    Args:
+        teacher: A policy file, a port, or a run's folder.
+        teacher_contract: Its contract; None where port or run say it.
+        student_contract: The student's.
+        network: One of `STUDENTS`; that of the settings, if None.
+        **options: Further arguments of `load_policy`, for the teacher.
+
+    Raises:
+        PolicyPortError: Of the kind that says what does not fit.
+    """
+    stated = None if teacher_contract is None else load_contract(teacher_contract)
+    taught = open_teacher(teacher, stated, **options)
+    return Lesson(teacher=taught, student=load_contract(student_contract), network=network, options=options)
+
+
+def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
+    """Distil a student, and say how much of the teacher it is.
+
+    Raises:
+        PolicyPortError: Of the kind that says what does not fit; nothing is written then.
+    """
+    agent = settings_of(lesson, plan)
+    where = str(plan.agent or "the shipped settings of distil")
+    environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")
+    try:
+        judge = Judge(lesson, place, environment.task)
+        judge.look_at_teacher()
+        settings = agent.runner_settings(student=["student"], teacher=["teacher"])
+        settings["teacher"] = teacher_config(lesson.teacher, lesson.options)
+        settings["algorithm"]["class_name"] = "policy_port.train.distillation:Distillation"
+        runner = make_runner(
+            "DistillationRunner", environment, settings, seed=place.seed, device=place.device, where=where
+        )
+        texts = {"task.yaml": environment.task.to_yaml(), "contracts/student.yaml": lesson.student.to_yaml()}
+        texts["contracts/teacher.yaml"] = lesson.teacher.contract.to_yaml()
+        run = _opened(lesson, agent, place, plan, texts, runner)
+        learn(run, runner, environment, agent.max_iterations, minutes=plan.minutes, score=judge.score)
+    finally:
+        environment.close()
+    run.finish(*judge.choose(run))
+    write_run_report(run)
+    return run
+
+
+def settings_of(lesson: Lesson, plan: Plan) -> DistilAgent:
+    """The settings: what ships, the network that was named, and the user's file.
+
+    Raises:
+        TrainError: When file and name say two networks, or a run is resumed with another one.
+    """
+    named = lesson.network
+    base = {} if named is None else {"student": STUDENTS[named]}
+    agent = read_agent(DistilAgent, "distil", plan.agent, base)
+    kind = agent.student.rnn_type or {"MLPModel": "mlp"}.get(agent.student.class_name, agent.student.class_name)
+    if named is not None and kind != named:
+        raise TrainError(
+            f"{plan.agent}: student is {agent.student.words()}, and --student says {named}; leave one of the two out"
+        )
+    if agent.student.class_name == "CNNModel":
+        raise TrainError(
+            f"{plan.agent}: student is a CNNModel, which sees images, and a robot on a plant has no camera; let "
+            "student be an MLPModel or an RNNModel"
+        )
+    iterations = plan.iterations
+    if plan.resume:
+        # How long a run goes is no part of what it is: it may be resumed for longer.
+        begun = read_agent(DistilAgent, "distil", open_run(plan.out).path / "agent.yaml")
+        iterations = iterations or begun.max_iterations
+    return agent if iterations is None else agent.model_copy(update={"max_iterations": iterations})
+
+
+def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts: dict[str, str], runner: Any) -> Run:
+    """The run's folder, new or gone on with."""
+    written = agent
+    if plan.resume:
+        begun = read_agent(DistilAgent, "distil", open_run(plan.out).path / "agent.yaml")
+        written = agent.model_copy(update={"max_iterations": begun.max_iterations})
+    files, policy = {"agent.yaml": written.to_yaml(), **texts}, lesson.teacher.policy
+    source = str(policy.path.resolve())
+    outside = {"robot": Path(place.asked()["robot"])}
+    record = make_record(files, outside, stage="distil", acting="student", source=source, **place.asked())
+    # Of a policy that several files make up, the sum of its own file would not be the sum of the policy.
+    record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})
+    if plan.resume:
+        return resume(plan.out, record, files)
+    return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force)
+
+
+class Judge:
+    """Holds a student against its teacher, always in the same episodes of the task that it learns on."""
+
+    def __init__(
+        self, lesson: Lesson, place: Place, task: VelocityTask, *, episodes: int = 32, final: int = 100
+    ) -> None:
+        """Prepare; simulators are made when they are needed.
+
+        Args:
+            lesson: Teacher and student.
+            place: Where.
+            task: What both are asked for.
+            episodes: Episodes at each checkpoint.
+            final: Episodes by which the chosen one is measured: others than it was chosen by.
+        """
+        self._lesson, self._place, self._task = lesson, place, task
+        self._trials = tuple(
+            Trial(task=task, seconds=min(task.episode, 10.0), episodes=count, seed=seed)
+            for count, seed in ((episodes, 2_000_000), (final, 3_000_000))
+        )
+
+    def look_at_teacher(self) -> None:
+        """Refuse a teacher that can't do the task.
+
+        Raises:
+            TrainError: When it falls, or follows the command worse than a robot that stands still.
+        """
+        trial, contract = self._trials[0], self._lesson.teacher.contract
+        scores = self._teacher(trial)
+        seeds = [trial.seed + number for number in range(trial.episodes)]
+        told = np.stack([trial.commands(seed, contract.control_dt) for seed in seeds])
+        still = float(tracking_of(np.linalg.norm(told[..., :2], axis=-1), told[..., 2]).mean())
+        fell, tracking = float(scores.fell.mean()), float(scores.tracking.mean())
+        if fell <= LOST and tracking >= still:
+            return
+        did = (
+            f"falls in {100 * fell:.0f} % of {trial.episodes} episodes"
+            if fell > LOST
+            else f"tracks the velocity by {tracking:.3f} of the most there is, one that stands still by {still:.3f},"
+        )
+        raise TrainError(
+            f"teacher {self._lesson.teacher.policy.path}: {did} of task '{self._task.name}' on {self._place.robot}. "
+            "There is nothing to learn from it: its contract is not what it was trained with (policy-port diagnose "
+            "says what may be wrong), the robot is another one, or the task asks for what it never learnt"
+        )
+
+    def score(self, file: Path) -> dict[str, float]:
+        """Figures of a checkpoint: means over the episodes."""
+        return {name: figure.value for name, figure in self._student(file, self._trials[0]).figures().items()}
+
+    def choose(self, run: Run) -> tuple[Path, str]:
+        """The checkpoint that tracks best, and how much of the teacher it is in other episodes."""
+        scores, files = run.scores(), run.checkpoints()
+        best = max(scores, key=lambda iteration: scores[iteration]["tracking"])
+        trial = self._trials[1]
+        found = compared(self._student(files[best], trial), self._teacher(trial))
+        return files[best], (
+            f"after {best} iterations it {'can' if found.holds else 'can NOT'} stand in for its teacher: "
+            f"{found.tracking.text(1, 100.0)} % of its tracking, falls {found.falls.text(1, 100.0)} points more, over "
+            f"{trial.episodes} paired episodes"
+        )
+
+    def _teacher(self, trial: Trial) -> Scores:
+        return self._scores(self._lesson.teacher.contract, self._lesson.teacher.policy.actor, trial)
+
+    def _student(self, file: Path, trial: Trial) -> Scores:
+        actor, contract = load_policy(file, kind="rsl_rl").actor, self._lesson.student
+        check_network_width(contract, actor.obs_size, actor.action_size, policy=str(file))
+        return self._scores(contract, actor, trial)
+
+    def _scores(self, contract: Contract, actor: Actor, trial: Trial) -> Scores:
+        plant = self._place.make_plant(contract, min(trial.episodes, 50))
+        try:
+            return evaluate(contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
+        finally:
+            plant.close()

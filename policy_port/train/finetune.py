@@ -1,0 +1,256 @@
+"""Fine-tuning a distilled student, so that the first iterations do not destroy it.
+
+Three things do, each measured: a critic that knows nothing yet, a large deviation, and a high rate. So the actor stays
+as it is while the critic learns; its deviation is small, its rate low and fixed, its normaliser no longer moves. And a
+run whose policy did not come out better ends with the student that it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policy_port.checkpoints import load_policy
+from policy_port.contract import Contract, load_contract
+from policy_port.contract.spec import check_network_width
+from policy_port.contract.yaml_file import read_yaml
+from policy_port.errors import TrainError
+from policy_port.files import sha256
+from policy_port.tasks.velocity import load_task
+from policy_port.train.evaluate import ActorPolicy, evaluate
+from policy_port.train.figures import Scores, compared
+from policy_port.train.place import Place
+from policy_port.train.ppo import Job, Plan, perform
+from policy_port.train.report import write_run_report
+from policy_port.train.run import Run, State, open_run, read_state
+from policy_port.train.settings import Network, PpoAgent, read_agent
+from policy_port.train.trial import Trial
+
+CRITIC_RATE = 1e-3
+"""Learning rate while the critic learns alone: nothing of the actor is at risk."""
+EPISODES = 64
+"""Episodes that each checkpoint is measured in."""
+FINAL = 200
+"""Episodes in which the best checkpoint is held against the student; others than it was chosen by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The policy that a fine-tuning starts from."""
+
+    file: Path
+    """The checkpoint."""
+    weights: State
+    """The acting network's, by RSL-RL's names, without its deviation."""
+    network: dict[str, Any]
+    """Its table in agent.yaml, without its deviation."""
+    contract: Contract
+    """What it reads and writes."""
+    run: Run | None
+    """The run that it comes from; None for a file alone."""
+
+
+def open_start(source: Path, contract: Path | None) -> Start:
+    """Read a student: a run's folder, or a checkpoint of RSL-RL with its agent.yaml beside it.
+
+    Raises:
+        TrainError: When it is neither, or a file without a contract.
+        CheckpointError: When the file can't be read.
+        ContractError: When contract and network differ in width.
+    """
+    run = open_run(source) if source.is_dir() else None
+    file = source if run is None else run.result()[0]
+    if run is None and contract is None:
+        raise TrainError(f"{source}: does not say what its numbers mean; give --contract, or a run's folder")
+    stated = run.contract() if run is not None and contract is None else load_contract(contract or "")
+    loaded = load_policy(file, kind="rsl_rl", width=stated.observation_size)
+    check_network_width(stated, loaded.actor.obs_size, loaded.actor.action_size, policy=str(file))
+    state = read_state(file)
+    roles = [role for role in ("actor", "student") if isinstance(state.get(f"{role}_state_dict"), dict)]
+    if not roles:
+        raise TrainError(
+            f"{file}: holds no actor_state_dict and no student_state_dict, as RSL-RL writes them from version 4 on; it "
+            f"holds {', '.join(state)}. Its weights can't be trained on"
+        )
+    weights = {key: value for key, value in state[f"{roles[0]}_state_dict"].items() if "distribution." not in key}
+    table = _table(file, roles[0])
+    return Start(file=file, weights=weights, network=table, contract=stated, run=run)
+
+
+def _table(file: Path, role: str) -> dict[str, Any]:
+    """The network's table in the agent.yaml that lies beside the checkpoint."""
+    places = [file.parent / "params" / "agent.yaml", file.parent / "agent.yaml"]
+    found = next((path for path in places if path.is_file()), None)
+    table = None if found is None else read_yaml(found, TrainError).data.get(role)
+    if not isinstance(table, dict):
+        raise TrainError(f"{file}: {found or 'no agent.yaml beside it'} has no {role}, which says what its network is")
+    kept = {key: value for key, value in table.items() if key in Network.model_fields and key != "distribution_cfg"}
+    return {key: value for key, value in kept.items() if value not in (None, {})}
+
+
+def place_of(
+    start: Start,
+    *,
+    plant: str | None,
+    robot: str | None,
+    task: str | None,
+    num_envs: int | None,
+    seed: int,
+    device: str | None,
+) -> Place:
+    """Where a fine-tuning takes place: where the student's run did, but for what is given.
+
+    Raises:
+        TrainError: When something is neither given nor known from a run.
+    """
+    run = start.run
+    record = None if run is None else run.record
+    known = {
+        "plant": plant or (record and record.plant),
+        "robot": robot or (record and record.robot),
+        "task": task or (run and str(run.path / "task.yaml")),
+    }
+    for name, value in known.items():
+        if not value:
+            raise TrainError(f"{start.file}: lies in no run, which would say the {name}; give --{name}")
+    if robot is None and record is not None:
+        _refuse_changed(Path(str(known["robot"])), record.hashes.get("robot"))
+    return Place(
+        plant=str(known["plant"]),
+        robot=Path(str(known["robot"])),
+        task=str(known["task"]),
+        num_envs=num_envs or (64 if record is None else record.num_envs),
+        seed=seed,
+        device=device or ("cpu" if record is None else record.device),
+    )
+
+
+def _refuse_changed(robot: Path, digest: str | None) -> None:
+    """Refuse a robot file that is not the one that the student learned on."""
+    if not robot.is_file() or sha256(robot) != digest:
+        what = "is not there any more" if not robot.is_file() else "was changed since"
+        raise TrainError(f"{robot}: the robot file of the student's run {what}; give the one to train on as --robot")
+
+
+def finetune(start: Start, place: Place, plan: Plan) -> Run:
+    """Fine-tune a student, and keep what came out only where it is better.
+
+    Args:
+        start: The student.
+        place: Where.
+        plan: How.
+
+    Raises:
+        PolicyPortError: Of the kind that says what does not fit; nothing is written then.
+    """
+    agent = read_agent(PpoAgent, "finetune", plan.agent, {"actor": start.network})
+    where = str(plan.agent or "the shipped settings of finetune")
+    judge = Judge(start.contract, place)
+    job = Job(
+        stage="finetune",
+        contract=start.contract,
+        agent=agent,
+        where=where,
+        source=start.file,
+        take=lambda algorithm: take_weights(algorithm, start, agent, where),
+        prepare=lambda algorithm: WarmUp(algorithm, agent),
+        score=judge.score,
+    )
+    run = perform(job, place, plan)
+    chosen, reason = judge.choose(run)
+    run.finish(chosen, reason)
+    write_run_report(run)
+    return run
+
+
+def take_weights(algorithm: Any, start: Start, agent: PpoAgent, where: str) -> None:
+    """Begin with the student's weights, and with the settings' deviation.
+
+    Raises:
+        TrainError: When the networks differ, naming both: PPO would begin from nothing.
+    """
+    own = algorithm._raw_actor.state_dict()
+    mine = {key: tuple(value.shape) for key, value in own.items() if "distribution." not in key}
+    its = {key: tuple(value.shape) for key, value in start.weights.items()}
+    if mine != its:
+        name = next(key for key in dict.fromkeys((*its, *mine)) if its.get(key) != mine.get(key))
+        student = Network.model_validate(start.network)
+        raise TrainError(
+            f"{where}: actor is {agent.actor.words()}, and the student in {start.file} is {student.words()}: {name} is "
+            f"{_shape(mine, name)} there and {_shape(its, name)} here. Its weights would not fit, and PPO would learn "
+            "from nothing; leave actor's network out of the settings, and the student's is taken"
+        )
+    algorithm._raw_actor.load_state_dict({**own, **start.weights})
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]], name: str) -> str:
+    return "x".join(map(str, shapes[name])) if name in shapes else "absent"
+
+
+class WarmUp:
+    """What learns in a segment: at the start the critic alone."""
+
+    def __init__(self, algorithm: Any, agent: PpoAgent) -> None:
+        """Take over RSL-RL's algorithm."""
+        self._algorithm, self._agent = algorithm, agent
+        self._learns = [value for value in algorithm._raw_actor.parameters() if value.requires_grad]
+        if agent.actor.obs_normalization:
+            # RSL-RL's statistics stop where they have seen enough; a student's have.
+            algorithm._raw_actor.obs_normalizer.until = 0
+
+    def __call__(self, done: int) -> None:
+        """Set who learns after so many iterations, and how fast."""
+        warm = done < self._agent.critic_warmup
+        for value in self._learns:
+            value.requires_grad_(not warm)
+        if warm or done == self._agent.critic_warmup:
+            rate = CRITIC_RATE if warm else self._agent.algorithm.learning_rate
+            self._algorithm.learning_rate = rate
+            for group in self._algorithm.optimizer.param_groups:
+                group["lr"] = rate
+
+
+class Judge:
+    """Measures checkpoints on the task that they are trained on, always in the same episodes."""
+
+    def __init__(self, contract: Contract, place: Place) -> None:
+        """Prepare; simulators are made when they are needed."""
+        self._contract, self._place = contract, place
+
+    def score(self, file: Path) -> dict[str, float]:
+        """Figures of a checkpoint: means over the episodes."""
+        figures = self.measure(file, self._trial(file.parent, EPISODES, 2_000_000)).figures()
+        return {name: figure.value for name, figure in figures.items()}
+
+    def choose(self, run: Run) -> tuple[Path, str]:
+        """The checkpoint that a run comes to: the best one where it is surely better than the student, else that."""
+        scores, files = run.scores(), run.checkpoints()
+        best = max(scores, key=lambda iteration: scores[iteration]["tracking"])
+        if best == 0:
+            return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
+        trial = self._trial(run.path, FINAL, 3_000_000)
+        student, tuned = (self.measure(files[iteration], trial) for iteration in (0, best))
+        found = compared(tuned, student)
+        words = (
+            f"after {best} iterations the tracking is {found.tracking.text()} of the student's, {found.falls.text()} "
+            f"more of the episodes end in a fall, survival is {found.survival.text(2)} s longer, over {FINAL} "
+            "paired episodes"
+        )
+        if found.tracking.low > 1.0:
+            return files[best], f"fine-tuned: {words}"
+        return files[0], f"the student that it began with, because fine-tuning did not surely improve it: {words}"
+
+    def _trial(self, folder: Path, episodes: int, seed: int) -> Trial:
+        task = load_task(folder / "task.yaml")
+        return Trial(task=task, seconds=min(task.episode, 10.0), episodes=episodes, seed=seed)
+
+    def measure(self, file: Path, trial: Trial) -> Scores:
+        """A checkpoint's episodes of a trial."""
+        actor = load_policy(file, kind="rsl_rl").actor
+        plant = self._place.make_plant(self._contract, min(trial.episodes, 64))
+        try:
+            return evaluate(self._contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
+        finally:
+            plant.close()

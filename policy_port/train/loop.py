@@ -1,0 +1,221 @@
+"""The one loop around RSL-RL's runners, for all three stages.
+
+A training goes from checkpoint to checkpoint. Each such segment is made of the checkpoint before it and of a seed, and
+of nothing else: the weights and the optimiser's state are read back, the environments start anew, the networks forget.
+So it makes no difference whether the process that made the checkpoint still lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+from tqdm import tqdm
+
+from policy_port.errors import MissingDependencyError, StoppedTrainingError, TrainError, one_line
+from policy_port.train.curve import Curve
+from policy_port.train.run import Run, State
+
+Prepare = Callable[[int], None]
+"""Called with the iterations done, before a segment: what is to learn in it."""
+Score = Callable[[Path], Mapping[str, float]]
+"""Measures a checkpoint: numbers by name."""
+
+
+def make_runner(kind: str, environment: Any, settings: dict[str, Any], *, seed: int, device: str, where: str) -> Any:
+    """Make one of RSL-RL's runners, with networks that the seed decides.
+
+    Args:
+        kind: "OnPolicyRunner" or "DistillationRunner".
+        environment: RSL-RL's VecEnv.
+        settings: As `Agent.runner_settings` gives them; the runner changes them.
+        seed: The run's seed.
+        device: Where the networks are.
+        where: The settings' file, for the message.
+
+    Raises:
+        TrainError: When RSL-RL refuses the settings.
+        MissingDependencyError: When RSL-RL is not installed.
+    """
+    try:
+        import rsl_rl.runners
+    except ModuleNotFoundError as cause:
+        raise MissingDependencyError(
+            f"training needs the Python package {cause.name}, which is not installed: pip install 'policy-port[train]'"
+        ) from None
+    _seed(seed)
+    try:
+        with _quiet():
+            return getattr(rsl_rl.runners, kind)(environment, settings, log_dir=None, device=device)
+    except (TypeError, ValueError, KeyError, AttributeError) as cause:
+        raise TrainError(f"{where}: RSL-RL can't build what it says: {one_line(cause)}") from cause
+
+
+def snapshot(runner: Any, iteration: int) -> State:
+    """What a checkpoint holds after so many iterations, in RSL-RL's own format."""
+    state = {**runner.alg.save(), "iter": iteration, "infos": None}
+    # Copies, on the CPU: the training goes on changing its own, and who reads the file may have no other device.
+    return tree_map(lambda value: value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value, state)
+
+
+def learn(
+    run: Run,
+    runner: Any,
+    environment: Any,
+    iterations: int,
+    *,
+    minutes: float | None = None,
+    prepare: Prepare | None = None,
+    score: Score | None = None,
+    bounds: tuple[int, ...] = (),
+) -> int:
+    """Go on with a run from its newest checkpoint.
+
+    Args:
+        run: The run.
+        runner: RSL-RL's runner for it.
+        environment: Its environment, with `begin(seed)`.
+        iterations: Iterations of the whole training, those before this call counted.
+        minutes: Stop after this time, at a checkpoint; the first segment is always finished.
+        prepare: Called before each segment.
+        score: Measures each checkpoint that was not measured yet.
+        bounds: Iterations at which a segment ends beside every `save_interval`.
+
+    Returns:
+        Iterations done.
+
+    Raises:
+        TrainError: When a number is none; the newest checkpoint and its curve stay.
+        StoppedTrainingError: On Ctrl-C, likewise.
+    """
+    state, deadline = run.last(), None if minutes is None else time.monotonic() + 60.0 * minutes
+    rows, longest = run.rows(), 0.0
+    _measure(run, score)
+    done = state["iter"]
+    with _one_thread(runner.device), _board(run.path, done) as board, _bar(iterations, done) as bar:
+        curve = Curve(rows, environment.num_envs, environment.device, board, bar)
+        runner.logger = curve
+        while (done := state["iter"]) < iterations:
+            start = time.monotonic()
+            if deadline is not None and longest and start + longest > deadline:
+                break
+            until = _end(done, iterations, runner.cfg["save_interval"], bounds)
+            _begin(runner, environment, state, run.record.seed)
+            if prepare is not None:
+                prepare(done)
+            with _kept(run):
+                with _quiet():
+                    runner.learn(until - done, init_at_random_ep_len=True)
+                state = snapshot(runner, until)
+                run.save(state, rows)
+                _measure(run, score)
+            longest = max(longest, time.monotonic() - start)
+    return state["iter"]
+
+
+def _measure(run: Run, score: Score | None) -> None:
+    """Measure the newest checkpoint, where it was not yet."""
+    if score is not None:
+        iteration, file = max(run.checkpoints().items())
+        if iteration not in run.scores():
+            run.write_score(iteration, score(file))
+
+
+def _end(done: int, iterations: int, interval: int, bounds: tuple[int, ...]) -> int:
+    """Where the segment that begins at `done` ends."""
+    return min(bound for bound in (done + interval - done % interval, iterations, *bounds) if bound > done)
+
+
+def _begin(runner: Any, environment: Any, state: State, seed: int) -> None:
+    """Put everything into the state that the checkpoint and the seed say."""
+    algorithm = runner.alg
+    # A teacher does not learn; RSL-RL would look for one with no weights of torch's in another place.
+    parts = {key.removesuffix("_state_dict"): True for key in state if key.endswith("_state_dict")}
+    algorithm.load(state, {**parts, "teacher": False}, True)
+    runner.current_learning_iteration = state["iter"]
+    distilled = "student_state_dict" in state
+    for network in (algorithm.student, algorithm.teacher) if distilled else (algorithm.actor, algorithm.critic):
+        network.reset()
+    if distilled:
+        algorithm.last_hidden_states = (None, None)
+    # Where a network remembers nothing, the storage leaves what the last segment remembered in its first step.
+    algorithm.storage.saved_hidden_state_a = algorithm.storage.saved_hidden_state_c = None
+    algorithm.storage.clear()
+    drawn = int(np.random.SeedSequence([seed, state["iter"]]).generate_state(1)[0])
+    _seed(drawn)
+    # The runner steps in this mode, and what was made in it can only be changed in it.
+    with torch.inference_mode():
+        environment.begin(drawn)
+    runner.logger.begin()
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+@contextlib.contextmanager
+def _kept(run: Run) -> Iterator[None]:
+    """Say what a segment that breaks off leaves."""
+    kept = f"{run.path} keeps model_{max(run.checkpoints())}.pt and the curve up to it"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedTrainingError(f"stopped; {kept}. Go on with --resume") from None
+    except TrainError as error:
+        raise TrainError(f"{error}; {kept}") from error
+    except ValueError as error:
+        # What RSL-RL's own check says of an observation, a reward or an end that is NaN.
+        if "NaN" not in str(error):
+            raise
+        raise TrainError(f"{one_line(error)}; {kept}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """RSL-RL prints a page an iteration; the bar and the curve say it."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On a CPU let the networks compute in one thread: theirs are small, and the simulator has the others.
+
+    Sums also come out alike then, on however many cores a run is resumed.
+    """
+    threads = torch.get_num_threads()
+    if "cuda" not in device:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _bar(total: int, done: int) -> tqdm[Any]:
+    return tqdm(total=total, initial=min(done, total), unit="iteration", leave=False, disable=None, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _board(path: Path, done: int) -> Iterator[Any]:
+    """A TensorBoard writer that hides what a killed run wrote beyond its newest checkpoint."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    board = SummaryWriter(log_dir=str(path / "tensorboard"), purge_step=done or None)
+    try:
+        yield board
+    finally:
+        board.close()

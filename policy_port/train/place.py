@@ -1,0 +1,92 @@
+"""Where a training takes place: simulator, robot, task, and how many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policy_port.contract import Contract
+from policy_port.control.plant import SimulatedPlant
+from policy_port.errors import TaskError
+from policy_port.plants.registry import PlantOptions, make_plant
+from policy_port.plants.setup import PlantSetup
+from policy_port.robot_models.find import find_robot
+from policy_port.tasks.velocity import VelocityTask, load_task, shipped_tasks
+from policy_port.train.environment import PlantEnvironment, make_environment, refuse_other_robot
+
+ANY = "velocity"
+"""The task's kind: the shipped velocity task whose links the robot has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Simulator, robot and task."""
+
+    plant: str
+    """Name of the simulator."""
+    robot: Path
+    """The robot file."""
+    task: str | Path = ANY
+    """A task file, the name of a shipped one, or "velocity"."""
+    num_envs: int = 64
+    """Number of environments."""
+    seed: int = 0
+    """Seed of the run."""
+    device: str = "cpu"
+    """Torch's device; of Newton also the simulator's."""
+
+    def asked(self) -> dict[str, Any]:
+        """Its part of a run's record."""
+        return {
+            "plant": self.plant,
+            "robot": str(find_robot(self.robot).resolve()),
+            "num_envs": self.num_envs,
+            "seed": self.seed,
+            "device": self.device,
+        }
+
+    def make_plant(self, contract: Contract, num_envs: int) -> SimulatedPlant:
+        """The robot, set up as a contract says."""
+        options: PlantOptions = {"num_envs": num_envs}
+        if self.plant == "newton":
+            options["device"] = self.device.partition(":")[0]
+        return make_plant(self.plant, self.robot, PlantSetup.from_contract(contract), **options)
+
+    def stand_up(self, contracts: Mapping[str, Contract], acting: str) -> PlantEnvironment:
+        """Make the environment; see `make_environment`.
+
+        Raises:
+            RobotError: When the robot can't be stood up or does not fit a contract.
+            TaskError: When the task is for another robot, or a contract reads what no velocity task gives.
+        """
+        plant = self.make_plant(contracts[acting], self.num_envs)
+        try:
+            return make_environment(
+                plant=plant,
+                robot=self.robot,
+                contracts=contracts,
+                acting=acting,
+                task=self._task(plant),
+                num_envs=self.num_envs,
+                seed=self.seed,
+                device=self.device,
+            )
+        except BaseException:
+            plant.close()
+            raise
+
+    def _task(self, plant: SimulatedPlant) -> VelocityTask:
+        if str(self.task) != ANY:
+            return load_task(self.task)
+        for name in shipped_tasks():
+            try:
+                refuse_other_robot(task := load_task(name), plant, self.robot)
+            except TaskError:
+                continue
+            return task
+        raise TaskError(
+            f"{self.robot}: no shipped velocity task knows its links; there are {', '.join(shipped_tasks())}. Give "
+            "--task FILE with a task for this robot: copy one of them and name its base and feet"
+        )

@@ -1,0 +1,139 @@
+"""Training by RSL-RL's PPO, with a critic that may know more than the actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policy_port.contract import Contract, load_contract
+from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
+from policy_port.train.place import Place
+from policy_port.train.report import write_run_report
+from policy_port.train.run import Run, begin, make_record, open_run, resume
+from policy_port.train.settings import PpoAgent, read_agent
+
+PRIVILEGED: tuple[dict[str, str], ...] = (
+    {"term": "base_lin_vel", "point": "link"},
+    {"term": "base_ang_vel"},
+    {"term": "projected_gravity"},
+)
+"""What a critic is shown of the base where the actor is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a run is to go."""
+
+    out: Path
+    """The run's folder."""
+    agent: Path | None = None
+    """The user's agent.yaml, whole or in part."""
+    critic_contract: Path | None = None
+    """What the critic reads; the actor's observation and the base's motion, if not given."""
+    iterations: int | None = None
+    """Iterations of the whole training; those of the settings, if not given."""
+    minutes: float | None = None
+    """Stop at a checkpoint after this time."""
+    resume: bool = False
+    """Go on with the run in `out`."""
+    force: bool = False
+    """Begin anew in the place of what is in `out`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training by PPO before it runs."""
+
+    stage: str
+    """"train" or "finetune"."""
+    contract: Contract
+    """What the actor reads and writes."""
+    agent: PpoAgent
+    """Settings."""
+    where: str
+    """Where the settings are from, for messages."""
+    source: Path | None = None
+    """The policy that it starts from."""
+    take: Callable[[Any], None] = lambda algorithm: None
+    """Puts weights into RSL-RL's algorithm before the run begins."""
+    prepare: Callable[[Any], Prepare | None] = lambda algorithm: None
+    """Makes what is called before each segment."""
+    score: Score | None = None
+    """Measures a checkpoint."""
+
+
+def train(contract: Path, place: Place, plan: Plan) -> Run:
+    """Train a policy from nothing.
+
+    Raises:
+        PolicyPortError: Of the kind that says what does not fit; nothing is written then.
+    """
+    agent = read_agent(PpoAgent, "train", plan.agent)
+    where = str(plan.agent or "the shipped settings of train")
+    run = perform(Job(stage="train", contract=load_contract(contract), agent=agent, where=where), place, plan)
+    run.finish(max(run.checkpoints().items())[1], "the last one")
+    write_run_report(run)
+    return run
+
+
+def perform(job: Job, place: Place, plan: Plan) -> Run:
+    """Begin a run or go on with it, up to its last iteration or the end of its time."""
+    given = plan.critic_contract
+    critic = critic_contract(job.contract) if given is None else load_contract(given)
+    job.agent.check_batch(place.num_envs, job.where)
+    environment = place.stand_up({"actor": job.contract, "critic": critic}, "actor")
+    try:
+        runner = make_runner(
+            "OnPolicyRunner",
+            environment,
+            job.agent.runner_settings(actor=["actor"], critic=["critic"]),
+            seed=place.seed,
+            device=place.device,
+            where=job.where,
+        )
+        job.take(runner.alg)
+        texts = {"task.yaml": environment.task.to_yaml(), "contracts/actor.yaml": job.contract.to_yaml()}
+        texts["contracts/critic.yaml"] = critic.to_yaml()
+        run, agent = _opened(job, place, plan, texts, runner)
+        learn(
+            run,
+            runner,
+            environment,
+            plan.iterations or agent.max_iterations,
+            minutes=plan.minutes,
+            prepare=job.prepare(runner.alg),
+            score=job.score,
+            bounds=(agent.critic_warmup,),
+        )
+    finally:
+        environment.close()
+    return run
+
+
+def _opened(job: Job, place: Place, plan: Plan, texts: dict[str, str], runner: Any) -> tuple[Run, PpoAgent]:
+    """The run's folder, and the settings with the number of iterations that it was begun with."""
+    agent = job.agent
+    if plan.resume:
+        # How long a run goes is no part of what it is: it may be resumed for longer.
+        begun = read_agent(PpoAgent, job.stage, open_run(plan.out).path / "agent.yaml")
+        agent = agent.model_copy(update={"max_iterations": begun.max_iterations})
+    elif plan.iterations is not None:
+        agent = agent.model_copy(update={"max_iterations": plan.iterations})
+    files = {"agent.yaml": agent.to_yaml(), **texts}
+    outside = {"robot": Path(place.asked()["robot"]), "source": job.source}
+    source = None if job.source is None else str(job.source.resolve())
+    record = make_record(files, outside, stage=job.stage, acting="actor", source=source, **place.asked())
+    if plan.resume:
+        return resume(plan.out, record, files), agent
+    return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force), agent
+
+
+def critic_contract(actor: Contract) -> Contract:
+    """What a critic reads where nothing is said: the actor's observation without its noise, and how the base moves."""
+    data = actor.model_dump(mode="json", exclude_none=True)
+    known = {name for term in actor.observation.terms for name in (term.term, term.label)}
+    added = [term for term in PRIVILEGED if term["term"] not in known]
+    data["observation"]["terms"] = [*data["observation"]["terms"], *added]
+    return Contract.model_validate({**data, "name": f"{actor.name}_critic"})

@@ -1,0 +1,139 @@
+"""Fine-tuning: the student's weights are where it starts, and where it ends unless it came out better."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from policy_port.errors import TrainError
+from policy_port.train import finetune as module
+from policy_port.train.figures import Scores
+from policy_port.train.finetune import Judge, Start, finetune, open_start, place_of
+from policy_port.train.place import Place
+from policy_port.train.ppo import Plan, train
+from policy_port.train.run import Run, read_state
+from tests.train import rover
+
+SHORT = {"num_steps_per_env": 8, "max_iterations": 4, "save_interval": 2, "algorithm": {"num_mini_batches": 2}}
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A student: who trained it makes no difference to this stage."""
+    folder = tmp_path_factory.mktemp("student")
+    files = rover.write(folder)
+    agent = folder / "agent.yaml"
+    actor = {**rover.AGENT["actor"], "obs_normalization": True}
+    agent.write_text(rover.agent_yaml({**rover.AGENT, **SHORT, "actor": actor, "max_iterations": 2}))
+    place = Place(plant="mujoco", robot=files["robot"], task=files["task"], num_envs=4)
+    return train(files["student"], place, Plan(out=folder / "run", agent=agent))
+
+
+def settings(out: Path, **more: Any) -> Path:
+    agent = out.with_name("tuning.yaml")
+    agent.write_text(rover.agent_yaml({**SHORT, "critic_warmup": 2, **more}))
+    return agent
+
+
+def opened(student: Run) -> tuple[Start, Place]:
+    start = open_start(student.path, None)
+    nothing = dict.fromkeys(("plant", "robot", "task", "num_envs", "device"))
+    return start, place_of(start, seed=0, **nothing)  # type: ignore[arg-type]
+
+
+def test_the_actor_waits_for_its_critic(student: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts with the student's weights and a small deviation; while the critic learns nothing of it moves; then it
+    learns at the low rate, and its normaliser never moves.
+    """
+    monkeypatch.setattr(module, "EPISODES", 2)
+    monkeypatch.setattr(module, "FINAL", 2)
+    run = finetune(*opened(student), Plan(out=out, agent=settings(out)))
+    states = {i: read_state(file) for i, file in run.checkpoints().items()}
+    assert list(states) == [0, 2, 4]
+    before = read_state(student.result()[0])["actor_state_dict"]
+    for name, value in states[0]["actor_state_dict"].items():
+        if "distribution" in name:
+            assert torch.equal(value, torch.full((2,), 0.1))
+        else:
+            assert torch.equal(value, before[name])
+        assert torch.equal(states[2]["actor_state_dict"][name], value)
+        assert torch.equal(states[4]["actor_state_dict"][name], value) == ("obs_normalizer" in name)
+    critics = [states[i]["critic_state_dict"]["mlp.0.weight"] for i in states]
+    assert not torch.equal(critics[0], critics[1])
+    rates = [state["optimizer_state_dict"]["param_groups"][0]["lr"] for state in states.values()]
+    assert rates == [1e-4, 1e-3, 1e-4]
+    assert list(run.scores()) == [0, 2, 4]
+    assert run.scores()[0] == run.scores()[2]
+
+
+def test_another_network_is_refused(student: Run, out: Path) -> None:
+    """A network into which the student's weights don't fit would learn from nothing: both are named."""
+    agent = settings(out, actor={"hidden_dims": [64, 32]})
+    words = r"actor is 64-32 elu.*the student in .* is 32-32 elu: mlp.0.weight is 64x10 there and 32x10 here"
+    with pytest.raises(TrainError, match=words):
+        finetune(*opened(student), Plan(out=out, agent=agent))
+    assert not out.exists()
+
+
+def scores(tracking: float, count: int = 40) -> Scores:
+    noise = 0.02 * np.random.default_rng(0).normal(size=count)
+    zero = np.zeros(count)
+    return Scores(
+        seeds=np.arange(count),
+        tracking=tracking + noise,
+        error=zero,
+        turn_error=zero,
+        survival=zero,
+        fell=zero > 0,
+        action_rate=zero,
+        power=zero,
+    )
+
+
+@pytest.mark.parametrize(("tuned", "chosen"), [(0.85, "model_20.pt"), (0.8001, "model_0.pt"), (0.7, "model_0.pt")])
+def test_only_what_is_surely_better_is_kept(tuned: float, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best checkpoint is the result where it beats the student in episodes that it was not chosen by."""
+    noise = 0.05 * np.random.default_rng(1).normal(size=40)
+    rival = replace(scores(tuned), tracking=scores(tuned).tracking + noise - noise.mean())
+    files = {0: Path("model_0.pt"), 20: Path("model_20.pt")}
+    measured = {0: {"tracking": 0.8}, 20: {"tracking": 0.81}}
+    run: Any = SimpleNamespace(path=Path(), scores=lambda: measured, checkpoints=lambda: files)
+    judge = Judge(rover.contract("student"), Place(plant="mujoco", robot=Path("robot.xml")))
+    monkeypatch.setattr(Judge, "_trial", lambda *args: None)
+    monkeypatch.setattr(Judge, "measure", lambda self, file, trial: scores(0.8) if file == files[0] else rival)
+    file, reason = judge.choose(run)
+    assert file.name == chosen
+    assert ("did not surely improve" in reason) == (chosen == "model_0.pt")
+
+
+def test_a_checkpoint_alone_needs_what_a_run_would_say(student: Run) -> None:
+    """A file's contract, simulator, robot and task are asked for by option."""
+    file = student.result()[0]
+    with pytest.raises(TrainError, match="give --contract"):
+        open_start(file, None)
+    start = open_start(file, student.path / "contracts" / "actor.yaml")
+    given = {"plant": "mujoco", "robot": "robot.xml", "task": "velocity"}
+    for name in given:
+        asked = {**given, name: None}
+        with pytest.raises(TrainError, match=f"the {name}; give --{name}"):
+            place_of(start, num_envs=None, seed=0, device=None, **asked)
+    assert place_of(start, num_envs=None, seed=0, device=None, **given).num_envs == 64
+
+
+def test_a_robot_that_was_changed_is_told(student: Run, tmp_path: Path) -> None:
+    """The robot of the student's run is taken as it was, and asked for where it is not there any more."""
+    record = student.record.model_copy(update={"robot": str(tmp_path / "gone.xml")})
+    start = replace(open_start(student.path, None), run=Run(student.path, record))
+    with pytest.raises(TrainError, match=r"gone.xml: .* is not there any more.*--robot"):
+        place_of(start, plant=None, robot=None, task=None, num_envs=None, seed=0, device=None)
+    (tmp_path / "gone.xml").write_text(rover.MJCF + "\n")
+    with pytest.raises(TrainError, match=r"gone.xml: .* was changed since"):
+        place_of(start, plant=None, robot=None, task=None, num_envs=None, seed=0, device=None)
+    robot = str(tmp_path / "gone.xml")
+    assert place_of(start, plant=None, robot=robot, task=None, num_envs=None, seed=0, device=None).robot == Path(robot)

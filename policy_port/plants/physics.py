@@ -121,7 +121,7 @@ def set_physics(plant: SimulatedPlant, physics: Physics) -> None:
     if isinstance(plant, PhysicalPlant):
         plant.set_physics(physics)
     elif physics.stated:
-        raise RobotError(f"{plant.name} can't set {', '.join(physics.stated)}; use --plant mujoco, or leave them out")
+        raise RobotError(f"{plant.name} can't set {', '.join(physics.stated)}. MuJoCo can; else leave them out")
 
 
 def known(given: Array, otherwise: Array | float) -> Array:

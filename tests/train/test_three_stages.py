@@ -58,7 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
 
 
 def place(files: dict[str, Path]) -> Place:
-    return Place(plant="mujoco", robot=files["robot"], task=files["task"], num_envs=32)
+    return Place(plant="mujoco", robot=files["robot"], task=files["task"], num_envs=16)
 
 
 @pytest.fixture(scope="module")

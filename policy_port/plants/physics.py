@@ -68,8 +68,9 @@ class Physics:
         unable = [name for name in self.stated if name not in can]
         if unable:
             raise RobotError(f"{simulator} can't set {', '.join(unable)}; it can set {', '.join(can)}")
-        shapes = dict.fromkeys(PER_ENVIRONMENT, (num_envs,)) | dict.fromkeys(PER_JOINT, (num_envs, len(joint_names)))
-        shapes["gravity"] = (num_envs, 3)
+        shapes: dict[str, tuple[int, ...]] = {"gravity": (num_envs, 3)}
+        shapes |= dict.fromkeys(PER_ENVIRONMENT, (num_envs,))
+        shapes |= dict.fromkeys(PER_JOINT, (num_envs, len(joint_names)))
         arrays = {name: getattr(self, name) for name in self.stated if name != "link_mass"}
         for link, added in (self.link_mass or {}).items():
             arrays[f"link_mass of {link}"] = added

@@ -97,16 +97,9 @@ class EpisodeRunner:
         Raises:
             TaskError: When the environment tells no success, never ends, or an observation is not finite.
         """
-        import torch
-
         count = len(seeds)
         padded = [*seeds, *[seeds[-1]] * (self._num_envs - count)]
-        # Some environments shake their cameras at each step by torch's own generator, which reset leaves alone.
-        torch.manual_seed(padded[0])
-        observation, _ = self._env.reset(seed=padded if self._num_envs > 1 else padded[0])
-        if self._dynamics is not None:
-            self._dynamics.apply()
-        self._policy.reset()
+        observation = self._begin(padded)
         info = self._inner.evaluate()
         running = np.ones(self._num_envs, dtype=np.bool_)
         once = np.zeros(self._num_envs, dtype=np.bool_)
@@ -157,6 +150,18 @@ class EpisodeRunner:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
+
+    def _begin(self, seeds: list[int]) -> Any:
+        """Start an episode in each row; returns what is observed first."""
+        import torch
+
+        # Some environments shake their cameras at each step by torch's own generator, which reset leaves alone.
+        torch.manual_seed(seeds[0])
+        observation, _ = self._env.reset(seed=seeds if self._num_envs > 1 else seeds[0])
+        if self._dynamics is not None:
+            self._dynamics.apply()
+        self._policy.reset()
+        return observation
 
     def _decide(self, observation: Any, info: dict[str, Any], step: int) -> dict[str, np.ndarray]:
         """Run the policy; return what is worth recording of this moment, rows first."""

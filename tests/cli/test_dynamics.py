@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -16,6 +17,7 @@ from policy_port.cli.app import app
 from policy_port.cli.play_real import embedded
 from policy_port.dynamics.document import load_dynamics
 from policy_port.trace import Trace
+from tests.compare.recordings import FREQUENCY, walk
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -76,6 +78,26 @@ def test_what_does_not_fit_is_refused(way: str, joint: str, common: str, says: s
     assert done.exit_code == 2
     assert says in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_compare_tells_the_gap_before_and_after(tmp_path: Path) -> None:
+    """Against a recorded run, what is under the dynamics is nearer; a run of each kind is asked for, and then taken."""
+    file = dynamics(tmp_path, "delay: 0.05")
+    known = {"dynamics_sha256": load_dynamics(file).sha256}
+    real, stock = walk(tmp_path / "real", steps=100), walk(tmp_path / "stock", steps=100, late=0.1)
+    learned = walk(tmp_path / "learned", steps=100, late=0.02, header=known)
+    alike = walk(tmp_path / "alike", steps=100, late=0.08)
+    lacking = invoke("compare", real, stock, alike, "--dynamics", file)
+    assert lacking.exit_code == 2
+    assert "with --dynamics FILE and without" in lacking.output
+    done = invoke("compare", real, stock, learned, "--dynamics", file)
+    assert done.exit_code == 0, done.output
+    gap = done.output[done.output.index("gap to real") :].splitlines()
+    assert gap[1].split()[:2] == ["before", "stock:"]
+    assert gap[2].split()[:2] == ["after", "learned:"]
+    # The joints are sines: late by t they are away by amplitude * sqrt(2) * sin(pi * frequency * t).
+    ratio = np.sin(np.pi * FREQUENCY * 0.02) / np.sin(np.pi * FREQUENCY * 0.1)
+    assert gap[3].strip() == f"{100.0 * (1.0 - ratio):.0f} % smaller"
 
 
 def test_dynamics_go_with_an_arm_that_is_not_there(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Students without a base velocity, of real teachers that read one: distilled, exported, and held against the teachers.
 
-The teachers lie beside the project (../shared/real_policies), their contracts in tests/real_policies. Everything is done
-by the program's own commands. A part at a time: `--part train`, then `mujoco`, `maniskill` and `newton` in any order;
-what each finds is kept in benchmarks/distil.json, and benchmarks/distil.md is written of all that is there.
+The teachers lie beside the project (../shared/real_policies), their contracts in tests/real_policies. All is done by
+the program's own commands. A part at a time: `--part train`, then `mujoco`, `maniskill` and `newton` in any order; what
+each finds is kept in benchmarks/distil.json, and benchmarks/distil.md is written of all that is there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ BLIND = "teacher, velocity zeroed"
 
 
 def task(robot: str) -> dict[str, Any]:
-    """Commands in the teachers' range, and the noise of Isaac Lab's velocity task but for joint velocities (1.5 there)."""
+    """Commands in the teachers' range, and noise as of Isaac Lab's velocity task, of joint velocities a third."""
     base, feet, sideways = LINKS[robot]
     return {
         "policy_port_task": 1,
@@ -168,12 +168,12 @@ def page(kept: dict[str, Any]) -> str:
         "`.venv/bin/python benchmarks/distil.py --part train` (then `mujoco`, `maniskill`, `newton`), for single ones",
         "with `--only NAME`. Each teacher reads `base_lin_vel`; its student does not, and is distilled by",
         "`policy-port distil --student gru --iterations 200` in MuJoCo with sensor noise on, exported, and played through",
-        "its port. Teacher and student perform the same episodes: commands, noise and start are drawn from the episode's",
-        f"seed ({episodes}; seeds from 1,000,000 on, which no training and no choice of a checkpoint has seen).",
+        "its port. Teacher and student perform the same episodes, commands and noise drawn alike",
+        f"({episodes}; seeds from 1,000,000 on, which no training and no choice of a checkpoint has seen).",
         "",
-        "Tracking is exp(-error^2 / 0.25), of the planar velocity and half as much of turning, as a share of the most",
-        "there is; 0 from a fall on. A student holds with at least 95 % of its teacher's tracking and at most one point",
-        "more falls. In brackets: 95 % intervals, bootstrapped over the paired episodes.",
+        "Tracking is exp(-error^2 / 0.25), of the planar velocity and half as much of turning, as a share of the",
+        "most there is; 0 from a fall on. A student holds with at least 95 % of its teacher's tracking and at most one",
+        "point more falls. In brackets: 95 % intervals, bootstrapped over the paired episodes.",
         "",
         *table(kept),
         "",

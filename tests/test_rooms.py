@@ -66,7 +66,7 @@ ROOMS: dict[str, set[str]] = {
     },
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
-    "compare": {"contract", "files", "replay", "report", "trace"},
+    "compare": {"contract", "dynamics", "files", "replay", "report", "trace"},
     "mistakes": {"contract", "report", "resources"},
     "verdict": {"contract", "files", "mistakes", "motion", "remap", "port", "report", "trace"},
     # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.

@@ -281,7 +281,8 @@ def _play_in_simulator(options: PlayOptions) -> None:
         dynamics = None if options.dynamics is None else load_dynamics(options.dynamics)
         in_simulator = {"num_envs": options.num_envs, "sim_backend": options.sim_backend.value}
         if isinstance(job, replay.EpisodeJob) and options.env is not None:
-            result = replay.play_in_env(pilot, job, output, control_mode=options.control_mode, **in_simulator)
+            chosen = {"control_mode": options.control_mode, "dynamics": dynamics}
+            result = replay.play_in_env(pilot, job, output, **chosen, **in_simulator)
         else:
             assert options.plant is not None
             result = replay.play_on_plant(

@@ -13,11 +13,10 @@ from policy_port.errors import RobotError
 from policy_port.plants.maniskill_build import NO_LIMIT
 from policy_port.plants.maniskill_scene import RobotScene
 from policy_port.plants.physics import PER_ENVIRONMENT, PER_JOINT, Physics, grown, known
+from policy_port.plants.sapien_brake import brake, set_brake
 
 CAN = (*PER_ENVIRONMENT, *PER_JOINT, "link_mass", "gravity")
 """What it can set."""
-STICKING = 1e6
-"""Gain by which a joint under friction is stopped [N m s/rad or N s/m]: what bounds it is the friction."""
 
 
 class SceneChanges:
@@ -71,20 +70,10 @@ class SceneChanges:
         inertias = self._of(physics.armature, np.concatenate(self._armature))
         for index, joint in enumerate(self._robot.driven_joints):
             joint.set_armature(np.array([inertias[index]], dtype=np.float32))
-            self._brake(index, joint, float(frictions[index]))
-
-    def _brake(self, index: int, joint: physx.PhysxArticulationJoint, friction: float) -> None:
-        """Coulomb friction by a brake of bounded effort: PhysX's own friction grows with the load on the joint."""
-        if index not in self._brakes:
-            if not friction:
-                return
-            ends = (joint.parent_link, joint.pose_in_parent, joint.child_link, joint.pose_in_child)
-            self._brakes[index] = self._robot.scene.create_drive(*ends)
-        brake = self._brakes[index]
-        turns = joint.type.startswith("revolute")
-        tell = brake.set_drive_property_twist if turns else brake.set_drive_property_x
-        # PhysX bounds such a drive by its impulse in a step.
-        tell(0.0, STICKING, friction * self._robot.scene.timestep, "force")
+            if frictions[index] and index not in self._brakes:
+                self._brakes[index] = brake(self._robot.scene, joint)
+            if index in self._brakes:
+                set_brake(self._brakes[index], joint, float(frictions[index]), self._robot.scene.timestep)
 
     def _set_bodies(self, physics: Physics) -> None:
         robot, row, file = self._robot, self._row, self._robot.file

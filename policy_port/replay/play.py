@@ -18,7 +18,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.ghost import DrawsGhosts
 from policy_port.control.loop import Observer, Rows
 from policy_port.control.plant import Plant, SimulatedPlant
-from policy_port.dynamics.document import check_delay
+from policy_port.dynamics.document import Dynamics, check_delay
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
 from policy_port.motion.followed import Clip
@@ -209,6 +209,7 @@ def play_in_env(
     num_envs: int = 1,
     sim_backend: str = "physx_cpu",
     control_mode: str | None = None,
+    dynamics: Dynamics | None = None,
 ) -> Result:
     """Replay in a ManiSkill task environment.
 
@@ -219,6 +220,7 @@ def play_in_env(
         num_envs: Number of environments: processes on physx_cpu, one batch on physx_cuda.
         sim_backend: "physx_cpu" or "physx_cuda".
         control_mode: One of the environment's controllers; its own default, if None.
+        dynamics: What was identified of the robot; None for the environment's own.
     """
     env = EnvJob(
         env_id=job.task,
@@ -226,6 +228,7 @@ def play_in_env(
         control_mode=control_mode,
         sim_backend=sim_backend,
         draw_seed=job.seed if output.video else None,
+        dynamics=dynamics,
     )
     seeds, trace = range(job.seed, job.seed + job.episodes), output.folder / TRACE
     with contextlib.ExitStack() as stack:

@@ -14,7 +14,6 @@ from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.errors import TaskError
 from policy_port.plants.physics import Physics, set_physics
 from policy_port.tasks.velocity import Noise, Push, VelocityTask
-from policy_port.train.trial import shake
 
 Rows = NDArray[np.bool_]
 Generator = np.random.Generator
@@ -69,13 +68,36 @@ class SensorNoise:
     """Uniform noise on what was measured, drawn anew for each step."""
 
     def __init__(self, noise: Noise, num_envs: int, joints: int) -> None:
-        """Plan draws for so many joints."""
-        self._noise, self._shape = noise, (num_envs, 2 * joints + 9)
+        """Plan a draw for so many joints."""
+        parts = (("joint_pos", joints), ("joint_vel", joints), ("base_lin_vel", 3), ("base_ang_vel", 3))
+        widths = [width for name, size in (*parts, ("orientation", 3)) for width in [getattr(noise, name)] * size]
+        self._half, self._shape = np.array(widths), (num_envs, len(widths))
+        self._joints, self._noise = joints, noise
 
     def add(self, state: PlantState, rng: Generator) -> None:
         """Add noise to a measurement in place."""
-        if self._noise.any:
-            shake(state, self._noise, rng.uniform(-1.0, 1.0, self._shape))
+        if not self._noise.any:
+            return
+        drawn = rng.random(self._shape)
+        drawn -= 0.5
+        drawn *= 2.0 * self._half
+        at = 0
+        for array in (state.joint_pos, state.joint_vel, state.base_lin_vel, state.base_ang_vel):
+            array += drawn[:, at : at + array.shape[1]]
+            at += array.shape[1]
+        if self._noise.orientation:
+            turn(state.base_quat, drawn[:, at:])
+
+
+def turn(quat: Array, angles: Array) -> None:
+    """Turn wxyz unit quaternions about the body's own axes by small `angles` [rad], shape (rows, 3), in place."""
+    w, x, y, z = quat.T.copy()
+    a, b, c = 0.5 * angles.T
+    quat[:, 0] = w - a * x - b * y - c * z
+    quat[:, 1] = x + a * w + c * y - b * z
+    quat[:, 2] = y + b * w + a * z - c * x
+    quat[:, 3] = z + c * w + b * x - a * y
+    quat /= np.linalg.norm(quat, axis=1, keepdims=True)
 
 
 class Pushes:

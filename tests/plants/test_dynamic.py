@@ -11,7 +11,8 @@ import pytest
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
-from policy_port.dynamics.document import Dynamics
+from policy_port.dynamics.document import Dynamics, check_delay
+from policy_port.errors import DynamicsError, RobotError
 from policy_port.plants.dynamic import with_dynamics
 from policy_port.plants.setup import PlantSetup
 
@@ -122,3 +123,74 @@ def test_each_simulator_moves_as_an_independent_integration(pendulum: Make, kind
         wanted = integrated(steps(), spring_alone=kind != "maniskill", **case)[9::10]
         assert np.abs(found[:, column] - wanted).max() < bound, f"{name} in {kind}"
         assert np.abs(wanted - integrated(steps())[9::10]).max() > 4 * bound, f"{name} changes nothing"
+
+
+@pytest.fixture
+def in_mujoco(robot_file: Callable[[str], Path], setup_of: Callable[..., PlantSetup], stand_up: Make) -> Make:
+    """The pendulum in MuJoCo, in as many environments as are asked for."""
+
+    def make(given: Dynamics, *, num_envs: int = 1, seed: int = 0, robot: str = "pendulum.urdf", **options: Any) -> Any:
+        numbers: dict[str, Any] = {"stiffness": STIFFNESS, "damping": DAMPING, "timestep": STEP, "floating": False}
+        path, setup = robot_file(robot), setup_of(("swing",), **(numbers | options))
+        return with_dynamics(stand_up("mujoco", path, setup, num_envs=num_envs), setup, path, (given,), seed=seed)
+
+    return make
+
+
+def test_encoders_read_what_they_are_said_to(in_mujoco: Make) -> None:
+    """Gain, offset, steps and noise stand in the reading alone; the same seed reads the same, another does not."""
+    plain = in_mujoco(dynamics({"encoder_step": 0.01}, gain=1.1, offset=0.2))
+    state, truth = PlantState.allocate(1, 1), PlantState.allocate(1, 1)
+    plain.reset(np.array([[0.4]]))
+    plain.read(state)
+    plain.truth(truth)
+    assert truth.joint_pos[0, 0] == pytest.approx(0.4)
+    assert state.joint_pos[0, 0] == pytest.approx(0.64)
+    noisy = [in_mujoco(dynamics({"encoder_noise": 0.01}), num_envs=2, seed=seed) for seed in (3, 3, 4)]
+    first, same, other = (played(plant, np.full(1000, 0.3)) for plant in noisy)
+    assert (first == same).all()
+    assert (first[:, 0] != first[:, 1]).all()
+    assert not (first == other).any()
+    assert np.std(first[50:, 0] - first[50:, 1]) == pytest.approx(0.01 * np.sqrt(2.0), rel=0.3)
+    noisy[0].read(state := PlantState.allocate(2, 1))
+    before = state.joint_pos.copy()
+    noisy[0].read(state)
+    assert (state.joint_pos == before).all(), "one moment has one reading"
+
+
+def test_an_empty_document_changes_no_number(in_mujoco: Make) -> None:
+    """Dynamics that state nothing leave a plant as it is, bit for bit."""
+    plant = in_mujoco(dynamics())
+    wanted = played(plant._plant, steps())
+    assert (played(plant, steps()) == wanted).all()
+
+
+def test_a_whole_step_of_delay_is_a_step_later(in_mujoco: Make) -> None:
+    """Delayed by ten physics steps, the pendulum does what it did, a control step later, once gravity is out of it."""
+    setup = {"gravity_compensation": True}
+    prompt = played(in_mujoco(dynamics(), **setup), steps())
+    late = played(in_mujoco(dynamics(delay=0.01), **setup), steps())
+    np.testing.assert_allclose(late[1:], prompt[:-1], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("joint", "common", "options", "says"),
+    [
+        ({"backlash": 0.01}, {}, {"actuation": "model"}, "the play is between a joint and a drive to positions"),
+        ({}, {"gravity_tilt": [0.1, 0.0]}, {"gravity_compensation": True}, "does not feel gravity"),
+        ({}, {"payload": {"link": "rodd", "mass": 0.1}}, {}, "no link 'rodd'; did you mean 'rod'"),
+    ],
+)
+def test_what_a_robot_cannot_have_is_refused(
+    joint: dict[str, Any], common: dict[str, Any], options: dict[str, Any], says: str, in_mujoco: Make
+) -> None:
+    """Play without a drive of known stiffness, a lean that nothing feels, a link that is not there: each by name."""
+    with pytest.raises((DynamicsError, RobotError), match=says):
+        in_mujoco(dynamics(common, **joint), **options)
+
+
+def test_a_delay_is_shorter_than_an_episode() -> None:
+    """A robot that would not move before its episode is over is refused."""
+    check_delay(dynamics(delay=0.4), 0.5)
+    with pytest.raises(DynamicsError, match="0.4 s is no shorter than an episode of 0.4 s"):
+        check_delay(dynamics(delay=0.4), 0.4)

@@ -12,7 +12,7 @@ from policy_port.control.plant import PlantState
 from policy_port.dynamics.document import Dynamics
 from policy_port.plants.registry import make_plant
 from policy_port.robots.arm.robot_file import RobotFile
-from policy_port.robots.emulator.simulated import ARMATURE, DAMPING, STIFFNESS, so100_setup
+from policy_port.robots.emulator.simulated import ARMATURE, DAMPING, EFFORT_LIMIT, STIFFNESS, so100_setup
 from policy_port.robots.jobs.excitation import PlannedEpisode
 
 NOISE = 0.002
@@ -30,6 +30,7 @@ PRIORS: dict[str, tuple[float, float]] = {
     "stiffness": (STIFFNESS, 10.0),
     "drive_damping": (DAMPING, 1.4),
     "backlash": (0.01, 0.01),
+    "effort_limit": (EFFORT_LIMIT, 1.0),
     "delay": (0.02, 0.02),
     "offset": (0.0, 0.03),
     "gain": (1.0, 0.02),
@@ -69,7 +70,7 @@ class Information:
         lines = ["what is left unknown (1: all, 0: nothing)", " " * 14 + "".join(name.rjust(width) for name in joints)]
         for key in PRIORS:
             lines.append(key.ljust(14) + "".join(f"{left[f'{joint}.{key}']:.2f}".rjust(width) for joint in joints))
-        lines += [f"{key.ljust(14)}{left[key]:.2f}".replace(" 0.", "  0.") for key in COMMON if key in left]
+        lines += [key.ljust(14) + f"{left[key]:.2f}".rjust(width) for key in COMMON]
         lines += [f"known only together: {one} and {other} ({rho:+.2f})" for one, other, rho in self.together]
         told = len(self.names) - len(self.unexcited)
         lines.append(f"excited: {told} of {len(self.names)} parameters")

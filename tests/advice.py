@@ -28,6 +28,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "cli/plant_options.py": ("play",),
     "cli/play": ("play",),
     "cli/run_folder.py": ("export", "remap"),
+    "cli/distil.py": ("distil",),
     "cli/train.py": ("train", "finetune"),
     "cli/verify.py": ("verify",),
     "cli/regress.py": ("regress",),
@@ -54,7 +55,9 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "robots/maniskill/": ("play",),
     "system/": (),
     "train/": ("train", "finetune"),
+    "train/distil.py": ("distil",),
     "train/finetune.py": ("finetune",),
+    "train/teacher.py": ("distil",),
     "verdict/": ("verify", "diagnose"),
     "verdict/motion_": ("export",),
 }

@@ -13,7 +13,7 @@ from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.dynamics.document import Dynamics, check_delay
 from policy_port.errors import DynamicsError, RobotError
-from policy_port.plants.dynamic import with_dynamics
+from policy_port.plants.dynamic import check_setup, with_dynamics
 from policy_port.plants.setup import PlantSetup
 
 STIFFNESS, DAMPING, STEP = 40.0, 2.0, 0.001
@@ -176,7 +176,6 @@ def test_a_whole_step_of_delay_is_a_step_later(in_mujoco: Make) -> None:
 @pytest.mark.parametrize(
     ("joint", "common", "options", "says"),
     [
-        ({"backlash": 0.01}, {}, {"actuation": "model"}, "the play is between a joint and a drive to positions"),
         ({}, {"gravity_tilt": [0.1, 0.0]}, {"gravity_compensation": True}, "does not feel gravity"),
         ({}, {"payload": {"link": "rodd", "mass": 0.1}}, {}, "no link 'rodd'; did you mean 'rod'"),
     ],
@@ -187,6 +186,13 @@ def test_what_a_robot_cannot_have_is_refused(
     """Play without a drive of known stiffness, a lean that nothing feels, a link that is not there: each by name."""
     with pytest.raises((DynamicsError, RobotError), match=says):
         in_mujoco(dynamics(common, **joint), **options)
+
+
+def test_play_needs_a_drive_whose_gains_are_known(setup_of: Callable[..., PlantSetup]) -> None:
+    """Under the robot file's own actuators backlash is refused; with the contract's gains, as the message says, not."""
+    with pytest.raises(DynamicsError, match="the play is between .* Write kind: implicit or explicit"):
+        check_setup(dynamics(backlash=0.01), setup_of(("swing",), actuation="model"))
+    check_setup(dynamics(backlash=0.01), setup_of(("swing",), actuation="implicit", stiffness=20.0, damping=1.0))
 
 
 def test_a_delay_is_shorter_than_an_episode() -> None:

@@ -22,6 +22,7 @@ from policy_port.cli.plant_options import (
 )
 from policy_port.cli.play_scheduled import (
     VIEWS,
+    GamepadOption,
     PortsArgument,
     PushOption,
     ScheduleOption,
@@ -149,6 +150,7 @@ class PlayOptions:
     view: ViewOption = None
     view_host: ViewHostOption = None
     view_port: ViewPortOption = None
+    gamepad: GamepadOption = None
     task: TaskOption = None
     episodes: EpisodesOption = None
     num_envs: NumEnvsOption = 1
@@ -194,6 +196,7 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
     "view": ("--plant",),
     "view_host": ("--plant",),
     "view_port": ("--plant",),
+    "gamepad": ("--plant",),
     "task": ("--plant", "--real"),
     "timestep": ("--plant",),
     "video": ("--env", "--plant"),
@@ -337,6 +340,7 @@ def _job(
         robot=options.robot or pilot.contract.robot,
         meshes=not options.no_meshes,
         timestep=options.timestep,
+        gamepad=options.gamepad,
     )
     return pilot, watched(staged, pilot, view)
 
@@ -426,5 +430,7 @@ def _check_staged(options: PlayOptions) -> None:
         raise typer.BadParameter(f"--view is {' or '.join(VIEWS)}, given: {options.view}")
     if options.view is not None and options.num_envs > 1:
         raise typer.BadParameter("--view shows one robot: leave out --num-envs")
+    if options.view is None and options.gamepad is not None:
+        raise typer.BadParameter("--gamepad goes with --view: whoever steers looks on")
     if options.view != VIEWS[0] and (options.view_host is not None or options.view_port is not None):
         raise typer.BadParameter("--view-host and --view-port go with --view in the browser")

@@ -63,9 +63,20 @@ ViewPortOption = Annotated[
     int | None, typer.Option(min=0, max=65535, help="TCP port of --view; 8080, if not given; 0 for any that is free.")
 ]
 
+GamepadOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[DEVICE]",
+        help="With --view: a gamepad at the controls, the only one that is plugged in or this device, such as "
+        "/dev/input/js0.",
+    ),
+]
+THE_ONE = "the one that is plugged in"
+"""What --gamepad is without a device."""
+
 
 class ViewCommand(TyperCommand):
-    """Typer has no option whose value may be left out: `--view` alone is `--view browser`."""
+    """Typer has no option whose value may be left out: `--view` alone is `--view browser`; --gamepad finds its own."""
 
     def parse_args(self, ctx: object, args: list[str]) -> list[str]:
         """Write the value that was left out."""
@@ -74,7 +85,15 @@ class ViewCommand(TyperCommand):
 
 
 def _with_value(word: str, following: list[str]) -> list[str]:
+    if word == "--gamepad" and not any(map(_is_device, following)):
+        return [word, THE_ONE]
     return [word, VIEWS[0]] if word == "--view" and following[:1] not in ([view] for view in VIEWS) else [word]
+
+
+def _is_device(word: str) -> bool:
+    """Whether a word behind --gamepad is its device, not a port or another option."""
+    path = Path(word)
+    return word.startswith("/dev/") or path.name.startswith("js") or (path.exists() and not path.is_dir())
 
 
 def read_schedule(file: Path | None, pushes: list[str] | None) -> Schedule | None:
@@ -136,6 +155,8 @@ class ViewOptions:
     """False shows no meshes."""
     timestep: float | None
     """Physics timestep instead of the contract's [s]."""
+    gamepad: str | None = None
+    """Device of the gamepad at the controls, or THE_ONE."""
 
 
 def watched(asked: Scheduled, pilot: Pilot, options: ViewOptions) -> Watched:
@@ -144,6 +165,7 @@ def watched(asked: Scheduled, pilot: Pilot, options: ViewOptions) -> Watched:
     Raises:
         MissingDependencyError: When the view can't be opened here.
     """
+    from policy_port.live.gamepad import Gamepad, find_gamepad
     from policy_port.live.watched import Watched, require_viser
     from policy_port.plants.setup import PlantSetup
 
@@ -160,7 +182,11 @@ def watched(asked: Scheduled, pilot: Pilot, options: ViewOptions) -> Watched:
 
     if options.kind == VIEWS[0]:
         require_viser()
+    pad = None
+    if options.gamepad is not None:
+        pad = Gamepad(find_gamepad(None if options.gamepad == THE_ONE else options.gamepad))
     return Watched(
+        gamepad=pad,
         asked=asked,
         robot=options.robot,
         setup=PlantSetup.from_contract(pilot.contract, timestep=options.timestep),

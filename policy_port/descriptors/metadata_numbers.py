@@ -6,7 +6,7 @@ from policy_port.descriptors import metadata_terms
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.elements import by_joint
 from policy_port.descriptors.options import ImportOptions
-from policy_port.descriptors.precise import ROUNDED, PreciseValues, worst_rounding
+from policy_port.descriptors.precise import DECIMALS, PreciseValues, worst_rounding
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError
 
@@ -106,7 +106,7 @@ def note_rounding(record: Record, precise: PreciseValues, draft: Draft) -> None:
     if rounded:
         key, value, error = worst_rounding(record, rounded)
         draft.note(
-            f"{record.path.name}: the metadata is {ROUNDED}; {key} {value:g} may be off by "
+            f"{record.path.name}: the metadata is rounded to {DECIMALS} decimals; {key} {value:g} may be off by "
             f"{error:.2g} %. Put params/env.yaml of the run beside it, or ask whoever trained it for full-precision "
             "values and give them with --precise FILE"
         )

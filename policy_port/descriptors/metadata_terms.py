@@ -12,7 +12,7 @@ from policy_port.descriptors.elements import term_scale
 from policy_port.descriptors.following import command_keys
 from policy_port.descriptors.layouts import HISTORY, Layout, find_layout
 from policy_port.descriptors.options import ImportOptions
-from policy_port.descriptors.precise import DECIMALS, HALF_STEP, ROUNDED, rounds_to
+from policy_port.descriptors.precise import DECIMALS, HALF_STEP, rounds_to
 from policy_port.descriptors.record import Record
 from policy_port.descriptors.term_params import JOINT_TERMS
 from policy_port.errors import ContractError, closest
@@ -141,7 +141,7 @@ def _note_rounding(
     if found:
         size, number, key, name = min(found)
         draft.note(
-            f"{record.path.name}: the metadata is {ROUNDED}; the {key} {number:g} of "
+            f"{record.path.name}: the metadata is rounded to {DECIMALS} decimals; the {key} {number:g} of "
             f"'{name}' may be off by {100.0 * HALF_STEP / size:.2g} %. If you know it better, give it with --set "
             f"observation.terms.{name}.{key}=VALUE"
         )

@@ -19,6 +19,7 @@ from policy_port.control.loop import Observer, Rows, run
 from policy_port.control.plant import Plant, SimulatedPlant
 from policy_port.control.relay import Relay
 from policy_port.errors import MissingDependencyError
+from policy_port.live.gamepad import Gamepad, holding
 from policy_port.live.ghost import Ghost
 from policy_port.live.view import Frame, View
 from policy_port.live.wishes import UNSTATED, Element, Wishes
@@ -193,6 +194,8 @@ class Watched:
     """Opens the view."""
     say: Callable[[str], None]
     """Tells where to look."""
+    gamepad: Gamepad | None = None
+    """The gamepad that tells as well."""
 
     def check(self) -> list[str]:
         """Hold it against the contracts; see `Scheduled.check`."""
@@ -217,7 +220,11 @@ class Watched:
         task = Watching(stage, wishes, pushes, table, most)
         stage.take(task)
         header = stage.header(pilot, pushes.links)
-        with contextlib.closing(self.open_view(twin, wishes)) as view, until_interrupted(wishes):
+        with (
+            contextlib.closing(self.open_view(twin, wishes)) as view,
+            holding(self.gamepad, wishes, self.say),
+            until_interrupted(wishes),
+        ):
             self.say(view.address)
             with Recorder(trace, header, durable=False) as recorder:
                 record = TraceObserver(recorder, stage.control_dt, 1, more=stage.arrays(pushes))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from policy_port.live.view import Frame
-from policy_port.live.wishes import Wishes
+from policy_port.live.wishes import PUSH, PUSH_LASTS, Wishes
 from policy_port.plants.mujoco_twin import Twin
 from policy_port.plants.mujoco_window import Window
 
 UP, DOWN, LEFT, RIGHT = 265, 264, 263, 262
 WALK = {UP: ("lin_vel_x", 1), DOWN: ("lin_vel_x", -1), LEFT: ("ang_vel_z", 1), RIGHT: ("ang_vel_z", -1)}
 """GLFW's numbers of the arrows, and the element that each moves by a tenth of its range."""
-PUSH = (0.0, 10.0, 0.0)
-"""The push of key P, at the base link in its axes [N s]."""
 
 
 class WindowView:
@@ -45,7 +43,7 @@ class WindowView:
             case "0":
                 wishes.halt()
             case "P":
-                wishes.push(wishes.links[0], PUSH, 0.1)
+                wishes.push(wishes.links[0], PUSH, PUSH_LASTS)
             case 257:
                 wishes.paused = not wishes.paused
             case "N":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from policy_port.control.relay import Handover
 from policy_port.replay.schedule import Impulse, Push
 
+PUSH, PUSH_LASTS = (0.0, 10.0, 0.0), 0.1
+"""The push of a key or button, at the base link in its axes [N s], and how long it lasts [s]."""
 UNSTATED = (-1.0, 1.0)
 """Range of a slider whose element has none in the contract."""
 

@@ -48,8 +48,8 @@ def find_robot(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if name not in MANISKILL_ROBOTS:
         raise RobotError(
-            f"robot {name}: no such file{closest(name, MANISKILL_ROBOTS) or '.'} Give --robot (in a suite the key "
-            f"`robot`) a URDF or MJCF file, or one of: {', '.join(MANISKILL_ROBOTS)}"
+            f"robot {name}: no such file{closest(name, MANISKILL_ROBOTS) or '.'} Give --robot (in a suite, "
+            f"robot:) a URDF or MJCF file, or one of: {', '.join(MANISKILL_ROBOTS)}"
         )
     # find_spec tells where the package lies without running it: importing ManiSkill takes seconds.
     package = importlib.util.find_spec("mani_skill")

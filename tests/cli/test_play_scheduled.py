@@ -79,7 +79,8 @@ def test_a_push_alone_says_too_little(folder: Path) -> None:
     for port, more in (("quick", ("--command", "0.2,0,0", "--seconds", 0.3)), ("idle", ("--seconds", 0.3))):
         assert play(folder, folder / port, *push, *more).exit_code == 0
     (folder / "push.yaml").write_text(
-        "schedule_version: 1\nseconds: 0.3\ncommand: [0.1, 0, 0]\npushes:\n- {at: 0.2, link: torso, impulse: [0, 1, 0]}\n"
+        "schedule_version: 1\nseconds: 0.3\ncommand:\n- {at: 0, to: {lin_vel_x: 0.1}}\n"
+        "pushes:\n- {at: 0.2, link: torso, impulse: [0, 1, 0]}\n"
     )
     done = play(folder, folder / "quick", "--schedule", folder / "push.yaml")
     assert done.exit_code == 0, done.output

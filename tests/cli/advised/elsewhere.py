@@ -15,6 +15,7 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
+_PAD = "tests.live.test_gamepad:"
 _BUNDLE = "tests.descriptors.outwards.test_leapp_bundle:"
 _VERSE = "tests.descriptors.test_humanoidverse:"
 _COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
@@ -71,6 +72,11 @@ TRIED: dict[str, str] = {
     "--to leapp: the network is one of its models": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
     "`policy-port export` writes it so: export it with this contract": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
     "write it anew with `contract write --to leapp`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
+    "--gamepad {}: is Linux's other interface; give": f"{_PAD}test_what_is_no_gamepad_is_refused",
+    "--gamepad {}: may not be read by this user": f"{_PAD}test_what_is_no_gamepad_is_refused",
+    "--gamepad {}: is no joystick of Linux's; give": f"{_PAD}test_what_is_no_gamepad_is_refused",
+    "say which with --gamepad DEVICE": f"{_PAD}test_what_is_no_gamepad_is_refused",
+    "--gamepad goes with --view: whoever steers": f"{_PAD}test_the_option_takes_a_device_or_none",
     "--push says when the robot is pushed, not what it does": _PLAYED + "test_a_push_alone_says_too_little",
     "--to {}: unknown{} Known: {}": _OUTWARDS,
     "s, which is played unless --timestep says otherwise": (_PLAYED + "test_ports_of_other_rates_take_turns"),

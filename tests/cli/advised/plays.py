@@ -101,6 +101,11 @@ TRIALS = [
         "replace it with --force",
         "play toy/port --plant mujoco --robot toy/toy.xml --command 0,0,0 --seconds 0.1 --out full --force",
     ),
+    Trial(
+        "play toy/port --plant mujoco --robot nonesuch --command 0,0,0 --seconds 0.1 --out new",
+        "Give --robot (in a suite, robot:) a URDF or MJCF file",
+        "play toy/port --plant mujoco --robot toy/toy.xml --command 0,0,0 --seconds 0.1 --out new",
+    ),
     # Ports.
     Trial(EXPORT, "or say --activation", f"{EXPORT} --activation elu"),
     Trial(f"{EXPORT} --activation elu --from rls_rl", "--from {}: unknown", f"{EXPORT} --activation elu --from rsl_rl"),

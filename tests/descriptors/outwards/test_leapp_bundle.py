@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from policy_port.checkpoints.files.leapp_yaml import STORED
 from policy_port.checkpoints.load import load_policy
 from policy_port.cli.app import app
-from policy_port.contract import Contract
+from policy_port.contract import Contract, load_contract
 from policy_port.contract.diff import disagreements
 from policy_port.control.controller import Controller
+from policy_port.control.plant import Mounting
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.outwards.given import Given
 from policy_port.descriptors.outwards.write import write_descriptor
@@ -32,6 +33,8 @@ from tests.control.networks import save_linear, save_lstm
 from tests.descriptors.test_leapp import ActorPolicy
 from tests.samples import LEGS, contract_data
 
+CENTRE = np.array([0.1, -0.05, 0.02])
+"""The centre of mass from the base link's origin [m]."""
 Values = dict[str, NDArray[Any]]
 STEPS = 14
 USUAL: dict[str, Any] = {
@@ -191,20 +194,22 @@ class Runner:
 def same_targets(path: Path, contract: Contract, run: Any) -> None:
     """A runner is told state and command by what the YAML says of its inputs; the control loop by its own names."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    rng = np.random.default_rng(1)
-    controller = Controller(contract, ActorPolicy(path.parent / "policy.onnx"), LEGS, 1)
+    rng, joints = np.random.default_rng(1), contract.joint_names
+    mounting = Mounting(position=CENTRE[None], rotation=np.eye(3))
+    policy = ActorPolicy(path.parent / "policy.onnx")
+    controller = Controller(contract, policy, joints, 1, mountings=lambda place: mounting)
     state = controller.state
     for step in range(STEPS):
         for array in vars(state).values():
             if isinstance(array, np.ndarray):
                 array[...] = rng.normal(size=array.shape)
         if state.sensed is not None:
-            state.sensed.effort[...] = rng.normal(size=len(LEGS))
+            state.sensed.effort[...] = rng.normal(size=len(joints))
         state.base_quat[:] /= np.linalg.norm(state.base_quat)
         controller.command[:, :3], controller.goal[:] = rng.normal(size=3), rng.normal(size=controller.goal.shape)
         if step == 0:
             controller.reset()
-        target = dict(zip(LEGS, controller()[0], strict=True))
+        target = dict(zip(joints, controller()[0], strict=True))
         inputs = {}
         for name, model in data["models"].items():
             free = data["pipeline"]["inputs"].get(name, ())
@@ -217,7 +222,7 @@ def same_targets(path: Path, contract: Contract, run: Any) -> None:
                 seen |= dict(
                     zip(item["element_names"][0], np.asarray(found[f"targets/{item['name']}"])[0], strict=True)
                 )
-        np.testing.assert_allclose([seen[n] for n in LEGS], [target[n] for n in LEGS], rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose([seen[n] for n in joints], [target[n] for n in joints], rtol=2e-5, atol=2e-5)
 
 
 def shown(item: dict[str, Any], controller: Controller) -> NDArray[np.float64]:
@@ -228,11 +233,12 @@ def shown(item: dict[str, Any], controller: Controller) -> NDArray[np.float64]:
         if array is None:
             assert state.sensed is not None
             array = state.sensed.effort
-        return array[0, [LEGS.index(name) for name in item["element_names"][0]]]
+        return array[0, [controller.contract.joint_names.index(name) for name in item["element_names"][0]]]
     if kind == "state/body/rotation":
         return np.roll(state.base_quat[0], -1)
     if kind.startswith("state/body"):
-        assert not connection.endswith(":root_lin_vel_b")
+        if connection.endswith(":root_lin_vel_b"):
+            return state.base_lin_vel[0] + np.cross(state.base_ang_vel[0], CENTRE)
         return (state.base_lin_vel if "linear" in kind else state.base_ang_vel)[0]
     return controller.command[0, :3] if connection == "command:base_velocity" else controller.goal[0]
 
@@ -477,3 +483,27 @@ def test_a_ports_folder_stands_for_both(tmp_path: Path) -> None:
     ]
     assert CliRunner().invoke(app, list(map(str, words))).exit_code == 0
     assert write(tmp_path / "mu").exit_code == 0
+
+
+REAL = sorted(path.stem for path in (Path(__file__).parents[2] / "real_policies").glob("*.yaml"))
+BEYOND = {
+    "mujoco_playground_go1": "the base link's, not those of imu",
+    "openwbt_loco": "with standing: phase",
+    "rl_sar_g1_dance_102": "motion_command",
+    "robojudo_g1_jump_wose": "motion_command",
+    "unitree_cpp_deploy_g1_dailylife": "motion_command",
+}
+"""Real contracts that no runner of LEAPP can be told, and by what."""
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_contracts_of_real_policies(tmp_path: Path, name: str) -> None:
+    """Each is written and does the same, or what of it can't be is named."""
+    contract = load_contract(Path(__file__).parents[2] / f"real_policies/{name}.yaml")
+    if name in BEYOND:
+        with pytest.raises(ContractError, match=BEYOND[name]):
+            written(tmp_path, contract)
+        return
+    path = written(tmp_path, contract)
+    same_targets(path, contract, Runner(path))
+    assert import_contract([path], None, ImportOptions(name="again")).contract == contract

@@ -282,9 +282,7 @@ def test_a_motion_goes_where_runners_follow_one(kind: str, tmp_path: Path) -> No
         write_descriptor(follower(align="none"), kind, tmp_path / "no", given(tmp_path, kind, contract))
     if kind == "rl_sar":
         other = follower(anchor="pelvis", chain=[])
-        with pytest.raises(
-            ContractError, match="motion.anchor is pelvis, and a config.yaml of rl_sar compares the torso"
-        ):
+        with pytest.raises(ContractError, match="motion.anchor is pelvis, and .* compares the torso"):
             write_descriptor(other, kind, tmp_path / "no", given(tmp_path, kind, contract))
     assert not (tmp_path / "no").exists()
 

@@ -28,10 +28,10 @@ def pipeline(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
 ) -> None:
     """Run the stages that a file lists; what is done and unchanged is skipped, what was cut goes on."""
-    from policy_port.report import write_report
     from policy_port.pipeline.document import read_pipeline
     from policy_port.pipeline.report import figures_text, pipeline_report
     from policy_port.pipeline.stages import Running
+    from policy_port.report import write_report
 
     found = read_pipeline(file, commands(), out)
 

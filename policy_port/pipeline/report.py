@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from policy_port.report.page import Report, Table
 from policy_port.pipeline.document import Pipeline, Stage
 from policy_port.pipeline.stages import State
+from policy_port.report.page import Report, Table
 
 
 def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:

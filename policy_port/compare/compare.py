@@ -124,7 +124,7 @@ def compare_runs(
 
 
 def _reference(runs: Sequence[Run], number: int) -> Run:
-    """What a run is held against: the first run of the same policy, or the first of all where it is the first of its."""
+    """What a run is held against: the first run of its policy, or the first of all where that is the run itself."""
     same = [run for run in runs[:number] if same_policy(run, runs[number])]
     return same[0] if same else runs[0]
 

@@ -20,7 +20,9 @@ class CompareOptions:
 
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN...", help="Folders of `play --out`, or traces; the first counts."),
+        typer.Argument(
+            metavar="RUN...", help="Folders of `play --out`, or traces; each is held against the first of its policy."
+        ),
     ] = None
     tag: Annotated[
         list[str] | None,

@@ -28,10 +28,10 @@ def pipeline(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
 ) -> None:
     """Run the stages that a file lists; what is done and unchanged is skipped, what was cut goes on."""
-    from policy_port.report import write_report
     from policy_port.pipeline.document import read_pipeline
     from policy_port.pipeline.report import figures_text, pipeline_report
     from policy_port.pipeline.stages import Running
+    from policy_port.report import write_report
 
     found = read_pipeline(file, commands(), out)
 
@@ -68,7 +68,11 @@ def commands() -> Mapping[str, Command]:
 
     def learns(call: Callable[..., Any]) -> Command:
         return Command(
-            call=_as_stage(call), rooms=LEARNING, measures=lambda folder, options: _of_run(folder), tells=_result
+            call=_as_stage(call),
+            rooms=LEARNING,
+            measures=lambda folder, options: _of_run(folder),
+            curves=_curves,
+            tells=_result,
         )
 
     return {
@@ -133,6 +137,14 @@ def _result(folder: Path) -> str:
 
     file, reason = open_run(folder).result()
     return f"{file.name}: {reason}"
+
+
+def _curves(folder: Path) -> dict[str, list[float]]:
+    from policy_port.train.run import open_run
+
+    run = open_run(folder)
+    names = ("reward", "Loss/behavior") if run.record.stage == "distil" else ("reward",)
+    return {name: [float(row[name]) for row in run.rows() if row.get(name)] for name in names}
 
 
 def _contract(folder: Path) -> Path:

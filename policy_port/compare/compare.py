@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from policy_port.compare.doubts import doubts
+from policy_port.compare.doubts import doubts, same_policy
 from policy_port.compare.gap import Gap, gap_of
 from policy_port.compare.joints import JointMatch, match_joints
 from policy_port.compare.matrix import HOME, TAGS, Matrix, check_tags
@@ -100,7 +100,7 @@ def compare_runs(
     """Compare runs.
 
     Args:
-        runs: Runs of one policy; the first is the reference of the others.
+        runs: Runs of one policy or several; each is held against the first of its policy, those against the first.
         tagged: Runs by tag of Isaac Lab's matrix; each is held against the run at home of the same training.
         mappings: Between the joint names of runs that name them otherwise.
         rankings: Scores of several policies in several worlds.
@@ -112,7 +112,7 @@ def compare_runs(
     tagged = dict(tagged or {})
     warnings = check_tags(tagged) if tagged else []
     everything = (*runs, *(tagged[tag] for tag in TAGS if tag in tagged))
-    couples = [(runs[0], run) for run in runs[1:]]
+    couples = [(_reference(runs, number), run) for number, run in enumerate(runs) if number]
     couples += [(tagged[HOME[tag]], tagged[tag]) for tag in tagged if HOME[tag] != tag]
     pairs, matches = [], {}
     for reference, other in couples:
@@ -131,6 +131,12 @@ def compare_runs(
         warnings=tuple(warnings),
         gap=None if dynamics is None else gap_of(runs, pairs, dynamics),
     )
+
+
+def _reference(runs: Sequence[Run], number: int) -> Run:
+    """What a run is held against: the first run of its policy, or the first of all where that is the run itself."""
+    same = [run for run in runs[:number] if same_policy(run, runs[number])]
+    return same[0] if same else runs[0]
 
 
 def _torn(run: Run) -> bool:

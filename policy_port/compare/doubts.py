@@ -29,6 +29,11 @@ def doubts(reference: Run, other: Run) -> list[str]:
     return found
 
 
+def same_policy(reference: Run, other: Run) -> bool:
+    """Whether nothing that both headers know tells their policies apart."""
+    return not _policies(reference, other)
+
+
 def _policies(reference: Run, other: Run) -> list[str]:
     """Whether both ran one policy, by the best that both headers know of it."""
     names = f"{other.label} and {reference.label}"

@@ -49,6 +49,8 @@ class Command:
     measures: Callable[[Path, Mapping[str, Any]], dict[str, Any]] = lambda folder, options: {}
     """Figures of what came out, by name: {value, low, high}, and None for a bound that is not known."""
 
+    curves: Callable[[Path], dict[str, list[float]]] = lambda folder: {}
+    """Learning curves by name, a number an iteration."""
     tells: Callable[[Path], str] = lambda folder: ""
     """What came out, in a sentence."""
 

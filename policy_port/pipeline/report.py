@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from policy_port.report.page import Report, Table
 from policy_port.pipeline.document import Pipeline, Stage
 from policy_port.pipeline.stages import State
+from policy_port.report import Picture, Report, Table, draw_png
 
 
 def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
@@ -28,6 +28,7 @@ def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
         + (f"; {', '.join(left)} are not." if left else "."),
         tone="neutral" if left else "good",
         tables=tuple(table for table in tables if table.rows),
+        pictures=_pictures(pipeline, states),
         settings={"scaled for this machine": scale} if scale else {},
         files={pipeline.file.name: pipeline.file},
     )
@@ -50,6 +51,31 @@ def _table(states: Mapping[str, State]) -> Table:
         rows=tuple((row, *(_cell(states[name].figures.get(row)) for name in columns)) for row in rows),
         note="In brackets the 95 % interval over the seeds of the episodes; a dash where a stage does not tell.",
     )
+
+
+def _pictures(pipeline: Pipeline, states: Mapping[str, State]) -> tuple[Picture, ...]:
+    """The learning curves of all stages, one picture."""
+    curves = {
+        f"{stage.name}: {name}": points
+        for stage in pipeline.stages
+        if stage.name in states
+        for name, points in stage.command.curves(pipeline.out / stage.name).items()
+        if points
+    }
+    if not curves:
+        return ()
+
+    def draw(figure: Any) -> None:
+        for place, (name, points) in zip(
+            figure.subplots(1, len(curves), squeeze=False).flat, curves.items(), strict=True
+        ):
+            place.plot(range(1, len(points) + 1), points, linewidth=1.0)
+            place.set_title(name, fontsize=9)
+            place.set_xlabel("iteration")
+
+    ends = "; ".join(f"{name} from {points[0]:.3g} to {points[-1]:.3g}" for name, points in curves.items())
+    picture = draw_png(3.3 * len(curves), 2.4, draw)
+    return (Picture(name="curves", title="Learning curves", png=picture, text=ends),)
 
 
 def _stage(stage: Stage, state: State | None) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from policy_port.errors import PolicyPortError, TrainError
 from policy_port.files import hash_data, hash_file, hash_files, json_text, source_hash, write_atomic
+from policy_port.pipeline.document import REFERENCE, Pipeline, Stage
 from policy_port.report.about import versions
 from policy_port.robot_models.find import ROBOT_FILES, robot_files
-from policy_port.pipeline.document import REFERENCE, Pipeline, Stage
 
 STATES = ".stages"
 """Folder of what is known of each stage."""

@@ -25,7 +25,7 @@ LEAST_ERROR = 5e-4
 """Residuals are never trusted more than this [rad]: a third of a step of an STS3215's encoder."""
 LONG = 2.0
 """Horizon over which errors are searched for what the model lacks [s]."""
-GRIDS = {"delay": (-0.3, -0.12, 0.12, 0.3), "backlash": (-0.7, 0.7)}
+GRIDS = {"delay": (-0.3, -0.1, -0.05, 0.05, 0.1, 0.3), "backlash": (-0.7, 0.7)}
 """By how much a parameter of each joint is moved on its grid, in standard deviations of its prior."""
 LEAST_SEGMENTS = 30
 """Segments that short recordings are cut into, overlapping."""
@@ -118,7 +118,7 @@ def identify(
         z = scan(problem, space, z, key, moves)
     z = problem.minimise(space, z, effort.rounds)
     problem = _weighed(problem, space, z)
-    z = scan(problem, space, z, "delay", GRIDS["delay"][1:3])
+    z = scan(problem, space, z, "delay", GRIDS["delay"][2:4])
     z = problem.minimise(space, z, effort.rounds // 2)
     estimates = estimate(problem, space, z, note, effort.seed)
     note("errors")

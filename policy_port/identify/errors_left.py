@@ -17,7 +17,7 @@ LAGS = 10
 """Rows over which errors are looked at for memory."""
 SURE = 1e-6
 """Chance at which noise would look as little like noise."""
-LARGER = 2.0
+LARGER = 1.3
 """Errors that are not white count from this multiple of the reading's noise on."""
 
 
@@ -54,15 +54,16 @@ def rmse(error: Array, segments: Segments) -> tuple[Array, Array]:
 def reading_noise(segments: Segments) -> tuple[Array, Array]:
     """Noise of readings [rad] and the step that they are multiples of, shapes (joints,); 0 where none shows.
 
-    The noise is what second differences show beyond a motion's curvature: their median, which motion does not fill.
+    The noise is what fourth differences show, the steps' share included; a motion hardly fills those, and the median
+    over short stretches passes over jerks. A joint that stands still on one reading shows none.
     """
-    noise, step = [], []
-    for joint in range(segments.measured.shape[-1]):
-        rows = segments.measured[..., joint]
-        second = np.abs(rows[:, 2:] - 2.0 * rows[:, 1:-1] + rows[:, :-2])
-        noise.append(float(np.median(second)) / 0.6745 / np.sqrt(6.0))
-        step.append(quantisation(rows.ravel()))
-    return np.array(noise), np.array(step)
+    fourth = np.diff(segments.measured, n=4, axis=1)
+    size = max(1, min(8, fourth.shape[1]))
+    whole = fourth[:, : fourth.shape[1] // size * size].reshape(-1, size, fourth.shape[2])
+    level = np.sqrt((whole**2).mean(axis=1))
+    noise = [float(np.median(one[one > 0.0])) if one.any() else 0.0 for one in level.T]
+    step = [quantisation(segments.measured[..., joint].ravel()) for joint in range(fourth.shape[2])]
+    return np.array(noise) / np.sqrt(70.0), np.array(step)
 
 
 def quantisation(readings: Array) -> float:
@@ -88,7 +89,7 @@ def misfits(error: Array, segments: Segments, joints: Sequence[str], command: Ar
     first = int(SETTLING * error.shape[1])
     late = error[:, first:]
     noise, step = reading_noise(segments)
-    floor = np.sqrt(noise**2 + step**2 / 12.0)
+    floor = np.maximum(noise, step / np.sqrt(12.0))
     found = []
     for joint, name in enumerate(joints):
         mine = late[..., joint]

@@ -18,7 +18,7 @@ from policy_port.identify.recording import Recording, make_recording
 from policy_port.trace import DAMAGE, Trace, TraceError, read_array
 
 KINDS = (
-    "a trace (.npz of play --out or --real), a folder of SAGE (joint_list.txt, control.csv, state_motor.csv), a "
+    "a trace (.npz), a folder of SAGE (joint_list.txt, control.csv, state_motor.csv), a "
     "LeRobotDataset (meta/info.json), an .npz with qpos and target_qpos, or a folder of these"
 )
 """What can be read, in words."""

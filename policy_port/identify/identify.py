@@ -13,6 +13,7 @@ from policy_port.arrays import Array
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
 from policy_port.identify.estimate import Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
+from policy_port.identify.grid import scan
 from policy_port.identify.lag import Lag, fit_lag
 from policy_port.identify.parameters import Space, Values
 from policy_port.identify.recording import Recording
@@ -24,6 +25,8 @@ LEAST_ERROR = 5e-4
 """Residuals are never trusted more than this [rad]: a third of a step of an STS3215's encoder."""
 LONG = 2.0
 """Horizon over which errors are searched for what the model lacks [s]."""
+GRIDS = {"delay": (-0.3, -0.1, -0.05, 0.05, 0.1, 0.3), "backlash": (-0.7, 0.7)}
+"""By how much a parameter of each joint is moved on its grid, in standard deviations of its prior."""
 LEAST_SEGMENTS = 30
 """Segments that short recordings are cut into, overlapping."""
 LAG_SEGMENTS = 150
@@ -75,7 +78,7 @@ class Identified:
     misfits: tuple[Misfit, ...]
     """Joints whose errors show that the model lacks something."""
     noise: Array
-    """Noise of readings [rad], shape (joints,)."""
+    """Noise of readings, their steps' share included [rad], shape (joints,)."""
     step: Array
     """Step of readings [rad], 0 where none shows, shape (joints,)."""
     shown: Segments
@@ -110,9 +113,13 @@ def identify(
     note("searching")
     z = problem.minimise(space, start, effort.rounds)
     problem = _weighed(problem, space, z)
-    note("searching again, with errors weighed by what is left")
+    note("delays and backlash once more on a grid, then all again with errors weighed by what is left")
+    for key, moves in GRIDS.items():
+        z = scan(problem, space, z, key, moves)
     z = problem.minimise(space, z, effort.rounds)
     problem = _weighed(problem, space, z)
+    z = scan(problem, space, z, "delay", GRIDS["delay"][2:4])
+    z = problem.minimise(space, z, effort.rounds // 2)
     estimates = estimate(problem, space, z, note, effort.seed)
     note("errors")
     judged = others or fitted

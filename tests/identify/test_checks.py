@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from policy_port.contract import RobotMapping
 from policy_port.errors import EvidenceError
 from policy_port.identify.checks import check_recordings
 from policy_port.identify.recording import Recording, make_recording
@@ -134,3 +135,31 @@ def test_another_robot_is_named(recordings: list[Recording]) -> None:
         recordings[0].in_robot(("shoulder", "wrist"), None)
     with pytest.raises(EvidenceError, match="has joint 'elbow', which the robot file has not"):
         recordings[0].in_robot(("shoulder",), None)
+
+
+def test_a_mapping_mends_what_is_named(recordings: list[Recording]) -> None:
+    """Names, signs, zeros and units of other columns are stated by a mapping, through which they pass the checks."""
+    item = recordings[0]
+    foreign = replace(
+        item,
+        joint_names=("b", "a"),
+        measured=np.stack([0.5 - item.measured[:, 1], np.rad2deg(item.measured[:, 0])], axis=1),
+        command=np.stack([0.5 - item.command[:, 1], np.rad2deg(item.command[:, 0])], axis=1),
+    )
+    with pytest.raises(EvidenceError, match="--mapping FILE"):
+        foreign.in_robot(JOINTS, None)
+    mapping = RobotMapping.model_validate(
+        {
+            "source_joint_names": JOINTS,
+            "target_joint_names": ("b", "a"),
+            "rename": {"shoulder": "a", "elbow": "b"},
+            "joints": {"shoulder": {"unit": "deg"}, "elbow": {"sign": -1, "offset": 0.5}},
+        }
+    )
+    mended = foreign.in_robot(JOINTS, mapping)
+    check_recordings([mended], LIMITS)
+    np.testing.assert_allclose(mended.measured, item.measured, atol=1e-12)
+    # The mistakes that a mapping can make are those that the messages lead back to it for.
+    for wrong in (turned(item), exchanged(item), shrunk(item)):
+        with pytest.raises(EvidenceError, match="--mapping"):
+            check_recordings([wrong], LIMITS)

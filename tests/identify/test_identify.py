@@ -35,7 +35,7 @@ def found(simulators: tuple[MujocoPredictor, MujocoPredictor], recordings: list[
     """The arm with hidden dynamics, identified from three recordings; the fourth is held out."""
     predictor, stock = simulators
     space = make_space(load_priors("sts3215"), JOINTS, stock.stock)
-    return identify(predictor, stock, space, (recordings[:3], recordings[3:]), Effort(segments=24, rounds=8))
+    return identify(predictor, stock, space, (recordings[:3], recordings[3:]), Effort(segments=40, rounds=8))
 
 
 def test_hidden_numbers_are_inside_their_intervals(found: Identified) -> None:

@@ -62,6 +62,23 @@ TRIED: dict[str, str] = {
         "tests.train.test_ppo:test_environments_are_shared_out_whole_to_a_network_that_remembers"
     ),
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
+_IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
+_MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
+
+TRIED: dict[str, str] = {
+    "--hold-out-after goes with a single recording": _IDENTIFIED,
+    "--hold-out-after parts a single recording": _IDENTIFIED,
+    "--hold-out-after {} leaves less than 20 rows": _IDENTIFIED,
+    "its rows have no time stamps and its columns no names; state them with --rate HZ": _IDENTIFIED,
+    "they are in degrees. Give the unit with --mapping FILE": _IDENTIFIED,
+    "so nothing says what stock is. Give the contract that states": _IDENTIFIED,
+    "readings are in degrees, a row is damaged, or time stamps are in another unit": _IDENTIFIED,
+    "another joint's column, or has another zero or unit": _MAPPED,
+    "tell nothing of the dynamics. Or they are in another unit than --mapping says": _MAPPED,
+    "does not follow its commands (correlation": _MAPPED,
+    "which the robot file has not; it has": _MAPPED,
+    "Name the robot file's counterparts with --mapping FILE": _MAPPED,
+    "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
     "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",
     "nothing says which of them the policy drives; give the action with --set": f"{_VERSE}{_TOLD}",
     "is left to the robot file. State it with --set": f"{_VERSE}{_TOLD}",

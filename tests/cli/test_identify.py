@@ -1,0 +1,128 @@
+"""`policy-port identify` from the command line: what it writes, and that nothing is written of wrong data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from policy_port.cli.app import app
+from policy_port.dynamics.document import load_dynamics
+from policy_port.trace import Recorder
+from tests.identify.hidden_arm import ARM, HIDDEN, JOINTS, dynamics_of, play
+
+CONTRACT = """
+contract_version: 1
+name: hidden arm
+robot: arm.xml
+trained_in: a test
+quaternion_order: none
+timestep: 0.005
+decimation: 4
+base: {floating: false}
+actuation: {kind: implicit}
+joints:
+  shoulder: {default: 0.0, stiffness: 20.0, damping: 2.0}
+  elbow: {default: 0.0, stiffness: 20.0, damping: 2.0}
+observation: {terms: [{term: joint_pos}]}
+action: {terms: [{term: joint_position, scale: 1.0, offset: default}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A robot file, its contract, and two recordings as traces: whole.npz, held.npz, and one in degrees."""
+    folder = tmp_path_factory.mktemp("identify")
+    (folder / "arm.xml").write_text(ARM)
+    (folder / "bare.xml").write_text(ARM.split("<actuator>")[0] + "</mujoco>")
+    (folder / "arm.yaml").write_text(CONTRACT)
+    hidden = dynamics_of(HIDDEN, {"encoder_noise": 0.0005})
+    for name, kind in (("whole", 0), ("held", 2)):
+        item = play(folder / "arm.xml", hidden, kind, rows=200)
+        for label, unit in ((name, 1.0), (f"{name}_degrees", float(np.rad2deg(1.0)))):
+            with Recorder(folder / f"{label}.npz", {"joint_names": list(JOINTS)}) as recorder:
+                for row in range(len(item.time)):
+                    recorder.record(
+                        time=item.time[row : row + 1],
+                        joint_pos=unit * item.measured[row : row + 1],
+                        target=unit * item.command[row : row + 1],
+                    )
+    pair = {"qpos": item.measured, "target_qpos": item.command}
+    np.savez(folder / "pair.npz", **pair)
+    joints = "\n".join(f"  {name}: {{unit: deg}}" for name in JOINTS)
+    names = ", ".join(JOINTS)
+    (folder / "degrees.yaml").write_text(
+        f"source_joint_names: [{names}]\ntarget_joint_names: [{names}]\njoints:\n{joints}\n"
+    )
+    (folder / "few.yaml").write_text(_few())
+    return folder
+
+
+def _few() -> str:
+    """Priors that search four parameters of each joint, for a quick fit."""
+    from policy_port.identify.parameters import PRIORS
+    from policy_port.resources import assets_dir
+
+    text = (assets_dir() / "identify" / f"{PRIORS}.yaml").read_text()
+    for key in ("armature", "friction", "effort_limit", "backlash"):
+        head, _, tail = text.partition(f"\n  {key}:")
+        text = f"{head}\n  {key}:{tail.replace('fit: true', 'fit: false', 1)}"
+    return text
+
+
+def run(folder: Path, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """Exit status and everything printed."""
+    monkeypatch.chdir(folder)
+    quick = ("--robot", "arm.xml", "--out", "new.yaml", "--segments", "8", "--priors", "few.yaml")
+    result = CliRunner().invoke(app, ["identify", *arguments, *quick])
+    return result.exit_code, result.output
+
+
+def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a trace, with another held out, a document that is read back and one page with its plots come out."""
+    code, said = run(folder, "whole.npz", "--held-out", "held.npz", "--report", "new.html", monkeypatch=monkeypatch)
+    assert code == 0, said
+    assert "held out, 0.5 s ahead" in said
+    dynamics = load_dynamics(folder / "new.yaml")
+    assert dynamics.joints["elbow"].delay is not None
+    assert {item.use for item in dynamics.data} == {"fit", "held_out"}
+    assert dynamics.held_out
+    assert "Errors [rad] by horizon and joint" in (folder / "new.html").read_text()
+    code, said = run(folder, "whole.npz", monkeypatch=monkeypatch)
+    assert code == 2
+    assert "exists; name another file, or replace it with --force" in said
+    assert run(folder, "whole.npz", "--force", monkeypatch=monkeypatch)[0] == 0
+    (folder / "new.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "obeyed"),
+    [
+        ("whole_degrees.npz", "they are in degrees. Give the unit with --mapping", "--mapping degrees.yaml"),
+        ("pair.npz", "state them with --rate HZ and --joints", "--rate 50 --joints shoulder,elbow"),
+        ("whole.npz --robot bare.xml", "Give the contract that states stiffness", "--contract arm.yaml"),
+        ("whole.npz held.npz --hold-out-after 3", "--hold-out-after goes with a single recording", ""),
+        ("whole.npz --held-out whole.npz", "is both fitted and held out", ""),
+        ("whole.npz --hold-out-after 3.9", "leaves less than 20 rows on one side", ""),
+        ("whole.npz --priors other.yaml", "no such file of priors", ""),
+        ("gone.npz", "no such file", ""),
+    ],
+)
+def test_what_is_refused_writes_nothing_and_names_what_to_do(
+    arguments: str, said: str, obeyed: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong data and options end with status 2 and leave no file; the remedy that is named works."""
+    monkeypatch.chdir(folder)
+    quick = "--out new.yaml --segments 8 --priors few.yaml".split()
+    given = arguments.split()
+    robot = [] if "--robot" in given else ["--robot", "arm.xml"]
+    result = CliRunner().invoke(app, ["identify", *robot, *quick, *given])
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.output.split()).replace("│ ", "")
+    assert not (folder / "new.yaml").exists()
+    if obeyed:
+        result = CliRunner().invoke(app, ["identify", *robot, *quick, *given, *obeyed.split()])
+        assert result.exit_code == 0, result.output
+        (folder / "new.yaml").unlink()

@@ -24,6 +24,8 @@ _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_
 
 _TAUGHT = "tests.train.test_distil:"
 _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
+_IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
+_MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
 TRIED: dict[str, str] = {
     "has no ending, so its folder would have its name; write `out` in it, or give --out": (
@@ -61,11 +63,6 @@ TRIED: dict[str, str] = {
     "of a recurrent network; set it to a divisor, or say --num-envs": (
         "tests.train.test_ppo:test_environments_are_shared_out_whole_to_a_network_that_remembers"
     ),
-    "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
-_IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
-_MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
-
-TRIED: dict[str, str] = {
     "--hold-out-after goes with a single recording": _IDENTIFIED,
     "--hold-out-after parts a single recording": _IDENTIFIED,
     "--hold-out-after {} leaves less than 20 rows": _IDENTIFIED,

@@ -168,9 +168,9 @@ def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts:
     if plan.resume:
         begun = read_agent(DistilAgent, "distil", open_run(plan.out).path / "agent.yaml")
         written = agent.model_copy(update={"max_iterations": begun.max_iterations})
-    files, policy = {"agent.yaml": written.to_yaml(), **texts}, lesson.teacher.policy
+    files, policy = {"agent.yaml": written.to_yaml(), **texts, **place.texts()}, lesson.teacher.policy
     source = str(policy.path.resolve())
-    outside = place.files()
+    outside = {"robot": Path(place.asked()["robot"])}
     record = make_record(files, outside, stage="distil", acting="student", source=source, **place.asked())
     # Of a policy that several files make up, the sum of its own file would not be the sum of the policy.
     record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})

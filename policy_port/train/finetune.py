@@ -125,8 +125,13 @@ def place_of(
         num_envs=num_envs or (64 if record is None else record.num_envs),
         seed=seed,
         device=device or ("cpu" if record is None else record.device),
-        dynamics=dynamics,
+        dynamics=dynamics or _kept(run, "dynamics.yaml"),
     )
+
+
+def _kept(run: Run | None, name: str) -> Path | None:
+    """A file of a run's folder, where it has it."""
+    return run.path / name if run is not None and (run.path / name).is_file() else None
 
 
 def _refuse_changed(robot: Path, digest: str | None) -> None:

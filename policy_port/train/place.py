@@ -40,9 +40,12 @@ class Place:
     dynamics: Path | None = None
     """dynamics.yaml of the robot, where it was identified."""
 
-    def files(self) -> dict[str, Path | None]:
-        """What a run's record has the hashes of, and where it lies."""
-        return {"robot": find_robot(self.robot), "dynamics": self.dynamics}
+    def texts(self) -> dict[str, str]:
+        """What of it a run's folder keeps beside the task, by name."""
+        if self.dynamics is None:
+            return {}
+        load_dynamics(self.dynamics)
+        return {"dynamics.yaml": self.dynamics.read_text(encoding="utf-8")}
 
     def asked(self) -> dict[str, Any]:
         """Its part of a run's record."""

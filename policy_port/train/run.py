@@ -5,6 +5,7 @@
 | run.yaml | what was asked for: stage, seed, simulator, hashes of all that went in, versions |
 | agent.yaml | settings, whole; `inspect` and `export` find the activation here |
 | task.yaml | the task, where it is one of ours |
+| dynamics.yaml | what was identified of the robot, where that was given |
 | contracts/NAME.yaml | the contract of each group of observations |
 | model_N.pt | after N iterations, with the optimiser's state; model_0.pt is the start |
 | curve.csv | a row an iteration, up to the last checkpoint |

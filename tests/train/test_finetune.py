@@ -119,7 +119,7 @@ def test_a_checkpoint_alone_needs_what_a_run_would_say(student: Run) -> None:
     with pytest.raises(TrainError, match="give --contract"):
         open_start(file, None)
     start = open_start(file, student.path / "contracts" / "actor.yaml")
-    given = {"plant": "mujoco", "robot": "robot.xml", "task": "velocity"}
+    given: dict[str, Any] = {"plant": "mujoco", "robot": "robot.xml", "task": "velocity"}
     for name in given:
         asked = {**given, name: None}
         with pytest.raises(TrainError, match=f"the {name}; give --{name}"):

@@ -10,6 +10,7 @@ import yaml
 
 from policy_port.contract import load_contract
 from policy_port.errors import PolicyPortError, TaskError, TrainError
+from policy_port.train.finetune import open_start, place_of
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan, critic_contract, train
 from policy_port.train.run import open_run
@@ -70,7 +71,7 @@ def test_a_run_under_identified_dynamics_is_resumed_to_the_same_curve(files: dic
     plan = Plan(out=tmp_path / "cut", agent=files["agent"], iterations=4, minutes=1e-9)
     there = replace(place(files), dynamics=dynamics)
     train(files["student"], there, plan)
-    with pytest.raises(TrainError, match="dynamics is not given now"):
+    with pytest.raises(TrainError, match=r"dynamics.yaml is not given now"):
         train(files["student"], place(files), replace(plan, resume=True))
     resumed = train(files["student"], there, replace(plan, resume=True, minutes=None))
     whole = train(files["student"], there, replace(plan, out=tmp_path / "whole", minutes=None))
@@ -78,6 +79,9 @@ def test_a_run_under_identified_dynamics_is_resumed_to_the_same_curve(files: dic
     curves = [(run.path / "curve.csv").read_text() for run in (resumed, whole, plain)]
     assert curves[0] == curves[1]
     assert curves[0].splitlines()[1] != curves[2].splitlines()[1]
+    nothing = dict.fromkeys(("plant", "robot", "task", "num_envs", "device"))
+    tuned = place_of(open_start(whole.path, None), seed=0, **nothing)  # type: ignore[arg-type]
+    assert tuned.dynamics == whole.path / "dynamics.yaml"
 
 
 def test_a_critic_reads_what_the_actor_does_and_how_the_base_moves() -> None:

@@ -189,7 +189,7 @@ class MujocoPlant:
         self._advance(waiting, count)
         for helper in helping:
             helper.result()
-        self._fresh.clear()
+        self._fresh = set() if self._sensing is None else set(range(self.num_envs))
         for row, data in enumerate(self._data):
             if data.warning[_BADCTRL].number:
                 # MuJoCo then drives nothing at all, which looks like a calm robot.
@@ -201,6 +201,8 @@ class MujocoPlant:
     def _advance(self, waiting: Iterator[tuple[mujoco.MjModel, mujoco.MjData]], count: int) -> None:
         for model, data in waiting:
             mujoco.mj_step(model, data, count)
+            if self._sensing is not None:
+                _place_bodies(model, data)
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
@@ -310,12 +312,8 @@ class MujocoPlant:
         )
 
     def _refresh(self, row: int) -> None:
-        # After a step MuJoCo's positions and velocities of bodies are still those of the step's start.
         if row not in self._fresh:
-            model, data = self._models[row], self._data[row]
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            mujoco.mj_comVel(model, data)
+            _place_bodies(self._models[row], self._data[row])
             self._fresh.add(row)
 
     def _find_frame(self, name: str | None) -> tuple[mujoco.mjtObj, int]:
@@ -331,3 +329,10 @@ class MujocoPlant:
         raise RobotError(
             f"{self._file}: has no link or site '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
         )
+
+
+def _place_bodies(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Bring positions and velocities of bodies up to date: after a step they are still those of its start."""
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_comVel(model, data)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mujoco
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -15,6 +16,7 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import PlantState, Sensed
 from policy_port.control.signals import Signals
 from policy_port.errors import RobotError, TaskError
+from policy_port.plants.mujoco_sensing import ContactForces
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from tests.plants.conftest import PACKAGES
@@ -343,3 +345,28 @@ def test_environments_in_processes_sense_alike(tmp_path: Path) -> None:
         made.close()
     np.testing.assert_array_equal(seen[0], seen[1])
     assert np.abs(seen[0][0] - seen[0][1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("cone", ["elliptic", "pyramidal"])
+@pytest.mark.parametrize("condim", [1, 3, 6])
+def test_contact_forces_of_many_states_are_those_of_each(cone: str, condim: int) -> None:
+    """Two boxes stacked, sliding, in the air: the sums of what mj_contactForce says of each contact."""
+    box = f'<freejoint/><geom type="box" size=".1 .1 .1" condim="{condim}"/></body>'
+    model = mujoco.MjModel.from_xml_string(
+        f'<mujoco><option cone="{cone}"/><worldbody><geom type="plane" size="5 5 .1"/><body name="a" pos="0 0 .1">{box}'
+        f'<body name="b" pos=".05 .02 .35">{box}</worldbody></mujoco>'
+    )
+    states, wanted, wrench = [], np.zeros((3, 2, 3)), np.zeros(6)
+    for number, steps in enumerate((100, 120, 0)):
+        data = mujoco.MjData(model)
+        data.qvel[:], data.xfrc_applied[1, :3] = 0.3 * number, (number, 1.0, 0.0)
+        mujoco.mj_step(model, data, steps)
+        states.append(data)
+        for contact in range(data.ncon):
+            mujoco.mj_contactForce(model, data, contact, wrench)
+            force = data.contact.frame[contact].reshape(3, 3).T @ wrench[:3]
+            for geom, sign in zip(data.contact.geom[contact], (-1.0, 1.0), strict=True):
+                if (body := model.geom_bodyid[geom]) > 0:
+                    wanted[number, body - 1] += sign * force
+    assert np.allclose(ContactForces(model, ["a", "b"], [1, 2]).read(states), wanted, atol=1e-9)
+    assert np.abs(wanted[:2]).max() > 10.0

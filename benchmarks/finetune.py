@@ -3,7 +3,7 @@
     python benchmarks/finetune.py STUDENT_RUN --runs FOLDER [--arms gentle naive disturbed] [--iterations N]
 
 STUDENT_RUN is the folder of a `policy-port distil`. Each arm is a `policy-port finetune` into FOLDER; one that is there
-is gone on with. The table is made of the folders, with 200 episodes for each policy, and written to finetune.md.
+is gone on with. finetune.md is made of what stands in the folders.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ import yaml
 
 from policy_port.files import write_atomic
 from policy_port.report.about import versions
-from policy_port.tasks.velocity import VelocityTask
-from policy_port.train.figures import compared
-from policy_port.train.finetune import Judge, Start, finetune, open_start, place_of
+from policy_port.train import finetune as tuning
+from policy_port.train.finetune import Start, finetune, open_start, place_of
 from policy_port.train.ppo import Plan
 from policy_port.train.run import Run, open_run
-from policy_port.train.trial import Trial
 
 DISTURBANCE = {
     "push": {"every": [3.0, 5.0], "force": [200.0, 400.0], "duration": 0.1},
@@ -43,13 +41,7 @@ ARMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """What differs from the shipped settings, and from the student's task."""
 
-HEAD = ("arm", "iterations", "least tracking at a checkpoint / start", "result", "tracking / student", "falls more")
-HEAD += ("survival longer [s]", "the same under disturbance: tracking", "falls more", "survival longer [s]")
-
-
-def disturbed(task: VelocityTask) -> VelocityTask:
-    """The task with what disturbs."""
-    return VelocityTask.model_validate({**task.model_dump(), **DISTURBANCE})
+HEAD = ("arm", "iterations", "tracking", "of the start's", "falls", "survival [s]")
 
 
 def perform(arm: str, start: Start, folder: Path, iterations: int | None) -> Run:
@@ -58,28 +50,25 @@ def perform(arm: str, start: Start, folder: Path, iterations: int | None) -> Run
     folder.mkdir(parents=True, exist_ok=True)
     own = yaml.safe_load((start.file.parent / "task.yaml").read_text())
     files = {"agent": folder / f"{arm}_agent.yaml", "task": folder / f"{arm}_task.yaml"}
-    for name, values in (("agent", settings), ("task", {**own, **task})):
-        write_atomic(files[name], yaml.safe_dump(values, sort_keys=False) if values else "max_iterations: 200\n")
+    for name, values in (("agent", {"max_iterations": 60, **settings}), ("task", {**own, **task})):
+        write_atomic(files[name], yaml.safe_dump(values, sort_keys=False))
     given = dict.fromkeys(("plant", "robot", "num_envs", "device"))
     place = place_of(start, task=str(files["task"]), seed=0, **given)  # type: ignore[arg-type]
     out = folder / arm
     return finetune(start, place, Plan(out=out, agent=files["agent"], iterations=iterations, resume=out.exists()))
 
 
-def row(arm: str, run: Run, start: Start) -> tuple[str, ...]:
-    """What came out of one arm."""
+def rows(arm: str, run: Run) -> list[tuple[str, ...]]:
+    """What each checkpoint of one arm is worth, in the same episodes of the task that it learns on."""
     scores = run.scores()
-    least = min(scores[i]["tracking"] for i in scores) / scores[0]["tracking"]
-    file = max(run.checkpoints().items())[1] if arm == "naive" else run.result()[0]
-    cells = [arm, str(max(scores)), f"{least:.3f}", file.name]
-    given = dict.fromkeys(("plant", "robot", "num_envs", "device", "task"))
-    judge = Judge(start.contract, place_of(start, seed=0, **given))  # type: ignore[arg-type]
-    nominal = VelocityTask.model_validate(yaml.safe_load((start.file.parent / "task.yaml").read_text()))
-    for task in (nominal, disturbed(nominal)):
-        trial = Trial(task=task, seconds=20.0, episodes=200, seed=5_000_000)
-        found = compared(judge.measure(file, trial), judge.measure(start.file, trial))
-        cells += [found.tracking.text(), found.falls.text(), found.survival.text(2)]
-    return tuple(cells)
+    start = scores[0]["tracking"]
+    return [
+        (
+            *(arm, str(i), f"{score['tracking']:.3f}", f"{100.0 * score['tracking'] / start:.0f} %"),
+            *(f"{100.0 * score['falls']:.0f} %", f"{score['survival']:.2f}"),
+        )
+        for i, score in scores.items()
+    ]
 
 
 def main() -> None:
@@ -89,32 +78,45 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--iterations", type=int)
-    parser.add_argument("--table", action="store_true", help="measure the runs that are there and write finetune.md")
+    parser.add_argument("--episodes", type=int, default=tuning.EPISODES, help="at each checkpoint")
+    parser.add_argument("--final", type=int, default=tuning.FINAL, help="to hold the best one against the student")
     given = parser.parse_args()
+    tuning.EPISODES, tuning.FINAL = given.episodes, given.final
     start = open_start(given.student, None)
     for arm in given.arms:
         run = perform(arm, start, given.runs, given.iterations)
         print(arm, run.result(), flush=True)
-    if given.table:
-        rows = [row(arm, open_run(given.runs / arm), start) for arm in ARMS if (given.runs / arm).is_dir()]
-        write_atomic(Path(__file__).with_suffix(".md"), page(start, rows))
+    write_atomic(Path(__file__).with_suffix(".md"), page(given, start))
 
 
-def page(start: Start, rows: list[tuple[str, ...]]) -> str:
+def page(given: argparse.Namespace, start: Start) -> str:
     """The figures as Markdown."""
     assert start.run is not None
-    lines = ["| " + " | ".join(cells) + " |" for cells in (HEAD, ("---",) * len(HEAD), *rows)]
+    runs = {arm: open_run(given.runs / arm) for arm in ARMS if (given.runs / arm / "scores.csv").is_file()}
+    told = [row for arm, run in runs.items() for row in rows(arm, run)]
     known = ", ".join(f"{name} {number}" for name, number in versions().items() if name in ("torch", "mujoco"))
-    source = Path(start.run.record.source or "").name
+    record = start.run.record
     return "\n".join(
         [
             "# Fine-tuning a distilled student",
             "",
-            f"Written by `python benchmarks/finetune.py STUDENT_RUN --runs FOLDER --table`, {known}, two CPU cores "
-            f"that others used too. The student: {start.file.name} of a `distil` from {source}, "
+            f"Written by `python benchmarks/finetune.py STUDENT_RUN --runs FOLDER --iterations N --episodes "
+            f"{given.episodes} --final {given.final}`, {known}, two CPU cores that others used too; {record.num_envs} "
+            f"environments in {record.plant}, 24 steps of each an iteration, seed 0.",
+            "",
+            f"The student: {start.file.name} of a `distil` from {Path(record.source or '').name}; "
             f"{start.run.result()[1]}.",
             "",
-            *lines,
+            "`gentle`: the shipped settings, in which the critic learns alone for 20 iterations. `naive`: those with "
+            "which one trains from nothing. `disturbed`: the shipped settings, with pushes, friction 0.4 to 1.0 and "
+            "late targets; measured under these too. Tracking is a share of the most there is, 0 from a fall on, over "
+            f"{given.episodes} episodes of 10 s, the same ones at each checkpoint.",
+            "",
+            *("| " + " | ".join(cells) + " |" for cells in (HEAD, ("---",) * len(HEAD), *told)),
+            "",
+            "What each run came to:",
+            "",
+            *(f"- {arm}: {run.result()[0].name}: {run.result()[1]}." for arm, run in runs.items()),
             "",
         ]
     )

@@ -170,7 +170,7 @@ def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts:
         written = agent.model_copy(update={"max_iterations": begun.max_iterations})
     files, policy = {"agent.yaml": written.to_yaml(), **texts}, lesson.teacher.policy
     source = str(policy.path.resolve())
-    outside = {"robot": Path(place.asked()["robot"])}
+    outside = place.files()
     record = make_record(files, outside, stage="distil", acting="student", source=source, **place.asked())
     # Of a policy that several files make up, the sum of its own file would not be the sum of the policy.
     record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})

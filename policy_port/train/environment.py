@@ -19,6 +19,7 @@ from policy_port.control.action import ActionDecoder
 from policy_port.control.inner_loop import inner_loop
 from policy_port.control.plant import PlantState, Sensed, SimulatedPlant
 from policy_port.errors import RobotError, TaskError, TrainError
+from policy_port.plants.dynamic import DynamicPlant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.tasks.velocity import VelocityTask
@@ -98,6 +99,8 @@ class PlantEnvironment:
             seed: Of all that is drawn from here on.
         """
         self._rng = np.random.default_rng(seed)
+        if isinstance(self.plant, DynamicPlant):
+            self.plant.reseed(seed)
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self._randomised.begin(self._rng)
         self._late.begin(self._rng)

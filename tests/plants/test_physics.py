@@ -116,7 +116,7 @@ def test_what_can_not_be_is_refused(tmp_path: Path) -> None:
     plant = MujocoPlant(slider(tmp_path), setup(), num_envs=2)
     for physics, words in (
         (Physics(stiffness=np.ones(2)), r"stiffness has shape \(2,\), this plant's is \(2, 1\)"),
-        (Physics(base_mass=np.array([0.0, np.nan])), "base_mass is NaN"),
+        (Physics(gravity=np.full((2, 3), np.nan)), "gravity is NaN"),
         (Physics(ground_friction=np.array([0.4, -0.1])), "ground_friction is -0.1"),
         (Physics(effort_limit=np.zeros((2, 1))), "effort_limit is 0"),
         (Physics(base_mass=np.array([0.0, -2.0])), "'block' weighs 2.000 kg, and -2.000 kg"),

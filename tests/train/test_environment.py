@@ -17,20 +17,28 @@ from policy_port.plants.mujoco_plant import MujocoPlant
 from policy_port.plants.physics import Physics
 from policy_port.plants.setup import PlantSetup
 from policy_port.train.environment import PlantEnvironment, make_environment
+from tests.train.hopper import hopper_contract, hopper_mjcf, hopper_task
 
 ROWS = 6
 Make = Callable[..., PlantEnvironment]
 
 
 @pytest.fixture(scope="module")
-def plant(hopper_file: Path, hopper_contract: Any) -> Iterator[MujocoPlant]:
+def hopper_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hopper") / "hopper.xml"
+    path.write_text(hopper_mjcf())
+    return path
+
+
+@pytest.fixture(scope="module")
+def plant(hopper_file: Path) -> Iterator[MujocoPlant]:
     made = MujocoPlant(hopper_file, PlantSetup.from_contract(hopper_contract()), num_envs=ROWS)
     yield made
     made.close()
 
 
 @pytest.fixture
-def make(plant: MujocoPlant, hopper_file: Path, hopper_contract: Any, hopper_task: Any) -> Iterator[Make]:
+def make(plant: MujocoPlant, hopper_file: Path) -> Iterator[Make]:
     """Makes an environment on the one plant of this file."""
 
     def environment(
@@ -110,7 +118,7 @@ class Scripted:
     def reset(self, rows: np.ndarray | None = None) -> None: ...
 
 
-def test_what_is_seen_is_what_a_replay_shows(make: Make, plant: MujocoPlant, hopper_contract: Any) -> None:
+def test_what_is_seen_is_what_a_replay_shows(make: Make, plant: MujocoPlant) -> None:
     """Given the same states, a contract with history, delay and clock sees the numbers that a replay's policy sees."""
     terms = [
         {"term": "base_lin_vel", "point": "com", "delay": 1},
@@ -177,7 +185,7 @@ def test_a_link_that_touches_ends_the_episode(make: Make) -> None:
     assert [1] * ROWS in seen
 
 
-def test_noise_is_seen_by_who_acts_alone(make: Make, hopper_contract: Any) -> None:
+def test_noise_is_seen_by_who_acts_alone(make: Make) -> None:
     """The student's measurement is noisy within its half width, the teacher's exact; commands and actions are both."""
     both = {"teacher": hopper_contract(), "student": hopper_contract()}
     environment = make(both, "student", noise={"joint_pos": 0.01, "orientation": 0.05})
@@ -193,7 +201,7 @@ def test_noise_is_seen_by_who_acts_alone(make: Make, hopper_contract: Any) -> No
         assert (value > 0.0) == (limit > 0.0), name
 
 
-def test_labels_are_said_by_joint_name(make: Make, hopper_contract: Any, plant: MujocoPlant) -> None:
+def test_labels_are_said_by_joint_name(make: Make) -> None:
     """Another joint order, scale, offset and unit: the converted action gives every joint the same target."""
     swapped = {"left_knee": 0.04, "right_knee": 0.01}
     terms = [{"term": "joint_position", "joints": ["right_knee", "left_knee"], "scale": swapped, "offset": 0.0}]
@@ -212,7 +220,7 @@ def test_labels_are_said_by_joint_name(make: Make, hopper_contract: Any, plant: 
     assert np.allclose(environment.groups["teacher"].signals.joint_target, environment.signals.joint_target)
 
 
-def test_contracts_that_do_not_go_together_are_refused(make: Make, hopper_contract: Any, hopper_file: Path) -> None:
+def test_contracts_that_do_not_go_together_are_refused(make: Make) -> None:
     """Each mistake by name: who acts, control period, gains, joints, drives, delays, foreign terms."""
     plain = hopper_contract()
     stiff = hopper_contract(
@@ -329,7 +337,7 @@ def test_a_push_moves_the_robot_and_ends(make: Make) -> None:
     assert not np.asarray(pushed._pushes._force).any()
 
 
-def test_randomised_physics_is_set_and_what_can_not_be_is_refused(make: Make, hopper_contract: Any) -> None:
+def test_randomised_physics_is_set_and_what_can_not_be_is_refused(make: Make) -> None:
     """Environments differ by their draws alone; a factor on what the contract does not state is an error."""
     environment = make(randomisation={"stiffness": [0.5, 1.5]}, command={"lin_vel_x": [0.1, 0.1]})
     environment.step(torch.ones(ROWS, 2))

@@ -53,6 +53,7 @@ def test_the_actor_waits_for_its_critic(student: Run, out: Path, monkeypatch: py
     """
     monkeypatch.setattr(module, "EPISODES", 2)
     monkeypatch.setattr(module, "FINAL", 2)
+    monkeypatch.setattr(module, "write_run_report", lambda run: None)
     run = finetune(*opened(student), Plan(out=out, agent=settings(out)))
     states = {i: read_state(file) for i, file in run.checkpoints().items()}
     assert list(states) == [0, 2, 4]

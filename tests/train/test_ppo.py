@@ -60,6 +60,26 @@ def test_a_resumption_is_held_against_what_was_begun(files: dict[str, Path], out
     assert sorted(file.name for file in out.iterdir()) == before
 
 
+def test_a_run_under_identified_dynamics_is_resumed_to_the_same_curve(files: dict[str, Path], tmp_path: Path) -> None:
+    """Delay and noisy encoders change the curve, a resumption does not; without the dynamics it is refused."""
+    dynamics = tmp_path / "dynamics.yaml"
+    dynamics.write_text(
+        "policy_port_dynamics: 1\nrobot: {file: robot.xml}\njoints: {left: {delay: 0.01}}\n"
+        "common: {encoder_noise: 0.05}\n"
+    )
+    plan = Plan(out=tmp_path / "cut", agent=files["agent"], iterations=4, minutes=1e-9)
+    there = replace(place(files), dynamics=dynamics)
+    train(files["student"], there, plan)
+    with pytest.raises(TrainError, match="dynamics is not given now"):
+        train(files["student"], place(files), replace(plan, resume=True))
+    resumed = train(files["student"], there, replace(plan, resume=True, minutes=None))
+    whole = train(files["student"], there, replace(plan, out=tmp_path / "whole", minutes=None))
+    plain = train(files["student"], place(files), replace(plan, out=tmp_path / "plain"))
+    curves = [(run.path / "curve.csv").read_text() for run in (resumed, whole, plain)]
+    assert curves[0] == curves[1]
+    assert curves[0].splitlines()[1] != curves[2].splitlines()[1]
+
+
 def test_a_critic_reads_what_the_actor_does_and_how_the_base_moves() -> None:
     """The critic's terms are the actor's, and those of the base that the actor lacks, each once."""
     terms = [term.term for term in critic_contract(rover.contract("student")).observation.terms]

@@ -144,7 +144,10 @@ def changed(**parts: Any) -> str:
         ),
         ({"rewards__feet_slide": {"weigth": 1.0}}, "unknown key 'weigth'; did you mean 'weight'"),
         ({"rewards__energy": {"weight": -1.0, "params": {"std": 1.0}}}, "unknown parameter 'std'; it takes none"),
-        ({"rewards__feet_gait__params__offset": [0.0, 0.5]}, "a list of numbers, one for each of FL, FR, RL, RR"),
+        (
+            {"rewards__feet_gait": {"weight": 1.0, "params": {"offset": [0.0, 0.5]}}},
+            "a list of numbers, one for each of FL, FR, RL, RR",
+        ),
         ({"rewards__joint_deviation_l1__params__joints": 3.0}, "is a list of joint names"),
         ({"rewards__track_lin_vel_xy_exp__params__std": 0.0}, "std is greater than 0"),
         ({"rewards": {"energy": {"weight": -1.0}}}, "no term has a positive weight"),

@@ -51,10 +51,10 @@ LINKS = {
 EPISODES = {"mujoco": (200, 20.0), "maniskill": (100, 20.0), "newton": (32, 10.0)}
 """Episodes in each simulator, and their length [s]; Newton on a CPU makes 200 steps a second."""
 NOTES = (
-    "- newton_assets_physx_anymal misses the bar by its falls. Its run (2026-11-28) learnt at a constant rate, and its",
-    "  tracking swung between 0.83 and 0.86 from one checkpoint to the next; since then the rate falls on the way, with",
-    "  which it was not made again.",
-    "- Rows that are missing were not played yet: SAPIEN and Newton, and newton_assets_mjw_anymal where it is absent.",
+    "- newton_assets_physx_anymal misses the bar in MuJoCo by its falls. Both this run and go2's (2026-11-28) learnt at a",
+    "  constant rate, and tracking swung from one checkpoint to the next; since then the rate falls on the way, with",
+    "  which these two were not made again.",
+    "- Rows that are missing were not played yet: Newton, most of SAPIEN, and robots that are absent.",
 )
 BLIND = "teacher, velocity zeroed"
 

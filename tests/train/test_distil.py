@@ -11,7 +11,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from policy_port.contract import Contract
+from policy_port.contract import Contract, load_contract
 from policy_port.errors import CheckpointError, ContractError, PolicyPortError, TrainError
 from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
@@ -23,6 +23,8 @@ from policy_port.train.ppo import Plan
 from policy_port.train.run import read_state
 from policy_port.train.teacher import Teacher, open_teacher, teacher_config
 from tests.train import rover
+
+CONTRACTS = Path(__file__).resolve().parents[1] / "real_policies"
 
 SHORT: dict[str, Any] = {
     "num_steps_per_env": 8,
@@ -101,7 +103,7 @@ def made(file: Path, contract: Contract, **options: Any) -> Teacher:
     config = teacher_config(taught, options)
     del config["class_name"]
     shown = TensorDict({"teacher": torch.zeros(3, taught.policy.actor.obs_size)}, batch_size=[3])
-    return Teacher(shown, {"teacher": ["teacher"]}, "teacher", 2, **config)
+    return Teacher(shown, {"teacher": ["teacher"]}, "teacher", contract.action_size, **config)
 
 
 def test_a_teacher_remembers_until_an_episode_ends(tmp_path: Path) -> None:
@@ -146,6 +148,32 @@ def test_a_teacher_is_the_same_from_every_kind_of_file(files: dict[str, Path], t
         torch.testing.assert_close(other.policy.actor(seen)[0], wanted, atol=1e-5, rtol=1e-5)
     with pytest.raises(ContractError, match=r"holds its own contract.*Leave --teacher-contract out.*policy.onnx"):
         open_teacher(tmp_path / "port", rover.contract("teacher").model_copy(update={"name": "other"}))
+
+
+REAL = {
+    "unitree_rl_gym_g1_12dof": "policies/unitree_rl_gym_g1_12dof.pt",
+    "mujoco_playground_go1": "policies/mujoco_playground_go1.onnx",
+    "newton_assets_mjw_go2": "policies/newton_assets_mjw_go2.pt",
+    "openwbt_loco": "recurrent/openwbt_loco.onnx",
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_policies_teach_in_batches(name: str, shared: Path) -> None:
+    """TorchScript with an LSTM, ONNX with and without a memory and RSL-RL's files label several environments at once,
+    each apart from the others.
+    """
+    contract = load_contract(CONTRACTS / f"{name}.yaml")
+    teacher = made(shared / "real_policies" / REAL[name], contract)
+    seen = TensorDict({"teacher": torch.randn(3, contract.observation_size)}, batch_size=[3])
+    with torch.inference_mode():
+        first = teacher(seen)
+        teacher(seen)
+        teacher.reset(torch.tensor([1, 0, 0]))
+        third = teacher(seen)
+    assert first.shape == (3, contract.action_size)
+    torch.testing.assert_close(third[0], first[0], atol=1e-5, rtol=1e-5)
+    assert torch.allclose(third[1], first[1], atol=1e-5) == (not teacher.memory)
 
 
 def test_labels_are_what_takes_effect_in_the_students_units(files: dict[str, Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,19 @@ def test_play_needs_a_drive_whose_gains_are_known(setup_of: Callable[..., PlantS
     with pytest.raises(DynamicsError, match="the play is between .* Write kind: implicit or explicit"):
         check_setup(dynamics(backlash=0.01), setup_of(("swing",), actuation="model"))
     check_setup(dynamics(backlash=0.01), setup_of(("swing",), actuation="implicit", stiffness=20.0, damping=1.0))
+
+
+def test_physx_damps_a_drive_to_velocities_towards_its_target(
+    robot_file: Callable[[str], Path], setup_of: Callable[..., PlantSetup], stand_up: Make
+) -> None:
+    """There the joint's own damping is refused by name; --plant mujoco takes it, and so does PhysX without it."""
+    setup = setup_of(("swing",), stiffness=0.0, damping=1.0, floating=False)
+    setup = replace(setup, joints=tuple(replace(joint, drive="velocity") for joint in setup.joints))
+    path, own = robot_file("pendulum.urdf"), (dynamics(damping=0.5),)
+    with pytest.raises(RobotError, match="leave the joint's own damping out, or use --plant mujoco"):
+        with_dynamics(stand_up("maniskill", path, setup), setup, path, own)
+    with_dynamics(stand_up("mujoco", path, setup), setup, path, own)
+    with_dynamics(stand_up("maniskill", path, setup), setup, path, (dynamics(friction=0.1),))
 
 
 def test_a_delay_is_shorter_than_an_episode() -> None:

@@ -42,7 +42,7 @@ class EnvDynamics:
                 "on a plant with --plant maniskill"
             )
         if sim_backend == "physx_cuda":
-            raise DynamicsError(f"{env_id}: dynamics are set in PhysX on the CPU; leave out --sim-backend physx_cuda")
+            raise DynamicsError(f"{env_id}: dynamics are set in PhysX on the CPU, and it runs on {sim_backend}")
         links = self._links()
         payload = dynamics.common.payload
         if payload is not None and payload.link not in links:

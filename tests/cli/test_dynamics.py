@@ -78,6 +78,11 @@ def test_what_does_not_fit_is_refused(way: str, joint: str, common: str, says: s
     assert done.exit_code == 2
     assert says in done.output
     assert not (tmp_path / "out").exists()
+    if way == "env":
+        # As the message says: on a plant with --plant maniskill.
+        plant = ("--plant", "maniskill", "--task", "so100-reach")
+        done = invoke("play", port, *plant, "--episodes", 1, "--out", tmp_path / "out", "--dynamics", file)
+        assert done.exit_code == 0, done.output
 
 
 def test_compare_tells_the_gap_before_and_after(tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ class _Search:
         """Pairs that touch in an episode, on the way to it, or on the way from it to rest."""
         moved = np.concatenate([[0.0], np.abs(np.diff(targets, axis=0)).max(axis=1).cumsum()])
         rows = np.unique(np.searchsorted(moved, np.arange(0.0, moved[-1] + FINE, FINE)).clip(max=len(targets) - 1))
+        # Most poses that are no good are so where they start.
+        if found := self._touching(targets[:1]):
+            return found
         # The way to the first pose begins at rest, and any pose may be the last.
         found = self._touching(_line(targets[0], self._rest)) - self._lying
         found |= self._touching(targets[rows])

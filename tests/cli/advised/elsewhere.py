@@ -252,7 +252,26 @@ TRIED: dict[str, str] = {
 }
 """Part of the message, as it stands in the source -> the test."""
 
+TRIED |= {
+    "one of each: `policy-port play` with --dynamics FILE and without": (
+        "tests.cli.test_dynamics:test_compare_tells_the_gap_before_and_after"
+    ),
+    "to whose masses they may not fit. Give --robot that file, or leave": (
+        "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
+    ),
+    "leave the joint's own damping out, or use --plant mujoco": (
+        "tests.plants.test_dynamic:test_physx_damps_a_drive_to_velocities_towards_its_target"
+    ),
+    "Take the others out of the dynamics, or play on a plant with --plant maniskill": (
+        "tests.cli.test_dynamics:test_what_does_not_fit_is_refused"
+    ),
+    "and the model is {}; write --model mujoco": (
+        "tests.cli.test_dynamics:test_dynamics_go_with_an_arm_that_is_not_there"
+    ),
+}
+
 WALKED = {
+    "cli/collect.py": "tests.cli.test_collect:test_options_that_do_not_go_together_are_named",
     "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
     "cli/diagnose.py": "tests.cli.test_option_advice:test_diagnose_leads_somewhere",
     "cli/compare.py": "tests.cli.test_option_advice:test_compare_leads_somewhere",

@@ -282,6 +282,28 @@ TRIED: dict[str, str] = {
 }
 
 
+_PLANS = "tests.robots.jobs.test_collect:"
+_REFUSED, _REPLAYED = (
+    f"{_PLANS}test_a_plan_that_cannot_be_is_refused_before_anything_moves",
+    f"{_PLANS}test_a_recorded_episode_is_replayed_at_its_own_rate",
+)
+TRIED |= {
+    "Give --robot that file, or leave `sha256` out under `robot` of the dynamics": (
+        "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
+    ),
+    "Write kind: implicit or explicit in the contract, with stiffness and damping of the joint": (
+        "tests.plants.test_dynamic:test_play_needs_a_drive_whose_gains_are_known"
+    ),
+    "and servos get warm: {} s at most; shorten `seconds`": _REFUSED,
+    "write a smaller `amplitude` or `clearance`, or another `pose`": _REFUSED,
+    "has no room for it; write a smaller `amplitude`": _REFUSED,
+    "under this `amplitude` and `margin`": _REFUSED,
+    "the plan at {}; write control_frequency: {}": _REPLAYED,
+    "kind replay needs `like`, a trace, and takes neither `joints` nor `pose`": _REPLAYED,
+    "takes no `like`; walk and replay do": _REPLAYED,
+    "`margin` {} rad leaves joint {} no room; write a smaller one into the plan": _REPLAYED,
+}
+
 NO_ADVICE = ("lerobot-calibrate", "Let the policy warm up in `rehearse`", "and name the `port`")
 """Parts of texts that name a function of Python, or a key of a case that other tests write in each suite."""
 

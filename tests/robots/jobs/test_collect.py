@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 pytest.importorskip("mani_skill", reason="ManiSkill, which ships the arm's description, is not installed")
@@ -22,7 +23,7 @@ from policy_port.robots.jobs.excitation import PlannedEpisode, realise
 from policy_port.robots.jobs.information import information
 from policy_port.robots.jobs.plan import Plan, load_plan
 from policy_port.robots.jobs.run import Keep, play_real
-from policy_port.trace import Trace
+from policy_port.trace import Recorder, Trace
 from tests.robots.unhurried import unhurried
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -125,3 +126,25 @@ def test_a_plan_that_cannot_be_is_refused_before_anything_moves(segment: dict[st
     with pytest.raises(TaskError) as caught:
         realise(plan(segment), ROBOT, Path())
     assert says in str(caught.value)
+
+
+def test_a_recorded_episode_is_replayed_at_its_own_rate(tmp_path: Path) -> None:
+    """Another rate is refused with the one to write as control_frequency; then the targets are those of the trace."""
+    header = {"joint_names": list(ROBOT.joint_names[::-1]), "control_dt": 0.05}
+    targets = np.array([POSE.get(name, -0.9) for name in ROBOT.joint_names]) + 0.02 * np.arange(12)[:, None] / 12
+    with Recorder(tmp_path / "like.npz", header) as recorder:
+        for row in targets:
+            recorder.record(target=row[None, ::-1], episode=np.array([0]))
+    segment = {"kind": "replay", "seconds": 9.0, "like": "like.npz"}
+    with pytest.raises(TaskError, match="write control_frequency: 20"):
+        realise(plan(segment), ROBOT, tmp_path)
+    (found,) = realise(plan(segment, control_frequency=20.0), ROBOT, tmp_path)
+    np.testing.assert_allclose(found.targets, targets, atol=0.005)
+    with pytest.raises(TaskError, match="`margin` 2 rad leaves joint shoulder_pan no room"):
+        realise(plan(margin=2.0), ROBOT, tmp_path)
+    for wrong, says in (
+        ({"joints": "each"}, "takes neither `joints` nor `pose`"),
+        ({"kind": "steps"}, "takes no `like`"),
+    ):
+        with pytest.raises(ValidationError, match=says):
+            plan(segment | wrong)

@@ -59,8 +59,10 @@ def disagreements(a: Contract, b: Contract, *, relative_tolerance: float = 1e-9)
     """
     # Only what holds a quaternion has an order of one.
     held = any(term.holds_quaternion or term.term == "external" for side in (a, b) for term in side.observation.terms)
+    # Another default pose is told of the joints, not once more of an action around it.
+    around = all(getattr(t, "offset", 0.0) == "default" for side in (a, b) for t in side.action.terms if t.is_absolute)
     found: dict[str, tuple[Any, Any]] = {}
-    one, other = (_plain(side, quaternion=held) for side in (a, b))
+    one, other = (_plain(side, quaternion=held, around_default=around) for side in (a, b))
     if a.observation.groups.keys() != b.observation.groups.keys():
         one, other = _numbered(one), _numbered(other)
     _compare("", one, other, relative_tolerance, found)
@@ -79,7 +81,7 @@ def _numbered(plain: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _plain(contract: Contract, *, quaternion: bool) -> dict[str, Any]:
+def _plain(contract: Contract, *, quaternion: bool, around_default: bool) -> dict[str, Any]:
     """A contract's data in the one form that all ways of writing the same contract have."""
     data = contract.model_dump(mode="json", exclude_none=True)
     data |= {"joint_order": list(contract.joint_names)}
@@ -95,9 +97,9 @@ def _plain(contract: Contract, *, quaternion: bool) -> dict[str, Any]:
         joints = contract.action_joints(term)
         plain = term.model_dump(mode="json", exclude_none=True, exclude=_SPREAD) | {"adds_to": term.adds_to}
         plain |= {key: _Numbers({name: term.entry(key, name) for name in joints}) for key in ("scale", "clip")}
-        actions[_unique(term.term, actions)] = plain | {
-            "offset": _Numbers({name: term.zero(contract, name) for name in joints})
-        }
+        if not (around_default and term.is_absolute):
+            plain["offset"] = _Numbers({name: term.zero(contract, name) for name in joints})
+        actions[_unique(term.term, actions)] = plain
     data["action"]["terms"] = actions
     if contract.action.raw_clip is not None:
         bounds = {name: list(contract.action.raw_bounds(name)) for name in contract.action_joint_names}

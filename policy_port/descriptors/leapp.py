@@ -6,7 +6,9 @@ are operations in the model's graph, where they are read.
 
 from __future__ import annotations
 
-from policy_port.checkpoints.files.leapp_yaml import LeappModel, Pipeline, is_leapp, read_pipeline
+from pathlib import Path
+
+from policy_port.checkpoints.files.leapp_yaml import NETWORK, LeappModel, Pipeline, is_leapp, read_pipeline
 from policy_port.checkpoints.files.safe_load import read_bounded
 from policy_port.checkpoints.onnx.leapp import AROUND, is_plain, taken_apart
 from policy_port.checkpoints.onnx.leapp_joined import whole_model
@@ -37,10 +39,13 @@ def role(record: Record) -> str | None:
     return ENV if {"sim", "scene", "decimation"} <= set(record.data) else None
 
 
-def whole_contract(records: dict[str, Record]) -> Contract | None:
-    """The contract that a bundle of this program holds; None for any other file."""
+def whole_contract(records: dict[str, Record]) -> tuple[Contract | None, Path | None]:
+    """The contract that a bundle of this program holds, and its network's file; None for any other file."""
     record = records.get(MAIN)
-    return None if record is None else stored_contract(read_pipeline(record.path))
+    pipeline = None if record is None else read_pipeline(record.path)
+    if pipeline is None or (contract := stored_contract(pipeline)) is None:
+        return None, None
+    return contract, pipeline.models[NETWORK].file
 
 
 def read(records: dict[str, Record], options: ImportOptions) -> Draft:

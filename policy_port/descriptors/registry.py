@@ -202,7 +202,7 @@ def _finish(
     if kind == "onnx_metadata" and network is not None:
         whole = module.OnnxMetadata(network).contract()
     elif kind == "leapp" and isinstance(given[0], dict):
-        whole = module.whole_contract(given[0])
+        whole, named = module.whole_contract(given[0])
     if whole is not None:
         contract, notes, hint = whole, ["the file holds a whole contract, which was taken as it is"], ""
         if stray := [flag(option) for option in options.given() if option not in ("name", "policy")]:

@@ -21,6 +21,10 @@ _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test
 _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
 
 TRIED: dict[str, str] = {
+    " GiB: ask for fewer with --num-envs": "tests.plants.test_capacity:test_a_thousand_million_are_refused",
+    "before the robot is told any: give more --seconds": (
+        "tests.contract.test_doubts:test_a_delay_longer_than_the_episode_is_refused_until_more_seconds_are_given"
+    ),
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
     "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",
     "nothing says which of them the policy drives; give the action with --set": f"{_VERSE}{_TOLD}",

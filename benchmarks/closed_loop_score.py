@@ -19,7 +19,8 @@ import mujoco
 import numpy as np
 from mutation_evidence import Subject, in_float32, record, subjects
 from mutation_kinds import NotApplicableError
-from mutation_score import GROUPS, is_mended, share
+from mutation_report import GROUPS, share
+from mutation_score import is_mended
 from mutation_table import Mutation, mutated, mutations
 
 from policy_port import __version__

@@ -70,7 +70,7 @@ def report(
     motion: list[dict[str, Any]],
     *,
     command: str,
-    older: int,
+    told: list[str],
 ) -> str:
     """The report as Markdown.
 
@@ -81,7 +81,7 @@ def report(
         alarms: Verdicts on correct ports.
         motion: What became of mistakes about reference motions.
         command: The command that made it.
-        older: How many rows an earlier state of the code made.
+        told: What is to be known of the rows: some may be older, or not made yet.
     """
     visible = [outcome for outcome in outcomes if outcome.visible]
     policies = sorted({outcome.subject for outcome in outcomes})
@@ -96,7 +96,7 @@ def report(
         f"{len(visible)} of which change a number; {skipped} combinations do not exist (no history to lay out "
         "wrongly, no clock to stop). Evidence: MuJoCo traces recorded with the correct contract, four commands of "
         "4 s or eight episodes, in float32, without the names of observations and actions, which would give an order "
-        "away. " + (f"{older} of all rows were made by an earlier state of the code." if older else ""),
+        "away." + "".join(f" {line}" for line in told),
         "",
         "Caught: verify finds a difference. Named: one of its lines says the mistake in the words that "
         "`benchmarks/mutation_table.py` lists. Mended: diagnose's first hypothesis gives the correct contract back, "

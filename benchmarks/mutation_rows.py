@@ -20,10 +20,6 @@ def state() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-class LateError(Exception):
-    """The time that a run was given is over."""
-
-
 class Rows:
     """Finished rows by part of the run, policy and mistake."""
 
@@ -41,19 +37,18 @@ class Rows:
             row = json.loads(line)
             if keep_older or row["state"] == self._state:
                 self._rows[row["part"], row["policy"], row["mistake"]] = row
+        self.missing = 0
+        """How many of the rows that were asked for are not made: the time was over."""
         self.older = 0
         """How many of the rows that were asked for another state of the code made."""
 
-    def made(self, part: str, policy: str, mistake: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A row as it was kept, or made now and kept at once.
-
-        Raises:
-            LateError: When it has to be made, and the time is over.
-        """
+    def made(self, part: str, policy: str, mistake: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        """A row as it was kept, or made now and kept at once; None where it has to be made, and the time is over."""
         row = self._rows.get((part, policy, mistake))
         if row is None:
             if time.monotonic() > self._until:
-                raise LateError
+                self.missing += 1
+                return None
             row = {"part": part, "policy": policy, "mistake": mistake, "state": self._state, "made": make()}
             self._rows[part, policy, mistake] = row
             self._file.parent.mkdir(parents=True, exist_ok=True)

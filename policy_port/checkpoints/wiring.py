@@ -242,12 +242,25 @@ class _Wirer:
         if twice := next((name for name in images if images.count(name) > 1), None):
             raise CheckpointError(f"{self.wiring.path}: two parts read an image {twice}; rename one in its file")
 
+    def _shown(self, pick: Pick) -> str:
+        """An item with its terms and steps, so that a person sees a wiring that is wrong and of the right width."""
+        slots = self.names.get(pick.of, ()) if pick.columns is None else ()
+        if pick.ages is not None:
+            slots = [slot for slot in slots if slot[1] in pick.ages]
+        if not slots:
+            return str(pick)
+        ages = list(dict.fromkeys(age for _, age in slots))
+        held = {at for at, _ in self.names[pick.of]}
+        terms = [name for name, own in self.names.items() if name != pick.of and {at for at, _ in own} < held]
+        steps = "" if ages == [0] else f"{', '.join(map(str, ages))} steps ago, " if pick.ages is None else ""
+        return f"{pick} ({', '.join(terms) + ': ' if terms else ''}{steps}{len(slots)} numbers)"
+
     def _joined(self, parts: Sequence[Wired], width: int) -> LoadedPolicy:
         """All that is known of the parts, as one policy."""
         loaded = {name: self.loaded[name] for name in self.order}
         sums = "".join(f"{name} {policy.sha256}\n" for name, policy in loaded.items())
         notes = [
-            f"{name} ({loaded[name].path.name}) reads {', '.join(map(str, self.wiring.parts[name].picks))}"
+            f"{name} ({loaded[name].path.name}) reads {', '.join(map(self._shown, self.wiring.parts[name].picks))}"
             for name in self.order
         ]
         notes += [

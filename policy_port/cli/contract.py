@@ -163,6 +163,7 @@ def check(
 ) -> None:
     """Validate a contract, list what it leaves unset, and hold its widths against a policy's."""
     from policy_port.contract import load_contract
+    from policy_port.contract.doubts import doubts, undriven
     from policy_port.contract.spec import unset_values
     from policy_port.descriptors.network import check_width
 
@@ -174,6 +175,10 @@ def check(
         typer.echo(f"{policy}: has these widths")
     for gap in unset_values(loaded):
         typer.echo(f"unset: {gap}")
+    for line in doubts(loaded):
+        typer.echo(f"doubt: {line}")
+    if still := undriven(loaded):
+        typer.echo(f"not driven: {', '.join(still)}; no action moves them, so they stay at their default")
 
 
 @contract_app.command("show")

@@ -13,6 +13,8 @@ from policy_port.cli.options import takes
 from policy_port.cli.run_folder import policy_contract, policy_file
 
 if TYPE_CHECKING:
+    from policy_port.contract import Contract
+    from policy_port.motion.motion import Motion
     from policy_port.port.folder import Port
     from policy_port.remap import Remap
 
@@ -143,8 +145,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
 
     # A clip that can't be read is told before the policy is.
     motion = motion_of(remap.source, options.motion)
-    for note in () if motion is None else motion.notes:
-        typer.echo(f"note: {options.motion}: {note}", err=True)
+    _tell_doubts(remap.source, motion, options.motion)
     recorded = None if options.recorded is None else read_recorded(options.recorded, remap.target)
     loaded = load_policy(
         policy_file(options.policy),
@@ -184,6 +185,25 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             progress=progress,
         )
     typer.echo(summary(port))
+
+
+def _tell_doubts(contract: Contract, motion: Motion | None, file: Path | None) -> None:
+    """Print what of a contract and its clip exports as if it were right, and may not be.
+
+    Raises:
+        MotionError: When the clip asks for what the stated stops of the joints don't let through.
+    """
+    from policy_port.contract.doubts import doubts
+    from policy_port.motion.plausible import check_stops, order_doubt, stated_stops
+
+    if motion is not None:
+        for note in motion.notes:
+            typer.echo(f"note: {file}: {note}", err=True)
+        clip = (check_stops(motion, stated_stops(contract), "the contract"), order_doubt(motion, contract))
+        for line in filter(None, clip):
+            typer.echo(f"WARNING: {file}: {line}", err=True)
+    for line in doubts(contract):
+        typer.echo(f"note: {line}", err=True)
 
 
 _HEARD = {

@@ -50,6 +50,10 @@ class ActionDelay(Strict):
             raise ValueError(f"fill is {wrong}, but {of}: fill: {right}, or fill: first")
         return self
 
+    def seconds(self, timestep: float, decimation: int) -> float:
+        """How late that is [s], at a physics timestep [s] and so many of them in a control step."""
+        return ((self.steps or 0) * decimation + (self.physics_steps or 0)) * timestep
+
 
 class Filter(Strict):
     """A filter of actions over control steps."""

@@ -56,16 +56,25 @@ def check_stops(motion: Motion, stops: Mapping[str, tuple[float, float]], robot:
     return f"the reference motion asks for more than the robot can do: {said}"
 
 
+def stated_stops(contract: Contract) -> dict[str, tuple[float, float]]:
+    """The stops that a contract states [rad or m]."""
+    return {
+        name: (joint.lower / contract.per_si(name), joint.upper / contract.per_si(name))
+        for name, joint in contract.joints.items()
+        if joint.lower is not None and joint.upper is not None
+    }
+
+
 def order_doubt(motion: Motion, contract: Contract) -> str:
     """Whether the columns of a clip look like another order of the joints; nothing where they don't."""
     names = [name for name in motion.joint_names if name in contract.joints]
     if len(names) < FEWEST or len(names) < len(motion.joint_names):
         return ""
-    default = np.array([contract.joints[name].default for name in names])
+    default = np.array([contract.joints[name].default / contract.per_si(name) for name in names])
     mean = motion.joint_pos.mean(axis=0)
     stated = float(np.abs(mean - default).mean())
     found = [(float(np.abs(mean[columns] - default).mean()), words) for columns, words in _orders(names, contract)]
-    nearest, words = min(found, default=(np.inf, ""))
+    nearest, words = min(found, key=lambda pair: pair[0], default=(np.inf, ""))
     if nearest >= NEARER * stated:
         return ""
     return (

@@ -17,6 +17,7 @@ from policy_port.contract.place import Place
 from policy_port.control.ghost import Ghost
 from policy_port.control.plant import Mounting, PlantState, Sensed
 from policy_port.errors import RobotError, closest
+from policy_port.plants.capacity import refuse_too_many
 from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_contacts import Footing
 from policy_port.plants.mujoco_model import build_robot
@@ -79,6 +80,7 @@ class MujocoPlant:
         self._model = robot.model
         self._models = [robot.model] * num_envs
         self._driven_damping: Array | None = None
+        refuse_too_many(num_envs, mujoco.MjData(robot.model).nbuffer, self.name)
         self._data = [mujoco.MjData(robot.model) for _ in range(num_envs)]
         self._ctrl = [data.ctrl for data in self._data]
         self._footing = Footing(robot.model, robot.base_body)
@@ -101,6 +103,13 @@ class MujocoPlant:
             self._footing.refuse_lost_feet(self._data[0], self._file)
         if not self._frame_moves:
             self._read_frame()
+
+    @property
+    def joint_stops(self) -> dict[str, tuple[float, float]]:
+        """Lower and upper stop of each joint that has them [rad or m], by the robot file."""
+        joints = [self._model.joint(name) for name in self.joint_names]
+        ranges = {joint.name: self._model.jnt_range[joint.id] for joint in joints if self._model.jnt_limited[joint.id]}
+        return {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""

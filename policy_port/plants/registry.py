@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 from policy_port.control.plant import SimulatedPlant
 from policy_port.dynamics.document import Dynamics
 from policy_port.errors import MissingDependencyError, RobotError, closest
+from policy_port.plants.capacity import LEAST, refuse_too_many
 from policy_port.plants.collision import collision_shapes
 from policy_port.plants.setup import PlantSetup
 from policy_port.robot_models.find import USD_SUFFIXES, find_robot
@@ -112,6 +113,7 @@ def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpac
         raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(SIMULATORS)}")
     simulator = SIMULATORS[kind]
     given: dict[str, Any] = {"num_envs": 1, "meshes": True, **options}
+    refuse_too_many(given["num_envs"], LEAST, kind)
     on_cuda = "cuda" in given.get(simulator.where, "cpu")
     processes = min(given.pop("processes", 1), given["num_envs"])
     if processes > 1:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.doubts import doubts
 from policy_port.control.controller import Controller
 from policy_port.control.ghost import DrawsGhosts
 from policy_port.control.loop import Observer, Rows
@@ -22,6 +23,8 @@ from policy_port.dynamics.document import Dynamics, check_delay
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
 from policy_port.motion.followed import Clip
+from policy_port.motion.plausible import check_stops, order_doubt, stated_stops
+from policy_port.plants.capacity import LEAST, PROCESS, refuse_too_many
 from policy_port.plants.collision import told_of_collisions
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
@@ -135,7 +138,14 @@ def check_job(contract: Contract, job: Held | EpisodeJob | Performance) -> list[
         return []
     if not isinstance(job, Held):
         return job.check()
-    beyond = job.goals_of(contract).outside()
+    late = contract.action.late.seconds(contract.timestep, contract.decimation)
+    if late >= job.seconds:
+        raise TaskError(
+            f"contract '{contract.name}' has its actions {late:g} s late, and an episode of {job.seconds:g} s is over "
+            "before the robot is told any: give more --seconds, or mend action.delay"
+        )
+    doubt = "" if job.motion is None else order_doubt(job.motion, contract)
+    beyond = [*job.goals_of(contract).outside(), *doubts(contract), *([doubt] if doubt else [])]
     told = job.told(contract)
     return beyond if told is None else [*beyond, *outside_trained_range(contract, told)]
 
@@ -176,6 +186,8 @@ def play_on_plant(
             output, contract.control_dt, _steps(job, task, plant, pilot), clip and Reference(clip, plant.joint_names)
         ) as observers,
     ):
+        if clip is not None and (said := check_stops(clip.motion, stops_of(plant, contract), f"'{robot}'")):
+            more["warning"] = said
         common: dict[str, Any] = {
             "decimation": setup.decimation,
             "trace": output.folder / TRACE,
@@ -222,6 +234,7 @@ def play_in_env(
         control_mode: One of the environment's controllers; its own default, if None.
         dynamics: What was identified of the robot; None for the environment's own.
     """
+    refuse_too_many(num_envs, PROCESS if sim_backend == "physx_cpu" else LEAST, job.task)
     env = EnvJob(
         env_id=job.task,
         pilot=pilot,
@@ -237,6 +250,12 @@ def play_in_env(
             watching["on_frame"] = stack.enter_context(_video(output, pilot.contract.control_dt)).append
         result = replay_in_env(env, seeds, num_envs=num_envs, trace=trace, **watching)
     return _finish(result, pilot, output)
+
+
+def stops_of(plant: SimulatedPlant, contract: Contract) -> dict[str, tuple[float, float]]:
+    """Stops of the joints: the robot's, where the simulator tells them, else those that the contract states."""
+    # Not part of the protocol: a simulator may not tell.
+    return getattr(plant, "joint_stops", None) or stated_stops(contract)
 
 
 def _clip(pilot: Pilot, job: Held | EpisodeJob | Performance) -> Clip | None:

@@ -75,6 +75,10 @@ TRIED: dict[str, str] = {
     "does not follow its commands (correlation": _MAPPED,
     "which the robot file has not; it has": _MAPPED,
     "Name the robot file's counterparts with --mapping FILE": _MAPPED,
+    " GiB: ask for fewer with --num-envs": "tests.plants.test_capacity:test_a_thousand_million_are_refused",
+    "before the robot is told any: give more --seconds": (
+        "tests.contract.test_doubts:test_a_delay_longer_than_the_episode_is_refused_until_more_seconds_are_given"
+    ),
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
     "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",
     "nothing says which of them the policy drives; give the action with --set": f"{_VERSE}{_TOLD}",

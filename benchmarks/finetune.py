@@ -58,8 +58,8 @@ def perform(arm: str, start: Start, folder: Path, iterations: int | None) -> Run
     folder.mkdir(parents=True, exist_ok=True)
     own = yaml.safe_load((start.file.parent / "task.yaml").read_text())
     files = {"agent": folder / f"{arm}_agent.yaml", "task": folder / f"{arm}_task.yaml"}
-    for name, values in (("agent", settings), ("task", {**own, **task})):
-        write_atomic(files[name], yaml.safe_dump(values, sort_keys=False) if values else "max_iterations: 200\n")
+    for name, values in (("agent", {"max_iterations": 60, **settings}), ("task", {**own, **task})):
+        write_atomic(files[name], yaml.safe_dump(values, sort_keys=False))
     given = dict.fromkeys(("plant", "robot", "num_envs", "device"))
     place = place_of(start, task=str(files["task"]), seed=0, **given)  # type: ignore[arg-type]
     out = folder / arm

@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared")) / "real_policies"
 
 LEGS = tuple(f"{leg}_{part}" for leg in ("FL", "FR", "RL", "RR") for part in ("hip", "thigh", "calf"))
-STEP_TARGET, REPLAY_TARGET, START_TARGET = 1.5, 0.95, 0.25
+STEP_TARGET, REPLAY_TARGET, TRAIN_TARGET, START_TARGET = 1.5, 0.95, 0.85, 0.25
 
 
 def turns(calls: Mapping[str, Callable[[], object]], rounds: int, repeats: int) -> dict[str, list[float]]:
@@ -215,6 +215,59 @@ def replay_once(
     )
 
 
+def training(rounds: int) -> None:
+    """A training's environment steps against the bare simulator told the same targets, 64 environments."""
+    import torch
+
+    from policy_port.tasks.velocity import load_task
+    from policy_port.train.environment import make_environment
+
+    if not SHARED.is_dir():
+        print("\ntraining: left out, the files beside the project are not here")
+        return
+    print(f"\ntraining's environment over the bare simulator with the same targets, target at least {TRAIN_TARGET}")
+    contract = load_contract(ROOT / "tests" / "real_policies" / "newton_assets_mjw_go2.yaml")
+    robot, count, steps = SHARED / "robots" / "go2" / "go2.xml", 64, 50
+    task, plant = (
+        load_task("go2_velocity"),
+        make_plant("mujoco", robot, PlantSetup.from_contract(contract), num_envs=64),
+    )
+    with contextlib.closing(plant):
+        one = {"actor": contract}
+        two = {"student": contract, "teacher": contract}
+        generator = torch.Generator().manual_seed(0)
+        actions = [0.3 * torch.randn(count, contract.action_size, generator=generator) for _ in range(steps)]
+        for label, contracts in (("an actor", one), ("student and teacher", two)):
+            environment = make_environment(
+                plant=plant,
+                robot=robot,
+                contracts=contracts,
+                acting=next(iter(contracts)),
+                task=task,
+                num_envs=count,
+                seed=0,
+            )
+            targets: list[np.ndarray] = []
+
+            def learn(environment=environment, targets=targets) -> None:
+                environment.begin(0)
+                targets.clear()
+                for action in actions:
+                    environment.step(action)
+                    targets.append(environment.signals.joint_target.copy())
+
+            def bare(environment=environment, targets=targets) -> None:
+                plant.reset(environment.signals.default_joint_pos())
+                for target in targets:
+                    plant.write(target)
+                    plant.step(contract.decimation)
+
+            times = turns({"learn": learn, "bare": bare}, rounds, 1)
+            found, speed = ratio(times["bare"], times["learn"]), count * steps / statistics.median(times["learn"])
+            met = mark(found >= TRAIN_TARGET)
+            print(f"  {label:<20}{count:>3} environments {speed:10.0f} steps/s   ratio {found:.2f}{met}")
+
+
 def shared_out(rounds: int) -> None:
     """Sixteen environments in a process for each core against the same in one, told the same targets."""
     processes = len(os.sched_getaffinity(0))
@@ -278,6 +331,7 @@ def main() -> None:
         "remap": (remap_cost.report, 301),
         "step": (control_step, 1001),
         "replay": (replays, 9),
+        "train": (training, 15),
         "processes": (shared_out, 15),
         "start": (starts, 15),
     }

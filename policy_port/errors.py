@@ -40,6 +40,10 @@ class RobotError(PolicyPortError):
     """A robot file can't be loaded or lacks what the contract names."""
 
 
+class DynamicsError(PolicyPortError):
+    """A dynamics file is malformed, says what can't be, or is another robot's."""
+
+
 class MotionError(PolicyPortError):
     """A reference motion can't be read, does not fit the robot, or says something that can't be."""
 

@@ -59,10 +59,13 @@ ROOMS: dict[str, set[str]] = {
     "plants": {"contract", "control.ghost", "control.plant", "dynamics", "robot_models"},
     "tasks": {"contract", "plain_yaml", "resources"},
     "report": {"files"},
-    "replay": {"contract", "control", "motion", "plants", "port", "tasks", "report", "trace", "files", "resources"},
+    "replay": {
+        *("contract", "control", "dynamics", "motion", "plants", "port", "tasks", "report", "trace", "files"),
+        "resources",
+    },
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
-    "compare": {"contract", "files", "replay", "report", "trace"},
+    "compare": {"contract", "dynamics", "files", "replay", "report", "trace"},
     "mistakes": {"contract", "report", "resources"},
     "verdict": {"contract", "files", "mistakes", "motion", "remap", "port", "report", "trace"},
     # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.
@@ -98,27 +101,21 @@ ROOMS: dict[str, set[str]] = {
     "pytest_plugin": {"regress"},
     "robots": {"robots.maniskill"},
     # An arm that is not there, at the wire: it could be published alone.
-    "robots.emulator": {"contract", "control.plant", "plants", "files"},
+    "robots.emulator": {"contract", "control.plant", "dynamics", "plants", "robot_models", "files"},
     "robots.arm": {
         "contract",
         "control.plant",
+        "dynamics",
         "files",
         "plants",
         "replay.pose_picture",
         "resources",
         "robots.emulator",
     },
+    # A plan of excitation is looked at in a simulator before any of it moves an arm.
     "robots.jobs": {
-        "contract",
-        "control",
-        "files",
-        "port",
-        "replay",
-        "report",
-        "robots.arm",
-        "robots.emulator.clock",
-        "tasks",
-        "trace",
+        *("contract", "control", "dynamics", "files", "plants", "port", "replay", "report", "resources"),
+        *("robot_models", "robots.arm", "robots.emulator", "tasks", "trace"),
     },
     "robots.maniskill": {
         "contract",

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from policy_port import __version__
 from policy_port.cli import doctor
+from policy_port.cli.collect import collect
 from policy_port.cli.compare import compare
 from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "distil": distil,
     "finetune": finetune,
     "pipeline": pipeline,
+    "collect": collect,
     "emulate": emulate,
     "doctor": doctor.doctor,
 }

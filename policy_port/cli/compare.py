@@ -38,6 +38,10 @@ class CompareOptions:
     rank: Annotated[
         Path | None, typer.Option(metavar="CSV", help="policy,WORLD,WORLD: scores or runs; the first world counts.")
     ] = None
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="dynamics.yaml: the gap of runs under it and of others to the first run."),
+    ] = None
     out: Annotated[Path | None, typer.Option(help="Folder for plots and comparison.json.")] = None
     report: Annotated[bool, typer.Option("--report", help="Write report.html into --out.")] = False
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
@@ -55,6 +59,8 @@ def compare(options: CompareOptions) -> None:
     tags = [_split(text) for text in options.tag or []]
     if len(paths) == 1 or (not paths and not tags and rank is None):
         raise typer.BadParameter("give two runs or more, four --tag, or --rank")
+    if options.dynamics is not None and len(paths) < 3:
+        raise typer.BadParameter("--dynamics compares a recorded run, one without the dynamics and one under them")
     if options.report and options.out is None:
         raise typer.BadParameter("--report goes with --out, the folder that it is written to")
     if names and (len(names) != len(paths) or len(set(names)) < len(names)):
@@ -68,13 +74,15 @@ def compare(options: CompareOptions) -> None:
     from policy_port.compare.run import read_run
     from policy_port.compare.scores import read_rankings
     from policy_port.contract import load_mapping
+    from policy_port.dynamics.document import load_dynamics
 
     mappings = [load_mapping(one) for one in options.mapping or []]
     rankings = read_rankings(rank) if rank is not None else ()
     labels = names or run_labels(paths, taken=[key for key, _ in tags])
     read = [read_run(path, label) for path, label in zip(paths, labels, strict=True)]
     tagged = {key: read_run(path, key) for key, path in tags}
-    found = compare_runs(read, tagged=tagged, mappings=mappings, rankings=rankings)
+    dynamics = None if options.dynamics is None else load_dynamics(options.dynamics)
+    found = compare_runs(read, tagged=tagged, mappings=mappings, rankings=rankings, dynamics=dynamics)
     written = [] if options.out is None else _write(found, options.out, options)
     if options.json:
         typer.echo(found.json().rstrip())

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import PlantName
+from policy_port.cli.plant_options import DynamicsOption, PlantName
 from policy_port.cli.train import (
     IterationsOption,
     LearningTaskOption,
@@ -69,6 +69,7 @@ class DistilOptions:
         list[str] | None, typer.Option(metavar="NAME", help="What the teacher does not need of its file. Repeatable.")
     ] = None
     device: TorchDeviceOption = None
+    dynamics: DynamicsOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -108,6 +109,7 @@ def distil(options: DistilOptions) -> None:
         num_envs=options.num_envs,
         seed=options.seed,
         device=options.device or "cpu",
+        dynamics=options.dynamics,
     )
     plan = Plan(
         out=options.out,

@@ -35,6 +35,10 @@ LatencyOption = Annotated[float, typer.Option(help="From an instruction to its a
 ModelOption = Annotated[
     Literal["servo", "mujoco"], typer.Option(help="servo: joints with lag; mujoco: the robot in MuJoCo.")
 ]
+DynamicsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="dynamics.yaml of an arm that this one behaves like; with --model mujoco."),
+]
 CameraOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=WxH@FPS", help="A camera, MJPEG on the loopback interface. Repeatable."),
@@ -60,6 +64,7 @@ class EmulateOptions:
     calibration: CalibrationOption = None
     latency_ms: LatencyOption = 1.0
     model: ModelOption = "servo"
+    dynamics: DynamicsOption = None
     camera: CameraOption = None
     fault: FaultOption = None
     faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False
@@ -70,6 +75,7 @@ class EmulateOptions:
 @takes(EmulateOptions)
 def emulate(options: EmulateOptions) -> None:
     """Emulate an SO100 or SO101 arm: servos behind a port that LeRobot opens, cameras, and faults on demand."""
+    from policy_port.dynamics.document import load_dynamics
     from policy_port.errors import EmulatorError, closest
     from policy_port.robots.emulator import EmulatedArm
     from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, write_calibration
@@ -88,6 +94,7 @@ def emulate(options: EmulateOptions) -> None:
         options.calibration or DEFAULT_CALIBRATION,
         latency=options.latency_ms / 1000.0,
         model=options.model,
+        dynamics=None if options.dynamics is None else load_dynamics(options.dynamics),
         cameras=options.camera or (),
         faults=options.fault or (),
         port_link=options.port_link,

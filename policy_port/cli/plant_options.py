@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,10 @@ RobotOption = Annotated[
     typer.Option(
         metavar="FILE", help="URDF, MJCF, for Newton USD, or a robot of ManiSkill; the contract's robot, if not given."
     ),
+]
+DynamicsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="dynamics.yaml of the robot: the simulator, or emulated arm, behaves like it."),
 ]
 TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]

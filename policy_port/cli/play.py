@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command, parse_goals
+from policy_port.cli.plant_options import (
+    DynamicsOption,
+    MeshesOption,
+    PlantName,
+    RobotOption,
+    TaskOption,
+    parse_command,
+    parse_goals,
+)
 from policy_port.cli.play_scheduled import (
     VIEWS,
     PortsArgument,
@@ -131,6 +139,7 @@ class PlayOptions:
     env: EnvOption = None
     plant: PlantOption = None
     robot: RobotOption = None
+    dynamics: DynamicsOption = None
     command: CommandOption = None
     seconds: SecondsOption = None
     goal: GoalOption = None
@@ -237,6 +246,7 @@ def _play_on_arm(options: PlayOptions) -> None:
             emulated=options.emulated,
             faults=options.fault or [],
             continuous=options.continuous,
+            dynamics=options.dynamics,
         ),
         outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset),
     )
@@ -250,6 +260,7 @@ def _play_in_simulator(options: PlayOptions) -> None:
     schedule, named = read_schedule(options.schedule, options.push), port_names(options.ports)
 
     from policy_port.contract import load_mapping
+    from policy_port.dynamics.document import load_dynamics
     from policy_port.files import output_folder
     from policy_port.port.folder import load_port
     from policy_port.replay import play as replay
@@ -267,9 +278,11 @@ def _play_in_simulator(options: PlayOptions) -> None:
     with output_folder(options.out, options.force) as folder:
         wanted = {name: getattr(options, name) for name in ("video", "plot", "report", "rerun")}
         output = replay.Output(folder=folder, **wanted)
+        dynamics = None if options.dynamics is None else load_dynamics(options.dynamics)
         in_simulator = {"num_envs": options.num_envs, "sim_backend": options.sim_backend.value}
         if isinstance(job, replay.EpisodeJob) and options.env is not None:
-            result = replay.play_in_env(pilot, job, output, control_mode=options.control_mode, **in_simulator)
+            chosen = {"control_mode": options.control_mode, "dynamics": dynamics}
+            result = replay.play_in_env(pilot, job, output, **chosen, **in_simulator)
         else:
             assert options.plant is not None
             result = replay.play_on_plant(
@@ -282,6 +295,8 @@ def _play_in_simulator(options: PlayOptions) -> None:
                 meshes=not options.no_meshes,
                 device=options.device.value,
                 processes=options.processes,
+                dynamics=() if dynamics is None else (dynamics,),
+                seed=options.seed,
                 **in_simulator,
             )
         written = sorted(file.name for file in folder.iterdir())

@@ -42,6 +42,7 @@ class ArmOptions:
     emulated: bool
     faults: list[str]
     continuous: bool
+    dynamics: Path | None
 
 
 def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmOptions, outputs: OutputOptions) -> None:
@@ -56,7 +57,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
     known = load_robot_file(robot_file)
     console = Console(continuous=arm.continuous)
     mapping = None if through is None else load_mapping(through)
-    _check_folder(outputs.out)
+    check_folder(outputs.out)
     with contextlib.ExitStack() as stack:
         pilot = stack.enter_context(_pilot(port))
         if mapping is not None:
@@ -66,9 +67,9 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
             from policy_port.robots.jobs.dataset import check_dataset
 
             check_dataset(outputs.dataset, outputs.out, known, pilot.contract.control_dt)
-        where = reached(known, emulated=arm.emulated, faults=arm.faults, seed=work.seed)
+        where = reached(known, emulated=arm.emulated, faults=arm.faults, dynamics=arm.dynamics, seed=work.seed)
         known, on_torque = stack.enter_context(where)
-        with _folder(outputs.out):
+        with run_folder(outputs.out):
             done = play_real(
                 pilot,
                 known,
@@ -95,6 +96,8 @@ def _check_options(work: WorkOptions, arm: ArmOptions) -> str:
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
     if arm.faults and not arm.emulated:
         raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
+    if arm.dynamics is not None and not arm.emulated:
+        raise typer.BadParameter("--dynamics goes with --emulated: a real arm has dynamics of its own")
     if sum(choice is not None for choice in (work.task, work.env, work.seconds)) > 1:
         raise typer.BadParameter(
             "give one of --task (reach, without a simulator), --env (a ManiSkill task) and --seconds (a policy that "
@@ -107,7 +110,8 @@ def _check_options(work: WorkOptions, arm: ArmOptions) -> str:
     return arm.robot
 
 
-def _check_folder(out: Path) -> None:
+def check_folder(out: Path) -> None:
+    """Refuse a folder that is there already."""
     from policy_port.errors import OutputError
 
     # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
@@ -116,7 +120,7 @@ def _check_folder(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _folder(out: Path) -> Iterator[None]:
+def run_folder(out: Path) -> Iterator[None]:
     """The run's folder; it goes again where a run ended before it left anything."""
     from policy_port.errors import OutputError
 
@@ -162,15 +166,17 @@ def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Ite
 
 @contextlib.contextmanager
 def reached(
-    robot: RobotFile, *, emulated: bool, faults: Sequence[str] = (), seed: int = 0
+    robot: RobotFile, *, emulated: bool, faults: Sequence[str] = (), dynamics: Path | None = None, seed: int = 0
 ) -> Iterator[tuple[RobotFile, Callable[[], None]]]:
     """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on."""
     if not emulated:
         yield robot, lambda: None
         return
+    from policy_port.dynamics.document import load_dynamics
     from policy_port.robots.arm.emulated import emulate
 
-    with emulate(robot, faults=faults, seed=seed) as rehearsal:
+    given = None if dynamics is None else load_dynamics(dynamics)
+    with emulate(robot, faults=faults, dynamics=given, seed=seed) as rehearsal:
         yield rehearsal.robot, rehearsal.let_go
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import PlantName
+from policy_port.cli.plant_options import DynamicsOption, PlantName
 
 if TYPE_CHECKING:
     from policy_port.train.ppo import Plan
@@ -60,6 +60,7 @@ class TrainOptions:
     agent: SettingsOption = None
     critic_contract: CriticOption = None
     device: TorchDeviceOption = None
+    dynamics: DynamicsOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -77,6 +78,7 @@ def train(options: TrainOptions) -> None:
         num_envs=options.num_envs,
         seed=options.seed,
         device=options.device or "cpu",
+        dynamics=options.dynamics,
     )
     typer.echo(summary(learn(options.contract, place, _plan(options))))
 
@@ -100,6 +102,7 @@ class FinetuneOptions:
     agent: SettingsOption = None
     critic_contract: CriticOption = None
     device: TorchDeviceOption = None
+    dynamics: DynamicsOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -123,6 +126,7 @@ def finetune(options: FinetuneOptions) -> None:
         num_envs=options.num_envs,
         seed=options.seed,
         device=options.device,
+        dynamics=options.dynamics,
     )
     typer.echo(summary(improve(start, place, _plan(options))))
 

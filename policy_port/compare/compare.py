@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from policy_port.compare.doubts import doubts, same_policy
+from policy_port.compare.gap import Gap, gap_of
 from policy_port.compare.joints import JointMatch, match_joints
 from policy_port.compare.matrix import HOME, TAGS, Matrix, check_tags
 from policy_port.compare.measure import Measures, measure
@@ -15,6 +16,7 @@ from policy_port.compare.run import Run
 from policy_port.compare.scores import Ranking
 from policy_port.compare.words import joint_rows, pair_rows, run_rows, sentence
 from policy_port.contract.mapping import RobotMapping
+from policy_port.dynamics.document import Dynamics
 from policy_port.files import json_text
 
 
@@ -36,6 +38,8 @@ class Comparison:
     """Worlds against the first one."""
     warnings: tuple[str, ...]
     """What casts doubt on it."""
+    gap: Gap | None = None
+    """What identified dynamics make of the distance to the first run, where that is asked."""
 
     @property
     def verdict(self) -> str:
@@ -51,6 +55,8 @@ class Comparison:
             head = ("", *(f"{pair.other} against {pair.reference}" for pair in self.pairs))
             parts.append(_aligned((head, *pair_rows(self.pairs))))
             parts.append(_aligned((("joint", *head[1:]), *joint_rows(self.pairs))))
+        if self.gap is not None:
+            parts.append(self.gap.text())
         if self.matrix is not None:
             parts.append(_aligned((("", "played in PhysX", "played in Newton"), *self.matrix.rows())))
         parts += [ranking.text() for ranking in self.rankings]
@@ -77,6 +83,7 @@ class Comparison:
             ],
             "pairs": [asdict(pair) for pair in self.pairs],
             "matrix": None if self.matrix is None else {t: _measures(m) for t, m in self.matrix.cells.items()},
+            "gap": None if self.gap is None else asdict(self.gap),
             "rankings": [ranking.document() for ranking in self.rankings],
         }
         return json_text(document)
@@ -88,6 +95,7 @@ def compare_runs(
     tagged: Mapping[str, Run] | None = None,
     mappings: Sequence[RobotMapping] = (),
     rankings: Sequence[Ranking] = (),
+    dynamics: Dynamics | None = None,
 ) -> Comparison:
     """Compare runs.
 
@@ -96,9 +104,10 @@ def compare_runs(
         tagged: Runs by tag of Isaac Lab's matrix; each is held against the run at home of the same training.
         mappings: Between the joint names of runs that name them otherwise.
         rankings: Scores of several policies in several worlds.
+        dynamics: What some of the runs were played under, for the gap to the first run.
 
     Raises:
-        EvidenceError: When joints can't be matched, or tags are missing.
+        EvidenceError: When joints can't be matched, tags are missing, or no run is under the dynamics.
     """
     tagged = dict(tagged or {})
     warnings = check_tags(tagged) if tagged else []
@@ -120,6 +129,7 @@ def compare_runs(
         matrix=Matrix(cells={tag: measures[tagged[tag].label] for tag in TAGS}) if tagged else None,
         rankings=tuple(rankings),
         warnings=tuple(warnings),
+        gap=None if dynamics is None else gap_of(runs, pairs, dynamics),
     )
 
 

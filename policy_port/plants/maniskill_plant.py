@@ -16,6 +16,8 @@ from policy_port.contract.place import Place
 from policy_port.control.plant import Mounting, PlantState, Sensed
 from policy_port.plants import maniskill_build as build
 from policy_port.plants.maniskill_scene import RobotScene
+from policy_port.plants.physics import Physics
+from policy_port.plants.sapien_changes import CAN, SceneChanges
 from policy_port.plants.sapien_drive import SapienDrive
 from policy_port.plants.sapien_sensing import SapienSensing
 from policy_port.plants.setup import PlantSetup
@@ -71,6 +73,7 @@ class ManiSkillPlant:
         self._columns = self._robots[0].coordinates.columns
         self._state = PlantState.allocate(num_envs, len(joints))
         self._measured = False
+        self._changes = [SceneChanges(robot, row) for row, robot in enumerate(self._robots)]
         self._drive = SapienDrive(self._robots[0].gains, num_envs)
         self._applied = np.zeros_like(self._drive.torque)
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
@@ -150,6 +153,18 @@ class ManiSkillPlant:
         self._drive.set_gains(stiffness * driven, damping * driven)
         for robot in self._robots:
             robot.set_gains(stiffness * driven, damping * driven)
+
+    def set_physics(self, physics: Physics) -> None:
+        """Give environments other physics; see `PhysicalPlant`. An effort limit bounds a joint's own damping too."""
+        physics.check(self.num_envs, self.joint_names, can=CAN, simulator=self.name)
+        if physics.stiffness is not None or physics.damping is not None:
+            self._setup.refuse_foreign_gains(self._built.urdf.path)
+        for changes in self._changes:
+            changes.set(physics)
+        gains = [robot.drive.gains for robot in self._robots]
+        self._drive.set_gains(*(np.concatenate(rows) for rows in zip(*gains, strict=True)))
+        self._drive.set_limits(np.stack([robot.gains.limit for robot in self._robots]))
+        self._measured = False
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""

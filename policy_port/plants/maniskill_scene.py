@@ -31,6 +31,8 @@ class RobotScene:
         self.gains = build.set_up_joints(self.articulation, robot, setup)
         self._robot = robot
         self._setup = setup
+        self.file = robot.urdf.path
+        """The robot file."""
         names = [joint.name for joint in self.articulation.active_joints]
         self.joints = setup.in_order(names, robot=str(robot.urdf.path), followers=robot.followers)
         """The plant's joints."""
@@ -38,25 +40,30 @@ class RobotScene:
         self.coordinates = Coordinates(names, list(self.joint_names), robot.followers)
         """Where they are among SAPIEN's."""
         columns = np.arange(len(names))[self.coordinates.columns]
-        self._joints = [self.articulation.active_joints[column] for column in columns]
+        self.driven_joints = [self.articulation.active_joints[column] for column in columns]
+        """SAPIEN's joints in the plant's order."""
         self.base = self.articulation.root if setup.floating else self.link(robot.base_link)
         """The base link."""
         self._frame = self.link(setup.frame) if setup.frame is not None else self.base
         self.frame_moves = setup.floating or self._frame is not self.articulation.root
         self._centre_of_mass = self._frame.cmass_local_pose.p.tolist()
-        self._explicit = setup.actuation != "implicit"
+        self.explicit = setup.actuation != "implicit"
+        """Whether the drives are computed here, not by PhysX."""
         self._springs = robot.physics.spring_rows(names)
         self._at_positions = self.gains.only("position")
         efforts = self.gains.only("effort")
-        self._efforts = efforts if efforts.any() and not self._explicit else None
+        self._efforts = efforts if efforts.any() and not self.explicit else None
         self.drive = SapienDrive(self.gains, 1)
         """What applies the torques where PhysX does not."""
         self._joint_pos, self._joint_vel = np.zeros_like(self.drive.torque), np.zeros_like(self.drive.torque)
         self._force = np.zeros(len(names))
+        self.beside = np.zeros(len(self.joints))
+        """The joints' own damping beside an implicit drive's [N m s/rad or N s/m], shape (joints,)."""
         self.stepped = False
         """Whether a physics step was made since the reset."""
         self.pulled: dict[physx.PhysxArticulationLinkComponent, list[float]] = {}
         """Forces at links' centres of mass, world axes [N]; PhysX forgets them with every step."""
+        self._leaning: list[tuple[physx.PhysxArticulationLinkComponent, list[float]]] = []
 
     def reset(self, joint_pos: Array) -> None:
         """Put the robot at rest at `joint_pos` [rad or m], shape (joints,), where its setup places it."""
@@ -95,8 +102,8 @@ class RobotScene:
     def write(self, target: Array) -> None:
         """Set joint targets [SI, of each drive's quantity], shape (joints,)."""
         self.drive.target[0] = target
-        if not self._explicit:
-            for joint, value, drive in zip(self._joints, target.tolist(), self.gains.drives, strict=True):
+        if not self.explicit:
+            for joint, value, drive in zip(self.driven_joints, target.tolist(), self.gains.drives, strict=True):
                 if drive == "position":
                     joint.set_drive_target(value)
                 elif drive == "velocity":
@@ -105,29 +112,39 @@ class RobotScene:
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for _ in range(count):
-            if self._explicit or self._springs is not None or self._efforts is not None:
+            if self.explicit or self._springs is not None or self._efforts is not None:
                 self._push()
-            for link, force in self.pulled.items():
+            for link, force in (*self.pulled.items(), *self._leaning):
                 link.add_force_torque(force, STILL)
             self.scene.step()
         self.stepped = True
 
+    def lean(self, gravity: Array | None) -> None:
+        """Have another gravity [m/s^2], shape (3,); the scene's own, if None. PhysX holds a scene to its own."""
+        self._leaning = []
+        if gravity is not None:
+            missing = gravity - np.array(self.scene.physx_system.config.gravity)
+            heavy = [link for link in self.articulation.links if not link.disable_gravity]
+            self._leaning = [(link, (float(link.mass) * missing).tolist()) for link in heavy]
+
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Give the drives other gains, shape (joints,); see `SimulatedPlant.set_gains`."""
-        self.drive.set_gains(stiffness, damping)
-        if not self._explicit:
-            for index, (item, joint) in enumerate(zip(self.joints, self._joints, strict=True)):
-                if item.leader is None:
-                    limit = float(self.gains.limit[index])
-                    joint.set_drive_properties(
-                        float(stiffness[index]), float(damping[index]), force_limit=limit, mode="force"
-                    )
+        if self.explicit or all(drive == "position" for drive in self.gains.drives):
+            self.drive.set_gains(stiffness, damping)
+        if self.explicit:
+            return
+        for index, (item, joint) in enumerate(zip(self.joints, self.driven_joints, strict=True)):
+            # An effort is a force of its own in PhysX, which the drive does not bound.
+            limit = build.NO_LIMIT if item.drive == "effort" else float(self.gains.limit[index])
+            both = float(damping[index] + self.beside[index])
+            if item.leader is None:
+                joint.set_drive_properties(float(stiffness[index]), both, force_limit=limit, mode="force")
 
     def _push(self) -> None:
         """Apply what PhysX does not: explicit drives, efforts, and springs of the file."""
         position, columns = self.articulation.qpos, self.coordinates.columns
         self._force[:] = 0.0
-        if self._explicit:
+        if self.explicit:
             self._joint_pos[0] = position[columns]
             self._joint_vel[0] = self.articulation.qvel[columns]
             self._force[columns] = self.drive.apply(self._joint_pos, self._joint_vel)[0]

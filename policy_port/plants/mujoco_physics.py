@@ -11,7 +11,7 @@ import numpy as np
 from policy_port.arrays import Array
 from policy_port.plants.mujoco_contacts import is_ground
 from policy_port.plants.mujoco_model import MujocoRobot
-from policy_port.plants.physics import Physics, grown
+from policy_port.plants.physics import Physics, grown, known
 from policy_port.plants.setup import PlantSetup, find_link
 
 CAN = (
@@ -35,12 +35,13 @@ def set_gains(
     """Give the drives of a model other gains, shape (joints,); None leaves them."""
     driven, drives = robot.driven, robot.ctrl_index
     if stiffness is not None:
-        model.actuator_gainprm[drives, 0] = stiffness[driven]
-        model.actuator_biasprm[drives, 1] = -stiffness[driven]
+        gains = known(stiffness[driven], model.actuator_gainprm[drives, 0])
+        model.actuator_gainprm[drives, 0], model.actuator_biasprm[drives, 1] = gains, -gains
     if damping is not None and setup.actuation == "explicit":
-        model.actuator_biasprm[drives, 2] = -damping[driven]
+        model.actuator_biasprm[drives, 2] = -known(damping[driven], -model.actuator_biasprm[drives, 2])
     elif damping is not None:
-        dof_damping(model)[robot.dof_index[driven]] = damping[driven]
+        dofs = robot.dof_index[driven]
+        dof_damping(model)[dofs] = known(damping[driven], dof_damping(model)[dofs])
 
 
 def dof_damping(model: mujoco.MjModel) -> Array:
@@ -69,42 +70,44 @@ def model_with(
     if (own := of("joint_damping")) is not None:
         # Under an implicit drive the joint's damping is the drive's, and its own comes on top.
         implicit = setup.actuation == "implicit"
-        dof_damping(made)[dofs] = own + (dof_damping(made)[dofs] if implicit else 0.0)
+        now = dof_damping(made)[dofs]
+        dof_damping(made)[dofs] = known(own, 0.0) + now if implicit else known(own, now)
     if (loss := of("joint_friction")) is not None:
-        made.dof_frictionloss[dofs] = loss
+        made.dof_frictionloss[dofs] = known(loss, made.dof_frictionloss[dofs])
     if (limit := of("effort_limit")) is not None:
         _limit(made, robot, setup, limit)
     if (gravity := of("gravity")) is not None:
         made.opt.gravity[:] = gravity
-    if (friction := of("ground_friction")) is not None:
+    if (friction := of("ground_friction")) is not None and not np.isnan(friction):
         # Of two geoms MuJoCo takes the one of higher priority, or the larger friction: said of both, it holds.
         mine = made.body_rootid[made.geom_bodyid] == robot.base_body
         made.geom_friction[mine | is_ground(made), 0] = friction
         made.pair_friction[:, :2] = friction
     _weigh(made, robot, file, physics, row)
     if (armature := of("armature")) is not None:
-        made.dof_armature[dofs] = armature
+        made.dof_armature[dofs] = known(armature, made.dof_armature[dofs])
     # What MuJoCo derives of masses, inertias and armature, such as the weight that constraints reckon with.
     mujoco.mj_setConst(made, mujoco.MjData(made))
     return made
 
 
 def _limit(model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, limit: Array) -> None:
-    driven = limit[robot.driven]
+    driven, joints = limit[robot.driven], model.dof_jntid[robot.dof_index[robot.driven]]
+    stated = ~np.isnan(driven)
+    driven, joints, drives = driven[stated], joints[stated], robot.ctrl_index[stated]
     if setup.actuation == "model":
-        joints = model.dof_jntid[robot.dof_index[robot.driven]]
         model.jnt_actfrclimited[joints] = 1
         model.jnt_actfrcrange[joints] = np.stack([-driven, driven], 1)
     else:
-        model.actuator_forcelimited[robot.ctrl_index] = 1
-        model.actuator_forcerange[robot.ctrl_index] = np.stack([-driven, driven], 1)
+        model.actuator_forcelimited[drives] = 1
+        model.actuator_forcerange[drives] = np.stack([-driven, driven], 1)
 
 
 def _weigh(model: mujoco.MjModel, robot: MujocoRobot, file: Path, physics: Physics, row: int) -> None:
     names = [model.body(i).name for i in range(1, model.nbody)]
     added = {find_link(link, names, file) + 1: float(mass[row]) for link, mass in (physics.link_mass or {}).items()}
     if physics.base_mass is not None:
-        added[robot.base_body] = added.get(robot.base_body, 0.0) + float(physics.base_mass[row])
+        added[robot.base_body] = added.get(robot.base_body, 0.0) + float(np.nan_to_num(physics.base_mass[row]))
     for body, mass in added.items():
         factor = grown(float(model.body_mass[body]), mass, model.body(body).name, file)
         model.body_mass[body] *= factor

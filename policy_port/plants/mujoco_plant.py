@@ -246,7 +246,7 @@ class MujocoPlant:
         self._driven_damping = None
         if physics.joint_damping is not None and setup.actuation == "implicit":
             every = np.stack([dof_damping(model)[robot.dof_index] for model in self._models])
-            mine = every - physics.joint_damping
+            mine = every - np.nan_to_num(physics.joint_damping)
             self._driven_damping = np.divide(mine, every, out=np.ones_like(every), where=every > 0.0)
         self._fresh.clear()
 

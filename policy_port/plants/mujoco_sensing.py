@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState, Sensed
@@ -56,29 +57,51 @@ class Terrain:
 
 
 class ContactForces:
-    """Sums of contact forces on bodies of a model."""
+    """Sums of contact forces on bodies of a model, in many states at once."""
 
     def __init__(self, model: mujoco.MjModel, links: Sequence[str], bodies: Sequence[int]) -> None:
         """Watch `bodies`, the links of these names."""
-        self._model, self._row = model, np.full(model.nbody, -1, dtype=np.intp)
-        self._row[list(bodies)] = np.arange(len(links))
-        self._force = np.zeros(6)
-        self.values: Array = np.zeros((len(links), 3))
-        """Of each link in the world [N], shape (links, 3)."""
+        row = np.full(model.nbody, -1, dtype=np.intp)
+        row[list(bodies)] = np.arange(len(links))
+        self._row = row[model.geom_bodyid]
+        self._pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
+        self._links = len(links)
 
-    def read(self, data: mujoco.MjData) -> Array:
-        """Sum up the contacts of a state's last physics step."""
-        self.values[:] = 0.0
-        if data.ncon:
-            rows = self._row[self._model.geom_bodyid[data.contact.geom]]
-            for number in np.flatnonzero((rows >= 0).any(axis=1)).tolist():
-                mujoco.mj_contactForce(self._model, data, number, self._force)
-                force = data.contact.frame[number].reshape(3, 3).T @ self._force[:3]
-                # It is what the first geom does to the second.
-                for row, sign in zip(rows[number].tolist(), (-1.0, 1.0), strict=True):
-                    if row >= 0:
-                        self.values[row] += sign * force
-        return self.values
+    def read(self, states: Sequence[mujoco.MjData]) -> Array:
+        """Sum up the contacts of each state's last physics step, in the world [N], shape (states, links, 3)."""
+        values = np.zeros((len(states), self._links, 3))
+        contacts = [data.contact for data in states]
+        rows = self._row[np.concatenate([contact.geom for contact in contacts])]
+        watched = np.flatnonzero((rows >= 0).any(axis=1))
+        if not watched.size:
+            return values
+        state = np.repeat(np.arange(len(states)), [len(contact) for contact in contacts])[watched]
+        first = np.concatenate([contact.efc_address for contact in contacts])[watched]
+        # A contact that is not in force yet, or left out for want of memory, has no address.
+        held = first >= 0
+        watched, state, first = watched[held], state[held], first[held]
+        forces = [data.efc_force for data in states]
+        start = np.concatenate([[0], np.cumsum([len(force) for force in forces])])
+        every = np.concatenate([*forces, np.zeros(2 * 6)])[(first + start[state])[:, None] + np.arange(2 * 6)]
+        dim = np.concatenate([contact.dim for contact in contacts])[watched]
+        friction = np.concatenate([contact.friction for contact in contacts])[watched]
+        frame = np.concatenate([contact.frame for contact in contacts])[watched].reshape(-1, 3, 3)
+        force = (frame * self._in_frame(every, dim, friction)[:, :, None]).sum(1)
+        # It is what the first geom does to the second.
+        for side, sign in ((0, -1.0), (1, 1.0)):
+            mine = rows[watched, side] >= 0
+            np.add.at(values, (state[mine], rows[watched][mine, side]), sign * force[mine])
+        return values
+
+    def _in_frame(self, every: Array, dim: NDArray[np.int32], friction: Array) -> Array:
+        """Normal and two tangential forces of contacts, of the numbers at their addresses, shape (contacts, 3)."""
+        flat = (dim == 1)[:, None]
+        if not self._pyramidal:
+            return np.where(flat & (np.arange(3) > 0), 0.0, every[:, :3])
+        edges = np.arange(every.shape[1])[None, :]
+        normal = np.where(edges < np.maximum(2 * (dim[:, None] - 1), 1), every, 0.0).sum(1)
+        across = [(every[:, 2 * k] - every[:, 2 * k + 1]) * friction[:, k] for k in (0, 1)]
+        return np.stack([normal, *(np.where(flat[:, 0], 0.0, force) for force in across)], 1)
 
 
 def body_of(model: mujoco.MjModel, link: str, file: Path) -> int:
@@ -137,8 +160,8 @@ class MujocoSensing:
 
     def read(self, rows: Sequence[mujoco.MjData], state: PlantState) -> None:
         """Measure; positions and velocities of bodies must be up to date, and `state` the present one."""
-        for row, data in enumerate(rows):
-            for kind, index, link in self._frames:
+        for kind, index, link in self._frames:
+            for row, data in enumerate(rows):
                 if kind == mujoco.mjtObj.mjOBJ_SITE:
                     link.pos[row] = data.site_xpos[index]
                     mujoco.mju_mat2Quat(link.quat[row], data.site_xmat[index])
@@ -146,8 +169,10 @@ class MujocoSensing:
                     link.pos[row], link.quat[row] = data.xpos[index], data.xquat[index]
                 mujoco.mj_objectVelocity(self._model, data, kind, index, self._velocity, 1)
                 link.ang_vel[row], link.lin_vel[row] = self._velocity[:3], self._velocity[3:]
-            if self._contacts is not None:
-                for force, array in zip(self._contacts.read(data), self.sensed.contacts.values(), strict=True):
-                    array[row] = force
+        if self._contacts is not None:
+            for force, array in zip(
+                np.moveaxis(self._contacts.read(rows), 1, 0), self.sensed.contacts.values(), strict=True
+            ):
+                array[...] = force
         if self._terrain is not None:
             scan_ground(self._terrain.distances, self._scans, state)

@@ -117,7 +117,7 @@ class NewtonSensing:
         contacts = ContactForces(solver.mj_model, list(self._forces), bodies)
 
         def after_step() -> None:
-            for force, array in zip(contacts.read(solver.mj_data), self._forces.values(), strict=True):
+            for force, array in zip(contacts.read([solver.mj_data])[0], self._forces.values(), strict=True):
                 array[row] = force
 
         return after_step

@@ -13,10 +13,10 @@ from policy_port.arrays import Array
 from policy_port.control.plant import SimulatedPlant
 from policy_port.errors import RobotError
 
-PER_ENVIRONMENT = ("ground_friction", "base_mass")
+PER_ENVIRONMENT: tuple[str, ...] = ("ground_friction", "base_mass")
 """Fields with a number per environment."""
 
-PER_JOINT = ("stiffness", "damping", "joint_damping", "joint_friction", "armature", "effort_limit")
+PER_JOINT: tuple[str, ...] = ("stiffness", "damping", "joint_damping", "joint_friction", "armature", "effort_limit")
 """Fields with a number per environment and joint."""
 
 ABOVE_ZERO = ("effort_limit",)
@@ -25,7 +25,10 @@ NOT_BELOW_ZERO = ("ground_friction", "stiffness", "damping", "joint_damping", "j
 
 @dataclass(frozen=True, kw_only=True)
 class Physics:
-    """Physical properties per environment; None leaves what robot file and setup say. Joints in the plant's order."""
+    """Physical properties per environment; None leaves what robot file and setup say. Joints in the plant's order.
+
+    So does NaN, of one environment or joint, in every field but `link_mass` and `gravity`.
+    """
 
     ground_friction: Array | None = None
     """Sliding friction between robot and ground, whatever the file says of either, shape (num_envs,)."""
@@ -53,6 +56,12 @@ class Physics:
         """Names of the fields that say something."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
+    def of_rows(self, rows: slice) -> Physics:
+        """What it says of some environments."""
+        found = {name: getattr(self, name)[rows] for name in self.stated if name != "link_mass"}
+        masses = None if self.link_mass is None else {link: added[rows] for link, added in self.link_mass.items()}
+        return Physics(**found, link_mass=masses)
+
     def check(self, num_envs: int, joint_names: Sequence[str], *, can: Sequence[str], simulator: str) -> None:
         """Hold it against a plant.
 
@@ -68,8 +77,9 @@ class Physics:
         unable = [name for name in self.stated if name not in can]
         if unable:
             raise RobotError(f"{simulator} can't set {', '.join(unable)}; it can set {', '.join(can)}")
-        shapes = dict.fromkeys(PER_ENVIRONMENT, (num_envs,)) | dict.fromkeys(PER_JOINT, (num_envs, len(joint_names)))
-        shapes["gravity"] = (num_envs, 3)
+        shapes: dict[str, tuple[int, ...]] = {"gravity": (num_envs, 3)}
+        shapes |= dict.fromkeys(PER_ENVIRONMENT, (num_envs,))
+        shapes |= dict.fromkeys(PER_JOINT, (num_envs, len(joint_names)))
         arrays = {name: getattr(self, name) for name in self.stated if name != "link_mass"}
         for link, added in (self.link_mass or {}).items():
             arrays[f"link_mass of {link}"] = added
@@ -77,10 +87,12 @@ class Physics:
         for name, array in arrays.items():
             if np.shape(array) != shapes[name]:
                 raise RobotError(f"physics: {name} has shape {np.shape(array)}, this plant's is {shapes[name]}")
-            if not np.isfinite(array).all():
+            silent = np.isnan(array) if name in (*PER_ENVIRONMENT, *PER_JOINT) else np.zeros(np.shape(array), bool)
+            if not (np.isfinite(array) | silent).all():
                 raise RobotError(f"physics: {name} is NaN or infinite")
-            if (name in ABOVE_ZERO and np.min(array) <= 0.0) or (name in NOT_BELOW_ZERO and np.min(array) < 0.0):
-                low = f"{np.min(array):g}, and can't be {'0 or ' if name in ABOVE_ZERO else ''}less than 0"
+            least = float(np.min(array, where=~silent, initial=np.inf))
+            if (name in ABOVE_ZERO and least <= 0.0) or (name in NOT_BELOW_ZERO and least < 0.0):
+                low = f"{least:g}, and can't be {'0 or ' if name in ABOVE_ZERO else ''}less than 0"
                 raise RobotError(f"physics: {name} is {low}")
 
 
@@ -109,7 +121,12 @@ def set_physics(plant: SimulatedPlant, physics: Physics) -> None:
     if isinstance(plant, PhysicalPlant):
         plant.set_physics(physics)
     elif physics.stated:
-        raise RobotError(f"{plant.name} can't set {', '.join(physics.stated)}; use --plant mujoco, or leave them out")
+        raise RobotError(f"{plant.name} can't set {', '.join(physics.stated)}. MuJoCo can; else leave them out")
+
+
+def known(given: Array, otherwise: Array | float) -> Array:
+    """What is given, and `otherwise` where that is NaN."""
+    return np.where(np.isnan(given), otherwise, given)
 
 
 def grown(mass: float, added: float, link: str, robot: Path) -> float:

@@ -19,6 +19,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.sensing import Sensing
 from policy_port.control.plant import MEASURED, Mounting, PlantState, Sensed, SimulatedPlant
 from policy_port.errors import RobotError
+from policy_port.plants.physics import Physics, set_physics
 
 END_TIME = 10.0
 """How long a process may take to end [s]."""
@@ -122,6 +123,12 @@ class ProcessPlant:
         """Give the drives other gains; see `SimulatedPlant.set_gains`."""
         for worker in self._workers:
             worker.tell(("set_gains", stiffness, damping))
+        self._all()
+
+    def set_physics(self, physics: Physics) -> None:
+        """Give environments other physics; see `PhysicalPlant.set_physics`."""
+        for worker in self._workers:
+            worker.tell(("set_physics", physics.of_rows(worker.rows)))
         self._all()
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
@@ -263,6 +270,8 @@ def _obey(
             return plant.push(link, force)
         case ("set_gains", stiffness, damping):
             return plant.set_gains(stiffness, damping)
+        case ("set_physics", physics):
+            return set_physics(plant, physics)
         case ("render", height, width):
             return plant.render(height, width)
     plant.read(state)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from policy_port.control.plant import SimulatedPlant
+from policy_port.dynamics.document import Dynamics
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.collision import collision_shapes
 from policy_port.plants.setup import PlantSetup
@@ -32,6 +33,10 @@ class PlantOptions(TypedDict, total=False):
     """"cpu" or "cuda"; Newton only."""
     processes: int
     """Share the environments out among so many processes, at most one per environment; CPU only."""
+    dynamics: Sequence[Dynamics]
+    """What was identified of the robot: one for all environments, or one for each."""
+    seed: int
+    """Seed of the noise that the dynamics put on readings; 0, if not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +98,15 @@ def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpac
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
+        DynamicsError: When the dynamics do not fit the robot.
         MissingDependencyError: When the simulator, or a driver it needs, is not here.
     """
+    if dynamics := options.pop("dynamics", ()):
+        from policy_port.plants.dynamic import with_dynamics
+
+        seed = options.pop("seed", 0)
+        return with_dynamics(make_plant(kind, robot, setup, **options), setup, find_robot(robot), dynamics, seed=seed)
+    options.pop("seed", None)
     if kind not in SIMULATORS:
         hint = closest(kind, SIMULATORS)
         raise RobotError(f"no plant is called '{kind}'{hint or '.'} There are: {', '.join(SIMULATORS)}")

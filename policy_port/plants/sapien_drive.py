@@ -25,9 +25,18 @@ class SapienDrive:
         self.torque: Array = np.zeros_like(self._upper)
         """The gains applied to a state, within the limits [N m or N], shape (num_envs, joints)."""
 
+    @property
+    def gains(self) -> tuple[Array, Array]:
+        """Gain on the targets and damping in force, shape (num_envs, joints) each."""
+        return self._gain, self._damping
+
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Take other gains from now on."""
         self._gain[:], self._damping[:] = stiffness, damping
+
+    def set_limits(self, limit: Array) -> None:
+        """Take other effort limits from now on [N m or N]."""
+        self._upper[:], self._lower[:] = limit, -limit
 
     def apply(self, joint_pos: Array, joint_vel: Array) -> Array:
         """Compute and return `torque` at positions [rad or m] and velocities [rad/s or m/s]."""

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from policy_port.control.controller import explain
+from policy_port.dynamics.document import Dynamics
 from policy_port.errors import TaskError
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import NonFiniteError
 from policy_port.replay.env_cameras import EnvCameras, flat_state, observation_mode
+from policy_port.replay.env_dynamics import EnvDynamics
 from policy_port.replay.open_env import check_fit, open_env, registered
 from policy_port.replay.result import Episode
 
@@ -35,6 +37,8 @@ class EnvJob:
     """"physx_cpu" or "physx_cuda"."""
     draw_seed: int | None
     """Seed of the episode to draw; none is, if None."""
+    dynamics: Dynamics | None = None
+    """What was identified of the robot; None for the environment's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +75,14 @@ class EpisodeRunner:
                 job.env_id, self._inner, job.pilot.contract, flat_state(self._inner._init_raw_obs, self._inner.device)
             )
             self._policy = job.pilot.open(num_envs)
+            given = job.dynamics
+            self._dynamics = given and EnvDynamics(job.env_id, self._inner, given, job.sim_backend)
         except BaseException:
             self.close()
             raise
         self.about: dict[str, Any] = {
-            "simulator": f"maniskill {version('mani_skill')}, sapien {version('sapien')}, {job.sim_backend}",
+            "simulator": f"maniskill {version('mani_skill')}, sapien {version('sapien')}, {job.sim_backend}"
+            + ("" if job.dynamics is None else f", dynamics {job.dynamics.sha256[:12]}"),
             "actuation": f"the environment's controller {self._inner.control_mode} (implicit drives)",
             "timestep": 1.0 / self._inner.sim_freq,
             "decimation": self._inner.sim_freq // self._inner.control_freq,
@@ -90,14 +97,9 @@ class EpisodeRunner:
         Raises:
             TaskError: When the environment tells no success, never ends, or an observation is not finite.
         """
-        import torch
-
         count = len(seeds)
         padded = [*seeds, *[seeds[-1]] * (self._num_envs - count)]
-        # Some environments shake their cameras at each step by torch's own generator, which reset leaves alone.
-        torch.manual_seed(padded[0])
-        observation, _ = self._env.reset(seed=padded if self._num_envs > 1 else padded[0])
-        self._policy.reset()
+        observation = self._begin(padded)
         info = self._inner.evaluate()
         running = np.ones(self._num_envs, dtype=np.bool_)
         once = np.zeros(self._num_envs, dtype=np.bool_)
@@ -148,6 +150,18 @@ class EpisodeRunner:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
+
+    def _begin(self, seeds: list[int]) -> Any:
+        """Start an episode in each row; returns what is observed first."""
+        import torch
+
+        # Some environments shake their cameras at each step by torch's own generator, which reset leaves alone.
+        torch.manual_seed(seeds[0])
+        observation, _ = self._env.reset(seed=seeds if self._num_envs > 1 else seeds[0])
+        if self._dynamics is not None:
+            self._dynamics.apply()
+        self._policy.reset()
+        return observation
 
     def _decide(self, observation: Any, info: dict[str, Any], step: int) -> dict[str, np.ndarray]:
         """Run the policy; return what is worth recording of this moment, rows first."""

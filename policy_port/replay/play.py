@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from policy_port.control.controller import Controller
 from policy_port.control.ghost import DrawsGhosts
 from policy_port.control.loop import Observer, Rows
 from policy_port.control.plant import Plant, SimulatedPlant
+from policy_port.dynamics.document import Dynamics, check_delay
 from policy_port.errors import TaskError, closest
 from policy_port.files import write_atomic
 from policy_port.motion.followed import Clip
@@ -165,6 +167,8 @@ def play_on_plant(
     task = find_task(job.task) if isinstance(job, EpisodeJob) else None
     clip = _clip(pilot, job)
     setup = PlantSetup.from_contract(contract, timestep=timestep)
+    for dynamics in options.get("dynamics", ()):
+        check_delay(dynamics, _seconds(job, task))
     more = {"robot": str(robot)}
     with (
         contextlib.closing(make_plant(kind, robot, setup, **options)) as plant,
@@ -205,6 +209,7 @@ def play_in_env(
     num_envs: int = 1,
     sim_backend: str = "physx_cpu",
     control_mode: str | None = None,
+    dynamics: Dynamics | None = None,
 ) -> Result:
     """Replay in a ManiSkill task environment.
 
@@ -215,6 +220,7 @@ def play_in_env(
         num_envs: Number of environments: processes on physx_cpu, one batch on physx_cuda.
         sim_backend: "physx_cpu" or "physx_cuda".
         control_mode: One of the environment's controllers; its own default, if None.
+        dynamics: What was identified of the robot; None for the environment's own.
     """
     env = EnvJob(
         env_id=job.task,
@@ -222,6 +228,7 @@ def play_in_env(
         control_mode=control_mode,
         sim_backend=sim_backend,
         draw_seed=job.seed if output.video else None,
+        dynamics=dynamics,
     )
     seeds, trace = range(job.seed, job.seed + job.episodes), output.folder / TRACE
     with contextlib.ExitStack() as stack:
@@ -262,6 +269,14 @@ def _video(output: Output, control_dt: float, reference: Reference | None = None
 def _bar(total: int, unit: str) -> tqdm[Any]:
     """A bar on standard error that shows up after two seconds, and only for a person."""
     return tqdm(total=total, unit=unit, delay=2.0, leave=False, disable=None)
+
+
+def _seconds(job: Held | EpisodeJob | Performance, task: ReachTask | None) -> float:
+    """Length of an episode [s]; infinite where somebody who looks on says when it ends."""
+    if isinstance(job, EpisodeJob):
+        assert task is not None
+        return task.episode_steps / task.control_frequency
+    return job.seconds if isinstance(job, Held) else math.inf
 
 
 def _steps(job: Held | EpisodeJob | Performance, task: ReachTask | None, plant: Plant, pilot: Pilot) -> int:

@@ -121,6 +121,8 @@ def plant_header(pilot: Pilot, plant: Plant, decimation: int) -> dict[str, Any]:
         actuation=pilot.contract.actuation.kind,
         joint_names=list(plant.joint_names),
         **policy_identity(pilot),
+        # Not part of the protocol: of a plant under identified dynamics, which they are.
+        **getattr(plant, "header", {}),
     )
 
 

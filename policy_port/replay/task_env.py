@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.dynamics.document import Dynamics
 from policy_port.files import write_atomic
 from policy_port.port.pilot import Pilot
 from policy_port.replay.env_cameras import FIRST_FRAMES
@@ -58,7 +59,7 @@ def replay_in_env(
             actuation=about["actuation"],
             joint_names=about["joint_names"],
             **policy_identity(pilot),
-            **_more(pilot, about["images"]),
+            **_more(pilot, about["images"], job.dynamics),
         )
         with Recorder(trace, header) as recorder:
             for number, episode in enumerate(ended):
@@ -88,9 +89,9 @@ def _performed(
         yield runner.about, (episode for start in starts for episode in runner.run(seeds[start : start + num_envs]))
 
 
-def _more(pilot: Pilot, images: list[dict[str, Any]]) -> dict[str, Any]:
-    """Entries of the header for policies that see, and for those that answer with chunks."""
-    found: dict[str, Any] = {}
+def _more(pilot: Pilot, images: list[dict[str, Any]], dynamics: Dynamics | None) -> dict[str, Any]:
+    """Entries of the header for policies that see or answer with chunks, and for identified dynamics."""
+    found: dict[str, Any] = {} if dynamics is None else {"dynamics_sha256": dynamics.sha256}
     if images:
         found |= {"images": images, "units": {**UNITS, **IMAGE_UNITS}}
     chunking = pilot.chunking()

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from policy_port.contract.joints import Positive
 from policy_port.contract.sensing import Sensing
-from policy_port.contract.term import Bounds
+from policy_port.contract.term import Bounds, in_order
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import TaskError, closest
 from policy_port.resources import assets_dir
@@ -24,6 +24,10 @@ from policy_port.tasks.velocity_rewards import REWARDS
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Span = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
+"""A range above 0."""
+Reach = Annotated[tuple[NonNegative, NonNegative], AfterValidator(in_order)]
+"""A range from 0 up."""
 
 
 class Foot(Strict):
@@ -44,15 +48,10 @@ class Told(Strict):
     """[m/s]"""
     ang_vel_z: Bounds = (0.0, 0.0)
     """[rad/s]"""
-    resample: tuple[Positive, Positive] = (10.0, 10.0)
+    resample: Span = (10.0, 10.0)
     """Time between two draws [s], drawn itself."""
     standing: Share = 0.0
     """Share of the draws that tell the robot to stand still."""
-
-    @field_validator("lin_vel_x", "lin_vel_y", "ang_vel_z", "resample")
-    @classmethod
-    def _rises(cls, value: Bounds) -> Bounds:
-        return _rising(value)
 
 
 class Reward(Strict):
@@ -60,7 +59,7 @@ class Reward(Strict):
 
     weight: float
     """Factor [per second]; costs have negative ones."""
-    params: dict[str, float | tuple[str, ...]] = {}
+    params: dict[str, float | tuple[str, ...] | tuple[float, ...]] = {}
     """Parameters of the formula by name; those left out have the usual values."""
 
 
@@ -80,17 +79,12 @@ class Terminations(Strict):
 class Push(Strict):
     """A horizontal force at the base, of random direction, from time to time."""
 
-    every: tuple[Positive, Positive]
+    every: Span
     """Time from one push to the next [s]."""
-    force: tuple[NonNegative, NonNegative]
+    force: Reach
     """Its size [N]."""
     duration: Positive = 0.1
     """How long it pulls [s], in whole control steps."""
-
-    @field_validator("every", "force")
-    @classmethod
-    def _rises(cls, value: Bounds) -> Bounds:
-        return _rising(value)
 
 
 class Start(Strict):
@@ -123,25 +117,20 @@ class Noise(Strict):
 class Randomisation(Strict):
     """What differs between environments: ranges of uniform draws, made at `begin`, so at each checkpoint."""
 
-    ground_friction: tuple[Positive, Positive] | None = None
+    ground_friction: Span | None = None
     """Sliding friction between robot and ground, whatever the robot file says."""
     base_mass: Bounds | None = None
     """Mass added to the base link [kg]."""
-    stiffness: tuple[Positive, Positive] | None = None
+    stiffness: Span | None = None
     """Factor on the drives' position gains, a draw per joint."""
-    damping: tuple[Positive, Positive] | None = None
+    damping: Span | None = None
     """Factor on the drives' velocity gains, a draw per joint."""
-    effort_limit: tuple[Positive, Positive] | None = None
+    effort_limit: Span | None = None
     """Factor on the effort limits that the contract states, a draw per joint."""
-    joint_friction: tuple[NonNegative, NonNegative] | None = None
+    joint_friction: Reach | None = None
     """Friction loss of the joints [N m or N], a draw per joint."""
-    delay: tuple[NonNegative, NonNegative] | None = None
+    delay: Reach | None = None
     """How late targets reach the drives [s], in whole physics steps, a draw per environment."""
-
-    @field_validator("*")
-    @classmethod
-    def _rises(cls, value: Bounds | None) -> Bounds | None:
-        return None if value is None else _rising(value)
 
 
 class VelocityTask(Strict):
@@ -190,21 +179,33 @@ class VelocityTask(Strict):
     @model_validator(mode="after")
     def _parts_agree(self) -> VelocityTask:
         for name, reward in self.rewards.items():
-            known = REWARDS[name].params
             for key, value in reward.params.items():
-                if key not in known:
-                    takes = f"its parameters are {', '.join(known)}" if known else "it takes none"
-                    raise ValueError(f"rewards.{name}: unknown parameter '{key}'{closest(key, known) or '; '} {takes}")
-                if isinstance(value, tuple) != isinstance(known[key], tuple):
-                    what = "a list of joint names" if isinstance(known[key], tuple) else "a number"
-                    raise ValueError(f"rewards.{name}.params.{key} is {what}")
-            if (std := reward.params.get("std", 1.0)) == 0.0 or (isinstance(std, float) and std < 0.0):
-                raise ValueError(f"rewards.{name}.params.std is a width and greater than 0")
+                self._check(name, key, value)
         if not any(reward.weight > 0.0 for reward in self.rewards.values()):
             raise ValueError("rewards: no term has a positive weight, so ending every episode at once would be best")
         return self
 
-    def params(self, reward: str) -> dict[str, float | tuple[str, ...]]:
+    def _check(self, name: str, key: str, value: object) -> None:
+        """Refuse a parameter of a reward term that there is not, or that can't be."""
+        known = REWARDS[name].params
+        if key not in known:
+            takes = f" Its parameters are {', '.join(known)}" if known else "it takes none"
+            raise ValueError(
+                f"rewards.{name}: unknown parameter '{key}'{closest(key, known) or (known and '.') or '; '}{takes}"
+            )
+        usual, where = known[key], f"rewards.{name}.params.{key}"
+        if not isinstance(usual, tuple):
+            if isinstance(value, tuple):
+                raise ValueError(f"{where} is a number")
+            if key in ("std", "period") and not (isinstance(value, float | int) and value > 0.0):
+                raise ValueError(f"{where} is greater than 0, given: {value}")
+        elif usual and isinstance(usual[0], float):
+            if not isinstance(value, tuple) or len(value) != len(self.feet) or isinstance(value[0], str):
+                raise ValueError(f"{where} is a list of numbers, one for each of {', '.join(self.feet)}")
+        elif not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"{where} is a list of joint names")
+
+    def params(self, reward: str) -> dict[str, Any]:
         """All parameters of a reward term, the usual values where none is given."""
         return {**REWARDS[reward].params, **self.rewards[reward].params}
 
@@ -228,12 +229,6 @@ class VelocityTask(Strict):
     def sha256(self) -> str:
         """SHA-256 of the task's YAML."""
         return hashlib.sha256(self.to_yaml().encode()).hexdigest()
-
-
-def _rising(value: Bounds) -> Bounds:
-    if value[0] > value[1]:
-        raise ValueError(f"[{value[0]:g}, {value[1]:g}] falls; write the lower bound first")
-    return value
 
 
 def shipped_tasks() -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class Outcome:
     """How long each foot has been in the air, of feet that touch down until now [s], shape (num_envs, feet)."""
     contact_time: Array
     """How long each foot has touched something; 0 in the air [s], shape (num_envs, feet)."""
+    time: Array
+    """Time since the episode's start [s], shape (num_envs,)."""
     failed: NDArray[np.bool_]
     """Which environments' episodes end because the robot failed, shape (num_envs,)."""
     joints: dict[str, list[int]]
@@ -154,6 +156,15 @@ def feet_air_time_positive_biped(step: Outcome, threshold: float) -> Array:
     return np.minimum(np.where(single, in_mode.min(1), 0.0), threshold) * _moves(step)
 
 
+def feet_gait(step: Outcome, period: float, threshold: float, offset: tuple[float, ...]) -> Array:
+    """How many feet stand where a gait's clock has them stand, and swing where it has them swing, where told to move.
+
+    unitree_rl_lab's: a foot stands while its phase, (time / period + its offset) mod 1, is below the threshold.
+    """
+    stands = (step.time[:, None] / period + np.array(offset)) % 1.0 < threshold
+    return (stands == step.contact).sum(1) * _moves(step)
+
+
 def foot_clearance(step: Outcome, target_height: float) -> Array:
     """(foot's height - target)^2 * foot's speed, summed [m^3/s]; target in m. mjlab's `feet_clearance` has |...|."""
     return (np.square(step.foot_height - target_height) * step.foot_speed).sum(1)
@@ -175,7 +186,7 @@ class RewardTerm(NamedTuple):
     formula: Callable[..., Array]
     """From an outcome and parameters to a value per environment, shape (num_envs,)."""
     params: dict[str, Any] = {}
-    """Its parameters: a number, or a tuple of joint names."""
+    """Its parameters: a number, or a tuple of joint names or of numbers, a number per foot."""
     needs: tuple[str, ...] = ()
     """"contact", "foot_speed", "effort"."""
 
@@ -199,6 +210,7 @@ REWARDS: dict[str, RewardTerm] = {
     "feet_slide": RewardTerm(feet_slide, needs=FEET),
     "feet_air_time": RewardTerm(feet_air_time, {"threshold": 0.5}, ("contact",)),
     "feet_air_time_positive_biped": RewardTerm(feet_air_time_positive_biped, {"threshold": 0.4}, ("contact",)),
+    "feet_gait": RewardTerm(feet_gait, {"period": 0.5, "threshold": 0.5, "offset": (0.0, 0.5, 0.5, 0.0)}, ("contact",)),
     "foot_clearance": RewardTerm(foot_clearance, {"target_height": 0.08}, ("foot_speed",)),
     "is_alive": RewardTerm(is_alive),
     "is_terminated": RewardTerm(is_terminated),

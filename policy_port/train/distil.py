@@ -38,6 +38,9 @@ STUDENTS: dict[str, dict[str, Any]] = {
 """Networks by the name that --student takes, over those of the shipped settings."""
 STUDENTS["mlp"]["distribution_cfg"] = {"class_name": "GaussianDistribution", "init_std": 0.1}
 
+EPISODES, FINAL = 32, 100
+"""Episodes by which each checkpoint is measured, and others by which the one that was chosen by them is."""
+
 LOST = 0.5
 """A teacher that falls in a larger share of the episodes teaches nothing that is worth a copy."""
 
@@ -161,7 +164,7 @@ def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts:
         written = agent.model_copy(update={"max_iterations": begun.max_iterations})
     files, policy = {"agent.yaml": written.to_yaml(), **texts}, lesson.teacher.policy
     source = str(policy.path.resolve())
-    outside = {"robot": Path(place.asked()["robot"])}
+    outside = place.files()
     record = make_record(files, outside, stage="distil", acting="student", source=source, **place.asked())
     # Of a policy that several files make up, the sum of its own file would not be the sum of the policy.
     record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})
@@ -173,22 +176,12 @@ def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts:
 class Judge:
     """Holds a student against its teacher, always in the same episodes of the task that it learns on."""
 
-    def __init__(
-        self, lesson: Lesson, place: Place, task: VelocityTask, *, episodes: int = 32, final: int = 100
-    ) -> None:
-        """Prepare; simulators are made when they are needed.
-
-        Args:
-            lesson: Teacher and student.
-            place: Where.
-            task: What both are asked for.
-            episodes: Episodes at each checkpoint.
-            final: Episodes by which the chosen one is measured: others than it was chosen by.
-        """
+    def __init__(self, lesson: Lesson, place: Place, task: VelocityTask) -> None:
+        """Prepare to hold them against each other in episodes of `task`; simulators are made when they are needed."""
         self._lesson, self._place, self._task = lesson, place, task
         self._trials = tuple(
             Trial(task=task, seconds=min(task.episode, 10.0), episodes=count, seed=seed)
-            for count, seed in ((episodes, 2_000_000), (final, 3_000_000))
+            for count, seed in ((EPISODES, 2_000_000), (FINAL, 3_000_000))
         )
 
     def look_at_teacher(self) -> None:

@@ -19,9 +19,11 @@ from policy_port.control.action import ActionDecoder
 from policy_port.control.inner_loop import inner_loop
 from policy_port.control.plant import PlantState, Sensed, SimulatedPlant
 from policy_port.errors import RobotError, TaskError, TrainError
+from policy_port.plants.dynamic import DynamicPlant
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.tasks.velocity import VelocityTask
+from policy_port.train.disturbance import LateTargets, Pushes, Randomised, SensorNoise
 from policy_port.train.groups import make_groups
 from policy_port.train.labels import ActionConversion
 from policy_port.train.scoring import Scoring
@@ -68,7 +70,17 @@ class PlantEnvironment:
         }
         """What the environment was made of, for whoever keeps records."""
         self._decoder = ActionDecoder(own.contract, own.signals)
-        self._perform = inner_loop(plant, self, round(own.contract.control_dt / plant.timestep))
+        decimation = round(own.contract.control_dt / plant.timestep)
+        self._late = LateTargets(plant, task, decimation)
+        if self._late.any and own.contract.action.inner:
+            raise TaskError(
+                f"task '{task.name}' draws randomisation.delay, and contract '{own.contract.name}' states "
+                f"action.{own.contract.action.inner[0]}: both say when targets reach the drives; leave one out"
+            )
+        self._perform = self._late if self._late.any else inner_loop(plant, self, decimation)
+        self._randomised = Randomised(task, own.contract, plant)
+        self._pushes = Pushes(task.push, plant, task.base, own.contract.control_dt)
+        self._noise = SensorNoise(task.noise, plant.num_envs, len(plant.joint_names))
         self._default = own.signals.default_joint_pos()
         senses = Sensing.of([task.senses, *(group.senses for group in self.groups.values())])
         self._state = PlantState.allocate(self.num_envs, len(plant.joint_names))
@@ -87,9 +99,14 @@ class PlantEnvironment:
             seed: Of all that is drawn from here on.
         """
         self._rng = np.random.default_rng(seed)
+        if isinstance(self.plant, DynamicPlant):
+            self.plant.reseed(seed)
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        self._randomised.begin(self._rng)
+        self._late.begin(self._rng)
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._start(everyone)
+        self._scoring.begin(self._state)
         self._observations = self._observe(everyone)
 
     def get_observations(self) -> TensorDict:
@@ -119,6 +136,7 @@ class PlantEnvironment:
             raise TrainError(
                 f"the network's action is NaN or infinite in environment {int(np.argmax(~np.isfinite(raw).all(1)))}"
             )
+        self._pushes.apply(self._rng)
         self._perform(self._decoder.decode(raw))
         self.plant.read(self._state)
         rewards, failed = self._scoring.judge(self._state, self._command, self.signals.last_action)
@@ -169,6 +187,7 @@ class PlantEnvironment:
         self.plant.reset(start, rows)
         self.plant.read(self._state)
         self._scoring.reset(self._state, rows)
+        self._pushes.start(rows, self._rng)
         self._steps[rows] = 0.0
         self._tell(rows)
 
@@ -201,6 +220,10 @@ class PlantEnvironment:
             group.measure(self._state, self._command)
             if some:
                 group.reset(started)
+            if name == self.acting:
+                if some:
+                    self._late.start(started, group.signals.joint_target)
+                self._noise.add(group.signals.state, self._rng)
             np.multiply(self._steps, self.contract.control_dt, group.signals.time)
             built[name] = self._tensor(group.build())
         return TensorDict(built, batch_size=[self.num_envs], device=self.device)

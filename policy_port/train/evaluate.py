@@ -1,7 +1,8 @@
 """What a policy is worth: episodes of drawn velocity commands, the same ones for every policy that is compared.
 
-The policy is at the controls of the replay's own loop, so that what is judged is what a port will do. An episode is
-drawn from its seed alone: whatever another policy does in it, command, noise, pushes and physics are the same.
+The policy is at the controls of the replay's own loop, so that what is judged is what a port will do. An episode's
+command and start are drawn from its seed alone, noise, pushes, delay and physics from that of its batch: in plants of as
+many environments they are the same for every policy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from policy_port.port.images import CameraInputs
 from policy_port.port.runtime import NonFiniteError, Policy
 from policy_port.replay.velocity import FallRule
 from policy_port.train.figures import Scores
-from policy_port.train.trial import NOISES, STARTS, NoisyObservation, Trial
+from policy_port.train.trial import STARTS, Disturbed, Trial
 
 TURNING = 0.5
 """Weight of turning beside that of going, as Isaac Lab's velocity task weighs them."""
@@ -131,13 +132,11 @@ def _batch(
 ) -> Scores:
     """As many episodes as there are environments, or fewer: the rest does the last one again, and does not count."""
     rows = [*seeds, *seeds[-1:] * (plant.num_envs - len(seeds))]
+    disturbed = Disturbed(trial, contract, plant, seeds[0])
 
     def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[ObservationPart, ActionPart]:
         build, decode = contract_parts(contract, signals, observation)
-        if trial.task.noise.any:
-            rngs = [trial.generator(seed, NOISES) for seed in rows]
-            build = NoisyObservation(build, signals, trial.task.noise, rngs)
-        return build, decode
+        return disturbed.seen(build, signals), decode
 
     envs, places = plant.num_envs, plant.mounting
     controller = Controller(contract, policy, plant.joint_names, envs, parts=parts, mountings=places)
@@ -147,10 +146,11 @@ def _batch(
 
     def look(plant: Plant, controller: Controller, target: Array, started: Rows) -> None:
         task.look(target)
+        disturbed.push()
         on_step()
 
     decimation = round(contract.control_dt / plant.timestep)
-    run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=(look,))
+    run(disturbed.plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=(look,))
     return task.scores(seeds)
 
 

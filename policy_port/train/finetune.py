@@ -99,6 +99,7 @@ def place_of(
     num_envs: int | None,
     seed: int,
     device: str | None,
+    dynamics: Path | None = None,
 ) -> Place:
     """Where a fine-tuning takes place: where the student's run did, but for what is given.
 
@@ -124,6 +125,7 @@ def place_of(
         num_envs=num_envs or (64 if record is None else record.num_envs),
         seed=seed,
         device=device or ("cpu" if record is None else record.device),
+        dynamics=dynamics,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from policy_port.contract import Contract
 from policy_port.control.plant import SimulatedPlant
+from policy_port.dynamics.document import load_dynamics
 from policy_port.errors import TaskError
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
@@ -36,6 +37,12 @@ class Place:
     """Seed of the run."""
     device: str = "cpu"
     """Torch's device; of Newton also the simulator's."""
+    dynamics: Path | None = None
+    """dynamics.yaml of the robot, where it was identified."""
+
+    def files(self) -> dict[str, Path | None]:
+        """What a run's record has the hashes of, and where it lies."""
+        return {"robot": find_robot(self.robot), "dynamics": self.dynamics}
 
     def asked(self) -> dict[str, Any]:
         """Its part of a run's record."""
@@ -49,7 +56,9 @@ class Place:
 
     def make_plant(self, contract: Contract, num_envs: int) -> SimulatedPlant:
         """The robot, set up as a contract says."""
-        options: PlantOptions = {"num_envs": num_envs}
+        options: PlantOptions = {"num_envs": num_envs, "seed": self.seed}
+        if self.dynamics is not None:
+            options["dynamics"] = (load_dynamics(self.dynamics),)
         if self.plant == "newton":
             options["device"] = self.device.partition(":")[0]
         return make_plant(self.plant, self.robot, PlantSetup.from_contract(contract), **options)

@@ -122,7 +122,7 @@ def _opened(job: Job, place: Place, plan: Plan, texts: dict[str, str], runner: A
     elif plan.iterations is not None:
         agent = agent.model_copy(update={"max_iterations": plan.iterations})
     files = {"agent.yaml": agent.to_yaml(), **texts}
-    outside = {"robot": Path(place.asked()["robot"]), "source": job.source}
+    outside = {**place.files(), "source": job.source}
     source = None if job.source is None else str(job.source.resolve())
     record = make_record(files, outside, stage=job.stage, acting="actor", source=source, **place.asked())
     if plan.resume:

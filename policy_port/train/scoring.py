@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +21,7 @@ TOUCH = 1.0
 """A foot with a larger contact force than this touches something [N]; Isaac Lab's threshold."""
 
 LOOK = 50
-"""Control steps after `reset` of all environments within which every foot must have touched something once."""
+"""Control steps after `begin` within which every foot must have touched something once."""
 
 Rows = NDArray[np.bool_]
 
@@ -60,6 +59,7 @@ class Scoring:
             **dict.fromkeys(("joint_pos", "joint_vel", "joint_acc"), np.zeros((rows, joints))),
             **{key: empty.copy() for key in ("foot_speed", "foot_height", "air_time", "contact_time")},
             height=np.zeros(rows),
+            time=np.zeros(rows),
             default=default,
             effort=np.zeros((rows, 0)),
             action=np.zeros((rows, contract.action_size)),
@@ -74,29 +74,34 @@ class Scoring:
 
     @property
     def rule(self) -> str:
-        """When a robot counts as fallen, in words; known once a start was seen."""
+        """When a robot counts as fallen, in words; known once it has begun."""
         return "" if self._rule is None else self._rule.text
+
+    def begin(self, state: PlantState) -> None:
+        """Say what counts as a fall from the start that every environment is at.
+
+        Raises:
+            TaskError: When the robot has fallen there already.
+        """
+        ends = self._task.terminations
+        rule = FallRule.of(self._contract, float(state.base_pos[:, 2].min()))
+        lowest = rule.min_height if ends.min_height is None else ends.min_height
+        tilt = rule.max_tilt if ends.max_tilt is None else ends.max_tilt
+        text = f"base below {lowest:.3f} m or tilted beyond {tilt:.2f} rad"
+        self._rule = FallRule(min_height=lowest, max_tilt=tilt, text=text)
+        self._steps, self._ever_touched[:] = 0, False
+        fallen = self._rule.fallen_in(state)
+        if fallen.any():
+            raise TaskError(
+                f"task '{self._task.name}': the robot starts at {state.base_pos[fallen][0, 2]:.3f} m and has failed "
+                f"already: {text}. State terminations.min_height in the task, or base.height in the contract"
+            )
 
     def reset(self, state: PlantState, rows: Rows) -> None:
         """Forget the past of environments whose start is in `state`."""
-        ends = self._task.terminations
-        if self._rule is None:
-            rule = FallRule.of(self._contract, float(state.base_pos[:, 2].min()))
-            lowest = rule.min_height if ends.min_height is None else ends.min_height
-            tilt = rule.max_tilt if ends.max_tilt is None else ends.max_tilt
-            text = f"base below {lowest:.3f} m or tilted beyond {tilt:.2f} rad"
-            self._rule = dataclasses.replace(rule, min_height=lowest, max_tilt=tilt, text=text)
-            fallen = self._rule.fallen_in(state)
-            if fallen.any():
-                raise TaskError(
-                    f"task '{self._task.name}': the robot starts at {state.base_pos[fallen][0, 2]:.3f} m and has "
-                    f"failed already: {text}. State terminations.min_height in the task, or base.height in the contract"
-                )
         self._out.last_action[rows] = self._out.action[rows] = 0.0
-        self._air[rows] = self._out.contact_time[rows] = 0.0
+        self._air[rows] = self._out.contact_time[rows] = self._out.time[rows] = 0.0
         self._last_vel[rows] = state.joint_vel[rows]
-        if rows.all():
-            self._steps, self._ever_touched[:] = 0, False
 
     def judge(self, state: PlantState, command: Array, action: Array) -> tuple[Array, Rows]:
         """Look at the control step just done.
@@ -122,6 +127,7 @@ class Scoring:
         self._last_vel[...] = state.joint_vel
         out.last_action, out.action = out.action, out.last_action
         out.action[...] = action
+        out.time += self._dt
         self._feet(state)
         assert self._rule is not None
         out.failed = self._rule.fallen_in(state)
@@ -133,7 +139,7 @@ class Scoring:
                 out.failed |= force > self._task.terminations.contact_force
         for row, formula in zip(self._values, self._formulas, strict=True):
             row[...] = formula(out)
-        if not np.isfinite(self._values).all():
+        if not np.isfinite(self._values.sum() + sum(getattr(state, name).sum() for name in MEASURED)):
             self._refuse_nan(state)
         np.multiply(self._values, self._weights, self._values)
         return self._values.sum(0) * self._dt, out.failed
@@ -193,11 +199,11 @@ class Scoring:
             bad = ~np.isfinite(getattr(state, name)).all(1)
             if bad.any():
                 raise TrainError(
-                    f"the simulation diverged: {name} of environment {int(np.argmax(bad))} is NaN or infinite, and so "
-                    f"is reward term '{self._bad_term()}'. A smaller timestep, smaller gains or a smaller action scale "
+                    f"the simulation diverged: {name} of environment {int(np.argmax(bad))} is NaN or infinite, and "
+                    f"with it {self._bad_terms()}. A smaller timestep, smaller gains or a smaller action scale "
                     "in the contract help"
                 )
-        term = self._bad_term()
+        term = self.names[int(np.argmax(~np.isfinite(self._values).all(1)))]
         row = int(np.argmax(~np.isfinite(self._values[self.names.index(term)])))
         why = ""
         if "effort" in REWARDS[term].needs:
@@ -206,8 +212,9 @@ class Scoring:
             f"reward term '{term}' of task '{self._task.name}' is NaN or infinite in environment {row}{why}"
         )
 
-    def _bad_term(self) -> str:
-        return self.names[int(np.argmax(~np.isfinite(self._values).all(1)))]
+    def _bad_terms(self) -> str:
+        bad = [name for name, values in zip(self.names, self._values, strict=True) if not np.isfinite(values).all()]
+        return f"reward term {', '.join(bad)}" if bad else "what policies observe"
 
 
 def world_up(quat: Array) -> Array:

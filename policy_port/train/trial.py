@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,15 @@ from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import ObservationPart
-from policy_port.control.plant import PlantState
+from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
-from policy_port.tasks.velocity import Noise, VelocityTask
+from policy_port.plants.physics import set_physics
+from policy_port.tasks.velocity import VelocityTask
+from policy_port.train.disturbance import LateTargets, Pushes, SensorNoise, draw_physics
 
-COMMANDS, STARTS, NOISES, PUSHES, PHYSICS = range(5)
+COMMANDS, STARTS, NOISES, PUSHES, PHYSICS, DELAYS = range(6)
 """What is drawn of an episode, each from a stream of its own: a trial with pushes tells the same commands."""
-NOISY = ("joint_pos", "joint_vel", "base_lin_vel", "base_ang_vel")
-"""Measurements that noise is added to; that of the orientation turns it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,23 +76,67 @@ class Trial:
         return max(1, round(self.seconds / dt))
 
 
+class Disturbed:
+    """What a trial does to a plant beside its command: the environment's own noise, pushes, delays and physics.
+
+    Each is drawn for all environments at once and never by what a policy did: whoever plays a batch of the same seeds
+    is disturbed alike.
+    """
+
+    def __init__(self, trial: Trial, contract: Contract, plant: SimulatedPlant, seed: int) -> None:
+        """Set the plant's physics and plan the rest.
+
+        Raises:
+            TaskError: When the contract does not state what is drawn, or says itself when targets reach the drives.
+            RobotError: When this simulator can't be disturbed so.
+        """
+        task, decimation = trial.task, round(contract.control_dt / plant.timestep)
+        self._noise = SensorNoise(task.noise, plant.num_envs, len(plant.joint_names))
+        self._pushes = Pushes(task.push, plant, task.base, contract.control_dt)
+        self._late = LateTargets(plant, task, decimation)
+        if self._late.any and contract.action.inner:
+            raise TaskError(
+                f"task '{task.name}' draws randomisation.delay, and contract '{contract.name}' states "
+                f"action.{contract.action.inner[0]}: both say when targets reach the drives; leave one out"
+            )
+        set_physics(plant, draw_physics(task, contract, plant, trial.generator(seed, PHYSICS)))
+        self._late.begin(trial.generator(seed, DELAYS))
+        self._rng = trial.generator(seed, PUSHES)
+        self._pushes.start(np.ones(plant.num_envs, dtype=np.bool_), self._rng)
+        self._measured = trial.generator(seed, NOISES)
+        self.plant: SimulatedPlant = cast("SimulatedPlant", _Late(plant, self._late)) if self._late.any else plant
+        """The plant as the loop is to drive it."""
+
+    def seen(self, build: ObservationPart, signals: Signals) -> ObservationPart:
+        """The observation of what sensors say."""
+        if self._late.any:
+
+            def begin(rows: NDArray[np.bool_] | None) -> None:
+                self._late.start(
+                    np.ones(signals.num_envs, dtype=np.bool_) if rows is None else rows, signals.joint_target
+                )
+
+            signals.at_reset.append(begin)
+        return NoisyObservation(build, signals, self._noise, self._measured)
+
+    def push(self) -> None:
+        """Push or let go before a control step."""
+        self._pushes.apply(self._rng)
+
+
 class NoisyObservation:
     """An observation of what sensors say; task, metrics and targets go by what is."""
 
-    def __init__(
-        self, build: ObservationPart, signals: Signals, noise: Noise, generators: Sequence[np.random.Generator]
-    ) -> None:
-        """Shake what `build` reads of `signals`; each environment has its own generator."""
-        self._build, self._signals, self._noise, self._rngs = build, signals, noise, generators
+    def __init__(self, build: ObservationPart, signals: Signals, noise: SensorNoise, rng: np.random.Generator) -> None:
+        """Add noise to what `build` reads of `signals`."""
+        self._build, self._signals, self._noise, self._rng = build, signals, noise, rng
         self._truth = PlantState.allocate(signals.num_envs, len(signals.joint_names))
 
     def build(self) -> object:
         """Build the observation of a measurement that errs."""
         state = self._signals.state
         self._truth.fill(state)
-        joints = state.joint_pos.shape[1]
-        drawn = np.stack([rng.uniform(-1.0, 1.0, 2 * joints + 9) for rng in self._rngs])
-        shake(state, self._noise, drawn)
+        self._noise.add(state, self._rng)
         try:
             return self._build.build()
         finally:
@@ -103,24 +147,20 @@ class NoisyObservation:
         self._build.reset(rows)
 
 
-def shake(state: PlantState, noise: Noise, drawn: Array) -> None:
-    """Add noise to a measurement in place.
+class _Late:
+    """A plant whose targets reach the drives late; all else is the plant's."""
 
-    Args:
-        state: The measurement.
-        noise: Half widths.
-        drawn: Between -1 and 1, shape (num_envs, 2 x joints + 9): joint positions and velocities, linear and angular
-            velocity, turn of the base.
-    """
-    first = 0
-    for name in NOISY:
-        values: Array = getattr(state, name)
-        values += getattr(noise, name) * drawn[:, first : first + values.shape[1]]
-        first += values.shape[1]
-    if noise.orientation:
-        turn = 0.5 * noise.orientation * drawn[:, first:]
-        w, v = state.base_quat[:, :1].copy(), state.base_quat[:, 1:].copy()
-        # q (1, turn): the base turned about its own axes, for small angles.
-        state.base_quat[:, :1] = w - (v * turn).sum(axis=1, keepdims=True)
-        state.base_quat[:, 1:] = v + w * turn + np.cross(v, turn)
-        state.base_quat[...] /= np.linalg.norm(state.base_quat, axis=1, keepdims=True)
+    def __init__(self, plant: SimulatedPlant, late: LateTargets) -> None:
+        self._plant, self._late = plant, late
+        self._target = np.zeros((plant.num_envs, len(plant.joint_names)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plant, name)
+
+    def write(self, target: Array) -> None:
+        """Take the targets of a control step."""
+        self._target[...] = target
+
+    def step(self, count: int) -> None:
+        """Perform the control step."""
+        self._late(self._target)

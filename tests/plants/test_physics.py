@@ -1,4 +1,4 @@
-"""Physics per environment: mass, friction, gains, losses and gravity, held against laws and against models set up so."""
+"""Physics per environment: masses, friction, gains, losses, held against laws and against plants set up so."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_mass_is_added_where_it_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["explicit", "implicit"])
 def test_drives_set_later_are_drives_set_up(tmp_path: Path, kind: str) -> None:
-    """Gains, armature and limit given to one environment are those of a plant that was set up with them, bit for bit."""
+    """Gains, armature and limit given to one environment are those of a plant set up with them, bit for bit."""
     wanted = {"stiffness": 5.0, "damping": 0.3, "armature": 0.05, "effort_limit": 0.8}
     plain = MujocoPlant(slider(tmp_path), setup(kind), num_envs=2)
     meant = MujocoPlant(slider(tmp_path), setup(kind, **wanted))
@@ -112,11 +112,11 @@ def test_losses_of_a_joint_are_no_work_of_its_drive(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_is_refused(tmp_path: Path) -> None:
-    """Another shape, NaN, no mass left, an unknown link, gains of the file's own and a plant that can't: each by name."""
+    """Another shape, NaN, no mass left, an unknown link and a plant that can't: each by name."""
     plant = MujocoPlant(slider(tmp_path), setup(), num_envs=2)
     for physics, words in (
         (Physics(stiffness=np.ones(2)), r"stiffness has shape \(2,\), this plant's is \(2, 1\)"),
-        (Physics(base_mass=np.array([0.0, np.nan])), "base_mass is NaN"),
+        (Physics(gravity=np.full((2, 3), np.nan)), "gravity is NaN"),
         (Physics(ground_friction=np.array([0.4, -0.1])), "ground_friction is -0.1"),
         (Physics(effort_limit=np.zeros((2, 1))), "effort_limit is 0"),
         (Physics(base_mass=np.array([0.0, -2.0])), "'block' weighs 2.000 kg, and -2.000 kg"),

@@ -53,6 +53,7 @@ def test_the_actor_waits_for_its_critic(student: Run, out: Path, monkeypatch: py
     """
     monkeypatch.setattr(module, "EPISODES", 2)
     monkeypatch.setattr(module, "FINAL", 2)
+    monkeypatch.setattr(module, "write_run_report", lambda run: None)
     run = finetune(*opened(student), Plan(out=out, agent=settings(out)))
     states = {i: read_state(file) for i, file in run.checkpoints().items()}
     assert list(states) == [0, 2, 4]
@@ -135,3 +136,5 @@ def test_a_robot_that_was_changed_is_told(student: Run, tmp_path: Path) -> None:
     (tmp_path / "gone.xml").write_text(rover.MJCF + "\n")
     with pytest.raises(TrainError, match=r"gone.xml: .* was changed since"):
         place_of(start, plant=None, robot=None, task=None, num_envs=None, seed=0, device=None)
+    robot = str(tmp_path / "gone.xml")
+    assert place_of(start, plant=None, robot=robot, task=None, num_envs=None, seed=0, device=None).robot == Path(robot)

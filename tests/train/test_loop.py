@@ -66,16 +66,18 @@ def test_a_reward_that_is_no_number_stops_the_run_at_its_last_checkpoint(out: Pa
     assert len(open_run(out).rows()) == 2
 
 
-def test_ctrl_c_keeps_the_last_checkpoint(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C says what is kept and how to go on, with the exit status of an interrupt."""
+def test_ctrl_c_keeps_the_last_checkpoint(whole: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C says what is kept and how to go on, with the exit status of an interrupt; so it does."""
 
     def interrupt(self: PointMass, actions: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PointMass, "step", interrupt)
-    with pytest.raises(StoppedTrainingError, match=r"keeps model_0.pt.*--resume") as caught:
-        train(out, PointMass())
+    with monkeypatch.context() as patched:
+        patched.setattr(PointMass, "step", interrupt)
+        with pytest.raises(StoppedTrainingError, match=r"keeps model_0.pt.*--resume") as caught:
+            train(out, PointMass())
     assert caught.value.exit_code == 130
+    assert same(train(out, PointMass(), again=True), whole)
 
 
 def test_a_run_of_minutes_ends_at_a_checkpoint(out: Path) -> None:

@@ -54,11 +54,30 @@ def test_a_resumption_is_held_against_what_was_begun(files: dict[str, Path], out
     other = files["robot"].with_name("other.xml")
     other.write_text(rover.MJCF.replace('mass="4"', 'mass="5"'))
     asked = replace(place(files), robot=other, num_envs=6)
-    with pytest.raises(
-        TrainError, match=r"num_envs was 4, now 6\n  contracts/actor.yaml is .*\n.*\n  robot is another"
-    ):
+    words = r"num_envs was 4, now 6\n  contracts/actor.yaml is another.*\n.*\n  robot is another"
+    with pytest.raises(TrainError, match=words):
         train(files["teacher"], asked, replace(plan, resume=True))
     assert sorted(file.name for file in out.iterdir()) == before
+
+
+def test_a_run_under_identified_dynamics_is_resumed_to_the_same_curve(files: dict[str, Path], tmp_path: Path) -> None:
+    """Delay and noisy encoders change the curve, a resumption does not; without the dynamics it is refused."""
+    dynamics = tmp_path / "dynamics.yaml"
+    dynamics.write_text(
+        "policy_port_dynamics: 1\nrobot: {file: robot.xml}\njoints: {left: {delay: 0.01}}\n"
+        "common: {encoder_noise: 0.05}\n"
+    )
+    plan = Plan(out=tmp_path / "cut", agent=files["agent"], iterations=4, minutes=1e-9)
+    there = replace(place(files), dynamics=dynamics)
+    train(files["student"], there, plan)
+    with pytest.raises(TrainError, match="dynamics is not given now"):
+        train(files["student"], place(files), replace(plan, resume=True))
+    resumed = train(files["student"], there, replace(plan, resume=True, minutes=None))
+    whole = train(files["student"], there, replace(plan, out=tmp_path / "whole", minutes=None))
+    plain = train(files["student"], place(files), replace(plan, out=tmp_path / "plain"))
+    curves = [(run.path / "curve.csv").read_text() for run in (resumed, whole, plain)]
+    assert curves[0] == curves[1]
+    assert curves[0].splitlines()[1] != curves[2].splitlines()[1]
 
 
 def test_a_critic_reads_what_the_actor_does_and_how_the_base_moves() -> None:
@@ -119,3 +138,13 @@ def test_environments_are_shared_out_whole_to_a_network_that_remembers(files: di
     with pytest.raises(PolicyPortError, match=r"doesn't divide 5 environments.*--num-envs 4"):
         train(files["student"], replace(place(files), num_envs=5), plan)
     assert train(files["student"], replace(place(files), num_envs=4), plan).rows()
+
+
+def test_too_few_environments_are_told(files: dict[str, Path], out: Path) -> None:
+    """A batch that can't be cut into so many parts is refused; a larger --num-envs, or fewer parts, serve."""
+    agent = out.with_name("agent.yaml")
+    agent.write_text(rover.agent_yaml({**rover.AGENT, **SHORT, "algorithm": {"num_mini_batches": 9}}))
+    plan = Plan(out=out, agent=agent)
+    with pytest.raises(TrainError, match=r"is 9, more than 1 environments x 8 steps; set it lower.*--num-envs"):
+        train(files["student"], replace(place(files), num_envs=1), plan)
+    assert train(files["student"], replace(place(files), num_envs=2), plan).rows()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Unpack
 
+from policy_port.dynamics.document import Dynamics
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.arm.confirmation import confirm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
@@ -46,6 +47,7 @@ def emulate(
     model: Literal["servo", "mujoco"] = "servo",
     plant_setup: PlantSetup | None = None,
     faults: Sequence[str] = (),
+    dynamics: Dynamics | None = None,
     seed: int = 0,
     clock: Clock = REAL,
 ) -> Iterator[Rehearsal]:
@@ -58,7 +60,8 @@ def emulate(
         model: What moves when the servos do.
         plant_setup: Gains of the MuJoCo model; those of an SO100's servos, if None.
         faults: Faults of the emulated arm, timed from the start.
-        seed: Seed of the faults that strike at random.
+        dynamics: What was identified of an arm that this one is to behave like; it moves in MuJoCo then.
+        seed: Seed of the faults that strike at random, and of the encoders' noise.
         clock: The time in which it moves; `EmulatedArm` says more.
 
     Raises:
@@ -83,7 +86,9 @@ def emulate(
             held.write_calibration(Path(folder) / f"{robot.id}.json")
             with without_torque(robot.model_copy(update=there | {"port": held.port}), time=clock) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
-        choices: ArmChoices = {"model": model, "plant_setup": plant_setup, "seed": seed}
+        choices: ArmChoices = {"model": model, "plant_setup": plant_setup, "dynamics": dynamics, "seed": seed}
+        if dynamics is not None:
+            choices["model"] = "mujoco"
         cameras = [f"{n}={c.width}x{c.height}@{c.fps:g}" for n, c in robot.cameras.items()]
         with arm("rest", HELD, *faults, cameras=cameras, **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}

@@ -178,7 +178,7 @@ class Engine:
     def _angle(self, servo: Servo) -> float:
         # The shaft's zero is where the arm was calibrated, whatever the registers say by now.
         return self._parts.scales[servo.name].angle(
-            servo.shaft.position - self._options.calibration[servo.name].homing_offset
+            servo.shaft.position - servo.shaft.misread - self._options.calibration[servo.name].homing_offset
         )
 
     def _run(self) -> None:

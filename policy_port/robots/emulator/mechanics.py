@@ -45,7 +45,9 @@ class Shaft:
     """What becomes of it."""
 
     position: float = 0.0
-    """Position of the output shaft [ticks], counting on over turns; the sensor's zero is 0."""
+    """Position of the output shaft as its sensor has it [ticks], counting on over turns; the sensor's zero is 0."""
+    misread: float = 0.0
+    """How far that is from where the shaft truly is [ticks]."""
     velocity: float = 0.0
     """[ticks/s]."""
     load: float = 0.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from policy_port.contract import RobotMapping
+from policy_port.dynamics.document import Dynamics
 from policy_port.errors import EmulatorError
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.calibration import Calibration
@@ -62,6 +63,7 @@ class ArmChoices(TypedDict, total=False):
     latency: float
     model: Model
     plant_setup: PlantSetup | None
+    dynamics: Dynamics | None
     seed: int
 
 
@@ -81,6 +83,8 @@ class ArmOptions:
     """servo: each joint by itself, with lag, gravity, play. mujoco: the robot description in MuJoCo."""
     plant_setup: PlantSetup | None = None
     """Gains and time step of the MuJoCo model; those of an SO100's servos, if None."""
+    dynamics: Dynamics | None = None
+    """What was identified of an arm that this one is to behave like; needs the MuJoCo model."""
     cameras: tuple[CameraSpec, ...] = ()
     """Cameras that look at the arm."""
     faults: tuple[str, ...] = ()
@@ -88,7 +92,7 @@ class ArmOptions:
     port_link: Path | None = None
     """Symbolic link to make to the port."""
     seed: int = 0
-    """Seed of the faults that strike at random."""
+    """Seed of the faults that strike at random, and of the encoders' noise."""
 
     def __post_init__(self) -> None:
         names = [camera.name for camera in self.cameras]
@@ -96,6 +100,10 @@ class ArmOptions:
             raise EmulatorError(f"two cameras have the same name: {', '.join(names)}")
         if not 0.0 <= self.latency <= 10.0:
             raise EmulatorError(f"a latency of {self.latency:g} s is out of range; it is 0 to 10 s")
+        if self.dynamics is not None and self.model != "mujoco":
+            raise EmulatorError(
+                f"dynamics are of the robot in MuJoCo, and the model is {self.model}; write --model mujoco"
+            )
         unknown = [name for name in self.pose or {} if name not in self.calibration]
         if unknown:
             raise EmulatorError(f"pose: no servo is called '{unknown[0]}'; they are: {', '.join(self.calibration)}")

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from policy_port.control.plant import Plant, PlantState
+from policy_port.control.plant import PlantState
+from policy_port.dynamics.document import Dynamics, RobotOf
 from policy_port.errors import EmulatorError
+from policy_port.plants.dynamic import DynamicPlant, with_dynamics
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
+from policy_port.robot_models.find import find_robot
 from policy_port.robots.emulator.mechanics import Drive, Shaft
 from policy_port.robots.emulator.options import ArmOptions
 from policy_port.robots.emulator.tick_map import TickScale
@@ -26,7 +29,12 @@ class SimulatedJoints:
     """Joints of a simulated robot under joint position control; see `Mechanics`."""
 
     def __init__(
-        self, plant: Plant, order: Sequence[int], scales: Sequence[TickScale], offsets: Sequence[int], limit: float
+        self,
+        plant: DynamicPlant,
+        order: Sequence[int],
+        scales: Sequence[TickScale],
+        offsets: Sequence[int],
+        limit: float,
     ) -> None:
         """Take over a plant that stands at its start pose.
 
@@ -39,7 +47,7 @@ class SimulatedJoints:
         """
         self._plant, self._order, self._limit = plant, tuple(order), limit
         self._scales, self._offsets = tuple(scales), tuple(offsets)
-        self._state = PlantState.allocate(1, len(plant.joint_names))
+        self._state, self._truth = (PlantState.allocate(1, len(plant.joint_names)) for _ in range(2))
         self._target = np.zeros((1, len(plant.joint_names)))
         self.step_time = plant.timestep
         self.shafts = tuple(Shaft() for _ in order)
@@ -48,7 +56,7 @@ class SimulatedJoints:
 
     def step(self, drives: Sequence[Drive]) -> None:
         """Let one time step pass."""
-        present = self._state.joint_pos[0]
+        present, forced = self._truth.joint_pos[0], self._plant.forced
         for index, drive in enumerate(drives):
             joint = self._order[index]
             if not drive.stuck:
@@ -56,11 +64,12 @@ class SimulatedJoints:
             elif self._held[index] is None:
                 self._held[index] = float(present[joint])
             held, powerless = self._held[index], abs(self.shafts[index].load) > drive.torque_limit
+            forced[0, joint] = np.nan
             if held is not None:
-                target = held
+                target = forced[0, joint] = held
             elif drive.set_point is None or powerless:
                 # A drive that aims at where the joint is gives no torque but the gears' damping: the arm sinks.
-                target = float(present[joint])
+                target = forced[0, joint] = float(present[joint])
             else:
                 target = self._scales[index].angle(drive.set_point - self._offsets[index])
             self._target[0, joint] = target
@@ -70,7 +79,7 @@ class SimulatedJoints:
 
     def push(self, index: int, ticks: float) -> None:
         """Displace a joint from outside; the arm stands still for a moment."""
-        moved = self._state.joint_pos.copy()
+        moved = self._truth.joint_pos.copy()
         moved[0, self._order[index]] += ticks * self._scales[index].slope
         self._plant.reset(moved)
         self._read()
@@ -80,11 +89,14 @@ class SimulatedJoints:
         self._plant.close()
 
     def _read(self) -> None:
+        self._plant.truth(self._truth)
         self._plant.read(self._state)
         effort = self._plant.effort()[0]
         for index, shaft in enumerate(self.shafts):
             joint, scale = self._order[index], self._scales[index]
             shaft.position = scale.ticks(float(self._state.joint_pos[0, joint])) + self._offsets[index]
+            truth = scale.ticks(float(self._truth.joint_pos[0, joint])) + self._offsets[index]
+            shaft.misread = shaft.position - truth
             shaft.velocity = float(self._state.joint_vel[0, joint]) / scale.slope
             shaft.load = float(effort[joint]) / self._limit * (1.0 if scale.slope > 0.0 else -1.0)
 
@@ -130,7 +142,8 @@ def simulate(options: ArmOptions, scales: Mapping[str, TickScale], pose: Mapping
     os.environ.setdefault("MUJOCO_GL", "egl")
     names = {servo: scale.joint for servo, scale in scales.items()}
     setup = options.plant_setup or so100_setup({names[servo]: angle for servo, angle in pose.items()})
-    plant = make_plant("mujoco", ROBOT, setup)
+    dynamics = options.dynamics or Dynamics(policy_port_dynamics=1, robot=RobotOf(file=ROBOT))
+    plant = with_dynamics(make_plant("mujoco", ROBOT, setup), setup, find_robot(ROBOT), [dynamics], seed=options.seed)
     missing = [name for name in names.values() if name not in plant.joint_names]
     if missing:
         raise EmulatorError(f"the robot {ROBOT} has no joint {missing[0]}; it has: {', '.join(plant.joint_names)}")

@@ -20,6 +20,8 @@ _COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test
 _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test_a_taken_port_is_refused"
 _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
 
+_RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
+
 TRIED: dict[str, str] = {
     "has no ending, so its folder would have its name; write `out` in it, or give --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
@@ -29,6 +31,23 @@ TRIED: dict[str, str] = {
     ),
     "which says its own steps; leave --history out": (
         "tests.contract.test_measurable:test_groups_stay_or_go_with_their_terms"
+    ),
+    "does not say what its numbers mean; give its contract with --contract": (
+        f"{_RUNS}test_a_checkpoint_alone_needs_its_contract"
+    ),
+    "--resume goes on with what is in --out and --force replaces it": f"{_RUNS}test_a_misuse_is_told",
+    "Give what it was begun with, or begin anew: with another --out": f"{_RUNS}test_a_run_is_gone_on_with",
+    "holds no checkpoint (model_N.pt); begin it anew with --force": f"{_RUNS}test_a_run_is_gone_on_with",
+    "does not say what its numbers mean; give --contract, or a run": (
+        f"{_TUNED}test_a_checkpoint_alone_needs_what_a_run_would_say"
+    ),
+    "lies in no run, which would say the {}; give --{}": f"{_TUNED}test_a_checkpoint_alone_needs_what_a_run_would_say",
+    "give the one to train on as --robot": f"{_TUNED}test_a_robot_that_was_changed_is_told",
+    "stopped; {}. Go on with --resume": "tests.train.test_loop:test_ctrl_c_keeps_the_last_checkpoint",
+    "no shipped velocity task knows its links": "tests.train.test_ppo:test_what_does_not_fit_is_refused",
+    "set it lower, or say a larger --num-envs": "tests.train.test_ppo:test_too_few_environments_are_told",
+    "of a recurrent network; set it to a divisor, or say --num-envs": (
+        "tests.train.test_ppo:test_environments_are_shared_out_whole_to_a_network_that_remembers"
     ),
     "--set {}=SECONDS": f"{_VERSE}test_the_length_is_given_once",
     "only P, joint positions, is read. Give the action with --set": f"{_VERSE}{_TOLD}",

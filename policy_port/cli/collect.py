@@ -1,0 +1,145 @@
+"""`policy-port collect`: motion that tells an arm's dynamics, performed within its limits and recorded."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from policy_port.cli.options import takes
+
+if TYPE_CHECKING:
+    from policy_port.robots.arm.robot_file import RobotFile
+    from policy_port.robots.jobs.collect_job import CollectJob
+
+PAYLOAD = {"so100": "Fixed_Jaw", "so101": "Fixed_Jaw"}
+"""The link that carries what the arm holds, in ManiSkill's description."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectOptions:
+    """What is given on the command line."""
+
+    out: Annotated[Path, typer.Option(help="Folder for the recording; it must not exist yet.")]
+    robot: Annotated[str, typer.Option(metavar="FILE", help="Robot file of the arm, or so100 to rehearse.")]
+    plan: Annotated[
+        str, typer.Option(metavar="PLAN", help="What to do: a YAML file, or so100_three_minutes, which is shipped.")
+    ] = "so100_three_minutes"
+    real: Annotated[bool, typer.Option("--real", help="Drive the arm of the robot file.")] = False
+    emulated: Annotated[bool, typer.Option("--emulated", help="Drive an emulated arm, to rehearse with.")] = False
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Only show it, in MuJoCo: trace, plot, video, and what it tells."),
+    ] = False
+    no_video: Annotated[bool, typer.Option("--no-video", help="With --preview: no video.")] = False
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="dynamics.yaml that the emulated arm, or the preview, behaves like."),
+    ] = None
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="SPEC", help="Fault of the emulated arm; `emulate --faults` lists them."),
+    ] = None
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="No Enter before each step. Not for the first run.")
+    ] = False
+    dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the run as a LeRobotDataset too; it must not exist yet.")
+    ] = None
+    plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False
+    report: Annotated[bool, typer.Option("--report", help="Write report.html.")] = False
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the emulated arm's noise and faults.")] = 0
+
+
+@takes(CollectOptions)
+def collect(options: CollectOptions) -> None:
+    """Excite an arm's dynamics by a plan, on the arm (--real) or an emulated one (--emulated), and record it.
+
+    The plan's targets are computed and looked at in MuJoCo before anything moves. `identify` reads what is recorded.
+    """
+    if [options.real, options.emulated, options.preview].count(True) != 1:
+        raise typer.BadParameter("give exactly one of --real (an arm), --emulated (one that is not there), --preview")
+    if options.fault and not options.emulated:
+        raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
+    if options.dynamics is not None and options.real:
+        raise typer.BadParameter("--dynamics goes with --emulated and --preview: a real arm has dynamics of its own")
+    stray = [name for name in ("continuous", "dataset", "plot", "report") if getattr(options, name)]
+    if options.preview and stray:
+        raise typer.BadParameter(f"--{stray[0]} goes with --real and --emulated; a preview plots by itself")
+    if options.no_video and not options.preview:
+        raise typer.BadParameter("--no-video goes with --preview")
+
+    from policy_port.robots.arm.robot_file import load_robot_file
+    from policy_port.robots.jobs.collect_job import CollectJob
+    from policy_port.robots.jobs.excitation import realise
+    from policy_port.robots.jobs.plan import load_plan
+
+    robot = load_robot_file(options.robot)
+    plan, file = load_plan(options.plan)
+    episodes = realise(plan, robot, file.parent)
+    job = CollectJob(plan, file, robot, episodes)
+    if not options.preview:
+        _perform(options, robot, job)
+        return
+    _show(options, robot, job)
+
+    from policy_port.robots.jobs.information import information
+
+    typer.echo(information(episodes, robot, plan.control_frequency, PAYLOAD[robot.name]).text())
+
+
+def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
+    """Play the plan in MuJoCo."""
+    from policy_port.dynamics.document import load_dynamics
+    from policy_port.files import output_folder
+    from policy_port.replay.play import Output, play_on_plant
+    from policy_port.robots.jobs.collect_job import Preview
+
+    dynamics = () if options.dynamics is None else (load_dynamics(options.dynamics),)
+    with output_folder(options.out, force=False) as folder:
+        output = Output(folder=folder, video=not options.no_video, video_seconds=job.seconds, plot=True)
+        played = play_on_plant(
+            job.pilot, Preview(job), output, kind="mujoco", robot=robot.name, dynamics=dynamics, seed=options.seed
+        )
+        written = sorted(file.name for file in folder.iterdir())
+    typer.echo(played.table())
+    for name in written:
+        typer.echo(f"wrote {options.out / name}")
+
+
+def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
+    """Let an arm do it, in the session of every run."""
+    from policy_port.cli.play_real import check_folder, reached, run_folder
+    from policy_port.cli.real_outputs import OutputOptions, RealOutputs
+    from policy_port.robots.arm.console import Console
+    from policy_port.robots.jobs.run import Keep, play_real
+
+    check_folder(options.out)
+    pilot, said = job.pilot, f"{job.pilot.contract.name} on {robot.name}"
+    with contextlib.ExitStack() as stack:
+        if options.dataset is not None:
+            from policy_port.robots.jobs.dataset import check_dataset
+
+            check_dataset(options.dataset, options.out, robot, pilot.contract.control_dt)
+        faults, dynamics = options.fault or [], options.dynamics
+        where = reached(robot, emulated=options.emulated, faults=faults, dynamics=dynamics, seed=options.seed)
+        known, on_torque = stack.enter_context(where)
+        with run_folder(options.out):
+            done = play_real(
+                pilot,
+                known,
+                job,
+                seeds=range(job.count),
+                keep=Keep(folder=options.out, frames=options.dataset is not None),
+                console=Console(continuous=options.continuous),
+                on_torque=on_torque,
+            )
+    typer.echo(done.result.table())
+    after = RealOutputs(title=said, out=options.out, robot=known, done=done, task=said)
+    outputs = OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset)
+    after.write(outputs, options.robot, emulated=options.emulated)
+    if done.exit_code or after.failed:
+        raise typer.Exit(done.exit_code or 1)

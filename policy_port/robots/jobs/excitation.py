@@ -1,0 +1,142 @@
+"""A plan made into motion: poses that are clear of everything, targets within the limits, checked before any of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from policy_port.arrays import Array
+from policy_port.errors import TaskError
+from policy_port.plants.clearance import Clearance
+from policy_port.robot_models.find import find_robot
+from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.emulator.simulated import so100_setup
+from policy_port.robots.jobs.plan import LONGEST, Bounds, Plan, Segment, moves
+
+TRIES = 400
+"""Poses that are tried for an episode."""
+FINE = 0.03
+"""Distance between two poses that are looked at [rad]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedEpisode:
+    """An episode of which every target is known."""
+
+    label: str
+    """What it is, in words."""
+    use: Literal["fit", "held_out"]
+    """What its recording is for."""
+    targets: Array
+    """[rad], shape (steps, joints), in the order of the robot file's `joint_names`; the first is where it starts."""
+
+
+def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode, ...]:
+    """Compute every target of a plan, and look at each in MuJoCo.
+
+    The way from one episode to the next and the way to rest, on which the arm may be led at any time, are looked at
+    too. What touches in the rest pose may touch on the way to it.
+
+    Args:
+        plan: The plan.
+        robot: The arm.
+        folder: Where the plan's traces are.
+
+    Raises:
+        TaskError: When the plan asks for what the arm does not have, takes too long, or no pose is clear.
+    """
+    rate = plan.control_frequency
+    if rate > robot.timing.control_frequency:
+        raise TaskError(
+            f"the plan runs at {rate:g} Hz, timing.control_frequency of the robot file is "
+            f"{robot.timing.control_frequency:g}; write a lower control_frequency into the plan"
+        )
+    bounds, rng = Bounds(robot, plan.margin), np.random.default_rng(plan.seed)
+    asked = [(segment, *one) for segment in plan.segments for one in moves(segment, plan, bounds, folder, rng)]
+    seconds = sum(len(offsets) for _, _, offsets in asked) / rate
+    if seconds > LONGEST:
+        raise TaskError(
+            f"the plan takes {seconds:.0f} s, and servos get warm: {LONGEST:g} s at most; shorten `seconds`"
+        )
+    search, found = _Search(plan, robot, bounds, rng), []
+    for segment, label, offsets in asked:
+        targets = search.place(segment, label, offsets)
+        found.append(PlannedEpisode(label=label, use=segment.use, targets=targets))
+    return tuple(found)
+
+
+class _Search:
+    """Looks for poses about which an episode is clear."""
+
+    def __init__(self, plan: Plan, robot: RobotFile, bounds: Bounds, rng: np.random.Generator) -> None:
+        self._plan, self._bounds, self._rng = plan, bounds, rng
+        names = robot.joint_names
+        limits = {name: (robot.joints[name].lower, robot.joints[name].upper) for name in names}
+        setup = so100_setup(dict.fromkeys(names, 0.0))
+        self._clear = Clearance(find_robot(robot.name), setup, limits, plan.clearance)
+        self._order = [names.index(name) for name in self._clear.joint_names]
+        self._rest = np.array(robot.pose("rest"))
+        self._lying = self._touching(self._rest[None])
+        self._last: Array | None = None
+
+    def place(self, segment: Segment, label: str, offsets: Array) -> Array:
+        """The targets of an episode; see `realise`."""
+        period, blocked = 1.0 / self._plan.control_frequency, frozenset[tuple[str, str]]()
+        if segment.kind == "replay":
+            candidates = [offsets]
+        else:
+            candidates = (self._pose(segment, label, offsets) + offsets for _ in range(TRIES))
+        for asked in candidates:
+            targets = self._bounds.follow(np.clip(asked, self._bounds.lower, self._bounds.upper), period)
+            blocked = self._blocked(targets)
+            if not blocked:
+                self._last = targets[-1]
+                return targets
+        pairs = ", ".join(f"{one} and {other}" for one, other in sorted(blocked))
+        raise TaskError(
+            f"the plan's {label}: no pose was found from which nothing comes closer than {self._plan.clearance:g} m, "
+            f"last {pairs}; write a smaller `amplitude` or `clearance`, or another `pose`"
+        )
+
+    def _pose(self, segment: Segment, label: str, offsets: Array) -> Array:
+        """A pose that leaves the offsets room [rad], shape (joints,)."""
+        low, high = self._bounds.lower - offsets.min(axis=0), self._bounds.upper - offsets.max(axis=0)
+        if (low > high).any():
+            name = self._bounds.names[int((low > high).argmax())]
+            raise TaskError(f"the plan's {label}: joint {name} has no room for it; write a smaller `amplitude`")
+        pose = self._rng.uniform(low, high)
+        for name, value in (segment.pose or {}).items():
+            if name not in self._bounds.names:
+                raise TaskError(f"the plan's {label}: pose: the arm has no joint '{name}'; its joints are "
+                                f"{', '.join(self._bounds.names)}")  # fmt: skip
+            index = self._bounds.names.index(name)
+            if not low[index] <= value <= high[index]:
+                raise TaskError(
+                    f"the plan's {label}: pose: {name} at {value:g} rad leaves no room; it has {low[index]:.3f} to "
+                    f"{high[index]:.3f} under this `amplitude` and `margin`"
+                )
+            pose[index] = value
+        return pose
+
+    def _blocked(self, targets: Array) -> frozenset[tuple[str, str]]:
+        """Pairs that touch in an episode, on the way to it, or on the way from it to rest."""
+        moved = np.concatenate([[0.0], np.abs(np.diff(targets, axis=0)).max(axis=1).cumsum()])
+        rows = np.unique(np.searchsorted(moved, np.arange(0.0, moved[-1] + FINE, FINE)).clip(max=len(targets) - 1))
+        # The way to the first pose begins at rest, and any pose may be the last.
+        found = self._touching(_line(targets[0], self._rest)) - self._lying
+        found |= self._touching(targets[rows])
+        if not found and self._last is not None:
+            found |= self._touching(_line(self._last, targets[0]))
+        return found
+
+    def _touching(self, poses: Array) -> frozenset[tuple[str, str]]:
+        return self._clear.on_the_way(poses[:, self._order])
+
+
+def _line(start: Array, end: Array) -> Array:
+    """Poses along a straight line in joint space, shape (poses, joints)."""
+    count = max(2, int(np.ceil(np.abs(end - start).max() / FINE)))
+    return start + (end - start) * np.linspace(0.0, 1.0, count)[:, None]

@@ -1,0 +1,127 @@
+"""A plan of excitation: clear of everything, within the limits, recorded as every run, and telling what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+pytest.importorskip("mani_skill", reason="ManiSkill, which ships the arm's description, is not installed")
+
+from policy_port.dynamics.document import Dynamics
+from policy_port.errors import TaskError
+from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.emulated import emulate
+from policy_port.robots.arm.robot_file import load_robot_file
+from policy_port.robots.emulator.clock import VirtualClock
+from policy_port.robots.jobs.collect_job import CollectJob
+from policy_port.robots.jobs.excitation import PlannedEpisode, realise
+from policy_port.robots.jobs.information import information
+from policy_port.robots.jobs.plan import Plan, load_plan
+from policy_port.robots.jobs.run import Keep, play_real
+from policy_port.trace import Trace
+from tests.robots.unhurried import unhurried
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ROBOT = load_robot_file("so100")
+POSE = {"shoulder_pan": 0.0, "shoulder_lift": -0.9, "elbow_flex": 0.6, "wrist_flex": 0.5, "wrist_roll": 0.0}
+SHORT: list[dict[str, Any]] = [
+    {"kind": "steps", "joints": ["elbow_flex"], "seconds": 1.2, "amplitude": 0.2, "hold": 0.3, "pose": POSE},
+    {"kind": "multisine", "seconds": 1.0, "amplitude": 0.15, "pose": POSE, "use": "held_out"},
+]
+
+
+def plan(*segments: dict[str, Any], **changes: Any) -> Plan:
+    return Plan.model_validate(
+        {"policy_port_plan": 1, "control_frequency": 30.0, "segments": list(segments or SHORT)} | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def short() -> tuple[PlannedEpisode, ...]:
+    return realise(plan(), ROBOT, Path())
+
+
+def test_the_shipped_plan_takes_three_minutes_within_every_limit() -> None:
+    """Position, speed and acceleration of each target keep the robot file's bounds, and episodes are held out whole."""
+    shipped, file = load_plan("so100_three_minutes")
+    episodes = realise(shipped, ROBOT, file.parent)
+    assert 150.0 < sum(len(one.targets) for one in episodes) / 30.0 < 200.0
+    assert {one.use for one in episodes} == {"fit", "held_out"}
+    bounds = [ROBOT.joints[name] for name in ROBOT.joint_names]
+    for one in episodes:
+        speed = np.diff(one.targets, axis=0, prepend=one.targets[:1]) * 30.0
+        change = np.diff(speed, axis=0) * 30.0
+        assert (one.targets >= [b.lower + 0.0999 for b in bounds]).all(), one.label
+        assert (one.targets <= [b.upper - 0.0999 for b in bounds]).all(), one.label
+        assert (np.abs(speed) <= [b.speed + 1e-6 for b in bounds]).all(), one.label
+        assert (np.abs(change) <= [b.acceleration + 1e-6 for b in bounds]).all(), one.label
+
+
+def test_an_arm_sends_what_was_planned_and_records_it(short: tuple[PlannedEpisode, ...], tmp_path: Path) -> None:
+    """On an emulated arm with a delay and an offset the trace holds the planned targets and the arm's own lag."""
+    hidden = Dynamics.model_validate(
+        {
+            "policy_port_dynamics": 1,
+            "robot": {"file": "so100"},
+            "joints": {"elbow_flex": {"delay": 0.06, "offset": 0.03}},
+        }
+    )
+    (tmp_path / "plan.yaml").write_text("a plan")
+    clock, job = VirtualClock(), CollectJob(plan(), tmp_path / "plan.yaml", ROBOT, short)
+    with emulate(unhurried(), dynamics=hidden, clock=clock) as rehearsal:
+        done = play_real(
+            job.pilot,
+            rehearsal.robot,
+            job,
+            seeds=range(job.count),
+            keep=Keep(folder=tmp_path),
+            console=Console(continuous=True),
+            on_torque=rehearsal.let_go,
+            time=clock,
+        )
+    assert done.exit_code == 0
+    trace = Trace(tmp_path / "trace.npz")
+    assert [one["use"] for one in trace.header["planned"]] == ["fit", "held_out"]
+    order = [ROBOT.joint_names.index(name) for name in trace.header["joint_names"]]
+    planned = np.concatenate([one.targets for one in short])[:, order]
+    np.testing.assert_allclose(trace["target"][:, 0], planned, atol=1e-6)
+    assert np.abs(trace["target_sent"][:, 0] - planned).max() < 0.02
+    read = trace["joint_pos"][:, 0, order.index(2)] - planned[:, order.index(2)]
+    assert 0.02 < np.median(read[:5]) < 0.06
+
+
+def test_information_knows_what_a_plan_leaves_open(short: tuple[PlannedEpisode, ...]) -> None:
+    """Steps of the elbow tell the elbow's delay and offset, and leave the wrist's friction unknown."""
+    found = information(short[:1], ROBOT, 30.0, "Fixed_Jaw")
+    left = dict(zip(found.names, found.left, strict=True))
+    assert left["elbow_flex.delay"] < 0.1
+    assert left["elbow_flex.offset"] < 0.5
+    assert "wrist_roll.friction" in found.unexcited
+    assert "not excited: " in found.text()
+    assert (found.left <= 1.0 + 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("segment", "says"),
+    [
+        ({"kind": "chirp", "joints": ["elbow"], "seconds": 1.0}, "did you mean 'elbow_flex'"),
+        ({"kind": "steps", "joints": "each", "seconds": 4.0, "amplitude": 3.0}, "smaller `amplitude`"),
+        ({"kind": "steps", "seconds": 1.0, "pose": {"elbow_flex": 1.56}}, "leaves no room"),
+        ({"kind": "steps", "seconds": 4000.0}, "shorten `seconds`"),
+        ({"kind": "replay", "seconds": 1.0, "like": "none.npz"}, "none.npz: can't be read"),
+        # Folded down past the table.
+        ({"kind": "steps", "joints": ["gripper"], "seconds": 1.0, "amplitude": 0.05,
+          "pose": {"shoulder_pan": 0, "shoulder_lift": 1.4, "elbow_flex": 0.9, "wrist_flex": 0.0, "wrist_roll": 0}},
+         "no pose was found"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_cannot_be_is_refused_before_anything_moves(segment: dict[str, Any], says: str) -> None:
+    """Unknown joints, too much of a swing, too long, a missing trace, and a pose inside the table: each is named."""
+    with pytest.raises(TaskError) as caught:
+        realise(plan(segment), ROBOT, Path())
+    assert says in str(caught.value)

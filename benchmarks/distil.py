@@ -165,9 +165,9 @@ def page(kept: dict[str, Any]) -> str:
     lines = [
         "# Students without a base velocity",
         "",
-        "`.venv/bin/python benchmarks/distil.py --part train` (then `mujoco`, `maniskill`, `newton`), for single ones",
-        "with `--only NAME`. Each teacher reads `base_lin_vel`; its student does not, and is distilled by",
-        "`policy-port distil --student gru --iterations 200` in MuJoCo with sensor noise on, exported, and played through",
+        "`.venv/bin/python benchmarks/distil.py --part train` (then `mujoco`, `maniskill`, `newton`; `--only NAME`",
+        "for single ones). Each teacher reads `base_lin_vel`; its student does not, and is distilled by",
+        "`policy-port distil --student gru --iterations 200` in MuJoCo with sensor noise on, exported, and played by",
         "its port. Teacher and student perform the same episodes, commands and noise drawn alike",
         f"({episodes}; seeds from 1,000,000 on, which no training and no choice of a checkpoint has seen).",
         "",

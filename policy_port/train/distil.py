@@ -41,6 +41,9 @@ STUDENTS["mlp"]["distribution_cfg"] = {"class_name": "GaussianDistribution", "in
 EPISODES, FINAL = 32, 100
 """Episodes by which each checkpoint is measured, and others by which the one that was chosen by them is."""
 
+LAST_RATE = 0.1
+"""Share of the learning rate that is left at the end."""
+
 LOST = 0.5
 """A teacher that falls in a larger share of the episodes teaches nothing that is worth a copy."""
 
@@ -65,7 +68,7 @@ class Lesson:
         if reads >= {str(slot) for slot in observation_slots(self.teacher.contract)}:
             found.append(
                 f"the student's contract '{self.student.name}' reads everything that the teacher reads: whatever no "
-                "sensor gives, it will need too (`policy-port contract measurable` says which terms those are)"
+                "sensor gives, it will need too"
             )
         if self.network == "mlp" and not any(slot.age for slot in observation_slots(self.student)):
             found.append(
@@ -121,7 +124,10 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/student.yaml": lesson.student.to_yaml()}
         texts["contracts/teacher.yaml"] = lesson.teacher.contract.to_yaml()
         run = _opened(lesson, agent, place, plan, texts, runner)
-        learn(run, runner, environment, agent.max_iterations, minutes=plan.minutes, score=judge.score)
+        begun = read_agent(DistilAgent, "distil", run.path / "agent.yaml")
+        settle = Settling(runner.alg, begun)
+        ends = agent.max_iterations
+        learn(run, runner, environment, ends, minutes=plan.minutes, prepare=settle, score=judge.score)
     finally:
         environment.close()
     run.finish(*judge.choose(run))
@@ -171,6 +177,25 @@ def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts:
     if plan.resume:
         return resume(plan.out, record, files)
     return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force)
+
+
+class Settling:
+    """Lets the learning rate fall to a tenth on the way, from checkpoint to checkpoint.
+
+    Each iteration learns from what the student did in it alone, so that at a constant rate a student forgets as fast as
+    it learns: its tracking then swings by several percent from one checkpoint to the next.
+    """
+
+    def __init__(self, algorithm: Any, agent: DistilAgent) -> None:
+        """Take over RSL-RL's algorithm, and the settings that the run was begun with."""
+        self._algorithm, self._agent = algorithm, agent
+
+    def __call__(self, done: int) -> None:
+        """Set the rate after so many iterations."""
+        rate = self._agent.algorithm.learning_rate * max(LAST_RATE, 1.0 - done / self._agent.max_iterations)
+        self._algorithm.learning_rate = rate
+        for group in self._algorithm.optimizer.param_groups:
+            group["lr"] = rate
 
 
 class Judge:

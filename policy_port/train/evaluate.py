@@ -1,8 +1,8 @@
 """What a policy is worth: episodes of drawn velocity commands, the same ones for every policy that is compared.
 
 The policy is at the controls of the replay's own loop, so that what is judged is what a port will do. An episode's
-command and start are drawn from its seed alone, noise, pushes, delay and physics from that of its batch: in plants of as
-many environments they are the same for every policy.
+command and start are drawn from its seed alone, noise, pushes, delay and physics from that of its batch: in plants of
+as many environments they are the same for every policy.
 """
 
 from __future__ import annotations

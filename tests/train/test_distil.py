@@ -81,6 +81,8 @@ def test_a_run_says_how_much_of_its_teacher_the_student_is(files: dict[str, Path
     rows = distil(lesson, place(files), replace(plan, resume=True, iterations=3)).rows()
     assert [row["iteration"] for row in rows] == ["0", "1", "2"]
     assert all(float(row[f"Loss/{BEYOND}"]) == 0.0 for row in rows)
+    rates = [read_state(out / f"model_{i}.pt")["optimizer_state_dict"]["param_groups"][0]["lr"] for i in (2, 3)]
+    assert rates == pytest.approx([1e-3, 1e-4])
 
 
 def recurrent(folder: Path) -> Path:

@@ -20,6 +20,7 @@ _COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test
 _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test_a_taken_port_is_refused"
 _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_a_view_that_cannot_be_opened_is_refused"
 
+_TAUGHT = "tests.train.test_distil:"
 _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
 
 TRIED: dict[str, str] = {
@@ -43,6 +44,15 @@ TRIED: dict[str, str] = {
     ),
     "lies in no run, which would say the {}; give --{}": f"{_TUNED}test_a_checkpoint_alone_needs_what_a_run_would_say",
     "give the one to train on as --robot": f"{_TUNED}test_a_robot_that_was_changed_is_told",
+    "a memory (--student gru) or a history can tell": f"{_TAUGHT}test_what_a_student_will_lack_is_told",
+    "There is nothing to learn from it: its contract is not": f"{_TAUGHT}test_what_cannot_teach_is_refused",
+    "reads everything that the teacher reads: whatever no sensor": f"{_TAUGHT}test_what_a_student_will_lack_is_told",
+    "and --student says {}; leave one of the two out": f"{_TAUGHT}test_a_network_is_named_once",
+    "and is no port and no run's folder, which would; give --teacher-contract": (
+        f"{_TAUGHT}test_what_cannot_teach_is_refused"
+    ),
+    "Leave --teacher-contract out, or name the network": f"{_TAUGHT}test_a_teacher_is_the_same_from_every_kind_of_file",
+    "or begin a new run with another --out": f"{_TAUGHT}test_a_teacher_that_was_exchanged_is_refused",
     "stopped; {}. Go on with --resume": "tests.train.test_loop:test_ctrl_c_keeps_the_last_checkpoint",
     "no shipped velocity task knows its links": "tests.train.test_ppo:test_what_does_not_fit_is_refused",
     "set it lower, or say a larger --num-envs": "tests.train.test_ppo:test_too_few_environments_are_told",

@@ -248,7 +248,7 @@ def test_the_matrix(tmp_path: Path) -> None:
 
 
 def test_each_run_is_held_against_the_first_of_its_policy(tmp_path: Path) -> None:
-    """Each simulator is held against its own policy's first run; a run of an unknown policy against the first of all."""
+    """Each simulator is held against its own policy's first run; a run of an unknown policy against the first."""
     names = {"teacher_a": "1", "student_a": "2", "teacher_b": "1", "student_b": "2", "real": None}
     found = compare(*(walk(tmp_path / name, header={"checkpoint_sha256": key}) for name, key in names.items()))
     assert [(pair.reference, pair.other) for pair in found.pairs] == [

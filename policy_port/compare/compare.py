@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from policy_port.compare.doubts import doubts, same_policy
+from policy_port.compare.doubts import doubts, other_policy
 from policy_port.compare.gap import Gap, gap_of
 from policy_port.compare.joints import JointMatch, match_joints
 from policy_port.compare.matrix import HOME, TAGS, Matrix, check_tags
@@ -135,8 +135,7 @@ def compare_runs(
 
 def _reference(runs: Sequence[Run], number: int) -> Run:
     """What a run is held against: the first run of its policy, or the first of all where that is the run itself."""
-    same = [run for run in runs[:number] if same_policy(run, runs[number])]
-    return same[0] if same else runs[0]
+    return next((run for run in runs[:number] if not other_policy(run, runs[number])), runs[0])
 
 
 def _torn(run: Run) -> bool:

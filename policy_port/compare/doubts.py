@@ -29,9 +29,13 @@ def doubts(reference: Run, other: Run) -> list[str]:
     return found
 
 
-def same_policy(reference: Run, other: Run) -> bool:
-    """Whether nothing that both headers know tells their policies apart."""
-    return not _policies(reference, other)
+def other_policy(reference: Run, other: Run) -> bool:
+    """Whether both headers know their checkpoints or files, and these differ."""
+    for key in ("checkpoint_sha256", "policy_sha256"):
+        ours, theirs = reference.header.get(key), other.header.get(key)
+        if ours is not None and theirs is not None:
+            return ours != theirs
+    return False
 
 
 def _policies(reference: Run, other: Run) -> list[str]:

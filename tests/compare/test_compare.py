@@ -245,3 +245,18 @@ def test_the_matrix(tmp_path: Path) -> None:
     assert any("is a tag wrong" in warning for warning in compare_runs([], tagged=swapped).warnings)
     with pytest.raises(EvidenceError, match="no run is tagged NN, NP"):
         compare_runs([], tagged={tag: runs[tag] for tag in ("PP", "PN")})
+
+
+def test_each_run_is_held_against_the_first_of_its_policy(tmp_path: Path) -> None:
+    """Each simulator is held against its own policy's first run; a run of an unknown policy against the first."""
+    names = {"teacher_a": "1", "student_a": "2", "teacher_b": "1", "student_b": "2", "real": None}
+    found = compare(*(walk(tmp_path / name, header={"checkpoint_sha256": key}) for name, key in names.items()))
+    assert [(pair.reference, pair.other) for pair in found.pairs] == [
+        ("teacher_a", "student_a"),
+        ("teacher_a", "teacher_b"),
+        ("student_a", "student_b"),
+        ("teacher_a", "real"),
+    ]
+    first = walk(tmp_path / "trace", header={"checkpoint_sha256": None})
+    found = compare(first, *(tmp_path / name for name in ("teacher_a", "teacher_b")))
+    assert [pair.reference for pair in found.pairs] == ["trace", "trace"]

@@ -51,9 +51,9 @@ LINKS = {
 EPISODES = {"mujoco": (200, 20.0), "maniskill": (100, 20.0), "newton": (32, 10.0)}
 """Episodes in each simulator, and their length [s]; Newton on a CPU makes 200 steps a second."""
 NOTES = (
-    "- newton_assets_physx_anymal misses the bar in MuJoCo by its falls. Both this run and go2's (2026-11-28) learnt at a",
-    "  constant rate, and tracking swung from one checkpoint to the next; since then the rate falls on the way, with",
-    "  which these two were not made again.",
+    "- newton_assets_physx_anymal misses the bar in MuJoCo by its falls. This run and go2's (2026-11-28) learnt at a",
+    "  constant rate, at which tracking swung from one checkpoint to the next; since then the rate falls on the way,",
+    "  with which these two were not made again.",
     "- Rows that are missing were not played yet: Newton, most of SAPIEN, and robots that are absent.",
 )
 BLIND = "teacher, velocity zeroed"

@@ -89,7 +89,7 @@ TRIED: dict[str, str] = {
     "{}: is a port, which has its policy; leave --policy out": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
     "--to leapp: the network is one of its models": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
     "`policy-port export` writes it so: export it with this contract": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
-    "write it anew with `contract write --to leapp`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
+    "write it anew by `policy-port contract write`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
     "--gamepad {}: is Linux's other interface; give": f"{_PAD}test_what_is_no_gamepad_is_refused",
     "--gamepad {}: may not be read by this user": f"{_PAD}test_what_is_no_gamepad_is_refused",
     "--gamepad {}: is no joystick of Linux's; give": f"{_PAD}test_what_is_no_gamepad_is_refused",

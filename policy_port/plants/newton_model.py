@@ -23,6 +23,7 @@ from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.coupling import Followers
 
 Solver = newton.solvers.SolverMuJoCo
+GROUND = (newton.GeoType.PLANE, newton.GeoType.HFIELD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     scene = newton.ModelBuilder()
     Solver.register_custom_attributes(scene)
     scene.replicate(builder, worlds)
-    planes = (newton.GeoType.PLANE, newton.GeoType.HFIELD)
-    if not any(kind in planes and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
+    if not any(kind in GROUND and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
         scene.add_ground_plane(cfg=newton.ModelBuilder.ShapeConfig(mu=setup.friction))
     model, solver = _finalize(scene, path, device, _integrator(setup, source))
     if source.meant is not None:

@@ -82,9 +82,7 @@ class NewtonPlant:
         """Number of meshes that were left out."""
         self.left_out = robot.left_out
         """What of the file Newton can't do, a clause each."""
-        self._file = Path(robot_file)
-        self._setup = setup
-        self._robot = robot
+        self._file, self._setup, self._robot = Path(robot_file), setup, robot
         self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
         self._per_group = num_envs // len(self._groups)
         self._located, self._physics = locate(robot), Physics()
@@ -95,11 +93,10 @@ class NewtonPlant:
         self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
         self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
         self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
-        self._base_body = self._located.base_body
         self._frame = (robot.base_body, np.array([0.0] * 6 + [1.0])) if setup.frame is None else self._find(setup.frame)
         drawer = "MuJoCo, which draws for Newton,"
-        self._view = TrackingView(robot.solver.mj_model, self._base_body, drawer=drawer)
-        self._footing = Footing(robot.solver.mj_model, self._base_body)
+        self._view = TrackingView(robot.solver.mj_model, self._located.base_body, drawer=drawer)
+        self._footing = Footing(robot.solver.mj_model, self._located.base_body)
         default = np.array([joint.default for joint in robot.joints])
         self.reset(np.tile(default, (num_envs, 1)))
         if setup.falls:

@@ -108,6 +108,7 @@ ROOMS: dict[str, set[str]] = {
         "control.plant",
         "dynamics",
         "files",
+        "motion",
         "plants",
         "replay.pose_picture",
         "resources",

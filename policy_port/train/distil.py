@@ -6,6 +6,7 @@ the loss is the mean squared difference of the two actions, in the student's raw
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,22 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from policy_port.checkpoints import Actor, load_policy
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.layout import observation_slots
-from policy_port.contract.spec import check_network_width
 from policy_port.errors import TrainError
 from policy_port.tasks.velocity import VelocityTask
-from policy_port.train.evaluate import ActorPolicy, evaluate, tracking_of
-from policy_port.train.figures import Scores, compared
-from policy_port.train.loop import learn, make_runner, snapshot
+from policy_port.train.evaluate import tracking_of
+from policy_port.train.figures import compared
+from policy_port.train.judge import Judge, best_of, trial_of
+from policy_port.train.loop import learn, make_runner
 from policy_port.train.place import Place
-from policy_port.train.ppo import Plan
+from policy_port.train.ppo import Plan, begun_as, open_folder
 from policy_port.train.report import write_run_report
-from policy_port.train.run import Run, begin, make_record, open_run, resume
+from policy_port.train.run import Run, make_record
 from policy_port.train.settings import DistilAgent, read_agent
 from policy_port.train.teacher import Taught, open_teacher, teacher_config
-from policy_port.train.trial import Trial
 
 STUDENTS: dict[str, dict[str, Any]] = {
     "gru": {"class_name": "RNNModel", "rnn_type": "gru"},
@@ -113,8 +112,7 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
     where = str(plan.agent or "the shipped settings of distil")
     environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")
     try:
-        judge = Judge(lesson, place, environment.task)
-        judge.look_at_teacher()
+        look_at_teacher(lesson, place, environment.task)
         settings = agent.runner_settings(student=["student"], teacher=["teacher"])
         settings["teacher"] = teacher_config(lesson.teacher, lesson.options)
         settings["algorithm"]["class_name"] = "policy_port.train.distillation:Distillation"
@@ -123,14 +121,14 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
         )
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/student.yaml": lesson.student.to_yaml()}
         texts["contracts/teacher.yaml"] = lesson.teacher.contract.to_yaml()
-        run = _opened(lesson, agent, place, plan, texts, runner)
-        begun = read_agent(DistilAgent, "distil", run.path / "agent.yaml")
-        settle = Settling(runner.alg, begun)
-        ends = agent.max_iterations
-        learn(run, runner, environment, ends, minutes=plan.minutes, prepare=settle, score=judge.score)
+        run, begun = _opened(lesson, agent, place, plan, texts, runner)
+        judge, settle = Judge(lesson.student, place), Settling(runner.alg, begun)
+        ends = plan.iterations or begun.max_iterations
+        score = functools.partial(judge.score, episodes=EPISODES)
+        learn(run, runner, environment, ends, minutes=plan.minutes, prepare=settle, score=score)
     finally:
         environment.close()
-    run.finish(*judge.choose(run))
+    run.finish(*choose(lesson, judge, run))
     write_run_report(run)
     return run
 
@@ -139,7 +137,7 @@ def settings_of(lesson: Lesson, plan: Plan) -> DistilAgent:
     """The settings: what ships, the network that was named, and the user's file.
 
     Raises:
-        TrainError: When file and name say two networks, or a run is resumed with another one.
+        TrainError: When file and name say two networks, or the network sees images.
     """
     named = lesson.network
     base = {} if named is None else {"student": STUDENTS[named]}
@@ -154,29 +152,21 @@ def settings_of(lesson: Lesson, plan: Plan) -> DistilAgent:
             f"{plan.agent}: student is a CNNModel, which sees images, and a robot on a plant has no camera; let "
             "student be an MLPModel or an RNNModel"
         )
-    iterations = plan.iterations
-    if plan.resume:
-        # How long a run goes is no part of what it is: it may be resumed for longer.
-        begun = read_agent(DistilAgent, "distil", open_run(plan.out).path / "agent.yaml")
-        iterations = iterations or begun.max_iterations
-    return agent if iterations is None else agent.model_copy(update={"max_iterations": iterations})
+    return agent
 
 
-def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts: dict[str, str], runner: Any) -> Run:
-    """The run's folder, new or gone on with."""
-    written = agent
-    if plan.resume:
-        begun = read_agent(DistilAgent, "distil", open_run(plan.out).path / "agent.yaml")
-        written = agent.model_copy(update={"max_iterations": begun.max_iterations})
-    files, policy = {"agent.yaml": written.to_yaml(), **texts, **place.texts()}, lesson.teacher.policy
+def _opened(
+    lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts: dict[str, str], runner: Any
+) -> tuple[Run, DistilAgent]:
+    """The run, and the settings with the number of iterations that it was begun with."""
+    begun, policy = begun_as(agent, "distil", plan), lesson.teacher.policy
+    files = {"agent.yaml": begun.to_yaml(), **texts, **place.texts()}
     source = str(policy.path.resolve())
     outside = {"robot": Path(place.asked()["robot"])}
     record = make_record(files, outside, stage="distil", acting="student", source=source, **place.asked())
     # Of a policy that several files make up, the sum of its own file would not be the sum of the policy.
     record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})
-    if plan.resume:
-        return resume(plan.out, record, files)
-    return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force)
+    return open_folder(plan, record, files, runner), begun
 
 
 class Settling:
@@ -198,69 +188,40 @@ class Settling:
             group["lr"] = rate
 
 
-class Judge:
-    """Holds a student against its teacher, always in the same episodes of the task that it learns on."""
+def look_at_teacher(lesson: Lesson, place: Place, task: VelocityTask) -> None:
+    """Refuse a teacher that can't do the task.
 
-    def __init__(self, lesson: Lesson, place: Place, task: VelocityTask) -> None:
-        """Prepare to hold them against each other in episodes of `task`; simulators are made when they are needed."""
-        self._lesson, self._place, self._task = lesson, place, task
-        self._trials = tuple(
-            Trial(task=task, seconds=min(task.episode, 10.0), episodes=count, seed=seed)
-            for count, seed in ((EPISODES, 2_000_000), (FINAL, 3_000_000))
-        )
+    Raises:
+        TrainError: When it falls, or follows the command worse than a robot that stands still.
+    """
+    trial, contract = trial_of(task, EPISODES), lesson.teacher.contract
+    scores = Judge(contract, place).of_actor(lesson.teacher.policy.actor, trial)
+    seeds = [trial.seed + number for number in range(trial.episodes)]
+    told = np.stack([trial.commands(seed, contract.control_dt) for seed in seeds])
+    still = float(tracking_of(np.linalg.norm(told[..., :2], axis=-1), told[..., 2]).mean())
+    fell, tracking = float(scores.fell.mean()), float(scores.tracking.mean())
+    if fell <= LOST and tracking >= still:
+        return
+    did = (
+        f"falls in {100 * fell:.0f} % of {trial.episodes} episodes"
+        if fell > LOST
+        else f"tracks the velocity by {tracking:.3f} of the most there is, one that stands still by {still:.3f},"
+    )
+    raise TrainError(
+        f"teacher {lesson.teacher.policy.path}: {did} of task '{task.name}' on {place.robot}. "
+        "There is nothing to learn from it: its contract is not what it was trained with (policy-port diagnose "
+        "says what may be wrong), the robot is another one, or the task asks for what it never learnt"
+    )
 
-    def look_at_teacher(self) -> None:
-        """Refuse a teacher that can't do the task.
 
-        Raises:
-            TrainError: When it falls, or follows the command worse than a robot that stands still.
-        """
-        trial, contract = self._trials[0], self._lesson.teacher.contract
-        scores = self._teacher(trial)
-        seeds = [trial.seed + number for number in range(trial.episodes)]
-        told = np.stack([trial.commands(seed, contract.control_dt) for seed in seeds])
-        still = float(tracking_of(np.linalg.norm(told[..., :2], axis=-1), told[..., 2]).mean())
-        fell, tracking = float(scores.fell.mean()), float(scores.tracking.mean())
-        if fell <= LOST and tracking >= still:
-            return
-        did = (
-            f"falls in {100 * fell:.0f} % of {trial.episodes} episodes"
-            if fell > LOST
-            else f"tracks the velocity by {tracking:.3f} of the most there is, one that stands still by {still:.3f},"
-        )
-        raise TrainError(
-            f"teacher {self._lesson.teacher.policy.path}: {did} of task '{self._task.name}' on {self._place.robot}. "
-            "There is nothing to learn from it: its contract is not what it was trained with (policy-port diagnose "
-            "says what may be wrong), the robot is another one, or the task asks for what it never learnt"
-        )
-
-    def score(self, file: Path) -> dict[str, float]:
-        """Figures of a checkpoint: means over the episodes."""
-        return {name: figure.value for name, figure in self._student(file, self._trials[0]).figures().items()}
-
-    def choose(self, run: Run) -> tuple[Path, str]:
-        """The checkpoint that tracks best, and how much of the teacher it is in other episodes."""
-        scores, files = run.scores(), run.checkpoints()
-        best = max(scores, key=lambda iteration: scores[iteration]["tracking"])
-        trial = self._trials[1]
-        found = compared(self._student(files[best], trial), self._teacher(trial))
-        return files[best], (
-            f"after {best} iterations it {'can' if found.holds else 'can NOT'} stand in for its teacher: "
-            f"{found.tracking.text(1, 100.0)} % of its tracking, falls {found.falls.text(1, 100.0)} points more, over "
-            f"{trial.episodes} paired episodes"
-        )
-
-    def _teacher(self, trial: Trial) -> Scores:
-        return self._scores(self._lesson.teacher.contract, self._lesson.teacher.policy.actor, trial)
-
-    def _student(self, file: Path, trial: Trial) -> Scores:
-        actor, contract = load_policy(file, kind="rsl_rl").actor, self._lesson.student
-        check_network_width(contract, actor.obs_size, actor.action_size, policy=str(file))
-        return self._scores(contract, actor, trial)
-
-    def _scores(self, contract: Contract, actor: Actor, trial: Trial) -> Scores:
-        plant = self._place.make_plant(contract, min(trial.episodes, 50))
-        try:
-            return evaluate(contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
-        finally:
-            plant.close()
+def choose(lesson: Lesson, judge: Judge, run: Run) -> tuple[Path, str]:
+    """The checkpoint that tracks best, and how much of the teacher it is in other episodes."""
+    best, trial = best_of(run), judge.trial(run.path, FINAL, last=True)
+    file = run.checkpoints()[best]
+    teacher = Judge(lesson.teacher.contract, judge.place).of_actor(lesson.teacher.policy.actor, trial)
+    found = compared(judge.measure(file, trial), teacher)
+    return file, (
+        f"after {best} iterations it {'can' if found.holds else 'can NOT'} stand in for its teacher: "
+        f"{found.tracking.text(1, 100.0)} % of its tracking, falls {found.falls.text(1, 100.0)} points more, over "
+        f"{trial.episodes} paired episodes"
+    )

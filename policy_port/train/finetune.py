@@ -7,6 +7,7 @@ run whose policy did not come out better ends with the student that it began wit
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,13 @@ from policy_port.contract.spec import check_network_width
 from policy_port.contract.yaml_file import read_yaml
 from policy_port.errors import TrainError
 from policy_port.files import sha256
-from policy_port.tasks.velocity import load_task
-from policy_port.train.evaluate import ActorPolicy, evaluate
-from policy_port.train.figures import Scores, compared
+from policy_port.train.figures import compared
+from policy_port.train.judge import Judge, best_of
 from policy_port.train.place import Place
 from policy_port.train.ppo import Job, Plan, perform
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, State, open_run, read_state
 from policy_port.train.settings import Network, PpoAgent, read_agent
-from policy_port.train.trial import Trial
 
 CRITIC_RATE = 1e-3
 """Learning rate while the critic learns alone: nothing of the actor is at risk."""
@@ -163,11 +162,10 @@ def finetune(start: Start, place: Place, plan: Plan) -> Run:
         source=start.file,
         take=lambda algorithm: take_weights(algorithm, start, agent, where),
         prepare=lambda algorithm: WarmUp(algorithm, agent),
-        score=judge.score,
+        score=functools.partial(judge.score, episodes=EPISODES),
     )
     run = perform(job, place, plan)
-    chosen, reason = judge.choose(run)
-    run.finish(chosen, reason)
+    run.finish(*choose(judge, run))
     write_run_report(run)
     return run
 
@@ -219,45 +217,19 @@ class WarmUp:
                 group["lr"] = rate
 
 
-class Judge:
-    """Measures checkpoints on the task that they are trained on, always in the same episodes."""
-
-    def __init__(self, contract: Contract, place: Place) -> None:
-        """Prepare; simulators are made when they are needed."""
-        self._contract, self._place = contract, place
-
-    def score(self, file: Path) -> dict[str, float]:
-        """Figures of a checkpoint: means over the episodes."""
-        figures = self.measure(file, self._trial(file.parent, EPISODES, 2_000_000)).figures()
-        return {name: figure.value for name, figure in figures.items()}
-
-    def choose(self, run: Run) -> tuple[Path, str]:
-        """The checkpoint that a run comes to: the best one where it is surely better than the student, else that."""
-        scores, files = run.scores(), run.checkpoints()
-        best = max(scores, key=lambda iteration: scores[iteration]["tracking"])
-        if best == 0:
-            return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
-        trial = self._trial(run.path, FINAL, 3_000_000)
-        student, tuned = (self.measure(files[iteration], trial) for iteration in (0, best))
-        found = compared(tuned, student)
-        words = (
-            f"after {best} iterations the tracking is {found.tracking.text()} of the student's, {found.falls.text()} "
-            f"more of the episodes end in a fall, survival is {found.survival.text(2)} s longer, over {FINAL} "
-            "paired episodes"
-        )
-        if found.tracking.low > 1.0:
-            return files[best], f"fine-tuned: {words}"
-        return files[0], f"the student that it began with, because fine-tuning did not surely improve it: {words}"
-
-    def _trial(self, folder: Path, episodes: int, seed: int) -> Trial:
-        task = load_task(folder / "task.yaml")
-        return Trial(task=task, seconds=min(task.episode, 10.0), episodes=episodes, seed=seed)
-
-    def measure(self, file: Path, trial: Trial) -> Scores:
-        """A checkpoint's episodes of a trial."""
-        actor = load_policy(file, kind="rsl_rl").actor
-        plant = self._place.make_plant(self._contract, min(trial.episodes, 64))
-        try:
-            return evaluate(self._contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
-        finally:
-            plant.close()
+def choose(judge: Judge, run: Run) -> tuple[Path, str]:
+    """The checkpoint that a run comes to: the best one where it is surely better than the student, else that."""
+    best, files = best_of(run), run.checkpoints()
+    if best == 0:
+        return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
+    trial = judge.trial(run.path, FINAL, last=True)
+    student, tuned = (judge.measure(files[iteration], trial) for iteration in (0, best))
+    found = compared(tuned, student)
+    words = (
+        f"after {best} iterations the tracking is {found.tracking.text()} of the student's, {found.falls.text()} "
+        f"more of the episodes end in a fall, survival is {found.survival.text(2)} s longer, over {FINAL} "
+        "paired episodes"
+    )
+    if found.tracking.low > 1.0:
+        return files[best], f"fine-tuned: {words}"
+    return files[0], f"the student that it began with, because fine-tuning did not surely improve it: {words}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from policy_port.contract import Contract, load_contract
 from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
 from policy_port.train.report import write_run_report
-from policy_port.train.run import Run, begin, make_record, open_run, resume
-from policy_port.train.settings import PpoAgent, read_agent
+from policy_port.train.run import Record, Run, begin, make_record, open_run, resume
+from policy_port.train.settings import Agent, PpoAgent, read_agent
 
 PRIVILEGED: tuple[dict[str, str], ...] = (
     {"term": "base_lin_vel", "point": "link"},
@@ -112,22 +112,32 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
     return run
 
 
-def _opened(job: Job, place: Place, plan: Plan, texts: dict[str, str], runner: Any) -> tuple[Run, PpoAgent]:
-    """The run's folder, and the settings with the number of iterations that it was begun with."""
-    agent = job.agent
+def begun_as[Settings: Agent](agent: Settings, stage: str, plan: Plan) -> Settings:
+    """Settings with the number of iterations that a run is begun with, or was where it is resumed.
+
+    How long a run goes is no part of what it is: it may be resumed for longer.
+    """
+    iterations = plan.iterations
     if plan.resume:
-        # How long a run goes is no part of what it is: it may be resumed for longer.
-        begun = read_agent(PpoAgent, job.stage, open_run(plan.out).path / "agent.yaml")
-        agent = agent.model_copy(update={"max_iterations": begun.max_iterations})
-    elif plan.iterations is not None:
-        agent = agent.model_copy(update={"max_iterations": plan.iterations})
+        iterations = read_agent(type(agent), stage, open_run(plan.out).path / "agent.yaml").max_iterations
+    return agent if iterations is None else agent.model_copy(update={"max_iterations": iterations})
+
+
+def open_folder(plan: Plan, record: Record, files: Mapping[str, str], runner: Any) -> Run:
+    """The run's folder, new or gone on with."""
+    if plan.resume:
+        return resume(plan.out, record, files)
+    return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force)
+
+
+def _opened(job: Job, place: Place, plan: Plan, texts: dict[str, str], runner: Any) -> tuple[Run, PpoAgent]:
+    """The run, and the settings with the number of iterations that it was begun with."""
+    agent = begun_as(job.agent, job.stage, plan)
     files = {"agent.yaml": agent.to_yaml(), **texts, **place.texts()}
     outside = {"robot": Path(place.asked()["robot"]), "source": job.source}
     source = None if job.source is None else str(job.source.resolve())
     record = make_record(files, outside, stage=job.stage, acting="actor", source=source, **place.asked())
-    if plan.resume:
-        return resume(plan.out, record, files), agent
-    return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force), agent
+    return open_folder(plan, record, files, runner), agent
 
 
 def critic_contract(actor: Contract) -> Contract:

@@ -14,7 +14,8 @@ import torch
 from policy_port.errors import TrainError
 from policy_port.train import finetune as module
 from policy_port.train.figures import Scores
-from policy_port.train.finetune import Judge, Start, finetune, open_start, place_of
+from policy_port.train.finetune import Start, choose, finetune, open_start, place_of
+from policy_port.train.judge import Judge
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan, train
 from policy_port.train.run import Run, read_state
@@ -106,9 +107,9 @@ def test_only_what_is_surely_better_is_kept(tuned: float, chosen: str, monkeypat
     measured = {0: {"tracking": 0.8}, 20: {"tracking": 0.81}}
     run: Any = SimpleNamespace(path=Path(), scores=lambda: measured, checkpoints=lambda: files)
     judge = Judge(rover.contract("student"), Place(plant="mujoco", robot=Path("robot.xml")))
-    monkeypatch.setattr(Judge, "_trial", lambda *args: None)
+    monkeypatch.setattr(Judge, "trial", lambda *args, last: None)
     monkeypatch.setattr(Judge, "measure", lambda self, file, trial: scores(0.8) if file == files[0] else rival)
-    file, reason = judge.choose(run)
+    file, reason = choose(judge, run)
     assert file.name == chosen
     assert ("did not surely improve" in reason) == (chosen == "model_0.pt")
 

@@ -21,7 +21,7 @@ from policy_port.errors import TrainError
 from policy_port.tasks.velocity import VelocityTask
 from policy_port.train.evaluate import ActorPolicy, evaluate, tracking_of
 from policy_port.train.figures import Scores, compared
-from policy_port.train.loop import learn, make_runner, snapshot
+from policy_port.train.loop import learn, make_runner, one_thread, snapshot
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan
 from policy_port.train.report import write_run_report
@@ -179,6 +179,11 @@ def _opened(lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts:
     return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force)
 
 
+def best_of(scores: Mapping[int, Mapping[str, float]]) -> int:
+    """The checkpoint that tracks best, where each fall counts as an episode lost."""
+    return max(scores, key=lambda iteration: scores[iteration]["tracking"] - scores[iteration]["falls"])
+
+
 class Settling:
     """Lets the learning rate fall to a tenth on the way, from checkpoint to checkpoint.
 
@@ -205,7 +210,7 @@ class Judge:
         """Prepare to hold them against each other in episodes of `task`; simulators are made when they are needed."""
         self._lesson, self._place, self._task = lesson, place, task
         self._trials = tuple(
-            Trial(task=task, seconds=min(task.episode, 10.0), episodes=count, seed=seed)
+            Trial(task=task, seconds=min(task.episode, 20.0), episodes=count, seed=seed)
             for count, seed in ((EPISODES, 2_000_000), (FINAL, 3_000_000))
         )
 
@@ -239,9 +244,8 @@ class Judge:
         return {name: figure.value for name, figure in self._student(file, self._trials[0]).figures().items()}
 
     def choose(self, run: Run) -> tuple[Path, str]:
-        """The checkpoint that tracks best, and how much of the teacher it is in other episodes."""
-        scores, files = run.scores(), run.checkpoints()
-        best = max(scores, key=lambda iteration: scores[iteration]["tracking"])
+        """The best checkpoint, and how much of the teacher it is in other episodes."""
+        best, files = best_of(run.scores()), run.checkpoints()
         trial = self._trials[1]
         found = compared(self._student(files[best], trial), self._teacher(trial))
         return files[best], (
@@ -261,6 +265,7 @@ class Judge:
     def _scores(self, contract: Contract, actor: Actor, trial: Trial) -> Scores:
         plant = self._place.make_plant(contract, min(trial.episodes, 50))
         try:
-            return evaluate(contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
+            with one_thread("cpu"):
+                return evaluate(contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
         finally:
             plant.close()

@@ -216,7 +216,7 @@ def look_at_teacher(lesson: Lesson, place: Place, task: VelocityTask) -> None:
 
 def choose(lesson: Lesson, judge: Judge, run: Run) -> tuple[Path, str]:
     """The checkpoint that tracks best, and how much of the teacher it is in other episodes."""
-    best, trial = best_of(run), judge.trial(run.path, FINAL, last=True)
+    best, trial = best_of(run.scores()), judge.trial(run.path, FINAL, last=True)
     file = run.checkpoints()[best]
     teacher = Judge(lesson.teacher.contract, judge.place).of_actor(lesson.teacher.policy.actor, trial)
     found = compared(judge.measure(file, trial), teacher)

@@ -219,7 +219,7 @@ class WarmUp:
 
 def choose(judge: Judge, run: Run) -> tuple[Path, str]:
     """The checkpoint that a run comes to: the best one where it is surely better than the student, else that."""
-    best, files = best_of(run), run.checkpoints()
+    best, files = best_of(run.scores()), run.checkpoints()
     if best == 0:
         return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
     trial = judge.trial(run.path, FINAL, last=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from policy_port.checkpoints import Actor, load_policy
@@ -10,8 +11,8 @@ from policy_port.contract.spec import check_network_width
 from policy_port.tasks.velocity import VelocityTask, load_task
 from policy_port.train.evaluate import ActorPolicy, evaluate
 from policy_port.train.figures import Scores
+from policy_port.train.loop import one_thread
 from policy_port.train.place import Place
-from policy_port.train.run import Run
 from policy_port.train.trial import Trial
 
 AT_A_TIME = 64
@@ -27,13 +28,12 @@ def trial_of(task: VelocityTask, episodes: int, *, last: bool = False) -> Trial:
         last: Those that a chosen checkpoint is held to, which are none of those that it was chosen by.
     """
     seed = 3_000_000 if last else 2_000_000
-    return Trial(task=task, seconds=min(task.episode, 10.0), episodes=episodes, seed=seed)
+    return Trial(task=task, seconds=min(task.episode, 20.0), episodes=episodes, seed=seed)
 
 
-def best_of(run: Run) -> int:
-    """Iterations of the checkpoint that tracked best."""
-    scores = run.scores()
-    return max(scores, key=lambda iteration: scores[iteration]["tracking"])
+def best_of(scores: Mapping[int, Mapping[str, float]]) -> int:
+    """Iterations of the checkpoint that tracks best, where each fall counts as an episode lost."""
+    return max(scores, key=lambda iteration: scores[iteration]["tracking"] - scores[iteration]["falls"])
 
 
 class Judge:
@@ -62,6 +62,7 @@ class Judge:
         """A network's episodes of a trial."""
         plant = self.place.make_plant(self.contract, min(trial.episodes, AT_A_TIME))
         try:
-            return evaluate(self.contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
+            with one_thread("cpu"):
+                return evaluate(self.contract, lambda rows: ActorPolicy(actor, rows), plant, trial)
         finally:
             plant.close()

@@ -102,7 +102,7 @@ def learn(
     rows, longest = run.rows(), 0.0
     _measure(run, score)
     done = state["iter"]
-    with _one_thread(runner.device), _board(run.path, done) as board, _bar(iterations, done) as bar:
+    with one_thread(runner.device), _board(run.path, done) as board, _bar(iterations, done) as bar:
         curve = Curve(rows, environment.num_envs, environment.device, board, bar)
         runner.logger = curve
         while (done := state["iter"]) < iterations:
@@ -193,7 +193,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_thread(device: str) -> Iterator[None]:
+def one_thread(device: str) -> Iterator[None]:
     """On a CPU let the networks compute in one thread: theirs are small, and the simulator has the others.
 
     Sums also come out alike then, on however many cores a run is resumed.

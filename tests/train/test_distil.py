@@ -301,3 +301,9 @@ def test_what_a_student_will_lack_is_told(files: dict[str, Path]) -> None:
     blind = open_lesson(files["policy"], files["teacher"], files["student"], network="mlp")
     assert any("an MLP sees the present alone" in note for note in blind.notes())
     assert not any("reads everything" in note for note in blind.notes())
+
+
+def test_a_checkpoint_that_falls_is_not_chosen_for_its_tracking() -> None:
+    """Of two checkpoints the one that stands is chosen, although the other tracks a little better."""
+    falling, slow = {"tracking": 0.91, "falls": 0.05}, {"tracking": 0.89, "falls": 0.0}
+    assert module.best_of({50: {"tracking": 0.90, "falls": 0.0}, 100: falling, 150: slow}) == 50

@@ -51,7 +51,7 @@ class CollectOptions:
     ] = None
     plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False
     report: Annotated[bool, typer.Option("--report", help="Write report.html.")] = False
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the emulated arm's noise and faults.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the emulated arm's noise and faults.")] = 0
 
 
 @takes(CollectOptions)

@@ -244,6 +244,7 @@ def measurable(
 
         write_atomic(write, student.to_yaml())
         typer.echo(f"{write}: contract '{student.name}'")
+        typer.echo(f"next: policy-port distil TEACHER --teacher-contract {contract} --student-contract {write} ...")
 
 
 def _chains(robot: str, contract: Path, *, floating: bool) -> dict[str, tuple[str, ...]]:

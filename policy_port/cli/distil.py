@@ -53,8 +53,8 @@ class DistilOptions:
         Student | None, typer.Option(help="The student's network; sizes stand in --agent. As it ships: gru.")
     ] = None
     task: LearningTaskOption = "velocity"
-    num_envs: Annotated[int, typer.Option(min=1, help="Environments side by side.")] = 64
-    seed: Annotated[int, typer.Option(min=0, help="Seed of networks, commands and everything else.")] = 0
+    num_envs: Annotated[int, typer.Option(min=1, max=65536, help="Environments side by side.")] = 64
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
     iterations: IterationsOption = None
     minutes: MinutesOption = None
     agent: SettingsOption = None

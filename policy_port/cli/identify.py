@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from policy_port.cli.options import takes
-
-if TYPE_CHECKING:
-    pass
 
 
 class IdentifyPlant(StrEnum):
@@ -56,7 +53,7 @@ SegmentsOption = Annotated[int, typer.Option(min=8, help="Stretches that are fit
 TimestepOption = Annotated[
     float | None, typer.Option(min=1e-4, max=0.05, help="Physics timestep [s]; the contract's, or 0.005.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the bootstrap.")]
 ReportOption = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of dynamics.")]
 
@@ -123,6 +120,7 @@ def identify(options: IdentifyOptions) -> None:
     typer.echo(done.text.rstrip())
     session.write(done, options.out, options.report)
     typer.echo(f"wrote {options.out}" + (f" and {options.report}" if options.report else ""), err=True)
+    typer.echo(f"next: policy-port play PORT ... --dynamics {options.out}: the simulator behaves so", err=True)
 
 
 def _check_outputs(options: IdentifyOptions) -> None:

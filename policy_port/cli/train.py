@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,8 +54,8 @@ class TrainOptions:
     plant: Annotated[PlantName, typer.Option(help="Simulator to train in.")]
     robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
     task: LearningTaskOption = "velocity"
-    num_envs: Annotated[int, typer.Option(min=1, help="Environments side by side.")] = 64
-    seed: Annotated[int, typer.Option(min=0, help="Seed of networks, commands and everything else.")] = 0
+    num_envs: Annotated[int, typer.Option(min=1, max=65536, help="Environments side by side.")] = 64
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
     iterations: IterationsOption = None
     minutes: MinutesOption = None
     agent: SettingsOption = None
@@ -95,8 +96,12 @@ class FinetuneOptions:
     plant: Annotated[PlantName | None, typer.Option(help="Simulator; the run's own, if absent.")] = None
     robot: RobotFileOption = None
     task: LearningTaskOption = None
-    num_envs: Annotated[int | None, typer.Option(min=1, help="Environments; as many as the run had, if absent.")] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the critic, commands and everything else.")] = 0
+    num_envs: Annotated[
+        int | None, typer.Option(min=1, max=65536, help="Environments; as many as the run had, if absent.")
+    ] = None
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of the critic, commands and everything else.")
+    ] = 0
     iterations: IterationsOption = None
     minutes: MinutesOption = None
     agent: SettingsOption = None
@@ -147,6 +152,11 @@ def _plan(options: TrainOptions | FinetuneOptions) -> Plan:
     )
 
 
+def _short(path: Path) -> str:
+    """A path as one would type it here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def summary(run: Run) -> str:
     """What a run came to, and where."""
     file, reason = run.result()
@@ -157,5 +167,6 @@ def summary(run: Run) -> str:
             f"run: {run.path}",
             f"{len(rows)} iterations, {reward}; report.html and tensorboard/ show the curves",
             f"result: {file.name}: {reason}",
+            f"next: policy-port export {shlex.quote(_short(run.path))} --out PORT",
         ]
     )

@@ -96,6 +96,7 @@ def _plain(contract: Contract, *, quaternion: bool, around_default: bool) -> dic
     for term in contract.action.terms:
         joints = contract.action_joints(term)
         plain = term.model_dump(mode="json", exclude_none=True, exclude=_SPREAD) | {"adds_to": term.adds_to}
+        plain["order"] = list(joints)
         plain |= {key: _Numbers({name: term.entry(key, name) for name in joints}) for key in ("scale", "clip")}
         if not (around_default and term.is_absolute):
             plain["offset"] = _Numbers({name: term.zero(contract, name) for name in joints})
@@ -115,6 +116,7 @@ def _observed(contract: Contract, given: Term) -> dict[str, Any]:
     plain |= {key: "link" for key in ("point", "frame") if getattr(term, key, "") is None}
     plain["delay"] = observation_delay(term.delay).model_dump()
     elements = term.elements(contract)
+    plain["order"] = list(elements)
     for key in ("scale", "offset"):
         plain[key] = _Numbers({element: term.entry(key, element) for element in elements})  # type: ignore[arg-type]
     bounds = {element: term.raw_clip(element) for element in elements}

@@ -30,7 +30,7 @@ OBS, ACTIONS = "obs", "actions"
 _READ_BACK = ("last_action", "filtered_action", "joint_target")
 _STEPS = 8
 _TOLERANCE = 1e-4
-AGAIN = "write it anew with `contract write --to leapp`, or import it without its contract: remove"
+AGAIN = "write it anew by `policy-port contract write`, or import it without its contract: remove"
 
 
 def bundle(contract: Contract, policy: Path) -> dict[str, Any]:

@@ -19,6 +19,8 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 def apart(*values: float) -> tuple[str, ...]:
     """Numbers with as many digits as it takes to tell them apart: 25 and 0, but 1.0000001 and 1."""
+    # One zero is the other: without its sign they are printed alike.
+    values = tuple(value + 0.0 for value in values)
     different = len(set(values))
     for digits in DIGITS:
         told = tuple(f"{value:.{digits}g}" for value in values)

@@ -51,6 +51,11 @@ class MujocoRobot:
     skipped_meshes: int
     """Number of meshes that were left out."""
 
+    @property
+    def bodies(self) -> dict[str, int]:
+        """Body of each link."""
+        return {self.model.body(body).name: body for body in range(1, self.model.nbody)}
+
 
 def build_robot(path: Path, setup: PlantSetup, *, meshes: bool, pushes_apart: bool = False) -> MujocoRobot:
     """Load a robot file and set it up.

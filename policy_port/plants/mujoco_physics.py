@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.plants.mujoco_contacts import is_ground
-from policy_port.plants.mujoco_model import MujocoRobot
 from policy_port.plants.physics import Physics, grown, known
-from policy_port.plants.setup import PlantSetup, find_link
+from policy_port.plants.setup import JointSetup, PlantSetup, find_link
 
 CAN = (
     "ground_friction",
@@ -29,8 +31,42 @@ CAN = (
 """What MuJoCo can set."""
 
 
+class Located(Protocol):
+    """Where a robot's joints, drives and links are in a MuJoCo model."""
+
+    @property
+    def joints(self) -> tuple[JointSetup, ...]:
+        """Joints that the setup names, in the plant's order."""
+        ...
+
+    @property
+    def dof_index(self) -> NDArray[np.intp]:
+        """Index of each joint in qvel."""
+        ...
+
+    @property
+    def driven(self) -> NDArray[np.intp] | slice:
+        """Which of the joints are driven: all but followers."""
+        ...
+
+    @property
+    def ctrl_index(self) -> NDArray[np.intp]:
+        """The actuator that drives each driven joint."""
+        ...
+
+    @property
+    def base_body(self) -> int:
+        """The base link."""
+        ...
+
+    @property
+    def bodies(self) -> Mapping[str, int]:
+        """Each link's body, by the name that the robot file gives it."""
+        ...
+
+
 def set_gains(
-    model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, stiffness: Array | None, damping: Array | None
+    model: mujoco.MjModel, robot: Located, setup: PlantSetup, stiffness: Array | None, damping: Array | None
 ) -> None:
     """Give the drives of a model other gains, shape (joints,); None leaves them."""
     driven, drives = robot.driven, robot.ctrl_index
@@ -50,7 +86,7 @@ def dof_damping(model: mujoco.MjModel) -> Array:
 
 
 def model_with(
-    model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, file: Path, physics: Physics, row: int
+    model: mujoco.MjModel, robot: Located, setup: PlantSetup, file: Path, physics: Physics, row: int
 ) -> mujoco.MjModel:
     """A copy of the plant's model with what `physics` says of an environment.
 
@@ -91,7 +127,7 @@ def model_with(
     return made
 
 
-def _limit(model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, limit: Array) -> None:
+def _limit(model: mujoco.MjModel, robot: Located, setup: PlantSetup, limit: Array) -> None:
     driven, joints = limit[robot.driven], model.dof_jntid[robot.dof_index[robot.driven]]
     stated = ~np.isnan(driven)
     driven, joints, drives = driven[stated], joints[stated], robot.ctrl_index[stated]
@@ -103,12 +139,13 @@ def _limit(model: mujoco.MjModel, robot: MujocoRobot, setup: PlantSetup, limit: 
         model.actuator_forcerange[drives] = np.stack([-driven, driven], 1)
 
 
-def _weigh(model: mujoco.MjModel, robot: MujocoRobot, file: Path, physics: Physics, row: int) -> None:
-    names = [model.body(i).name for i in range(1, model.nbody)]
-    added = {find_link(link, names, file) + 1: float(mass[row]) for link, mass in (physics.link_mass or {}).items()}
+def _weigh(model: mujoco.MjModel, robot: Located, file: Path, physics: Physics, row: int) -> None:
+    names, bodies = list(robot.bodies), list(robot.bodies.values())
+    links = physics.link_mass or {}
+    added = {bodies[find_link(link, names, file)]: float(mass[row]) for link, mass in links.items()}
     if physics.base_mass is not None:
         added[robot.base_body] = added.get(robot.base_body, 0.0) + float(np.nan_to_num(physics.base_mass[row]))
     for body, mass in added.items():
-        factor = grown(float(model.body_mass[body]), mass, model.body(body).name, file)
+        factor = grown(float(model.body_mass[body]), mass, names[bodies.index(body)], file)
         model.body_mass[body] *= factor
         model.body_inertia[body] *= factor

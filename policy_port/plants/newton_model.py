@@ -23,6 +23,7 @@ from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.coupling import Followers
 
 Solver = newton.solvers.SolverMuJoCo
+GROUND = (newton.GeoType.PLANE, newton.GeoType.HFIELD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class NewtonRobot:
     """Index of the free joint's coordinates in a world's joint_q; None where the base is fixed."""
     base_body: int
     """Index of the base link among a world's bodies."""
+    bodies: dict[str, int]
+    """Index of each link among them, by the file's name."""
     frames: dict[str, tuple[int, NDArray[np.float64]]]
     """Body and pose in it (x, y, z, quaternion xyzw) of every link and site, by name."""
     places: Places
@@ -64,17 +67,6 @@ class NewtonRobot:
     """Number of meshes that were left out."""
     left_out: tuple[str, ...]
     """What of the file Newton can't do, a clause each."""
-
-    def set_gains(self, stiffness: NDArray[np.float64], damping: NDArray[np.float64], *, implicit: bool) -> None:
-        """Give the drives of every world other gains, one number per joint."""
-        model: Any = self.model
-        of_joint = model.joint_damping if implicit else model.joint_target_kd
-        for array, values in ((model.joint_target_ke, stiffness), (of_joint, damping)):
-            numbers = array.numpy().reshape(model.world_count, -1)
-            numbers[:, self.qd_index] = values
-            array.assign(numbers.reshape(-1))
-        self.damping[:] = damping if implicit else 0.0
-        self.solver.notify_model_changed(newton.ModelFlags.JOINT_DOF_FORCE_PROPERTIES)
 
 
 def is_native(device: str) -> bool:
@@ -117,8 +109,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     scene = newton.ModelBuilder()
     Solver.register_custom_attributes(scene)
     scene.replicate(builder, worlds)
-    planes = (newton.GeoType.PLANE, newton.GeoType.HFIELD)
-    if not any(kind in planes and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
+    if not any(kind in GROUND and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
         scene.add_ground_plane(cfg=newton.ModelBuilder.ShapeConfig(mu=setup.friction))
     model, solver = _finalize(scene, path, device, _integrator(setup, source))
     if source.meant is not None:
@@ -137,6 +128,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
         motors=motors,
         base_q=int(q_start[root]) if free else None,
         base_body=base_body,
+        bodies={tail(label): body for body, label in enumerate(builder.body_label)},
         frames=_frames(builder),
         places=_places(builder, base_body, path, source, setup.frame),
         skipped_meshes=source.skipped_meshes,

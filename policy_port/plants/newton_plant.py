@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,11 +18,14 @@ from policy_port.control.ghost import Ghost
 from policy_port.control.plant import LinkState, Mounting, PlantState
 from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.mujoco_contacts import Footing
+from policy_port.plants.mujoco_physics import CAN, model_with, set_gains
 from policy_port.plants.mujoco_scene import TrackingView
 from policy_port.plants.newton_file import NAMED
 from policy_port.plants.newton_model import build_robot, is_native
+from policy_port.plants.newton_physics import WarpModel, locate, rounded
 from policy_port.plants.newton_sensing import NewtonSensing, read_frame, rotate_xyzw
 from policy_port.plants.newton_worlds import Worlds
+from policy_port.plants.physics import Physics, known
 from policy_port.plants.setup import PlantSetup, standing_height
 from policy_port.robot_models.coupling import follow
 
@@ -78,22 +82,21 @@ class NewtonPlant:
         """Number of meshes that were left out."""
         self.left_out = robot.left_out
         """What of the file Newton can't do, a clause each."""
-        self._file = Path(robot_file)
-        self._setup = setup
-        self._robot = robot
+        self._file, self._setup, self._robot = Path(robot_file), setup, robot
         self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
         self._per_group = num_envs // len(self._groups)
+        self._located, self._physics = locate(robot), Physics()
+        self._warp = None if native else WarpModel(robot.solver)
         self._pose = mujoco.MjData(robot.solver.mj_model)
         # Newton's arrays are optional to the type checker: a model of particles has none of them.
         model, held = cast(Any, robot.model), cast(Any, robot.solver)
         self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
         self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
         self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
-        self._base_body = int(np.flatnonzero(held.mjc_body_to_newton.numpy()[0] == robot.base_body)[0])
         self._frame = (robot.base_body, np.array([0.0] * 6 + [1.0])) if setup.frame is None else self._find(setup.frame)
         drawer = "MuJoCo, which draws for Newton,"
-        self._view = TrackingView(robot.solver.mj_model, self._base_body, drawer=drawer)
-        self._footing = Footing(robot.solver.mj_model, self._base_body)
+        self._view = TrackingView(robot.solver.mj_model, self._located.base_body, drawer=drawer)
+        self._footing = Footing(robot.solver.mj_model, self._located.base_body)
         default = np.array([joint.default for joint in robot.joints])
         self.reset(np.tile(default, (num_envs, 1)))
         if setup.falls:
@@ -158,8 +161,33 @@ class NewtonPlant:
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Give the drives other gains; see `SimulatedPlant.set_gains`."""
         self._setup.refuse_foreign_gains(self._file)
-        driven = np.array([joint.leader is None for joint in self._robot.joints], dtype=np.float64)
-        self._robot.set_gains(stiffness * driven, damping * driven, implicit=self._setup.actuation == "implicit")
+        gains = rounded(Physics(stiffness=stiffness, damping=damping))
+        set_gains(self._robot.solver.mj_model, self._located, self._setup, gains.stiffness, gains.damping)
+        if self._setup.actuation == "implicit":
+            self._robot.damping[self._located.driven] = damping[self._located.driven]
+        self._give(replace(self._physics, stiffness=None, damping=None))
+
+    def set_physics(self, physics: Physics) -> None:
+        """Give environments other physics; see `PhysicalPlant.set_physics`."""
+        # MuJoCo Warp has rows for as many constraints as the file asks for, and friction in a joint is one more.
+        can = tuple(name for name in CAN if self._warp is None or name != "joint_friction")
+        physics.check(self.num_envs, self.joint_names, can=can, simulator=self.name)
+        self._give(physics)
+
+    def _give(self, physics: Physics) -> None:
+        mine, setup, robot = rounded(physics), self._setup, self._located
+        model, damping = self._robot.solver.mj_model, np.tile(self._robot.damping, (self.num_envs, 1))
+        models = [model] * self.num_envs
+        if physics.stated:
+            models = [model_with(model, robot, setup, self._file, mine, row) for row in range(self.num_envs)]
+        if physics.damping is not None and setup.actuation == "implicit":
+            damping[:, robot.driven] = known(physics.damping, damping)[:, robot.driven]
+        for group, rows in self._by_group(np.arange(self.num_envs)):
+            group.damping = damping[rows]
+            group.mj_model = models[rows[0]]
+        if self._warp is not None:
+            self._warp.take(models)
+        self._physics = physics
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""

@@ -51,6 +51,10 @@ class Worlds:
         self.centre_of_mass: Array = self._model.body_com.numpy().astype(np.float64)
         """Centres of mass of the first world's bodies, in the body's frame [m]."""
         self._warm_start = np.zeros(self._solver.mj_model.nv)
+        self.damping: Array = robot.damping
+        """Of drives, what is the joint's own in the model, shape (joints,) or (worlds, joints)."""
+        self.mj_model: mujoco.MjModel | None = None
+        """MuJoCo's model of this world, where it is another than the solver's; on the CPU alone."""
         self.after_step: Callable[[], None] | None = None
         """Called when the last of several physics steps is done, while MuJoCo's memory still is of these worlds."""
         self._told_of = [self._told_by(drive) for drive in ("position", "velocity", "effort")]
@@ -90,6 +94,8 @@ class Worlds:
         if self._native:
             # All environments share MuJoCo's working memory, in which only the solver's warm start outlives a step.
             self._solver.mj_data.qacc_warmstart[:] = self._warm_start
+        shared = self._solver.mj_model
+        self._solver.mj_model = self.mj_model or shared
         before, after = self._states
         # MuJoCo counts in 64 bits: of a simulation that diverges, numbers too large for Newton become infinite.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -97,7 +103,7 @@ class Worlds:
                 told = self._told if left == 1 else None
                 self._solver.step(before, after, self._control, None, self._timestep, observables=told)
                 before, after = after, before
-        self._states = [before, after]
+        self._states, self._solver.mj_model = [before, after], shared
         if self._native:
             self._warm_start[:] = self._solver.mj_data.qacc_warmstart
             if self._solver.mj_data.warning[_BADCTRL].number:
@@ -119,7 +125,7 @@ class Worlds:
         """Torque or force of the drives in the last physics step [N m or N], shape (worlds, joints)."""
         index, before = self._robot.qd_index, self._states[1]
         spring = self._rows(self._told.qfrc_actuator)[:, index].astype(np.float64)
-        return spring - self._robot.damping * self._rows(before.joint_qd)[:, index]
+        return spring - self.damping * self._rows(before.joint_qd)[:, index]
 
     def _told_by(self, drive: Drive) -> _Told | None:
         """Where Newton is told the targets of joints driven so; None where none is."""

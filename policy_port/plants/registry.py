@@ -134,18 +134,22 @@ def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpac
     ):
         # MuJoCo chooses how to draw when it is imported, and its own choice on Linux needs a screen.
         os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        plant = simulator.load(on_cuda)
-    except ModuleNotFoundError as cause:
-        if cause.name is not None and cause.name.startswith("policy_port"):
-            raise
-        raise MissingDependencyError(
-            f"plant '{kind}' needs the Python package {cause.name}, which is not installed: "
-            f"pip install 'policy-port[{simulator.extra}]'"
-        ) from None
+    plant = _imported(kind, on_cuda)
     if setup.falls and not given["meshes"]:
         shapes = collision_shapes(path, setup)
         if shapes is not None:
             shapes.refuse_without_feet(path)
     taken = ("num_envs", "meshes", *simulator.options)
     return plant(path, setup, **{name: value for name, value in given.items() if name in taken})
+
+
+def _imported(kind: str, on_cuda: bool) -> Callable[..., SimulatedPlant]:
+    try:
+        return SIMULATORS[kind].load(on_cuda)
+    except ModuleNotFoundError as cause:
+        if cause.name is not None and cause.name.startswith("policy_port"):
+            raise
+        raise MissingDependencyError(
+            f"plant '{kind}' needs the Python package {cause.name}, which is not installed: "
+            f"pip install 'policy-port[{SIMULATORS[kind].extra}]'"
+        ) from None

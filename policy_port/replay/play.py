@@ -200,17 +200,22 @@ def play_on_plant(
             result = replay_reach(pilot, plant, task, seed=job.seed, episodes=job.episodes, **common)
         else:
             result = job.perform(pilot, plant, trace=common["trace"], observers=observers)
-        if left_out := getattr(plant, "left_out", ()):
-            # Not part of the protocol, as below: what of the robot file this simulator can't do.
-            more["left out"] = "; ".join(left_out)
-        if not options.get("meshes", True):
-            # Not part of the protocol: a real robot has no meshes to leave out.
-            more["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"
+        more |= _lacking(plant, options.get("meshes", True))
         if told := told_of_collisions(robot, setup, meshes=options.get("meshes", True)):
             more["collision"] = told
         if output.video and clip is not None and not isinstance(plant, DrawsGhosts):
             more["video"] = f"without the reference beside the robot: {plant.name} draws the robot alone"
     return _finish(dataclasses.replace(result, setting={**result.setting, **more}), pilot, output, clip)
+
+
+def _lacking(plant: Plant, meshes: bool) -> dict[str, str]:
+    """What of the robot file is not there; neither is part of the protocol, since a real robot lacks nothing."""
+    told = {}
+    if left_out := getattr(plant, "left_out", ()):
+        told["left out"] = "; ".join(left_out)
+    if not meshes:
+        told["meshes"] = f"{getattr(plant, 'skipped_meshes', 0)} left out"
+    return told
 
 
 def play_in_env(

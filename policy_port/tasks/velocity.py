@@ -28,6 +28,17 @@ Span = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 """A range above 0."""
 Reach = Annotated[tuple[NonNegative, NonNegative], AfterValidator(in_order)]
 """A range from 0 up."""
+FASTEST = 50.0
+"""Largest command [m/s or rad/s]; degrees and millimetres lie beyond."""
+
+
+def _of_a_robot(bounds: tuple[float, float]) -> tuple[float, float]:
+    if max(map(abs, bounds)) > FASTEST:
+        raise ValueError(f"no robot moves at more than {FASTEST:g} m/s or rad/s (given: {list(bounds)}); mind the unit")
+    return bounds
+
+
+Speeds = Annotated[Bounds, AfterValidator(_of_a_robot)]
 
 
 class Foot(Strict):
@@ -42,11 +53,11 @@ class Foot(Strict):
 class Told(Strict):
     """How commands are drawn: uniformly, and anew every so often."""
 
-    lin_vel_x: Bounds
+    lin_vel_x: Speeds
     """[m/s]"""
-    lin_vel_y: Bounds = (0.0, 0.0)
+    lin_vel_y: Speeds = (0.0, 0.0)
     """[m/s]"""
-    ang_vel_z: Bounds = (0.0, 0.0)
+    ang_vel_z: Speeds = (0.0, 0.0)
     """[rad/s]"""
     resample: Span = (10.0, 10.0)
     """Time between two draws [s], drawn itself."""
@@ -146,7 +157,7 @@ class VelocityTask(Strict):
     """The link that is pushed and loaded."""
     feet: dict[str, Foot] = Field(min_length=1)
     """The feet by name."""
-    episode: Positive = 20.0
+    episode: Annotated[Positive, Field(le=3600.0)] = 20.0
     """Length of an episode [s]."""
     command: Told
     """What the robot is told."""

@@ -271,11 +271,28 @@ def make_environment(
         raise TrainError(f"the plant has {made.num_envs} environments, and {num_envs} are asked for")
     try:
         refuse_other_robot(task, made, robot)
+        _refuse_pointless(task, contracts[acting])
         return PlantEnvironment(made, contracts, acting, task, seed=seed, device=device)
     except BaseException:
         if made is not plant:
             made.close()
         raise
+
+
+def _refuse_pointless(task: VelocityTask, acting: Contract) -> None:
+    """Refuse what nothing can be learnt from: an episode without a step, a contract that can't know what it is told."""
+    if task.episode < 2.0 * acting.control_dt:
+        raise TaskError(
+            f"task '{task.name}': episode {task.episode:g} s is over within two control periods of "
+            f"{acting.control_dt:g} s; state it in seconds"
+        )
+    ranges = (task.command.lin_vel_x, task.command.lin_vel_y, task.command.ang_vel_z)
+    told = any(term.term in ("velocity_command", "command") for term in acting.observation.terms)
+    if not told and any(low != high for low, high in ranges):
+        raise TaskError(
+            f"contract '{acting.name}', which acts, has no observation term 'velocity_command', and task '{task.name}' "
+            "draws commands: it could not know what it is told. Add the term, or let the task tell one command alone"
+        )
 
 
 def refuse_other_robot(task: VelocityTask, plant: SimulatedPlant, robot: str | Path) -> None:

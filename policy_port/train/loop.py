@@ -175,11 +175,13 @@ def _kept(run: Run) -> Iterator[None]:
         raise StoppedTrainingError(f"stopped; {kept}. Go on with --resume") from None
     except TrainError as error:
         raise TrainError(f"{error}; {kept}") from error
-    except ValueError as error:
-        # What RSL-RL's own check says of an observation, a reward or an end that is NaN.
-        if "NaN" not in str(error):
+    except (ValueError, RuntimeError) as error:
+        # What RSL-RL's own check says of an observation, a reward or an end that is NaN; and torch, of a deviation.
+        diverged = "elements of std" in str(error)
+        if "NaN" not in str(error) and not diverged:
             raise
-        raise TrainError(f"{one_line(error)}; {kept}") from error
+        said = "the actor's deviation is no number: a lower learning_rate may help" if diverged else one_line(error)
+        raise TrainError(f"{said}; {kept}") from error
 
 
 @contextlib.contextmanager

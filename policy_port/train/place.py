@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from policy_port.contract import Contract
 from policy_port.control.plant import SimulatedPlant
 from policy_port.dynamics.document import load_dynamics
-from policy_port.errors import TaskError
+from policy_port.errors import TaskError, TrainError
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.resources import assets_dir
 from policy_port.robot_models.find import find_robot
 from policy_port.tasks.velocity import VelocityTask, load_task, shipped_tasks
 from policy_port.train.environment import PlantEnvironment, make_environment, refuse_other_robot
@@ -39,6 +42,22 @@ class Place:
     """Torch's device; of Newton also the simulator's."""
     dynamics: Path | None = None
     """dynamics.yaml of the robot, where it was identified."""
+
+    def __post_init__(self) -> None:
+        """Refuse a device that is not there."""
+        try:
+            device = torch.device(self.device)
+        except RuntimeError:
+            device = None
+        if device is None or device.type not in ("cpu", "cuda"):
+            raise TrainError(
+                f"device '{self.device}': there are cpu and cuda; leave --device out, and the CPU computes"
+            )
+        count = torch.cuda.device_count() if device.type == "cuda" else 1
+        if (device.index or 0) >= count:
+            raise TrainError(
+                f"device '{self.device}': torch sees {count} CUDA devices here; leave --device out, and the CPU computes"
+            )
 
     def texts(self) -> dict[str, str]:
         """What of it a run's folder keeps beside the task, by name."""
@@ -100,5 +119,6 @@ class Place:
             return task
         raise TaskError(
             f"{self.robot}: no shipped velocity task knows its links; there are {', '.join(shipped_tasks())}. Give "
-            "--task FILE with a task for this robot: copy one of them and name its base and feet"
+            f"--task FILE with a task for this robot: copy one of them, from {assets_dir() / 'tasks'}, and name its "
+            "base and feet"
         )

@@ -14,6 +14,7 @@ from policy_port.errors import TrainError
 from policy_port.resources import assets_dir
 
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Activation = Literal[
@@ -37,7 +38,7 @@ class Network(Strict):
     """One of RSL-RL's models."""
 
     class_name: Literal["MLPModel", "RNNModel", "CNNModel"] = "MLPModel"
-    hidden_dims: tuple[Count, ...] = Field(default=(128, 128, 128), min_length=1)
+    hidden_dims: tuple[Width, ...] = Field(default=(128, 128, 128), min_length=1)
     """Widths of the hidden layers."""
     activation: Activation = "elu"
     obs_normalization: bool = False
@@ -45,8 +46,8 @@ class Network(Strict):
     distribution_cfg: Distribution | None = None
     """None for a critic, which answers one number."""
     rnn_type: Literal["lstm", "gru"] | None = None
-    rnn_hidden_dim: Count | None = None
-    rnn_num_layers: Count | None = None
+    rnn_hidden_dim: Width | None = None
+    rnn_num_layers: Annotated[int, Field(ge=1, le=100)] | None = None
     cnn_cfg: dict[str, Any] | None = None
     """Convolutions, as RSL-RL's CNNModel takes them."""
 

@@ -85,6 +85,7 @@ def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.Mon
     code, said = run(folder, "whole.npz", "--held-out", "held.npz", "--report", "new.html", monkeypatch=monkeypatch)
     assert code == 0, said
     assert "held out, 0.5 s ahead" in said
+    assert "next: policy-port play PORT ... --dynamics new.yaml" in said
     dynamics = load_dynamics(folder / "new.yaml")
     assert dynamics.joints["elbow"].delay is not None
     assert {item.use for item in dynamics.data} == {"fit", "held_out"}

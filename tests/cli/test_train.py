@@ -25,7 +25,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = invoke(folder, "train", "student.yaml", "--out", "run", *TRAINED)
     assert done.exit_code == 0, done.output
     assert "2 iterations, reward" in done.output
-    assert "result: model_2.pt: the last one" in done.output
+    assert "result: model_2.pt: the last one\nnext: policy-port export run --out PORT" in done.output
     return folder
 
 

@@ -198,6 +198,7 @@ def test_the_command_reads_the_robot_and_writes_the_student(tmp_path: Path) -> N
     student = load_contract(out)
     assert [term.label for term in student.observation.terms] == ["link_pos", "joint_pos"]
     assert student.widths() in text
+    assert f"--student-contract {out}" in text
     assert "exists; name another file" in said("", "", "--write", str(out))[1]
     assert said("", "", "--write", str(out), "--force")[0] == 0
     file.write_text(contract_of(toe | {"link": "toes"}, {"term": "joint_pos"}).to_yaml())

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from policy_port.contract import RobotMapping
-from policy_port.errors import EvidenceError
+from policy_port.errors import DynamicsError, EvidenceError
 from policy_port.identify.checks import check_recordings
+from policy_port.identify.parameters import PRIORS, load_priors
 from policy_port.identify.recording import Recording, make_recording
+from policy_port.resources import assets_dir
 from tests.identify.hidden_arm import JOINTS
 
 LIMITS = np.array([[-2.0, 2.0], [-2.0, 2.0]])
@@ -163,3 +167,15 @@ def test_a_mapping_mends_what_is_named(recordings: list[Recording]) -> None:
     for wrong in (turned(item), exchanged(item), shrunk(item)):
         with pytest.raises(EvidenceError, match="--mapping"):
             check_recordings([wrong], LIMITS)
+
+
+def test_priors_state_every_parameter(tmp_path: Path) -> None:
+    """One that is not stated is an error; with `fit: false` it is left alone."""
+    data = yaml.safe_load((assets_dir() / "identify" / f"{PRIORS}.yaml").read_text())
+    row, path = data["joint"].pop("friction"), tmp_path / "priors.yaml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(DynamicsError, match="states nothing of friction; write fit: false"):
+        load_priors(path)
+    data["joint"]["friction"] = {**row, "fit": False}
+    path.write_text(yaml.safe_dump(data))
+    assert not load_priors(path).joint["friction"].fit

@@ -201,6 +201,7 @@ WRONG = [
     ({"student": {"run": "distil", "teacher": "@student"}}, "@student, which is no stage before it"),
     ({"student": {"run": "distil", "teacher": "@teacher:wings"}}, "no part 'wings'; there are weights"),
     ({"late": {"run": "export", "policy": "@play"}}, "@play is 2 stages, and one is taken"),
+    ({"port": {"run": "export", "policy": "c.yaml", "after": ["teacher"]}}, '`after` names stages, such as "@port"'),
     ({"port": {"run": "export", "each": {"policy": []}}}, "`each` names options, each with its values"),
     ({"port": {"run": "export", "policy": "c.yaml", "each": {"policy": ["c.yaml"]}}}, "policy stands in `each` too"),
     ({"a/b": {"run": "train", "contract": "c.yaml"}}, "a name has letters"),

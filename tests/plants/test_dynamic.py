@@ -118,11 +118,9 @@ def played(plant: Any, targets: Array) -> Array:
 def test_each_simulator_moves_as_an_independent_integration(pendulum: Make, kind: str) -> None:
     """Delay, backlash, friction, gains, bounds and loads: an environment each, within 4 mrad of its equation."""
     bound = 0.004
-    # Newton's physics can't be set: there it is what needs none of that.
-    cases = {name: case for name, case in CASES.items() if kind != "newton" or name in ("delay", "backlash")}
-    ones = [dynamics(case.get("common"), **{k: v for k, v in case.items() if k != "common"}) for case in cases.values()]
+    ones = [dynamics(case.get("common"), **{k: v for k, v in case.items() if k != "common"}) for case in CASES.values()]
     found = played(pendulum(*ones), steps())
-    for column, (name, case) in enumerate(cases.items()):
+    for column, (name, case) in enumerate(CASES.items()):
         wanted = integrated(steps(), spring_alone=kind != "maniskill", **case)[9::10]
         assert np.abs(found[:, column] - wanted).max() < bound, f"{name} in {kind}"
         assert np.abs(wanted - integrated(steps())[9::10]).max() > 4 * bound, f"{name} changes nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,21 @@ def setup(kind: str = "explicit", **joint: Any) -> PlantSetup:
     )
 
 
-def after(plant: MujocoPlant, steps: int, target: float = 0.0, pull: float = 0.0) -> PlantState:
+Kind = Callable[..., Any]
+
+
+@pytest.fixture(params=["mujoco", "newton"])
+def simulator(request: pytest.FixtureRequest) -> Kind:
+    """The plant of a simulator; skipped, saying so, where it is not installed."""
+    if request.param == "mujoco":
+        return MujocoPlant
+    pytest.importorskip("newton")
+    from policy_port.plants.newton_plant import NewtonPlant
+
+    return NewtonPlant
+
+
+def after(plant: Any, steps: int, target: float = 0.0, pull: float = 0.0) -> PlantState:
     """The state `steps` after a start at rest, the drive told `target`, the block pulled along x."""
     plant.reset(np.zeros((plant.num_envs, 1)))
     plant.write(np.full((plant.num_envs, 1), target))
@@ -55,18 +70,18 @@ def after(plant: MujocoPlant, steps: int, target: float = 0.0, pull: float = 0.0
 
 
 @pytest.mark.parametrize("foot", ["", 'priority="1" friction="0.9"', 'friction="0.2"'])
-def test_the_ground_is_as_slippery_as_it_is_set(tmp_path: Path, foot: str) -> None:
+def test_the_ground_is_as_slippery_as_it_is_set(simulator: Kind, tmp_path: Path, foot: str) -> None:
     """Pulled along, a block accelerates by pull / mass - mu g in each environment, also where the file's foot rules."""
-    plant = MujocoPlant(slider(tmp_path, foot), setup(), num_envs=2)
+    plant = simulator(slider(tmp_path, foot), setup(), num_envs=2)
     plant.set_physics(Physics(ground_friction=np.array([0.3, 0.6])))
     speed = after(plant, 500, pull=24.0).base_lin_vel[:, 0]
     assert np.allclose(speed, 24.0 / 3.0 - np.array([0.3, 0.6]) * WEIGHT, atol=0.15)
     plant.close()
 
 
-def test_mass_is_added_where_it_is_said(tmp_path: Path) -> None:
+def test_mass_is_added_where_it_is_said(simulator: Kind, tmp_path: Path) -> None:
     """Without friction the acceleration is pull / mass; gravity turned sideways accelerates by itself."""
-    plant = MujocoPlant(slider(tmp_path), setup(), num_envs=3)
+    plant = simulator(slider(tmp_path), setup(), num_envs=3)
     slippery = np.full(3, 1e-6)
     added = {"disc": np.array([0.0, 2.0, 0.0])}
     plant.set_physics(Physics(ground_friction=slippery, base_mass=np.array([0.0, 1.0, -1.0]), link_mass=added))
@@ -80,11 +95,11 @@ def test_mass_is_added_where_it_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["explicit", "implicit"])
-def test_drives_set_later_are_drives_set_up(tmp_path: Path, kind: str) -> None:
+def test_drives_set_later_are_drives_set_up(simulator: Kind, tmp_path: Path, kind: str) -> None:
     """Gains, armature and limit given to one environment are those of a plant set up with them, bit for bit."""
     wanted = {"stiffness": 5.0, "damping": 0.3, "armature": 0.05, "effort_limit": 0.8}
-    plain = MujocoPlant(slider(tmp_path), setup(kind), num_envs=2)
-    meant = MujocoPlant(slider(tmp_path), setup(kind, **wanted))
+    plain = simulator(slider(tmp_path), setup(kind), num_envs=2)
+    meant = simulator(slider(tmp_path), setup(kind, **wanted))
     before = after(plain, 100, target=0.5).joint_pos[0, 0]
     plain.set_physics(
         Physics(**{key: np.array([[3.0 if key == "stiffness" else 0.1], [value]]) for key, value in wanted.items()})
@@ -98,9 +113,9 @@ def test_drives_set_later_are_drives_set_up(tmp_path: Path, kind: str) -> None:
     plain.close(), meant.close()
 
 
-def test_losses_of_a_joint_are_no_work_of_its_drive(tmp_path: Path) -> None:
+def test_losses_of_a_joint_are_no_work_of_its_drive(simulator: Kind, tmp_path: Path) -> None:
     """Friction and own damping brake the joint, and what the drive is said to apply does not hold them."""
-    plant = MujocoPlant(slider(tmp_path), setup("implicit", stiffness=0.0, damping=0.2, drive="effort"), num_envs=3)
+    plant = simulator(slider(tmp_path), setup("implicit", stiffness=0.0, damping=0.2, drive="effort"), num_envs=3)
     plant.set_physics(
         Physics(joint_damping=np.array([[0.0], [0.3], [0.0]]), joint_friction=np.array([[0.0], [0.0], [0.05]]))
     )
@@ -111,9 +126,9 @@ def test_losses_of_a_joint_are_no_work_of_its_drive(tmp_path: Path) -> None:
     plant.close()
 
 
-def test_what_can_not_be_is_refused(tmp_path: Path) -> None:
+def test_what_can_not_be_is_refused(simulator: Kind, tmp_path: Path) -> None:
     """Another shape, NaN, no mass left, an unknown link and a plant that can't: each by name."""
-    plant = MujocoPlant(slider(tmp_path), setup(), num_envs=2)
+    plant = simulator(slider(tmp_path), setup(), num_envs=2)
     for physics, words in (
         (Physics(stiffness=np.ones(2)), r"stiffness has shape \(2,\), this plant's is \(2, 1\)"),
         (Physics(gravity=np.full((2, 3), np.nan)), "gravity is NaN"),

@@ -153,6 +153,8 @@ def changed(**parts: Any) -> str:
         ({"rewards": {"energy": {"weight": -1.0}}}, "no term has a positive weight"),
         ({"rewards": {}}, "at least 1"),
         ({"command__lin_vel_x": [1.0, -1.0]}, "the lower bound 1.0 is above"),
+        ({"command__ang_vel_z": [-57.3, 57.3]}, "no robot moves at more than 50 m/s or rad/s.*mind the unit"),
+        ({"episode": 20000.0}, "less than or equal to 3600"),
         ({"command__lin_vel_z": [0.0, 1.0]}, "unknown key 'lin_vel_z'"),
         ({"randomisation__friction": [0.4, 1.0]}, "unknown key 'friction'.*ground_friction"),
         ({"randomisation__ground_friction": [0.0, 1.0]}, "greater than 0"),

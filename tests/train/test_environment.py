@@ -266,6 +266,10 @@ def test_a_task_for_another_robot_is_refused(make: Make) -> None:
         make(
             rewards={"is_alive": {"weight": 1.0}, "joint_deviation_l1": {"weight": -1.0, "params": {"joints": ["hip"]}}}
         )
+    with pytest.raises(TaskError, match="episode 0.001 s is over within two control periods of 0.02 s"):
+        make(episode=0.001)
+    with pytest.raises(TaskError, match="'hopper', which acts, has no observation term 'velocity_command'"):
+        make(contracts={"actor": hopper_contract(observation={"terms": [{"term": "joint_vel"}]})})
     with pytest.raises(TaskError, match="has failed already: base below 0.500"):
         make(terminations={"min_height": 0.5})
 

@@ -116,6 +116,19 @@ WRONG = {
         TrainError,
         r"actor needs a distribution_cfg",
     ),
+    "a device that is not there": (
+        {"device": "cuda:99"},
+        {},
+        TrainError,
+        r"'cuda:99': torch sees .* leave --device out",
+    ),
+    "no device": ({"device": "gpu"}, {}, TrainError, r"device 'gpu': there are cpu and cuda"),
+    "a width beyond all memory": (
+        {},
+        {"actor": {**rover.AGENT["actor"], "hidden_dims": [10**8, 10**8]}},
+        TrainError,
+        r"less than or equal to 65536",
+    ),
     "too many parts": ({}, {"algorithm": {"num_mini_batches": 33}}, TrainError, r"num_mini_batches is 33, more than"),
 }
 

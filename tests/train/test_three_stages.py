@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
         found[name] = folder / f"{name}.yaml"
         found[name].write_text(rover.agent_yaml(settings))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(copying, "Judge", functools.partial(copying.Judge, episodes=8, final=16))
-        patched.setattr(tuning, "EPISODES", 16)
-        patched.setattr(tuning, "FINAL", 16)
+        for module, episodes in ((copying, 8), (tuning, 16)):
+            patched.setattr(module, "EPISODES", episodes)
+            patched.setattr(module, "FINAL", 16)
         for module in (copying, tuning):
             patched.setattr(module, "write_run_report", lambda run: None)
         yield found

@@ -40,6 +40,12 @@ TRIED: dict[str, str] = {
     "does not say what its numbers mean; give its contract with --contract": (
         f"{_RUNS}test_a_checkpoint_alone_needs_its_contract"
     ),
+    "leave --device out, and the CPU computes": "tests.train.test_ppo:test_what_does_not_fit_is_refused",
+    "next: policy-port export {} --out PORT": f"{_RUNS}test_a_run_is_exported_by_its_folder",
+    "next: policy-port play PORT ... --dynamics {}": _IDENTIFIED,
+    "next: policy-port distil TEACHER --teacher-contract {} --student-contract": (
+        "tests.contract.test_measurable:test_the_command_reads_the_robot_and_writes_the_student"
+    ),
     "--resume goes on with what is in --out and --force replaces it": f"{_RUNS}test_a_misuse_is_told",
     "Give what it was begun with, or begin anew: with another --out": f"{_RUNS}test_a_run_is_gone_on_with",
     "holds no checkpoint (model_N.pt); begin it anew with --force": f"{_RUNS}test_a_run_is_gone_on_with",
@@ -89,7 +95,7 @@ TRIED: dict[str, str] = {
     "{}: is a port, which has its policy; leave --policy out": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
     "--to leapp: the network is one of its models": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
     "`policy-port export` writes it so: export it with this contract": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
-    "write it anew with `contract write --to leapp`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
+    "write it anew by `policy-port contract write`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
     "--gamepad {}: is Linux's other interface; give": f"{_PAD}test_what_is_no_gamepad_is_refused",
     "--gamepad {}: may not be read by this user": f"{_PAD}test_what_is_no_gamepad_is_refused",
     "--gamepad {}: is no joystick of Linux's; give": f"{_PAD}test_what_is_no_gamepad_is_refused",

@@ -124,7 +124,7 @@ def arm(seed: int, plant: str, segments: int) -> dict[str, Any]:
     priors = load_priors("sts3215")
     space = make_space(priors, predictor.joint_names, as_it_comes.stock)
     began = time.perf_counter()
-    effort = Effort(segments=segments, rounds=10)
+    effort = Effort(horizon=1.0, segments=segments, rounds=8)
     found = identify(predictor, as_it_comes, space, (motions[:FITTED], motions[FITTED:]), effort)
     result = {"seed": seed, "plant": plant, "seconds": time.perf_counter() - began, **judged(found, dynamics)}
     if plant == "mujoco":

@@ -18,7 +18,8 @@ LAGS = 10
 SURE = 1e-6
 """Chance at which noise would look as little like noise."""
 LARGER = 1.3
-"""Errors that are not white count from this multiple of the reading's noise on."""
+"""Errors that are not white count from this multiple of the reading's noise on: hidden arms' own true numbers leave
+0.98 to 1.10 of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

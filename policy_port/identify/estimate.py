@@ -11,6 +11,7 @@ from scipy import stats
 
 from policy_port.arrays import Array
 from policy_port.identify.fit import FREE, Problem
+from policy_port.identify.grid import Profile
 from policy_port.identify.parameters import Space, Values
 from policy_port.identify.segments import Integers
 
@@ -59,17 +60,19 @@ class Estimates:
         return f"{pair[0]} and {pair[1]} are known only together, by their {how} (correlation {pair[2]:+.2f})"
 
 
-def estimate(problem: Problem, space: Space, z: Array, note: Callable[[str], None], seed: int = 0) -> Estimates:
+def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[str], None], seed: int = 0) -> Estimates:
     """Judge a minimum, let unidentified parameters keep their priors, and search the others once more.
 
     Args:
         problem: What was fitted.
         space: What was searched.
-        z: Coordinates of the minimum.
+        delays: The minimum, and what moving each delay costs, which tells their intervals: curvature can't where
+            derivatives change at each whole number of physics steps.
         note: Told what is being done.
         seed: Of the bootstrap.
     """
     note("intervals")
+    z = delays.best
     residual, slope = problem.jacobian(space, z)
     count = len(z)
     data = slope[:-count]
@@ -77,6 +80,7 @@ def estimate(problem: Problem, space: Space, z: Array, note: Callable[[str], Non
     covariance: Any = np.linalg.inv(information + np.eye(count))
     spread = np.sqrt(np.diag(covariance)) * stats.norm.ppf(0.5 + LEVEL / 2.0)
     near = np.stack([z - spread, z + spread], axis=1)
+    near[delays.mine] = delays.interval(LEVEL)
     drawn = _bootstrap(problem, residual[:-count], data, z, np.random.default_rng(seed))
     wide = np.stack([np.minimum(near[:, 0], drawn[:, 0]), np.maximum(near[:, 1], drawn[:, 1])], axis=1)
     half = np.diff(wide, axis=1)[:, 0] / 2.0 / stats.norm.ppf(0.5 + LEVEL / 2.0)

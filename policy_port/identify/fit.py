@@ -58,12 +58,22 @@ class Problem:
     """What is fitted."""
     weights: Array
     """One over the standard deviation that a residual of each joint is judged by [1/rad], shape (joints,)."""
+    lead: int = 0
+    """Samples at the start of each segment that are predicted and not judged: until then the noise of the start, of
+    its velocity above all, has died away, which would drown what a delay of a few milliseconds changes."""
+
+    def errors(self, columns: Sequence[Values]) -> Array:
+        """Predicted less measured [rad], shape (columns, segments, judged samples, joints)."""
+        return (self.predictor.predict(columns, self.segments) - self.segments.measured)[:, :, self.lead :]
 
     def residuals(self, space: Space, points: Array) -> Array:
         """Residuals at points, shape (segments * samples * joints + parameters, points); `points`: (parameters, n)."""
-        told = self.predictor.predict([space.values(z) for z in points.T], self.segments)
-        error = (told - self.segments.measured) * self.weights
+        error = self.errors([space.values(z) for z in points.T]) * self.weights
         return np.concatenate([error.reshape(points.shape[1], -1).T, points])
+
+    def cost(self, space: Space, z: Array) -> float:
+        """Squares summed over all residuals."""
+        return float((self.residuals(space, z[:, None]) ** 2).sum())
 
     def minimise(self, space: Space, start: Array, most: int) -> Array:
         """Coordinates of the minimum that is reached from `start`."""

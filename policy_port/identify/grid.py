@@ -1,26 +1,71 @@
-"""Parameters that others make up for, so that a search stops short: delay and backlash, moved on a grid."""
+"""Parameters that others make up for, so that a search stops short: delay and backlash, profiled on a grid."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from policy_port.arrays import Array
 from policy_port.identify.fit import Problem
 from policy_port.identify.parameters import Space
 from policy_port.identify.segments import Integers
 
-ROUNDS = 3
-"""Iterations in which the other parameters follow a move."""
+FOLLOWED = 4
+"""Steps in which the other parameters follow a move."""
+FARTHEST = 1.0
+"""Longest of these steps, in standard deviations of the prior."""
 
 
-def scan(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[float]) -> Array:
-    """Move one parameter of every joint and let the others follow; a joint keeps the move that serves it best.
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """What moves of one parameter of every joint cost once the others have followed."""
 
-    A delay, friction and inertia that are all a little wrong predict nearly as well as the right ones, and no small
-    step leads from one to the other. All joints are moved at once and each is judged by its own errors.
+    moves: Array
+    """In standard deviations of the prior, ascending, 0 among them; shape (moves,)."""
+    points: Array
+    """Coordinates that were reached, shape (parameters, moves)."""
+    costs: Array
+    """Squares summed over each joint's own errors and parameters, shape (moves, joints)."""
+    columns: Integers
+    """Each parameter's joint, -1 for a common one; shape (parameters,)."""
+    mine: Integers
+    """Which parameters were moved."""
+
+    @property
+    def best(self) -> Array:
+        """The coordinates from which each joint's are those of the move that serves it best."""
+        found = self.points[:, int(np.flatnonzero(self.moves == 0.0)[0])].copy()
+        for joint in range(self.costs.shape[1]):
+            own = self.columns == joint
+            found[own] = self.points[own, int(self.costs[:, joint].argmin())]
+        return found
+
+    def interval(self, level: float) -> Array:
+        """Coordinates between which a joint's cost stays within chi-square's quantile, shape (moved parameters, 2)."""
+        bound, ends = stats.chi2.ppf(level, 1), np.empty((len(self.mine), 2))
+        for row, index in enumerate(self.mine):
+            cost, place = self.costs[:, self.columns[index]], self.points[index]
+            best = int(cost.argmin())
+            inside = np.flatnonzero(cost - cost[best] <= bound)
+            for side, last in enumerate((inside[0], inside[-1])):
+                beyond = last + 2 * side - 1
+                ends[row, side] = place[last]
+                if 0 <= beyond < len(cost):
+                    part = (bound + cost[best] - cost[last]) / (cost[beyond] - cost[last])
+                    ends[row, side] += part * (place[beyond] - place[last])
+        return ends
+
+
+def profile(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[float]) -> Profile:
+    """Move one parameter of every joint and let the others follow.
+
+    A delay, friction and inertia that are all a little wrong predict nearly as well as the right ones, and derivatives
+    change where a delay is a whole number of physics steps, so that no small step leads from one to the other. All
+    joints are moved at once and each is judged by its own errors. The others follow by Gauss-Newton's steps with the
+    derivatives at `z`, for all moves in one call.
 
     Args:
         problem: What is fitted.
@@ -28,31 +73,37 @@ def scan(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[flo
         z: Coordinates to start from.
         key: The parameter.
         moves: In standard deviations of its prior.
-
-    Returns:
-        Coordinates, z where nothing is better.
     """
-    mine = [index for index, item in enumerate(space.parameters) if item.key == key]
-    rest = [index for index, item in enumerate(space.parameters) if item.key != key]
-    if not mine or not rest:
-        return z
-    low, high = space.bounds
-    columns = np.array([item.column if "." in item.name else -1 for item in space.parameters])
-    found, least = z.copy(), _by_joint(problem, space, z, columns)
-    for move in moves:
-        tried = z.copy()
-        tried[mine] = np.clip(z[mine] + move, low[mine], high[mine])
-        others = replace(space, parameters=tuple(space.parameters[index] for index in rest), fixed=space.values(tried))
-        tried[rest] = problem.minimise(others, tried[rest], ROUNDS)
-        costs = _by_joint(problem, space, tried, columns)
-        for joint in np.flatnonzero(costs < least):
-            least[joint], own = costs[joint], columns == joint
-            found[own] = tried[own]
-    return found
+    steps = np.array(sorted({0.0, *moves}))
+    mine = np.array([index for index, item in enumerate(space.parameters) if item.key == key], np.int64)
+    rest = np.array([index for index, item in enumerate(space.parameters) if item.key != key], np.int64)
+    low, high = (end[:, None] for end in space.bounds)
+    points = np.tile(z[:, None], (1, len(steps)))
+    points[mine] = np.clip(points[mine] + steps, low[mine], high[mine])
+    _, slope = problem.jacobian(space, z)
+    curve = slope[:, rest].T @ slope[:, rest]
+    kept, residual = points.copy(), problem.residuals(space, points)
+    costs = (residual**2).sum(axis=0)
+    least, by_joint = costs, _by_joint(problem, space, points, residual)
+    for _ in range(FOLLOWED if len(rest) else 0):
+        step = np.linalg.solve(curve, slope[:, rest].T @ residual)
+        points = points.copy()
+        points[rest] = np.clip(points[rest] - np.clip(step, -FARTHEST, FARTHEST), low[rest], high[rest])
+        residual = problem.residuals(space, points)
+        costs = (residual**2).sum(axis=0)
+        better = costs < least
+        kept[:, better], least = points[:, better], np.minimum(costs, least)
+        by_joint[better] = _by_joint(problem, space, points, residual)[better]
+    return Profile(moves=steps, points=kept, costs=by_joint, columns=_columns(space), mine=mine)
 
 
-def _by_joint(problem: Problem, space: Space, z: Array, columns: Integers) -> Array:
-    """Squares summed over each joint's errors and parameters, shape (joints,)."""
-    joints = problem.segments.measured.shape[-1]
-    error = problem.residuals(space, z[:, None])[: -len(z), 0].reshape(-1, joints)
-    return (error**2).sum(axis=0) + np.array([(z[columns == joint] ** 2).sum() for joint in range(joints)])
+def _columns(space: Space) -> Integers:
+    return np.array([item.column if "." in item.name else -1 for item in space.parameters], np.int64)
+
+
+def _by_joint(problem: Problem, space: Space, points: Array, residual: Array) -> Array:
+    """Squares summed over each joint's errors and parameters, shape (points, joints)."""
+    joints, columns = problem.segments.measured.shape[-1], _columns(space)
+    errors = residual[: -len(points)].reshape(-1, joints, points.shape[1])
+    own = np.array([(points[columns == joint] ** 2).sum(axis=0) for joint in range(joints)])
+    return ((errors**2).sum(axis=0) + own).T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from policy_port.arrays import Array
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
 from policy_port.identify.estimate import Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
-from policy_port.identify.grid import scan
+from policy_port.identify.grid import profile
 from policy_port.identify.lag import Lag, fit_lag
 from policy_port.identify.parameters import Space, Values
 from policy_port.identify.recording import Recording
@@ -25,8 +25,17 @@ LEAST_ERROR = 5e-4
 """Residuals are never trusted more than this [rad]: a third of a step of an STS3215's encoder."""
 LONG = 2.0
 """Horizon over which errors are searched for what the model lacks [s]."""
-GRIDS = {"delay": (-0.3, -0.1, -0.05, 0.05, 0.1, 0.3), "backlash": (-0.7, 0.7)}
-"""By how much a parameter of each joint is moved on its grid, in standard deviations of its prior."""
+GRIDS = {
+    "backlash": (-1.0, -0.5, 0.5, 1.0),
+    "delay": tuple(sign * move for sign in (-1.0, 1.0) for move in (0.0125, 0.025, 0.05, 0.1, 0.2, 0.35, 0.6)),
+}
+"""By how much a parameter of each joint is moved, in standard deviations of its prior (of a delay 40 ms)."""
+FINE = tuple(sign * move for sign in (-1.0, 1.0) for move in (0.004, 0.008, 0.0125, 0.02, 0.03, 0.05, 0.1, 0.25, 0.6))
+"""The same for the delay's interval."""
+TURNS = 5
+"""Most times that both are moved."""
+SETTLED = 2.0
+"""A turn that lowers the cost by less is the last."""
 LEAST_SEGMENTS = 30
 """Segments that short recordings are cut into, overlapping."""
 LAG_SEGMENTS = 150
@@ -38,7 +47,9 @@ class Effort:
     """How much is done."""
 
     horizon: float = 0.5
-    """Length of a predicted segment [s]."""
+    """How far ahead errors are judged [s]."""
+    lead: float = 0.4
+    """How long each segment is predicted before that, so that its start's noise dies away [s]."""
     segments: int = 160
     """Segments that are fitted, spread evenly over the recordings."""
     rounds: int = 12
@@ -106,21 +117,12 @@ def identify(
         note: Told what is being done.
     """
     fitted, others = recordings
-    segments = cut(fitted, effort.horizon, LEAST_SEGMENTS).some(effort.segments)
-    note(f"{segments.count} segments of {segments.horizon:.2f} s; delays first")
-    lag = fit_lag(segments.some(LAG_SEGMENTS))
-    problem, start = _start(predictor, space, segments, lag)
-    note("searching")
-    z = problem.minimise(space, start, effort.rounds)
-    problem = _weighed(problem, space, z)
-    note("delays and backlash once more on a grid, then all again with errors weighed by what is left")
-    for key, moves in GRIDS.items():
-        z = scan(problem, space, z, key, moves)
-    z = problem.minimise(space, z, effort.rounds)
-    problem = _weighed(problem, space, z)
-    z = scan(problem, space, z, "delay", GRIDS["delay"][2:4])
-    z = problem.minimise(space, z, effort.rounds // 2)
-    estimates = estimate(problem, space, z, note, effort.seed)
+    problem, lag = _problem(predictor, fitted, effort)
+    note(f"{problem.segments.count} segments of {problem.segments.horizon:.2f} s")
+    z = _search(problem, space, _start(problem, space, lag), effort.rounds, note)
+    problem = weighed(problem, space, z)
+    delays = profile(problem, space, z, "delay", FINE)
+    estimates = estimate(problem, space, delays, note, effort.seed)
     note("errors")
     judged = others or fitted
     models = _models(predictor, stock, estimates.values, lag)
@@ -139,36 +141,59 @@ def identify(
     )
 
 
-def _start(predictor: Predictor, space: Space, segments: Segments, lag: Lag) -> tuple[Problem, Array]:
-    """The problem with errors weighed by the lag's, and where its search starts."""
+def _problem(predictor: Predictor, fitted: Sequence[Recording], effort: Effort) -> tuple[Problem, Lag]:
+    """What is fitted, with errors weighed by the lag's, and the lag."""
+    segments = cut(fitted, effort.lead + effort.horizon, LEAST_SEGMENTS).some(effort.segments)
+    lag = fit_lag(segments.some(LAG_SEGMENTS))
     left, _ = rmse(lag.predict(segments) - segments.measured, segments)
+    samples = segments.measured.shape[1]
+    lead = min(int((segments.after.mean(axis=0) < effort.lead).sum()), samples // 2)
+    weights = _weights(left, samples / 4 * segments.shared)
+    return Problem(predictor=predictor, segments=segments, weights=weights, lead=lead), lag
+
+
+def _start(problem: Problem, space: Space, lag: Lag) -> Array:
+    """Where the search starts."""
     values = space.values(np.zeros(len(space.parameters)))
     # A mass on a spring lags behind by a little more than damping over stiffness.
     values["delay"] = np.maximum(lag.delay - 0.01, 0.002)
     values["damping"] = values["stiffness"] * lag.time_constant
-    weights = _weights(left, segments.measured.shape[1] / 4 * segments.shared)
-    problem = Problem(predictor=predictor, segments=segments, weights=weights)
-    return problem, space.coordinates(values)
+    return space.coordinates(values)
+
+
+def _search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]) -> Array:
+    """Coordinates of the minimum: derivatives lead near it, profiles of backlash and delay out of where they end."""
+    note("searching")
+    z = problem.minimise(space, z, rounds)
+    for turn in range(TURNS):
+        note(f"backlash and delays moved, the others following ({turn + 1} of {TURNS} at most)")
+        problem = weighed(problem, space, z)
+        before = z
+        searched = {item.key for item in space.parameters}
+        for key, moves in GRIDS.items():
+            z = profile(problem, space, z, key, moves).best if key in searched else z
+        z = problem.minimise(space, z, rounds // 2)
+        if problem.cost(space, before) - problem.cost(space, z) < SETTLED:
+            return z
+    return z
 
 
 def _weights(error: Array, memory: float | Array) -> Array:
     return 1.0 / np.sqrt(np.maximum(error, LEAST_ERROR) ** 2 * np.maximum(memory, 1.0))
 
 
-def _weighed(problem: Problem, space: Space, z: Array) -> Problem:
+def weighed(problem: Problem, space: Space, z: Array) -> Problem:
     """The problem with errors weighed by what is left of them, each counted as often as it is new."""
-    error = problem.predictor.predict([space.values(z)], problem.segments)[0] - problem.segments.measured
-    left, _ = rmse(error, problem.segments)
-    power = (error**2).sum(axis=(0, 1))
-    samples = error.shape[1]
+    error, segments = problem.errors([space.values(z)])[0], problem.segments
+    left, _ = rmse(error, segments)
+    power, samples = (error**2).sum(axis=(0, 1)), error.shape[1]
     memory = np.ones(error.shape[2])
     for lag in range(1, samples):
         # Bartlett's window keeps far lags, of which there are few, from counting.
         with_lag = (error[:, lag:] * error[:, :-lag]).sum(axis=(0, 1)) / np.maximum(power, 1e-300)
         memory += 2.0 * np.maximum(with_lag, 0.0)
-    return Problem(
-        predictor=problem.predictor, segments=problem.segments, weights=_weights(left, memory * problem.segments.shared)
-    )
+    shared = max(1.0, segments.shared * samples / segments.measured.shape[1])
+    return replace(problem, weights=_weights(left, memory * shared))
 
 
 def _models(predictor: Predictor, stock: Predictor, values: Values, lag: Lag) -> dict[str, Callable[[Segments], Array]]:

@@ -234,6 +234,10 @@ def test_the_file_is_strict(lab: Lab) -> None:
     with pytest.raises(TrainError, match="has no ending.*write `out` in it, or give --out"):
         read_pipeline(lab.folder / "toy", lab.commands)
     assert read_pipeline(lab.folder / "toy", lab.commands, lab.folder / "b").out == lab.folder / "b"
+    (lab.folder / "taken").touch()
+    for out in (lab.folder / "taken", lab.folder / "taken" / "b"):
+        with pytest.raises(TrainError, match="taken: is a file, and a pipeline makes a folder"):
+            read_pipeline(lab.folder / "toy", lab.commands, out)
     lab.write(out="a")
     (lab.folder / "toy.yaml").replace(lab.folder / "toy")
     assert read_pipeline(lab.folder / "toy", lab.commands).out == lab.folder / "a"

@@ -26,6 +26,7 @@ NAMED_FOR: dict[tuple[str, str], str] = {
     ("cli/verify.py", "--probe"): "inspect",
     ("closed_loop/diagnosis.py", "--trace"): "diagnose",
     ("compare/run.py", "--out"): "play",
+    ("descriptors/leapp_bundle.py", "--to"): "contract write",
     ("export/write.py", "--engine"): "verify",
     ("export/write.py", "--plant"): "diagnose",
     ("robots/arm/confirmation.py", "--robot"): "robot check",

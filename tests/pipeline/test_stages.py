@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from policy_port.errors import TrainError
+from policy_port.errors import OutputError, TrainError
 from policy_port.pipeline.document import Command, read_pipeline
 from policy_port.pipeline.report import figures_text, pipeline_report
 from policy_port.pipeline.stages import Running, State
@@ -238,6 +238,9 @@ def test_the_file_is_strict(lab: Lab) -> None:
     for out in (lab.folder / "taken", lab.folder / "taken" / "b"):
         with pytest.raises(TrainError, match="taken: is a file, and a pipeline makes a folder"):
             read_pipeline(lab.folder / "toy", lab.commands, out)
+    nowhere = read_pipeline(lab.folder / "toy.yaml", lab.commands, Path("/proc/nowhere"))
+    with pytest.raises(OutputError, match="nowhere: can't be made"):
+        Running(pipeline=nowhere, parts={}, say=print).run()
     lab.write(out="a")
     (lab.folder / "toy.yaml").replace(lab.folder / "toy")
     assert read_pipeline(lab.folder / "toy", lab.commands).out == lab.folder / "a"

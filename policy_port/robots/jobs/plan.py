@@ -35,7 +35,7 @@ class Segment(Strict):
     walk: a random walk, as a policy's targets go; replay: the targets of a trace."""
     joints: Literal["each", "all"] | tuple[str, ...] = "all"
     """each: one joint after the other, an episode each; all, or those named: together."""
-    seconds: Annotated[Positive, Field(le=3600.0)]
+    seconds: Annotated[Positive, Field(le=86_400.0)]
     """Length of an episode [s]."""
     amplitude: Positive = 0.2
     """Largest distance from the pose [rad]; less where a joint's limits ask for it."""

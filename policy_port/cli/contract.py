@@ -228,6 +228,8 @@ def measurable(
     loaded = load_contract(contract)
     if write is not None:
         _check_output(write, force=force)
+        if write.resolve() == contract.resolve():
+            raise typer.BadParameter(f"--write {write} is the teacher's own contract; name another file")
     chains = None if robot is None else _chains(robot, contract, floating=loaded.base.floating)
     found = measurable(loaded, [name.strip() for name in sensors.split(",") if name.strip()], chains)
     student = found.student(history)

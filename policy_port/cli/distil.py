@@ -84,6 +84,7 @@ def distil(options: DistilOptions) -> None:
     if options.resume and options.force:
         raise typer.BadParameter("--resume goes on with what is in --out and --force replaces it; give one of the two")
 
+    from policy_port.cli.export import refuse_unheard
     from policy_port.train.distil import distil as teach
     from policy_port.train.distil import open_lesson
     from policy_port.train.place import Place
@@ -102,6 +103,8 @@ def distil(options: DistilOptions) -> None:
         network=None if options.student is None else options.student.value,
         **{name: value for name, value in given.items() if value},
     )
+    unheard = {"activation": options.activation, "teacher-agent": options.teacher_agent}
+    refuse_unheard(lesson.teacher.policy.library, **unheard)
     place = Place(
         plant=options.plant.value,
         robot=Path(options.robot),

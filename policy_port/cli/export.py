@@ -209,6 +209,7 @@ def _tell_doubts(contract: Contract, motion: Motion | None, file: Path | None) -
 _HEARD = {
     "activation": {"rsl_rl", "maniskill", "cleanrl", "skrl", "rl_games", "sb3"},
     "agent": {"rsl_rl", "skrl", "rl_games", "sb3"},
+    "teacher-agent": {"rsl_rl", "skrl", "rl_games", "sb3"},
     "teacher": {"rsl_rl"},
 }
 """Options that say what a file does not -> the libraries whose files leave it open."""

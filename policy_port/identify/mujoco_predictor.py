@@ -17,6 +17,7 @@ import mujoco.rollout
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.errors import RobotError
 from policy_port.identify.commands import drive_targets
 from policy_port.identify.parameters import COMMON_KEYS, Values
 from policy_port.identify.segments import Segments
@@ -48,7 +49,11 @@ class MujocoPredictor:
         """Joints, in the file's order."""
         self.timestep = setup.timestep
         """Physics timestep [s]."""
-        self._payload = None if payload_link is None else self._robot.model.body(payload_link).id
+        model = self._robot.model
+        links = [model.body(i).name for i in range(1, model.nbody)]
+        if payload_link is not None and payload_link not in links:
+            raise RobotError(f"{robot}: has no link '{payload_link}' to carry a payload; it has: {', '.join(links)}")
+        self._payload = None if payload_link is None else model.body(payload_link).id
         self._threads = len(os.sched_getaffinity(0))
         self._data = [mujoco.MjData(self._robot.model) for _ in range(self._threads)]
         self._rollout = mujoco.rollout.Rollout(nthread=self._threads)

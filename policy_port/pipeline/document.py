@@ -148,6 +148,9 @@ def read_pipeline(path: Path, commands: Mapping[str, Command], out: Path | None 
     place = out or (path.parent / found.out if found.out else path.with_suffix(""))
     if place.resolve() == path.resolve():
         raise TrainError(f"{path}: has no ending, so its folder would have its name; write `out` in it, or give --out")
+    nearest = next(folder for folder in (place.resolve(), *place.resolve().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise TrainError(f"{nearest}: is a file, and a pipeline makes a folder; name another one in `out`, or by --out")
     return Pipeline(
         file=path, name=found.name, out=place.resolve(), scale=found.scale, stages=tuple(stages), families=families
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from policy_port.errors import PolicyPortError, TrainError
+from policy_port.errors import OutputError, PolicyPortError, TrainError
 from policy_port.files import hash_data, hash_file, hash_files, json_text, source_hash, write_atomic
 from policy_port.pipeline.document import REFERENCE, Pipeline, Stage
 from policy_port.report.about import versions
@@ -76,7 +76,10 @@ class Running:
             PolicyPortError: What a command refuses, with the stage in front; what was done before stays.
         """
         states: dict[str, State] = {}
-        (self.pipeline.out / STATES).mkdir(parents=True, exist_ok=True)
+        try:
+            (self.pipeline.out / STATES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.pipeline.out}: can't be made: {error.strerror or error}") from error
         with _alone(self.pipeline.out):
             for number, stage in enumerate(self.pipeline.stages, 1):
                 try:

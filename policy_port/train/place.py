@@ -56,7 +56,8 @@ class Place:
         count = torch.cuda.device_count() if device.type == "cuda" else 1
         if (device.index or 0) >= count:
             raise TrainError(
-                f"device '{self.device}': torch sees {count} CUDA devices here; leave --device out, and the CPU computes"
+                f"device '{self.device}': torch sees {count} CUDA devices here; "
+                "leave --device out, and the CPU computes"
             )
 
     def texts(self) -> dict[str, str]:

@@ -33,7 +33,11 @@ def test_a_student_is_distilled_by_the_command(tmp_path: Path, monkeypatch: pyte
     assert done.exit_code == 0, done.output
     assert "1 iterations, reward" in done.output
     assert "stand in for its teacher" in done.output
-    for more, says in (("--resume --force", "give one of the two"), ("", "exists and is not empty")):
+    for more, says in (
+        ("--resume --force", "give one of the two"),
+        ("", "exists and is not empty"),
+        ("--activation elu", "means nothing to a file of torchscript"),
+    ):
         again = CliRunner().invoke(app, [*words.split(), *more.split()])
         assert again.exit_code == 2
         assert says in " ".join(again.output.replace("│", " ").split())

@@ -109,6 +109,7 @@ def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.Mon
         ("whole.npz --hold-out-after 3.9", "leaves less than 20 rows on one side", ""),
         ("whole.npz --priors other.yaml", "no such file of priors", ""),
         ("gone.npz", "no such file", ""),
+        ("whole.npz --payload hand", "has no link 'hand' to carry a payload; it has: ", ""),
     ],
 )
 def test_what_is_refused_writes_nothing_and_names_what_to_do(

@@ -201,6 +201,7 @@ def test_the_command_reads_the_robot_and_writes_the_student(tmp_path: Path) -> N
     assert f"--student-contract {out}" in text
     assert "exists; name another file" in said("", "", "--write", str(out))[1]
     assert said("", "", "--write", str(out), "--force")[0] == 0
+    assert said("", "", "--write", str(file), "--force")[0] == 2
     file.write_text(contract_of(toe | {"link": "toes"}, {"term": "joint_pos"}).to_yaml())
     assert "names link 'toes', which the robot file does not have; did you mean 'toe'?" in said()[1]
     file.write_text(contract_of(PRIVILEGED, {"term": "joint_pos"}, base={"floating": False}).to_yaml())

@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from policy_port.errors import TrainError
+from policy_port.errors import OutputError, TrainError
 from policy_port.pipeline.document import Command, read_pipeline
 from policy_port.pipeline.report import figures_text, pipeline_report
 from policy_port.pipeline.stages import Running, State
@@ -235,6 +235,13 @@ def test_the_file_is_strict(lab: Lab) -> None:
     with pytest.raises(TrainError, match="has no ending.*write `out` in it, or give --out"):
         read_pipeline(lab.folder / "toy", lab.commands)
     assert read_pipeline(lab.folder / "toy", lab.commands, lab.folder / "b").out == lab.folder / "b"
+    (lab.folder / "taken").touch()
+    for out in (lab.folder / "taken", lab.folder / "taken" / "b"):
+        with pytest.raises(TrainError, match="taken: is a file, and a pipeline makes a folder"):
+            read_pipeline(lab.folder / "toy", lab.commands, out)
+    nowhere = read_pipeline(lab.folder / "toy.yaml", lab.commands, Path("/proc/nowhere"))
+    with pytest.raises(OutputError, match="nowhere: can't be made"):
+        Running(pipeline=nowhere, parts={}, say=print).run()
     lab.write(out="a")
     (lab.folder / "toy.yaml").replace(lab.folder / "toy")
     assert read_pipeline(lab.folder / "toy", lab.commands).out == lab.folder / "a"

@@ -120,7 +120,7 @@ WRONG = {
         {"device": "cuda:99"},
         {},
         TrainError,
-        r"'cuda:99': torch sees .* leave --device out",
+        r"'cuda:99': torch sees .* CUDA devices",
     ),
     "no device": ({"device": "gpu"}, {}, TrainError, r"device 'gpu': there are cpu and cuda"),
     "a width beyond all memory": (

@@ -35,7 +35,7 @@ class Segment(Strict):
     walk: a random walk, as a policy's targets go; replay: the targets of a trace."""
     joints: Literal["each", "all"] | tuple[str, ...] = "all"
     """each: one joint after the other, an episode each; all, or those named: together."""
-    seconds: Positive
+    seconds: Annotated[Positive, Field(le=86_400.0)]
     """Length of an episode [s]."""
     amplitude: Positive = 0.2
     """Largest distance from the pose [rad]; less where a joint's limits ask for it."""
@@ -74,7 +74,7 @@ class Plan(Strict):
 
     policy_port_plan: Literal[1]
     """Version of this format."""
-    control_frequency: Positive
+    control_frequency: Annotated[Positive, Field(le=1000.0)]
     """Targets per second [Hz]."""
     segments: tuple[Segment, ...] = Field(min_length=1)
     """One after the other."""

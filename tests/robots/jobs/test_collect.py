@@ -143,6 +143,7 @@ def test_a_recorded_episode_is_replayed_at_its_own_rate(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="`margin` 2 rad leaves joint shoulder_pan no room"):
         realise(plan(margin=2.0), ROBOT, tmp_path)
     for wrong, says in (
+        ({"seconds": 1e12}, "less than or equal to 86400"),
         ({"joints": "each"}, "takes neither `joints` nor `pose`"),
         ({"kind": "steps"}, "takes no `like`"),
     ):

@@ -104,7 +104,7 @@ def test_only_what_is_surely_better_is_kept(tuned: float, chosen: str, monkeypat
     noise = 0.05 * np.random.default_rng(1).normal(size=40)
     rival = replace(scores(tuned), tracking=scores(tuned).tracking + noise - noise.mean())
     files = {0: Path("model_0.pt"), 20: Path("model_20.pt")}
-    measured = {0: {"tracking": 0.8}, 20: {"tracking": 0.81}}
+    measured = {0: {"tracking": 0.8, "falls": 0.0}, 20: {"tracking": 0.81, "falls": 0.0}}
     run: Any = SimpleNamespace(path=Path(), scores=lambda: measured, checkpoints=lambda: files)
     judge = Judge(rover.contract("student"), Place(plant="mujoco", robot=Path("robot.xml")))
     monkeypatch.setattr(Judge, "trial", lambda *args, last: None)

@@ -41,8 +41,8 @@ class Located:
     bodies: Mapping[str, int]
 
 
-def locate(robot: NewtonRobot) -> Located:
-    """Find them."""
+def locate(robot: NewtonRobot, *, foreign: bool) -> Located:
+    """Find them; `foreign` drives are the file's own, whose gains nobody sets and whose limits are their joints'."""
     solver: Any = robot.solver
     model, direct = solver.mj_model, Solver.CtrlSource.CTRL_DIRECT
     body_of = {int(mine): place for place, mine in enumerate(solver.mjc_body_to_newton.numpy()[0])}
@@ -54,7 +54,9 @@ def locate(robot: NewtonRobot) -> Located:
     motors = dict(zip(robot.only("effort").tolist(), (row for row, _ in robot.motors), strict=True))
     drives = []
     for place in driven.tolist():
-        if place in motors:
+        if foreign:
+            mine = np.ones(1, dtype=np.bool_)
+        elif place in motors:
             mine = (source == direct) & (rows == motors[place])
         else:
             on = (model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT) & (source != direct)

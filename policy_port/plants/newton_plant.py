@@ -85,7 +85,7 @@ class NewtonPlant:
         self._file, self._setup, self._robot = Path(robot_file), setup, robot
         self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
         self._per_group = num_envs // len(self._groups)
-        self._located, self._physics = locate(robot), Physics()
+        self._located, self._physics = locate(robot, foreign=setup.actuation == "model"), Physics()
         self._warp = None if native else WarpModel(robot.solver)
         self._pose = mujoco.MjData(robot.solver.mj_model)
         # Newton's arrays are optional to the type checker: a model of particles has none of them.

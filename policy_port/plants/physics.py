@@ -133,8 +133,10 @@ def grown(mass: float, added: float, link: str, robot: Path) -> float:
     """Factor by which mass and inertia of a link grow when mass is added to it.
 
     Raises:
-        RobotError: When nothing would be left of the link.
+        RobotError: When nothing would be left of the link, or nothing is there.
     """
-    if mass + added <= 0.0:
+    if added and mass + added <= 0.0:
         raise RobotError(f"{robot}: link '{link}' weighs {mass:.3f} kg, and {added:+.3f} kg would leave nothing of it")
-    return (mass + added) / mass
+    if added and mass <= 0.0:
+        raise RobotError(f"{robot}: link '{link}' weighs nothing, so it has no inertia to grow; name one that has mass")
+    return (mass + added) / mass if added else 1.0

@@ -13,7 +13,7 @@ import pytest
 from policy_port.control.plant import PlantState
 from policy_port.errors import RobotError
 from policy_port.plants.mujoco_plant import MujocoPlant
-from policy_port.plants.physics import Physics, set_physics
+from policy_port.plants.physics import Physics, grown, set_physics
 from policy_port.plants.setup import JointSetup, PlantSetup
 
 WEIGHT, STEP = 9.81, 0.002
@@ -119,7 +119,7 @@ def test_losses_of_a_joint_are_no_work_of_its_drive(simulator: Kind, tmp_path: P
     plant.set_physics(
         Physics(joint_damping=np.array([[0.0], [0.3], [0.0]]), joint_friction=np.array([[0.0], [0.0], [0.05]]))
     )
-    state = after(plant, 2500, target=0.1)
+    state = after(plant, 800, target=0.1)
     speed = state.joint_vel[:, 0]
     assert np.allclose(speed, [0.1 / 0.2, 0.1 / 0.5, 0.05 / 0.2], rtol=0.05)
     assert np.allclose(plant.effort()[:, 0], 0.1 - 0.2 * speed, atol=0.005)
@@ -141,6 +141,8 @@ def test_what_can_not_be_is_refused(simulator: Kind, tmp_path: Path) -> None:
             plant.set_physics(physics)
     assert after(plant, 5).joint_pos.shape == (2, 1), "a refused physics leaves the plant as it was"
     plant.close()
+    with pytest.raises(RobotError, match="link 'tip' weighs nothing, so it has no inertia to grow; name one that has"):
+        grown(0.0, 0.5, "tip", tmp_path)
 
     class Bare:
         name = "toy 1"
@@ -148,3 +150,67 @@ def test_what_can_not_be_is_refused(simulator: Kind, tmp_path: Path) -> None:
     set_physics(Bare(), Physics())  # type: ignore[arg-type]
     with pytest.raises(RobotError, match="toy 1 can't set base_mass"):
         set_physics(Bare(), dataclasses.replace(Physics(), base_mass=np.zeros(1)))  # type: ignore[arg-type]
+
+
+def all_fields(joints: int) -> Physics:
+    """Every field but joint friction said of environments 0 and 2, and nothing of environment 1."""
+
+    def of(one: float, other: float, silent: float = np.nan) -> np.ndarray:
+        return np.array([one, silent, other])
+
+    each = {"stiffness": of(40, 15), "damping": of(2, 0.5), "joint_damping": of(0.3, 0.1), "armature": of(0.02, 0.05)}
+    return Physics(
+        **{key: np.tile(numbers[:, None], joints) for key, numbers in {**each, "effort_limit": of(2, 5)}.items()},
+        ground_friction=of(0.2, 0.9),
+        base_mass=of(1.0, -0.5),
+        link_mass={"a_shin": of(0.3, 0.1, 0.0)},
+        gravity=np.array([[1.0, 0.0, -9.0], [0.0, 0.0, -WEIGHT], [0.0, 0.5, -WEIGHT]]),
+    )
+
+
+BOTH = pytest.param("implicit", (True, False), marks=pytest.mark.slow, id="both solvers")
+
+
+@pytest.mark.parametrize(("kind", "solvers"), [("explicit", (True,)), BOTH])
+def test_worlds_of_newton_keep_their_physics_to_themselves(
+    kind: str,
+    solvers: tuple[bool, ...],
+    robot_file: Kind,
+    setup_of: Kind,
+    stand_up: Kind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its two solvers agree; of whom nothing is said moves as before, bit for bit; taken back, so does everyone."""
+    pytest.importorskip("newton")
+    from policy_port.plants import newton_model, newton_plant
+
+    joints = tuple(f"{leg}_{part}" for leg in "abc" for part in ("hip", "knee"))
+    set_up = setup_of(joints, actuation=kind, stiffness=20.0, damping=1.0, defaults=dict.fromkeys(joints, 0.1))
+    path, told = robot_file("tripod.urdf"), []
+    for native in solvers:
+        for module in (newton_model, newton_plant):
+            monkeypatch.setattr(module, "is_native", lambda name, native=native: native)
+        plant = stand_up("newton", path, set_up, num_envs=3)
+
+        def moved(plant: Any = plant) -> np.ndarray:
+            plant.reset(np.full((3, 6), 0.1))
+            plant.write(np.full((3, 6), 0.3))
+            plant.step(20)
+            plant.read(state := PlantState.allocate(3, 6))
+            return np.concatenate([state.joint_pos, state.joint_vel, state.base_lin_vel, plant.effort()], axis=1)
+
+        before = moved()
+        plant.set_physics(all_fields(6))
+        found = moved()
+        told.append(found)
+        assert (found[1] == before[1]).all()
+        assert (np.abs(found - before)[[0, 2]].max(axis=1) > 0.1).all()
+        plant.set_gains(np.full(6, 20.0), np.full(6, 1.0))
+        assert not np.allclose(moved()[0], before[0], atol=0.01), "what is no gain stays when gains change"
+        plant.set_physics(Physics())
+        assert (moved() == before).all()
+    np.testing.assert_allclose(told[-1], told[0], atol=1e-4)
+    if solvers == (True,):
+        return
+    with pytest.raises(RobotError, match="mujoco warp on cpu can't set joint_friction; it can set ground_friction"):
+        plant.set_physics(Physics(joint_friction=np.zeros((3, 6))))

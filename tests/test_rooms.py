@@ -108,7 +108,6 @@ ROOMS: dict[str, set[str]] = {
         "control.plant",
         "dynamics",
         "files",
-        "motion",
         "plants",
         "replay.pose_picture",
         "resources",

@@ -7,21 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.contract.motion import ChainLink
 from policy_port.errors import RobotError, closest
-from policy_port.motion.anchor import link_pose
-from policy_port.motion.rotations import about, multiply
-from policy_port.robots.arm.robot_file import Kinematics, Link, Vector
+from policy_port.robots.arm.robot_file import Kinematics, Vector
 
 
 class LinkPositions:
     """Positions of links in the frame of the root link."""
 
     def __init__(self, kinematics: Kinematics) -> None:
-        self._links = kinematics.links
-        self._chains: dict[str, tuple[ChainLink, ...]] = {kinematics.root: ()}
-        for name, link in kinematics.links.items():
-            self._chains[name] = (*self._chains[link.parent], _step(name, link))
+        self._kinematics = kinematics
+        self._fixed = {name: _placed(_rotation(link.rpy), link.xyz) for name, link in kinematics.links.items()}
 
     def position(self, link: str, angles: Mapping[str, float]) -> Array:
         """Origin of a link [m], shape (3,).
@@ -33,20 +28,36 @@ class LinkPositions:
         Raises:
             RobotError: When there is no such link, naming those there are.
         """
-        if link not in self._chains:
-            near = closest(link, self._links) or "."
-            raise RobotError(f"the arm has no link '{link}'{near} It has: {', '.join(self._links)}")
-        turned = {name: np.asarray(angle) for name, angle in angles.items()}
-        return link_pose(self._chains[link], np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]), turned)[0]
+        links = self._kinematics.links
+        pose = np.eye(4)
+        name = link
+        while name != self._kinematics.root:
+            if name not in links:
+                raise RobotError(
+                    f"the arm has no link '{name}'{closest(name, links) or '.'} It has: {', '.join(links)}"
+                )
+            turned = self._fixed[name]
+            joint = links[name].joint
+            if joint is not None:
+                turned = turned @ _placed(_about(links[name].axis, angles[joint]), (0.0, 0.0, 0.0))
+            pose = turned @ pose
+            name = links[name].parent
+        return pose[:3, 3]
 
 
-def _step(name: str, link: Link) -> ChainLink:
-    w, x, y, z = _quat(link.rpy).tolist()
-    along = np.asarray(link.axis) / np.linalg.norm(link.axis)
-    return ChainLink(link=name, offset=link.xyz, quat=(w, x, y, z), joint=link.joint, axis=tuple(along.tolist()))
+def _placed(rotation: Array, xyz: Vector) -> Array:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, xyz
+    return pose
 
 
-def _quat(rpy: Vector) -> Array:
-    """Roll, pitch and yaw about fixed axes, as a quaternion wxyz."""
-    x, y, z = (about(axis, np.asarray(angle)) for axis, angle in zip(np.eye(3), rpy, strict=True))
-    return multiply(z, multiply(y, x))
+def _about(axis: Vector, angle: float) -> Array:
+    """Rotation about an axis, by Rodrigues' formula."""
+    x, y, z = np.asarray(axis) / np.linalg.norm(axis)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+
+
+def _rotation(rpy: Vector) -> Array:
+    roll, pitch, yaw = rpy
+    return _about((0.0, 0.0, 1.0), yaw) @ _about((0.0, 1.0, 0.0), pitch) @ _about((1.0, 0.0, 0.0), roll)

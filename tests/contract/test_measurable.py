@@ -198,10 +198,11 @@ def test_the_command_reads_the_robot_and_writes_the_student(tmp_path: Path) -> N
     student = load_contract(out)
     assert [term.label for term in student.observation.terms] == ["link_pos", "joint_pos"]
     assert student.widths() in text
-    assert f"--student-contract {out}" in text
+    assert f"next: policy-port distil TEACHER --teacher-contract {file} --student-contract {out}" in text
     assert "exists; name another file" in said("", "", "--write", str(out))[1]
     assert said("", "", "--write", str(out), "--force")[0] == 0
-    assert said("", "", "--write", str(file), "--force")[0] == 2
+    code, text = said("", "", "--write", str(file), "--force")
+    assert (code, "is the teacher's own contract; name another file" in text) == (2, True)
     file.write_text(contract_of(toe | {"link": "toes"}, {"term": "joint_pos"}).to_yaml())
     assert "names link 'toes', which the robot file does not have; did you mean 'toe'?" in said()[1]
     file.write_text(contract_of(PRIVILEGED, {"term": "joint_pos"}, base={"floating": False}).to_yaml())

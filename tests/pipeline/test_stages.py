@@ -220,6 +220,17 @@ def test_a_mistake_is_told_before_anything_runs(lab: Lab, changes: dict[str, Any
         assert not (lab.folder / "toy").exists()
 
 
+def test_a_stage_waits_for_those_that_it_comes_after(lab: Lab) -> None:
+    """Stages are named by @; without it, the message says how."""
+    late = {"run": "export", "policy": "c.yaml"}
+    lab.write(STAGES | {"late": late | {"after": ["compare"]}})
+    with pytest.raises(TrainError, match='`after` names stages, such as "@port"'):
+        lab.run()
+    lab.write(STAGES | {"late": late | {"after": ["@compare"]}})
+    lab.run()
+    assert lab.calls[-1][0] == "export"
+
+
 def test_the_file_is_strict(lab: Lab) -> None:
     """Unknown keys, a scale that nothing states, and a pipeline at work in the same folder are refused."""
     for more, message in (

@@ -45,7 +45,10 @@ TRIED: dict[str, str] = {
     ),
     "leave --device out, and the CPU computes": "tests.train.test_ppo:test_what_does_not_fit_is_refused",
     "next: policy-port export {} --out PORT": f"{_RUNS}test_a_run_is_exported_by_its_folder",
-    "next: policy-port play PORT ... --dynamics {}": _IDENTIFIED,
+    "next: policy-port play PORT ... --dynamics {}": "tests.cli.test_identify:test_dynamics_and_a_report_are_written",
+    "is the teacher's own contract; name another file": (
+        "tests.contract.test_measurable:test_the_command_reads_the_robot_and_writes_the_student"
+    ),
     "next: policy-port distil TEACHER --teacher-contract {} --student-contract": (
         "tests.contract.test_measurable:test_the_command_reads_the_robot_and_writes_the_student"
     ),

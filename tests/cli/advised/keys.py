@@ -203,7 +203,7 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 
 TRIED: dict[str, str] = {
     "write fit: false to leave one alone": "tests.identify.test_checks:test_priors_state_every_parameter",
-    "`after` names stages, such as": "tests.pipeline.test_stages:test_a_mistake_is_told_before_anything_runs",
+    "`after` names stages, such as": "tests.pipeline.test_stages:test_a_stage_waits_for_those_that_it_comes_after",
     "and a pipeline makes a folder; name another one in `out`": "tests.pipeline.test_stages:test_the_file_is_strict",
     "has no ending, so its folder would have its name; write `out` in it": (
         "tests.pipeline.test_stages:test_the_file_is_strict"

@@ -110,7 +110,7 @@ def page(given: argparse.Namespace, start: Start) -> str:
             "`gentle`: the shipped settings, in which the critic learns alone for 20 iterations. `naive`: those with "
             "which one trains from nothing. `disturbed`: the shipped settings, with pushes, friction 0.4 to 1.0 and "
             "late targets; measured under these too. Tracking is a share of the most there is, 0 from a fall on, over "
-            f"{given.episodes} episodes of 10 s, the same ones at each checkpoint.",
+            f"{given.episodes} episodes of 20 s at most, the same ones at each checkpoint.",
             "",
             *("| " + " | ".join(cells) + " |" for cells in (HEAD, ("---",) * len(HEAD), *told)),
             "",

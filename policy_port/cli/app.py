@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from policy_port import __version__
 from policy_port.cli import doctor
+from policy_port.cli.camera import camera_app
 from policy_port.cli.collect import collect
 from policy_port.cli.compare import compare
 from policy_port.cli.contract import contract_app
@@ -56,6 +57,7 @@ GROUPS: dict[str, typer.Typer] = {
     "contract": contract_app,
     "map": map_app,
     "robot": robot_app,
+    "camera": camera_app,
 }
 
 

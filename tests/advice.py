@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,18 +96,9 @@ class Message:
 
 def messages() -> list[Message]:
     """Every text that names an option or a command, docstrings and the help of options aside."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        file = path.relative_to(PACKAGE).as_posix()
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        skipped = {id(node) for node in _no_messages(tree)}
-        for node in ast.walk(tree):
-            if id(node) not in skipped and (text := _text(node)):
-                message = Message(file, getattr(node, "lineno", 0), text)
-                # A sentence, not a style sheet, and not an option's bare name.
-                if "{\n" not in text and " " in text.strip() and (message.options or message.commands):
-                    found.append(message)
-    return found
+    found = [Message(file, line, text) for file, line, text, said in _texts() if said]
+    # A sentence, not a style sheet, and not an option's bare name.
+    return [each for each in found if _sentence(each.text) and (each.options or each.commands)]
 
 
 KEY = re.compile(
@@ -117,12 +109,7 @@ KEY = re.compile(
 
 def key_messages() -> list[str]:
     """Every text that names a key of a YAML file to write, to mend or to drop."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        skipped = {id(node) for node in _no_messages(tree)}
-        texts = (text for node in ast.walk(tree) if id(node) not in skipped and (text := _text(node)))
-        found += [text for text in texts if KEY.search(text) and " " in text.strip() and "{\n" not in text]
+    found = [text for _, _, text, said in _texts() if said and KEY.search(text) and _sentence(text)]
     return list(dict.fromkeys(found))
 
 
@@ -135,8 +122,26 @@ def printed_by(message: Message) -> tuple[str, ...]:
 
 def texts() -> list[str]:
     """Every text of the source."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py"))
-    return [text for tree in trees for node in ast.walk(tree) if (text := _text(node))]
+    return [text for _, _, text, _ in _texts()]
+
+
+def _sentence(text: str) -> bool:
+    return "{\n" not in text and " " in text.strip()
+
+
+@functools.cache
+def _texts() -> list[tuple[str, int, str, bool]]:
+    """Every text of the source: file, line, text, and whether somebody is told it."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE).as_posix()
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        skipped = {id(node) for node in _no_messages(nodes)}
+        for node in nodes:
+            if text := _text(node):
+                found.append((file, getattr(node, "lineno", 0), text, id(node) not in skipped))
+    return found
 
 
 def _text(node: ast.AST) -> str | None:
@@ -147,11 +152,15 @@ def _text(node: ast.AST) -> str | None:
     return None
 
 
-def _no_messages(tree: ast.Module) -> Iterator[ast.AST]:
-    for node in ast.walk(tree):
+def _no_messages(nodes: list[ast.AST]) -> Iterator[ast.AST]:
+    for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value
-        if isinstance(node, ast.JoinedStr):
+        elif isinstance(node, ast.JoinedStr):
             yield from node.values
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in NOT_MESSAGES:
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _name(node.func) in NOT_MESSAGES:
             yield from ast.walk(node)
+
+
+def _name(function: ast.Attribute) -> str:
+    return f"{function.value.id}.{function.attr}" if isinstance(function.value, ast.Name) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import json
 import subprocess
@@ -283,15 +284,13 @@ def room_exists(name: str) -> bool:
     return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
+@functools.cache
 def all_imports() -> list[Import]:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
         found += imports_in(tree, path.relative_to(PACKAGE).as_posix())
     return found
-
-
-IMPORTS = all_imports()
 
 
 def test_every_room_has_a_row() -> None:
@@ -315,7 +314,7 @@ def test_the_table_has_no_circle() -> None:
 def test_no_two_files_import_each_other() -> None:
     """Inside a room too, also inside functions and for types: files can be read one after the other."""
     graph: dict[str, set[str]] = {}
-    for found in IMPORTS:
+    for found in all_imports():
         place = found.module.replace(".", "/").removeprefix("policy_port/")
         package = f"{place}/__init__.py"
         if found.library == "policy_port" and found.other_room:
@@ -328,7 +327,7 @@ def test_rooms_import_only_what_their_row_allows() -> None:
     """No import, not even inside a function or for types, goes against the direction of the data."""
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in all_imports()
         if found.other_room not in ("", "arrays", "errors", found.room)
         and found.room != TOP_ROOM
         and not any(found.reaches(other) for other in ROOMS.get(found.room, ()))
@@ -342,7 +341,7 @@ def test_heavy_libraries_stay_in_their_rooms() -> None:
     """Each heavy library is imported by the rooms that own it, and by no other."""
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in all_imports()
         if found.library in HEAVY
         and not found.owners & HEAVY[found.library]
         # An annotation costs nothing at run time.
@@ -355,7 +354,7 @@ def test_light_rooms_import_heavy_libraries_inside_the_call() -> None:
     """What `--help` loads holds no heavy import at module level."""
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in all_imports()
         if found.library in HEAVY and found.room in LIGHT_ROOMS and found.at_module_level and not found.for_types_only
     ]
     assert not wrong, "\n".join(wrong)

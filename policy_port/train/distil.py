@@ -16,6 +16,8 @@ import numpy as np
 
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.measurable import measured
+from policy_port.contract.sensors import SENSORS
 from policy_port.errors import TrainError
 from policy_port.tasks.velocity import VelocityTask
 from policy_port.train.evaluate import tracking_of
@@ -69,6 +71,13 @@ class Lesson:
                 f"the student's contract '{self.student.name}' reads everything that the teacher reads: whatever no "
                 "sensor gives, it will need too"
             )
+        usual = tuple(name for name in SENSORS if name != "estimator")
+        found += [
+            f"the student reads '{finding.term.label}', which no sensor of the robot itself gives: {finding.reason}. "
+            "Leave it out of the student's contract (policy-port contract measurable writes one), or have an estimator"
+            for finding in measured(self.student, usual)
+            if finding.way is None
+        ]
         if self.network == "mlp" and not any(slot.age for slot in observation_slots(self.student)):
             found.append(
                 f"an MLP sees the present alone, as contract '{self.student.name}' states no history; what the teacher "

@@ -84,7 +84,7 @@ def test_a_run_says_how_much_of_its_teacher_the_student_is(files: dict[str, Path
     assert [row["iteration"] for row in rows] == ["0", "1", "2"]
     assert all(float(row[f"Loss/{BEYOND}"]) == 0.0 for row in rows)
     rates = [read_state(out / f"model_{i}.pt")["optimizer_state_dict"]["param_groups"][0]["lr"] for i in (2, 3)]
-    assert rates == pytest.approx([1e-3, 1e-4])
+    assert rates == pytest.approx([5e-4, 2e-5])
 
 
 def recurrent(folder: Path) -> Path:

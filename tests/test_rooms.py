@@ -183,7 +183,7 @@ HEAVY: dict[str, set[str]] = {
     "aiohttp": {"camera"},
     "cmaes": {"camera", "identify"},
     "scipy": {"camera", "engine", "identify"},
-    "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},
+    "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {
         "remap",
         "checkpoints",

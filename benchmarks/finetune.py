@@ -22,7 +22,7 @@ from policy_port.train.ppo import Plan
 from policy_port.train.run import Run, open_run
 
 DISTURBANCE = {
-    "push": {"every": [3.0, 5.0], "force": [400.0, 800.0], "duration": 0.1},
+    "push": {"every": [3.0, 5.0], "force": [800.0, 1200.0], "duration": 0.1},
     "randomisation": {"ground_friction": [0.4, 1.0], "delay": [0.0, 0.02]},
 }
 """What the disturbed arm learns under, and what all are measured under."""

@@ -12,6 +12,7 @@ import torch
 from tensordict import TensorDict
 
 from policy_port.contract import Contract, load_contract
+from policy_port.contract.measurable import measurable
 from policy_port.errors import CheckpointError, ContractError, PolicyPortError, TrainError
 from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
@@ -301,6 +302,8 @@ def test_what_a_student_will_lack_is_told(files: dict[str, Path]) -> None:
     same = open_lesson(files["policy"], files["teacher"], files["teacher"])
     assert any("reads everything that the teacher reads" in note for note in same.notes())
     assert [note for note in same.notes() if "'base_lin_vel', which no sensor of the robot itself gives" in note]
+    written = replace(same, student=measurable(same.student, ("imu", "encoders")).student())
+    assert not any("no sensor" in note for note in written.notes())
     blind = open_lesson(files["policy"], files["teacher"], files["student"], network="mlp")
     assert any("an MLP sees the present alone" in note for note in blind.notes())
     assert not any("reads everything" in note or "no sensor" in note for note in blind.notes())

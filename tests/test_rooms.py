@@ -194,6 +194,7 @@ HEAVY: dict[str, set[str]] = {
         "probe",
         "train",
         "tasks/so100_reach_env.py",
+        "tasks/reach_reward.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
         "system",

@@ -18,6 +18,7 @@ from policy_port.cli.contract import contract_app
 from policy_port.cli.diagnose import diagnose
 from policy_port.cli.distil import distil
 from policy_port.cli.emulate import emulate
+from policy_port.cli.engine import engine
 from policy_port.cli.export import export, remap
 from policy_port.cli.identify import identify
 from policy_port.cli.inspect import inspect
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "finetune": finetune,
     "identify": identify,
     "pipeline": pipeline,
+    "engine": engine,
     "collect": collect,
     "emulate": emulate,
     "doctor": doctor.doctor,

@@ -46,6 +46,9 @@ class CollectOptions:
     continuous: Annotated[
         bool, typer.Option("--continuous", help="No Enter before each step. Not for the first run.")
     ] = False
+    fast: Annotated[
+        bool, typer.Option("--fast", help="With --emulated: its time passes as fast as this machine computes.")
+    ] = False
     dataset: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the run as a LeRobotDataset too; it must not exist yet.")
     ] = None
@@ -64,6 +67,8 @@ def collect(options: CollectOptions) -> None:
         raise typer.BadParameter("give exactly one of --real (an arm), --emulated (one that is not there), --preview")
     if options.fault and not options.emulated:
         raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
+    if options.fast and not options.emulated:
+        raise typer.BadParameter("--fast goes with --emulated: a real arm has the time of its own")
     if options.dynamics is not None and options.real:
         raise typer.BadParameter("--dynamics goes with --emulated and --preview: a real arm has dynamics of its own")
     stray = [name for name in ("continuous", "dataset", "plot", "report") if getattr(options, name)]
@@ -112,7 +117,7 @@ def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
 
 def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
     """Let an arm do it, in the session of every run."""
-    from policy_port.cli.play_real import check_folder, reached, run_folder
+    from policy_port.cli.play_real import check_folder, its_clock, reached, run_folder, timed
     from policy_port.cli.real_outputs import OutputOptions, RealOutputs
     from policy_port.robots.arm.console import Console
     from policy_port.robots.jobs.run import Keep, play_real
@@ -125,7 +130,10 @@ def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None
 
             check_dataset(options.dataset, options.out, robot, pilot.contract.control_dt)
         faults, dynamics = options.fault or [], options.dynamics
-        where = reached(robot, emulated=options.emulated, faults=faults, dynamics=dynamics, seed=options.seed)
+        clock = its_clock(fast=options.fast)
+        where = reached(
+            robot, emulated=options.emulated, faults=faults, dynamics=dynamics, seed=options.seed, clock=clock
+        )
         known, on_torque = stack.enter_context(where)
         with run_folder(options.out):
             done = play_real(
@@ -134,8 +142,9 @@ def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None
                 job,
                 seeds=range(job.count),
                 keep=Keep(folder=options.out, frames=options.dataset is not None),
-                console=Console(continuous=options.continuous),
+                console=Console(continuous=options.continuous or options.fast, attended=not options.fast),
                 on_torque=on_torque,
+                **timed(clock),
             )
     typer.echo(done.result.table())
     after = RealOutputs(title=said, out=options.out, robot=known, done=done, task=said)

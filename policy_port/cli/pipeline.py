@@ -68,7 +68,7 @@ def commands() -> Mapping[str, Command]:
 
     def learns(call: Callable[..., Any]) -> Command:
         return Command(
-            call=_as_stage(call),
+            call=as_stage(call),
             rooms=LEARNING,
             measures=lambda folder, options: _of_run(folder),
             curves=_curves,
@@ -79,18 +79,18 @@ def commands() -> Mapping[str, Command]:
         "train": learns(train),
         "distil": learns(distil),
         "finetune": learns(finetune),
-        "export": Command(call=_as_stage(export), rooms=PORTING),
-        "remap": Command(call=_as_stage(remap), rooms=PORTING),
+        "export": Command(call=as_stage(export), rooms=PORTING),
+        "remap": Command(call=as_stage(remap), rooms=PORTING),
         "measure": Command(call=measure, rooms=LEARNING, measures=lambda folder, options: _measured(folder)),
-        "play": Command(call=_as_stage(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
-        "compare": Command(call=_as_stage(compare), rooms=("compare",)),
+        "play": Command(call=as_stage(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
+        "compare": Command(call=as_stage(compare), rooms=("compare",)),
         "regress": Command(
-            call=_as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite
+            call=as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite
         ),
     }
 
 
-def _as_stage(call: Callable[..., Any]) -> Callable[..., Any]:
+def as_stage(call: Callable[..., Any]) -> Callable[..., Any]:
     """A command that fails as a stage does: with an error, whatever its own program would have done."""
     from policy_port.errors import TrainError
 

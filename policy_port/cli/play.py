@@ -119,6 +119,9 @@ FaultOption = Annotated[
 ContinuousOption = Annotated[
     bool, typer.Option("--continuous", help="With --real: no Enter before each step. Not for the first run.")
 ]
+FastOption = Annotated[
+    bool, typer.Option("--fast", help="With --real --emulated: its time passes as fast as this machine computes.")
+]
 DatasetOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="With --real: write the run as a LeRobotDataset; it must not exist yet."),
@@ -172,6 +175,7 @@ class PlayOptions:
     continuous: ContinuousOption = False
     fault: FaultOption = None
     dataset: DatasetOption = None
+    fast: FastOption = False
 
     @property
     def port(self) -> Path:
@@ -220,8 +224,8 @@ def play(options: PlayOptions) -> None:
             raise typer.BadParameter(f"{strays} does not go with --real")
         _play_on_arm(options)
         return
-    if options.emulated or options.continuous or options.fault or options.dataset:
-        raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
+    if options.emulated or options.continuous or options.fault or options.dataset or options.fast:
+        raise typer.BadParameter("--emulated, --continuous, --fault, --fast and --dataset go with --real")
     _check_way(options)
     if options.processes > options.num_envs:
         needed = options.processes
@@ -248,8 +252,9 @@ def _play_on_arm(options: PlayOptions) -> None:
             robot=options.robot,
             emulated=options.emulated,
             faults=options.fault or [],
-            continuous=options.continuous,
+            continuous=options.continuous or options.fast,
             dynamics=options.dynamics,
+            fast=options.fast,
         ),
         outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset),
     )

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.port.pilot import Pilot
     from policy_port.robots.arm.robot_file import RobotFile
+    from policy_port.robots.emulator.clock import Clock
     from policy_port.robots.jobs.reach_job import RealJob
 
 UNSTATED = "not stated"
@@ -43,6 +44,7 @@ class ArmOptions:
     faults: list[str]
     continuous: bool
     dynamics: Path | None
+    fast: bool = False
 
 
 def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmOptions, outputs: OutputOptions) -> None:
@@ -55,7 +57,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
 
     robot_file = _check_options(work, arm)
     known = load_robot_file(robot_file)
-    console = Console(continuous=arm.continuous)
+    console = Console(continuous=arm.continuous, attended=not arm.fast)
     mapping = None if through is None else load_mapping(through)
     check_folder(outputs.out)
     with contextlib.ExitStack() as stack:
@@ -67,7 +69,10 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
             from policy_port.robots.jobs.dataset import check_dataset
 
             check_dataset(outputs.dataset, outputs.out, known, pilot.contract.control_dt)
-        where = reached(known, emulated=arm.emulated, faults=arm.faults, dynamics=arm.dynamics, seed=work.seed)
+        clock = its_clock(fast=arm.fast)
+        where = reached(
+            known, emulated=arm.emulated, faults=arm.faults, dynamics=arm.dynamics, seed=work.seed, clock=clock
+        )
         known, on_torque = stack.enter_context(where)
         with run_folder(outputs.out):
             done = play_real(
@@ -78,6 +83,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
                 keep=Keep(folder=outputs.out, frames=outputs.dataset is not None),
                 console=console,
                 on_torque=on_torque,
+                **timed(clock),
             )
     typer.echo(done.result.table())
     unstated = None if work.seconds is None else UNSTATED
@@ -96,6 +102,8 @@ def _check_options(work: WorkOptions, arm: ArmOptions) -> str:
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
     if arm.faults and not arm.emulated:
         raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
+    if arm.fast and not arm.emulated:
+        raise typer.BadParameter("--fast goes with --emulated: a real arm has the time of its own")
     if arm.dynamics is not None and not arm.emulated:
         raise typer.BadParameter("--dynamics goes with --emulated: a real arm has dynamics of its own")
     if sum(choice is not None for choice in (work.task, work.env, work.seconds)) > 1:
@@ -164,19 +172,47 @@ def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Ite
     yield ReachJob(find_task(work.task or EMBEDDED))
 
 
+def its_clock(*, fast: bool) -> Clock | None:
+    """The time of an emulated arm that is to be as fast as this machine computes; None for the machine's own."""
+    from policy_port.robots.emulator.clock import VirtualClock
+
+    return VirtualClock() if fast else None
+
+
+class Timed(TypedDict, total=False):
+    """What a run goes by, where that is not the machine's own time."""
+
+    time: Clock
+
+
+def timed(clock: Clock | None) -> Timed:
+    """The clock as `play_real` takes it."""
+    return {} if clock is None else {"time": clock}
+
+
 @contextlib.contextmanager
 def reached(
-    robot: RobotFile, *, emulated: bool, faults: Sequence[str] = (), dynamics: Path | None = None, seed: int = 0
+    robot: RobotFile,
+    *,
+    emulated: bool,
+    faults: Sequence[str] = (),
+    dynamics: Path | None = None,
+    seed: int = 0,
+    clock: Clock | None = None,
 ) -> Iterator[tuple[RobotFile, Callable[[], None]]]:
     """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on."""
     if not emulated:
         yield robot, lambda: None
         return
     from policy_port.dynamics.document import load_dynamics
-    from policy_port.robots.arm.emulated import emulate
+    from policy_port.robots.arm.emulated import emulate, on_its_own_clock
 
     given = None if dynamics is None else load_dynamics(dynamics)
-    with emulate(robot, faults=faults, dynamics=given, seed=seed) as rehearsal:
+    if clock is None:
+        made = emulate(robot, faults=faults, dynamics=given, seed=seed)
+    else:
+        made = emulate(on_its_own_clock(robot), faults=faults, dynamics=given, seed=seed, clock=clock)
+    with made as rehearsal:
         yield rehearsal.robot, rehearsal.let_go
 
 

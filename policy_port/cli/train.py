@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 RunOption = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder: checkpoints, curve, report.")]
 LearningTaskOption = Annotated[
     str | None,
-    typer.Option("--task", metavar="FILE", help="velocity, the name of a shipped task, or a task file of your own."),
+    typer.Option(
+        "--task", metavar="FILE", help="velocity, so100-reach, the name of a shipped task, or a task file of your own."
+    ),
 ]
 RobotFileOption = Annotated[str | None, typer.Option("--robot", metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
 SettingsOption = Annotated[
@@ -119,8 +121,10 @@ def finetune(options: FinetuneOptions) -> None:
     The actor stays as it is while the critic learns, then both go on at a small deviation and a low rate. Each
     checkpoint is measured in the same episodes, and the best one is held against the student in others.
     """
+    from policy_port.tasks.reach_training import read_reach
     from policy_port.train.finetune import finetune as improve
     from policy_port.train.finetune import open_start, place_of
+    from policy_port.train.reach import finetune_reach
 
     start = open_start(options.student, options.contract)
     place = place_of(
@@ -133,7 +137,8 @@ def finetune(options: FinetuneOptions) -> None:
         device=options.device,
         dynamics=options.dynamics,
     )
-    typer.echo(summary(improve(start, place, _plan(options))))
+    tuned = improve if read_reach(place.task) is None else finetune_reach
+    typer.echo(summary(tuned(start, place, _plan(options))))
 
 
 def _plan(options: TrainOptions | FinetuneOptions) -> Plan:

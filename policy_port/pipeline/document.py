@@ -49,6 +49,8 @@ class Command:
     measures: Callable[[Path, Mapping[str, Any]], dict[str, Any]] = lambda folder, options: {}
     """Figures of what came out, by name: {value, low, high}, and None for a bound that is not known."""
 
+    lasting: bool = False
+    """Whether what came out was measured of something real, which no other version of this package makes anew."""
     curves: Callable[[Path], dict[str, list[float]]] = lambda folder: {}
     """Learning curves by name, a number an iteration."""
     tells: Callable[[Path], str] = lambda folder: ""

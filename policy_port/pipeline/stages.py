@@ -58,6 +58,8 @@ class Running:
     """What `@NAME:PART` may name."""
     say: Callable[[str], object] = print
     """Tells a person."""
+    edited: Literal["again", "refuse"] = "again"
+    """What is done where what a stage left is not as it left it."""
     on_stage: Callable[[dict[str, State]], object] = lambda states: None
     """Called with what is known of all stages, after each."""
 
@@ -128,7 +130,13 @@ class Running:
         if state is None or state.key != key:
             return "run"
         if state.done:
-            return "done" if folder.exists() and _content(folder) == state.content else "run"
+            whole = folder.exists() and _content(folder) == state.content
+            if not whole and folder.exists() and self.edited == "refuse":
+                raise OutputError(
+                    f"{folder}: is not as stage '{stage.name}' left it: something in it was changed, added or deleted. "
+                    "Put it back, or delete the folder, and the stage is made anew"
+                )
+            return "done" if whole else "run"
         return "resume" if stage.command.resumes and (folder / "run.yaml").is_file() else "run"
 
     def _key(self, stage: Stage) -> str:
@@ -144,7 +152,7 @@ class Running:
                 "files": files,
                 "beside": stage.command.depends(options),
                 "source": source_hash(stage.command.rooms),
-                "versions": versions(),
+                "versions": {} if stage.command.lasting else versions(),
             }
         )
 

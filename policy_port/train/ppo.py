@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from policy_port.contract import Contract, load_contract
+from policy_port.tasks.reach_training import read_reach
+from policy_port.train.environment import PlantEnvironment
 from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
+from policy_port.train.reach_environment import ReachEnvironment
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Record, Run, begin, make_record, open_run, resume
 from policy_port.train.settings import Agent, PpoAgent, read_agent
@@ -83,7 +86,7 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
     given = plan.critic_contract
     critic = critic_contract(job.contract) if given is None else load_contract(given)
     job.agent.check_batch(place.num_envs, job.where)
-    environment = place.stand_up({"actor": job.contract, "critic": critic}, "actor")
+    environment = stand_up(place, {"actor": job.contract, "critic": critic}, "actor")
     try:
         runner = make_runner(
             "OnPolicyRunner",
@@ -110,6 +113,19 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
     finally:
         environment.close()
     return run
+
+
+def stand_up(place: Place, contracts: Mapping[str, Contract], acting: str) -> PlantEnvironment | ReachEnvironment:
+    """The environment of a place's task, whatever its kind."""
+    task = read_reach(place.task)
+    if task is None:
+        return place.stand_up(contracts, acting)
+    plant = place.make_plant(contracts[acting], place.num_envs)
+    try:
+        return ReachEnvironment(plant, contracts, acting, task, seed=place.seed, device=place.device)
+    except BaseException:
+        plant.close()
+        raise
 
 
 def begun_as[Settings: Agent](agent: Settings, stage: str, plan: Plan) -> Settings:
@@ -141,9 +157,10 @@ def _opened(job: Job, place: Place, plan: Plan, texts: dict[str, str], runner: A
 
 
 def critic_contract(actor: Contract) -> Contract:
-    """What a critic reads where nothing is said: the actor's observation without its noise, and how the base moves."""
+    """What a critic reads where nothing is said: the actor's terms without noise, and how base or arm moves."""
     data = actor.model_dump(mode="json", exclude_none=True)
     known = {name for term in actor.observation.terms for name in (term.term, term.label)}
-    added = [term for term in PRIVILEGED if term["term"] not in known]
+    privileged = PRIVILEGED if actor.base.floating else ({"term": "joint_vel"},)
+    added = [term for term in privileged if term["term"] not in known]
     data["observation"]["terms"] = [*data["observation"]["terms"], *added]
     return Contract.model_validate({**data, "name": f"{actor.name}_critic"})

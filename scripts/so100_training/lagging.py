@@ -83,7 +83,7 @@ class LaggingVecEnv(VecEnv):
         """Start `num_envs` episodes of the training task."""
         from mani_skill.agents.robots.so100.so_100 import SO100
 
-        from policy_port.tasks.so100_reach_env import ReachReward
+        from policy_port.tasks.reach_reward import ReachReward
 
         self.num_envs = num_envs
         self.num_actions = len(TRAINING_TASK.joint_names)

@@ -9,7 +9,6 @@ import pytest
 
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.emulator.clock import VirtualClock
-from tests.robots.unhurried import REAL_PATIENCE
 
 
 @pytest.fixture
@@ -22,8 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
     clock, load = VirtualClock(), robot_file.load_robot_file
 
     def unhurried(path: Path | str) -> RobotFile:
-        robot = load(path)
-        return robot.model_copy(update={"timing": robot.timing.model_copy(update=REAL_PATIENCE)})
+        return emulated.on_its_own_clock(load(path))
 
     monkeypatch.setattr(robot_file, "load_robot_file", unhurried)
     for module, name, key in (

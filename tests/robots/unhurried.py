@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from policy_port.robots.arm.emulated import PATIENCE
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
-
-REAL_PATIENCE = {"heartbeat": 600.0, "stale_frame": 30.0}
-"""Bounds on what takes real time on a virtual clock too [s]: the watchdog is a process of its own, and a camera's
-frames come over the network. On a busy machine each may take long."""
 
 
 def unhurried(*, timing: dict[str, float] | None = None, **changes: Any) -> RobotFile:
     """The robot file with changes, patient only where time is real, and with a quick way to the start."""
     robot = load_robot_file("so100")
-    bounds = robot.timing.model_copy(update=REAL_PATIENCE | (timing or {}))
+    bounds = robot.timing.model_copy(update=PATIENCE | (timing or {}))
     return robot.model_copy(update={"timing": bounds, "approach_speed": 1.1} | changes)

@@ -27,16 +27,17 @@ class Console:
     thread of its own, and an answer counts once the question can be seen. While an arm is open, Ctrl-S is switched off.
     """
 
-    def __init__(self, *, continuous: bool) -> None:
+    def __init__(self, *, continuous: bool, attended: bool = True) -> None:
         """Choose how steps are let through.
 
         Args:
             continuous: Steps need no Enter.
+            attended: Whether anybody is asked at all; nobody could follow an emulated arm on a clock of its own.
 
         Raises:
             RobotError: When steps need Enter and nobody is there to press it.
         """
-        self._asks = sys.stdin is not None and sys.stdin.isatty()
+        self._asks = attended and sys.stdin is not None and sys.stdin.isatty()
         if not self._asks and not continuous:
             raise RobotError(
                 "nobody can press Enter here, and without --continuous every step waits for it; nothing was moved"

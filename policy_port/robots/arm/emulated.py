@@ -24,6 +24,8 @@ LATENCY = 0.001
 """Of a USB adapter [s]."""
 DIALS = Outlook()
 """Cameras that stand nowhere: they show that the arm moves."""
+PATIENCE = {"heartbeat": 600.0, "stale_frame": 30.0}
+"""Bounds of the robot file on what takes real time on a virtual clock too [s]: the watchdog's and the cameras'."""
 HELD = "stuck"
 """The fault that is a person's hand: joints without torque stay where they are."""
 
@@ -41,6 +43,11 @@ class Rehearsal:
         """The hand lets go: torque is on."""
         with contextlib.suppress(Exception):
             self.arm.clear(HELD)
+
+
+def on_its_own_clock(robot: RobotFile) -> RobotFile:
+    """The robot file of an arm that is driven on a virtual clock, with patience for what takes real time there too."""
+    return robot.model_copy(update={"timing": robot.timing.model_copy(update=PATIENCE)})
 
 
 @contextlib.contextmanager

@@ -43,6 +43,8 @@ LOCK_TIME = 1.0
 """How long a port may be in use when it is opened: a watchdog tries it for a moment now and then [s]."""
 WRITE_TIME = 0.2
 """How long the port may take to accept an instruction [s]."""
+PATIENT_WRITE_TIME = 30.0
+"""The same where an arm is driven on a virtual clock: a busy machine keeps the program waiting, and no arm [s]."""
 SPARED = 0.02
 """How long an answer between two targets may take; slow adapters take 0.016 [s]."""
 STORED, STORED_LENGTH = 5, 35
@@ -78,7 +80,7 @@ class ServoLine:
         name = self._port.port_name
         try:
             self._bus.connect(handshake=False)
-            self._port.ser.write_timeout = WRITE_TIME
+            self._port.ser.write_timeout = WRITE_TIME if self._clock is REAL else PATIENT_WRITE_TIME
             self._lock()
         except BlockingIOError:
             self.close()

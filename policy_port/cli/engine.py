@@ -1,0 +1,134 @@
+"""`policy-port engine`: from an arm's motion to a better simulator, from that to a better policy, and again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from policy_port.engine.document import Engine
+    from policy_port.pipeline.document import Command
+
+
+def engine(
+    file: Annotated[Path, typer.Argument(metavar="ENGINE", help="Engine, a YAML file; docs/engine.md says more.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of everything that is made; the file's own, if absent.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="End after this stage, as --plan calls it.")
+    ] = None,
+) -> None:
+    """Turn the crank: collect, identify, fine-tune, play, N times, until a turn brings nothing significant.
+
+    What is done and unchanged is skipped, what was cut goes on. Before each motion of a real arm it asks.
+    """
+    from policy_port.engine.document import read_engine
+    from policy_port.engine.turning import plan_of, turn_crank
+
+    found = read_engine(file, out)
+    if plan:
+        for name, due in plan_of(found, commands(), PARTS, until).items():
+            typer.echo(f"{name}: {due}")
+        return
+    _refuse_unattended(found)
+    done = turn_crank(found, commands(), PARTS, typer.echo, until)
+    typer.echo("\n" + done.text())
+    typer.echo(f"wrote {found.out / 'report.html'}")
+
+
+def _refuse_unattended(found: Engine) -> None:
+    """A file that says `continuous` is no answer of somebody who stands by the arm."""
+    from policy_port.errors import RobotError
+
+    if found.document.emulated is None and not sys.stdin.isatty():
+        raise RobotError(
+            "the engine moves a real arm and asks before each motion, and nobody can press Enter here: run it in a "
+            "terminal; nothing was moved. To rehearse without an arm, write `emulated: {}` into the file"
+        )
+
+
+PARTS = {"dynamics": lambda folder: folder / "dynamics.yaml"}
+"""What `@STAGE:PART` may name."""
+
+
+def commands() -> Mapping[str, Command]:
+    """What a stage may run: the commands that a person would type, and `identify` with its files in a folder."""
+    from policy_port.cli import pipeline
+    from policy_port.cli.collect import collect
+    from policy_port.cli.play import play
+    from policy_port.pipeline.document import Command
+
+    known, as_stage = pipeline.commands(), pipeline.as_stage
+    return {
+        "collect": Command(call=as_stage(collect), rooms=(), lasting=True),
+        "identify": Command(call=identify, rooms=("identify", "dynamics", "plants"), tells=_identified),
+        "finetune": known["finetune"],
+        "export": known["export"],
+        "simulate": Command(call=as_stage(play), rooms=pipeline.PLAYING),
+        "play": Command(call=as_stage(play), rooms=(), lasting=True, tells=_played),
+    }
+
+
+def identify(
+    collected: Annotated[list[Path], typer.Argument()],
+    runs: Annotated[list[Path], typer.Option()],
+    data: Annotated[list[Path], typer.Option()],
+    held_out: Annotated[list[Path], typer.Option()],
+    out: Annotated[Path, typer.Option()],
+    robot: Annotated[str, typer.Option()],
+    contract: Annotated[Path, typer.Option()],
+    payload: Annotated[str | None, typer.Option()] = None,
+    priors: Annotated[str, typer.Option()] = "sts3215",
+    segments: Annotated[int, typer.Option()] = 96,
+    horizon: Annotated[float, typer.Option()] = 0.5,
+) -> None:
+    """Identify from what was collected in all turns, each recording in its two halves."""
+    from policy_port.contract import load_contract
+    from policy_port.engine.halves import check_apart, write_halves
+    from policy_port.identify import session
+    from policy_port.replay.result import TRACE
+
+    out.mkdir(parents=True, exist_ok=True)
+    halves = []
+    for number, folder in enumerate(collected, 1):
+        place = out / "halves" / f"turn{number}"
+        place.mkdir(parents=True, exist_ok=True)
+        halves.append(write_halves(folder / TRACE, place))
+    fit = (*(one["fit"] for one in halves), *(folder / TRACE for folder in runs), *data)
+    judged = (*(one["held_out"] for one in halves), *held_out)
+    check_apart(fit, judged)
+    request = session.Request(
+        plant="mujoco",
+        robot=robot,
+        contract=load_contract(contract),
+        priors=priors,
+        payload_link=payload,
+        data=fit,
+        held_out=judged,
+        horizon=horizon,
+        segments=segments,
+    )
+    done = session.run(request, lambda text: typer.echo(f"  {text}", err=True))
+    typer.echo(done.text.rstrip())
+    session.write(done, out / "dynamics.yaml", out / "report.html")
+
+
+def _identified(folder: Path) -> str:
+    from policy_port.dynamics.document import load_dynamics
+
+    found = load_dynamics(folder / "dynamics.yaml")
+    known = sum(bool(one.identified) for _, one in found.estimates())
+    return f"{known} parameters identified"
+
+
+def _played(folder: Path) -> str:
+    import json
+
+    metrics: Any = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    return f"success {metrics.get('success_rate', 0.0):.2f} of {metrics.get('episodes', 0)}"

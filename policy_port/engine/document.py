@@ -1,0 +1,264 @@
+"""ENGINE.yaml: an arm, a policy, and how one turn of the crank goes; held against each other before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from policy_port.contract import Contract, load_contract
+from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
+from policy_port.dynamics.document import check_robot, load_dynamics
+from policy_port.errors import DynamicsError, PolicyPortError, TaskError, TrainError, closest
+from policy_port.identify.setups import joint_names
+from policy_port.replay.play import find_task
+from policy_port.replay.reach import check_reach
+from policy_port.resources import assets_dir
+from policy_port.robot_models.find import find_robot
+from policy_port.robots.arm.preflight import check_contract
+from policy_port.robots.arm.robot_file import RobotFile, find_robot_file, load_robot_file
+from policy_port.robots.jobs.plan import Plan, load_plan
+from policy_port.tasks.reach_training import read_reach
+from policy_port.train.run import open_run
+
+EMBEDDED = "so100-reach"
+"""Word that stands for the policy that ships with the package."""
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Emulated(Strict):
+    """An arm that is not there."""
+
+    dynamics: str | None = None
+    """dynamics.yaml that it behaves like: what `identify` is to find."""
+    fast: bool = True
+    """Whether its time passes as fast as this machine computes."""
+    seed: Seed = 0
+    """Seed of its encoders' noise."""
+
+
+class Collecting(Strict):
+    """See `policy-port collect`."""
+
+    plan: str = "so100_three_minutes"
+    """What the arm does, with segments to fit and to hold out; each turn draws other poses and phases."""
+    continuous: bool = True
+    """No Enter before each step."""
+
+
+class Identifying(Strict):
+    """See `policy-port identify`."""
+
+    payload: str | None = None
+    """Link whose added mass is searched."""
+    priors: str = "sts3215"
+    """Bounds and priors."""
+    segments: Annotated[int, Field(ge=8)] = 96
+    """Stretches that are fitted."""
+    horizon: Annotated[float, Field(ge=0.05, le=60.0)] = 0.5
+    """How far ahead predictions look [s]."""
+    runs: bool = True
+    """Whether what the policy did on the arm in earlier turns is fitted too."""
+    data: tuple[str, ...] = ()
+    """More recordings to fit."""
+    held_out: tuple[str, ...] = ()
+    """More recordings to judge by."""
+
+
+class Tuning(Strict):
+    """See `policy-port finetune`."""
+
+    iterations: Count | None = None
+    num_envs: Count = 64
+    agent: str | None = None
+    seed: Seed = 0
+
+
+class Playing(Strict):
+    """Episodes of the task, the same on the arm and in the simulator."""
+
+    episodes: Annotated[int, Field(ge=2, le=1000)] = 20
+    seed: Seed = 0
+    """Of the first episode; the next ones count up."""
+    continuous: bool = True
+    """No Enter before each step."""
+
+
+class Document(Strict):
+    """The file."""
+
+    policy_port_engine: Literal[1]
+    """Version of this format."""
+    name: str
+    """What is turned, in words."""
+    arm: str
+    """Robot file of the arm, or the name of a shipped one."""
+    policy: str
+    """An RSL-RL checkpoint, a run's folder, or so100-reach, which ships."""
+    out: str | None = None
+    """Folder of everything that is made; one called as the file, beside it, if not given."""
+    contract: str | None = None
+    """What a checkpoint reads and writes."""
+    robot: str | None = None
+    """Robot description for the simulator; of the arm's name, if not given."""
+    task: str = "so100-reach"
+    """What is learnt: so100-reach, or a task file of kind reach."""
+    turns: Annotated[int, Field(ge=1, le=50)] = 1
+    """Turns at most."""
+    emulated: Emulated | None = None
+    """An arm that is not there; a real one, if not given."""
+    gravity_compensated: bool = False
+    """Whether the arm itself holds its links up; servos don't."""
+    control: bool = False
+    """Whether each turn fine-tunes without the identified dynamics too, to show what they are worth."""
+    level: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    """Chance of calling a policy better that is not."""
+    collect: Collecting = Collecting()
+    identify: Identifying = Identifying()
+    finetune: Tuning = Tuning()
+    play: Playing = Playing()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A file that was read, and all that it names."""
+
+    file: Path
+    document: Document
+    out: Path
+    """Where everything goes."""
+    arm_file: Path
+    arm: RobotFile
+    robot: Path
+    """Robot description."""
+    policy: Path
+    """Checkpoint, or a run's folder."""
+    contract: Contract
+    """What the policy reads and writes, on an arm that feels gravity unless it says otherwise."""
+    plan: Plan
+    plan_file: Path
+
+    def beside(self, name: str) -> Path:
+        """A file that the document names."""
+        return (self.file.parent / Path(name).expanduser()).resolve()
+
+
+def read_engine(path: Path, out: Path | None = None) -> Engine:
+    """Read an engine and hold all that it names against each other; nothing runs.
+
+    Raises:
+        PolicyPortError: With file, line and key; or of the kind that says what does not fit.
+    """
+    raw = read_yaml(path, TrainError)
+    document = parse(Document, raw, TrainError)
+    at = _Places(raw)
+    arm_file = at.named(document.arm, "arm", find_robot_file)
+    arm = load_robot_file(arm_file)
+    policy, contract = _policy(document, at)
+    contract = _felt(contract, document)
+    if contract.robot != arm.name:
+        raise TrainError(
+            f"{at('policy')}: the policy is of the robot {contract.robot} by its contract '{contract.name}', and "
+            f"{document.arm} is of {arm.name}: another robot. Give a policy of {arm.name}, or the arm's own robot file"
+        )
+    robot = at.named(document.robot or arm.name, "robot", find_robot)
+    stranger = sorted(set(contract.joint_names) - set(joint_names(robot)))
+    if stranger:
+        raise TrainError(
+            f"{at('robot')}: {robot} has no joint {stranger[0]}, which contract '{contract.name}' names: it is another "
+            "robot's description"
+        )
+    check_contract(contract, arm, None)
+    _check_task(document, at, contract)
+    plan, plan_file = load_plan(at.file(document.collect.plan))
+    uses = {segment.use for segment in plan.segments}
+    if lacking := {"fit", "held_out"} - uses:
+        raise TrainError(
+            f"{at('collect', 'plan')}: no segment of {plan_file.name} has `use: {min(lacking)}`; a turn fits one half "
+            "and is judged by the other"
+        )
+    place = out or (path.parent / document.out if document.out else path.with_suffix(""))
+    engine = Engine(
+        file=path.resolve(), document=document, out=place.resolve(), arm_file=arm_file.resolve(), arm=arm,
+        robot=robot.resolve(), policy=policy.resolve(), contract=contract, plan=plan, plan_file=plan_file.resolve(),
+    )  # fmt: skip
+    _check_emulated(engine, at)
+    for key in ("data", "held_out"):
+        for name in getattr(document.identify, key):
+            if not engine.beside(name).exists():
+                raise TrainError(f"{at('identify', key)}: no such file: {engine.beside(name)}")
+    return engine
+
+
+class _Places:
+    """Where a key stands, for messages."""
+
+    def __init__(self, raw: YamlDocument) -> None:
+        self._raw = raw
+
+    def __call__(self, *place: str) -> str:
+        return f"{self._raw.path}:{self._raw.line(place)}: {'.'.join(place)}"
+
+    def file(self, name: str) -> str:
+        """A file beside the document, or a name of something shipped as it is."""
+        beside = self._raw.path.parent / Path(name).expanduser()
+        return str(beside) if beside.exists() else name
+
+    def named(self, name: str, key: str, find: object) -> Path:
+        """What `find` makes of a file or name, or its error with the key in front."""
+        try:
+            return find(self.file(name))  # type: ignore[operator]
+        except PolicyPortError as error:
+            raise type(error)(f"{self(key)}: {error}") from None
+
+
+def _policy(document: Document, at: _Places) -> tuple[Path, Contract]:
+    """The policy's file or run, and its contract."""
+    shipped = assets_dir() / "so100_reach"
+    policy = shipped / "model.pt" if document.policy == EMBEDDED else Path(at.file(document.policy))
+    if not policy.exists():
+        raise TrainError(
+            f"{at('policy')}: no such file: {document.policy}{closest(document.policy, [EMBEDDED]) or '.'} Give a "
+            f"checkpoint, the folder of a run, or {EMBEDDED}"
+        )
+    if document.contract is not None:
+        return policy, load_contract(Path(at.file(document.contract)))
+    if document.policy == EMBEDDED:
+        return policy, load_contract(shipped / "contract.yaml")
+    if policy.is_dir():
+        return policy, open_run(policy).contract()
+    raise TrainError(
+        f"{at('policy')}: {policy} does not say what its numbers mean; write `contract:` with its contract"
+    )
+
+
+def _felt(contract: Contract, document: Document) -> Contract:
+    """The contract of the arm: whether links feel gravity is the arm's to say, not the training's."""
+    actuation = contract.actuation.model_copy(update={"gravity_compensation": document.gravity_compensated})
+    return contract.model_copy(update={"actuation": actuation})
+
+
+def _check_task(document: Document, at: _Places, contract: Contract) -> None:
+    task = read_reach(at.file(document.task))
+    if task is None:
+        raise TaskError(
+            f"{at('task')}: {document.task} is no task of kind reach; write so100-reach, or a task file with "
+            "`kind: reach`"
+        )
+    check_reach(contract, find_task(task.task))
+
+
+def _check_emulated(engine: Engine, at: _Places) -> None:
+    emulated = engine.document.emulated
+    if emulated is None or emulated.dynamics is None:
+        return
+    dynamics = load_dynamics(engine.beside(emulated.dynamics))
+    if Path(dynamics.robot.file).stem != engine.robot.stem:
+        raise DynamicsError(
+            f"{at('emulated', 'dynamics')}: {emulated.dynamics} is of {dynamics.robot.file}, another robot than "
+            f"{engine.robot.name}"
+        )
+    check_robot(dynamics, engine.robot, joint_names(engine.robot))

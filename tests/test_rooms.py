@@ -186,6 +186,7 @@ HEAVY: dict[str, set[str]] = {
         "proof",
         "probe",
         "train",
+        "tasks/so100_ball_env.py",
         "tasks/so100_reach_env.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",

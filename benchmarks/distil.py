@@ -48,6 +48,7 @@ LINKS = {
 }
 """Base, feet, and the largest sideways command [m/s]."""
 
+NUM_ENVS, ITERATIONS = 256, 120
 EPISODES = {"mujoco": (200, 20.0), "maniskill": (100, 20.0), "newton": (32, 10.0)}
 """Episodes in each simulator, and their length [s]; Newton on a CPU makes 200 steps a second."""
 NOTES = (
@@ -113,7 +114,7 @@ def train(name: str, work: Path, student: str) -> dict[str, Any]:
     command(
         *("distil", teacher, "--teacher-contract", contract, "--student-contract", work / "student.yaml"),
         *("--plant", "mujoco", "--robot", robot_file(name), "--task", work / "task.yaml", "--student", student),
-        *("--iterations", 200, "--out", work / "run"),
+        *("--num-envs", NUM_ENVS, "--iterations", ITERATIONS, "--out", work / "run"),
     )
     taken = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - busy, "student": student}
     command("export", work / "run", "--format", "onnx", "--out", work / "student")
@@ -180,9 +181,9 @@ def page(kept: dict[str, Any]) -> str:
         "",
         "`.venv/bin/python benchmarks/distil.py --part train` (then `mujoco`, `maniskill`, `newton`; `--only NAME`",
         "for single ones). Each teacher reads `base_lin_vel`; its student does not, and is distilled by",
-        "`policy-port distil --student gru --iterations 200` in MuJoCo with sensor noise on, exported, and played by",
-        "its port. Teacher and student perform the same episodes, commands and noise drawn alike",
-        "(seeds from 1,000,000 on, which no training and no choice of a checkpoint has seen).",
+        f"`policy-port distil --student gru --num-envs {NUM_ENVS} --iterations {ITERATIONS}` in MuJoCo with sensor",
+        "noise on, exported, and played by its port. Teacher and student perform the same episodes, commands and noise",
+        "drawn alike (seeds from 1,000,000 on, which no training and no choice of a checkpoint has seen).",
         "",
         "Tracking is exp(-error^2 / 0.25), of the planar velocity and half as much of turning, as a share of the",
         "most there is; 0 from a fall on. A student holds with at least 95 % of its teacher's tracking and at most one",

@@ -142,9 +142,11 @@ def _result(folder: Path) -> str:
 def _curves(folder: Path) -> dict[str, list[float]]:
     from policy_port.train.run import open_run
 
-    run = open_run(folder)
-    names = ("reward", "Loss/behavior") if run.record.stage == "distil" else ("reward",)
-    return {name: [float(row[name]) for row in run.rows() if row.get(name)] for name in names}
+    run, rows = open_run(folder), open_run(folder).rows()
+    names = {"reward": "mean reward a control step"}
+    if run.record.stage == "distil":
+        names["Loss/behavior"] = "mean squared error of raw actions"
+    return {words: [float(row[name]) for row in rows if row.get(name)] for name, words in names.items()}
 
 
 def _contract(folder: Path) -> Path:

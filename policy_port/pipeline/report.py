@@ -56,7 +56,7 @@ def _table(states: Mapping[str, State]) -> Table:
 def _pictures(pipeline: Pipeline, states: Mapping[str, State]) -> tuple[Picture, ...]:
     """The learning curves of all stages, one picture."""
     curves = {
-        f"{stage.name}: {name}": points
+        (stage.name, name): points
         for stage in pipeline.stages
         if stage.name in states
         for name, points in stage.command.curves(pipeline.out / stage.name).items()
@@ -66,14 +66,16 @@ def _pictures(pipeline: Pipeline, states: Mapping[str, State]) -> tuple[Picture,
         return ()
 
     def draw(figure: Any) -> None:
-        for place, (name, points) in zip(
+        for place, ((stage, name), points) in zip(
             figure.subplots(1, len(curves), squeeze=False).flat, curves.items(), strict=True
         ):
             place.plot(range(1, len(points) + 1), points, linewidth=1.0)
-            place.set_title(name, fontsize=9)
-            place.set_xlabel("iteration")
+            place.set_title(stage, fontsize=9)
+            place.set(xlabel="iteration", ylabel=name)
 
-    ends = "; ".join(f"{name} from {points[0]:.3g} to {points[-1]:.3g}" for name, points in curves.items())
+    ends = "; ".join(
+        f"{stage}: {name} from {points[0]:.3g} to {points[-1]:.3g}" for (stage, name), points in curves.items()
+    )
     picture = draw_png(3.3 * len(curves), 2.4, draw)
     return (Picture(name="curves", title="Learning curves", png=picture, text=ends),)
 

@@ -126,8 +126,8 @@ class PlantSetup:
             if name not in names:
                 raise RobotError(
                     f"{robot}: has no joint '{name}', which the contract names{closest(name, names) or '.'} "
-                    f"Its joints are: {', '.join(names) or 'none'}. Rename it in a mapping, or list it there under "
-                    "only_in_source"
+                    f"Its joints are: {', '.join(names) or 'none'}. Write it in the contract as the robot has it; or "
+                    "remap the policy by a mapping that has it under rename, or under only_in_source"
                 )
         idle = [name for name in names if name not in by_name and name not in following]
         if idle:

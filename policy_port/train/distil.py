@@ -16,6 +16,8 @@ import numpy as np
 
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.layout import observation_slots
+from policy_port.contract.measurable import measured
+from policy_port.contract.sensors import SENSORS
 from policy_port.errors import TrainError
 from policy_port.tasks.velocity import VelocityTask
 from policy_port.train.evaluate import tracking_of
@@ -40,7 +42,7 @@ STUDENTS["mlp"]["distribution_cfg"] = {"class_name": "GaussianDistribution", "in
 EPISODES, FINAL = 32, 100
 """Episodes by which each checkpoint is measured, and others by which the one that was chosen by them is."""
 
-LAST_RATE = 0.1
+LAST_RATE = 0.02
 """Share of the learning rate that is left at the end."""
 
 LOST = 0.5
@@ -69,6 +71,13 @@ class Lesson:
                 f"the student's contract '{self.student.name}' reads everything that the teacher reads: whatever no "
                 "sensor gives, it will need too"
             )
+        usual = tuple(name for name in SENSORS if name != "estimator")
+        found += [
+            f"the student reads '{finding.term.label}', which no sensor of the robot itself gives: {finding.reason}. "
+            "Leave it out of the student's contract (policy-port contract measurable writes one), or have an estimator"
+            for finding in measured(self.student, usual)
+            if finding.way is None
+        ]
         if self.network == "mlp" and not any(slot.age for slot in observation_slots(self.student)):
             found.append(
                 f"an MLP sees the present alone, as contract '{self.student.name}' states no history; what the teacher "
@@ -170,19 +179,25 @@ def _opened(
 
 
 class Settling:
-    """Lets the learning rate fall to a tenth on the way, from checkpoint to checkpoint.
+    """Lets the learning rate fall from iteration to iteration, to a fiftieth at the end.
 
     Each iteration learns from what the student did in it alone, so that at a constant rate a student forgets as fast as
-    it learns: its tracking then swings by several percent from one checkpoint to the next.
+    it learns: its tracking then swings by several percent from one checkpoint to the next, and its falls by more.
     """
 
     def __init__(self, algorithm: Any, agent: DistilAgent) -> None:
         """Take over RSL-RL's algorithm, and the settings that the run was begun with."""
-        self._algorithm, self._agent = algorithm, agent
+        self._algorithm, self._agent, self._done = algorithm, agent, 0
+        algorithm.before_update = self._fall
 
     def __call__(self, done: int) -> None:
-        """Set the rate after so many iterations."""
-        rate = self._agent.algorithm.learning_rate * max(LAST_RATE, 1.0 - done / self._agent.max_iterations)
+        """Go on after so many iterations."""
+        self._done = done
+
+    def _fall(self) -> None:
+        """Set the rate of the next update."""
+        rate = self._agent.algorithm.learning_rate * max(LAST_RATE, 1.0 - self._done / self._agent.max_iterations)
+        self._done += 1
         self._algorithm.learning_rate = rate
         for group in self._algorithm.optimizer.param_groups:
             group["lr"] = rate

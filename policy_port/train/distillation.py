@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import rsl_rl.algorithms
@@ -29,6 +30,8 @@ class Distillation(rsl_rl.algorithms.Distillation):
         super().__init__(*args, **kwargs)
         self.bounds: tuple[Tensor, Tensor] | None = None
         """Lower and upper raw_clip of the student's contract, shape (action size,)."""
+        self.before_update: Callable[[], None] = lambda: None
+        """Called before each update."""
         self._beyond, self._labels = 0.0, 0
 
     @staticmethod
@@ -61,6 +64,7 @@ class Distillation(rsl_rl.algorithms.Distillation):
         RSL-RL resets the teacher in each update as if it were to walk through the stored steps too, which it does not:
         a recurrent one would start every rollout from nothing, in the middle of episodes.
         """
+        self.before_update()
         memory = self._raw_teacher.memory
         losses = super().update()
         self._raw_teacher.memory = memory

@@ -19,7 +19,7 @@ from policy_port.contract.spec import check_network_width
 from policy_port.contract.yaml_file import read_yaml
 from policy_port.errors import TrainError
 from policy_port.files import sha256
-from policy_port.train.figures import compared
+from policy_port.train.figures import KEPT, MORE_FALLS, Comparison, compared
 from policy_port.train.judge import Judge, best_of
 from policy_port.train.place import Place
 from policy_port.train.ppo import Job, Plan, perform
@@ -218,18 +218,34 @@ class WarmUp:
 
 
 def choose(judge: Judge, run: Run) -> tuple[Path, str]:
-    """The checkpoint that a run comes to: the best one where it is surely better than the student, else that."""
+    """The checkpoint that a run comes to: the best one where it is surely better than the student, else that.
+
+    A run under pushes or with physics that are drawn is held against the student without them too, as what it learns to
+    survive may cost it what it did well.
+    """
     best, files = best_of(run.scores()), run.checkpoints()
     if best == 0:
         return files[0], "the student that it began with, which no checkpoint tracked the velocity better than"
     trial = judge.trial(run.path, FINAL, last=True)
-    student, tuned = (judge.measure(files[iteration], trial) for iteration in (0, best))
-    found = compared(tuned, student)
+    found = compared(judge.measure(files[best], trial), judge.measure(files[0], trial))
     words = (
         f"after {best} iterations the tracking is {found.tracking.text()} of the student's, {found.falls.text()} "
         f"more of the episodes end in a fall, survival is {found.survival.text(2)} s longer, over {FINAL} "
         "paired episodes"
     )
-    if found.tracking.low > 1.0:
-        return files[best], f"fine-tuned: {words}"
-    return files[0], f"the student that it began with, because fine-tuning did not surely improve it: {words}"
+    if not surely_better(found):
+        return files[0], f"the student that it began with, because fine-tuning did not surely improve it: {words}"
+    calm = trial.undisturbed()
+    if calm != trial:
+        nominal = compared(judge.measure(files[best], calm), judge.measure(files[0], calm))
+        words += f"; undisturbed the tracking is {nominal.tracking.text()} of the student's"
+        if nominal.tracking.value < KEPT:
+            lost = f"fine-tuning lost more than {100 * (1 - KEPT):.0f} % of its undisturbed tracking"
+            return files[0], f"the student that it began with, because {lost}: {words}"
+    return files[best], f"fine-tuned: {words}"
+
+
+def surely_better(found: Comparison) -> bool:
+    """Whether a policy surely tracks better than the student and falls no more, or surely stands longer and tracks."""
+    tracks = found.tracking.low > 1.0 and found.falls.value <= MORE_FALLS
+    return tracks or (found.survival.low > 0.0 and found.tracking.value >= KEPT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
 from policy_port.plants.physics import set_physics
-from policy_port.tasks.velocity import VelocityTask
+from policy_port.tasks.velocity import Randomisation, VelocityTask
 from policy_port.train.disturbance import LateTargets, Pushes, SensorNoise, draw_physics
 
 COMMANDS, STARTS, NOISES, PUSHES, PHYSICS, DELAYS = range(6)
@@ -53,6 +53,11 @@ class Trial:
                     f"contract '{contract.name}': observation term '{term.label}' is filled by a task of its own, "
                     "which a velocity task is not"
                 )
+
+    def undisturbed(self) -> Trial:
+        """The same commands and sensor noise, without pushes, and with the physics that robot file and contract say."""
+        calm = self.task.model_copy(update={"push": None, "randomisation": Randomisation()})
+        return replace(self, task=calm)
 
     def generator(self, seed: int, stream: int) -> np.random.Generator:
         """What one kind of draws of an episode comes from."""

@@ -12,6 +12,7 @@ import torch
 from tensordict import TensorDict
 
 from policy_port.contract import Contract, load_contract
+from policy_port.contract.measurable import measurable
 from policy_port.errors import CheckpointError, ContractError, PolicyPortError, TrainError
 from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
@@ -84,7 +85,7 @@ def test_a_run_says_how_much_of_its_teacher_the_student_is(files: dict[str, Path
     assert [row["iteration"] for row in rows] == ["0", "1", "2"]
     assert all(float(row[f"Loss/{BEYOND}"]) == 0.0 for row in rows)
     rates = [read_state(out / f"model_{i}.pt")["optimizer_state_dict"]["param_groups"][0]["lr"] for i in (2, 3)]
-    assert rates == pytest.approx([1e-3, 1e-4])
+    assert rates == pytest.approx([5e-4, 2e-5])
 
 
 def recurrent(folder: Path) -> Path:
@@ -295,12 +296,17 @@ def test_a_network_is_named_once(files: dict[str, Path], out: Path) -> None:
 
 
 def test_what_a_student_will_lack_is_told(files: dict[str, Path]) -> None:
-    """A student that reads all that its teacher does is told so, and an MLP that has nothing of the past."""
+    """A student that reads all that its teacher does is told so, one that reads what no sensor gives, and an MLP that
+    has nothing of the past.
+    """
     same = open_lesson(files["policy"], files["teacher"], files["teacher"])
     assert any("reads everything that the teacher reads" in note for note in same.notes())
+    assert [note for note in same.notes() if "'base_lin_vel', which no sensor of the robot itself gives" in note]
+    written = replace(same, student=measurable(same.student, ("imu", "encoders")).student())
+    assert not any("no sensor" in note for note in written.notes())
     blind = open_lesson(files["policy"], files["teacher"], files["student"], network="mlp")
     assert any("an MLP sees the present alone" in note for note in blind.notes())
-    assert not any("reads everything" in note for note in blind.notes())
+    assert not any("reads everything" in note or "no sensor" in note for note in blind.notes())
 
 
 def test_a_checkpoint_that_falls_is_not_chosen_for_its_tracking() -> None:

@@ -14,7 +14,7 @@ import tests.train.point_mass as point_mass
 from policy_port.checkpoints import load_policy
 from policy_port.errors import OutputError, StoppedTrainingError, TrainError
 from policy_port.train.run import Run, open_run, read_state
-from tests.train.point_mass import PointMass, train
+from tests.train.point_mass import AGENT, PointMass, train
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,18 @@ def test_a_reward_that_is_no_number_stops_the_run_at_its_last_checkpoint(out: Pa
     assert caught.value.exit_code == 2
     assert list(open_run(out).checkpoints()) == [0, 2]
     assert len(open_run(out).rows()) == 2
+
+
+def test_a_rate_that_is_too_high_is_told(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deviation that a rate has made NaN or negative ends the training, with what may help; the lower rate does."""
+    algorithm = AGENT.algorithm.model_copy(update={"learning_rate": 1e30, "schedule": "fixed"})
+    high = AGENT.model_copy(update={"algorithm": algorithm})
+    with monkeypatch.context() as patched:
+        patched.setattr(point_mass, "AGENT", high)
+        with pytest.raises(TrainError, match=r"a lower learning_rate may help; .*keeps model_0.pt") as caught:
+            train(out, PointMass())
+    assert caught.value.exit_code == 2
+    assert list(train(out.with_name("lower"), PointMass(), minutes=1e-9).checkpoints()) == [0, 2]
 
 
 def test_ctrl_c_keeps_the_last_checkpoint(whole: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

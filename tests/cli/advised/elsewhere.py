@@ -28,6 +28,9 @@ _IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_n
 _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
 TRIED: dict[str, str] = {
+    "Leave it out of the student's contract (policy-port contract measurable writes one)": (
+        _TAUGHT + "test_what_a_student_will_lack_is_told"
+    ),
     "is a file, and a pipeline makes a folder; name another one in `out`, or by --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),

@@ -87,7 +87,7 @@ EDITS = [
         REMAP.format("arm/port/contract.yaml", "held.yaml"),
     ),
     Edit(
-        "Rename it in a mapping, or list it there under only_in_source",
+        "remap the policy by a mapping that has it under rename, or under only_in_source",
         "called.yaml",
         {"target_joint_names": ["a1", "a2"], "rename": {"j1": "a1", "j2": "a2"}},
         PLAY.format("mujoco", "renamed.xml"),

@@ -52,6 +52,10 @@ class EmulatorError(PolicyPortError):
     """The emulated arm was asked for something that it does not have."""
 
 
+class CameraError(PolicyPortError):
+    """A camera, its picture or what is said of it does not fit, or a pose can't be found from its pictures."""
+
+
 class TaskError(PolicyPortError):
     """A task does not fit the policy or the plant that is to perform it."""
 

@@ -101,7 +101,7 @@ ROOMS: dict[str, set[str]] = {
     "pipeline": {"contract", "files", "report", "robot_models"},
     # A camera's picture is made, aligned, solved for and checked here; whoever has an arm hands its pictures in.
     "camera": {
-        *("contract", "control", "files", "plain_yaml", "plants", "port", "replay", "report", "resources"),
+        *("contract", "control", "files", "motion", "plain_yaml", "plants", "port", "replay", "report", "resources"),
         *("robot_models", "tasks", "trace"),
     },
     # Turns of stages that other rooms' commands are; what is done and unchanged is the pipeline's to say.
@@ -163,7 +163,11 @@ HEAVY: dict[str, set[str]] = {
         "robots/maniskill/agent.py",
     },
     "matplotlib": {"compare", "replay", "report"},
-    "mujoco": {"plants", "identify", "system", "descriptors/robot_parsers.py", "descriptors/link_chains.py"},
+    "mujoco": {
+        *("plants", "identify", "system", "descriptors/robot_parsers.py", "descriptors/link_chains.py"),
+        # The arm as a camera sees it.
+        *("camera/links.py", "camera/render.py"),
+    },
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {
         *("checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/leapp_graph.py"),
@@ -177,7 +181,7 @@ HEAVY: dict[str, set[str]] = {
     "aiohttp": {"camera"},
     "cmaes": {"camera", "identify"},
     "scipy": {"camera", "engine", "identify"},
-    "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},
+    "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {
         "remap",
         "checkpoints",

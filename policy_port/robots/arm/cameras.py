@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.contract.image import kept
 from policy_port.errors import RobotError
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.arm.sight import Sight
@@ -85,11 +86,7 @@ class ArmCameras:
         except (TimeoutError, RuntimeError) as cause:
             raise ArmStopError(f"camera '{name}': {' '.join(str(cause).split())}", may_move=True) from None
         self._sights[name].look(image, 0.0 if stamp is None else stamp)
-        crop = self._bounds[name].crop
-        if crop is None:
-            return image
-        top, left, height, width = crop
-        return image[top : top + height, left : left + width]
+        return image[kept(self._bounds[name].crop)]
 
     def close(self) -> None:
         """Close all cameras. Twice is harmless."""

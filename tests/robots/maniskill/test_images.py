@@ -20,7 +20,7 @@ from torch import nn
 
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract, load_contract
-from policy_port.errors import RobotError, TaskError
+from policy_port.errors import CameraError, RobotError, TaskError
 from policy_port.export.write import write_port
 from policy_port.port.pilot import Pilot
 from policy_port.remap import identity_remap
@@ -164,7 +164,7 @@ def test_a_run_with_a_camera(
 def test_what_a_camera_can_not_give_is_refused(seeing: Pilot, task_and_cameras: tuple[RealTask, EnvCameras]) -> None:
     """A camera under another name, of other proportions, and a task that shows more than an arm can."""
     robot, job = with_camera(), TaskJob(*task_and_cameras)
-    with pytest.raises(RobotError, match="its picture is 160x128, the task's is 64x64, of other proportions"):
+    with pytest.raises(CameraError, match="its picture is 160x128, the network's is 64x64, of other proportions"):
         job.check(seeing, with_camera(crop=None))
     named = robot.model_copy(update={"cameras": {"base_cam": CAMERA}})
     with pytest.raises(RobotError, match="a camera 'base_camera', .*; did you mean 'base_cam'"):

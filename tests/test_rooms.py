@@ -197,6 +197,7 @@ HEAVY: dict[str, set[str]] = {
         "proof",
         "probe",
         "train",
+        "tasks/so100_ball_env.py",
         "tasks/so100_reach_env.py",
         "tasks/reach_reward.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.

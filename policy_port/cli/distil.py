@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName
+from policy_port.cli.plant_options import DynamicsOption, PlantName, SimBackend
 from policy_port.cli.train import (
     IterationsOption,
     LearningTaskOption,
     MinutesOption,
     ReplaceOption,
     ResumeOption,
+    RobotFileOption,
     RunOption,
     SettingsOption,
     TorchDeviceOption,
     summary,
 )
+
+if TYPE_CHECKING:
+    from policy_port.train.ppo import Plan
+    from policy_port.train.run import Run
 
 
 class Student(StrEnum):
@@ -43,17 +48,34 @@ class DistilOptions:
         ),
     ]
     out: RunOption
-    student_contract: Annotated[Path, typer.Option(metavar="FILE", help="What the student is to read and write.")]
-    plant: Annotated[PlantName, typer.Option(help="Simulator to learn in.")]
-    robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
+    student_contract: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the student is to read and write; pictures alone need none."),
+    ] = None
+    plant: Annotated[PlantName | None, typer.Option(help="Simulator to learn in.")] = None
+    robot: RobotFileOption = None
+    env: Annotated[
+        str | None, typer.Option(metavar="ID", help="Learn in a ManiSkill environment, from a teacher of its state.")
+    ] = None
+    student_images: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=HxW", help="Camera of --env that the student looks through. Repeatable."),
+    ] = None
+    control_mode: Annotated[str | None, typer.Option(help="Controller of --env; its default, if absent.")] = None
+    episode_steps: Annotated[
+        int | None, typer.Option(min=2, help="Steps of an episode while learning in --env; its own, if absent.")
+    ] = None
+    sim_backend: Annotated[SimBackend, typer.Option(help="Where the physics of --env runs.")] = SimBackend.CPU
     teacher_contract: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The teacher's contract; a port and a run hold their own.")
     ] = None
     student: Annotated[
         Student | None, typer.Option(help="The student's network; sizes stand in --agent. As it ships: gru.")
     ] = None
-    task: LearningTaskOption = "velocity"
-    num_envs: Annotated[int, typer.Option(min=1, max=65536, help="Environments side by side.")] = 64
+    task: LearningTaskOption = None
+    num_envs: Annotated[
+        int | None, typer.Option(min=1, max=65536, help="Environments side by side; 64, of --env 16.")
+    ] = None
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
     iterations: IterationsOption = None
     minutes: MinutesOption = None
@@ -79,15 +101,11 @@ def distil(options: DistilOptions) -> None:
     """Teach a student to act like a teacher that reads more, by RSL-RL's distillation, and say how well it does.
 
     The student drives, the teacher says what it would have done. Of the checkpoints the one that tracks the velocity
-    best is the result, held against the teacher in the same episodes.
+    best, of --env the one that succeeds most often, is the result, held against the teacher in the same episodes.
     """
     if options.resume and options.force:
         raise typer.BadParameter("--resume goes on with what is in --out and --force replaces it; give one of the two")
 
-    from policy_port.cli.export import refuse_unheard
-    from policy_port.train.distil import distil as teach
-    from policy_port.train.distil import open_lesson
-    from policy_port.train.place import Place
     from policy_port.train.ppo import Plan
 
     given = {
@@ -96,24 +114,6 @@ def distil(options: DistilOptions) -> None:
         "agent_yaml": options.teacher_agent,
         "ignore": options.ignore,
     }
-    lesson = open_lesson(
-        options.teacher,
-        options.teacher_contract,
-        options.student_contract,
-        network=None if options.student is None else options.student.value,
-        **{name: value for name, value in given.items() if value},
-    )
-    unheard = {"activation": options.activation, "teacher-agent": options.teacher_agent}
-    refuse_unheard(lesson.teacher.policy.library, **unheard)
-    place = Place(
-        plant=options.plant.value,
-        robot=Path(options.robot),
-        task=options.task or "velocity",
-        num_envs=options.num_envs,
-        seed=options.seed,
-        device=options.device or "cpu",
-        dynamics=options.dynamics,
-    )
     plan = Plan(
         out=options.out,
         agent=options.agent,
@@ -122,6 +122,85 @@ def distil(options: DistilOptions) -> None:
         resume=options.resume,
         force=options.force,
     )
+    way = _on_plant if options.env is None else _in_env
+    typer.echo(summary(way(options, plan, {name: value for name, value in given.items() if value})))
+
+
+def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
+    strays = {"--student-images": options.student_images, "--control-mode": options.control_mode}
+    strays["--episode-steps"] = options.episode_steps
+    _refuse("goes with --env: a robot on a plant has no camera, and its contract says how it is driven", strays)
+    if options.plant is None or options.robot is None or options.student_contract is None:
+        raise typer.BadParameter(
+            "a student learns on a plant, given --plant, --robot and --student-contract, or in a task environment of "
+            "ManiSkill's, given --env"
+        )
+
+    from policy_port.cli.export import refuse_unheard
+    from policy_port.train.distil import distil as teach
+    from policy_port.train.distil import open_lesson
+    from policy_port.train.place import Place
+
+    lesson = open_lesson(
+        options.teacher, options.teacher_contract, options.student_contract, network=_network(options), **given
+    )
+    refuse_unheard(lesson.teacher.policy.library, **_unheard(options))
+    place = Place(
+        plant=options.plant.value,
+        robot=Path(options.robot),
+        task=options.task or "velocity",
+        num_envs=options.num_envs or 64,
+        seed=options.seed,
+        device=options.device or "cpu",
+        dynamics=options.dynamics,
+    )
     for note in lesson.notes():
         typer.echo(f"note: {note}", err=True)
-    typer.echo(summary(teach(lesson, place, plan)))
+    return teach(lesson, place, plan)
+
+
+def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
+    strays = {name: getattr(options, name[2:]) for name in ("--plant", "--robot", "--task", "--dynamics")}
+    _refuse("goes with --plant: a ManiSkill environment brings its own", strays)
+
+    from policy_port.cli.export import refuse_unheard
+    from policy_port.contract import load_contract
+    from policy_port.train.task_distil import TaskLesson, distil_task, pictures
+    from policy_port.train.task_place import TaskPlace
+    from policy_port.train.teacher import open_teacher
+
+    images = pictures(options.student_images or ())
+    stated = None if options.teacher_contract is None else load_contract(options.teacher_contract)
+    lesson = TaskLesson(
+        teacher=open_teacher(options.teacher, stated, **given),
+        student=None if options.student_contract is None else load_contract(options.student_contract),
+        images=images,
+        network=_network(options),
+        options=given,
+    )
+    refuse_unheard(lesson.teacher.policy.library, **_unheard(options))
+    place = TaskPlace(
+        env_id=options.env or "",
+        control_mode=options.control_mode,
+        sim_backend=options.sim_backend.value,
+        num_envs=options.num_envs or 16,
+        seed=options.seed,
+        device=options.device or "cpu",
+        episode_steps=options.episode_steps,
+    )
+    return distil_task(lesson, place, plan, lambda note: typer.echo(f"note: {note}", err=True))
+
+
+def _refuse(why: str, given: dict[str, Any]) -> None:
+    """Refuse options that mean nothing to the way that was chosen."""
+    strays = [name for name, value in given.items() if value]
+    if strays:
+        raise typer.BadParameter(f"{', '.join(strays)} {why}")
+
+
+def _network(options: DistilOptions) -> str | None:
+    return None if options.student is None else options.student.value
+
+
+def _unheard(options: DistilOptions) -> dict[str, Any]:
+    return {"activation": options.activation, "teacher-agent": options.teacher_agent}

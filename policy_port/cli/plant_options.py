@@ -26,6 +26,13 @@ class PlantName(StrEnum):
     NEWTON = "newton"
 
 
+class SimBackend(StrEnum):
+    """Where ManiSkill's physics runs."""
+
+    CPU = "physx_cpu"
+    CUDA = "physx_cuda"
+
+
 RobotOption = Annotated[
     str | None,
     typer.Option(

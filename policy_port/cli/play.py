@@ -16,6 +16,7 @@ from policy_port.cli.plant_options import (
     MeshesOption,
     PlantName,
     RobotOption,
+    SimBackend,
     TaskOption,
     parse_command,
     parse_goals,
@@ -52,13 +53,6 @@ class Device(StrEnum):
 
     CPU = "cpu"
     CUDA = "cuda"
-
-
-class SimBackend(StrEnum):
-    """Where ManiSkill's physics runs."""
-
-    CPU = "physx_cpu"
-    CUDA = "physx_cuda"
 
 
 OutOption = Annotated[Path, typer.Option(help="Folder for trace and metrics; it must not exist yet.")]

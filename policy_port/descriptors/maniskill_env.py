@@ -39,7 +39,7 @@ def _make(name: str, control_mode: str | None, obs_mode: str) -> Any:
         raise MissingDependencyError(
             f"--env {name} needs ManiSkill ({cause.name} is missing): pip install 'policy-port[sim]'"
         ) from None
-    from policy_port.tasks import so100_reach_env  # noqa: F401  registers this program's
+    from policy_port.tasks import so100_ball_env  # noqa: F401  registers this program's, the other too
 
     if name not in REGISTERED_ENVS:
         raise ContractError(f"--env {name}: ManiSkill has no such environment{closest(name, REGISTERED_ENVS)}")

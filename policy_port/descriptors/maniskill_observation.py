@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from policy_port.arrays import Array
 from policy_port.descriptors.draft import Draft
 from policy_port.descriptors.maniskill_actions import position_controllers
 from policy_port.errors import ContractError
+from policy_port.tasks import env_state
 
 if TYPE_CHECKING:
     from mani_skill.envs.sapien_env import BaseEnv
@@ -30,7 +30,8 @@ def add_observation(env: BaseEnv, name: str, draft: Draft) -> None:
     for _ in range(STEPS):
         flat = _step(env, rng)
         dictionary = env.get_obs(env.get_info(), unflattened=True)
-        entries = dict(_entries(_vectors(dictionary)))
+        assert isinstance(dictionary, dict)
+        entries = dict(env_state.entries(dictionary))
         joined = np.concatenate(list(entries.values()))
         if joined.shape != flat.shape or not np.allclose(joined, flat, atol=1e-6):
             raise ContractError(f"--env {name}: its flat observation is not its dictionary laid out depth first")
@@ -64,20 +65,11 @@ def add_images(env: BaseEnv, name: str, draft: Draft) -> None:
     )
 
 
-def _vectors(observation: Any) -> dict[str, Any]:
-    """The part of an observation that is numbers."""
-    assert isinstance(observation, dict)
-    return {key: value for key, value in observation.items() if key not in ("sensor_data", "sensor_param")}
-
-
 def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draft: Draft) -> None:
-    leaves = [path.rpartition(".")[2] for path in sizes]
     poses = False
-    for path, size in sizes.items():
+    for (path, size), label in zip(sizes.items(), env_state.labels(list(sizes)), strict=True):
         source = f"{env}: {path}"
-        leaf = path.rpartition(".")[2]
-        label = leaf if leaves.count(leaf) == 1 else path.replace(".", "_")
-        goal = _goal(env, leaf)
+        goal = _goal(env, path.rpartition(".")[2])
         if len(taken[path]) == 1:
             kind = taken[path].pop()
             draft.term({"term": kind}, f"{source}; equal to it over {STEPS} steps of random action", name=label)
@@ -97,17 +89,9 @@ def _step(env: BaseEnv, rng: np.random.Generator) -> Array:
     action = rng.uniform(space.low, space.high) * 0.5  # pyright: ignore[reportAttributeAccessIssue]
     observation = env.step(action.astype(np.float32))[0]
     if isinstance(observation, dict):
-        observation = common.flatten_state_dict(_vectors(observation), use_torch=True, device=env.device)
+        numbers = {key: value for key, value in observation.items() if key not in env_state.SENSED}
+        observation = common.flatten_state_dict(numbers, use_torch=True, device=env.device)
     return np.asarray(observation[0].cpu(), dtype=np.float64)
-
-
-def _entries(node: dict[str, Any], where: str = "") -> Iterator[tuple[str, Array]]:
-    for key, value in node.items():
-        path = f"{where}.{key}".lstrip(".")
-        if isinstance(value, dict):
-            yield from _entries(value, path)
-        else:
-            yield path, np.asarray(value[0].cpu(), dtype=np.float64).reshape(-1)
 
 
 def _quantities(env: BaseEnv) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from policy_port.contract.image import ImageInput
 from policy_port.contract.spec import Contract
 from policy_port.errors import TaskError, closest
 from policy_port.port.runtime import Policy
+from policy_port.tasks import env_state
 
 FLAT = "rgb"
 """What ManiSkill's scripts call the colour images of all cameras, laid one behind the other in the environment's
@@ -164,5 +165,5 @@ def flat_state(observation: Any, device: Any) -> Any:
         return observation
     from mani_skill.utils import common
 
-    rest = {name: value for name, value in observation.items() if name not in ("sensor_data", "sensor_param")}
+    rest = {name: value for name, value in observation.items() if name not in env_state.SENSED}
     return common.flatten_state_dict(rest, use_torch=True, device=device)

@@ -16,7 +16,7 @@ from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import NonFiniteError
 from policy_port.replay.env_cameras import EnvCameras, flat_state, observation_mode
 from policy_port.replay.env_dynamics import EnvDynamics
-from policy_port.replay.open_env import check_fit, open_env, registered
+from policy_port.replay.open_env import check_fit, open_env, registered, state_parts
 from policy_port.replay.result import Episode
 
 LONGEST = 100_000
@@ -71,9 +71,8 @@ class EpisodeRunner:
         self._env, self._cameras = _open(job, num_envs)
         self._inner: Any = self._env.unwrapped
         try:
-            check_fit(
-                job.env_id, self._inner, job.pilot.contract, flat_state(self._inner._init_raw_obs, self._inner.device)
-            )
+            parts = state_parts(self._inner, self._inner._init_raw_obs)
+            self._columns = check_fit(job.env_id, self._inner, job.pilot.contract, parts)
             self._policy = job.pilot.open(num_envs)
             given = job.dynamics
             self._dynamics = given and EnvDynamics(job.env_id, self._inner, given, job.sim_backend)
@@ -165,7 +164,7 @@ class EpisodeRunner:
 
     def _decide(self, observation: Any, info: dict[str, Any], step: int) -> dict[str, np.ndarray]:
         """Run the policy; return what is worth recording of this moment, rows first."""
-        self._policy.observation[...] = _array(flat_state(observation, self._inner.device))
+        self._policy.observation[...] = _array(flat_state(observation, self._inner.device))[:, self._columns]
         if self._contract.observation.clip is not None:
             np.clip(self._policy.observation, *self._contract.observation.clip, out=self._policy.observation)
         seen = self._cameras.show(observation, self._policy) if self._cameras.cameras else {}

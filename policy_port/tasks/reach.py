@@ -10,7 +10,7 @@ positive towards +x (counter-clockwise seen from above).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -131,3 +131,6 @@ SO100_REACH: Final = ReachTask(
     control_frequency=20,
     episode_steps=80,
 )
+
+SO100_BALL: Final = replace(SO100_REACH, goal_height=(0.07, 0.07))
+"""The same for an arm that sees: the goal is 3 cm above a ball of 4 cm that lies on the table."""

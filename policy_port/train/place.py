@@ -24,6 +24,25 @@ ANY = "velocity"
 """The task's kind: the shipped velocity task whose links the robot has."""
 
 
+def check_device(name: str) -> None:
+    """Refuse a device of torch's that is not there.
+
+    Raises:
+        TrainError: Saying what is.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise TrainError(f"device '{name}': there are cpu and cuda; leave --device out, and the CPU computes")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= count:
+        raise TrainError(
+            f"device '{name}': torch sees {count} CUDA devices here; leave --device out, and the CPU computes"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Simulator, robot and task."""
@@ -45,20 +64,7 @@ class Place:
 
     def __post_init__(self) -> None:
         """Refuse a device that is not there."""
-        try:
-            device = torch.device(self.device)
-        except RuntimeError:
-            device = None
-        if device is None or device.type not in ("cpu", "cuda"):
-            raise TrainError(
-                f"device '{self.device}': there are cpu and cuda; leave --device out, and the CPU computes"
-            )
-        count = torch.cuda.device_count() if device.type == "cuda" else 1
-        if (device.index or 0) >= count:
-            raise TrainError(
-                f"device '{self.device}': torch sees {count} CUDA devices here; "
-                "leave --device out, and the CPU computes"
-            )
+        check_device(self.device)
 
     def texts(self) -> dict[str, str]:
         """What of it a run's folder keeps beside the task, by name."""

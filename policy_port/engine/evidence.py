@@ -171,7 +171,7 @@ def goals_of(folder: Path, played: Played) -> np.ndarray:
     goal = np.asarray(Trace(folder / TRACE)["goal"], np.float64)
     found = []
     for episode in played.episodes:
-        stretch = played.run.episodes.get(episode.seed)
+        stretch = played.run.episodes.get(("seed", episode.seed))
         if stretch is None:
             raise EvidenceError(f"{folder}: its trace has no episode of seed {episode.seed}")
         found.append(goal[stretch.rows[0], stretch.env])

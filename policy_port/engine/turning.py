@@ -9,7 +9,7 @@ from policy_port.engine.decide import Verdict, best, judge
 from policy_port.engine.document import Engine
 from policy_port.engine.evidence import Turn, check_one_arm, read_turn
 from policy_port.engine.report import document_of, engine_report, text
-from policy_port.engine.turns import check_until, folder_of, pipeline_of, write_own
+from policy_port.engine.turns import check_until, pipeline_of, write_own
 from policy_port.files import write_atomic
 from policy_port.pipeline.document import Command
 from policy_port.pipeline.stages import Part, Running, State
@@ -60,32 +60,43 @@ def turn_crank(
     write_own(engine, document.turns)
     turns: list[Turn] = []
     verdicts: list[Verdict] = []
-    told: set[str] = set()
-
-    def once(line: str) -> None:
-        # Each turn goes through the stages of those before it again: what is done is told once.
-        if line.partition("/")[2].partition(" ")[2] not in told:
-            say(line)
-        told.add(line.partition("/")[2].partition(" ")[2].partition(":")[0] + ": done before, and nothing that it "
-                 "depends on has changed")  # fmt: skip
-
+    say_once = _Once(say)
+    done: Turned | None = None
     for turn in range(last + 1):
         pipeline = pipeline_of(engine, turn, commands, until)
-        running = Running(pipeline=pipeline, parts=parts, say=once, edited="refuse")
-        states = running.run()
-        cut = until is not None and turn == last and until != f"turn{turn}-{_closing(engine, turn)}"
-        if cut:
+        states = Running(pipeline=pipeline, parts=parts, say=say_once, edited="refuse").run()
+        if until is not None and turn == last and until != f"turn{turn}-{_closing(engine, turn)}":
             return _ended(engine, turns, verdicts, f"ended after {until}, as it was told to", states)
-        check_one_arm(moved(engine, states))
+        check_one_arm([engine.out / name for name in states if _moves(name)])
         turns.append(read_turn(engine.out, turn, control=document.control and turn > 0))
         verdict = judge(turns, document.level)
-        if verdict is not None:
-            verdicts.append(verdict)
-        said = _said(turns, verdicts, over=turn == document.turns)
-        done = _ended(engine, turns, verdicts, said, states)
-        if verdict is not None and not verdict.better:
+        verdicts += [] if verdict is None else [verdict]
+        over = turn == last or (verdict is not None and not verdict.better)
+        if over or say_once.news:
+            said = _said(turns, verdicts, over=turn == document.turns)
+            done = _ended(engine, turns, verdicts, said, states)
+        if over:
             break
+    assert done is not None
     return done
+
+
+class _Once:
+    """Tells a person of each stage once: each turn goes through the stages of those before it again."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._told = say, set[str]()
+        self.news = False
+        """Whether any stage ran."""
+
+    def __call__(self, line: str) -> None:
+        """Tell it."""
+        name = line.partition(":")[0].rpartition(" ")[2]
+        before = "done before" in line
+        self.news |= not before
+        if not (before and name in self._told):
+            self._say(line)
+        self._told.add(name)
 
 
 def plan_of(
@@ -103,11 +114,6 @@ def plan_of(
         name: f"{state}{f', and moves {arm}' if name in moving and state != 'done' else ''}"
         for name, state in due.items()
     }
-
-
-def moved(engine: Engine, states: Mapping[str, State]) -> list:
-    """Folders of what the arm did."""
-    return [folder_of(engine.out, 0, "play").parent / name for name in states if _moves(name)]
 
 
 def _moves(name: str) -> bool:

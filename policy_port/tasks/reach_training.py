@@ -47,6 +47,9 @@ class ReachTraining(Strict):
     """Least and greatest azimuth of a goal [rad]."""
     goal_height: Range | None = None
     """Lowest and highest goal above the base [m]."""
+    lag: Annotated[float, Field(gt=0.0)] | None = None
+    """How far targets may be from where joints are before it is charged [rad]: an arm that stays farther behind counts
+    as blocked, and is stopped. None: as far as they like."""
     noise: ReachNoise = ReachNoise()
     """Noise of the acting network's measurements."""
 

@@ -106,6 +106,7 @@ class ReachEnvironment:
         if not np.isfinite(raw).all():
             raise TrainError("the network's action is NaN or infinite")
         self._perform(self._decoder.decode(raw))
+        self.plant.read(self.signals.state)
         tip = tip_position(self.plant, self._learnt.tip_links)
         diverged = ~np.isfinite(tip).all(axis=1)
         tip[diverged] = 1e3
@@ -116,7 +117,7 @@ class ReachEnvironment:
             joint_target=torch.from_numpy(self.signals.joint_target[:, self._order]),
             action=torch.from_numpy(raw),
             last_action=torch.from_numpy(self._last),
-        )
+        ) - torch.from_numpy(self._behind())
         self._last = raw.astype(np.float64)
         lengths = self.episode_length_buf + 1
         late = lengths.cpu().numpy() >= self.max_episode_length
@@ -136,6 +137,13 @@ class ReachEnvironment:
     def close(self) -> None:
         """Free the simulator."""
         self.plant.close()
+
+    def _behind(self) -> NDArray[np.float64]:
+        """What joints that stay behind their targets cost, shape (num_envs,)."""
+        if self.task.lag is None:
+            return np.zeros(self.num_envs)
+        away = np.abs(self.signals.joint_target - self.signals.state.joint_pos)[:, self._order]
+        return np.tanh(np.maximum(np.nan_to_num(away) - self.task.lag, 0.0) / 0.1).sum(axis=1)
 
     def _start(self, rows: Rows) -> None:
         """Start the next episode of environments."""

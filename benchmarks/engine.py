@@ -1,0 +1,123 @@
+"""The crank on emulated arms with hard dynamics: one turn, and the same fine-tuning without what was identified.
+
+    python benchmarks/engine.py --out runs/engine [--seeds 10] [--minutes 11]
+
+An arm a seed: delay 60 ms, backlash 2 degrees, gains of 60 % of an STS3215's, and a payload of 30 % of the moved
+links' mass, each drawn within 10 % of that. What is done stays: the same command goes on where it was ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from policy_port.cli.engine import PARTS, commands
+from policy_port.engine.document import read_engine
+from policy_port.engine.turning import FIGURES, turn_crank
+from policy_port.replay.metrics import success_interval
+from policy_port.tasks.reach import SO100_REACH
+
+HARD = {"delay": 0.06, "backlash": np.deg2rad(2.0), "stiffness": 12.0, "damping": 1.7, "friction": 0.05}
+"""Of every joint [s, rad, N m/rad, N m s/rad, N m]; an STS3215's stiffness is 20 and its damping 2.8."""
+MOVED = 0.49
+"""Mass of the links that move [kg]."""
+SPREAD = 0.1
+PLAN = {
+    "policy_port_plan": 1,
+    "control_frequency": 30,
+    "seed": 2,
+    "segments": [
+        {"kind": "steps", "joints": "each", "seconds": 3.0, "amplitude": 0.35, "hold": 0.5},
+        {"kind": "multisine", "seconds": 8.0, "amplitude": 0.4, "low": 0.1, "high": 2.5, "count": 10},
+        {"kind": "multisine", "seconds": 6.0, "amplitude": 0.3, "low": 0.2, "high": 3.0, "count": 10,
+         "use": "held_out"},
+    ],
+}  # fmt: skip
+"""Half a minute of motion."""
+ITERATIONS, ENVS, EPISODES = 80, 48, 20
+
+
+def write_engine(folder: Path, seed: int) -> Path:
+    """The files of one arm."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    joints = {
+        name: {
+            **{key: round(float(value * rng.uniform(1 - SPREAD, 1 + SPREAD)), 5) for key, value in HARD.items()},
+            "armature": 0.028,
+            "drive_damping": 0.0,
+            "effort_limit": 3.0,
+        }
+        for name in SO100_REACH.joint_names
+    }
+    payload = {"link": "Fixed_Jaw", "mass": round(0.3 * MOVED * float(rng.uniform(1 - SPREAD, 1 + SPREAD)), 4)}
+    hidden = {"policy_port_dynamics": 1, "robot": {"file": "so100"}, "joints": joints, "common": {"payload": payload}}
+    (folder / "hidden.yaml").write_text(yaml.safe_dump(hidden, sort_keys=False))
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN | {"seed": 2 + seed}, sort_keys=False))
+    engine = {
+        "policy_port_engine": 1,
+        "name": f"hard arm {seed}",
+        "arm": "so100",
+        "policy": "so100-reach",
+        "out": "run",
+        "control": True,
+        "emulated": {"dynamics": "hidden.yaml", "seed": seed},
+        "collect": {"plan": "plan.yaml"},
+        "identify": {"payload": "Fixed_Jaw", "segments": 24, "runs": False},
+        "finetune": {"iterations": ITERATIONS, "num_envs": ENVS, "seed": seed},
+        "play": {"episodes": EPISODES, "seed": 1000 * seed},
+    }
+    (folder / "engine.yaml").write_text(yaml.safe_dump(engine, sort_keys=False))
+    return folder / "engine.yaml"
+
+
+def row(folder: Path) -> tuple[list[int], str]:
+    """Episodes won of the policy as it comes, of the control and after the turn; and the table's row."""
+    before, after = json.loads((folder / "run" / FIGURES).read_text())["turns"]
+    held = after["held_out"][0] if after["held_out"] else {"rmse": float("nan"), "stock_rmse": float("nan")}
+    won = [before["real"][0], after["control"]["real"][0], after["real"][0]]
+    cells = [*(f"{count} of {EPISODES}" for count in won), f"{after['simulated'][0]} of {EPISODES}"]
+    gap = " to ".join(f"{value:.3f}" for value in (after["scores"]["turn 0"]["gap"], after["gap"]))
+    cells += [f"{held['rmse']:.4f} ({held['stock_rmse']:.3f})", f"{before['gap']:.3f}", gap]
+    return won, f"| {folder.name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Turn the crank of each arm once."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no further arm after so long")
+    options = parser.parse_args()
+    start, rows, total = time.monotonic(), [], []
+    for seed in range(options.seeds):
+        folder = options.out / f"{seed:02d}"
+        if (folder / "run" / FIGURES).is_file() and '"control"' in (folder / "run" / FIGURES).read_text():
+            pass
+        elif time.monotonic() - start > 60.0 * options.minutes:
+            continue
+        else:
+            began = time.monotonic()
+            turn_crank(read_engine(write_engine(folder, seed)), commands(), PARTS, print)
+            print(f"arm {seed}: {time.monotonic() - began:.0f} s", flush=True)
+        document = json.loads((folder / "run" / FIGURES).read_text())
+        if len(document["turns"]) == 2:
+            won, line = row(folder)
+            total.append(won)
+            rows.append(line)
+    print("| arm | as it comes | control | after the turn | simulated | held-out [rad] (stock) | gap, stock [rad] | "
+          "gap, identified: before, after the turn [rad] |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    print("\n".join(rows))
+    for name, won in zip(("as it comes", "control", "after the turn"), np.sum(total, axis=0).tolist(), strict=True):
+        count = EPISODES * len(total)
+        low, high = success_interval(won, count)
+        print(f"{name}: {won} of {count}, {won / count:.3f} ({low:.3f} to {high:.3f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""ENGINE.yaml: what does not go together is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from policy_port.cli.app import app
+from policy_port.engine.halves import check_apart, write_halves
+from policy_port.errors import EvidenceError, PolicyPortError
+from policy_port.trace import Recorder
+from tests.engine.conftest import JOINTS, Lab
+
+HIDDEN = "policy_port_dynamics: 1\nrobot: {{file: {}}}\njoints: {{{}: {{delay: 0.06}}}}\n"
+PLAN = "policy_port_plan: 1\ncontrol_frequency: 30\nsegments:\n  - {kind: steps, seconds: 2.0}\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"turns": 0}, "turns"),
+        ({"turn": 2}, "did you mean 'turns'"),
+        ({"arm": "so101"}, "another robot"),
+        ({"arm": "so102"}, "toy.yaml:.* arm: .*no such file"),
+        ({"policy": "so100_reach"}, "did you mean 'so100-reach'"),
+        ({"policy": "model.pt"}, "write `contract:` with its contract"),
+        ({"robot": "panda"}, "another robot's description"),
+        ({"task": "go2_velocity"}, "is no task of kind reach"),
+        ({"collect": {"plan": "fit.yaml"}}, "no segment of fit.yaml has `use: held_out`"),
+        ({"emulated": {"dynamics": "panda.yaml"}}, "is of panda.urdf, another robot"),
+        ({"emulated": {"dynamics": "joint.yaml"}}, "have a joint 'elbow', and"),
+        ({"emulated": {"quick": True}}, "quick"),
+        ({"identify": {"held_out": ["none.npz"]}}, "identify.held_out: no such file"),
+        ({"play": {"episodes": 1}}, "episodes"),
+        ({"level": 0.7}, "level"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(lab: Lab, changes: dict[str, Any], says: str) -> None:
+    """Each mistake is named with the key, or the file, that is at fault."""
+    (lab.folder / "panda.yaml").write_text(HIDDEN.format("panda.urdf", "elbow_flex"))
+    (lab.folder / "joint.yaml").write_text(HIDDEN.format("so100", "elbow"))
+    (lab.folder / "fit.yaml").write_text(PLAN)
+    (lab.folder / "model.pt").write_bytes(b"")
+    lab.write(**changes)
+    with pytest.raises(PolicyPortError, match=says):
+        lab.engine()
+    assert not (lab.folder / "toy").exists()
+
+
+def test_a_real_arm_needs_somebody_at_the_terminal(lab: Lab) -> None:
+    """What a file says is no Enter: without a terminal a real arm is not moved; --plan says what would be."""
+    lab.write(emulated=None)
+    file = str(lab.folder / "toy.yaml")
+    planned = CliRunner().invoke(app, ["engine", file, "--plan"])
+    assert "turn1-collect: run, and moves THE ARM" in planned.output
+    refused = CliRunner().invoke(app, ["engine", file])
+    assert refused.exit_code == 2
+    assert "nobody can press Enter here" in refused.output
+    lab.write(emulated={})
+    assert lab.engine().document.emulated is not None
+
+
+def recorded(file: Path, uses: tuple[str, ...], done: int | None = None, *, seed: int = 0) -> Path:
+    """A recording of a plan, an episode for each use."""
+    rng = np.random.default_rng(seed)
+    header = {"joint_names": JOINTS, "control_dt": 0.05, "planned": [{"use": use} for use in uses]}
+    with Recorder(file, header, durable=False) as recorder:
+        for episode in range(len(uses) if done is None else done):
+            for step in range(30):
+                state = rng.normal(size=(1, 6))
+                recorder.record(
+                    joint_pos=state, target=state, episode=np.array([episode]), time=np.array([0.05 * step])
+                )
+    return file
+
+
+def test_a_recording_is_parted_by_episode(tmp_path: Path) -> None:
+    """Each half has the plan's own episodes, whole; a run that was ended early, or has one half only, is refused."""
+    files = write_halves(recorded(tmp_path / "trace.npz", ("fit", "held_out", "fit")), tmp_path)
+    check_apart([files["fit"]], [files["held_out"]])
+    with pytest.raises(EvidenceError, match="ended after 1 of 2 episodes; collect it anew"):
+        write_halves(recorded(tmp_path / "short.npz", ("fit", "held_out"), 1), tmp_path)
+    with pytest.raises(EvidenceError, match="no episode of its plan is to be held out"):
+        write_halves(recorded(tmp_path / "half.npz", ("fit", "fit")), tmp_path)
+
+
+def test_what_is_held_out_under_another_name_is_still_found(tmp_path: Path) -> None:
+    """A copy of what is fitted, written anew with another header, is no held-out recording."""
+    one, two = recorded(tmp_path / "a.npz", ("fit",)), recorded(tmp_path / "b.npz", ("fit", "fit"), seed=0)
+    with pytest.raises(EvidenceError, match="the same motion is fitted in"):
+        check_apart([one], [two])
+    check_apart([one], [recorded(tmp_path / "c.npz", ("fit",), seed=1)])

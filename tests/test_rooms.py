@@ -57,7 +57,11 @@ ROOMS: dict[str, set[str]] = {
     "export": {"contract", "motion", "remap", "checkpoints", "files", "port", "proof"},
     "control": {"contract", "motion", "remap", "port"},
     "dynamics": {"contract", "files", "plain_yaml", "resources"},
-    "plants": {"contract", "control.ghost", "control.plant", "dynamics", "robot_models"},
+    # A learned actuator is a stranger's network, and is opened with the same care as any checkpoint.
+    "plants": {
+        *("contract", "control.ghost", "control.plant", "dynamics", "robot_models"),
+        *("checkpoints.torchscript.rows", "onnx_session"),
+    },
     "tasks": {"contract", "plain_yaml", "resources"},
     "report": {"files"},
     "replay": {

@@ -14,14 +14,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
+from policy_port.dynamics.actuator import Actuators, Hash, read_networks, write_networks
 from policy_port.errors import DynamicsError, closest
 from policy_port.files import sha256, write_atomic
-
-Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-"""SHA-256 of a file, 64 hexadecimal digits."""
 
 
 class Estimate(Strict):
@@ -195,6 +193,8 @@ class Dynamics(Strict):
     """By the robot file's joint names."""
     common: CommonDynamics = CommonDynamics()
     """What is not of one joint."""
+    actuator: Actuators = ()
+    """Learned actuators; a single one may stand without a list."""
     correlated: tuple[tuple[str, str, Annotated[float, Field(ge=-1.0, le=1.0)]], ...] = ()
     """Pairs of parameters that the data know only together, with their correlation."""
     data: tuple[Recording, ...] = ()
@@ -212,7 +212,19 @@ class Dynamics(Strict):
             if name not in known:
                 raise ValueError(f"no parameter is called '{name}'{closest(name, known) or '.'} "
                                  f"It has: {', '.join(known) or 'none'}")  # fmt: skip
+        learned = [joint for item in self.actuator for joint in item.joints or ()]
+        everywhere = [item.file for item in self.actuator if item.joints is None]
+        if len(set(learned)) < len(learned) or (everywhere and len(self.actuator) > 1):
+            raise ValueError("actuator: a joint has two; name the joints of each, every joint once")
+        for joint, values in self.joints.items():
+            if values.backlash is not None and values.backlash.value and self.learned(joint):
+                raise ValueError(f"joints.{joint}.backlash: a learned actuator drives it, whose torque has the play in "
+                                 "it; leave one of them out")  # fmt: skip
         return self
+
+    def learned(self, joint: str) -> bool:
+        """Whether a network drives a joint."""
+        return any(item.joints is None or joint in item.joints for item in self.actuator)
 
     def estimates(self) -> Iterator[tuple[str, Estimate]]:
         """Every parameter that is stated, by name; see the module's docstring."""
@@ -250,7 +262,8 @@ class Dynamics(Strict):
             else:
                 common[name] = float(value)
         try:
-            return Dynamics.model_validate(document)
+            # The networks' files are no part of the text.
+            return Dynamics.model_validate(document).model_copy(update={"actuator": self.actuator})
         except ValueError as cause:
             raise DynamicsError(f"values of dynamics that can't be: {cause}") from None
 
@@ -279,20 +292,22 @@ def plain(value: Any) -> Any:
 
 
 def load_dynamics(path: Path | str) -> Dynamics:
-    """Read a dynamics.yaml.
+    """Read a dynamics.yaml, and the networks of learned actuators that lie beside it.
 
     Raises:
         DynamicsError: With file, line and key, when it is missing, malformed, or says what can't be.
     """
-    return parse(Dynamics, read_yaml(path, DynamicsError), DynamicsError)
+    found = parse(Dynamics, read_yaml(path, DynamicsError), DynamicsError)
+    return found.model_copy(update={"actuator": read_networks(found.actuator, Path(path))})
 
 
 def write_dynamics(path: Path | str, dynamics: Dynamics) -> None:
-    """Write a dynamics.yaml, whole or not at all.
+    """Write a dynamics.yaml, whole or not at all, and before it the networks of learned actuators beside it.
 
     Raises:
         OutputError: When it can't be written.
     """
+    write_networks(dynamics.actuator, Path(path).parent)
     write_atomic(path, dynamics.text)
 
 
@@ -307,7 +322,7 @@ def check_robot(dynamics: Dynamics, robot: Path, joints: tuple[str, ...]) -> Non
     Raises:
         DynamicsError: When they are of another robot.
     """
-    for name in dynamics.joints:
+    for name in (*dynamics.joints, *(joint for item in dynamics.actuator for joint in item.joints or ())):
         if name not in joints:
             raise DynamicsError(
                 f"the dynamics of {dynamics.robot.file} have a joint '{name}', and {robot} has none"

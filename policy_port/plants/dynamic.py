@@ -20,6 +20,7 @@ from policy_port.control.ghost import DrawsGhosts, Ghost
 from policy_port.control.plant import Mounting, PlantState, SimulatedPlant
 from policy_port.dynamics.document import Dynamics, JointDynamics, check_robot
 from policy_port.errors import DynamicsError
+from policy_port.plants.learned_drives import LearnedDrives, replaced_drives
 from policy_port.plants.physics import Physics, set_physics
 from policy_port.plants.play import CommandDelay, Play, Reading
 from policy_port.plants.setup import PlantSetup
@@ -47,6 +48,8 @@ class DynamicPlant:
     - backlash: play between motor and joint. While the joint is within half the width of its target the drive gives
       it no torque, neither stiffness nor damping; beyond it pushes, and never pulls, towards the nearer edge of the
       play. A joint that gravity loads lies against that edge, one that friction holds stays where it is.
+    - actuator: a network is told each physics step what the drives then aim at, where the joints truly are, and how
+      fast; its torque holds for that step. Where it takes the place of drives, their gains are 0.
     - reading: gain * truth + offset + noise, in multiples of the encoder's step; velocities are gain * truth. Noise is
       drawn once for each moment that is read, of each environment's own generator. Only readings are changed: drives
       act on the truth, as does whatever asks for links or the base.
@@ -84,6 +87,7 @@ class DynamicPlant:
         self.hashes = hashes
         """SHA-256 of each document."""
         self._by_name = {joint.name: joint for joint in setup.joints}
+        self._replaced = replaced_drives(self._dynamics, setup, self.joint_names)
         self._stiffness = self._gain("stiffness", "stiffness")
         self._damping = self._gain("drive_damping", "damping")
         self._delay = CommandDelay(self._of_joints("delay", 0.0) / self.timestep)
@@ -97,6 +101,8 @@ class DynamicPlant:
         """What drives aim at whatever was commanded, at once and without play [rad]; NaN for none. Shape (num_envs,
         joints)."""
         physics = self._physics()
+        learns = any(one.actuator for one in dynamics)
+        self._learned = LearnedDrives(plant, setup, robot, self._dynamics, physics) if learns else None
         if physics.stated:
             set_physics(plant, physics)
         default = [self._by_name[name].default if name in self._by_name else 0.0 for name in self.joint_names]
@@ -119,12 +125,17 @@ class DynamicPlant:
     def _gain(self, key: str, contract: str) -> Array:
         """A gain of the drives: as identified, else as the contract says, shape (num_envs, joints)."""
         stated = [getattr(self._by_name.get(name), contract, None) or 0.0 for name in self.joint_names]
+        return self._gain_or(key, np.array(stated))
+
+    def _gain_or(self, key: str, otherwise: Array | float) -> Array:
+        """A gain as identified, 0 where a network stands for the drive, else `otherwise`."""
         found = self._of_joints(key, np.nan)
-        return np.where(np.isnan(found), np.array(stated), found)
+        return np.where(self._replaced, 0.0, np.where(np.isnan(found), otherwise, found))
 
     def _physics(self) -> Physics:
         """What the simulator is told; NaN leaves a joint as it is."""
         found: dict[str, Any] = {field: self._of_joints(key, np.nan) for field, key in PHYSICS.items()}
+        found |= {field: self._gain_or(PHYSICS[field], np.nan) for field in ("stiffness", "damping")}
         for key in ("ground_friction", "base_mass"):
             found[key] = self._of_all(key, np.nan)
         found = {field: values for field, values in found.items() if not np.isnan(values).all()}
@@ -165,6 +176,8 @@ class DynamicPlant:
         chosen = np.ones(self.num_envs, dtype=np.bool_) if rows is None else rows
         self._command[chosen] = (joint_pos * self._at_rest)[chosen]
         self._delay.forget(self._command, chosen)
+        if self._learned is not None:
+            self._learned.reset(chosen)
         self._reading.draw(chosen)
 
     def read(self, state: PlantState) -> None:
@@ -185,10 +198,13 @@ class DynamicPlant:
         held, acting = 0, self._delay.next(self._command)
         forced = None if np.isnan(self.forced).all() else ~np.isnan(self.forced)
         for left in range(count - 1, -1, -1):
-            if self._play.there or forced is not None:
+            if self._play.there or forced is not None or self._learned is not None:
                 self._plant.read(self._state)
                 target = self._play.through(acting, self._state)
-                self._plant.write(target if forced is None else np.where(forced, self.forced, target))
+                target = target if forced is None else np.where(forced, self.forced, target)
+                if self._learned is not None:
+                    self._learned.apply(target, self._state)
+                self._plant.write(target)
                 self._plant.step(1)
                 acting = self._delay.next(self._command) if left else acting
                 continue
@@ -205,10 +221,7 @@ class DynamicPlant:
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Give the drives other gains, save those that the dynamics state; see `SimulatedPlant.set_gains`."""
         self._plant.set_gains(stiffness, damping)
-        found = []
-        for key, other in (("stiffness", stiffness), ("drive_damping", damping)):
-            mine = self._of_joints(key, np.nan)
-            found.append(np.where(np.isnan(mine), other, mine))
+        found = [self._gain_or(key, other) for key, other in (("stiffness", stiffness), ("drive_damping", damping))]
         self._play.stiffness, self._play.damping = self._stiffness, self._damping = found
         self.set_physics(Physics(stiffness=found[0], damping=found[1]))
 
@@ -218,8 +231,9 @@ class DynamicPlant:
         set_physics(self._plant, replace(self._physics(), **given))
 
     def effort(self) -> Array:
-        """See `Plant.effort`; within the play none."""
-        return self._plant.effort()
+        """See `Plant.effort`; within the play none. What learned actuators gave is in it."""
+        effort = self._plant.effort()
+        return effort if self._learned is None else effort + self._learned.effort
 
     def link_position(self, link: str) -> Array:
         """Where a link truly is; see `Plant.link_position`."""

@@ -91,7 +91,8 @@ class ManiSkillGpuPlant:
         self._frames = self._links(name)
         self._centre_of_mass = self._centres(name)
         self._target = np.zeros((num_envs, len(joints)))
-        self._effort = np.zeros((num_envs, len(joints)))
+        self._effort, self._applied = np.zeros((num_envs, len(joints))), np.zeros((num_envs, len(joints)))
+        self._pushes = setup.actuation != "implicit" or self._springs is not None or "effort" in self._gains.drives
         self.reset(np.tile([joint.default for joint in joints], (num_envs, 1)))
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
@@ -120,7 +121,7 @@ class ManiSkillGpuPlant:
         px.gpu_update_articulation_kinematics()
         target = self._target.copy()
         target[chosen] = joint_pos[chosen] * self._gains.only("position")
-        self._effort[chosen] = 0.0
+        self._effort[chosen], self._applied[chosen] = 0.0, 0.0
         self.write(target)
 
     def read(self, state: PlantState) -> None:
@@ -176,10 +177,15 @@ class ManiSkillGpuPlant:
             )
             px.gpu_apply_articulation_target_velocity()
 
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
+        # A force stays in PhysX's buffer until another is put there.
+        self._applied, self._pushes = effort.copy(), True
+
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for _ in range(count):
-            if self._setup.actuation != "implicit" or self._springs is not None or "effort" in self._gains.drives:
+            if self._pushes:
                 self._push()
             self._px.step()
 
@@ -193,6 +199,7 @@ class ManiSkillGpuPlant:
         else:
             wanted = np.clip(self._target, -self._gains.limit, self._gains.limit)
             force[:, self._coordinates.columns] = wanted * self._gains.only("effort")
+        force[:, self._coordinates.columns] += self._applied
         if self._springs is not None:
             stiffness, rest = self._springs
             force += stiffness * (rest - self._positions()[0])

@@ -105,6 +105,11 @@ class ManiSkillPlant:
         for row, robot in enumerate(self._robots):
             robot.write(target[row])
 
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
+        for robot, row in zip(self._robots, effort, strict=True):
+            robot.applied = row.copy()
+
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for robot in self._robots:

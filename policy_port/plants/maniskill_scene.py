@@ -59,6 +59,8 @@ class RobotScene:
         self._force = np.zeros(len(names))
         self.beside = np.zeros(len(self.joints))
         """The joints' own damping beside an implicit drive's [N m s/rad or N s/m], shape (joints,)."""
+        self.applied: Array | None = None
+        """What drives joints beside their drives [N m or N], shape (joints,); None where nothing ever did."""
         self.stepped = False
         """Whether a physics step was made since the reset."""
         self.pulled: dict[physx.PhysxArticulationLinkComponent, list[float]] = {}
@@ -84,6 +86,7 @@ class RobotScene:
             articulation.set_root_angular_velocity([0.0, 0.0, 0.0])
         self.write(joint_pos * self._at_positions)
         self.drive.torque[:] = 0.0
+        self.applied = None
         self.stepped = False
         self.pulled.clear()
 
@@ -112,7 +115,7 @@ class RobotScene:
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for _ in range(count):
-            if self.explicit or self._springs is not None or self._efforts is not None:
+            if self.explicit or any(part is not None for part in (self._springs, self._efforts, self.applied)):
                 self._push()
             for link, force in (*self.pulled.items(), *self._leaning):
                 link.add_force_torque(force, STILL)
@@ -151,6 +154,8 @@ class RobotScene:
         if self._efforts is not None:
             limit = self.gains.limit
             self._force[columns] = self._efforts * np.clip(self.drive.target[0], -limit, limit)
+        if self.applied is not None:
+            self._force[columns] += self.applied
         if self._springs is not None:
             stiffness, rest = self._springs
             self._force += stiffness * (rest - position)

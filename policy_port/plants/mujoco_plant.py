@@ -186,6 +186,11 @@ class MujocoPlant:
         for row, ctrl in enumerate(self._ctrl):
             ctrl[self._robot.ctrl_index] = self._control[row, self._robot.driven]
 
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
+        for data, row in zip(self._data, effort, strict=True):
+            data.qfrc_applied[self._robot.dof_index] = row
+
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         # Whoever is free takes the next environment: the threads share one iterator, whose steps are atomic.

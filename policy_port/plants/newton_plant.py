@@ -135,6 +135,11 @@ class NewtonPlant:
         for group, mine in self._by_group(target):
             group.write(mine)
 
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
+        for group, mine in self._by_group(effort):
+            group.apply_effort(mine)
+
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         for group in self._groups:

@@ -68,7 +68,8 @@ class Worlds:
         state = self._states[0]
         for array, values in ((state.joint_q, joint_q), (state.joint_qd, 0.0), (self._told.qfrc_actuator, 0.0)):
             self._set(array, rows, values)
-        self._set(self._states[1].joint_qd, rows, 0.0)
+        for array in (self._states[1].joint_qd, self._control.joint_f):
+            self._set(array, rows, 0.0)
         for either in self._states:
             self._set(either.body_f, rows, 0.0)
         newton.eval_fk(self._model, state.joint_q, state.joint_qd, state)
@@ -113,6 +114,12 @@ class Worlds:
                 )
         if self.after_step is not None:
             self.after_step()
+
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives [N m or N], shape (worlds, joints)."""
+        applied = self._rows(self._control.joint_f)
+        applied[:, self._robot.qd_index] = effort
+        self._control.joint_f.assign(applied.reshape(-1))
 
     def push(self, body: int, force: Array) -> None:
         """Pull at a body's centre of mass from now on [N], world axes, shape (worlds, 3)."""

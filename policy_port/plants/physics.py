@@ -112,6 +112,19 @@ class PhysicalPlant(SimulatedPlant, Protocol):
         ...
 
 
+@runtime_checkable
+class EffortPlant(SimulatedPlant, Protocol):
+    """A plant whose joints can be driven by torques beside its own drives."""
+
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives from now on; a reset of an environment ends it there.
+
+        Args:
+            effort: Torque or force [N m or N], shape (num_envs, joints); 0 for joints that follow others.
+        """
+        ...
+
+
 def set_physics(plant: SimulatedPlant, physics: Physics) -> None:
     """Set a plant's physics; nothing, where nothing is stated and the plant has none to set.
 
@@ -122,6 +135,20 @@ def set_physics(plant: SimulatedPlant, physics: Physics) -> None:
         plant.set_physics(physics)
     elif physics.stated:
         raise RobotError(f"{plant.name} can't set {', '.join(physics.stated)}. MuJoCo can; else leave them out")
+
+
+def apply_effort(plant: SimulatedPlant, effort: Array) -> None:
+    """Drive a plant's joints beside its drives; see `EffortPlant.apply_effort`.
+
+    Raises:
+        RobotError: When the plant can't.
+    """
+    if not isinstance(plant, EffortPlant):
+        raise RobotError(
+            f"{plant.name} can't be driven by the torque of a learned actuator. MuJoCo, ManiSkill and Newton can; else "
+            "leave actuator out of the dynamics"
+        )
+    plant.apply_effort(effort)
 
 
 def known(given: Array, otherwise: Array | float) -> Array:

@@ -19,7 +19,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.sensing import Sensing
 from policy_port.control.plant import MEASURED, Mounting, PlantState, Sensed, SimulatedPlant
 from policy_port.errors import RobotError
-from policy_port.plants.physics import Physics, set_physics
+from policy_port.plants.physics import Physics, apply_effort, set_physics
 
 END_TIME = 10.0
 """How long a process may take to end [s]."""
@@ -101,6 +101,12 @@ class ProcessPlant:
         """Advance by `count` physics steps, holding the targets."""
         for worker in self._workers:
             worker.tell(("step", count, self._written))
+        self._all()
+
+    def apply_effort(self, effort: Array) -> None:
+        """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
+        for worker in self._workers:
+            worker.tell(("apply_effort", effort[worker.rows]))
         self._all()
 
     def effort(self) -> Array:
@@ -268,6 +274,8 @@ def _obey(
             return plant.mounting(place)
         case ("push", link, force):
             return plant.push(link, force)
+        case ("apply_effort", effort):
+            return apply_effort(plant, effort)
         case ("set_gains", stiffness, damping):
             return plant.set_gains(stiffness, damping)
         case ("set_physics", physics):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,63 @@ def test_another_robots_dynamics_are_refused_by_joint_and_by_file(tmp_path: Path
     other = Dynamics.model_validate({**document.model_dump(), "robot": {"file": "arm.xml", "sha256": "a" * 64}})
     with pytest.raises(DynamicsError, match="leave `sha256` out under `robot`"):
         check_robot(other, robot, ("elbow",))
+
+
+ACTUATOR = """
+actuator:
+  file: net.onnx
+  sha256: %s
+  inputs:
+  - {name: position_error, lags: [0, 1, 2], scale: -1.0}
+  - {name: velocity, lags: [0, 1, 2]}
+  spacing: 0.005
+  output: torque
+"""
+
+
+def test_a_network_travels_with_its_document(tmp_path: Path) -> None:
+    """Read from beside the document, kept through other values, and written beside the next one."""
+    (tmp_path / "net.onnx").write_bytes(b"network")
+    path = given(tmp_path, EMPTY + "joints: {a: {friction: 0.1}}" + ACTUATOR % sha256(tmp_path / "net.onnx"))
+    found = load_dynamics(path).with_values({"a.friction": 0.2})
+    (tmp_path / "next").mkdir()
+    write_dynamics(tmp_path / "next" / "dynamics.yaml", found)
+    again = load_dynamics(tmp_path / "next" / "dynamics.yaml")
+    assert again == found
+    assert again.actuator[0].data == b"network"
+    assert again.sha256 != load_dynamics(path).sha256
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("net.onnx", "gone.onnx"), "gone.onnx can't be read"),
+        (("net.onnx", "../net.onnx"), "actuator[0].file"),
+        (("net.onnx", "net.h5"), "ends in none of .onnx"),
+        (("position_error", "pos_error"), "actuator[0].inputs[0].name"),
+        (("scale: -1.0", "scale: 0.0"), "by 0 the network learns nothing"),
+        (("[0, 1, 2]}", "[0, 1, 1]}"), "one stands twice"),
+        (("spacing: 0.005", "spacing: 5"), "actuator[0].spacing"),
+        (("output: torque", "output: torque\n  state: {layers: 2, width: 8}"), "an LSTM remembers by its state"),
+        (("output: torque", "output: torque\n  saturation_effort: 9.0"), "give both or neither"),
+        (("output: torque", "output: torque\n  hidden: 8"), "unknown key 'hidden'"),
+        (("sha256: ", "sha256: f"), "actuator[0].sha256"),
+    ],
+)
+def test_an_actuator_is_read_strictly(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    """Each mistake is named with its key; the network's file is the one that was meant."""
+    (tmp_path / "net.onnx").write_bytes(b"network")
+    text = (EMPTY + ACTUATOR) % sha256(tmp_path / "net.onnx")
+    load_dynamics(given(tmp_path, text))
+    with pytest.raises(DynamicsError, match=re.escape(says)):
+        load_dynamics(given(tmp_path, text.replace(*change, 1)))
+
+
+def test_another_network_than_the_one_that_was_meant_is_refused(tmp_path: Path) -> None:
+    """A file of the same name with other content is not run; nor do two networks drive one joint."""
+    (tmp_path / "net.onnx").write_bytes(b"another")
+    with pytest.raises(DynamicsError, match="net.onnx is another file"):
+        load_dynamics(given(tmp_path, EMPTY + ACTUATOR % ("a" * 64)))
+    text = EMPTY + "joints: {a: {backlash: 0.1}}" + ACTUATOR % ("a" * 64)
+    with pytest.raises(DynamicsError, match=r"joints\.a\.backlash: a learned actuator drives it"):
+        load_dynamics(given(tmp_path, text))

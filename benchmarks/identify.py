@@ -210,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True)
     arms = modes.add_parser("arms")
+    arms.add_argument("--first", type=int, default=0, help="seed of the first arm")
     arms.add_argument("--count", type=int, default=20)
     arms.add_argument("--plant", choices=["mujoco", "maniskill"], default="mujoco")
     arms.add_argument("--segments", type=int, default=60)
@@ -218,7 +219,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.mode == "arms":
         done = json.loads(given.out.read_text()) if given.out.exists() else []
-        for seed in range(len(done), given.count):
+        for seed in range(given.first + len(done), given.first + given.count):
             done.append(arm(seed, given.plant, given.segments))
             given.out.write_text(json.dumps(done, indent=1))
             print(table(done[-1:]), flush=True)

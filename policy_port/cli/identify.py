@@ -49,13 +49,15 @@ AfterOption = Annotated[
 ]
 PayloadOption = Annotated[str | None, typer.Option(metavar="LINK", help="Search the mass that this link carries.")]
 HorizonOption = Annotated[float, typer.Option(min=0.05, max=60.0, help="How far ahead a prediction looks [s].")]
-SegmentsOption = Annotated[int, typer.Option(min=8, help="Stretches that are fitted, spread over the recordings.")]
+SegmentsOption = Annotated[
+    int, typer.Option(min=8, max=2000, help="Stretches that are fitted, spread over the recordings.")
+]
 TimestepOption = Annotated[
     float | None, typer.Option(min=1e-4, max=0.05, help="Physics timestep [s]; the contract's, or 0.005.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the bootstrap.")]
 ReportOption = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of dynamics.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of dynamics, and the page.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +129,17 @@ def _check_outputs(options: IdentifyOptions) -> None:
     """Refuse, before anything is searched, what could not be written."""
     from policy_port.errors import OutputError
 
-    if options.out.exists() and not options.force:
-        raise OutputError(f"{options.out}: exists; name another file, or replace it with --force")
-    for file in (options.out, options.report):
-        if file is not None and not file.resolve().parent.is_dir():
+    read = [*options.data, *(options.held_out or ()), options.contract, Path(options.robot), Path(options.priors)]
+    inputs = {file.resolve() for file in (*read, Path(options.mapping or options.robot)) if file is not None}
+    outputs = [file for file in (options.out, options.report) if file is not None]
+    for file in outputs:
+        if file.resolve() in inputs:
+            raise OutputError(f"{file}: is read; name another file for what is written")
+        if file.exists() and not options.force:
+            raise OutputError(f"{file}: exists; name another file, or replace it with --force")
+        if not file.resolve().parent.is_dir():
             raise OutputError(f"{file.parent}: no such folder for the output")
+    if len({file.resolve() for file in outputs}) < len(outputs):
+        raise OutputError(f"{options.out}: is to be both dynamics and page; name two files")
     if options.hold_out_after is not None and (options.held_out or len(options.data) > 1):
         raise typer.BadParameter("--hold-out-after goes with a single recording and without --held-out")

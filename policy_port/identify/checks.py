@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +25,12 @@ MARGIN = 0.35
 """How far a reading may be beyond the robot file's limits [rad]: an offset, and a stop that gives."""
 FASTEST = 15.0
 """No joint of a desk's arm turns so fast [rad/s]."""
+SHORTEST = 1.0
+"""A recording that lasts less predicts nothing, and none would be predicted further than the shortest lasts [s]."""
+STALE = 0.2
+"""Share of the rows in which an arm moves that may repeat the last reading."""
+LED = 0.3
+"""A joint whose command stands still is not moved so far by the others [rad]."""
 LATEST = 0.4
 """Longest lag of a motion behind its commands [s]."""
 APART = 0.08
@@ -32,25 +39,30 @@ FOLLOWS, LARGE = 0.5, 0.2
 """Least correlation of a joint with its own commands, where they span so much [rad] that no dead band hides them."""
 
 
-def check_recordings(recordings: Sequence[Recording], limits: Array) -> None:
+def check_recordings(recordings: Sequence[Recording], limits: Array, horizon: float = 0.5) -> None:
     """Refuse recordings that are not what they seem.
 
     Args:
         recordings: In the robot file's joints.
         limits: Lower and upper position limit of each joint [rad], shape (joints, 2).
+        horizon: How far ahead they are to be predicted [s].
 
     Raises:
         EvidenceError: Naming recording, joint, and what is wrong.
     """
     for item in recordings:
+        _check_length(item, horizon)
         _check_units(item, limits)
+        _check_stale(item)
         for joint in range(len(item.joint_names)):
             _check_following(item, joint)
-    lags = {item.name: lag for item in recordings if (lag := _check_lag(item)) is not None}
-    if len(lags) > 2:
+    lags = {item.name: lag for item in recordings if (lag := _check_clocks(item)) is not None}
+    if len(lags) > 1:
         usual = float(np.median(list(lags.values())))
         name = max(lags, key=lambda one: abs(lags[one] - usual))
-        if abs(lags[name] - usual) > APART:
+        if len(lags) == 2:
+            usual = next(lag for one, lag in lags.items() if one != name)
+        if abs(lags[name] - usual) > APART * (1.5 if len(lags) == 2 else 1.0):
             raise EvidenceError(
                 f"{name}: motion follows commands after {lags[name] * 1e3:.0f} ms, in the other recordings after "
                 f"{usual * 1e3:.0f} ms: its time stamps are shifted, or it is another robot's. Leave it out, or mend "
@@ -63,6 +75,49 @@ def check_recordings(recordings: Sequence[Recording], limits: Array) -> None:
         )
 
 
+def _check_length(item: Recording, horizon: float) -> None:
+    least = max(SHORTEST, horizon + 8.0 * item.period)
+    if item.time[-1] < least:
+        raise EvidenceError(
+            f"{item.name}: lasts {item.time[-1]:.3g} s, and {least:.3g} s are needed to predict {horizon:g} s ahead. "
+            f"Leave it out{', or look less far ahead with --horizon' if item.time[-1] > SHORTEST else ''}"
+        )
+
+
+def _check_stale(item: Recording) -> None:
+    """Refuse readings that are older than their rows: each is repeated until the next comes."""
+    moves = np.abs(np.diff(item.measured, axis=0)).max(axis=1)
+    # A row that repeats the last while the arm moves shortly before and after, not one at which it rests.
+    near = np.lib.stride_tricks.sliding_window_view(moves, 3).max(axis=1)
+    moving = np.minimum(near[:-4], near[4:]) > 3.0 * STILL
+    repeated = moving & (moves[3:-3] == 0.0)
+    if moving.sum() > 20 and repeated.mean(where=moving) > STALE:
+        raise EvidenceError(
+            f"{item.name}: {repeated.sum()} rows repeat the last row's readings while the arm moves: readings come "
+            "less often than rows, so many are older than they say, or rows were doubled. Write each reading once, "
+            "with its own time stamp"
+        )
+
+
+def _check_clocks(item: Recording) -> float | None:
+    """The recording's lag, after looking at its beginning and end: a clock that runs faster shows between them."""
+    whole, part, halves = _check_lag(item), len(item.time) * 3 // 5, []
+    for rows in (slice(None, part), slice(-part, None)):
+        cut = {key: getattr(item, key)[rows] for key in ("time", "measured", "sent", "command")}
+        try:
+            halves.append(_check_lag(replace(item, **cut)))
+        except EvidenceError:
+            # The whole is right, and this part moves too little to tell.
+            halves.append(None)
+    if halves[0] is not None and halves[1] is not None and abs(halves[1] - halves[0]) > APART:
+        raise EvidenceError(
+            f"{item.name}: motion follows commands after {halves[0] * 1e3:.0f} ms early on, after "
+            f"{halves[1] * 1e3:.0f} ms later: the clocks of commands and readings run apart, or were set "
+            "meanwhile. Record both on one clock"
+        )
+    return whole
+
+
 def _check_units(item: Recording, limits: Array) -> None:
     for what, values in (("readings", item.measured), ("commands", item.command)):
         beyond = np.maximum(limits[:, 0] - values.min(axis=0), values.max(axis=0) - limits[:, 1])
@@ -73,11 +128,16 @@ def _check_units(item: Recording, limits: Array) -> None:
         inside = np.maximum(
             limits[:, 0] - np.deg2rad(values.min(axis=0)), np.deg2rad(values.max(axis=0)) - limits[:, 1]
         )
+        degrees = ", ".join(
+            joint
+            for joint, far, near in zip(item.joint_names, beyond, inside, strict=True)
+            if far > MARGIN and near <= MARGIN
+        )
         said = f"{item.name}: {what} of {name} go from {span[0]:.4g} to {span[1]:.4g}"
         file = f"the robot file's limits are {limits[worst, 0]:.3g} to {limits[worst, 1]:.3g} rad"
-        if inside.max() <= MARGIN and np.abs(values).max() > 2.0 * np.pi:
+        if inside[worst] <= MARGIN and np.abs(values).max() > 2.0 * np.pi:
             raise EvidenceError(
-                f"{said}, {file}: they are in degrees. Give the unit with --mapping FILE (unit: deg for each joint)"
+                f"{said}, {file}: they are in degrees. Give the unit with --mapping FILE (unit: deg for {degrees})"
             )
         raise EvidenceError(
             f"{said}, {file}: it is another robot's recording, another joint's column, or has another zero or unit. "
@@ -96,8 +156,14 @@ def _check_units(item: Recording, limits: Array) -> None:
 def _check_following(item: Recording, joint: int) -> None:
     """Refuse a joint that stands still while its commands move on: stuck, or stopped by a limit that is not on file."""
     measured, command, name = item.measured[:, joint], item.command[:, joint], item.joint_names[joint]
-    moved = np.ptp(command)
+    moved, later = np.ptp(command), measured[round(SHORTEST / item.period) :]
     if moved < MOVES:
+        if later.size and np.ptp(later) > LED:
+            raise EvidenceError(
+                f"{item.name}: joint {name} moves by {np.ptp(later):.3g} rad while its commands stand still: the "
+                "column of commands is another's or was never written, or a hand led the arm. Record the commands "
+                "that were sent"
+            )
         return
     if moved > 2.0 * BEYOND and np.ptp(measured) < 0.05 * moved:
         raise EvidenceError(

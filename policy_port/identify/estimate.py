@@ -12,7 +12,7 @@ from scipy import stats
 from policy_port.arrays import Array
 from policy_port.identify.fit import FREE, Problem
 from policy_port.identify.grid import Profile
-from policy_port.identify.parameters import Space, Values
+from policy_port.identify.parameters import SCALED, Space, Values
 from policy_port.identify.segments import Integers
 
 LEVEL = 0.95
@@ -47,6 +47,8 @@ class Estimates:
     """Names of those that keep their priors; others that are not identified moved with what they are tied to."""
     pairs: tuple[tuple[str, str, float], ...]
     """Pairs that are known only together, with their correlation."""
+    ratios: dict[str, float]
+    """Joints of which only ratios of what scales together are known, and the factor by which all of it may be off."""
     covariance: Array
     """Of coordinates (standard deviations of the priors), shape (parameters, parameters)."""
     centre: Array
@@ -58,6 +60,19 @@ class Estimates:
         how = ("ratio" if pair[2] > 0.0 else "product") if log[pair[0]] and log[pair[1]] else (
             "difference" if pair[2] > 0.0 else "sum")  # fmt: skip
         return f"{pair[0]} and {pair[1]} are known only together, by their {how} (correlation {pair[2]:+.2f})"
+
+    @property
+    def together(self) -> list[str]:
+        """What is known only together, in words."""
+        names = [item.name for item in self.space.parameters]
+        groups = {joint: [key for key in SCALED if f"{joint}.{key}" in names] for joint in self.ratios}
+        said = [
+            f"of {joint}'s {', '.join(keys)} only the ratios are known: all may be {self.ratios[joint]:.2g} times more "
+            "or less"
+            for joint, keys in groups.items()
+        ]
+        within = [{f"{joint}.{key}" for key in keys} for joint, keys in groups.items()]
+        return said + [self.said_of(pair) for pair in self.pairs if not any({*pair[:2]} <= one for one in within)]
 
 
 def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[str], None], seed: int = 0) -> Estimates:
@@ -107,6 +122,7 @@ def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[st
         identified=known,
         kept=kept,
         pairs=_pairs(space, covariance, known),
+        ratios=ratios_of(space, covariance),
         covariance=covariance,
         centre=z,
     )
@@ -173,6 +189,18 @@ def _groups(problem: Problem) -> Integers:
     if len(used) >= BLOCKS:
         return np.searchsorted(used, segments.of).astype(np.int64)
     return np.arange(segments.count, dtype=np.int64) * min(BLOCKS, segments.count) // segments.count
+
+
+def ratios_of(space: Space, covariance: Array) -> dict[str, float]:
+    """Joints whose common scale the data do not narrow to half of what the priors say of it, and its interval."""
+    found: dict[str, float] = {}
+    for index, item in enumerate(space.parameters):
+        scale = space.directions[:, index]
+        spread = float(np.sqrt(covariance[index, index]))
+        if item.key == "stiffness" and np.count_nonzero(scale) > 1 and spread >= FREE / np.linalg.norm(scale):
+            wide = spread * item.spread * stats.norm.ppf(0.5 + LEVEL / 2.0)
+            found[item.name.rpartition(".")[0]] = float(np.exp(wide))
+    return found
 
 
 def _pairs(space: Space, covariance: Array, known: tuple[bool, ...]) -> tuple[tuple[str, str, float], ...]:

@@ -43,6 +43,11 @@ class Predictor(Protocol):
         """Lower and upper position limit of each joint [rad], infinite where there is none; shape (joints, 2)."""
         ...
 
+    @property
+    def quick(self) -> Predictor | None:
+        """A quicker simulator of the same robot, in which a search of this one starts; None for one that is quick."""
+        ...
+
     def predict(self, columns: Sequence[Values], segments: Segments) -> Array:
         """Readings [rad], shape (columns, segments, samples, joints)."""
         ...
@@ -90,6 +95,9 @@ class Problem:
             found = self.residuals(space, points)
             return [found if x.ndim > 1 else found[:, 0]], None, None
 
+        def jacobian(x: Array, at: Array) -> Array:
+            return self.slope(space, x.reshape(-1), at.reshape(-1))
+
         # A search that starts on a bound can stay there.
         wanted.move_off_bounds(0.02)
         _, result = optimize(
@@ -97,7 +105,7 @@ class Problem:
             optimizer="mujoco",
             verbose=False,
             max_iters=most,
-            eps=DIFFERENCE,
+            jacobian=jacobian,
             xtol=1e-3,
             gtol=1e-4,
             output=io.StringIO(),
@@ -105,14 +113,20 @@ class Problem:
         return np.asarray(result.x, np.float64).reshape(-1)
 
     def jacobian(self, space: Space, z: Array) -> tuple[Array, Array]:
-        """Residuals at a point, shape (n,), and their derivatives by central differences, shape (n, parameters)."""
-        count = len(z)
-        low, high = space.bounds
-        ahead = np.minimum(z + DIFFERENCE, high)
-        behind = np.maximum(z - DIFFERENCE, low)
-        points = np.tile(z[:, None], (1, 2 * count + 1))
-        points[np.arange(count), np.arange(count)] = ahead
-        points[np.arange(count), count + np.arange(count)] = behind
-        found = self.residuals(space, points)
-        slope = (found[:, :count] - found[:, count : 2 * count]) / (ahead - behind)
-        return found[:, -1], slope
+        """Residuals at a point, shape (n,), and their derivatives, shape (n, parameters)."""
+        residual = self.residuals(space, z[:, None])[:, 0]
+        return residual, self.slope(space, z, residual, central=self.predictor.quick is None)
+
+    def slope(self, space: Space, z: Array, residual: Array, *, central: bool = False) -> Array:
+        """Derivatives at a point by differences, one-sided or central ones, shape (n, parameters)."""
+        low, high = (end[:, None] for end in space.bounds)
+        moves, here = DIFFERENCE * space.directions, z[:, None]
+        # Away from a bound.
+        moves = np.where(here + moves > high, -moves, moves)
+        ahead, behind = (np.clip(here + sign * moves, low, high) for sign in (1.0, -1.0))
+        if central:
+            found = self.residuals(space, np.concatenate([ahead, behind], axis=1))
+            change, step = found[:, : len(z)] - found[:, len(z) :], ahead - behind
+        else:
+            change, step = self.residuals(space, ahead) - residual[:, None], ahead - here
+        return np.asarray(np.linalg.solve(step.T, change.T).T, np.float64)

@@ -80,12 +80,13 @@ def profile(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[
     low, high = (end[:, None] for end in space.bounds)
     points = np.tile(z[:, None], (1, len(steps)))
     points[mine] = np.clip(points[mine] + steps, low[mine], high[mine])
-    _, slope = problem.jacobian(space, z)
+    slope = problem.slope(space, z, problem.residuals(space, z[:, None])[:, 0])
     curve = slope[:, rest].T @ slope[:, rest]
     kept, residual = points.copy(), problem.residuals(space, points)
     costs = (residual**2).sum(axis=0)
     least, by_joint = costs, _by_joint(problem, space, points, residual)
-    for _ in range(FOLLOWED if len(rest) else 0):
+    follows = FOLLOWED if problem.predictor.quick is None else FOLLOWED // 2
+    for _ in range(follows if len(rest) else 0):
         step = np.linalg.solve(curve, slope[:, rest].T @ residual)
         points = points.copy()
         points[rest] = np.clip(points[rest] - np.clip(step, -FARTHEST, FARTHEST), low[rest], high[rest])

@@ -49,7 +49,8 @@ class Effort:
     horizon: float = 0.5
     """How far ahead errors are judged [s]."""
     lead: float = 0.4
-    """How long each segment is predicted before that, so that its start's noise dies away [s]."""
+    """How long each segment is predicted before that, so that its start's noise dies away [s]; of short recordings a
+    twelfth of the shortest."""
     segments: int = 160
     """Segments that are fitted, spread evenly over the recordings."""
     rounds: int = 12
@@ -119,8 +120,7 @@ def identify(
     fitted, others = recordings
     problem, lag = _problem(predictor, fitted, effort)
     note(f"{problem.segments.count} segments of {problem.segments.horizon:.2f} s")
-    z = _search(problem, space, _start(problem, space, lag), effort.rounds, note)
-    problem = weighed(problem, space, z)
+    problem, z = search(problem, space, _start(problem, space, lag), effort.rounds, note)
     delays = profile(problem, space, z, "delay", FINE)
     estimates = estimate(problem, space, delays, note, effort.seed)
     note("errors")
@@ -143,11 +143,12 @@ def identify(
 
 def _problem(predictor: Predictor, fitted: Sequence[Recording], effort: Effort) -> tuple[Problem, Lag]:
     """What is fitted, with errors weighed by the lag's, and the lag."""
-    segments = cut(fitted, effort.lead + effort.horizon, LEAST_SEGMENTS).some(effort.segments)
+    spared = min(effort.lead, min(item.time[-1] for item in fitted) / 12.0)
+    segments = cut(fitted, spared + effort.horizon, LEAST_SEGMENTS).some(effort.segments)
     lag = fit_lag(segments.some(LAG_SEGMENTS))
     left, _ = rmse(lag.predict(segments) - segments.measured, segments)
     samples = segments.measured.shape[1]
-    lead = min(int((segments.after.mean(axis=0) < effort.lead).sum()), samples // 2)
+    lead = min(int((segments.after.mean(axis=0) < spared).sum()), samples // 2)
     weights = _weights(left, samples / 4 * segments.shared)
     return Problem(predictor=predictor, segments=segments, weights=weights, lead=lead), lag
 
@@ -161,21 +162,32 @@ def _start(problem: Problem, space: Space, lag: Lag) -> Array:
     return space.coordinates(values)
 
 
-def _search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]) -> Array:
-    """Coordinates of the minimum: derivatives lead near it, profiles of backlash and delay out of where they end."""
+def search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]) -> tuple[Problem, Array]:
+    """The problem as it is about its minimum, and the minimum's coordinates.
+
+    Derivatives lead near it, profiles of backlash and delay out of where they end. A slow simulator's search starts
+    where a quick one's ended, if that serves it.
+    """
+    quick, grids, turns = problem.predictor.quick, GRIDS, TURNS
+    if quick is not None:
+        note("searching in MuJoCo for a start")
+        there = replace(problem, predictor=quick).minimise(space, z, rounds)
+        z = min((z, there), key=lambda one: problem.cost(space, one))
+        # Of a slow simulator half the rounds, every second move and one turn.
+        rounds, grids, turns = -(-rounds // 2), {key: moves[1::2] for key, moves in GRIDS.items()}, 1
     note("searching")
     z = problem.minimise(space, z, rounds)
-    for turn in range(TURNS):
-        note(f"backlash and delays moved, the others following ({turn + 1} of {TURNS} at most)")
+    searched = {item.key for item in space.parameters}
+    for turn in range(turns):
+        note(f"backlash and delays moved, the others following ({turn + 1})")
         problem = weighed(problem, space, z)
         before = z
-        searched = {item.key for item in space.parameters}
-        for key, moves in GRIDS.items():
-            z = profile(problem, space, z, key, moves).best if key in searched else z
+        for key in (key for key in grids if key in searched):
+            z = profile(problem, space, z, key, grids[key]).best
         z = problem.minimise(space, z, rounds // 2)
         if problem.cost(space, before) - problem.cost(space, z) < SETTLED:
-            return z
-    return z
+            break
+    return weighed(problem, space, z), z
 
 
 def _weights(error: Array, memory: float | Array) -> Array:

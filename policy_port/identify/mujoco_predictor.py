@@ -61,6 +61,8 @@ class MujocoPredictor:
         names = [back_name(joint) for joint in self.joint_names] if setup.actuation != "model" else []
         self._back = np.array([self._robot.model.actuator(name).id for name in names], np.intp)
         self._setup = setup
+        self.quick = None
+        """It is quick itself."""
 
     @property
     def stock(self) -> Values:

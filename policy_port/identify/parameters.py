@@ -20,6 +20,8 @@ JOINT_KEYS = (
     *("armature", "damping", "friction", "stiffness", "drive_damping", "effort_limit"),
     *("backlash", "delay", "offset", "gain"),
 )
+SCALED = ("armature", "damping", "friction", "stiffness", "drive_damping", "effort_limit")
+"""Multiplied by one number, a joint that carries little moves as before: only their ratios show."""
 COMMON_KEYS = ("payload_mass", "gravity_tilt_x", "gravity_tilt_y")
 PRIORS = "sts3215"
 """The priors that ship with the package."""
@@ -149,6 +151,21 @@ class Space:
         """Bounds of the coordinates, shapes (parameters,)."""
         low, high = zip(*[[item.coordinate(end) for end in item.bounds] for item in self.parameters], strict=True)
         return np.array(low), np.array(high)
+
+    @property
+    def directions(self) -> Array:
+        """Moves by which derivatives are taken, one in each column; shape (parameters, parameters).
+
+        Each moves one parameter, but a joint's stiffness takes along all that scales with it. What that does is small
+        next to what each of them does, and a sum of their derivatives would be mostly these derivatives' errors.
+        """
+        found = np.eye(len(self.parameters))
+        for column, item in enumerate(self.parameters):
+            if item.key == "stiffness" and item.log:
+                for row, other in enumerate(self.parameters):
+                    if other.key in SCALED and other.column == item.column and other.log:
+                        found[row, column] = item.spread / other.spread
+        return found
 
     def values(self, z: Array) -> Values:
         """Values at a vector of coordinates."""

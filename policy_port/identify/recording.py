@@ -138,6 +138,10 @@ def make_recording(
     )
 
 
+SLOWEST, QUICKEST = 0.3, 4e-4
+"""Longest and shortest usual time between two rows that is taken for one in seconds [s]."""
+
+
 def _check_clock(name: str, what: str, clock: NDArray[np.float64]) -> None:
     steps = np.diff(clock)
     if not np.isfinite(clock).all() or (steps <= 0.0).any():
@@ -148,6 +152,12 @@ def _check_clock(name: str, what: str, clock: NDArray[np.float64]) -> None:
             "file of its own"
         )
     period = float(np.median(steps))
+    if not QUICKEST <= period <= SLOWEST:
+        raise EvidenceError(
+            f"{name}: rows of {what} are {period:.3g} s apart: their time stamps are in "
+            f"{'milliseconds or microseconds' if period > SLOWEST else 'another unit'}, not in seconds, or the rate is "
+            "another. Write them in seconds, or state the true rate"
+        )
     gap = int(np.argmax(steps))
     if steps[gap] > max(10.0 * period, 0.5):
         raise EvidenceError(

@@ -53,7 +53,7 @@ def summary(found: Identified, joints: Sequence[str]) -> str:
     ]
     if unknown:
         lines.append(f"not identified by these recordings: {', '.join(unknown)}")
-    lines += [found.estimates.said_of(pair) for pair in found.estimates.pairs]
+    lines += found.estimates.together
     lines += [f"misfit: {item}" for item in found.misfits]
     return "\n".join(lines) + "\n"
 
@@ -69,7 +69,7 @@ def make_report(
         warnings=(
             *(() if found.held_out else ("Nothing was held out: errors are of what was fitted.",)),
             *(f"Misfit: {item}. Intervals are of a model that is wrong there." for item in found.misfits),
-            *(f"{found.estimates.said_of(pair)}." for pair in found.estimates.pairs),
+            *(f"{said}." for said in found.estimates.together),
         ),
         tables=(*_error_tables(found, joints), _parameters(found, dynamics)),
         pictures=(_paths(found, joints), _errors_against(found, joints), _horizons(found)),

@@ -101,7 +101,7 @@ def run(request: Request, note: Callable[[str], None] = lambda _: None) -> Done:
     )
     joints = predictor.joint_names
     split = read_split(request, joints)
-    check_recordings((*split[0], *split[1]), finite(predictor.limits))
+    check_recordings((*split[0], *split[1]), finite(predictor.limits), request.horizon)
     space = make_space(priors, joints, stock.stock)
     effort = Effort(horizon=request.horizon, segments=request.segments, seed=request.seed)
     found = identify(predictor, stock, space, split, effort, note)

@@ -44,6 +44,12 @@ def stock_setup(robot: Path, contract: Contract | None, timestep: float | None) 
                 f"contract '{contract.name}' is of a robot with a floating base; identify predicts arms that are "
                 "bolted down, whose joints say all there is to know of their state"
             )
+        names, stated = joint_names(robot), [joint.name for joint in setup.joints]
+        if {*names} - {*stated} or {*stated} - {*names} - {*read_mujoco(robot, meshes=False).followers}:
+            raise RobotError(
+                f"contract '{contract.name}' is of another robot: its joints are {', '.join(stated)}, those of {robot} "
+                f"are {', '.join(names)}. Give the contract of this robot with --contract FILE"
+            )
         return setup
     names, step = joint_names(robot), timestep or TIMESTEP
     spec = read_mujoco(robot, meshes=False).spec

@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "arm.xml").write_text(ARM)
     (folder / "bare.xml").write_text(ARM.split("<actuator>")[0] + "</mujoco>")
     (folder / "arm.yaml").write_text(CONTRACT)
+    (folder / "other.yaml").write_text(CONTRACT.replace("elbow", "wrist"))
     hidden = dynamics_of(HIDDEN, {"encoder_noise": 0.0005})
     for name, kind in (("whole", 0), ("held", 2)):
         item = play(folder / "arm.xml", hidden, kind, rows=200)
@@ -61,12 +62,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _few() -> str:
-    """Priors that search four parameters of each joint, for a quick fit."""
+    """Priors that search three parameters of each joint, for a quick fit."""
     from policy_port.identify.parameters import PRIORS
     from policy_port.resources import assets_dir
 
     text = (assets_dir() / "identify" / f"{PRIORS}.yaml").read_text()
-    for key in ("armature", "friction", "effort_limit", "backlash"):
+    for key in ("armature", "friction", "stiffness", "effort_limit", "backlash"):
         head, _, tail = text.partition(f"\n  {key}:")
         text = f"{head}\n  {key}:{tail.replace('fit: true', 'fit: false', 1)}"
     return text
@@ -94,7 +95,11 @@ def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.Mon
     code, said = run(folder, "whole.npz", monkeypatch=monkeypatch)
     assert code == 2
     assert "exists; name another file, or replace it with --force" in said
-    assert run(folder, "whole.npz", "--force", monkeypatch=monkeypatch)[0] == 0
+    (folder / "new.yaml").unlink()
+    # The page is as dear as the document.
+    code, said = run(folder, "whole.npz", "--report", "new.html", monkeypatch=monkeypatch)
+    assert (code, "new.html: exists" in said, (folder / "new.yaml").exists()) == (2, True, False)
+    assert run(folder, "whole.npz", "--report", "new.html", "--force", monkeypatch=monkeypatch)[0] == 0
     (folder / "new.yaml").unlink()
 
 
@@ -104,10 +109,15 @@ def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.Mon
         ("whole_degrees.npz", "they are in degrees. Give the unit with --mapping", "--mapping degrees.yaml"),
         ("pair.npz", "state them with --rate HZ and --joints", "--rate 50 --joints shoulder,elbow"),
         ("whole.npz --robot bare.xml", "Give the contract that states stiffness", "--contract arm.yaml"),
+        ("whole.npz --contract other.yaml", "Give the contract of this robot with --contract", "--contract arm.yaml"),
+        ("whole.npz --horizon 3.95", "or look less far ahead with --horizon", "--horizon 0.5"),
+        ("whole.npz --segments 1000000000", "less than or equal to 2000", ""),
+        ("whole.npz --report whole.npz --force", "whole.npz: is read; name another file", ""),
+        ("whole.npz --report new.yaml", "is to be both dynamics and page", ""),
         ("whole.npz held.npz --hold-out-after 3", "--hold-out-after goes with a single recording", ""),
         ("whole.npz --held-out whole.npz", "is both fitted and held out", ""),
         ("whole.npz --hold-out-after 3.9", "leaves less than 20 rows on one side", ""),
-        ("whole.npz --priors other.yaml", "no such file of priors", ""),
+        ("whole.npz --priors absent.yaml", "no such file of priors", ""),
         ("gone.npz", "no such file", ""),
         ("whole.npz --payload hand", "has no link 'hand' to carry a payload; it has: ", ""),
     ],

@@ -80,6 +80,38 @@ def turned(item: Recording) -> Recording:
     return changed(item, 0, -item.measured[:, 0])
 
 
+def elbow_in_degrees(item: Recording) -> Recording:
+    """One joint in degrees, as a mapping makes it that states a unit for the others alone."""
+    by = np.array([1.0, np.rad2deg(1.0)])
+    return replace(item, measured=by * item.measured, command=by * item.command)
+
+
+def confused(item: Recording) -> Recording:
+    """Readings and commands are exchanged."""
+    return replace(item, measured=item.command, command=item.measured)
+
+
+def stale(item: Recording) -> Recording:
+    """Readings come every third row, and are repeated until then."""
+    return replace(item, measured=item.measured[np.arange(len(item.time)) // 3 * 3])
+
+
+def unwritten(item: Recording) -> Recording:
+    """Commands of the elbow were never written."""
+    return replace(item, command=item.command * [1.0, 0.0])
+
+
+def drifting(item: Recording) -> Recording:
+    """The clock of commands runs 3 % too slowly."""
+    return replace(item, sent=item.sent * 0.97)
+
+
+def short(item: Recording) -> Recording:
+    """A recording of 0.9 s."""
+    cut = {key: getattr(item, key)[:46] for key in ("time", "measured", "sent", "command")}
+    return replace(item, **cut)
+
+
 def shrunk(item: Recording) -> Recording:
     """Radians that were taken for degrees."""
     return replace(item, measured=np.deg2rad(item.measured), command=np.deg2rad(item.command))
@@ -99,6 +131,12 @@ def shrunk(item: Recording) -> Recording:
         (exchanged, "does not follow its commands"),
         (turned, "does not follow its commands"),
         (shrunk, "no command moves a joint"),
+        (elbow_in_degrees, r"unit: deg for elbow\)"),
+        (confused, "before its commands: the time stamps"),
+        (stale, "repeat the last row's readings while the arm moves"),
+        (unwritten, "joint elbow moves by .* while its commands stand still"),
+        (drifting, "the clocks of commands and readings run apart"),
+        (short, "lasts 0.9 s, and 1 s are needed"),
     ],
 )
 def test_a_wrong_recording_is_named(
@@ -116,10 +154,26 @@ def test_one_recording_on_another_clock_is_named(recordings: list[Recording]) ->
     shifted = replace(recordings[0], name="odd", sent=recordings[0].sent - 0.14)
     with pytest.raises(EvidenceError, match="odd.*its time stamps are shifted"):
         check_recordings([shifted, *recordings[1:]], LIMITS)
+    with pytest.raises(EvidenceError, match="in the other recordings after"):
+        check_recordings([shifted, replace(recordings[0], name="even")], LIMITS)
+
+
+def test_what_is_short_is_looked_less_far_ahead(recordings: list[Recording]) -> None:
+    """A recording shorter than the horizon is refused, as the shortest would bound all; a shorter horizon takes it."""
+    with pytest.raises(EvidenceError, match="9.16 s are needed.*look less far ahead with --horizon"):
+        check_recordings(recordings, LIMITS, 9.0)
+    check_recordings(recordings, LIMITS, 7.0)
 
 
 @pytest.mark.parametrize(
-    ("row", "said"), [("nan", "are nan in row 7"), ("back", "time has to move on"), ("gap", "jumps by")]
+    ("row", "said"),
+    [
+        ("nan", "are nan in row 7"),
+        ("back", "time has to move on"),
+        ("gap", "jumps by"),
+        ("milliseconds", "in milliseconds or microseconds, not in seconds"),
+        ("thousandths", "in another unit, not in seconds"),
+    ],
 )
 def test_damaged_rows_are_named(row: str, said: str, recordings: list[Recording]) -> None:
     """A number that is none, time that goes back and time that jumps are named with their row."""
@@ -127,6 +181,8 @@ def test_damaged_rows_are_named(row: str, said: str, recordings: list[Recording]
     time, measured = item.time.copy(), item.measured.copy()
     if row == "nan":
         measured[7, 1] = np.nan
+    elif row in ("milliseconds", "thousandths"):
+        time *= 1e3 if row == "milliseconds" else 1e-3
     else:
         time[30:] += -0.1 if row == "back" else 5.0
     with pytest.raises(EvidenceError, match=said):

@@ -13,6 +13,7 @@ from policy_port.dynamics.document import load_dynamics, write_dynamics
 from policy_port.identify.document import dynamics_of as document_of
 from policy_port.identify.document import rounded
 from policy_port.identify.errors_left import quantisation
+from policy_port.identify.estimate import ratios_of
 from policy_port.identify.fit import Problem
 from policy_port.identify.identify import Effort, Identified, find_misfits, identify
 from policy_port.identify.mujoco_predictor import MujocoPredictor
@@ -97,6 +98,9 @@ def test_what_nothing_excites_keeps_its_prior(simulators: tuple[MujocoPredictor,
     result = identify(predictor, stock, space, (small, []), Effort(segments=10, rounds=2)).estimates
     names = [parameter.name for parameter in space.parameters]
     assert "elbow.effort_limit" in result.kept
+    assert any(
+        said.startswith("of elbow's stiffness, effort_limit only the ratios are known") for said in result.together
+    )
     index = names.index("elbow.effort_limit")
     assert not result.identified[index]
     assert result.values["effort_limit"][1] == space.parameters[index].prior
@@ -116,6 +120,19 @@ def test_a_model_that_lacks_something_is_noticed(
     told = find_misfits(simulators[0], space.values(z), recordings[:3])
     assert {item.joint for item in told} == set(JOINTS)
     assert "are not noise" in str(told[0])
+
+
+def test_what_scales_together_is_moved_together(simulators: tuple[MujocoPredictor, MujocoPredictor]) -> None:
+    """Stiffness takes along all that scales with it, by one factor; a scale that the data leave open is named."""
+    space = make_space(load_priors("sts3215"), JOINTS, simulators[1].stock)
+    column = [item.name for item in space.parameters].index("elbow.stiffness")
+    before, after = (space.values(z) for z in (np.zeros(len(space.parameters)), 0.1 * space.directions[:, column]))
+    moved = {key: after[key] / before[key] for key in ("armature", "damping", "friction", "stiffness", "effort_limit")}
+    for ratio in moved.values():
+        assert ratio == pytest.approx([1.0, moved["stiffness"][1]])
+    assert after["delay"] == pytest.approx(before["delay"])
+    assert ratios_of(space, np.eye(len(space.parameters)) * 1e-6) == {}
+    assert list(ratios_of(space, np.eye(len(space.parameters)))) == list(JOINTS)
 
 
 def test_no_more_digits_than_the_interval_has() -> None:

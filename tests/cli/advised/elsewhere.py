@@ -81,6 +81,8 @@ TRIED: dict[str, str] = {
     "its rows have no time stamps and its columns no names; state them with --rate HZ": _IDENTIFIED,
     "they are in degrees. Give the unit with --mapping FILE": _IDENTIFIED,
     "so nothing says what stock is. Give the contract that states": _IDENTIFIED,
+    "Give the contract of this robot with --contract FILE": _IDENTIFIED,
+    "or look less far ahead with --horizon": _IDENTIFIED,
     "readings are in degrees, a row is damaged, or time stamps are in another unit": _IDENTIFIED,
     "another joint's column, or has another zero or unit": _MAPPED,
     "tell nothing of the dynamics. Or they are in another unit than --mapping says": _MAPPED,

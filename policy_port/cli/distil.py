@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName, SimBackend
+from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption, SimBackend
 from policy_port.cli.train import (
     IterationsOption,
     LearningTaskOption,
@@ -92,6 +92,7 @@ class DistilOptions:
     ] = None
     device: TorchDeviceOption = None
     dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -153,6 +154,7 @@ def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
         seed=options.seed,
         device=options.device or "cpu",
         dynamics=options.dynamics,
+        randomise=None if options.randomise is None else options.randomise.value,
     )
     for note in lesson.notes():
         typer.echo(f"note: {note}", err=True)
@@ -160,7 +162,9 @@ def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
 
 
 def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
-    strays = {name: getattr(options, name[2:]) for name in ("--plant", "--robot", "--task", "--dynamics")}
+    strays = {
+        name: getattr(options, name[2:]) for name in ("--plant", "--robot", "--task", "--dynamics", "--randomise")
+    }
     _refuse("goes with --plant: a ManiSkill environment brings its own", strays)
 
     from policy_port.cli.export import refuse_unheard

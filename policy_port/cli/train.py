@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName
+from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
 
 if TYPE_CHECKING:
     from policy_port.train.ppo import Plan
@@ -64,6 +64,7 @@ class TrainOptions:
     critic_contract: CriticOption = None
     device: TorchDeviceOption = None
     dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -82,6 +83,7 @@ def train(options: TrainOptions) -> None:
         seed=options.seed,
         device=options.device or "cpu",
         dynamics=options.dynamics,
+        randomise=None if options.randomise is None else options.randomise.value,
     )
     typer.echo(summary(learn(options.contract, place, _plan(options))))
 
@@ -110,6 +112,7 @@ class FinetuneOptions:
     critic_contract: CriticOption = None
     device: TorchDeviceOption = None
     dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -137,6 +140,7 @@ def finetune(options: FinetuneOptions) -> None:
         device=options.device,
         dynamics=options.dynamics,
     )
+    place = replace(place, randomise=None if options.randomise is None else options.randomise.value)
     tuned = improve if read_reach(place.task) is None else finetune_reach
     typer.echo(summary(tuned(start, place, _plan(options))))
 

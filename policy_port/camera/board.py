@@ -156,7 +156,8 @@ def calibrate(seen: Sequence[Seen], size: tuple[int, int]) -> tuple[LensFile, di
     start[:2, 2] = 0.5 * (columns - 1), 0.5 * (rows - 1)
     # One focal length: the pixels of every camera in question are square, and a View has one.
     flags = cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_ASPECT_RATIO
-    error, matrix, bent, turns, _ = cv2.calibrateCamera(points, pixels, size[::-1], start, np.zeros(5), flags=flags)
+    error, matrix, found, turns, _ = cv2.calibrateCamera(points, pixels, size[::-1], start, np.zeros(5), flags=flags)
+    bent = np.asarray(found, dtype=np.float64).ravel()
     normals = np.array([cv2.Rodrigues(turn)[0][:, 2] for turn in turns])
     widest = math.acos(float(np.clip(normals @ normals.T, -1.0, 1.0).min()))
     if widest < TILT:
@@ -172,17 +173,17 @@ def calibrate(seen: Sequence[Seen], size: tuple[int, int]) -> tuple[LensFile, di
         )
     if error > WORST_ERROR:
         raise CameraError(
-            f"the board fits its pictures to {error:.1f} pixels only, {WORST_ERROR:g} is the bound: check columns, rows "
-            "and sizes, keep the board flat, and the focus fixed"
+            f"the board fits its pictures to {error:.1f} pixels only, {WORST_ERROR:g} is the bound: check columns, "
+            "rows and sizes, keep the board flat, and the focus fixed"
         )
     lens = LensFile(
         fov=2.0 * math.atan(0.5 * rows / float(matrix[1, 1])),
         size=size,
         principal=(float(matrix[0, 2] - start[0, 2]), float(matrix[1, 2] - start[1, 2])),
-        distortion=tuple(float(value) for value in bent.ravel()[:5]),
+        distortion=tuple(float(value) for value in bent[:5]),
         reprojection_error=float(error),
     )
-    return lens, _errors(seen, matrix, bent)
+    return lens, _errors(seen, np.asarray(matrix, dtype=np.float64), bent)
 
 
 def _errors(seen: Sequence[Seen], matrix: Array, bent: Array) -> dict[str, float]:
@@ -238,15 +239,7 @@ def by_held_board(
     axes = np.array([frame[0][:, 2] for frame in frames]), np.array([frame[0][:, 0] for frame in frames])
     if min(float(np.clip(axis @ axis.T, -1, 1).min()) for axis in axes) > math.cos(TILT):
         raise CameraError("the arm turned the board too little: add pictures with the wrist bent and rolled both ways")
-    # A camera that stands still and looks at a hand: OpenCV's hand-eye problem with the arm's poses turned round.
-    inverse = [(turned.T, -turned.T @ origin) for turned, origin in frames]
-    first, where = cv2.calibrateHandEye(
-        [turned for turned, _ in inverse], [origin for _, origin in inverse], turns, shifts
-    )
-    camera = np.concatenate([cv2.Rodrigues(first)[0].ravel(), where.ravel()])
-    held = frames[0][0].T @ first @ turns[0]
-    place = frames[0][0].T @ (first @ shifts[0].ravel() + where.ravel() - frames[0][1])
-    start = np.concatenate([camera, cv2.Rodrigues(held)[0].ravel(), place])
+    start = _hand_eye(frames, turns, shifts)
 
     def off(numbers: Array) -> Array:
         looks, stands = cv2.Rodrigues(numbers[:3])[0], numbers[3:6]
@@ -262,12 +255,32 @@ def by_held_board(
     error = float(np.sqrt(2.0 * np.mean(off(best.x) ** 2)))
     if error > 10.0 * WORST_ERROR:
         raise CameraError(
-            f"the board's corners are off by {error:.0f} pixels at best: it is not fixed to '{link}' (name another with "
-            "--board-link), slipped, or the joint positions are another unit's. Nothing was written"
+            f"the board's corners are off by {error:.0f} pixels at best: it is not fixed to '{link}' (name another "
+            "with --board-link), slipped, or the joint positions are another unit's. Nothing was written"
         )
     looks = cv2.Rodrigues(best.x[:3])[0]
     view = View.of_extrinsics(looks.T, -looks.T @ best.x[3:6], **lens.lens)
     return BySight(view=view, uncertainty=_known(best, looks, view, seen), error=error)
+
+
+def _hand_eye(frames: list[Any], turns: list[Array], shifts: list[Array]) -> Array:
+    """A first guess of camera and board, linear: turn and place of the camera, then of the board on its link.
+
+    OpenCV 5 has no solver for this any more. With A the link's pose, B the board's as the camera sees it, X the camera
+    and Y the board on the link, A Y = X B in every picture: linear in the entries of X and Y.
+    """
+    rows = [
+        np.concatenate([np.kron(turned, np.eye(3)), -np.kron(np.eye(3), seen.T)], axis=1)
+        for (turned, _), seen in zip(frames, turns, strict=True)
+    ]
+    both = np.linalg.svd(np.concatenate(rows))[2][-1].reshape(2, 3, 3)
+    both *= np.sign(np.linalg.det(both[0]))
+    held, looks = (left @ right for left, _, right in map(np.linalg.svd, both))
+    sides = [np.concatenate([turned, -np.eye(3)], axis=1) for turned, _ in frames]
+    ahead = [looks @ shift.ravel() - origin for (_, origin), shift in zip(frames, shifts, strict=True)]
+    place = np.linalg.lstsq(np.concatenate(sides), np.concatenate(ahead), rcond=None)[0]
+    turned = [np.asarray(cv2.Rodrigues(part)[0], dtype=np.float64).ravel() for part in (looks, held)]
+    return np.concatenate([turned[0], place[3:], turned[1], place[:3]])
 
 
 def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncertainty:

@@ -143,8 +143,8 @@ def _lens(request: Request, taken: Photographs) -> View:
         lens, said = view_fields(start), request.start
     if tuple(lens["size"]) != size:
         raise CameraError(
-            f"{said}: is of pictures of {lens['size'][1]}x{lens['size'][0]}, and these are {size[1]}x{size[0]}: a camera "
-            "may crop or stretch between the two. Calibrate it with pictures of this size"
+            f"{said}: is of pictures of {lens['size'][1]}x{lens['size'][0]}, and these are {size[1]}x{size[0]}: a "
+            "camera may crop or stretch between the two. Calibrate it with pictures of this size"
         )
     fields: dict[str, Any] = {name: lens[name] for name in ("fov", "size", "principal", "distortion")}
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

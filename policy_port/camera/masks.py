@@ -34,10 +34,10 @@ def cleaned(mask: Mask) -> Mask:
 
 
 def _small(mask: Mask, whole: float) -> Mask:
-    count, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] < SPECK * whole
     small[0] = False
-    return small[label] if count else np.zeros_like(mask)
+    return small[np.asarray(label, dtype=np.intp)]
 
 
 def by_background(picture: NDArray[np.uint8], background: NDArray[np.uint8]) -> Mask:

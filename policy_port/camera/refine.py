@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from policy_port.camera.view import View
 
 STEP = 1e-4
 """Step of the differences by which derivatives are taken [m or rad]."""
-PASSES = (6.0, 4.0, 2.0, 1.5, 1.0, 1.0, 1.0)
+PASSES = (6.0, 3.0, 1.5, 1.0, 1.0, 1.0)
 """Distance from which on a point of the outline counts for less, pass by pass [pixels]."""
 
 
@@ -60,7 +61,7 @@ class Refined:
     zeros: dict[str, float]
     """By how much joints stand further than they say [rad]."""
     edges: Array
-    """By how much each mask is too large [pixels worked in], shape (pictures,)."""
+    """By how much each mask is too small all around [pixels worked in], shape (pictures,)."""
     unknowns: Unknowns
     """What was solved for."""
     jacobian: list[Array] = field(repr=False)
@@ -155,13 +156,13 @@ def refine(
     """
     chosen = range(len(outlines.shots)) if use is None else np.flatnonzero(use).tolist()
     found: dict[str, float] = {name: 0.0 for name in unknowns.zeros} | dict(zeros or {})
+    full, view = view.size, outlines.view(view)
     count, edges = len(unknowns.names), np.zeros(len(chosen))
     for scale in passes:
         now = _Pass(outlines, chosen, view, found, unknowns)
         numbers = np.concatenate([np.zeros(count), edges])
-        best = least_squares(
-            now.residual, numbers, jac=now.jacobian, loss="cauchy", f_scale=scale, max_nfev=6, x_scale="jac"
-        ).x
+        jac: Any = now.jacobian
+        best = least_squares(now.residual, numbers, jac=jac, loss="cauchy", f_scale=scale, max_nfev=5, x_scale="jac").x
         view, found = unknowns.applied(view, found, best[:count])
         edges = best[count:]
     last = _Pass(outlines, chosen, view, found, unknowns)
@@ -171,7 +172,7 @@ def refine(
     rows = [slice(*ends) for ends in zip(last.ends[:-1], last.ends[1:], strict=True)]
     kept = [*range(count)]
     return Refined(
-        view=replace(view, distortion=view.distortion),
+        view=view.resized(full),
         zeros=found,
         edges=edges,
         unknowns=unknowns,

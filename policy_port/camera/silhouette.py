@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -115,13 +115,13 @@ class Outlines:
         self._links = links
 
     def view(self, view: View) -> View:
-        """The view in the resolution that is worked in."""
-        return replace(view.resized(self.size), size=self.size)
+        """The view in the resolution that is worked in, which all below take."""
+        return view.resized(self.size)
 
     def drawn(self, index: int, view: View, zeros: Zeros) -> NDArray[np.int32]:
         """Which of the arm's points is seen in each pixel of a picture, -1 where none is, -2 where it lies between."""
         rows, columns = self.size
-        pixels, _ = self.view(view).project(self._links.posed(moved_by(self.shots[index].joint_pos, zeros)))
+        pixels, _ = view.project(self._links.posed(moved_by(self.shots[index].joint_pos, zeros)))
         column, row = np.rint(np.nan_to_num(pixels, nan=-9.0)).clip(-9, 2**20).astype(np.int64).T
         seen = np.flatnonzero((column >= 0) & (column < columns) & (row >= 0) & (row < rows))
         points = np.full(self.size, -1, np.int32)
@@ -144,13 +144,13 @@ class Outlines:
         turned, origin = self._links.frames(moved_by(self.shots[index].joint_pos, zeros))
         body = self._links.body[contour]
         placed = np.einsum("nij,nj->ni", turned[body], self._links.local[contour]) + origin[body]
-        pixels = self.view(view).project(placed)[0].astype(np.float32)
+        pixels = view.project(placed)[0].astype(np.float32)
         rows, columns = self.size
         # Beyond the picture the distance grows on, so that a view that loses the arm is no good one.
         held = np.clip(pixels, 0, [columns - 1, rows - 1]).astype(np.float32)
-        field = cv2.remap(self.fields[index], held[:, None], None, cv2.INTER_LINEAR)[:, 0].astype(np.float64)
+        field = cv2.remap(self.fields[index], held[:, :1], held[:, 1:], cv2.INTER_LINEAR)[:, 0].astype(np.float64)
         return np.nan_to_num(field + np.linalg.norm(pixels - held, axis=1), nan=float(rows))
 
     def overlap(self, index: int, view: View, zeros: Zeros, edge: float) -> float:
-        """Intersection over union in a picture whose mask's edge is grown by `edge` [pixels worked in]."""
-        return float(overlap(self.drawn(index, view, zeros) != -1, self.fields[index] < edge))
+        """Intersection over union in a picture, seen from any view, its mask grown by `edge` [pixels worked in]."""
+        return float(overlap(self.drawn(index, self.view(view), zeros) != -1, self.fields[index] < edge))

@@ -1,11 +1,12 @@
-"""Figures of the camera commands: see camera.md. `python -m benchmarks.camera --part check`."""
+"""Figures of the camera commands: see camera.md. `python benchmarks/camera.py --part check`."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 
-from benchmarks.camera_setups import KINDS, Stage, some_pose, wrong
+from camera_setups import KINDS, Stage, some_pose, wrong
+
 from policy_port.camera.check import check_camera, reference
 from policy_port.camera.reference import colourful
 from policy_port.camera.render import Twin

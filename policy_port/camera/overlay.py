@@ -24,7 +24,7 @@ POINTS = 500
 """Edges of the twin that are sought."""
 FEWEST = 60
 """Fewer show too little of the arm for its place to be told."""
-FAINT = 12.0
+FAINT = 5.0
 """Gradient below which an edge counts for less [grey levels a pixel]."""
 REACH, STEP = 36, 3
 """How far an arm is sought across the picture, and in which steps at first [pixels of `ROWS`]."""
@@ -135,7 +135,11 @@ class Overlay:
     def _maps(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """How much of an edge of each direction is at or beside each pixel, shape (DIRECTIONS, rows, columns)."""
         small = cv2.resize(frame, self._size[::-1], interpolation=cv2.INTER_AREA)
-        across, down = _gradient(cv2.GaussianBlur(_grey(small).astype(np.float32), (0, 0), 0.8))
+        # The colour that changes most makes the edge: an orange arm on a grey table may be as bright as it.
+        each = [_gradient(cv2.GaussianBlur(small[..., index].astype(np.float32), (0, 0), 0.8)) for index in range(3)]
+        gradient = np.array(each)
+        most = np.hypot(gradient[:, 0], gradient[:, 1]).argmax(axis=0)
+        across, down = np.take_along_axis(gradient, most[None, None], axis=0)[0]
         strength = np.hypot(across, down)
         maps = np.empty((DIRECTIONS, *self._size), np.float32)
         for index in range(DIRECTIONS):

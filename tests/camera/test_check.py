@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from policy_port.camera.check import Finding, check_camera, refuse, reference
+from policy_port.camera.check import Finding, check_camera, reference, refuse
 from policy_port.camera.reference import Reference, beside, colourful, load_reference, write_reference
 from policy_port.camera.view import View
 from policy_port.errors import CameraError

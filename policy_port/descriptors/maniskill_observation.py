@@ -112,12 +112,13 @@ def _equal(a: Array, b: Array) -> bool:
 
 def _goal(env: str, leaf: str) -> dict[str, Any] | None:
     """The goal of this program's own task, whose frame and ranges are written down."""
-    from policy_port.tasks.reach import SO100_REACH
-    from policy_port.tasks.so100_reach_env import ENV_ID
+    from policy_port.tasks import so100_ball_env, so100_reach_env
+    from policy_port.tasks.reach import SO100_BALL, SO100_REACH
 
-    if env != ENV_ID or leaf != "goal":
+    tasks = {so100_reach_env.ENV_ID: SO100_REACH, so100_ball_env.ENV_ID: SO100_BALL}
+    if env not in tasks or leaf != "goal":
         return None
-    task = SO100_REACH
+    task = tasks[env]
     near, far = task.goal_radius
     least, most = task.goal_azimuth
     x, y = task.pan_axis_xy

@@ -123,8 +123,13 @@ def check_fit(
     if names != contract.joint_names:
         raise TaskError(
             f"{env_id}: its robot's joints are {', '.join(names)}, contract '{contract.name}' has "
-            f"{', '.join(contract.joint_names)}. {'Name the mapping that the port was made with by --through. ' * maps}"
-            f"`policy-port contract import --env {env_id}` makes a contract of the environment"
+            f"{', '.join(contract.joint_names)}. "
+            + (
+                "Name the mapping that the port was made with by --through, or make a "
+                f"contract of the environment with `policy-port contract import --env {env_id}`"
+                if maps
+                else "Take a teacher of this environment's robot"
+            )
         )
     reads, writes = columns(env_id, contract, parts, maps=maps), int(env.single_action_space.shape[0])
     if writes != contract.action_size:
@@ -176,10 +181,10 @@ def columns(
         name = label if label in sizes else PROPRIOCEPTION.get(label, label)
         if sizes.get(name) != size:
             raise TaskError(
-                f"{env_id}: observes {width} numbers ({', '.join(f'{part} {size}' for part, size in parts)}), contract "
-                f"'{contract.name}' describes {contract.observation_size}: {contract.widths()}; of '{label}', {size} "
-                f"wide, the environment has none. {'Play' if maps else 'Take'} another environment"
-                f"{', or name the mapping with --through' * maps}"
+                f"{env_id}: observes {width} numbers, contract '{contract.name}' describes "
+                f"{contract.observation_size}: {contract.widths()}. Of '{label}', {size} wide, there is none among "
+                f"{', '.join(f'{part} {wide}' for part, wide in parts)}. "
+                + ("Play another environment, or name the mapping with --through" if maps else "Take another one")
             )
         found.append(np.arange(size) + starts[name])
     return np.concatenate(found)

@@ -86,6 +86,12 @@ class TaskLesson:
         for image in self.seen:
             if image.name in RESERVED:
                 raise TrainError(f"no image can be called '{image.name}': an observation group is; rename it")
+            if (image.layout, image.dtype, image.scale) != ("nchw", "float32", 1.0):
+                raise TrainError(
+                    f"image '{image.name}' of the student's contract is {image.layout}, {image.dtype}, scaled by "
+                    f"{image.scale:g}, and RSL-RL's networks read nchw, float32, from 0 to 1. Leave the images out of "
+                    "the contract and name the cameras by --student-images"
+                )
 
     @property
     def seen(self) -> tuple[ImageInput, ...]:
@@ -149,7 +155,8 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
         run, begun = _opened(lesson, agent, environment, place, plan, runner)
         score = functools.partial(_score, environment)
         ends = plan.iterations or begun.max_iterations
-        settle = Settling(runner.alg, begun)
+        # A run that is gone on with for longer learns at the rate of the longer one.
+        settle = Settling(runner.alg, begun.model_copy(update={"max_iterations": ends}))
         learn(run, runner, environment, ends, minutes=plan.minutes, prepare=settle, score=score)
         run.finish(*choose(environment, run, taught))
     finally:
@@ -187,7 +194,8 @@ def student_of(lesson: TaskLesson, worlds: Worlds, env_id: str) -> Contract:
         raise TaskError(
             f"{env_id}: shows {', '.join(shown) or 'nothing'} beside its pictures, and the teacher's contract "
             f"'{teacher.name}' has the terms {', '.join(term.label for term in teacher.observation.terms)}. Give "
-            f"--student-contract, as `policy-port contract import --env {env_id} --obs-mode rgb` writes it"
+            f"--student-contract, as `policy-port contract import --env {env_id} --obs-mode rgb` writes it, without "
+            "its images"
         )
     observation = teacher.observation.model_copy(update={"terms": tuple(kept)})
     student = teacher.model_copy(

@@ -212,7 +212,7 @@ def test_a_student_of_part_of_the_state_reads_the_columns_of_its_terms(taught: T
     contract = taught.contract
     assert columns("E", contract, parts).tolist() == [*range(12), 19, 20, 21]
     assert columns("E", contract, [("a", 10), ("b", 5)]).tolist() == list(range(15))
-    with pytest.raises(TaskError, match="of 'goal', 3 wide, the environment has none. Play another"):
+    with pytest.raises(TaskError, match="Of 'goal', 3 wide, there is none among qpos 6.*. Play another"):
         columns("E", contract, [*parts[:3], ("goal", 4)])
 
 
@@ -283,13 +283,48 @@ def test_a_teacher_that_fails_the_task_is_refused(
         module.look_at_teacher(lesson, environment)
 
 
+def test_each_remedy_leads_on(taught: Taught, environment: TaskEnvironment, tmp_path: Path) -> None:
+    """What the messages about students say to leave out or to give is enough, each alone."""
+    seen = pictures(["base_camera=16x16"])
+    for said in ({"images": seen}, {"student": taught.contract}, {"student": taught.contract, "images": seen}):
+        assert TaskLesson(teacher=taught, **said).seen == said.get("images", ())
+    blind = TaskLesson(teacher=taught, student=taught.contract)
+    sees = tmp_path / "agent.yaml"
+    sees.write_text(
+        yaml.safe_dump({"student": read_agent(DistilAgent, "distil_pictures", None).model_dump()["student"]})
+    )
+    with pytest.raises(TrainError, match="reads no picture; give --student-images, or let class_name be MLPModel"):
+        module.settings_of(blind, Plan(out=tmp_path, agent=sees))
+    assert module.settings_of(TaskLesson(teacher=taught, images=seen), Plan(out=tmp_path, agent=sees))
+    assert module.settings_of(blind, Plan(out=tmp_path)).student.class_name == "RNNModel"
+
+    # A teacher whose contract calls the parts otherwise: the student's own contract says what they are.
+    terms = [term.model_copy(update={"name": f"my_{term.label}"}) for term in taught.contract.observation.terms]
+    other = taught.contract.model_copy(
+        update={"observation": taught.contract.observation.model_copy(update={"terms": tuple(terms)})}
+    )
+    named = TaskLesson(teacher=Taught(policy=taught.policy, contract=other), images=seen)
+    with pytest.raises(TaskError, match="shows joint_pos, joint_target beside its pictures.* Give --student-contract"):
+        module.student_of(named, environment._worlds, "PolicyPortSO100ReachBall-v1")
+    file = tmp_path / "student.yaml"
+    words = ("contract", "import", "--env", "PolicyPortSO100ReachBall-v1", "--obs-mode", "rgb", "--out", file)
+    made = invoke(*words, "--control-mode", "pd_joint_target_delta_pos")
+    assert made.exit_code == 0, made.output
+    with pytest.raises(TrainError, match="Leave the images out of the contract and name the cameras by"):
+        TaskLesson(teacher=named.teacher, student=load_contract(file))
+    told = load_contract(file).model_copy(update={"images": ()})
+    student = module.student_of(TaskLesson(teacher=named.teacher, student=told, images=seen), environment._worlds, "E")
+    assert [term.label for term in student.observation.terms] == ["joint_pos", "joint_target"]
+
+
 def test_options_of_the_other_way_are_refused(tmp_path: Path) -> None:
-    """A plant has no camera, and an environment brings its own robot: exit 2, and no folder."""
+    """A plant has no camera, an environment brings its robot: exit 2, no folder, and each way goes on alone."""
     common = ["distil", SHIPPED / "model.pt", "--out", tmp_path / "run"]
     for more, says in (
         (["--plant", "mujoco", "--student-images", "a=8x8"], "goes with --env"),
         (["--env", ENV_ID, "--robot", "r.xml"], "goes with --plant"),
         (["--plant", "mujoco"], "given --env"),
+        (["--plant", "mujoco", "--robot", "r.xml", "--student-contract", "s.yaml"], "give --teacher-contract"),
         (["--env", ENV_ID, "--student-images", "a=8"], "is no NAME=HxW"),
         (["--env", ENV_ID, "--student-images", "a=8x8"], "give --teacher-contract"),
     ):

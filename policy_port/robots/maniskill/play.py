@@ -19,7 +19,7 @@ from policy_port.errors import TaskError
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import Policy
 from policy_port.replay.env_cameras import FLAT, EnvCameras, flat_state, observation_mode
-from policy_port.replay.open_env import check_fit, registered, state_parts
+from policy_port.replay.open_env import check_fit, registered
 from policy_port.replay.recording import tip_position
 from policy_port.replay.result import Episode, Metric
 from policy_port.robots.arm.cameras import ArmCameras
@@ -115,7 +115,9 @@ class TaskJob:
         contract = pilot.contract
         check_joints(contract, robot, pilot.flown_through)
         base = self._task.base
-        self._columns = check_fit(self._task.env_id, base, contract, state_parts(base, base._init_raw_obs))
+        # What the arm delivers may be less than the task observes, and is read whole.
+        width = flat_state(base._init_raw_obs, base.device).shape[-1]
+        check_fit(self._task.env_id, base, contract, [("state", width)])
         check_actions(contract, self._task)
         self._pictures = Pictures(self._task.cameras, robot)
 
@@ -125,7 +127,7 @@ class TaskJob:
         self._task.watch(lambda name: self._pictures.fit(name, session.cameras.frame(name)))
 
         def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[TaskObservation, TaskAction]:
-            seen = TaskObservation(self._task, contract, signals, policy, self._cameras, self._columns)
+            seen = TaskObservation(self._task, contract, signals, policy, self._cameras)
             return seen, TaskAction(self._task, contract, signals)
 
         return Controller(pilot.contract, policy, session.arm.joint_names, 1, parts)
@@ -162,15 +164,9 @@ class TaskObservation:
     """What the task's own code observes of the arm; see `policy_port.control.controller.ObservationPart`."""
 
     def __init__(
-        self,
-        task: RealTask,
-        contract: Contract,
-        signals: Signals,
-        policy: Policy,
-        cameras: EnvCameras | None,
-        columns: NDArray[np.intp],
+        self, task: RealTask, contract: Contract, signals: Signals, policy: Policy, cameras: EnvCameras | None
     ) -> None:
-        self._task, self._clip, self._columns = task, contract.observation.clip, columns
+        self._task, self._clip = task, contract.observation.clip
         self._signals, self._policy, self._cameras = signals, policy, cameras
 
     def build(self) -> None:
@@ -180,7 +176,7 @@ class TaskObservation:
         self._task.sent(self._signals.joint_target)
         self._task.measured(state.joint_pos, state.joint_vel)
         told = self._task.observe()
-        observation[...] = flat_state(told, self._task.base.device).numpy()[:, self._columns]
+        observation[...] = flat_state(told, self._task.base.device).numpy()
         if self._clip is not None:
             np.clip(observation, *self._clip, out=observation)
         if self._cameras is not None:

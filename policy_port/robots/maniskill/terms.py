@@ -34,12 +34,14 @@ PROPRIOCEPTION = {
 }
 """ManiSkill's own proprioception, by path."""
 
+REACH = {
+    "agent/joint_pos": Origin.MEASURED,
+    "agent/joint_target": Origin.COMMANDED,
+    "extra/goal": Origin.COMMANDED,
+}
 ORIGINS: dict[str, dict[str, Origin]] = {
-    "PolicyPortSO100Reach-v1": {
-        "agent/joint_pos": Origin.MEASURED,
-        "agent/joint_target": Origin.COMMANDED,
-        "extra/goal": Origin.COMMANDED,
-    },
+    "PolicyPortSO100Reach-v1": REACH,
+    "PolicyPortSO100ReachBall-v1": REACH,
     "SO100GraspCube-v1": {
         "extra/dist_to_rest_qpos": Origin.COMPUTED,
         "extra/tcp_pos": Origin.COMPUTED,
@@ -59,7 +61,12 @@ ORIGINS: dict[str, dict[str, Origin]] = {
 """What each task adds to that, or replaces. What is not in here is refused by name."""
 
 CUBE = "Lay the cube on the table in front of the arm. The arm then goes to its start pose."
-SCENES: dict[str, str] = {"SO100GraspCube-v1": CUBE, "PickCubeSO100-v1": CUBE}
+BALL = "Lay the ball on the table in front of the arm. The arm then goes to its start pose."
+SCENES: dict[str, str] = {
+    "SO100GraspCube-v1": CUBE,
+    "PickCubeSO100-v1": CUBE,
+    "PolicyPortSO100ReachBall-v1": BALL,
+}
 """What somebody has to do before each episode; nothing for the other tasks."""
 
 

@@ -297,6 +297,33 @@ TRIED |= {
     ),
 }
 
+_SEES = "tests.train.test_task_distil:"
+TRIED |= {
+    "a student learns on a plant, given --plant, --robot and --student-contract": (
+        f"{_SEES}test_options_of_the_other_way_are_refused"
+    ),
+    "goes with --env: a robot on a plant has no camera": f"{_SEES}test_options_of_the_other_way_are_refused",
+    "goes with --plant: a ManiSkill environment brings its own": f"{_SEES}test_options_of_the_other_way_are_refused",
+    "Name one of these with --control-mode": (
+        f"{_SEES}test_what_the_environment_does_not_show_is_refused_and_nothing_is_written"
+    ),
+    "and --episode-steps {} asks for more; leave it out": f"{_SEES}test_a_killed_run_goes_on_to_a_port_that_plays",
+    "whose sizes stand in --agent; leave --student out": f"{_SEES}test_each_remedy_leads_on",
+    "--student-images names camera '{}' twice; name each once": f"{_SEES}test_each_remedy_leads_on",
+    "give --student-images NAME=HxW, or --student-contract with its terms": f"{_SEES}test_each_remedy_leads_on",
+    "states images, and --student-images names some; leave one": f"{_SEES}test_each_remedy_leads_on",
+    "the contract and name the cameras by --student-images": f"{_SEES}test_each_remedy_leads_on",
+    "no picture; give --student-images, or let class_name be MLPModel or RNNModel": (
+        f"{_SEES}test_each_remedy_leads_on"
+    ),
+    "it is the teacher of another environment or controller (--control-mode)": (
+        f"{_SEES}test_a_killed_run_goes_on_to_a_port_that_plays"
+    ),
+    "Give --student-contract, as `policy-port contract import --env {} --obs-mode rgb` writes it": (
+        f"{_SEES}test_each_remedy_leads_on"
+    ),
+}
+
 WALKED = {
     "cli/collect.py": "tests.cli.test_collect:test_options_that_do_not_go_together_are_named",
     "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",

@@ -28,6 +28,9 @@ _IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_n
 _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
 TRIED: dict[str, str] = {
+    "or this one calibrated anew, whose offsets are others. Begin with another --out": (
+        "tests.engine.test_turning:test_another_arm_in_a_later_turn_is_refused"
+    ),
     "is a file, and a pipeline makes a folder; name another one in `out`, or by --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),

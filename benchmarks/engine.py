@@ -39,7 +39,7 @@ PLAN = {
     ],
 }  # fmt: skip
 """Half a minute of motion."""
-ITERATIONS, ENVS, EPISODES = 80, 48, 20
+ITERATIONS, ENVS, EPISODES = 80, 64, 10
 
 
 def write_engine(folder: Path, seed: int) -> Path:
@@ -68,7 +68,7 @@ def write_engine(folder: Path, seed: int) -> Path:
         "control": True,
         "emulated": {"dynamics": "hidden.yaml", "seed": seed},
         "collect": {"plan": "plan.yaml"},
-        "identify": {"payload": "Fixed_Jaw", "segments": 24, "runs": False},
+        "identify": {"payload": "Fixed_Jaw", "segments": 16, "runs": False},
         "finetune": {"iterations": ITERATIONS, "num_envs": ENVS, "seed": seed},
         "play": {"episodes": EPISODES, "seed": 1000 * seed},
     }

@@ -160,8 +160,14 @@ PARTS = {"checkpoint": _checkpoint, "contract": _contract}
 
 
 def _of_run(folder: Path) -> dict[str, Any]:
+    from policy_port.tasks.reach_training import read_reach
     from policy_port.train.measure import measure_run
+    from policy_port.train.run import open_run
 
+    if read_reach(folder / "task.yaml") is not None:
+        scores = open_run(folder).scores()
+        last = scores[max(scores)] if scores else {}
+        return {f"{name} at the last checkpoint": {"value": value} for name, value in last.items()}
     return measure_run(folder)
 
 

@@ -105,9 +105,11 @@ def plan_of(
     """What would be done with each stage of all turns."""
     if until is not None:
         check_until(engine, commands, until)
-    write_own(engine, engine.document.turns)
     pipeline = pipeline_of(engine, engine.document.turns, commands, until)
-    due = Running(pipeline=pipeline, parts=parts, edited="refuse").plan()
+    due: Mapping[str, str] = dict.fromkeys((stage.name for stage in pipeline.stages), "run")
+    if engine.out.exists():
+        write_own(engine, engine.document.turns)
+        due = Running(pipeline=pipeline, parts=parts, edited="refuse").plan()
     arm = "the emulated arm" if engine.document.emulated is not None else "THE ARM"
     moving = {stage.name for stage in pipeline.stages if stage.kind in MOVES}
     return {

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from policy_port.cli.app import app
 from policy_port.engine.halves import check_apart, write_halves
 from policy_port.errors import EvidenceError, PolicyPortError
+from policy_port.resources import assets_dir
 from policy_port.trace import Recorder
 from tests.engine.conftest import JOINTS, Lab
 
@@ -49,6 +50,20 @@ def test_what_does_not_go_together_is_refused(lab: Lab, changes: dict[str, Any],
     with pytest.raises(PolicyPortError, match=says):
         lab.engine()
     assert not (lab.folder / "toy").exists()
+
+
+def test_what_a_message_asks_for_is_taken(lab: Lab) -> None:
+    """A plan with a segment to hold out, a task of kind reach, a checkpoint with its contract: each is read then."""
+    held = PLAN + "  - {kind: multisine, seconds: 2.0, use: held_out}\n"
+    (lab.folder / "plan.yaml").write_text(held)
+    (lab.folder / "task.yaml").write_text("policy_port_task: 1\nkind: reach\nname: a\ntask: so100-reach\n")
+    shipped = assets_dir() / "so100_reach"
+    files = {"policy": str(shipped / "model.pt"), "contract": str(shipped / "contract.yaml")}
+    lab.write(collect={"plan": "plan.yaml"}, task="task.yaml", **files)
+    engine = lab.engine()
+    assert engine.plan_file == lab.folder / "plan.yaml"
+    # The links of the arm feel gravity, though the policy learnt without.
+    assert not engine.contract.actuation.gravity_compensation
 
 
 def test_a_real_arm_needs_somebody_at_the_terminal(lab: Lab) -> None:

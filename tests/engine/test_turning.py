@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from policy_port.engine.turning import plan_of
+from policy_port.engine.document import read_engine
+from policy_port.engine.turning import plan_of, turn_crank
 from policy_port.errors import EvidenceError, OutputError, TrainError
 from tests.engine.conftest import PARTS, CutError, Lab
 
@@ -99,6 +100,7 @@ def test_another_arm_in_a_later_turn_is_refused(lab: Lab) -> None:
     lab.calibration = "b" * 64
     with pytest.raises(EvidenceError, match="another arm, or this one calibrated anew"):
         lab.turn()
+    turn_crank(read_engine(lab.write(turns=1), lab.folder / "other"), lab.commands(), PARTS, lab.said.append)
 
 
 def test_what_was_edited_is_refused_and_what_was_deleted_made_anew(lab: Lab) -> None:

@@ -31,6 +31,9 @@ TRIED: dict[str, str] = {
     "Leave it out of the student's contract (policy-port contract measurable writes one)": (
         _TAUGHT + "test_what_a_student_will_lack_is_told"
     ),
+    "or this one calibrated anew, whose offsets are others. Begin with another --out": (
+        "tests.engine.test_turning:test_another_arm_in_a_later_turn_is_refused"
+    ),
     "is a file, and a pipeline makes a folder; name another one in `out`, or by --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),

@@ -201,7 +201,13 @@ _CASE = "tests.regress.test_schedule_file:test_a_schedule_that_does_not_fit_is_r
 _OPEN = "tests.replay.test_named_commands:test_what_a_contract_leaves_open_of_its_command_is_refused"
 _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads_on"
 
+_ENGINE = "tests.engine.test_document:"
 TRIED: dict[str, str] = {
+    "To rehearse without an arm, write `emulated: {}` into the file": f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal",
+    "a turn fits one half and is judged by the other": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
+    "write so100-reach, or a task file with `kind: reach`": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
+    "is no recording of a plan; `collect` makes them": f"{_ENGINE}test_a_recording_is_parted_by_episode",
+    "no episode of its plan is to be {}; write `use: {}` into a segment": f"{_ENGINE}test_a_recording_is_parted_by_episode",
     "write fit: false to leave one alone": "tests.identify.test_checks:test_priors_state_every_parameter",
     "`after` names stages, such as": "tests.pipeline.test_stages:test_a_stage_waits_for_those_that_it_comes_after",
     "and a pipeline makes a folder; name another one in `out`": "tests.pipeline.test_stages:test_the_file_is_strict",

@@ -65,8 +65,8 @@ def test_a_plant_runs_the_network_that_was_judged(
     predictor, rows = MujocoPredictor(arm, SETUP), np.arange(1, 51)
     whole = replace(cut([item], 1.0), start=np.zeros(1), position=item.measured[:1], velocity=np.zeros((1, 2)))
     whole = replace(whole, after=item.time[None, rows], measured=item.measured[None, rows])
-    values = {key: np.array([document_value(document, joint, key) for joint in JOINTS]) if key in BARE["elbow"] else array
-              for key, array in predictor.stock.items()}  # fmt: skip
+    stated = {key: np.array([document_value(document, joint, key) for joint in JOINTS]) for key in BARE["elbow"]}
+    values = {**predictor.stock, **stated}
     told = _with(predictor, values, replace(whole, of=np.zeros(1, np.int64)), network.networks, network.spacing)
     assert np.abs(told[0] - whole.measured[0]).max() < 1e-4
     predictor.close()

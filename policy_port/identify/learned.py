@@ -269,7 +269,7 @@ def _inputs(segments: Segments, values: Values) -> Array:
         speed = savgol_filter(position, SMOOTHED, 2, deriv=1, axis=0) / item.period
         first = np.searchsorted(item.time, segments.start[segments.of == index] - 1e-9)
         rows = first[:, None] + np.arange(samples)
-        columns = [signal[np.maximum(rows - lag, 0)] for signal in (target - position, speed) for lag in LAGS]
+        columns: Any = [signal[np.maximum(rows - lag, 0)] for signal in (target - position, speed) for lag in LAGS]
         found.append(np.stack(columns, axis=-1))
     return np.concatenate(found)
 

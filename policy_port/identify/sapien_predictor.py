@@ -28,7 +28,7 @@ from policy_port.plants.play import Play
 from policy_port.plants.sapien_changes import SceneChanges
 from policy_port.plants.setup import PlantSetup
 
-WORTH_IT = 200_000
+WORTH_IT = 100_000
 """Readings from which on a prediction is parted among processes, which take seconds to start."""
 
 

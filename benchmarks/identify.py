@@ -3,6 +3,7 @@
     python benchmarks/identify.py arms --count 20 --out arms.json          # bars 1, 2 and 6 in MuJoCo
     python benchmarks/identify.py arms --count 2 --plant maniskill --out sapien.json
     python benchmarks/identify.py table arms.json
+    python benchmarks/identify.py methods            # ways to search
 
 Results are added to the file after each arm, so that a run can be taken up again. Real recordings are identified by
 the command itself; `identify.md` has the lines.
@@ -179,6 +180,64 @@ def noticed(
     return [item.joint for item in find_misfits(predictor, space.values(z), motions)]
 
 
+def methods(seed: int, segments: int) -> str:
+    """Costs that ways to search reach for one hidden arm, and how many predictions of all segments each takes."""
+    from cmaes import CMA
+
+    from policy_port.identify import identify as whole
+
+    robot, setup = find_robot("so100"), stock()
+    predictor = make_predictor("mujoco", robot, fitted_setup(robot, setup), None)
+    as_it_comes = make_predictor("mujoco", robot, setup, None)
+    motions = [record("mujoco", hidden(seed), kind, seed).in_robot(predictor.joint_names, None) for kind in range(3)]
+    space = make_space(load_priors("sts3215"), predictor.joint_names, as_it_comes.stock)
+    problem, lag = whole._problem(predictor, motions, Effort(horizon=1.0, segments=segments))
+    start, lines, asked = whole._start(problem, space, lag), [], [0]
+    predict = predictor.predict
+
+    def counted(columns: Any, *rest: Any) -> Array:
+        asked[0] += len(columns)
+        return predict(columns, *rest)
+
+    predictor.predict = counted  # type: ignore[method-assign]
+    truth = {name: item.value for name, item in hidden(seed).estimates()}
+    true = np.array([item.coordinate(truth[item.name]) for item in space.parameters])
+    done = problem.minimise(space, start, 12)
+    problem = whole.weighed(problem, space, done)
+
+    def told(label: str, z: Array) -> None:
+        lines.append(f"{label}: cost {problem.cost(space, z):.0f}, {asked[0]} predictions")
+        asked[0] = 0
+
+    def evolved(z: Array, chosen: Any, most: int) -> Array:
+        low, high = (end[chosen] for end in space.bounds)
+        bounds = np.clip(np.stack([low, high], axis=1), -8.0, 8.0)
+        search, best = CMA(mean=np.clip(z[chosen], *bounds.T), sigma=0.3, bounds=bounds, seed=0), (np.inf, z)
+        while asked[0] < most:
+            points = np.tile(z[:, None], (1, search.population_size))
+            points[chosen] = np.stack([search.ask() for _ in range(search.population_size)], axis=1)
+            costs = (problem.residuals(space, points) ** 2).sum(axis=0)
+            search.tell([(points[chosen, index], float(cost)) for index, cost in enumerate(costs)])
+            best = min((best, (float(costs.min()), points[:, costs.argmin()])), key=lambda item: item[0])
+        return best[1]
+
+    asked[0] = 0
+    told("true numbers", true)
+    told("least squares alone", problem.minimise(space, start, 12))
+    found = problem.minimise(space, start, 12)
+    for key, moves in whole.GRIDS.items():
+        found = whole.profile(problem, space, found, key, moves).best
+    found = problem.minimise(space, found, 6)
+    budget = asked[0]
+    told("least squares, delay and backlash on a grid once", found)
+    few = np.array([index for index, item in enumerate(space.parameters) if item.key in whole.GRIDS])
+    z = problem.minimise(space, start, 12)
+    told("least squares, delay and backlash by CMA-ES, least squares",
+         problem.minimise(space, evolved(z, few, budget), 6))  # fmt: skip
+    told("CMA-ES over all", evolved(start, np.arange(len(start)), 2 * budget))
+    return "\n".join(lines)
+
+
 def table(results: list[dict[str, Any]]) -> str:
     """The results in lines."""
     rows = [row for result in results for row in result["parameters"]]
@@ -215,8 +274,14 @@ def main() -> None:
     arms.add_argument("--plant", choices=["mujoco", "maniskill"], default="mujoco")
     arms.add_argument("--segments", type=int, default=60)
     arms.add_argument("--out", type=Path, required=True)
+    ways = modes.add_parser("methods")
+    ways.add_argument("--seed", type=int, default=0)
+    ways.add_argument("--segments", type=int, default=10)
     modes.add_parser("table").add_argument("results", type=Path)
     given = parser.parse_args()
+    if given.mode == "methods":
+        print(methods(given.seed, given.segments))
+        return
     if given.mode == "arms":
         done = json.loads(given.out.read_text()) if given.out.exists() else []
         for seed in range(given.first + len(done), given.first + given.count):

@@ -178,7 +178,7 @@ HEAVY: dict[str, set[str]] = {
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {
         *("checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/leapp_graph.py"),
-        "descriptors/outwards",
+        *("descriptors/outwards", "identify/learned.py"),
     },
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},

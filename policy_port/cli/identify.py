@@ -19,6 +19,13 @@ class IdentifyPlant(StrEnum):
     MANISKILL = "maniskill"
 
 
+class ActuatorKind(StrEnum):
+    """What drives are taken for."""
+
+    PHYSICAL = "physical"
+    NETWORK = "network"
+
+
 DataArgument = Annotated[
     list[Path],
     typer.Argument(help="Recordings to fit: traces, LeRobotDatasets, folders of SAGE, or folders of these."),
@@ -56,6 +63,9 @@ TimestepOption = Annotated[
     float | None, typer.Option(min=1e-4, max=0.05, help="Physics timestep [s]; the contract's, or 0.005.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the bootstrap.")]
+ActuatorOption = Annotated[
+    ActuatorKind, typer.Option(help="network: also train one beside each drive, kept if held-out errors fall for sure.")
+]
 ReportOption = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of dynamics, and the page.")]
 
@@ -80,6 +90,7 @@ class IdentifyOptions:
     segments: SegmentsOption = 160
     timestep: TimestepOption = None
     seed: SeedOption = 0
+    actuator: ActuatorOption = ActuatorKind.PHYSICAL
     report: ReportOption = None
     force: ForceOption = False
 
@@ -117,6 +128,7 @@ def identify(options: IdentifyOptions) -> None:
         horizon=options.horizon,
         segments=options.segments,
         seed=options.seed,
+        network=options.actuator is ActuatorKind.NETWORK,
     )
     done = session.run(request, lambda text: typer.echo(text, err=True))
     typer.echo(done.text.rstrip())
@@ -141,5 +153,7 @@ def _check_outputs(options: IdentifyOptions) -> None:
             raise OutputError(f"{file.parent}: no such folder for the output")
     if len({file.resolve() for file in outputs}) < len(outputs):
         raise OutputError(f"{options.out}: is to be both dynamics and page; name two files")
+    if options.actuator is ActuatorKind.NETWORK and options.plant is not IdentifyPlant.MUJOCO:
+        raise typer.BadParameter("--actuator network goes with --plant mujoco, where it is trained and judged")
     if options.hold_out_after is not None and (options.held_out or len(options.data) > 1):
         raise typer.BadParameter("--hold-out-after goes with a single recording and without --held-out")

@@ -13,6 +13,7 @@ from policy_port.dynamics.document import Dynamics
 from policy_port.files import sha256
 from policy_port.identify.estimate import Estimates
 from policy_port.identify.identify import Identified
+from policy_port.identify.learned import Learned
 from policy_port.identify.parameters import JOINT_KEYS
 from policy_port.identify.recording import Recording
 from policy_port.plants.mujoco_model import NO_LIMIT
@@ -59,6 +60,19 @@ def dynamics_of(
     if posterior["names"]:
         document["posterior"] = posterior
     return Dynamics.model_validate(document)
+
+
+def with_networks(document: Dynamics, learned: Learned, joints: Sequence[str]) -> Dynamics:
+    """The document with a network beside each drive, and the numbers that go with them, which nobody judged alone."""
+    data: dict[str, Any] = document.model_dump(exclude_none=True) | {"correlated": [], "held_out": []}
+    data.pop("posterior", None)
+    for column, joint in enumerate(joints):
+        mine = data["joints"][joint]
+        mine.pop("backlash", None)
+        for key in mine:
+            value = float(f"{learned.values[key][column]:.6g}")
+            mine[key] = {"value": value, "source": "recordings, beside a network"}
+    return Dynamics.model_validate(data | {"actuator": learned.actuators(joints)})
 
 
 def rounded(value: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:

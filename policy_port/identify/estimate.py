@@ -107,7 +107,8 @@ def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[st
         note(f"{len(kept)} of {count} parameters keep their priors; searching the others once more")
         rest = space.without(kept)
         if rest.parameters:
-            values = rest.values(problem.minimise(rest, _conditional(space, rest, information, z), 6))
+            rounds = 6 if problem.predictor.quick is None else 2
+            values = rest.values(problem.minimise(rest, _conditional(space, rest, information, z), rounds))
         else:
             values = rest.fixed
         final = space.coordinates(values)

@@ -15,6 +15,8 @@ from policy_port.identify.estimate import Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
 from policy_port.identify.grid import profile
 from policy_port.identify.lag import Lag, fit_lag
+from policy_port.identify.learned import Learned, learn
+from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import Space, Values
 from policy_port.identify.recording import Recording
 from policy_port.identify.segments import Segments, cut
@@ -38,6 +40,8 @@ SETTLED = 2.0
 """A turn that lowers the cost by less is the last."""
 LEAST_SEGMENTS = 30
 """Segments that short recordings are cut into, overlapping."""
+JUDGED_QUICK, JUDGED_SLOW, SHOWN = 20_000, 400, 200
+"""Most segments, spread evenly, by which a quick and a slow simulator are judged, and that are drawn."""
 LAG_SEGMENTS = 150
 """Segments that the lag is fitted to."""
 
@@ -57,6 +61,8 @@ class Effort:
     """Most iterations of each of the two searches."""
     seed: int = 0
     """Of the bootstrap."""
+    network: bool = False
+    """Whether networks beside the drives are tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,8 @@ class Identified:
     """Segments for pictures."""
     predicted: dict[str, Array]
     """Their predictions by model [rad]."""
+    learned: Learned | None = None
+    """Networks beside the drives, kept or not; None where they weren't tried."""
 
 
 def identify(
@@ -123,21 +131,26 @@ def identify(
     problem, z = search(problem, space, _start(problem, space, lag), effort.rounds, note)
     delays = profile(problem, space, z, "delay", FINE)
     estimates = estimate(problem, space, delays, note, effort.seed)
+    learned = None
+    if effort.network and isinstance(predictor, MujocoPredictor):
+        bare = _without_play(problem, space, z)
+        learned = learn(predictor, (bare, estimates.values), recordings, effort.horizon, note)
     note("errors")
     judged = others or fitted
     models = _models(predictor, stock, estimates.values, lag)
     noise, step = reading_noise(cut(fitted, effort.horizon).some(400))
-    shown = cut(judged, LONG)
+    shown, most = cut(judged, LONG).some(SHOWN), JUDGED_QUICK if predictor.quick is None else JUDGED_SLOW
     return Identified(
         estimates=estimates,
         lag=lag,
-        errors=tuple(_errors(judged, horizon, models) for horizon in sorted({*HORIZONS, effort.horizon})),
+        errors=tuple(_errors(judged, horizon, most, models) for horizon in sorted({*HORIZONS, effort.horizon})),
         held_out=bool(others),
         misfits=tuple(find_misfits(predictor, estimates.values, fitted)),
         noise=noise,
         step=step,
         shown=shown,
         predicted={name: model(shown) for name, model in models.items() if name != "lag without bias"},
+        learned=learned,
     )
 
 
@@ -190,6 +203,13 @@ def search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable
     return weighed(problem, space, z), z
 
 
+def _without_play(problem: Problem, space: Space, z: Array) -> Values:
+    """The model that serves best without backlash."""
+    rest = space.without([item.name for item in space.parameters if item.key == "backlash"])
+    rest.fixed["backlash"][:] = 0.0
+    return rest.values(problem.minimise(rest, rest.coordinates(space.values(z)), 6))
+
+
 def _weights(error: Array, memory: float | Array) -> Array:
     return 1.0 / np.sqrt(np.maximum(error, LEAST_ERROR) ** 2 * np.maximum(memory, 1.0))
 
@@ -222,8 +242,10 @@ def _models(predictor: Predictor, stock: Predictor, values: Values, lag: Lag) ->
     }
 
 
-def _errors(judged: Sequence[Recording], horizon: float, models: dict[str, Callable[[Segments], Array]]) -> Error:
-    segments = cut(judged, horizon)
+def _errors(
+    judged: Sequence[Recording], horizon: float, most: int, models: dict[str, Callable[[Segments], Array]]
+) -> Error:
+    segments = cut(judged, horizon).some(most)
     found = {name: rmse(model(segments) - segments.measured, segments) for name, model in models.items()}
     return Error(
         horizon=horizon,

@@ -79,7 +79,4 @@ def _paths(segments: Segments, targets: Array, constants: Array) -> Array:
     path[:, :, 0] = segments.position
     for index in range(steps):
         path[:, :, index + 1] = targets[:, index] + (path[:, :, index] - targets[:, index]) * kept
-    place = np.minimum(segments.after / step, steps - 1e-9)
-    low = place.astype(np.int64)
-    rows, part = np.arange(segments.count)[:, None], (place - low)[..., None]
-    return path[:, rows, low] * (1.0 - part) + path[:, rows, low + 1] * part
+    return segments.sampled(path, step)

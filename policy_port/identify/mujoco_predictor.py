@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +133,47 @@ class MujocoPredictor:
         )
         path = np.concatenate([state.reshape(-1, 1, size), told], axis=1)[..., 1 + robot.qpos_index]
         path = path.reshape(len(columns), count, steps + 1, -1)
-        place = np.minimum(segments.after / self.timestep, steps - 1e-9)
-        low = place.astype(np.int64)
-        rows, part = np.arange(count)[:, None], (place - low)[..., None]
-        position = path[:, rows, low] * (1.0 - part) + path[:, rows, low + 1] * part
+        position = segments.sampled(path, self.timestep)
         gains = np.array([values["gain"] for values in columns])[:, None, None]
         return position * gains + np.array([values["offset"] for values in columns])[:, None, None]
+
+    @property
+    def inertia(self) -> Array:
+        """What each joint turns in the robot file's pose, its armature left out [kg m^2], shape (joints,)."""
+        model, dof = self._robot.model, self._robot.dof_index
+        return model.dof_M0[dof] - model.dof_armature[dof]
+
+    def pushed(self, values: Values, segments: Segments, push: Callable[[int, Array, Array], Array]) -> Array:
+        """Predictions under torques beside the drives [rad], shape (segments, samples, joints).
+
+        Args:
+            values: The parameters.
+            segments: What is predicted.
+            push: Torques [N m] in a step, of its index, what drives aim at less positions, and velocities; all shape
+                (segments, joints).
+        """
+        steps, robot, model = (
+            int(np.ceil(segments.after.max() / self.timestep - 1e-9)),
+            self._robot,
+            self._model(values),
+        )
+        targets, half = drive_targets(segments, values["delay"], self.timestep, steps), 0.5 * values["backlash"]
+        all_data = [mujoco.MjData(model) for _ in range(segments.count)]
+        path = np.empty((segments.count, steps + 1, len(self.joint_names)))
+        path[:, 0] = (segments.position - values["offset"]) / values["gain"]
+        speed = segments.velocity / values["gain"]
+        for index, data in enumerate(all_data):
+            data.qpos[robot.qpos_index], data.qvel[robot.dof_index] = path[index, 0], speed[index]
+        for step in range(steps):
+            torque = push(step, targets[:, step] - path[:, step], speed)
+            for index, data in enumerate(all_data):
+                data.ctrl[robot.ctrl_index] = (targets[index, step] - half) * robot.ctrl_per_target
+                data.ctrl[self._back] = targets[index, step] + half
+                data.qfrc_applied[robot.dof_index] = torque[index]
+                mujoco.mj_step(model, data)
+                path[index, step + 1], speed[index] = data.qpos[robot.qpos_index], data.qvel[robot.dof_index]
+        told = segments.sampled(path, self.timestep) * values["gain"] + values["offset"]
+        return np.nan_to_num(told, nan=DIVERGED, posinf=DIVERGED, neginf=-DIVERGED)
 
     def _model(self, values: Values) -> mujoco.MjModel:
         robot = self._robot

@@ -55,6 +55,7 @@ def summary(found: Identified, joints: Sequence[str]) -> str:
         lines.append(f"not identified by these recordings: {', '.join(unknown)}")
     lines += found.estimates.together
     lines += [f"misfit: {item}" for item in found.misfits]
+    lines += [str(found.learned)] if found.learned else []
     return "\n".join(lines) + "\n"
 
 
@@ -70,6 +71,7 @@ def make_report(
             *(() if found.held_out else ("Nothing was held out: errors are of what was fitted.",)),
             *(f"Misfit: {item}. Intervals are of a model that is wrong there." for item in found.misfits),
             *(f"{said}." for said in found.estimates.together),
+            *((f"{found.learned}.",) if found.learned else ()),
         ),
         tables=(*_error_tables(found, joints), _parameters(found, dynamics)),
         pictures=(_paths(found, joints), _errors_against(found, joints), _horizons(found)),

@@ -28,7 +28,7 @@ from policy_port.plants.play import Play
 from policy_port.plants.sapien_changes import SceneChanges
 from policy_port.plants.setup import PlantSetup
 
-WORTH_IT = 200_000
+WORTH_IT = 100_000
 """Readings from which on a prediction is parted among processes, which take seconds to start."""
 
 
@@ -75,15 +75,11 @@ class SapienPredictor:
 
     def _predict(self, columns: Sequence[Values], segments: Segments) -> Array:
         steps = int(np.ceil(segments.after.max() / self.timestep - 1e-9))
-        place = np.minimum(segments.after / self.timestep, steps - 1e-9)
-        low = place.astype(np.int64)
-        rows, part = np.arange(segments.count)[:, None], (place - low)[..., None]
         found = np.empty((len(columns), *segments.measured.shape))
         for index, values in enumerate(columns):
             if not self._is_stock:
                 self._changes.set(self._physics(values))
-            path = self._paths(values, segments, steps)[..., self._back]
-            position = path[rows, low] * (1.0 - part) + path[rows, low + 1] * part
+            position = segments.sampled(self._paths(values, segments, steps)[..., self._back], self.timestep)
             found[index] = position * values["gain"] + values["offset"]
         return np.nan_to_num(found, nan=DIVERGED, posinf=DIVERGED, neginf=-DIVERGED)
 

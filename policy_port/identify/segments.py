@@ -47,6 +47,13 @@ class Segments:
         """Number of segments."""
         return len(self.of)
 
+    def sampled(self, path: Array, timestep: float) -> Array:
+        """Paths (..., segments, steps + 1, joints) at the readings' times, shape (..., segments, samples, joints)."""
+        place = np.minimum(self.after / timestep, path.shape[-2] - 1 - 1e-9)
+        low = place.astype(np.int64)
+        rows, part = np.arange(self.count)[:, None], (place - low)[..., None]
+        return path[..., rows, low, :] * (1.0 - part) + path[..., rows, low + 1, :] * part
+
     def take(self, chosen: Integers) -> Segments:
         """Some of them."""
         return Segments(

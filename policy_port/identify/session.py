@@ -10,10 +10,11 @@ from policy_port.contract import Contract, RobotMapping
 from policy_port.dynamics.document import Dynamics, write_dynamics
 from policy_port.errors import EvidenceError, RobotError
 from policy_port.identify.checks import check_recordings
-from policy_port.identify.document import dynamics_of
+from policy_port.identify.document import dynamics_of, with_networks
 from policy_port.identify.files import Unstated, read_recordings
 from policy_port.identify.fit import Predictor
 from policy_port.identify.identify import Effort, Identified, identify
+from policy_port.identify.learned import check_held_out
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import load_priors, make_space
 from policy_port.identify.recording import Recording
@@ -61,6 +62,8 @@ class Request:
     """Stretches that are fitted."""
     seed: int = 0
     """Of the bootstrap."""
+    network: bool = False
+    """Whether networks beside the drives are tried; in MuJoCo alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +105,14 @@ def run(request: Request, note: Callable[[str], None] = lambda _: None) -> Done:
     joints = predictor.joint_names
     split = read_split(request, joints)
     check_recordings((*split[0], *split[1]), finite(predictor.limits), request.horizon)
+    if request.network:
+        check_held_out(split[1])
     space = make_space(priors, joints, stock.stock)
-    effort = Effort(horizon=request.horizon, segments=request.segments, seed=request.seed)
+    effort = Effort(horizon=request.horizon, segments=request.segments, seed=request.seed, network=request.network)
     found = identify(predictor, stock, space, split, effort, note)
     dynamics = dynamics_of(found, robot, joints, split, request.payload_link)
+    if found.learned is not None and found.learned.kept:
+        dynamics = with_networks(dynamics, found.learned, joints)
     settings = {
         "plant": request.plant,
         "timestep": f"{stock_as.timestep:g} s",

@@ -114,6 +114,7 @@ def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.Mon
         ("whole.npz --segments 1000000000", "less than or equal to 2000", ""),
         ("whole.npz --report whole.npz --force", "whole.npz: is read; name another file", ""),
         ("whole.npz --report new.yaml", "is to be both dynamics and page", ""),
+        ("whole.npz --actuator network --plant maniskill", "--actuator network goes with --plant mujoco", ""),
         ("whole.npz held.npz --hold-out-after 3", "--hold-out-after goes with a single recording", ""),
         ("whole.npz --held-out whole.npz", "is both fitted and held out", ""),
         ("whole.npz --hold-out-after 3.9", "leaves less than 20 rows on one side", ""),

@@ -89,6 +89,8 @@ TRIED: dict[str, str] = {
     "so nothing says what stock is. Give the contract that states": _IDENTIFIED,
     "Give the contract of this robot with --contract FILE": _IDENTIFIED,
     "or look less far ahead with --horizon": _IDENTIFIED,
+    "name more with --held-out": "tests.identify.test_learned:test_a_network_is_kept_only_where_it_helps_for_sure",
+    "--actuator network goes with --plant mujoco": _IDENTIFIED,
     "readings are in degrees, a row is damaged, or time stamps are in another unit": _IDENTIFIED,
     "another joint's column, or has another zero or unit": _MAPPED,
     "tell nothing of the dynamics. Or they are in another unit than --mapping says": _MAPPED,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.port.pilot import Pilot
     from policy_port.robots.arm.robot_file import RobotFile
+    from policy_port.robots.emulator.lens import Outlook
     from policy_port.robots.jobs.reach_job import RealJob
 
 UNSTATED = "not stated"
@@ -166,17 +167,23 @@ def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Ite
 
 @contextlib.contextmanager
 def reached(
-    robot: RobotFile, *, emulated: bool, faults: Sequence[str] = (), dynamics: Path | None = None, seed: int = 0
+    robot: RobotFile,
+    *,
+    emulated: bool,
+    faults: Sequence[str] = (),
+    dynamics: Path | None = None,
+    seed: int = 0,
+    outlook: Outlook | None = None,
 ) -> Iterator[tuple[RobotFile, Callable[[], None]]]:
     """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on."""
     if not emulated:
         yield robot, lambda: None
         return
     from policy_port.dynamics.document import load_dynamics
-    from policy_port.robots.arm.emulated import emulate
+    from policy_port.robots.arm.emulated import DIALS, emulate
 
     given = None if dynamics is None else load_dynamics(dynamics)
-    with emulate(robot, faults=faults, dynamics=given, seed=seed) as rehearsal:
+    with emulate(robot, faults=faults, dynamics=given, seed=seed, outlook=outlook or DIALS) as rehearsal:
         yield rehearsal.robot, rehearsal.let_go
 
 

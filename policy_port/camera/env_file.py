@@ -32,6 +32,8 @@ STANDS = {
     "PolicyPortSO100ReachBall-v1": ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)),
 }
 """Where the robot's base stands in environments that are known: position [m] and rotation wxyz."""
+SIZES = {"SO100GraspCube-v1": (128, 128)}
+"""Rows and columns of the pictures of environments that are known."""
 RANDOMISED = {
     "SO100GraspCube-v1": (
         *("initial_qpos_noise_scale", "robot_color", "randomize_lighting", "max_camera_offset", "camera_target_noise"),
@@ -220,7 +222,7 @@ class EnvFile(Strict):
 
     def with_image(self, **fields: Any) -> EnvFile:
         """The file with other fields of `image`."""
-        before = {} if self.image is None else self.image.model_dump()
+        before = {} if self.image is None and "size" in fields else self._image.model_dump()
         return self._changed(image=ImageFields.model_validate(before | fields))
 
     def spec(self, camera_size: tuple[int, int] | None = None) -> Any:
@@ -253,6 +255,8 @@ class EnvFile(Strict):
 
     @property
     def _image(self) -> ImageFields:
+        if self.image is None and self.env in SIZES:
+            return ImageFields(size=SIZES[self.env])
         if self.image is None:
             raise CameraError(
                 "the environment file does not say how large the network's picture is: write image: {size: [128, 128]}"

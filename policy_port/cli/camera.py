@@ -5,6 +5,9 @@ from __future__ import annotations
 import typer
 
 from policy_port.cli.camera_align import align
+from policy_port.cli.camera_background import background
+from policy_port.cli.camera_check import check
+from policy_port.cli.camera_resets import resets
 
 camera_app = typer.Typer(
     help="A camera and its twin in the simulator: resets, align, solve, background, check.", no_args_is_help=True
@@ -17,3 +20,6 @@ def _group() -> None:
 
 
 camera_app.command("align")(align)
+camera_app.command("resets")(resets)
+camera_app.command("background")(background)
+camera_app.command("check")(check)

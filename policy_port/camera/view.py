@@ -5,6 +5,7 @@ Pixels are OpenCV's everywhere: (column, row), and the middle of the first pixel
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,7 @@ class View:
         turned = np.asarray(xquat, dtype=np.float64)
         return cls.at(xpos, multiply(turned, conjugate(quat_of(MUJOCO_AXES))), **lens)
 
-    @property
+    @functools.cached_property
     def matrix(self) -> Array:
         """The rotation from the camera's axes to the base's, shape (3, 3)."""
         return matrix(np.array(self.rotation))
@@ -116,6 +117,10 @@ class View:
 
     def extrinsics(self) -> tuple[Array, Array]:
         """Rotation (3, 3) and translation (3,) [m] from the base's frame to OpenCV's camera axes."""
+        return self._extrinsics
+
+    @functools.cached_property
+    def _extrinsics(self) -> tuple[Array, Array]:
         rotation = (self.matrix @ CV_AXES).T
         return rotation, -rotation @ np.array(self.position)
 
@@ -134,7 +139,7 @@ class View:
             Pixels (n, 2), column and row, with the lens's distortion, and depths along the line of sight (n,) [m]; the
             pixels of points that are not in front of the camera are NaN.
         """
-        rotation, translation = self.extrinsics()
+        rotation, translation = self._extrinsics
         seen = points @ rotation.T + translation
         depth = seen[:, 2]
         plane = np.full((len(points), 2), np.nan)
@@ -286,6 +291,12 @@ class ViewFile(ViewFields):
     """Intersection over union of the arm's model and the arm in the pictures, the mean of all pictures."""
     zeros: dict[str, float] = {}
     """By how much joints truly stand further than their positions say [rad]; those that were solved for."""
+
+
+def three(numbers: Array) -> Vector:
+    """Three numbers as plain data."""
+    first, second, third = numbers.tolist()
+    return first, second, third
 
 
 def load_view(path: Path | str) -> ViewFile:

@@ -8,6 +8,7 @@ from policy_port.cli.camera_align import align
 from policy_port.cli.camera_background import background
 from policy_port.cli.camera_check import check
 from policy_port.cli.camera_resets import resets
+from policy_port.cli.camera_solve import calibrate, solve
 
 camera_app = typer.Typer(
     help="A camera and its twin in the simulator: resets, align, solve, background, check.", no_args_is_help=True
@@ -23,3 +24,5 @@ camera_app.command("align")(align)
 camera_app.command("resets")(resets)
 camera_app.command("background")(background)
 camera_app.command("check")(check)
+camera_app.command("calibrate")(calibrate)
+camera_app.command("solve")(solve)

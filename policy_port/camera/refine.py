@@ -1,0 +1,183 @@
+"""A camera's pose by least squares on outlines, and how well it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from scipy.stats import t as student
+
+from policy_port.arrays import Array
+from policy_port.camera.silhouette import Outlines, Zeros
+from policy_port.camera.view import View
+
+STEP = 1e-4
+"""Step of the differences by which derivatives are taken [m or rad]."""
+PASSES = (6.0, 3.0, 1.5, 1.0, 1.0, 1.0)
+"""Distance from which on a point of the outline counts for less, pass by pass [pixels]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unknowns:
+    """What is solved for beside a camera's position and direction."""
+
+    fov: bool = False
+    """Its field of view."""
+    principal: bool = False
+    """Its principal point."""
+    zeros: tuple[str, ...] = ()
+    """Joints whose zeros may be off."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the numbers, in their order."""
+        lens = ("fov",) * self.fov + ("principal x", "principal y") * self.principal
+        return ("x", "y", "z", "roll", "pitch", "yaw", *lens, *self.zeros)
+
+    def applied(self, view: View, zeros: Zeros, change: Array) -> tuple[View, dict[str, float]]:
+        """A view and zeros, changed by numbers in the order of `names` [m, rad, and rows for the principal point]."""
+        rest = list(change[6:])
+        lens: dict[str, object] = {}
+        if self.fov:
+            lens["fov"] = float(np.clip(view.fov + rest.pop(0), 0.05, 2.8))
+        if self.principal:
+            x, y = view.principal
+            rows = view.size[0]
+            lens["principal"] = (x + rows * float(rest.pop(0)), y + rows * float(rest.pop(0)))
+        moved = {name: zeros.get(name, 0.0) + float(value) for name, value in zip(self.zeros, rest, strict=True)}
+        return view.moved(change[:3], change[3:6], **lens), {**zeros, **moved}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refined:
+    """A view that fits the outlines best."""
+
+    view: View
+    """It."""
+    zeros: dict[str, float]
+    """By how much joints stand further than they say [rad]."""
+    edges: Array
+    """By how much each mask is too small all around [pixels worked in], shape (pictures,)."""
+    unknowns: Unknowns
+    """What was solved for."""
+    jacobian: list[Array] = field(repr=False)
+    """Of each picture: weighted derivatives, shape (points, unknowns + 1); the last is the edge's."""
+    residual: list[Array] = field(repr=False)
+    """Of each picture, weighted [pixels], shape (points,)."""
+
+    def covariance(self) -> Array:
+        """Covariance of the unknowns by the jackknife over pictures, in the order of their names.
+
+        What disturbs an outline, a ragged mask or a shadow, disturbs it along whole links: points are not independent,
+        pictures are. The covariance is what leaving each picture out changes.
+        """
+        parts = [_without_edge(jac, res) for jac, res in zip(self.jacobian, self.residual, strict=True)]
+        normal, gradient = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        count = len(parts)
+        left = [-np.linalg.pinv(normal - part[0]) @ (gradient - part[1]) for part in parts]
+        away = np.array(left) - np.mean(left, axis=0)
+        return (count - 1) / count * away.T @ away
+
+    def half_width(self, std: Array) -> Array:
+        """Half the widths of intervals that hold three numbers together with 95 %."""
+        return np.asarray(std) * float(student.ppf(1.0 - 0.025 / 3.0, len(self.jacobian) - 1))
+
+    def weakest(self) -> tuple[str, ...]:
+        """The unknowns that the pictures tell least of, those that trade off against each other together."""
+        normal = sum(_without_edge(jac, res)[0] for jac, res in zip(self.jacobian, self.residual, strict=True))
+        scale = np.sqrt(np.diag(normal)).clip(1e-12)
+        direction = np.linalg.eigh(normal / np.outer(scale, scale))[1][:, 0]
+        share = np.abs(direction) / np.abs(direction).max()
+        return tuple(name for name, part in zip(self.unknowns.names, share, strict=True) if part > 0.5)
+
+
+def _without_edge(jac: Array, res: Array) -> tuple[Array, Array]:
+    """Normal matrix and gradient of a picture's unknowns, its edge solved for."""
+    edge = jac[:, -1:]
+    rest = np.eye(1) / max(float(edge.T @ edge), 1e-9)
+    inner = jac[:, :-1] - edge @ (rest @ (edge.T @ jac[:, :-1]))
+    return inner.T @ inner, inner.T @ res
+
+
+class _Pass:
+    """Residuals and derivatives for outlines that are held fixed on the arm while the camera moves."""
+
+    def __init__(self, outlines: Outlines, use: Sequence[int], view: View, zeros: Zeros, unknowns: Unknowns) -> None:
+        self.outlines, self.use, self.view, self.zeros, self.unknowns = outlines, use, view, zeros, unknowns
+        self.contours = [outlines.contour(index, view, zeros) for index in use]
+        self.ends = np.cumsum([0, *map(len, self.contours)])
+
+    def _distances(self, change: Array) -> Array:
+        view, zeros = self.unknowns.applied(self.view, self.zeros, change)
+        pairs = zip(self.use, self.contours, strict=True)
+        return np.concatenate([self.outlines.distances(index, part, view, zeros) for index, part in pairs])
+
+    def residual(self, numbers: Array) -> Array:
+        """Distances less what the masks' edges are off [pixels]."""
+        count = len(self.unknowns.names)
+        return self._distances(numbers[:count]) - np.repeat(numbers[count:], np.diff(self.ends))
+
+    def jacobian(self, numbers: Array) -> Array:
+        """Derivatives of `residual`."""
+        count = len(self.unknowns.names)
+        both = np.zeros((self.ends[-1], len(numbers)))
+        for column in range(count):
+            step = np.zeros(count)
+            step[column] = STEP
+            ahead, behind = (self._distances(numbers[:count] + sign * step) for sign in (1.0, -1.0))
+            both[:, column] = (ahead - behind) / (2.0 * STEP)
+        for picture, (first, last) in enumerate(zip(self.ends[:-1], self.ends[1:], strict=True)):
+            both[first:last, count + picture] = -1.0
+        return both
+
+
+def refine(
+    outlines: Outlines,
+    view: View,
+    unknowns: Unknowns,
+    *,
+    zeros: Zeros | None = None,
+    use: NDArray[np.bool_] | None = None,
+    passes: Sequence[float] = PASSES,
+) -> Refined:
+    """Move a camera until the arm's outlines lie on those of the masks.
+
+    Args:
+        outlines: The pictures.
+        view: Where to start, some centimetres and degrees off.
+        unknowns: What to solve for.
+        zeros: By how much joints stand further than they say [rad], to start from; none, if not given.
+        use: Which pictures are used, shape (pictures,); all, if not given.
+        passes: As `PASSES`.
+    """
+    chosen = range(len(outlines.shots)) if use is None else np.flatnonzero(use).tolist()
+    found: dict[str, float] = {name: 0.0 for name in unknowns.zeros} | dict(zeros or {})
+    full, view = view.size, outlines.view(view)
+    count, edges = len(unknowns.names), np.zeros(len(chosen))
+    for scale in passes:
+        now = _Pass(outlines, chosen, view, found, unknowns)
+        numbers = np.concatenate([np.zeros(count), edges])
+        jac: Any = now.jacobian
+        best = least_squares(now.residual, numbers, jac=jac, loss="cauchy", f_scale=scale, max_nfev=5, x_scale="jac").x
+        view, found = unknowns.applied(view, found, best[:count])
+        edges = best[count:]
+    last = _Pass(outlines, chosen, view, found, unknowns)
+    numbers = np.concatenate([np.zeros(count), edges])
+    residual, jacobian = last.residual(numbers), last.jacobian(numbers)
+    weight = 1.0 / np.sqrt(1.0 + (residual / passes[-1]) ** 2)
+    rows = [slice(*ends) for ends in zip(last.ends[:-1], last.ends[1:], strict=True)]
+    kept = [*range(count)]
+    return Refined(
+        view=view.resized(full),
+        zeros=found,
+        edges=edges,
+        unknowns=unknowns,
+        jacobian=[
+            (jacobian[part] * weight[part, None])[:, [*kept, count + picture]] for picture, part in enumerate(rows)
+        ],
+        residual=[residual[part] * weight[part] for part in rows],
+    )

@@ -1,0 +1,167 @@
+"""`policy-port camera solve` and `camera calibrate`: where a camera stands, and what its lens is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from policy_port.cli.options import takes
+
+if TYPE_CHECKING:
+    from policy_port.contract.mapping import RobotMapping
+
+PicturesArgument = Annotated[Path, typer.Argument(metavar="PICTURES", help="Folder of pictures.", show_default=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """What is given on the command line."""
+
+    pictures: PicturesArgument
+    robot: Annotated[str, typer.Option(metavar="FILE", help="URDF or MJCF with meshes, or a name such as so100.")]
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The view.yaml; a .png of its name shows the fit.")]
+    intrinsics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The lens, as camera calibrate writes it.", show_default=False)
+    ] = None
+    fov: Annotated[
+        str | None,
+        typer.Option(metavar="DEG", help="Field of view from top to bottom, or free: solved for.", show_default=False),
+    ] = None
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="view.yaml to start from, 10 cm and 10 degrees off.", show_default=False),
+    ] = None
+    background: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The picture without the arm.", show_default=False)
+    ] = None
+    colour: Annotated[
+        list[str] | None, typer.Option(metavar="#RRGGBB", help="A colour of the arm. Repeatable.", show_default=False)
+    ] = None
+    through: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MAPPING", help="Joint map to LeRobot's numbers, or a robot file that has one.", show_default=False
+        ),
+    ] = None
+    zeros: Annotated[bool, typer.Option("--zeros", help="Solve for the joints' zeros too.")] = False
+    principal: Annotated[bool, typer.Option("--principal", help="Solve for the principal point too.")] = False
+    board: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BOARD",
+            help="A board that the arm holds: charuco:7x5:30:22:4X4_50 (squares, mm, marker mm, dictionary) or "
+            "apriltag:4x3:30:9:36h11 (tags, mm, gap mm, family).",
+            show_default=False,
+        ),
+    ] = None
+    board_link: Annotated[
+        str | None,
+        typer.Option(metavar="LINK", help="The link that holds it; without, the last joint's parent."),
+    ] = None
+    report: Annotated[bool, typer.Option("--report", help="Write a report beside it.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False
+
+
+@takes(SolveOptions)
+def solve(options: SolveOptions) -> None:
+    """Find where a camera stands from 5 to 30 pictures of an arm at known joint positions, without a marker."""
+    fov = _fov(options)
+    _refuse_there(options.out, options.force)
+    from policy_port.camera.masks import read_colour
+    from policy_port.camera.solve_files import Request, solve_view
+
+    request = Request(
+        folder=options.pictures,
+        robot=options.robot,
+        intrinsics=options.intrinsics,
+        fov=fov,
+        free_fov=options.fov == "free",
+        principal=options.principal,
+        zeros=options.zeros,
+        start=options.start,
+        background=options.background,
+        colours=tuple(read_colour(text) for text in options.colour or ()),
+        through=None if options.through is None else _through(options.through),
+        board=options.board,
+        board_link=options.board_link,
+    )
+    found, notes = solve_view(
+        request, options.out, report=options.report, progress=lambda text: typer.echo(f"{text} ...", err=True)
+    )
+    x, y, z = (f"{1e3 * value:.1f}" for value in found.position)
+    typer.echo(f"camera at {x}, {y}, {z} mm, field of view {math.degrees(found.fov):.2f} degrees")
+    if found.uncertainty is not None:
+        wide = ", ".join(f"{1e3 * value:.1f}" for value in found.uncertainty.position_95)
+        turn = ", ".join(f"{math.degrees(value):.2f}" for value in found.uncertainty.direction_95)
+        typer.echo(f"within (95 %) {wide} mm along x, y, z and {turn} degrees of roll, pitch, yaw")
+    if found.overlap is not None:
+        typer.echo(f"overlap {found.overlap:.3f}; see {options.out.with_suffix('.png')}")
+    for name, value in found.zeros.items():
+        typer.echo(f"zero of {name}: the joint stands {math.degrees(value):+.2f} degrees further than it says")
+    for note in notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"wrote {options.out}")
+
+
+def calibrate(
+    pictures: PicturesArgument,
+    board: Annotated[
+        str, typer.Option(metavar="BOARD", help="charuco:7x5:30:22:4X4_50: squares, mm, marker mm, DICT.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The intrinsics.yaml.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Calibrate a lens from pictures of a ChArUco or AprilTag board, held in different ways."""
+    _refuse_there(out, force)
+    from policy_port.camera.solve_files import calibrate_lens
+
+    lens, errors = calibrate_lens(pictures, board, out)
+    worst = max(errors, key=lambda name: errors[name])
+    typer.echo(f"field of view {math.degrees(lens.fov):.2f} degrees from top to bottom, from {len(errors)} pictures")
+    typer.echo(f"reprojection error {lens.reprojection_error:.2f} pixels; worst {worst}, {errors[worst]:.2f}")
+    typer.echo(f"wrote {out}")
+
+
+def _fov(options: SolveOptions) -> float | None:
+    """The field of view [rad], if one is given."""
+    if options.fov is not None and options.intrinsics is not None:
+        raise typer.BadParameter("give one of --intrinsics and --fov")
+    if options.fov is None and options.intrinsics is None and options.start is None and options.board is None:
+        raise typer.BadParameter("give the lens: --intrinsics FILE, --fov DEG, or --fov free")
+    if options.fov in (None, "free"):
+        return None
+    try:
+        fov = float(str(options.fov))
+    except ValueError:
+        raise typer.BadParameter(f"--fov {options.fov}: degrees from top to bottom, or free") from None
+    if not 5.0 <= fov <= 150.0:
+        raise typer.BadParameter(f"--fov {fov:g}: degrees from top to bottom, 5 to 150")
+    return math.radians(fov)
+
+
+def _refuse_there(out: Path, force: bool) -> None:
+    from policy_port.errors import OutputError
+
+    if out.exists() and not force:
+        raise OutputError(f"{out}: exists already; --force replaces it")
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"{out.absolute().parent}: no such folder; make it first")
+
+
+def _through(name: str) -> RobotMapping:
+    """A joint map, or that of a robot file."""
+    from policy_port.contract.mapping import load_mapping
+    from policy_port.errors import MappingError, RobotError
+    from policy_port.robots.arm.robot_file import load_robot_file
+
+    try:
+        return load_robot_file(name).mapping
+    except RobotError:
+        try:
+            return load_mapping(name)
+        except MappingError as cause:
+            raise MappingError(f"--through {name}: neither a robot file nor a joint map: {cause}") from None

@@ -66,9 +66,11 @@ def align(options: AlignOptions) -> None:
     from policy_port.camera.env_file import load_env_file
     from policy_port.cli.play_real import reached
     from policy_port.robots.arm.robot_file import load_robot_file
-    from policy_port.robots.jobs.align_job import Aligned, AlignJob, aligned_camera, ended
+    from policy_port.robots.jobs.align_job import Aligned, AlignJob, ended
+    from policy_port.robots.jobs.pictures import whole_frames
 
-    env, robot = aligned_camera(load_env_file(options.config, options.env), load_robot_file(options.robot))
+    robot = load_robot_file(options.robot)
+    env = whole_frames(load_env_file(options.config, options.env), robot)
     check_writable(options.config)
     html = Path(pages.__file__).with_name("align.html")
     with contextlib.ExitStack() as stack:

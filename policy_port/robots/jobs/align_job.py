@@ -21,7 +21,7 @@ from policy_port.camera.page import Page
 from policy_port.camera.picture import NetworkPicture
 from policy_port.camera.render import Twin
 from policy_port.camera.snapshots import add_snapshot
-from policy_port.errors import PolicyPortError, RobotError, closest
+from policy_port.errors import PolicyPortError, RobotError
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.arm.session import ArmSession
@@ -63,32 +63,6 @@ class Aligned:
     """Where it lies."""
     snapshots: Path
     """Folder of the pictures that are taken for `camera solve`."""
-
-
-def aligned_camera(env: EnvFile, robot: RobotFile) -> tuple[EnvFile, RobotFile]:
-    """Both files for looking at whole frames: nothing is cropped, and the environment file knows their size.
-
-    Raises:
-        RobotError: When the robot file does not have the environment's camera.
-        CameraError: When its frames are of another size than the environment file says, or it has no camera.
-    """
-    name = env.camera_name
-    if name not in robot.cameras:
-        has = ", ".join(robot.cameras) or "none"
-        raise RobotError(
-            f"the robot file has no camera '{name}'{closest(name, robot.cameras) or ''}; it has {has}. Write into it: "
-            f"cameras: {{{name}: {{source: 0, width: 640, height: 480, fps: 30}}}}"
-        )
-    camera = robot.cameras[name]
-    said = None if env.image is None else env.image.camera_size
-    sizes: dict[str, Any] = {} if said else {"camera_size": (camera.height, camera.width)}
-    if camera.crop is not None and env.image is not None and env.image.crop is None:
-        sizes["crop"] = camera.crop
-    known = env.with_image(**sizes) if env.image is not None else env
-    known.spec((camera.height, camera.width))
-    known.frame_view()
-    whole = {name: camera.model_copy(update={"crop": None})}
-    return known, robot.model_copy(update={"cameras": whole})
 
 
 class PageConsole(Console):

@@ -29,7 +29,8 @@ from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.arm.stops import RunEnd
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.emulator.lens import Outlook
-from policy_port.robots.jobs.align_job import POSES, Aligned, AlignJob, aligned_camera, ended
+from policy_port.robots.jobs.align_job import POSES, Aligned, AlignJob, ended
+from policy_port.robots.jobs.pictures import whole_frames
 from tests.camera.chromium import chromium
 from tests.robots.unhurried import unhurried
 
@@ -50,8 +51,8 @@ class Alignment:
         self.robot = rehearsal.robot
 
     def run(self, page: Page, person: Callable[[], None]) -> RunEnd:
-        env, robot = aligned_camera(load_env_file(self.path), self.robot)
-        what = Aligned(robot=robot, env=env, path=self.path, snapshots=self.path.with_name("snapshots"))
+        env = whole_frames(load_env_file(self.path), self.robot)
+        what = Aligned(robot=self.robot, env=env, path=self.path, snapshots=self.path.with_name("snapshots"))
         job = self.job = AlignJob(what, page, self.rehearsal.let_go, self.clock)
         failures: list[BaseException] = []
 
@@ -76,7 +77,7 @@ def alignment(tmp_path: Path, **changes: Any) -> Iterator[Alignment]:
     path = tmp_path / "env.yaml"
     EnvFile.model_validate(ENV).write(path)
     robot = unhurried(cameras={"base_camera": CAMERA}, **changes)
-    hidden = replace(aligned_camera(load_env_file(path), robot)[0].frame_view().moved((0.03, 0.0, 0.02)))
+    hidden = replace(whole_frames(load_env_file(path), robot).frame_view().moved((0.03, 0.0, 0.02)))
     clock = VirtualClock()
     with emulate(robot, clock=clock, outlook=Outlook(views={"base_camera": hidden})) as rehearsal:
         yield Alignment(rehearsal, clock, path)
@@ -247,19 +248,18 @@ def test_files_that_do_not_go_together_are_refused() -> None:
     env = EnvFile.model_validate(ENV)
     without = EnvFile.model_validate({key: ENV[key] for key in ("env", "image")})
     sized = EnvFile.model_validate(ENV | {"image": {"size": [64, 64], "camera_size": [480, 640]}})
+    cropped = CAMERA.model_copy(update={"crop": (0, 0, 120, 120)})
     for given, robot, says in (
         (env, unhurried(), "has no camera 'base_camera'; it has none. Write into it: cameras: {base_camera: "),
         (env, unhurried(cameras={"base_camra": CAMERA}), "did you mean 'base_camra'"),
         (without, arm, "has no camera: write pos, target and fov"),
         (sized, arm, "gives 160x120, the environment file's image.camera_size says 640x480"),
         (EnvFile.model_validate({key: ENV[key] for key in ("env", "camera")}), arm, "how large"),
+        (env, unhurried(cameras={"base_camera": cropped}), "is cropped in the robot file and by the environment file"),
     ):
         with pytest.raises(PolicyPortError, match=says):
-            aligned_camera(given, robot)
-    cropped = CAMERA.model_copy(update={"crop": (0, 0, 120, 120)})
-    known, whole = aligned_camera(env, unhurried(cameras={"base_camera": cropped}))
-    assert whole.cameras["base_camera"].crop is None
-    assert known.spec().crop == (0, 0, 120, 120)
+            whole_frames(given, robot)
+    assert whole_frames(env, arm).spec().crop == (0, 20, 120, 120)
 
 
 def test_the_poses_are_within_limits_and_clear_of_the_table() -> None:
@@ -286,6 +286,6 @@ def test_a_port_that_is_not_there_is_an_error_before_anything_is_shown(tmp_path:
     path = tmp_path / "env.yaml"
     EnvFile.model_validate(ENV).write(path)
     robot = unhurried(cameras={"base_camera": CAMERA}, port="/dev/none", calibration_dir=tmp_path)
-    env, robot = aligned_camera(load_env_file(path), robot)
+    env = whole_frames(load_env_file(path), robot)
     with pytest.raises(RobotError, match="calibration"):
         AlignJob(Aligned(robot=robot, env=env, path=path, snapshots=tmp_path), cast(Page, NoPage())).run()

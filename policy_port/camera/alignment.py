@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.camera.view import View
+from policy_port.camera.env_file import EnvFile, LookAt, looked_at
+from policy_port.camera.view import Vector, View, ViewFile, view_fields
 
 Picture = NDArray[np.uint8]
 MODES = ("overlay", "edges", "difference", "real", "simulated")
@@ -26,6 +28,8 @@ FIELDS: dict[str, tuple[float, float, float]] = {
     "fov": (math.radians(5.0), math.radians(140.0), math.radians(0.5)),
 }
 """Least, greatest, and the step of a key: position and target [m] in the base frame, roll and vertical fov [rad]."""
+LEVEL = 1e-3
+"""Roll up to which a camera counts as level [rad]."""
 CLOSEST = 0.01
 """Least distance from camera to target [m]."""
 EDGE = (60, 255, 90)
@@ -40,34 +44,53 @@ class Alignment:
     """The `FIELDS`."""
     start: View
     """Where it began; what a person does not move (principal point, distortion, size) stays as it is there."""
+    began: dict[str, float] = dataclasses.field(init=False)
+    """The `FIELDS` at the start."""
     mode: str = MODES[0]
     mix: float = 0.5
     """Share of the simulated picture in the overlay."""
 
-    @classmethod
-    def of(cls, view: View, target: NDArray[np.float64] | None = None) -> Alignment:
-        """Begin at a view; without a target, at the point where it meets the table, or else 0.3 m ahead."""
-        position = np.asarray(view.position, dtype=np.float64)
-        if target is None:
-            ahead = forward(view)
-            down = -position[2] / ahead[2] if ahead[2] < -0.1 and position[2] > 0.0 else 0.3
-            target = position + min(down, 1.5) * ahead
-        numbers = dict(zip(FIELDS, (*position.tolist(), *np.asarray(target).tolist(), 0.0, view.fov), strict=True))
-        level = View.looking_at(position, np.asarray(target), 0.0, fov=view.fov, size=view.size)
-        numbers["roll"] = _roll_between(level, view)
-        return cls(numbers, view)
+    def __post_init__(self) -> None:
+        self.began = dict(self.numbers)
 
-    @property
-    def target(self) -> NDArray[np.float64]:
-        """The point that it looks at [m], shape (3,)."""
-        return np.array([self.numbers[f"target_{axis}"] for axis in "xyz"])
+    @classmethod
+    def of(cls, env: EnvFile) -> Alignment:
+        """Begin where an environment file has its camera.
+
+        Raises:
+            CameraError: When it has none, or does not say of what size its frames are.
+        """
+        view = env.frame_view()
+        target = _base_frame(env, env.camera.target, view) if isinstance(env.camera, LookAt) else looked_at(view)
+        level = View.looking_at(view.position, target, fov=view.fov, size=view.size)
+        # By how much it is turned about its own axis against one that looks the same way.
+        turned = level.matrix.T @ view.matrix
+        roll = math.atan2(turned[2, 1], turned[1, 1])
+        return cls(dict(zip(FIELDS, (*view.position, *target, roll, view.fov), strict=True)), view)
 
     @property
     def view(self) -> View:
-        """The camera as it stands now."""
-        position, numbers = np.array([self.numbers[axis] for axis in "xyz"]), self.numbers
-        looks = View.looking_at(position, self.target, numbers["roll"], fov=numbers["fov"], size=self.start.size)
-        return dataclasses.replace(looks, principal=self.start.principal, distortion=self.start.distortion)
+        """The camera of the whole frames as it stands now, in the robot's base frame."""
+        numbers, start = self.numbers, self.start
+        position, target = ([numbers[f"{what}{axis}"] for axis in "xyz"] for what in ("", "target_"))
+        lens = {"size": start.size, "principal": start.principal, "distortion": start.distortion}
+        return View.looking_at(position, target, roll=numbers["roll"], fov=numbers["fov"], **lens)
+
+    def aligned(self, env: EnvFile) -> EnvFile:
+        """The environment file with the camera as it stands now, in the form in which the file had it.
+
+        A camera that looks at a point stays one as long as it is level; else it becomes a view.
+
+        Raises:
+            CameraError: When the simulation can't draw what the network would see.
+        """
+        view, target = self.view, tuple(self.numbers[f"target_{axis}"] for axis in "xyz")
+        whole = env.with_view(ViewFile.model_validate(view_fields(view) | {"source": {"found_by": "camera align"}}))
+        if not isinstance(env.camera, LookAt) or abs(self.numbers["roll"]) > LEVEL:
+            return whole
+        seen = whole.drawn_view().in_frame(*env.stand)
+        point = replace(view, position=target).in_frame(*env.stand)
+        return env.with_look_at(seen.position, point.position, seen.fov)
 
     def do(self, wish: dict[str, Any]) -> bool:
         """Do what a page asks for, where it is about the camera or the picture; whether it was.
@@ -88,7 +111,7 @@ class Alignment:
         elif what == "mix" and value is not None:
             self.mix = min(max(value, 0.0), 1.0)
         elif what == "undo":
-            self.numbers = Alignment.of(self.start).numbers
+            self.numbers = dict(self.began)
         else:
             return False
         return True
@@ -136,27 +159,8 @@ def compose(real: Picture, simulated: Picture, mask: NDArray[np.bool_], mode: st
     return picture
 
 
-def forward(view: View) -> NDArray[np.float64]:
-    """Direction in which a camera looks, in the base frame, shape (3,)."""
-    return _axes(view)[:, 0]
-
-
-def _roll_between(level: View, view: View) -> float:
-    """By how much a view is turned about its own axis against one that looks the same way [rad]."""
-    turned = _axes(level).T @ _axes(view)
-    return math.atan2(turned[2, 1], turned[1, 1])
-
-
-def _axes(view: View) -> NDArray[np.float64]:
-    """The camera's axes forward, left, up in the base frame, as columns, shape (3, 3)."""
-    w, x, y, z = view.rotation
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+def _base_frame(env: EnvFile, point: Vector, view: View) -> Vector:
+    return replace(view, position=point).from_frame(*env.stand).position
 
 
 def _number(value: Any) -> float | None:

@@ -145,7 +145,7 @@ def _curves(folder: Path) -> dict[str, list[float]]:
     run, rows = open_run(folder), open_run(folder).rows()
     names = {"reward": "mean reward a control step"}
     if run.record.stage == "distil":
-        names["Loss/behavior"] = "mean squared error of raw actions"
+        names["Loss/behavior"] = "squared error of raw actions"
     return {words: [float(row[name]) for row in rows if row.get(name)] for name, words in names.items()}
 
 

@@ -124,6 +124,7 @@ def test_a_teacher_remembers_until_an_episode_ends(tmp_path: Path) -> None:
     assert before is not None
     algorithm = Distillation.__new__(Distillation)
     algorithm._raw_teacher, algorithm._beyond, algorithm._labels = teacher, 0.0, 0
+    algorithm.before_update = lambda: None
 
     def update(self: Any) -> dict[str, float]:
         self._raw_teacher.reset(hidden_state=None)

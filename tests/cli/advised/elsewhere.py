@@ -325,7 +325,9 @@ TRIED |= {
     "Name one of these with --control-mode": (
         f"{_SEES}test_what_the_environment_does_not_show_is_refused_and_nothing_is_written"
     ),
-    "and --episode-steps {} asks for more; leave it out": f"{_SEES}test_a_killed_run_goes_on_to_a_port_that_plays",
+    "and --episode-steps {} asks for more; leave it out": (
+        f"{_SEES}test_what_the_environment_does_not_show_is_refused_and_nothing_is_written"
+    ),
     "whose sizes stand in --agent; leave --student out": f"{_SEES}test_each_remedy_leads_on",
     "--student-images names camera '{}' twice; name each once": f"{_SEES}test_each_remedy_leads_on",
     "give --student-images NAME=HxW, or --student-contract with its terms": f"{_SEES}test_each_remedy_leads_on",
@@ -335,7 +337,7 @@ TRIED |= {
         f"{_SEES}test_each_remedy_leads_on"
     ),
     "it is the teacher of another environment or controller (--control-mode)": (
-        f"{_SEES}test_a_killed_run_goes_on_to_a_port_that_plays"
+        f"{_SEES}test_a_teacher_that_fails_the_task_is_refused"
     ),
     "Give --student-contract, as `policy-port contract import --env {} --obs-mode rgb` writes it": (
         f"{_SEES}test_each_remedy_leads_on"

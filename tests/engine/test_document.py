@@ -14,7 +14,7 @@ from policy_port.engine.halves import check_apart, write_halves
 from policy_port.errors import EvidenceError, PolicyPortError
 from policy_port.resources import assets_dir
 from policy_port.trace import Recorder
-from tests.engine.conftest import JOINTS, Lab
+from tests.engine.lab import JOINTS, Lab
 
 HIDDEN = "policy_port_dynamics: 1\nrobot: {{file: {}}}\njoints: {{{}: {{delay: 0.06}}}}\n"
 PLAN = "policy_port_plan: 1\ncontrol_frequency: 30\nsegments:\n  - {kind: steps, seconds: 2.0}\n"

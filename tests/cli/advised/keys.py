@@ -203,11 +203,15 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 
 _ENGINE = "tests.engine.test_document:"
 TRIED: dict[str, str] = {
-    "To rehearse without an arm, write `emulated: {}` into the file": f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal",
+    "To rehearse without an arm, write `emulated: {}` into the file": (
+        f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal"
+    ),
     "a turn fits one half and is judged by the other": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
     "write so100-reach, or a task file with `kind: reach`": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
     "is no recording of a plan; `collect` makes them": f"{_ENGINE}test_a_recording_is_parted_by_episode",
-    "no episode of its plan is to be {}; write `use: {}` into a segment": f"{_ENGINE}test_a_recording_is_parted_by_episode",
+    "no episode of its plan is to be {}; write `use: {}` into a segment": (
+        f"{_ENGINE}test_a_recording_is_parted_by_episode"
+    ),
     "write fit: false to leave one alone": "tests.identify.test_checks:test_priors_state_every_parameter",
     "`after` names stages, such as": "tests.pipeline.test_stages:test_a_stage_waits_for_those_that_it_comes_after",
     "and a pipeline makes a folder; name another one in `out`": "tests.pipeline.test_stages:test_the_file_is_strict",

@@ -49,7 +49,8 @@ def _refuse_unattended(found: Engine) -> None:
     """A file that says `continuous` is no answer of somebody who stands by the arm."""
     from policy_port.errors import RobotError
 
-    if found.document.emulated is None and not sys.stdin.isatty():
+    attended = sys.stdin is not None and sys.stdin.isatty()
+    if found.document.emulated is None and not attended:
         raise RobotError(
             "the engine moves a real arm and asks before each motion, and nobody can press Enter here: run it in a "
             "terminal; nothing was moved. To rehearse without an arm, write `emulated: {}` into the file"

@@ -19,6 +19,7 @@ import yaml
 from policy_port.cli.engine import PARTS, commands
 from policy_port.engine.document import read_engine
 from policy_port.engine.turning import FIGURES, turn_crank
+from policy_port.errors import PolicyPortError
 from policy_port.replay.metrics import success_interval
 from policy_port.tasks.reach import SO100_REACH
 
@@ -26,11 +27,12 @@ HARD = {"delay": 0.06, "backlash": np.deg2rad(2.0), "stiffness": 12.0, "damping"
 """Of every joint [s, rad, N m/rad, N m s/rad, N m]; an STS3215's stiffness is 20 and its damping 2.8."""
 MOVED = 0.49
 """Mass of the links that move [kg]."""
-SPREAD = 0.1
+SPREAD, PLANS = 0.1, 4
+"""How far an arm's numbers are from these at most, and plans that are tried on it."""
 PLAN = {
     "policy_port_plan": 1,
     "control_frequency": 30,
-    "seed": 2,
+    "clearance": 0.06,
     "segments": [
         {"kind": "steps", "joints": "each", "seconds": 3.0, "amplitude": 0.35, "hold": 0.5},
         {"kind": "multisine", "seconds": 8.0, "amplitude": 0.4, "low": 0.1, "high": 2.5, "count": 10},
@@ -38,12 +40,13 @@ PLAN = {
          "use": "held_out"},
     ],
 }  # fmt: skip
-"""Half a minute of motion."""
+"""Half a minute of motion; a weak arm sags, so it keeps farther from the table than another would."""
 ITERATIONS, ENVS, EPISODES = 80, 64, 10
+PRIORS = Path(__file__).resolve().parents[1] / "examples" / "engine" / "priors.yaml"
 
 
-def write_engine(folder: Path, seed: int) -> Path:
-    """The files of one arm."""
+def write_engine(folder: Path, seed: int, plan: int = 0) -> Path:
+    """The files of one arm, and the plan of that number."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     joints = {
@@ -56,9 +59,10 @@ def write_engine(folder: Path, seed: int) -> Path:
         for name in SO100_REACH.joint_names
     }
     payload = {"link": "Fixed_Jaw", "mass": round(0.3 * MOVED * float(rng.uniform(1 - SPREAD, 1 + SPREAD)), 4)}
-    hidden = {"policy_port_dynamics": 1, "robot": {"file": "so100"}, "joints": joints, "common": {"payload": payload}}
+    hidden = {"policy_port_dynamics": 1, "robot": {"file": "so100"}, "joints": joints}
+    hidden["common"] = {"payload": payload}
     (folder / "hidden.yaml").write_text(yaml.safe_dump(hidden, sort_keys=False))
-    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN | {"seed": 2 + seed}, sort_keys=False))
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN | {"seed": seed + 100 * plan}, sort_keys=False))
     engine = {
         "policy_port_engine": 1,
         "name": f"hard arm {seed}",
@@ -68,7 +72,7 @@ def write_engine(folder: Path, seed: int) -> Path:
         "control": True,
         "emulated": {"dynamics": "hidden.yaml", "seed": seed},
         "collect": {"plan": "plan.yaml"},
-        "identify": {"payload": "Fixed_Jaw", "segments": 16, "runs": False},
+        "identify": {"payload": "Fixed_Jaw", "segments": 12, "priors": str(PRIORS), "runs": False},
         "finetune": {"iterations": ITERATIONS, "num_envs": ENVS, "seed": seed},
         "play": {"episodes": EPISODES, "seed": 1000 * seed},
     }
@@ -76,10 +80,29 @@ def write_engine(folder: Path, seed: int) -> Path:
     return folder / "engine.yaml"
 
 
+def turn(folder: Path, seed: int) -> None:
+    """One turn; where a plan's motion is stopped, such as by an overload, another is drawn, as a person would."""
+    for plan in range(PLANS):
+        try:
+            turn_crank(read_engine(write_engine(folder, seed, plan)), commands(), PARTS, print)
+        except PolicyPortError as error:
+            print(f"arm {seed}, plan {plan}: {error}", flush=True)
+            if "collect" not in str(error) or plan == PLANS - 1:
+                raise
+        else:
+            return
+
+
+def whole(folder: Path) -> bool:
+    """Whether an arm's turn was done to its end."""
+    file = folder / "run" / FIGURES
+    return file.is_file() and len(json.loads(file.read_text())["turns"]) == 2
+
+
 def row(folder: Path) -> tuple[list[int], str]:
     """Episodes won of the policy as it comes, of the control and after the turn; and the table's row."""
     before, after = json.loads((folder / "run" / FIGURES).read_text())["turns"]
-    held = after["held_out"][0] if after["held_out"] else {"rmse": float("nan"), "stock_rmse": float("nan")}
+    held = min(after["held_out"], key=lambda one: abs(one["horizon"] - 0.5))
     won = [before["real"][0], after["control"]["real"][0], after["real"][0]]
     cells = [*(f"{count} of {EPISODES}" for count in won), f"{after['simulated'][0]} of {EPISODES}"]
     gap = " to ".join(f"{value:.3f}" for value in (after["scores"]["turn 0"]["gap"], after["gap"]))
@@ -94,25 +117,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further arm after so long")
     options = parser.parse_args()
-    start, rows, total = time.monotonic(), [], []
+    start, rows, total, failed = time.monotonic(), [], [], []
     for seed in range(options.seeds):
         folder = options.out / f"{seed:02d}"
-        if (folder / "run" / FIGURES).is_file() and '"control"' in (folder / "run" / FIGURES).read_text():
-            pass
-        elif time.monotonic() - start > 60.0 * options.minutes:
-            continue
-        else:
-            began = time.monotonic()
-            turn_crank(read_engine(write_engine(folder, seed)), commands(), PARTS, print)
+        began = time.monotonic()
+        if not whole(folder) and began - start < 60.0 * options.minutes:
+            try:
+                turn(folder, seed)
+            except PolicyPortError:
+                failed.append(seed)
             print(f"arm {seed}: {time.monotonic() - began:.0f} s", flush=True)
-        document = json.loads((folder / "run" / FIGURES).read_text())
-        if len(document["turns"]) == 2:
+        if whole(folder):
             won, line = row(folder)
             total.append(won)
             rows.append(line)
     print("| arm | as it comes | control | after the turn | simulated | held-out [rad] (stock) | gap, stock [rad] | "
           "gap, identified: before, after the turn [rad] |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     print("\n".join(rows))
+    print(f"ended early: {failed or 'none'}")
     for name, won in zip(("as it comes", "control", "after the turn"), np.sum(total, axis=0).tolist(), strict=True):
         count = EPISODES * len(total)
         low, high = success_interval(won, count)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
     from policy_port.engine.document import Engine
@@ -46,7 +49,8 @@ def _refuse_unattended(found: Engine) -> None:
     """A file that says `continuous` is no answer of somebody who stands by the arm."""
     from policy_port.errors import RobotError
 
-    if found.document.emulated is None and not sys.stdin.isatty():
+    attended = sys.stdin is not None and sys.stdin.isatty()
+    if found.document.emulated is None and not attended:
         raise RobotError(
             "the engine moves a real arm and asks before each motion, and nobody can press Enter here: run it in a "
             "terminal; nothing was moved. To rehearse without an arm, write `emulated: {}` into the file"
@@ -75,48 +79,57 @@ def commands() -> Mapping[str, Command]:
     }
 
 
-def identify(
-    collected: Annotated[list[Path], typer.Argument()],
-    runs: Annotated[list[Path], typer.Option()],
-    data: Annotated[list[Path], typer.Option()],
-    held_out: Annotated[list[Path], typer.Option()],
-    out: Annotated[Path, typer.Option()],
-    robot: Annotated[str, typer.Option()],
-    contract: Annotated[Path, typer.Option()],
-    payload: Annotated[str | None, typer.Option()] = None,
-    priors: Annotated[str, typer.Option()] = "sts3215",
-    segments: Annotated[int, typer.Option()] = 96,
-    horizon: Annotated[float, typer.Option()] = 0.5,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class IdentifyStage:
+    """What the stage is given; see `policy-port identify`."""
+
+    collected: list[Path]
+    """Folders of `collect`, a turn each."""
+    runs: list[Path]
+    """Folders of `play --real`, to fit too."""
+    data: list[Path]
+    """More recordings to fit."""
+    held_out: list[Path]
+    """More recordings to judge by."""
+    out: Path
+    robot: str
+    contract: Path
+    payload: str | None = None
+    priors: str = "sts3215"
+    segments: int = 96
+    horizon: float = 0.5
+
+
+@takes(IdentifyStage)
+def identify(stage: IdentifyStage) -> None:
     """Identify from what was collected in all turns, each recording in its two halves."""
     from policy_port.contract import load_contract
     from policy_port.engine.halves import check_apart, write_halves
     from policy_port.identify import session
     from policy_port.replay.result import TRACE
 
-    out.mkdir(parents=True, exist_ok=True)
     halves = []
-    for number, folder in enumerate(collected, 1):
-        place = out / "halves" / f"turn{number}"
+    for number, folder in enumerate(stage.collected, 1):
+        place = stage.out / "halves" / f"turn{number}"
         place.mkdir(parents=True, exist_ok=True)
         halves.append(write_halves(folder / TRACE, place))
-    fit = (*(one["fit"] for one in halves), *(folder / TRACE for folder in runs), *data)
-    judged = (*(one["held_out"] for one in halves), *held_out)
+    fit = (*(one["fit"] for one in halves), *(folder / TRACE for folder in stage.runs), *stage.data)
+    judged = (*(one["held_out"] for one in halves), *stage.held_out)
     check_apart(fit, judged)
     request = session.Request(
         plant="mujoco",
-        robot=robot,
-        contract=load_contract(contract),
-        priors=priors,
-        payload_link=payload,
+        robot=stage.robot,
+        contract=load_contract(stage.contract),
+        priors=stage.priors,
+        payload_link=stage.payload,
         data=fit,
         held_out=judged,
-        horizon=horizon,
-        segments=segments,
+        horizon=stage.horizon,
+        segments=stage.segments,
     )
     done = session.run(request, lambda text: typer.echo(f"  {text}", err=True))
     typer.echo(done.text.rstrip())
-    session.write(done, out / "dynamics.yaml", out / "report.html")
+    session.write(done, stage.out / "dynamics.yaml", stage.out / "report.html")
 
 
 def _identified(folder: Path) -> str:

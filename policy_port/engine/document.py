@@ -11,6 +11,7 @@ from pydantic import Field
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.dynamics.document import check_robot, load_dynamics
+from policy_port.engine.halves import check_apart
 from policy_port.errors import DynamicsError, PolicyPortError, TaskError, TrainError, closest
 from policy_port.identify.setups import joint_names
 from policy_port.replay.play import find_task
@@ -190,6 +191,8 @@ def read_engine(path: Path, out: Path | None = None) -> Engine:
         for name in getattr(document.identify, key):
             if not engine.beside(name).exists():
                 raise TrainError(f"{at('identify', key)}: no such file: {engine.beside(name)}")
+    identify = document.identify
+    check_apart([engine.beside(name) for name in identify.data], [engine.beside(name) for name in identify.held_out])
     return engine
 
 

@@ -16,6 +16,7 @@ from policy_port.engine.turns import CONTROL, folder_of
 from policy_port.errors import EvidenceError
 from policy_port.files import sha256
 from policy_port.replay.result import METRICS, TRACE, Episode
+from policy_port.trace import Trace
 from policy_port.train.run import open_run
 
 DYNAMICS = "dynamics.yaml"
@@ -166,8 +167,6 @@ def goals_of(folder: Path, played: Played) -> np.ndarray:
     Raises:
         EvidenceError: When the trace does not tell.
     """
-    from policy_port.trace import Trace
-
     goal = np.asarray(Trace(folder / TRACE)["goal"], np.float64)
     found = []
     for episode in played.episodes:
@@ -199,8 +198,6 @@ def check_one_arm(folders: Sequence[Path]) -> None:
     Raises:
         EvidenceError: Naming the first two that differ.
     """
-    from policy_port.trace import Trace
-
     first: tuple[Path, str] | None = None
     for folder in folders:
         header = Trace(folder / TRACE).header

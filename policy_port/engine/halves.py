@@ -63,8 +63,8 @@ def check_apart(fit: Sequence[Path], held_out: Sequence[Path]) -> None:
         EvidenceError: Naming both.
     """
     unstated = Unstated()
-    known = {_motion(one): one.name for one in read_recordings(fit, unstated)}
-    for one in read_recordings(held_out, unstated):
+    known = {_motion(one): one.name for one in read_recordings(fit, unstated)} if held_out else {}
+    for one in read_recordings(held_out, unstated) if known else ():
         if (other := known.get(_motion(one))) is not None:
             raise EvidenceError(
                 f"{one.name}: is held out, and the same motion is fitted in {other}: the error of what was not fitted "

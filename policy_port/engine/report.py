@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from policy_port.dynamics.document import Dynamics
+from policy_port.dynamics.document import Dynamics, HeldOut
 from policy_port.engine.decide import Verdict, ranking
 from policy_port.engine.document import Engine
 from policy_port.engine.evidence import Pairing, Played, Turn
@@ -37,14 +37,15 @@ def columns(turns: Sequence[Turn]) -> dict[str, dict[str, str]]:
 def _column(turn: Turn, pairing: Pairing, first: Dynamics | None) -> dict[str, str]:
     cells = {}
     if turn.dynamics is not None:
-        for held in turn.dynamics.held_out[:1]:
+        for held in _judged(turn.dynamics):
             stock = "-" if held.stock_rmse is None else f"{held.stock_rmse:.4g}"
             name = f"held-out prediction error, {held.horizon:g} s ahead [rad]"
             cells[name] = f"{held.rmse:.4g} (stock {stock})"
     cells |= _paired(pairing)
     if turn.dynamics is not None and first is not None:
         known = _widths(turn.dynamics)
-        cells["parameters identified"] = f"{len(known)} of {len(list(turn.dynamics.estimates()))}"
+        searched = sum(one.interval is not None for _, one in turn.dynamics.estimates())
+        cells["parameters identified"] = f"{len(known)} of {searched}"
         cells["width of their intervals"] = _share(known, _widths(first))
     if (rank := ranking(turn)) is not None:
         shown = ["-" if r is None else f"{r:.2f}" for r in (rank.pearson, rank.pearson_distance)]
@@ -76,6 +77,11 @@ def _widths(dynamics: Dynamics) -> dict[str, float]:
         for name, one in dynamics.estimates()
         if one.identified and one.interval is not None
     }
+
+
+def _judged(dynamics: Dynamics) -> list[HeldOut]:
+    """The held-out error at the horizon nearest to half a second; none, where nothing was held out."""
+    return sorted(dynamics.held_out, key=lambda one: abs(one.horizon - 0.5))[:1]
 
 
 def _share(now: Mapping[str, float], first: Mapping[str, float]) -> str:
@@ -180,8 +186,7 @@ def _picture(turns: Sequence[Turn]) -> Picture:
         success.set_ylim(-0.05, 1.05)
         success.legend(fontsize=7)
         for turn in known:
-            held = turn.dynamics.held_out[0] if turn.dynamics else None
-            if held is not None:
+            for held in _judged(turn.dynamics) if turn.dynamics else ():
                 error.bar(turn.number, held.rmse, 0.5, color="C0")
         gap.plot(numbers, [np.nan if turn.own.gap is None else turn.own.gap for turn in turns], marker="o")
         for turn in known:

@@ -14,7 +14,7 @@ from policy_port.engine.halves import check_apart, write_halves
 from policy_port.errors import EvidenceError, PolicyPortError
 from policy_port.resources import assets_dir
 from policy_port.trace import Recorder
-from tests.engine.conftest import JOINTS, Lab
+from tests.engine.lab import JOINTS, Lab
 
 HIDDEN = "policy_port_dynamics: 1\nrobot: {{file: {}}}\njoints: {{{}: {{delay: 0.06}}}}\n"
 PLAN = "policy_port_plan: 1\ncontrol_frequency: 30\nsegments:\n  - {kind: steps, seconds: 2.0}\n"
@@ -103,9 +103,14 @@ def test_a_recording_is_parted_by_episode(tmp_path: Path) -> None:
         write_halves(recorded(tmp_path / "half.npz", ("fit", "fit")), tmp_path)
 
 
-def test_what_is_held_out_under_another_name_is_still_found(tmp_path: Path) -> None:
+def test_what_is_held_out_under_another_name_is_still_found(tmp_path: Path, lab: Lab) -> None:
     """A copy of what is fitted, written anew with another header, is no held-out recording."""
     one, two = recorded(tmp_path / "a.npz", ("fit",)), recorded(tmp_path / "b.npz", ("fit", "fit"), seed=0)
     with pytest.raises(EvidenceError, match="the same motion is fitted in"):
         check_apart([one], [two])
     check_apart([one], [recorded(tmp_path / "c.npz", ("fit",), seed=1)])
+    lab.write(identify={"data": ["a.npz"], "held_out": ["b.npz"]})
+    with pytest.raises(EvidenceError, match="Take one of them out"):
+        lab.engine()
+    lab.write(identify={"data": ["a.npz"], "held_out": ["c.npz"]})
+    lab.engine()

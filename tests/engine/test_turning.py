@@ -11,7 +11,7 @@ import pytest
 from policy_port.engine.document import read_engine
 from policy_port.engine.turning import plan_of, turn_crank
 from policy_port.errors import EvidenceError, OutputError, TrainError
-from tests.engine.conftest import PARTS, CutError, Lab
+from tests.engine.lab import PARTS, CutError, Lab
 
 TURN = ("collect", "identify", "finetune", "port")
 

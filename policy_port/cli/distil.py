@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName
+from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
 from policy_port.cli.train import (
     IterationsOption,
     LearningTaskOption,
@@ -70,6 +70,7 @@ class DistilOptions:
     ] = None
     device: TorchDeviceOption = None
     dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -113,6 +114,7 @@ def distil(options: DistilOptions) -> None:
         seed=options.seed,
         device=options.device or "cpu",
         dynamics=options.dynamics,
+        randomise=None if options.randomise is None else options.randomise.value,
     )
     plan = Plan(
         out=options.out,

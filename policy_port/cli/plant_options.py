@@ -36,6 +36,18 @@ DynamicsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="dynamics.yaml of the robot: the simulator, or emulated arm, behaves like it."),
 ]
+
+
+class Randomise(StrEnum):
+    """What each environment's dynamics are drawn from."""
+
+    POSTERIOR = "posterior"
+
+
+RandomiseOption = Annotated[
+    Randomise | None,
+    typer.Option(help="Draw each environment's dynamics: from the posterior in the file of --dynamics."),
+]
 TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName
+from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
 
 if TYPE_CHECKING:
     from policy_port.train.ppo import Plan
@@ -62,6 +62,7 @@ class TrainOptions:
     critic_contract: CriticOption = None
     device: TorchDeviceOption = None
     dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -80,6 +81,7 @@ def train(options: TrainOptions) -> None:
         seed=options.seed,
         device=options.device or "cpu",
         dynamics=options.dynamics,
+        randomise=None if options.randomise is None else options.randomise.value,
     )
     typer.echo(summary(learn(options.contract, place, _plan(options))))
 
@@ -108,6 +110,7 @@ class FinetuneOptions:
     critic_contract: CriticOption = None
     device: TorchDeviceOption = None
     dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
     resume: ResumeOption = False
     force: ReplaceOption = False
 
@@ -133,6 +136,7 @@ def finetune(options: FinetuneOptions) -> None:
         device=options.device,
         dynamics=options.dynamics,
     )
+    place = replace(place, randomise=None if options.randomise is None else options.randomise.value)
     typer.echo(summary(improve(start, place, _plan(options))))
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.dynamics.actuator import Actuators, Hash, read_networks, write_networks
@@ -264,8 +264,10 @@ class Dynamics(Strict):
         try:
             # The networks' files are no part of the text.
             return Dynamics.model_validate(document).model_copy(update={"actuator": self.actuator})
-        except ValueError as cause:
-            raise DynamicsError(f"values of dynamics that can't be: {cause}") from None
+        except ValidationError as cause:
+            first = cause.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise DynamicsError(f"values of dynamics that can't be: {place}: {first['msg']}") from None
 
     @property
     def text(self) -> str:

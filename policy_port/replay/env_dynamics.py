@@ -35,6 +35,7 @@ class EnvDynamics:
         joints = tuple(joint.name for joint in agent.robot.active_joints)
         check_robot(dynamics, Path(agent.urdf_path or agent.mjcf_path), joints)
         unable = sorted({name.rpartition(".")[2] for name, _ in dynamics.estimates()} - set(CAN))
+        unable += ["actuator"] if dynamics.actuator else []
         if unable:
             raise DynamicsError(
                 f"{env_id}: {', '.join(unable)} can't be given to a ManiSkill environment, which has commands and "

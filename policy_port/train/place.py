@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from policy_port.contract import Contract
 from policy_port.control.plant import SimulatedPlant
-from policy_port.dynamics.document import load_dynamics
+from policy_port.dynamics.document import Dynamics, load_dynamics
+from policy_port.dynamics.posterior import draw, table
 from policy_port.errors import TaskError, TrainError
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
@@ -22,6 +23,8 @@ from policy_port.train.environment import PlantEnvironment, make_environment, re
 
 ANY = "velocity"
 """The task's kind: the shipped velocity task whose links the robot has."""
+JUDGED = 2**32
+"""Added to the seed of dynamics in which checkpoints are judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +45,13 @@ class Place:
     """Torch's device; of Newton also the simulator's."""
     dynamics: Path | None = None
     """dynamics.yaml of the robot, where it was identified."""
+    randomise: Literal["posterior"] | None = None
+    """"posterior": each environment has dynamics of its own, drawn from the document's posterior."""
 
     def __post_init__(self) -> None:
-        """Refuse a device that is not there."""
+        """Refuse a device that is not there, and draws from nothing."""
+        if self.randomise is not None and self.dynamics is None:
+            raise TrainError("--randomise draws from a dynamics.yaml; give it with --dynamics FILE")
         try:
             device = torch.device(self.device)
         except RuntimeError:
@@ -60,12 +67,26 @@ class Place:
                 "leave --device out, and the CPU computes"
             )
 
-    def texts(self) -> dict[str, str]:
+    def texts(self) -> dict[str, str | bytes]:
         """What of it a run's folder keeps beside the task, by name."""
         if self.dynamics is None:
             return {}
-        load_dynamics(self.dynamics)
-        return {"dynamics.yaml": self.dynamics.read_text(encoding="utf-8")}
+        found: dict[str, str | bytes] = {"dynamics.yaml": self.dynamics.read_text(encoding="utf-8")}
+        given = load_dynamics(self.dynamics)
+        for item in given.actuator:
+            if item.file.startswith("model_"):
+                raise TrainError(f"{self.dynamics}: actuator.file: a run's folder has a {item.file} of its own; rename")
+            found[item.file] = item.data
+        if self.randomise is not None:
+            found["drawn.csv"] = table(self._drawn(self.num_envs, self.seed))
+        return found
+
+    def _drawn(self, num_envs: int, seed: int) -> tuple[Dynamics, ...]:
+        """Dynamics of environments: the document's, or a draw for each."""
+        if self.dynamics is None:
+            return ()
+        given = load_dynamics(self.dynamics)
+        return (given,) if self.randomise is None else draw(given, num_envs, seed)
 
     def asked(self) -> dict[str, Any]:
         """Its part of a run's record."""
@@ -75,13 +96,20 @@ class Place:
             "num_envs": self.num_envs,
             "seed": self.seed,
             "device": self.device,
+            "randomise": self.randomise,
         }
 
-    def make_plant(self, contract: Contract, num_envs: int) -> SimulatedPlant:
-        """The robot, set up as a contract says."""
+    def make_plant(self, contract: Contract, num_envs: int, *, learning: bool = False) -> SimulatedPlant:
+        """The robot, set up as a contract says.
+
+        Args:
+            contract: What says so.
+            num_envs: Number of environments.
+            learning: Draw dynamics as the run does; else others, of which nothing was learnt.
+        """
         options: PlantOptions = {"num_envs": num_envs, "seed": self.seed}
-        if self.dynamics is not None:
-            options["dynamics"] = (load_dynamics(self.dynamics),)
+        if dynamics := self._drawn(num_envs, self.seed + (0 if learning else JUDGED)):
+            options["dynamics"] = dynamics
         if self.plant == "newton":
             options["device"] = self.device.partition(":")[0]
         return make_plant(self.plant, self.robot, PlantSetup.from_contract(contract), **options)
@@ -93,7 +121,7 @@ class Place:
             RobotError: When the robot can't be stood up or does not fit a contract.
             TaskError: When the task is for another robot, or a contract reads what no velocity task gives.
         """
-        plant = self.make_plant(contracts[acting], self.num_envs)
+        plant = self.make_plant(contracts[acting], self.num_envs, learning=True)
         try:
             return make_environment(
                 plant=plant,

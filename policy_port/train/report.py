@@ -8,7 +8,7 @@ from typing import Any
 
 from policy_port.report import Picture, Report, Table, draw_png, write_report
 from policy_port.train.curve import Row
-from policy_port.train.run import Run
+from policy_port.train.run import Record, Run
 
 WIDTH, HEIGHT, COLUMNS = 3.3, 1.9, 3
 """Size of a curve [inch], and how many stand side by side."""
@@ -37,11 +37,19 @@ def write_run_report(run: Run) -> None:
             "seed": str(record.seed),
             "environments": f"{record.num_envs} in {record.plant}",
             "robot": record.robot or "the task's own",
+            "dynamics": _dynamics(record),
             "started from": record.source or "nothing",
         },
         files={**kept, file.name: file},
     )
     write_report(run.path / "report.html", report)
+
+
+def _dynamics(record: Record) -> str:
+    if "dynamics.yaml" not in record.hashes:
+        return "the robot file's and the contract's"
+    drawn = f", drawn from its {record.randomise} for each environment: drawn.csv" if record.randomise else ""
+    return f"dynamics.yaml, {record.hashes['dynamics.yaml'][:12]}{drawn}"
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:

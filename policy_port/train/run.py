@@ -5,7 +5,8 @@
 | run.yaml | what was asked for: stage, seed, simulator, hashes of all that went in, versions |
 | agent.yaml | settings, whole; `inspect` and `export` find the activation here |
 | task.yaml | the task, where it is one of ours |
-| dynamics.yaml | what was identified of the robot, where that was given |
+| dynamics.yaml | what was identified of the robot, where that was given; beside it its networks |
+| drawn.csv | each environment's dynamics, where they were drawn |
 | contracts/NAME.yaml | the contract of each group of observations |
 | model_N.pt | after N iterations, with the optimiser's state; model_0.pt is the start |
 | curve.csv | a row an iteration, up to the last checkpoint |
@@ -33,6 +34,8 @@ from policy_port.files import output_folder, sha256, write_atomic
 from policy_port.report.about import versions
 from policy_port.train.curve import Row, csv_text, read_rows
 
+Files = Mapping[str, str | bytes]
+"""Contents of files by name."""
 State = dict[str, Any]
 """What a checkpoint of RSL-RL holds."""
 
@@ -55,6 +58,8 @@ class Record(Strict):
     """Simulator; for a task environment its name."""
     robot: str | None = None
     """Where the robot file lay; None for a task environment, which brings its own."""
+    randomise: Literal["posterior"] | None = None
+    """What each environment's dynamics were drawn from; drawn.csv has the values."""
     source: str | None = None
     """Where the policy lay that went in: the teacher, or the student that is fine-tuned."""
     acting: str
@@ -150,7 +155,7 @@ class Run:
         return load_contract(self.path / "contracts" / f"{group or self.record.acting}.yaml")
 
 
-def make_record(files: Mapping[str, str], outside: Mapping[str, Path | None], **asked: Any) -> Record:
+def make_record(files: Files, outside: Mapping[str, Path | None], **asked: Any) -> Record:
     """What a run is asked for.
 
     Args:
@@ -165,7 +170,7 @@ def make_record(files: Mapping[str, str], outside: Mapping[str, Path | None], **
     return Record(hashes=hashes, versions=found | {"rsl-rl-lib": metadata.version("rsl-rl-lib")}, **asked)
 
 
-def begin(path: Path, record: Record, files: Mapping[str, str], start: State, *, force: bool = False) -> Run:
+def begin(path: Path, record: Record, files: Files, start: State, *, force: bool = False) -> Run:
     """Make the folder of a new run, whole: everything that was asked for, and model_0.pt.
 
     Raises:
@@ -174,7 +179,7 @@ def begin(path: Path, record: Record, files: Mapping[str, str], start: State, *,
     with output_folder(path, force) as folder:
         for name, text in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
         (folder / "run.yaml").write_text(_yaml(record), encoding="utf-8")
         (folder / "model_0.pt").write_bytes(_bytes({**start, "iter": 0}))
     return Run(path.resolve(), record)
@@ -192,7 +197,7 @@ def open_run(path: Path | str) -> Run:
     return Run(folder, parse(Record, read_yaml(folder / "run.yaml", TrainError), TrainError))
 
 
-def resume(path: Path, record: Record, files: Mapping[str, str]) -> Run:
+def resume(path: Path, record: Record, files: Files) -> Run:
     """Open a run to go on with it, as what it was begun and nothing else.
 
     Args:
@@ -260,8 +265,8 @@ def _yaml(record: Record) -> str:
     return yaml.safe_dump(record.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True, width=160)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
 def _file_digest(path: Path) -> str:

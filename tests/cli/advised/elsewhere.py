@@ -279,6 +279,12 @@ TRIED |= {
     "to whose masses they may not fit. Give --robot that file, or leave": (
         "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
     ),
+    "writes one of what the recordings tell; or write names, mean and covariance under posterior": (
+        "tests.cli.test_identify:test_dynamics_and_a_report_are_written"
+    ),
+    "--randomise draws from a dynamics.yaml; give it with --dynamics FILE": (
+        "tests.train.test_posterior:test_a_run_keeps_what_was_drawn_and_judges_by_other_draws"
+    ),
     "leave the joint's own damping out, or use --plant mujoco": (
         "tests.plants.test_dynamic:test_physx_damps_a_drive_to_velocities_towards_its_target"
     ),

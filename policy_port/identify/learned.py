@@ -139,7 +139,7 @@ class Learned:
                 "spacing": self.spacing,
                 "output": "residual_torque",
                 "output_scale": network.effort,
-                "source": f"policy-port identify: {self}",
+                "source": f"recordings: {self}",
             }
             made.append(Actuator.model_validate(stated).with_data(data))
         return tuple(made)

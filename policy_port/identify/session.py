@@ -13,13 +13,19 @@ from policy_port.identify.checks import check_recordings
 from policy_port.identify.document import dynamics_of, with_networks
 from policy_port.identify.files import Unstated, read_recordings
 from policy_port.identify.fit import Predictor
+from policy_port.identify.floating import PRIORS, Walked, identify_walk, load_legged
+from policy_port.identify.floating_document import walk_dynamics
+from policy_port.identify.floating_predictor import WalkPredictor
+from policy_port.identify.floating_report import walk_report, walk_summary
 from policy_port.identify.identify import Effort, Identified, identify
 from policy_port.identify.learned import check_held_out
 from policy_port.identify.mujoco_predictor import MujocoPredictor
+from policy_port.identify.parameters import PRIORS as ARM_PRIORS
 from policy_port.identify.parameters import load_priors, make_space
 from policy_port.identify.recording import Recording
 from policy_port.identify.report import make_report, summary
 from policy_port.identify.setups import finite, fitted_setup, stock_setup
+from policy_port.identify.walks import read_walks
 from policy_port.plants.setup import PlantSetup
 from policy_port.report import Report, write_report
 from policy_port.robot_models.find import find_robot
@@ -70,7 +76,7 @@ class Request:
 class Done:
     """What came out."""
 
-    found: Identified
+    found: Identified | Walked
     """The identification."""
     dynamics: Dynamics
     """The document."""
@@ -89,6 +95,8 @@ def run(request: Request, note: Callable[[str], None] = lambda _: None) -> Done:
         DynamicsError: When the priors are wrong.
     """
     robot = find_robot(request.robot)
+    if request.contract is not None and request.contract.base.floating:
+        return _run_floating(request, request.contract, robot, note)
     stock_as = stock_setup(robot, request.contract, request.timestep)
     priors = load_priors(request.priors)
     if request.payload_link is not None:
@@ -128,6 +136,44 @@ def run(request: Request, note: Callable[[str], None] = lambda _: None) -> Done:
         report=make_report(found, dynamics, robot, joints, settings),
         text=summary(found, joints),
     )
+
+
+def _run_floating(request: Request, contract: Contract, robot: Path, note: Callable[[str], None]) -> Done:
+    """The same of a robot that walks."""
+    given = {
+        "--plant maniskill": request.plant != "mujoco",
+        "--payload": request.payload_link,
+        "--mapping": request.mapping,
+        "--hold-out-after": request.hold_out_after,
+        "--rate": request.rate,
+        "--joints": request.joints,
+    }
+    for option, stated in given.items():
+        if stated:
+            raise EvidenceError(
+                f"contract '{contract.name}' is of a robot with a floating base, which is identified in MuJoCo from "
+                f"traces of a policy, whole; leave {option} out"
+            )
+    priors = load_legged(PRIORS if request.priors == ARM_PRIORS else request.priors)
+    predictor = WalkPredictor(robot, PlantSetup.from_contract(contract, timestep=request.timestep))
+    joints = predictor.joint_names
+    walks = read_walks(request.data, joints), read_walks(request.held_out, joints)
+    both = {file.resolve() for walk in walks[0] for file in walk.recording.files} & {
+        file.resolve() for walk in walks[1] for file in walk.recording.files
+    }
+    if both:
+        raise EvidenceError(f"{min(both)}: is both fitted and held out; a recording is one or the other")
+    found = identify_walk(predictor, walks, priors, (request.horizon, request.segments), note)
+    predictor.close()
+    settings = {
+        "contract": contract.name,
+        "stretches": f"{request.segments} at most, of {found.ahead[-1]:.2g} s",
+        "fitted": ", ".join(walk.recording.name for walk in walks[0]),
+        "held out": ", ".join(walk.recording.name for walk in walks[1]) or "nothing",
+    }
+    report = walk_report(found, robot, joints, settings)
+    dynamics = walk_dynamics(found, robot, joints, walks)
+    return Done(found=found, dynamics=dynamics, report=report, text=walk_summary(found, joints))
 
 
 def write(done: Done, out: Path, report: Path | None) -> None:

@@ -301,6 +301,13 @@ TRIED |= {
     "writes one of what the recordings tell; or write names, mean and covariance under posterior": (
         "tests.cli.test_identify:test_dynamics_and_a_report_are_written"
     ),
+    "reach it through another contract. Give the contract that was played with --contract FILE": (
+        "tests.identify.test_walks:test_wrong_recordings_are_named"
+    ),
+    "--plant maniskill": "tests.identify.test_walks:test_what_a_walk_cant_have_is_refused",
+    "Record it with `policy-port play --plant mujoco`, or from a motion capture": (
+        "tests.identify.test_walks:test_wrong_recordings_are_named"
+    ),
     "--randomise draws from a dynamics.yaml; give it with --dynamics FILE": (
         "tests.train.test_posterior:test_a_run_keeps_what_was_drawn_and_judges_by_other_draws"
     ),

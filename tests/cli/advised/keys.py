@@ -301,6 +301,9 @@ _REFUSED, _REPLAYED = (
     f"{_PLANS}test_a_recorded_episode_is_replayed_at_its_own_rate",
 )
 TRIED |= {
+    "takes the place of the joint's drive; leave it out, or write output: residual_torque": (
+        "tests.plants.test_learned_actuator:test_a_residual_comes_on_top_of_the_drive"
+    ),
     "Give --robot that file, or leave `sha256` out under `robot` of the dynamics": (
         "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
     ),

@@ -16,8 +16,8 @@ SPECK = 0.01
 """A piece, or a hole, of less than this share of the whole mask is none."""
 DIFFERENCE = 5.0
 """How many of the pictures' own noise a pixel differs by from the background, where the arm is."""
-NOISE = 4.0
-"""Least noise of a pixel that is reckoned with, of 255."""
+NOISE = (4.0, 12.0)
+"""Least and greatest noise of a pixel that is reckoned with, of 255."""
 SHADOW = 0.35
 """The darkest shadow: share of the background's light that is left."""
 CHANGED = 0.6
@@ -54,7 +54,7 @@ def by_background(picture: NDArray[np.uint8], background: NDArray[np.uint8]) -> 
     # The light may have changed as a whole: where most of the picture is, nothing did.
     gain = np.median(seen / np.maximum(empty, 1.0), axis=(0, 1))
     empty = empty * gain
-    noise = max(NOISE, 1.5 * float(np.median(np.abs(seen - empty))))
+    noise = float(np.clip(1.5 * np.median(np.abs(seen - empty)), *NOISE))
     differs = np.abs(seen - empty).max(axis=2) > DIFFERENCE * noise
     # A shadow takes the same share of red, green and blue.
     left = (seen * empty).sum(axis=2) / np.maximum((empty * empty).sum(axis=2), 1.0)

@@ -286,6 +286,37 @@ TRIED |= {
     ),
 }
 
+_CAMERA, _ENV, _BACK = "tests.cli.test_camera:", "tests.camera.test_env_file:", "tests.camera.test_background:"
+_FROM_STILLS = f"{_CAMERA}test_a_background_from_an_arm_and_from_stills"
+_STORED, _NAMED = f"{_CAMERA}test_a_check_from_storing_to_accepting", f"{_CAMERA}test_an_environment_is_named_once"
+_SIZED = f"{_BACK}test_a_background_of_another_size_is_refused"
+TRIED |= {
+    "was not looked at: that takes --robot and a camera's view": _FROM_STILLS,
+    "--inpaint fills in what the arm covers": _FROM_STILLS,
+    "Leave --inpaint out if it is not in the picture; else `policy-port camera solve`": (
+        f"{_BACK}test_the_arm_is_filled_in"
+    ),
+    "take it out of the picture, or --inpaint": _FROM_STILLS,
+    "was stored with another view; store it again with": "tests.camera.test_check:test_what_is_stored",
+    "Put it back, or find it anew with `policy-port camera solve`": (
+        "tests.camera.test_check:test_the_view_found_anew_is_right_again"
+    ),
+    "Look at the picture; solve the view again with": "tests.camera.test_check:test_the_view_found_anew_is_right_again",
+    "does not name its environment: give --env SO100GraspCube-v1": f"{_ENV}test_their_mistakes_are_refused",
+    "in files are a fork's; find the camera with `policy-port camera solve`": f"{_ENV}test_their_mistakes_are_refused",
+    "into the environment file; `policy-port camera resets` prints it": f"{_ENV}test_what_is_not_known_is_asked_for",
+    "the background of the environment file is not there; `policy-port": _SIZED,
+    "says {}; leave --env out": _NAMED,
+    "Make it with `policy-port camera background`": _SIZED,
+    "give one of --robot and --source": _FROM_STILLS,
+    "--emulated goes with --robot": _FROM_STILLS,
+    "exists already; --force replaces it": _FROM_STILLS,
+    "give one of --config and --view": _STORED,
+    "`policy-port camera check --store` writes it while all is right": _STORED,
+    "give --env, --config, or both": _NAMED,
+    "--accept {}": "tests.camera.test_check:test_what_is_accepted_is_named",
+}
+
 WALKED = {
     "cli/collect.py": "tests.cli.test_collect:test_options_that_do_not_go_together_are_named",
     "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",

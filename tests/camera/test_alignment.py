@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -31,6 +32,25 @@ def test_what_is_not_moved_is_saved_as_it_was(tmp_path: Path) -> None:
     assert isinstance(saved.camera, LookAt)
     for key, value in LOOKS.items():
         assert np.allclose(getattr(saved.camera, key), value, atol=1e-9)
+
+
+def test_their_file_is_written_back_in_their_form(tmp_path: Path) -> None:
+    """lerobot-sim2real's file stays one, with nothing in it that it does not know; a roll it can't say is refused."""
+    text = json.dumps({"base_camera_settings": {"pos": LOOKS["pos"], "target": LOOKS["target"], "fov": LOOKS["fov"]}})
+    (tmp_path / "env_config.json").write_text(text)
+    given = load_env_file(tmp_path / "env_config.json", "SO100GraspCube-v1")
+    env = given.with_image(camera_size=(480, 640))
+    alignment = Alignment.of(env)
+    alignment.do({"do": "nudge", "field": "fov", "value": 2})
+    alignment.aligned(env, given).write(tmp_path / "env_config.json")
+    after = json.loads((tmp_path / "env_config.json").read_text())
+    assert set(after) == {"base_camera_settings"}
+    assert after["base_camera_settings"]["fov"] == pytest.approx(LOOKS["fov"] + math.radians(1.0))
+    alignment.do({"do": "nudge", "field": "roll", "value": 7})
+    before = (tmp_path / "env_config.json").read_text()
+    with pytest.raises(CameraError):
+        alignment.aligned(env, given).write(tmp_path / "env_config.json")
+    assert (tmp_path / "env_config.json").read_text() == before
 
 
 def test_a_turned_camera_is_saved_as_a_view_with_its_roll() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ class Overlay:
         """
         size = ROWS, round(drawn.mask.shape[1] * ROWS / drawn.mask.shape[0])
         mask = cv2.resize(drawn.mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        grey = _grey(cv2.resize(drawn.rgb, size[::-1], interpolation=cv2.INTER_AREA))
+        grey = _grey(np.asarray(cv2.resize(drawn.rgb, size[::-1], interpolation=cv2.INTER_AREA), np.uint8))
         inside = cv2.erode((mask > 0.9).astype(np.uint8), np.ones((5, 5))) > 0
         outline = cv2.Canny((255 * (mask > 0.5)).astype(np.uint8), 100, 200) > 0
         inner = (cv2.Canny(grey, 80, 160) > 0) & inside
@@ -180,9 +181,9 @@ def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _gradient(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _gradient(image: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Grey levels a pixel, across and down."""
-    smooth = image.astype(np.float32)
+    smooth = np.asarray(image, np.float32)
     return (
         np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32.0, np.float32),
         np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32.0, np.float32),

@@ -12,6 +12,9 @@ import typer
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from policy_port.camera.env_file import EnvFile
 
 FRAMES = 15
@@ -62,13 +65,13 @@ def background(options: BackgroundOptions) -> None:
         with reached(load_robot_file(options.robot), emulated=options.emulated) as (there, _):
             seen = look_at_arm(there, given.camera_name, options.frames)
         taken = list(seen.frames)
-        given = _sized(given, taken[0].image.shape[:2])
+        given = _sized(given, taken[0].image)
         if given.camera is not None:
             arm = ArmThere(given.frame_view(), seen.joint_pos, there.name)
     else:
         wanted = None if given.image is None else given.image.camera_size
         taken = grab(as_source(options.source or ""), options.frames, size=wanted)
-        given = _sized(given, taken[0].image.shape[:2])
+        given = _sized(given, taken[0].image)
     made = make_background(taken, given.picture(), arm, inpaint=options.inpaint)
     notes = [*made.notes, *(_compared(given, made.image) if options.compare else ())]
     write_still(options.out, made.image)
@@ -78,8 +81,9 @@ def background(options: BackgroundOptions) -> None:
     typer.echo(f"wrote {options.out}, {columns}x{rows}; background: {options.out.name} in {options.config} uses it")
 
 
-def _sized(given: EnvFile, size: tuple[int, int]) -> EnvFile:
+def _sized(given: EnvFile, frame: NDArray[np.uint8]) -> EnvFile:
     """The file with the size of the camera's frames, where it does not say."""
+    size = frame.shape[:2]
     return given if given.image is not None and given.image.camera_size else given.with_image(camera_size=size)
 
 

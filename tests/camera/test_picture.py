@@ -70,10 +70,10 @@ def test_as_sim2realenv_makes_it(size: tuple[int, int], to: tuple[int, int]) -> 
     sim = pytest.importorskip("mani_skill.envs.sim2real_env")
     torch = pytest.importorskip("torch")
     from mani_skill.sensors.camera import CameraConfig
-    from sapien import Pose
+    from mani_skill.utils.structs.pose import Pose
 
     frame = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
-    config = CameraConfig("base_camera", Pose(), to[1], to[0], fov=1.0)
+    config = CameraConfig("base_camera", Pose.create_from_pq(), to[1], to[0], fov=1.0)
     real = SimpleNamespace(base_sim_env=SimpleNamespace(_sensor_configs={"base_camera": config}))
     process: Callable[..., Any] = sim.Sim2RealEnv.preprocess_sensor_data
     theirs = process(real, {"base_camera": {"rgb": torch.from_numpy(frame.copy())[None]}})["base_camera"]["rgb"][0]

@@ -13,8 +13,10 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from policy_port.camera.alignment import FIELDS, Alignment, compose
 from policy_port.camera.env_file import EnvFile, LookAt, load_env_file
+from policy_port.camera.shots import PosesFile, read_picture
 from policy_port.camera.snapshots import add_snapshot
 from policy_port.camera.view import View, view_fields
+from policy_port.contract.yaml_file import parse, read_yaml
 from policy_port.errors import CameraError
 
 LOOKS = {"pos": [0.7, 0.1, 0.3], "target": [0.3, 0.0, 0.05], "fov": 0.8}
@@ -126,11 +128,10 @@ def test_snapshots_are_what_solve_reads(tmp_path: Path) -> None:
     frame = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     assert add_snapshot(folder, frame, {"shoulder_pan": 0.1}).name == "picture_00.png"
     assert add_snapshot(folder, frame, {"shoulder_pan": 0.2}).name == "picture_01.png"
-    from policy_port.contract.yaml_file import read_yaml
-
-    table = read_yaml(folder / "poses.yaml", CameraError).data
-    assert (table["poses_version"], table["unit"]) == (1, "rad")
-    assert [item["joint_pos"]["shoulder_pan"] for item in table["pictures"]] == [0.1, 0.2]
+    table = parse(PosesFile, read_yaml(folder / "poses.yaml", CameraError), CameraError)
+    assert table.unit == "rad"
+    assert [(item.joint_pos or {})["shoulder_pan"] for item in table.pictures] == [0.1, 0.2]
+    assert (read_picture(folder / "picture_01.png") == frame).all()
     for text, says in (("- 1", "is no table"), ("unit: deg\npictures: []", "is in deg")):
         (folder / "poses.yaml").write_text(text)
         before = sorted(folder.iterdir())

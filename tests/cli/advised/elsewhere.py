@@ -27,12 +27,18 @@ _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
 _IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
 _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
+_DEPLOYED = "tests.cli.test_play_config:test_what_an_environment_file_goes_with"
 _SEES = "tests.robots.emulator.test_view:"
 
 TRIED: dict[str, str] = {
     "goes with --emulated: a real camera stands where it stands": (
         "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
     ),
+    "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
+    "--config, --accept and --ask go with --real": _DEPLOYED,
+    "--accept goes with --config, whose camera is checked": _DEPLOYED,
+    "--{} goes with --env": _DEPLOYED,
+    "reads no picture, so there is no camera: leave --config out": _DEPLOYED,
     "give another --port, 0 for any that is free": (
         "tests.camera.test_page:test_a_taken_port_is_refused_and_any_free_one_taken"
     ),

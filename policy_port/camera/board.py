@@ -263,7 +263,7 @@ def by_held_board(
     return BySight(view=view, uncertainty=_known(best, looks, view, seen), error=error)
 
 
-def _hand_eye(frames: list[Any], turns: list[Array], shifts: list[Array]) -> Array:
+def _hand_eye(frames: list[Any], turns: list[Any], shifts: list[Any]) -> Array:
     """A first guess of camera and board, linear: turn and place of the camera, then of the board on its link.
 
     OpenCV 5 has no solver for this any more. With A the link's pose, B the board's as the camera sees it, X the camera

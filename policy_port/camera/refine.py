@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from scipy.stats import t as student
 
 from policy_port.arrays import Array
@@ -17,6 +15,8 @@ from policy_port.camera.view import View
 
 STEP = 1e-4
 """Step of the differences by which derivatives are taken [m or rad]."""
+STEPS = 5
+"""Steps of a pass, and shorter ones tried in its place, at most."""
 PASSES = (6.0, 3.0, 1.5, 1.0, 1.0, 1.0)
 """Distance from which on a point of the outline counts for less, pass by pass [pixels]."""
 
@@ -98,9 +98,9 @@ class Refined:
 def _without_edge(jac: Array, res: Array) -> tuple[Array, Array]:
     """Normal matrix and gradient of a picture's unknowns, its edge solved for."""
     edge = jac[:, -1:]
-    rest = np.eye(1) / max(float(edge.T @ edge), 1e-9)
-    inner = jac[:, :-1] - edge @ (rest @ (edge.T @ jac[:, :-1]))
-    return inner.T @ inner, inner.T @ res
+    share = np.einsum("ni,n->i", jac[:, :-1], edge[:, 0]) / max(float((edge * edge).sum()), 1e-9)
+    inner = jac[:, :-1] - edge * share
+    return np.einsum("ni,nj->ij", inner, inner), np.einsum("ni,n->i", inner, res)
 
 
 class _Pass:
@@ -109,12 +109,19 @@ class _Pass:
     def __init__(self, outlines: Outlines, use: Sequence[int], view: View, zeros: Zeros, unknowns: Unknowns) -> None:
         self.outlines, self.use, self.view, self.zeros, self.unknowns = outlines, use, view, zeros, unknowns
         self.contours = [outlines.contour(index, view, zeros) for index in use]
-        self.ends = np.cumsum([0, *map(len, self.contours)])
+        lengths = [len(part) for part in self.contours]
+        self.ends = np.cumsum([0, *lengths])
+        self.picture = np.repeat(np.asarray(use, dtype=np.intp), lengths)
+        self._still = self._placed(zeros)
+
+    def _placed(self, zeros: Zeros) -> Array:
+        pairs = zip(self.use, self.contours, strict=True)
+        return np.concatenate([self.outlines.placed(index, part, zeros) for index, part in pairs])
 
     def _distances(self, change: Array) -> Array:
         view, zeros = self.unknowns.applied(self.view, self.zeros, change)
-        pairs = zip(self.use, self.contours, strict=True)
-        return np.concatenate([self.outlines.distances(index, part, view, zeros) for index, part in pairs])
+        placed = self._still if zeros == self.zeros else self._placed(zeros)
+        return self.outlines.distances(self.picture, placed, view)
 
     def residual(self, numbers: Array) -> Array:
         """Distances less what the masks' edges are off [pixels]."""
@@ -133,6 +140,35 @@ class _Pass:
         for picture, (first, last) in enumerate(zip(self.ends[:-1], self.ends[1:], strict=True)):
             both[first:last, count + picture] = -1.0
         return both
+
+
+def _descended(now: _Pass, numbers: Array, scale: float) -> Array:
+    """Numbers with smaller residuals, large ones counting as Cauchy's loss says: Levenberg and Marquardt's steps.
+
+    Written out, by normal equations: SciPy's takes singular values of the whole Jacobian, whose threads wait for each
+    other ten times as long as they compute on a machine that does anything else.
+    """
+    damping = 1e-3
+    residual = now.residual(numbers)
+    cost = float(np.log1p((residual / scale) ** 2).sum())
+    for _ in range(STEPS):
+        weight = 1.0 / (1.0 + (residual / scale) ** 2)
+        jac = now.jacobian(numbers)
+        normal = np.einsum("ni,nj->ij", jac * weight[:, None], jac)
+        gradient = np.einsum("ni,n->i", jac, weight * residual)
+        for _ in range(STEPS):
+            tried = numbers - np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-9), gradient)
+            there = now.residual(tried)
+            lower = float(np.log1p((there / scale) ** 2).sum())
+            damping *= 0.1 if lower < cost else 10.0
+            if lower < cost:
+                break
+        else:
+            break
+        gain, numbers, residual, cost = cost - lower, tried, there, lower
+        if gain < 1e-5 * cost:
+            break
+    return numbers
 
 
 def refine(
@@ -161,8 +197,7 @@ def refine(
     for scale in passes:
         now = _Pass(outlines, chosen, view, found, unknowns)
         numbers = np.concatenate([np.zeros(count), edges])
-        jac: Any = now.jacobian
-        best = least_squares(now.residual, numbers, jac=jac, loss="cauchy", f_scale=scale, max_nfev=5, x_scale="jac").x
+        best = _descended(now, numbers, scale)
         view, found = unknowns.applied(view, found, best[:count])
         edges = best[count:]
     last = _Pass(outlines, chosen, view, found, unknowns)

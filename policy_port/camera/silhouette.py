@@ -110,8 +110,8 @@ class Outlines:
         shrink = min(1.0, (area / max(mean, 1.0)) ** 0.5)
         self.size = (max(8, round(full[0] * shrink)), max(8, round(full[1] * shrink)))
         self.shots = tuple(shots)
-        self.fields = [signed_distance(scaled(shot.mask, self.size)) for shot in shots]
-        """Signed distances to the masks' edges, each of shape `size`."""
+        self.fields = np.stack([signed_distance(scaled(shot.mask, self.size)) for shot in shots])
+        """Signed distances to the masks' edges, shape (pictures, rows, columns)."""
         self._links = links
 
     def view(self, view: View) -> View:
@@ -139,17 +139,28 @@ class Outlines:
         found = points[edge & (points >= 0)]
         return found[:: 1 + len(found) // MOST_CONTOUR]
 
-    def distances(self, index: int, contour: NDArray[np.int32], view: View, zeros: Zeros) -> Array:
-        """Signed distance of points of the arm from the mask's edge in a picture [its pixels], shape (points,)."""
+    def placed(self, index: int, contour: NDArray[np.int32], zeros: Zeros) -> Array:
+        """Points of the arm in a picture, in the base's frame [m], shape (points, 3)."""
         turned, origin = self._links.frames(moved_by(self.shots[index].joint_pos, zeros))
         body = self._links.body[contour]
-        placed = np.einsum("nij,nj->ni", turned[body], self._links.local[contour]) + origin[body]
-        pixels = view.project(placed)[0].astype(np.float32)
+        return np.einsum("nij,nj->ni", turned[body], self._links.local[contour]) + origin[body]
+
+    def distances(self, index: NDArray[np.intp], placed: Array, view: View) -> Array:
+        """Signed distances of points from the masks' edges [pixels worked in], shape (points,).
+
+        Args:
+            index: The picture of each point, shape (points,).
+            placed: The points in the base's frame [m], shape (points, 3).
+            view: From where.
+        """
+        pixels = np.nan_to_num(view.project(placed)[0], nan=-4.0 * self.size[0])
         rows, columns = self.size
         # Beyond the picture the distance grows on, so that a view that loses the arm is no good one.
-        held = np.clip(pixels, 0, [columns - 1, rows - 1]).astype(np.float32)
-        field = cv2.remap(self.fields[index], held[:, :1], held[:, 1:], cv2.INTER_LINEAR)[:, 0].astype(np.float64)
-        return np.nan_to_num(field + np.linalg.norm(pixels - held, axis=1), nan=float(rows))
+        held = np.clip(pixels, 0, [columns - 1, rows - 1])
+        x, y = held[:, :1].astype(np.float32), (held[:, 1:] + rows * index[:, None]).astype(np.float32)
+        field = cv2.remap(self.fields.reshape(-1, columns), x, y, cv2.INTER_LINEAR)[:, 0]
+        away = pixels - held
+        return field.astype(np.float64) + np.sqrt(np.einsum("ni,ni->n", away, away))
 
     def overlap(self, index: int, view: View, zeros: Zeros, edge: float) -> float:
         """Intersection over union in a picture, seen from any view, its mask grown by `edge` [pixels worked in]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from policy_port.cli.camera_align import align
 from policy_port.cli.camera_background import background
 from policy_port.cli.camera_check import check
 from policy_port.cli.camera_resets import resets
@@ -19,6 +20,7 @@ def _group() -> None:
     pass
 
 
+camera_app.command("align")(align)
 camera_app.command("resets")(resets)
 camera_app.command("background")(background)
 camera_app.command("check")(check)

@@ -165,3 +165,27 @@ class Pictures:
             frame: What it saw, cropped where the robot file says so: RGB, shape (rows, columns, 3).
         """
         return self._made[name](frame)
+
+
+def whole_frames(scene: EnvFile, robot: RobotFile) -> EnvFile:
+    """The environment file, held against the robot file, with the size of the camera's frames.
+
+    Raises:
+        RobotError: When the robot file does not have the environment's camera, or crops it.
+        CameraError: When its frames are of another size than the environment file says, or it has no camera.
+    """
+    name = scene.camera_name
+    if name not in robot.cameras:
+        has = ", ".join(robot.cameras) or "none"
+        raise RobotError(
+            f"the robot file has no camera '{name}'{closest(name, robot.cameras) or ''}; it has {has}. Write into it: "
+            f"cameras: {{{name}: {{source: 0, width: 640, height: 480, fps: 30}}}}"
+        )
+    size = robot.cameras[name].height, robot.cameras[name].width
+    known = scene
+    if known.image is None or known.image.camera_size is None:
+        known = scene.with_image(camera_size=size)
+    known.frame_view()
+    assert known.image is not None
+    Pictures({name: known.image.size}, robot, known)
+    return known

@@ -27,7 +27,26 @@ _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
 _IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
 _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
+_DEPLOYED = "tests.cli.test_play_config:test_what_an_environment_file_goes_with"
+_SEES = "tests.robots.emulator.test_view:"
+
 TRIED: dict[str, str] = {
+    "goes with --emulated: a real camera stands where it stands": (
+        "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
+    ),
+    "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
+    "--config, --accept and --ask go with --real": _DEPLOYED,
+    "--accept goes with --config, whose camera is checked": _DEPLOYED,
+    "--{} goes with --env": _DEPLOYED,
+    "reads no picture, so there is no camera: leave --config out": _DEPLOYED,
+    "give another --port, 0 for any that is free": (
+        "tests.camera.test_page:test_a_taken_port_is_refused_and_any_free_one_taken"
+    ),
+    "no camera is called '{}'{} Name them with --camera": f"{_SEES}test_views_and_lenses_on_the_command_line",
+    "write --view NAME=FILE, and --camera for each": f"{_SEES}test_views_and_lenses_on_the_command_line",
+    "stands nowhere that could change; say where with --view and a view.yaml": (
+        f"{_SEES}test_a_camera_without_a_view_has_no_place_to_be_moved_from"
+    ),
     "is a file, and a pipeline makes a folder; name another one in `out`, or by --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),

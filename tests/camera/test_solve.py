@@ -1,0 +1,84 @@
+"""A camera's pose from silhouettes, few points and few pixels: the bars are held by benchmarks/camera_solve.py."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from policy_port.camera.render import Twin
+from policy_port.camera.solve import Problem, check_poses, solve
+from policy_port.errors import CameraError
+from tests.camera.conftest import TRUE, off, photographed
+
+
+def test_a_pose_is_found_with_its_uncertainty(problem: Problem) -> None:
+    """The pose is found to some millimetres, the truth is within what is stated, and pictures have overlaps."""
+    solved = solve(problem)
+    metres, degrees = off(solved.view)
+    assert metres < 0.005
+    assert degrees < 0.5
+    assert (
+        np.abs(np.subtract(solved.view.position, TRUE.position)) < 2.0 * np.array(solved.uncertainty.position_95)
+    ).all()
+    assert max(solved.uncertainty.position_95) < 0.02
+    assert min(solved.overlaps) > 0.8
+    assert not solved.zeros
+
+
+def test_a_zero_that_is_off_is_told_and_solved(problem: Problem, twin: Twin) -> None:
+    """A joint's zero that is wrong by 5 degrees is named, and found with --zeros."""
+    wrong = replace(problem, shots=photographed(twin, {"bend": math.radians(5.0)}))
+    with pytest.raises(CameraError, match=r"zeros are off.*bend by \+[45].*--zeros"):
+        solve(wrong)
+    solved = solve(replace(wrong, zeros=True))
+    assert math.degrees(solved.zeros["bend"]) == pytest.approx(5.0, abs=1.0)
+    assert off(solved.view)[0] < 0.015
+
+
+def test_a_wrong_field_of_view_is_told(problem: Problem) -> None:
+    """A field of view that was guessed wrongly is named with the right one; solved for, its trade-off is."""
+    start = replace(problem.lens, fov=problem.lens.fov + math.radians(6.0))
+    with pytest.raises(CameraError, match=r"given as 49\.0 degrees, and the pictures fit 4[234].*--fov free"):
+        solve(replace(problem, lens=start))
+    solved = solve(replace(problem, lens=start, fov=True))
+    assert math.degrees(solved.view.fov - TRUE.fov) == pytest.approx(0.0, abs=1.0)
+    assert "trades off against the distance" in solved.notes[0]
+    assert solved.uncertainty.fov is not None
+
+
+def test_a_picture_of_another_pose_is_named(problem: Problem) -> None:
+    """One picture whose joint positions are another's is named."""
+    shots = list(problem.shots)
+    shots[2] = replace(shots[2], mask=shots[6].mask)
+    with pytest.raises(CameraError, match=r"^2\.png: the arm stands elsewhere.*take the picture out"):
+        solve(replace(problem, shots=shots))
+
+
+def test_mirrored_pictures_are_told(problem: Problem) -> None:
+    """Pictures turned over left to right fit nothing, and that is the reason given, found without any start."""
+    flipped = [replace(shot, mask=np.ascontiguousarray(shot.mask[:, ::-1])) for shot in problem.shots]
+    with pytest.raises(CameraError, match=r"Nothing was written\. The pictures are mirrored"):
+        solve(replace(problem, shots=flipped))
+
+
+def test_straight_pictures_with_a_distortion_are_told(problem: Problem) -> None:
+    """Intrinsics with a distortion that the pictures have no more are refused."""
+    bent = replace(problem.lens, distortion=(-0.6, 0.3, 0.0, 0.0))
+    with pytest.raises(CameraError, match=r"better without it.*distortion: \[\]"):
+        solve(replace(problem, lens=bent))
+
+
+def test_pictures_that_tell_too_little_are_refused(problem: Problem) -> None:
+    """Too few, too alike, joints that never moved: said with what to add."""
+    shots = problem.shots
+    with pytest.raises(CameraError, match="4 pictures: a pose is solved from 5 to 30"):
+        check_poses(replace(problem, shots=shots[:4]))
+    still = [replace(shot, joint_pos={**shot.joint_pos, "pan": 0.0, "lift": 0.1}) for shot in shots]
+    with pytest.raises(CameraError, match=r"too similar: pan, lift never moved by 10 degrees"):
+        check_poses(replace(problem, shots=still))
+    twice = [shots[index % 3] for index in range(9)]
+    with pytest.raises(CameraError, match="9 pictures show 3 different poses only"):
+        check_poses(replace(problem, shots=twice))

@@ -16,12 +16,12 @@ from policy_port.errors import CameraError
 GOOD, CHECKS = 50, 4
 
 
-def check(good: int, bad: int) -> None:
+def check(first: int, good: int, bad: int) -> None:
     """What `camera check` catches in `bad` set-ups of each kind, and raises falsely in `good` good set-ups."""
     caught, named, false, unstored = Counter[str](), Counter[str](), list[str](), 0
     # What is believed of the arm: the robot file's colours, and nothing around it.
     twin = Twin("so100")
-    for seed in range(good):
+    for seed in range(first, first + good):
         stage = Stage(seed)
         pose = some_pose(stage.rng)
         try:
@@ -37,7 +37,7 @@ def check(good: int, bad: int) -> None:
         if found:
             false.append(f"{seed}: " + ", ".join(f"{item.name} ({item.text})" for item in found))
             print("false:", false[-1], flush=True)
-        for kind in KINDS if seed < bad else ():
+        for kind in KINDS if seed < first + bad else ():
             pose = some_pose(stage.rng)
             found = check_camera(frames(wrong(stage, kind, pose)), stage.view, stage.believed(pose), twin, stored)
             caught[kind] += bool(found)
@@ -73,7 +73,8 @@ def frames(images: list) -> list[Frame]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--part", choices=["check"], required=True)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--good", type=int, default=GOOD)
     parser.add_argument("--bad", type=int, default=10)
     given = parser.parse_args()
-    check(given.good, given.bad)
+    check(given.first, given.good, given.bad)

@@ -76,21 +76,27 @@ class Alignment:
         lens = {"size": start.size, "principal": start.principal, "distortion": start.distortion}
         return View.looking_at(position, target, roll=numbers["roll"], fov=numbers["fov"], **lens)
 
-    def aligned(self, env: EnvFile) -> EnvFile:
-        """The environment file with the camera as it stands now, in the form in which the file had it.
+    def aligned(self, env: EnvFile, given: EnvFile | None = None) -> EnvFile:
+        """An environment file with the camera as it stands now, in the form in which the file had it.
 
         A camera that looks at a point stays one as long as it is level; else it becomes a view.
+
+        Args:
+            env: The environment file, which says of what size the camera's frames are.
+            given: The same file, which may not; what is changed, if not None.
 
         Raises:
             CameraError: When the simulation can't draw what the network would see.
         """
         view, target = self.view, tuple(self.numbers[f"target_{axis}"] for axis in "xyz")
-        whole = env.with_view(ViewFile.model_validate(view_fields(view) | {"source": {"found_by": "camera align"}}))
+        file = ViewFile.model_validate(view_fields(view) | {"source": {"found_by": "camera align"}})
+        seen = env.with_view(file).drawn_view()
+        given = env if given is None else given
         if not isinstance(env.camera, LookAt) or abs(self.numbers["roll"]) > LEVEL:
-            return whole
-        seen = whole.drawn_view().in_frame(*env.stand)
+            return given.with_view(file)
+        seen = seen.in_frame(*env.stand)
         point = replace(view, position=target).in_frame(*env.stand)
-        return env.with_look_at(seen.position, point.position, seen.fov)
+        return given.with_look_at(seen.position, point.position, seen.fov)
 
     def do(self, wish: dict[str, Any]) -> bool:
         """Do what a page asks for, where it is about the camera or the picture; whether it was.

@@ -259,7 +259,8 @@ class EnvFile(Strict):
             return ImageFields(size=SIZES[self.env])
         if self.image is None:
             raise CameraError(
-                "the environment file does not say how large the network's picture is: write image: {size: [128, 128]}"
+                "the environment file does not say how large the network's picture is: write "
+                "image: {size: [128, 128], camera_size: [480, 640]}"
             )
         return self.image
 

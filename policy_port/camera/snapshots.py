@@ -10,11 +10,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from policy_port.camera.shots import POSES
 from policy_port.camera.stills import write_still
 from policy_port.errors import CameraError, PolicyPortError
 from policy_port.files import write_atomic
-
-POSES = "poses.yaml"
 
 
 def add_snapshot(folder: Path, frame: NDArray[np.uint8], joint_pos: Mapping[str, float]) -> Path:

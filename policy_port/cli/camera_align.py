@@ -70,7 +70,8 @@ def align(options: AlignOptions) -> None:
     from policy_port.robots.jobs.pictures import whole_frames
 
     robot = load_robot_file(options.robot)
-    env = whole_frames(load_env_file(options.config, options.env), robot)
+    given = load_env_file(options.config, options.env)
+    env = whole_frames(given, robot)
     check_writable(options.config)
     html = Path(pages.__file__).with_name("align.html")
     with contextlib.ExitStack() as stack:
@@ -80,7 +81,7 @@ def align(options: AlignOptions) -> None:
             reached(robot, emulated=options.emulated, faults=options.fault or (), seed=options.seed, outlook=outlook)
         )
         snapshots = options.snapshots or options.config.parent / SNAPSHOTS
-        what = Aligned(robot=known, env=env, path=options.config, snapshots=snapshots)
+        what = Aligned(robot=known, env=env, given=given, path=options.config, snapshots=snapshots)
         job = AlignJob(what, page, on_torque)
         typer.echo(f"page: {page.address}")
         typer.echo(f"on another machine: ssh -L {page.port}:127.0.0.1:{page.port} THIS_MACHINE, then the same there")

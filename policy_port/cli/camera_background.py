@@ -12,9 +12,6 @@ import typer
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from policy_port.camera.env_file import EnvFile
 
 FRAMES = 15
@@ -58,20 +55,26 @@ def background(options: BackgroundOptions) -> None:
     given = load_env_file(options.config, options.env)
     arm = None
     if options.robot is not None:
+        from policy_port.cli.camera_check import seen_from
         from policy_port.cli.play_real import reached
         from policy_port.robots.arm.robot_file import load_robot_file
-        from policy_port.robots.jobs.looking import look_at_arm
+        from policy_port.robots.jobs.looking import camera_of, look_at_arm
 
-        with reached(load_robot_file(options.robot), emulated=options.emulated) as (there, _):
+        known = load_robot_file(options.robot)
+        bounds = camera_of(known, given.camera_name)
+        given = _sized(given, (bounds.height, bounds.width))
+        view = None if given.camera is None else given.frame_view()
+        outlook = None if view is None else seen_from(given.camera_name, view)
+        with reached(known, emulated=options.emulated, outlook=outlook) as (there, _):
             seen = look_at_arm(there, given.camera_name, options.frames)
         taken = list(seen.frames)
-        given = _sized(given, taken[0].image)
-        if given.camera is not None:
-            arm = ArmThere(given.frame_view(), seen.joint_pos, there.name)
+        if view is not None:
+            arm = ArmThere(view, seen.joint_pos, there.name)
     else:
         wanted = None if given.image is None else given.image.camera_size
         taken = grab(as_source(options.source or ""), options.frames, size=wanted)
-        given = _sized(given, taken[0].image)
+        rows, columns = taken[0].image.shape[:2]
+        given = _sized(given, (rows, columns))
     made = make_background(taken, given.picture(), arm, inpaint=options.inpaint)
     notes = [*made.notes, *(_compared(given, made.image) if options.compare else ())]
     write_still(options.out, made.image)
@@ -81,9 +84,8 @@ def background(options: BackgroundOptions) -> None:
     typer.echo(f"wrote {options.out}, {columns}x{rows}; background: {options.out.name} in {options.config} uses it")
 
 
-def _sized(given: EnvFile, frame: NDArray[np.uint8]) -> EnvFile:
+def _sized(given: EnvFile, size: tuple[int, int]) -> EnvFile:
     """The file with the size of the camera's frames, where it does not say."""
-    size = frame.shape[:2]
     return given if given.image is not None and given.image.camera_size else given.with_image(camera_size=size)
 
 

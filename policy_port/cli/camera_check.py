@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from policy_port.camera.env_file import EnvFile
+    from policy_port.camera.view import View
+    from policy_port.robots.emulator.lens import Outlook
 
 FRAMES = 8
 """Frames that are looked at."""
@@ -33,10 +38,9 @@ def check(
     from policy_port.camera.check import check_camera, reference, refuse
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.reference import beside, colourful, load_reference, write_reference
-    from policy_port.camera.view import load_view
     from policy_port.cli.play_real import reached
     from policy_port.robots.arm.robot_file import load_robot_file
-    from policy_port.robots.jobs.looking import look_at_arm
+    from policy_port.robots.jobs.looking import camera_of, look_at_arm
 
     if (config is None) == (view is None):
         raise typer.BadParameter("give one of --config and --view")
@@ -46,11 +50,10 @@ def check(
     path = config or view
     assert path is not None
     stored = load_reference(beside(path)) if beside(path).exists() and not store else None
-    with reached(known, emulated=emulated) as (there, _):
+    bounds = camera_of(known, name)
+    looks = _view(path, given, (bounds.height, bounds.width))
+    with reached(known, emulated=emulated, outlook=seen_from(name, looks)) as (there, _):
         seen = look_at_arm(there, name, FRAMES)
-    if given is not None and (given.image is None or given.image.camera_size is None):
-        given = given.with_image(camera_size=seen.frames[0].image.shape[:2])
-    looks = load_view(path).view if given is None else given.frame_view()
     if store:
         kept = reference(seen.frames, looks, seen.joint_pos, known.name)
         write_reference(beside(path), kept)
@@ -59,9 +62,7 @@ def check(
             typer.echo("note: the scene and the arm are grey; put something red or blue into view, and store again, or "
                        "red and blue exchanged will not be noticed")  # fmt: skip
         return
-    found = check_camera(
-        seen.frames, looks, seen.joint_pos, known.name, stored, fps=known.cameras[name].fps, now=seen.taken
-    )
+    found = check_camera(seen.frames, looks, seen.joint_pos, known.name, stored, fps=bounds.fps, now=seen.taken)
     for line in refuse(found, accept or [], name):
         typer.echo(line)
     if stored is None:
@@ -71,3 +72,20 @@ def check(
         )
     if not found:
         typer.echo(f"camera '{name}' is as its view says")
+
+
+def _view(path: Path, given: EnvFile | None, size: tuple[int, int]) -> View:
+    """The view of a camera's whole frames, of `size` (rows, columns)."""
+    from policy_port.camera.view import load_view
+
+    if given is None:
+        return load_view(path).view
+    known = given.image is not None and given.image.camera_size is not None
+    return (given if known else given.with_image(camera_size=size)).frame_view()
+
+
+def seen_from(camera: str, view: View) -> Outlook:
+    """What an emulated arm's camera shows that stands where its view says."""
+    from policy_port.robots.emulator.lens import Outlook
+
+    return Outlook(views={camera: view})

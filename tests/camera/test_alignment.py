@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,8 +13,10 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from policy_port.camera.alignment import FIELDS, Alignment, compose
 from policy_port.camera.env_file import EnvFile, LookAt, load_env_file
+from policy_port.camera.shots import PosesFile, read_picture
 from policy_port.camera.snapshots import add_snapshot
 from policy_port.camera.view import View, view_fields
+from policy_port.contract.yaml_file import parse, read_yaml
 from policy_port.errors import CameraError
 
 LOOKS = {"pos": [0.7, 0.1, 0.3], "target": [0.3, 0.0, 0.05], "fov": 0.8}
@@ -31,6 +34,25 @@ def test_what_is_not_moved_is_saved_as_it_was(tmp_path: Path) -> None:
     assert isinstance(saved.camera, LookAt)
     for key, value in LOOKS.items():
         assert np.allclose(getattr(saved.camera, key), value, atol=1e-9)
+
+
+def test_their_file_is_written_back_in_their_form(tmp_path: Path) -> None:
+    """lerobot-sim2real's file stays one, with nothing in it that it does not know; a roll it can't say is refused."""
+    text = json.dumps({"base_camera_settings": {"pos": LOOKS["pos"], "target": LOOKS["target"], "fov": LOOKS["fov"]}})
+    (tmp_path / "env_config.json").write_text(text)
+    given = load_env_file(tmp_path / "env_config.json", "SO100GraspCube-v1")
+    env = given.with_image(camera_size=(480, 640))
+    alignment = Alignment.of(env)
+    alignment.do({"do": "nudge", "field": "fov", "value": 2})
+    alignment.aligned(env, given).write(tmp_path / "env_config.json")
+    after = json.loads((tmp_path / "env_config.json").read_text())
+    assert set(after) == {"base_camera_settings"}
+    assert after["base_camera_settings"]["fov"] == pytest.approx(LOOKS["fov"] + math.radians(1.0))
+    alignment.do({"do": "nudge", "field": "roll", "value": 7})
+    before = (tmp_path / "env_config.json").read_text()
+    with pytest.raises(CameraError):
+        alignment.aligned(env, given).write(tmp_path / "env_config.json")
+    assert (tmp_path / "env_config.json").read_text() == before
 
 
 def test_a_turned_camera_is_saved_as_a_view_with_its_roll() -> None:
@@ -106,11 +128,10 @@ def test_snapshots_are_what_solve_reads(tmp_path: Path) -> None:
     frame = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     assert add_snapshot(folder, frame, {"shoulder_pan": 0.1}).name == "picture_00.png"
     assert add_snapshot(folder, frame, {"shoulder_pan": 0.2}).name == "picture_01.png"
-    from policy_port.contract.yaml_file import read_yaml
-
-    table = read_yaml(folder / "poses.yaml", CameraError).data
-    assert (table["poses_version"], table["unit"]) == (1, "rad")
-    assert [item["joint_pos"]["shoulder_pan"] for item in table["pictures"]] == [0.1, 0.2]
+    table = parse(PosesFile, read_yaml(folder / "poses.yaml", CameraError), CameraError)
+    assert table.unit == "rad"
+    assert [(item.joint_pos or {})["shoulder_pan"] for item in table.pictures] == [0.1, 0.2]
+    assert (read_picture(folder / "picture_01.png") == frame).all()
     for text, says in (("- 1", "is no table"), ("unit: deg\npictures: []", "is in deg")):
         (folder / "poses.yaml").write_text(text)
         before = sorted(folder.iterdir())

@@ -67,6 +67,15 @@ def test_frames_that_hang_are_late_or_of_another_size() -> None:
         check_camera(same[:2], VIEW, POSE, twin())
 
 
+def test_the_view_found_anew_is_right_again(stored: Reference) -> None:
+    """A camera that was moved is right again where it is put back, and with the view that `camera solve` finds anew."""
+    there = VIEW.moved(shift=(0.0, 0.02, 0.022))
+    taken = frames(drawn(there).rgb)
+    found = check_camera(taken, VIEW, POSE, twin(), stored, now=taken[-1].stamp)
+    assert "Put it back, or find it anew with `policy-port camera solve`" in found[0].text
+    assert not check_camera(taken, there, POSE, twin(), reference(taken, there, POSE, twin()), now=taken[-1].stamp)
+
+
 def test_two_cameras_exchanged_are_named(stored: Reference) -> None:
     """A picture that fits another camera's view better says which."""
     taken = frames(drawn(OTHER).rgb)

@@ -108,7 +108,7 @@ def test_what_can_not_be_is_refused(tmp_path: Path, text: str, says: str) -> Non
     [
         ({"spawn_box_position": [0.3, 0.0]}, "unknown key 'spawn_box_position'; did you mean 'spawn_box_pos'"),
         ({"base_camera_settings": {"fov": 0.9}}, "lacks pos, target"),
-        ({"base_camera_settings": {"extrinsics": "a.npy"}}, "a fork's"),
+        ({"base_camera_settings": {"extrinsics": "a.npy"}}, "files are a fork's; find the camera"),
         ({"base_camera_settings": {"pos": [1, 0, 0], "target": [0, 0, 0], "fov": 52}}, "in degrees"),
         ({"calibration_offset": {}}, "unknown key 'calibration_offset'"),
     ],
@@ -123,6 +123,18 @@ def test_their_mistakes_are_refused(tmp_path: Path, changes: dict[str, Any], say
         loaded(tmp_path, "{'a': 1}", GRASP, "bad.json")
     with pytest.raises(CameraError, match="twice"):
         loaded(tmp_path, '{"spawn_box_pos": 1, "spawn_box_pos": 2}', GRASP, "bad.json")
+
+
+def test_what_is_not_known_is_asked_for(tmp_path: Path) -> None:
+    """Where a robot stands in a strange environment, as `camera resets` prints it, and how large its picture is."""
+    text = "env: Strange-v1\ncamera: {pos: [0.5, 0, 0.4], target: [0, 0, 0], fov: 0.9}\n"
+    with pytest.raises(CameraError, match=r"write image: .size: .128, 128., camera_size"):
+        loaded(tmp_path, text).drawn_view()
+    text += "image: {size: [128, 128]}\n"
+    with pytest.raises(CameraError, match=r"where the robot stands in Strange-v1 is not known: write robot_pose: "):
+        loaded(tmp_path, text).drawn_view()
+    text += "robot_pose: {position: [0.1, 0, 0], rotation: [1.0, 0.0, 0.0, 0.0]}\n"
+    np.testing.assert_allclose(loaded(tmp_path, text).drawn_view().position, [0.4, 0.0, 0.4], atol=1e-9)
 
 
 def test_environments_that_are_known() -> None:

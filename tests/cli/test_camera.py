@@ -114,6 +114,19 @@ def test_an_environment_is_named_once(desk: Path) -> None:
     assert not list(desk.glob("*.mp4"))
 
 
+def test_an_emulated_camera_is_right_where_its_view_says(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --emulated it shows the arm from there: stored, checked, and its background has the arm in it."""
+    monkeypatch.setattr(looking, "look_at_arm", look_at_arm)
+    given = "--config", "env.yaml", "--robot", "arm.yaml", "--emulated"
+    code, text = said("check", *given, "--store")
+    assert code == 0, text
+    # A machine that is busy draws late.
+    code, text = said("check", *given, "--accept", "rate", "--accept", "age")
+    assert (code, "is as its view says" in text or "accepted" in text) == (0, True), text
+    code, text = said("background", *given, "--out", "bg.png", "--no-compare", "--frames", "3")
+    assert (code, "the arm covers" in text) == (0, True), text
+
+
 def test_an_arm_is_looked_at_without_torque(desk: Path) -> None:
     """Whole frames of an emulated arm's camera, one after the other, with the joints as they are measured."""
     with emulate(load_robot_file("arm.yaml")) as rehearsal:

@@ -58,7 +58,9 @@ class Aligned:
     robot: RobotFile
     """The arm, its cameras uncropped."""
     env: EnvFile
-    """The environment file, which says of what size the camera's frames are."""
+    """The environment file, which says of what size the camera's frames are; see `whole_frames`."""
+    given: EnvFile
+    """The same as it was read, which is written back."""
     path: Path
     """Where it lies."""
     snapshots: Path
@@ -276,7 +278,7 @@ class AlignJob:
             self._tell(str(cause), failed=True)
 
     def _save(self) -> str:
-        self.alignment.aligned(self._what.env).write(self._what.path)
+        self.alignment.aligned(self._what.env, self._what.given).write(self._what.path)
         self._saved, self._kept = True, dict(self.alignment.numbers)
         return f"saved in {self._what.path}"
 

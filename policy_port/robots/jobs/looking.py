@@ -10,7 +10,7 @@ import numpy as np
 from policy_port.camera.stills import Frame
 from policy_port.errors import RobotError, closest
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.arm.session import without_torque
 
 PATIENCE = 3.0
@@ -31,18 +31,27 @@ class ArmSeen:
     """When the last was taken from the camera [s], on the frames' clock."""
 
 
-def look_at_arm(robot: RobotFile, camera: str, count: int) -> ArmSeen:
-    """Take frames of an arm; torque stays off.
+def camera_of(robot: RobotFile, camera: str) -> CameraBounds:
+    """A camera of a robot file, uncropped.
 
     Raises:
-        RobotError: When arm or camera can't be reached, or the arm moves.
+        RobotError: When it has none of this name.
     """
     if camera not in robot.cameras:
         raise RobotError(
             f"the robot file has no camera '{camera}'{closest(camera, robot.cameras)}; it has "
             f"{', '.join(robot.cameras) or 'none'}"
         )
-    whole = robot.cameras[camera].model_copy(update={"crop": None})
+    return robot.cameras[camera].model_copy(update={"crop": None})
+
+
+def look_at_arm(robot: RobotFile, camera: str, count: int) -> ArmSeen:
+    """Take frames of an arm; torque stays off.
+
+    Raises:
+        RobotError: When arm or camera can't be reached, or the arm moves.
+    """
+    whole = camera_of(robot, camera)
     with (
         without_torque(robot) as arm,
         contextlib.closing(ArmCameras(robot.model_copy(update={"cameras": {camera: whole}}))) as cameras,

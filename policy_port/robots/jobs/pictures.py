@@ -182,10 +182,10 @@ def whole_frames(scene: EnvFile, robot: RobotFile) -> EnvFile:
             f"cameras: {{{name}: {{source: 0, width: 640, height: 480, fps: 30}}}}"
         )
     size = robot.cameras[name].height, robot.cameras[name].width
-    known = scene.with_image(camera_size=size) if scene.image and scene.image.camera_size is None else scene
+    known = scene
+    if known.image is None or known.image.camera_size is None:
+        known = scene.with_image(camera_size=size)
     known.frame_view()
-    if known.image is not None:
-        Pictures({name: known.image.size}, robot, known)
-    else:
-        known.spec(size)
+    assert known.image is not None
+    Pictures({name: known.image.size}, robot, known)
     return known

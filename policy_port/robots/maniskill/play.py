@@ -60,6 +60,8 @@ def open_task(
         TaskError: When the task does not fit, or an arm can't deliver what it observes.
         MissingDependencyError: When ManiSkill can't start here.
     """
+    if scene is not None and not contract.images:
+        raise TaskError(f"contract '{contract.name}' reads no picture, so there is no camera: leave --config out")
     mode = observation_mode(env_id, registered(env_id).SUPPORTED_OBS_MODES, contract)
     # What else a camera shows in the simulation, and where it stands there, no policy of this mode reads.
     besides = [] if mode == NUMBERS else ["sensor_param", *(set(mode.split("+")) - {FLAT, NUMBERS})]
@@ -131,8 +133,6 @@ class TaskJob:
         check_fit(self._task.env_id, base, contract, [("state", width)])
         check_actions(contract, self._task)
         self._robot = robot
-        if self._placed is not None and not self._task.cameras:
-            raise TaskError(f"contract '{contract.name}' reads no picture, so there is no camera: leave --config out")
         self._pictures = Pictures(self._task.cameras, robot, None if self._placed is None else self._placed.env)
 
     def controller(self, pilot: Pilot, session: ArmSession) -> Controller:

@@ -51,8 +51,11 @@ class Alignment:
         self.robot = rehearsal.robot
 
     def run(self, page: Page, person: Callable[[], None]) -> RunEnd:
-        env = whole_frames(load_env_file(self.path), self.robot)
-        what = Aligned(robot=self.robot, env=env, path=self.path, snapshots=self.path.with_name("snapshots"))
+        given = load_env_file(self.path)
+        env = whole_frames(given, self.robot)
+        what = Aligned(
+            robot=self.robot, env=env, given=given, path=self.path, snapshots=self.path.with_name("snapshots")
+        )
         job = self.job = AlignJob(what, page, self.rehearsal.let_go, self.clock)
         failures: list[BaseException] = []
 
@@ -254,7 +257,7 @@ def test_files_that_do_not_go_together_are_refused() -> None:
         (env, unhurried(cameras={"base_camra": CAMERA}), "did you mean 'base_camra'"),
         (without, arm, "has no camera: write pos, target and fov"),
         (sized, arm, "gives 160x120, the environment file's image.camera_size says 640x480"),
-        (EnvFile.model_validate({key: ENV[key] for key in ("env", "camera")}), arm, "how large"),
+        (EnvFile.model_validate({"env": "Own-v1", "camera": ENV["camera"]}), arm, "how large"),
         (env, unhurried(cameras={"base_camera": cropped}), "is cropped in the robot file and by the environment file"),
     ):
         with pytest.raises(PolicyPortError, match=says):
@@ -288,4 +291,4 @@ def test_a_port_that_is_not_there_is_an_error_before_anything_is_shown(tmp_path:
     robot = unhurried(cameras={"base_camera": CAMERA}, port="/dev/none", calibration_dir=tmp_path)
     env = whole_frames(load_env_file(path), robot)
     with pytest.raises(RobotError, match="calibration"):
-        AlignJob(Aligned(robot=robot, env=env, path=path, snapshots=tmp_path), cast(Page, NoPage())).run()
+        AlignJob(Aligned(robot=robot, env=env, given=env, path=path, snapshots=tmp_path), cast(Page, NoPage())).run()

@@ -20,17 +20,9 @@ def _group() -> None:
     pass
 
 
-camera_app.command("calibrate")(calibrate)
-camera_app.command("solve")(solve)
 camera_app.command("resets")(resets)
-camera_app.command("background")(background)
-camera_app.command("check")(check)
-camera_app.command("resets")(resets)
-camera_app.command("background")(background)
-camera_app.command("check")(check)
 camera_app.command("align")(align)
-camera_app.command("resets")(resets)
-camera_app.command("background")(background)
-camera_app.command("check")(check)
 camera_app.command("calibrate")(calibrate)
 camera_app.command("solve")(solve)
+camera_app.command("background")(background)
+camera_app.command("check")(check)

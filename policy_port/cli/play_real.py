@@ -63,6 +63,8 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
     robot_file = _check_options(work, arm)
     known = load_robot_file(robot_file)
     console = Console(continuous=arm.continuous, attended=not arm.fast)
+    if work.ask:
+        console.check_answers()
     mapping = None if through is None else load_mapping(through)
     check_folder(outputs.out)
     with contextlib.ExitStack() as stack:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
-START = 20.0
+START = 60.0
 """How long Chromium may take to start, and a page to do something [s]."""
 
 

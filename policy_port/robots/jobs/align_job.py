@@ -207,12 +207,13 @@ class AlignJob:
             thread.join()
 
     def _draw(self) -> None:
+        camera = self._what.robot.cameras[self._what.env.camera_name]
+        self._page.tell(self._state(None, camera, "reaching the arm"))
         # The arm first: what is loaded here would make its line late.
         while self._session is None and not self._over.wait(FRAME):
             pass
         twin = Twin(self._what.robot.name)
         try:
-            camera = self._what.robot.cameras[self._what.env.camera_name]
             straight = self._what.env.picture((camera.height, camera.width))
             frame: NDArray[np.uint8] = np.zeros((camera.height, camera.width, 3), np.uint8)
             while not self._over.wait(FRAME):

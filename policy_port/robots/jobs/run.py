@@ -90,8 +90,6 @@ def play_real(
         PolicyPortError: When something is not right before anything moves.
     """
     job.check(pilot, robot)
-    if keep.answers:
-        console.check_answers()
     session = ArmSession(robot, pilot.contract.control_dt, console, on_torque, time, keep.folder / WATCHDOG)
     trace: RealTrace | None = None
     stop: BaseException | None = None
@@ -111,27 +109,34 @@ def play_real(
             stop = cause
         session.close()
         if trace is not None:
-            rows: list[dict[str, Any]] = [
-                {"seed": seeds[n], "env": e, "episode": k} for n, (e, k) in queue.rows.items()
-            ]
-            for row in rows if answered is not None else ():
-                row["success"] = answered.told.get(row["episode"]) if answered is not None else None
+            rows = _rows(queue, answered, seeds)
             lost = _failure(lambda: trace.close(episodes=rows, stopped=None if stop is None else reason(stop)))
-    if trace is None:
+    if trace is None or session.ending is None:
         assert stop is not None
         raise stop
-    assert session.ending is not None
     end = RunEnd(stop, session.ending)
-    found, metrics = job.found(queue)
-    metrics = metrics if answered is None else answered.metrics() + metrics
-    result = _report(session, job, (found, metrics), end, rehearsed, lost)
+    result = _report(session, job, _found(job, queue, answered), end, rehearsed, lost)
     unwritten = _failure(lambda: write_atomic(keep.folder / METRICS, result.json()))
     lost = lost or unwritten
     if end.ended is Ended.BUG:
         # A bug keeps its traceback; the arm was looked after first.
         log.error("the run was ended by an error in the program", exc_info=stop)
-    exit_code = end.exit_code or int(lost is not None)
-    return RealRun(result=result, end=end, exit_code=exit_code, scale=session.arm.scale, frames=trace.frames, lost=lost)
+    code = end.exit_code or int(lost is not None)
+    return RealRun(result=result, end=end, exit_code=code, scale=session.arm.scale, frames=trace.frames, lost=lost)
+
+
+def _rows(queue: ArmEpisodes, answered: Answered | None, seeds: range) -> list[dict[str, Any]]:
+    """Each episode as the trace's header has it."""
+    rows: list[dict[str, Any]] = [{"seed": seeds[n], "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
+    if answered is not None:
+        rows = [row | {"success": answered.told.get(number)} for number, row in zip(queue.rows, rows, strict=True)]
+    return rows
+
+
+def _found(job: RealJob, queue: ArmEpisodes, answered: Answered | None) -> tuple[tuple[Episode, ...], list[Metric]]:
+    """What the job says of its episodes, after what somebody said of them."""
+    episodes, metrics = job.found(queue)
+    return episodes, metrics if answered is None else answered.metrics() + metrics
 
 
 def _rehearse(session: ArmSession, controller: Controller) -> float:

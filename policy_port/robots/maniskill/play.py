@@ -81,7 +81,8 @@ def open_task(
         task.close()
         raise
     task.close()
-    return RealTask(env_id, robot, **(options | {"sensor_configs": sizes})), cameras
+    options["sensor_configs"] = sizes
+    return RealTask(env_id, robot, **options), cameras
 
 
 class TaskJob:

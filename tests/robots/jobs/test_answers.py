@@ -38,9 +38,6 @@ class Told(Console):
         super().__init__(continuous=True)
         self.answers, self.asked = answers, list[str]()
 
-    def check_answers(self) -> None:
-        """There is somebody."""
-
     def answer(self, question: str, words: tuple[str, ...], idle: Callable[[], None]) -> str:
         self.asked.append(question)
         if not self.answers:

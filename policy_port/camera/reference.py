@@ -82,7 +82,7 @@ def beside(path: Path) -> Path:
 
 def brightness(image: NDArray[np.uint8]) -> Array:
     """Quantiles of a picture's brightness, shape (9,)."""
-    return np.percentile(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float64), QUANTILES)
+    return np.asarray(np.percentile(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64), QUANTILES), np.float64)
 
 
 def balance(image: NDArray[np.uint8]) -> tuple[float, float]:

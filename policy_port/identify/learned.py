@@ -165,7 +165,7 @@ def learn(
     segments, judged = cut(fitted, min(horizon, SHORT)).some(FITTED), cut(held, horizon).some(JUDGED)
     networks, spacing = _train(predictor, values, segments, note)
     note("judging the network on held-out recordings")
-    paths = predictor.predict([physical], judged)[0], _with(predictor, values, judged, networks, spacing)
+    paths = predictor.predict([physical], judged)[0], predict_with(predictor, values, judged, networks, spacing)
     errors = np.array([np.sqrt((rmse(path - judged.measured, judged)[1] ** 2).mean(axis=1)) for path in paths])
     chance = 1.0
     if not np.allclose(errors[0], errors[1], atol=1e-9):
@@ -217,11 +217,13 @@ def _train(
             _fit(networks[joint], inputs[..., joint, :], share[joint] * error[..., joint], responses[joint])
             for joint in range(joints)
         ]
-        left = _with(predictor, values, segments, tried, spacing) - segments.measured
+        left = predict_with(predictor, values, segments, tried, spacing) - segments.measured
         better = (left**2).mean(axis=(0, 1)) < (error**2).mean(axis=(0, 1))
         networks = [new if good else old for new, old, good in zip(tried, networks, better, strict=True)]
         share = np.where(better, np.minimum(1.0, 2.0 * share), 0.4 * share)
-        error = left if better.all() else _with(predictor, values, segments, networks, spacing) - segments.measured
+        error = (
+            left if better.all() else predict_with(predictor, values, segments, networks, spacing) - segments.measured
+        )
     return tuple(networks), spacing
 
 
@@ -274,7 +276,7 @@ def _inputs(segments: Segments, values: Values) -> Array:
     return np.concatenate(found)
 
 
-def _with(
+def predict_with(
     predictor: MujocoPredictor, values: Values, segments: Segments, networks: Sequence[Small], spacing: float
 ) -> Array:
     """Predictions with networks in each physics step, as a plant runs them, shape (segments, samples, joints)."""

@@ -11,7 +11,7 @@ import pytest
 from policy_port.dynamics.document import load_dynamics, write_dynamics
 from policy_port.errors import EvidenceError
 from policy_port.identify.document import with_networks
-from policy_port.identify.learned import Learned, _with, check_held_out, learn
+from policy_port.identify.learned import Learned, check_held_out, learn, predict_with
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import Values
 from policy_port.identify.recording import Recording
@@ -67,7 +67,7 @@ def test_a_plant_runs_the_network_that_was_judged(
     whole = replace(whole, after=item.time[None, rows], measured=item.measured[None, rows])
     stated = {key: np.array([document_value(document, joint, key) for joint in JOINTS]) for key in BARE["elbow"]}
     values = {**predictor.stock, **stated}
-    told = _with(predictor, values, replace(whole, of=np.zeros(1, np.int64)), network.networks, network.spacing)
+    told = predict_with(predictor, values, replace(whole, of=np.zeros(1, np.int64)), network.networks, network.spacing)
     assert np.abs(told[0] - whole.measured[0]).max() < 1e-4
     predictor.close()
 

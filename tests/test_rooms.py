@@ -55,7 +55,8 @@ ROOMS: dict[str, set[str]] = {
         *("checkpoints.files", "checkpoints.torchscript"),
     },
     "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
-    "export": {"contract", "motion", "remap", "checkpoints", "files", "port", "proof"},
+    # A port says which dynamics its policy was trained under, by the hash that traces have.
+    "export": {"contract", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
     "control": {"contract", "motion", "remap", "port"},
     "dynamics": {"contract", "files", "plain_yaml", "resources"},
     # A learned actuator is a stranger's network, and is opened with the same care as any checkpoint.

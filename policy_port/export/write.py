@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from policy_port import __version__
 from policy_port.checkpoints import Actor, LoadedPolicy, load_policy
 from policy_port.contract.spec import check_network_width
+from policy_port.dynamics.document import load_dynamics
 from policy_port.errors import MotionError, OutputError, PortError, closest
 from policy_port.export import onnx_graph
 from policy_port.export.fold import fold as fold_graph
@@ -195,6 +196,14 @@ def _chunking(actor: Actor) -> dict[str, Any]:
     return {key: getattr(actor, key) for key in names.CHUNKING}
 
 
+def _learned_under(run: Path) -> dict[str, str]:
+    """The dynamics that a policy of a training's folder was trained under: the hash that traces under them have."""
+    file = run / "dynamics.yaml"
+    if not (run / "run.yaml").is_file() or not file.is_file():
+        return {}
+    return {names.DYNAMICS: load_dynamics(file).sha256}
+
+
 def _about(policy: LoadedPolicy, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "port_version": 1,
@@ -208,6 +217,7 @@ def _about(policy: LoadedPolicy, options: dict[str, Any]) -> dict[str, Any]:
             "ignored": [str(leftover) for leftover in policy.ignored],
             "images": [image.name for image in policy.actor.images],
             **_chunking(policy.actor),
+            **_learned_under(policy.path.parent),
         },
         "options": options,
         "versions": {

@@ -50,6 +50,8 @@ SAMPLE_IMAGE = "image_"
 
 # The manifest.
 POLICY = "policy"
+DYNAMICS = "dynamics_sha256"
+"""Under it: the dynamics that the policy was trained under, as traces have it; only where some were given."""
 FILES = "files"
 OWN_SUM = "sha256_of_the_rest"
 

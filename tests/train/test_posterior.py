@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policy_port.checkpoints.load import load_policy
 from policy_port.contract import load_contract
-from policy_port.dynamics.document import Dynamics
+from policy_port.dynamics.document import Dynamics, load_dynamics
 from policy_port.dynamics.posterior import draw, table
 from policy_port.errors import DynamicsError, TrainError
+from policy_port.export.write import write_port
 from policy_port.plants.dynamic import DynamicPlant
+from policy_port.remap import identity_remap
 from policy_port.train.curve import read_rows
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan, train
@@ -90,5 +93,8 @@ def test_a_run_keeps_what_was_drawn_and_judges_by_other_draws(tmp_path: Path) ->
         assert learning.hashes == hashes
         assert isinstance(judged, DynamicPlant)
         assert not set(judged.hashes) & set(hashes)
+    port = write_port(tmp_path / "port", load_policy(run.result()[0], kind="rsl_rl"), identity_remap(contract),
+                      formats=("onnx",))  # fmt: skip
+    assert port.manifest["policy"]["dynamics_sha256"] == load_dynamics(tmp_path / "dynamics.yaml").sha256
     with pytest.raises(TrainError, match="randomise was posterior, now None"):
         train(files["student"], replace(place, randomise=None), replace(plan, resume=True))

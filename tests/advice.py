@@ -11,11 +11,17 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
-COMMAND = re.compile(r"`?policy-port ((?:contract|map|robot) [a-z]+|[a-z]+)")
+COMMAND = re.compile(r"`?policy-port ((?:camera|contract|map|robot) [a-z]+|[a-z]+)")
 NOT_MESSAGES = ("typer.Option", "typer.Argument", "typer.Typer")
 
 # Where a message stands -> the commands that can print it; the longest fitting beginning counts.
 PRINTED_BY: dict[str, tuple[str, ...]] = {
+    "camera/background.py": ("camera background",),
+    "camera/check.py": ("camera check",),
+    "camera/env_": ("camera resets", "camera background", "camera check"),
+    "cli/camera_background.py": ("camera background",),
+    "cli/camera_check.py": ("camera check",),
+    "cli/camera_resets.py": ("camera resets",),
     "checkpoints/": ("inspect", "export", "remap"),
     "checkpoints/libraries/training_only.py": ("export", "remap"),
     "checkpoints/policy.py": ("export", "remap"),

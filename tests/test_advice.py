@@ -15,6 +15,7 @@ from tests.advice import PACKAGE, Message, messages, printed_by
 
 # An option of another command than the one that prints the message, which then says so -> that command.
 NAMED_FOR: dict[tuple[str, str], str] = {
+    ("camera/env_file.py", "--out"): "camera background",
     ("checkpoints/libraries/rsl_rl_layout.py", "--teacher"): "inspect",
     ("checkpoints/load.py", "--ignore"): "export",
     ("checkpoints/load.py", "--width"): "inspect",

@@ -112,7 +112,9 @@ ROOMS: dict[str, set[str]] = {
     "pytest_plugin": {"regress"},
     "robots": {"robots.maniskill"},
     # An arm that is not there, at the wire: it could be published alone.
-    "robots.emulator": {"camera", "contract", "control.plant", "dynamics", "plants", "robot_models", "files"},
+    "robots.emulator": {
+        *("camera", "contract", "control.plant", "dynamics", "motion.rotations", "plants", "robot_models", "files"),
+    },
     "robots.arm": {
         "camera",
         "contract",
@@ -166,7 +168,7 @@ HEAVY: dict[str, set[str]] = {
     "mujoco": {
         *("plants", "identify", "system", "descriptors/robot_parsers.py", "descriptors/link_chains.py"),
         # The arm as a camera sees it.
-        *("camera/links.py", "camera/render.py"),
+        *("camera/links.py", "camera/render.py", "robots/emulator/scene.py"),
     },
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {
@@ -181,7 +183,7 @@ HEAVY: dict[str, set[str]] = {
     "aiohttp": {"camera"},
     "cmaes": {"camera", "identify"},
     "scipy": {"camera", "engine", "identify"},
-    "sapien": {"plants", "tasks", "replay", "system", "descriptors/robot_parsers.py"},
+    "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {
         "remap",
         "checkpoints",

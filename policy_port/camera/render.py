@@ -92,6 +92,9 @@ class Twin:
     def close(self) -> None:
         """Free the graphics context. Calling it twice is harmless."""
         if self._renderer is not None:
+            if self._renderer._gl_context is not None:
+                # MuJoCo frees what it has drawn with in whichever context is current, which may be another twin's.
+                self._renderer._gl_context.make_current()
             self._renderer.close()
             self._renderer = None
 

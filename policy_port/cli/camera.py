@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from policy_port.cli.camera_align import align
+from policy_port.cli.camera_background import background
+from policy_port.cli.camera_check import check
+from policy_port.cli.camera_resets import resets
 from policy_port.cli.camera_solve import calibrate, solve
 
 camera_app = typer.Typer(
@@ -16,5 +20,9 @@ def _group() -> None:
     pass
 
 
+camera_app.command("align")(align)
+camera_app.command("resets")(resets)
+camera_app.command("background")(background)
+camera_app.command("check")(check)
 camera_app.command("calibrate")(calibrate)
 camera_app.command("solve")(solve)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +16,7 @@ from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
     from policy_port.robots.emulator import EmulatedArm
+    from policy_port.robots.emulator.options import CameraSpec
 
 
 ROBOTS = ("so100", "so101")
@@ -43,6 +44,18 @@ CameraOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=WxH@FPS", help="A camera, MJPEG on the loopback interface. Repeatable."),
 ]
+ViewOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]FILE",
+        help="view.yaml: where the camera of this name stands, and how it looks. It then sees the arm on a table. "
+        "Repeatable.",
+    ),
+]
+LensOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME=N,...", help="Of all cameras: blur [pixels], light, warmth, gain; such as light=0.8."),
+]
 FaultOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,6 +79,8 @@ class EmulateOptions:
     model: ModelOption = "servo"
     dynamics: DynamicsOption = None
     camera: CameraOption = None
+    view: ViewOption = None
+    lens: LensOption = None
     fault: FaultOption = None
     faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False
     seed: Annotated[int, typer.Option(help="Seed of the faults that strike at random.")] = 0
@@ -95,7 +110,7 @@ def emulate(options: EmulateOptions) -> None:
         latency=options.latency_ms / 1000.0,
         model=options.model,
         dynamics=None if options.dynamics is None else load_dynamics(options.dynamics),
-        cameras=options.camera or (),
+        cameras=placed(options.camera or (), options.view or (), options.lens),
         faults=options.fault or (),
         port_link=options.port_link,
         seed=options.seed,
@@ -109,6 +124,42 @@ def emulate(options: EmulateOptions) -> None:
             typer.echo("Ctrl-C unplugs the arm.")
         end.wait(options.duration)
         typer.echo(_summary(arm))
+
+
+def placed(cameras: Sequence[str], views: Sequence[str], lens: str | None = None) -> list[CameraSpec]:
+    """Cameras such as front=640x480@30, each where its view says: front=view.yaml, or view.yaml where it is alone.
+
+    Raises:
+        EmulatorError: When one can't be understood, or a view is of no camera.
+        CameraError: When a view can't be read.
+    """
+    from policy_port.camera.view import load_view
+    from policy_port.errors import EmulatorError, closest
+    from policy_port.robots.emulator.lens import Lens, parse_lens
+    from policy_port.robots.emulator.options import parse_camera
+
+    specs = {spec.name: spec for spec in map(parse_camera, cameras)}
+    if len(specs) < len(cameras):
+        raise EmulatorError(f"two cameras have the same name: {', '.join(cameras)}; name each by its own")
+    seen: dict[str, str] = {}
+    for text in views:
+        name, equals, file = text.partition("=")
+        if not equals:
+            if len(specs) != 1:
+                raise EmulatorError(
+                    f"--view {text}: there are {len(specs)} cameras ({', '.join(specs) or 'none'}); write --view "
+                    "NAME=FILE, and --camera for each"
+                )
+            name, file = next(iter(specs)), text
+        if name not in specs:
+            hint = closest(name, specs) or "."
+            raise EmulatorError(f"--view {text}: no camera is called '{name}'{hint} Name them with --camera")
+        if name in seen:
+            raise EmulatorError(f"--view: camera '{name}' has two views, {seen[name]} and {file}; leave one out")
+        seen[name] = file
+        specs[name] = replace(specs[name], view=load_view(file).view)
+    through = Lens() if lens is None else parse_lens(lens)
+    return [replace(spec, lens=through) for spec in specs.values()]
 
 
 @contextlib.contextmanager

@@ -123,6 +123,17 @@ DatasetOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="With --real: write the run as a LeRobotDataset; it must not exist yet."),
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="With --real --env: env.yaml; its camera, crop and check before anything moves."),
+]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="With --config: go on in spite of this finding of its check. Repeatable."),
+]
+AskOption = Annotated[
+    bool, typer.Option("--ask", help="With --real: ask after each episode whether it succeeded, and write it down.")
+]
 ProcessesOption = Annotated[
     int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
 ]
@@ -172,6 +183,9 @@ class PlayOptions:
     continuous: ContinuousOption = False
     fault: FaultOption = None
     dataset: DatasetOption = None
+    config: ConfigOption = None
+    accept: AcceptOption = None
+    ask: AskOption = False
 
     @property
     def port(self) -> Path:
@@ -222,6 +236,8 @@ def play(options: PlayOptions) -> None:
         return
     if options.emulated or options.continuous or options.fault or options.dataset:
         raise typer.BadParameter("--emulated, --continuous, --fault and --dataset go with --real")
+    if options.config is not None or options.accept or options.ask:
+        raise typer.BadParameter("--config, --accept and --ask go with --real")
     _check_way(options)
     if options.processes > options.num_envs:
         needed = options.processes
@@ -243,6 +259,9 @@ def _play_on_arm(options: PlayOptions) -> None:
             control_mode=options.control_mode,
             episodes=options.episodes or (EPISODES if options.seconds is None else 1),
             seed=options.seed,
+            config=options.config,
+            accept=tuple(options.accept or ()),
+            ask=options.ask,
         ),
         arm=ArmOptions(
             robot=options.robot,

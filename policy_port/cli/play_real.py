@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from policy_port.camera.env_file import EnvFile
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.port.pilot import Pilot
     from policy_port.robots.arm.robot_file import RobotFile
+    from policy_port.robots.emulator.lens import Outlook
     from policy_port.robots.jobs.reach_job import RealJob
 
 UNSTATED = "not stated"
@@ -32,6 +34,9 @@ class WorkOptions:
     control_mode: str | None
     episodes: int
     seed: int
+    config: Path | None = None
+    accept: tuple[str, ...] = ()
+    ask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +67,20 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
         pilot = stack.enter_context(_pilot(port))
         if mapping is not None:
             pilot = pilot.through(mapping)
-        job = stack.enter_context(_job(work, known, pilot, ask=not arm.continuous))
+        scene = _scene(work, known)
+        job = stack.enter_context(_job(work, known, pilot, scene, ask=not arm.continuous))
         if outputs.dataset is not None:
             from policy_port.robots.jobs.dataset import check_dataset
 
             check_dataset(outputs.dataset, outputs.out, known, pilot.contract.control_dt)
-        where = reached(known, emulated=arm.emulated, faults=arm.faults, dynamics=arm.dynamics, seed=work.seed)
+        where = reached(
+            known,
+            emulated=arm.emulated,
+            faults=arm.faults,
+            dynamics=arm.dynamics,
+            seed=work.seed,
+            outlook=_outlook(scene),
+        )
         known, on_torque = stack.enter_context(where)
         with run_folder(outputs.out):
             done = play_real(
@@ -75,7 +88,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
                 known,
                 job,
                 seeds=range(work.seed, work.seed + work.episodes),
-                keep=Keep(folder=outputs.out, frames=outputs.dataset is not None),
+                keep=Keep(folder=outputs.out, frames=outputs.dataset is not None, answers=work.ask),
                 console=console,
                 on_torque=on_torque,
             )
@@ -103,8 +116,11 @@ def _check_options(work: WorkOptions, arm: ArmOptions) -> str:
             "give one of --task (reach, without a simulator), --env (a ManiSkill task) and --seconds (a policy that "
             "reads no goal runs for this long)"
         )
-    if work.control_mode is not None and work.env is None:
-        raise typer.BadParameter("--control-mode goes with --env")
+    for name, given in (("control-mode", work.control_mode), ("config", work.config)):
+        if given is not None and work.env is None:
+            raise typer.BadParameter(f"--{name} goes with --env")
+    if work.accept and work.config is None:
+        raise typer.BadParameter("--accept goes with --config, whose camera is checked")
     if work.task is not None:
         find_task(work.task)
     return arm.robot
@@ -137,8 +153,27 @@ def run_folder(out: Path) -> Iterator[None]:
         raise
 
 
+def _scene(work: WorkOptions, robot: RobotFile) -> EnvFile | None:
+    """The environment file, held against the robot file; None where none is given."""
+    if work.config is None:
+        return None
+    from policy_port.camera.env_file import load_env_file
+    from policy_port.robots.jobs.pictures import whole_frames
+
+    return whole_frames(load_env_file(work.config, work.env), robot)
+
+
+def _outlook(scene: EnvFile | None) -> Outlook | None:
+    """What an emulated arm's camera sees: what it shows from where the environment file has it."""
+    if scene is None:
+        return None
+    from policy_port.robots.emulator.lens import Outlook
+
+    return Outlook(views={scene.camera_name: scene.frame_view()})
+
+
 @contextlib.contextmanager
-def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Iterator[RealJob]:
+def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, scene: EnvFile | None, *, ask: bool) -> Iterator[RealJob]:
     """What the arm is to do; a ManiSkill task's simulation is open meanwhile, but never stepped."""
     from policy_port.errors import TaskError
     from policy_port.replay.play import find_task
@@ -147,9 +182,14 @@ def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Ite
     if work.env is not None:
         from policy_port.robots.maniskill.play import TaskJob, open_task
 
-        task, cameras = open_task(work.env, robot, pilot.contract, work.control_mode)
+        task, cameras = open_task(work.env, robot, pilot.contract, work.control_mode, scene)
         with contextlib.closing(task):
-            yield TaskJob(task, cameras)
+            placed = None
+            if scene is not None and work.config is not None:
+                from policy_port.robots.maniskill.placed import Placed
+
+                placed = Placed.of(scene, work.config, work.accept)
+            yield TaskJob(task, cameras, placed)
         return
     if work.seconds is not None:
         from policy_port.robots.jobs.free_job import FreeJob
@@ -166,17 +206,23 @@ def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, *, ask: bool) -> Ite
 
 @contextlib.contextmanager
 def reached(
-    robot: RobotFile, *, emulated: bool, faults: Sequence[str] = (), dynamics: Path | None = None, seed: int = 0
+    robot: RobotFile,
+    *,
+    emulated: bool,
+    faults: Sequence[str] = (),
+    dynamics: Path | None = None,
+    seed: int = 0,
+    outlook: Outlook | None = None,
 ) -> Iterator[tuple[RobotFile, Callable[[], None]]]:
     """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on."""
     if not emulated:
         yield robot, lambda: None
         return
     from policy_port.dynamics.document import load_dynamics
-    from policy_port.robots.arm.emulated import emulate
+    from policy_port.robots.arm.emulated import DIALS, emulate
 
     given = None if dynamics is None else load_dynamics(dynamics)
-    with emulate(robot, faults=faults, dynamics=given, seed=seed) as rehearsal:
+    with emulate(robot, faults=faults, dynamics=given, seed=seed, outlook=outlook or DIALS) as rehearsal:
         yield rehearsal.robot, rehearsal.let_go
 
 

@@ -12,6 +12,18 @@ from policy_port.contract.yaml_file import Strict
 Side = Annotated[int, Field(ge=1, le=16384)]
 
 
+Crop = tuple[int, int, int, int]
+"""Rows and columns of a camera's image that are kept: top, left, height, width."""
+
+
+def kept(crop: Crop | None) -> tuple[slice, slice]:
+    """Rows and columns that a crop keeps, as slices of an image; all, if None."""
+    if crop is None:
+        return slice(None), slice(None)
+    top, left, height, width = crop
+    return slice(top, top + height), slice(left, left + width)
+
+
 class ImageInput(Strict):
     """One camera image that the network reads."""
 
@@ -31,7 +43,7 @@ class ImageInput(Strict):
     """Factor that the network applies to each pixel, for example 1/255."""
     camera_size: tuple[Side, Side] | None = None
     """Rows and columns of the camera's image, where they are not those that the network sees."""
-    crop: tuple[int, int, int, int] | None = None
+    crop: Crop | None = None
     """Rows and columns of the camera's image that are kept before resizing: top, left, height, width."""
     resize: Literal["linear", "area", "nearest"] | None = None
     """How what is kept becomes the size that the network sees: OpenCV's INTER_LINEAR, INTER_AREA or INTER_NEAREST."""
@@ -42,6 +54,11 @@ class ImageInput(Strict):
     def frame_size(self) -> tuple[int, int]:
         """Rows and columns of the camera's image."""
         return self.camera_size or (self.height, self.width)
+
+    @property
+    def kept(self) -> tuple[slice, slice]:
+        """Rows and columns of the camera's image that are kept before resizing."""
+        return kept(self.crop)
 
     @model_validator(mode="after")
     def _sizes_lead_to_the_network(self) -> ImageInput:

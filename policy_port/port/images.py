@@ -45,8 +45,7 @@ class CameraInput:
         self.fresh = False
         """True when a frame was shown since the network has last looked."""
         self._pixels = pixels
-        top, left, height, width = image.crop or (0, 0, *image.frame_size)
-        self._kept = slice(None), slice(top, top + height), slice(left, left + width)
+        self._kept = slice(None), *image.kept
         self._resize = None if image.resize is None else Resize(image.resize, pixels.shape)
         # The network multiplies what it reads by the scale, and then expects 0 to 1.
         self._divisor = None if image.dtype == "uint8" else np.float32(255.0 * image.scale)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.camera.stills import Frame
+from policy_port.contract.image import kept
 from policy_port.errors import RobotError
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.arm.sight import Sight
@@ -85,11 +87,34 @@ class ArmCameras:
         except (TimeoutError, RuntimeError) as cause:
             raise ArmStopError(f"camera '{name}': {' '.join(str(cause).split())}", may_move=True) from None
         self._sights[name].look(image, 0.0 if stamp is None else stamp)
-        crop = self._bounds[name].crop
-        if crop is None:
-            return image
-        top, left, height, width = crop
-        return image[top : top + height, left : left + width]
+        return image[kept(self._bounds[name].crop)]
+
+    def take(self, name: str, count: int, patience: float) -> tuple[list[Frame], float]:
+        """Take frames one after the other, while nothing moves.
+
+        Args:
+            name: The camera.
+            count: How many.
+            patience: How long one may take [s].
+
+        Returns:
+            The frames, cropped as `frame` does it, and when the last was taken [s], on their clock.
+
+        Raises:
+            RobotError: When none comes.
+        """
+        camera, frames = self._cameras[name], []
+        due = time.perf_counter() + patience
+        while len(frames) < count:
+            stamp, image = camera.latest_timestamp, camera.latest_frame
+            if stamp is not None and (not frames or stamp != frames[-1].stamp):
+                frames.append(Frame(image[kept(self._bounds[name].crop)].copy(), stamp))
+                due = time.perf_counter() + patience
+            elif time.perf_counter() > due:
+                raise RobotError(f"camera '{name}' has given no frame for {patience:g} s; plug it in again")
+            else:
+                time.sleep(0.002)
+        return frames, time.perf_counter()
 
     def close(self) -> None:
         """Close all cameras. Twice is harmless."""

@@ -71,6 +71,22 @@ class Console:
         if self._asks:
             self._ask(f"{question} [Enter; Ctrl-C ends] ", idle)
 
+    def answer(self, question: str, words: tuple[str, ...], idle: Callable[[], None]) -> str:
+        """One of `words`; an empty line, or any other, is no answer, and it is asked again."""
+        self.check_answers()
+        while (answer := self._ask(question, idle).strip().lower()) not in words:
+            pass
+        return answer
+
+    def check_answers(self) -> None:
+        """Refuse to ask where nobody can answer.
+
+        Raises:
+            RobotError: Where there is no terminal.
+        """
+        if not self._asks:
+            raise RobotError("nobody can answer here, as this is no terminal: leave --ask out; nothing was moved")
+
     def wait(self, idle: Callable[[], None]) -> bool:
         """Return when the next step may be done, calling `idle` every now and then; whether it had to wait."""
         if not self._single:

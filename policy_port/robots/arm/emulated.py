@@ -17,10 +17,13 @@ from policy_port.robots.arm.session import without_torque
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_calibration
 from policy_port.robots.emulator.clock import REAL, Clock
-from policy_port.robots.emulator.options import ArmChoices
+from policy_port.robots.emulator.lens import Outlook
+from policy_port.robots.emulator.options import ArmChoices, CameraSpec
 
 LATENCY = 0.001
 """Of a USB adapter [s]."""
+DIALS = Outlook()
+"""Cameras that stand nowhere: they show that the arm moves."""
 HELD = "stuck"
 """The fault that is a person's hand: joints without torque stay where they are."""
 
@@ -50,6 +53,7 @@ def emulate(
     dynamics: Dynamics | None = None,
     seed: int = 0,
     clock: Clock = REAL,
+    outlook: Outlook = DIALS,
 ) -> Iterator[Rehearsal]:
     """An arm as the shipped robot file of this kind describes it, driven through `robot`, which may be wrong.
 
@@ -63,6 +67,7 @@ def emulate(
         dynamics: What was identified of an arm that this one is to behave like; it moves in MuJoCo then.
         seed: Seed of the faults that strike at random, and of the encoders' noise.
         clock: The time in which it moves; `EmulatedArm` says more.
+        outlook: What its cameras see.
 
     Raises:
         RobotError: When `robot` reads the check pose as another one.
@@ -75,7 +80,10 @@ def emulate(
             calibration = read_calibration(own)
 
         def arm(
-            lying: Literal["rest", "check"], *faults: str, cameras: Sequence[str] = (), **more: Unpack[ArmChoices]
+            lying: Literal["rest", "check"],
+            *faults: str,
+            cameras: Sequence[CameraSpec] = (),
+            **more: Unpack[ArmChoices],
         ) -> EmulatedArm:
             more |= {"mapping": truth.mapping, "latency": LATENCY}
             more["pose"] = dict(zip(MOTORS, truth.pose(lying), strict=True))
@@ -86,10 +94,17 @@ def emulate(
             held.write_calibration(Path(folder) / f"{robot.id}.json")
             with without_torque(robot.model_copy(update=there | {"port": held.port}), time=clock) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
-        choices: ArmChoices = {"model": model, "plant_setup": plant_setup, "dynamics": dynamics, "seed": seed}
-        if dynamics is not None:
-            choices["model"] = "mujoco"
-        cameras = [f"{n}={c.width}x{c.height}@{c.fps:g}" for n, c in robot.cameras.items()]
-        with arm("rest", HELD, *faults, cameras=cameras, **choices) as resting:
+        choices: ArmChoices = {"plant_setup": plant_setup, "dynamics": dynamics, "seed": seed}
+        choices |= {"things": outlook.things, "model": model if dynamics is None else "mujoco"}
+        with arm("rest", HELD, *faults, cameras=_cameras(robot, outlook), **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}
             yield Rehearsal(robot.model_copy(update=there | {"port": resting.port, "cameras": sources}), resting)
+
+
+def _cameras(robot: RobotFile, outlook: Outlook) -> list[CameraSpec]:
+    return [
+        CameraSpec(
+            name=name, width=c.width, height=c.height, fps=c.fps, view=outlook.views.get(name), lens=outlook.lens
+        )
+        for name, c in robot.cameras.items()
+    ]

@@ -195,6 +195,11 @@ class ArmSession:
         with self.driving() as supervisor:
             self._console.confirm(question, supervisor.watch if self._powered else self.signals.check)
 
+    def answer(self, question: str, words: tuple[str, ...]) -> str:
+        """Ask until one of `words` is the answer, while the arm stays watched."""
+        with self.driving() as supervisor:
+            return self._console.answer(question, words, supervisor.watch if self._powered else self.signals.check)
+
     def warn(self, look: str = "") -> None:
         """Let the person in front of the arm say that it may move; `power` does it where nobody did before.
 

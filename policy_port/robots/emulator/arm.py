@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
 
+from policy_port.camera.view import Quaternion, Vector
 from policy_port.errors import EmulatorError
 from policy_port.robots.emulator.bus import WireWrite
 from policy_port.robots.emulator.calibration import (
@@ -54,7 +55,8 @@ class EmulatedArm:
             process: Live in a process of its own, so that neither side's Python holds up the other's.
             clock: The time in which the arm moves; on a virtual one it moves and answers while its users sleep on that
                 clock or look at it, and cameras still take real time.
-            **choices: `mapping`, `pose`, `latency`, `model`, `plant_setup`, `dynamics` and `seed`, see `ArmOptions`.
+            **choices: `mapping`, `pose`, `latency`, `model`, `plant_setup`, `dynamics`, `things` and `seed`, see
+                `ArmOptions`.
 
         Raises:
             EmulatorError: When something asked for does not exist, saying what does.
@@ -123,6 +125,10 @@ class EmulatedArm:
     def camera_url(self, name: str) -> str:
         """Address of a camera; LeRobot's OpenCVCamera takes it as a str, and neither fps nor size beside it."""
         return self._ask("camera_url", name)
+
+    def place(self, name: str, position: Vector | None, rotation: Quaternion = (1.0, 0.0, 0.0, 0.0)) -> None:
+        """Lay one of the `things` somewhere in the base's frame [m], or take it away (None)."""
+        self._ask("place", name, position, rotation)
 
     @property
     def faults(self) -> tuple[Fault, ...]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from policy_port.robots.emulator.faults import FaultList
+from policy_port.robots.emulator.lens import struck_picture
 from policy_port.robots.emulator.options import CameraSpec
 
 Picture = NDArray[np.uint8]
@@ -44,13 +45,14 @@ class MjpegCamera:
     A frame that takes longer to draw than the rate allows comes later; none comes twice.
     """
 
-    def __init__(self, spec: CameraSpec, open_source: Callable[[], Pictures], faults: FaultList) -> None:
+    def __init__(self, spec: CameraSpec, open_source: Callable[[], Pictures], faults: FaultList, seed: int = 0) -> None:
         """Listen on a free port.
 
         Args:
             spec: Name, size and rate.
             open_source: Opens the source of pictures, on the camera's thread: graphics belong to one thread.
             faults: The arm's faults.
+            seed: Seed of its noise.
         """
         self._spec, self._open_source, self._faults = spec, open_source, faults
         self._closed = threading.Event()
@@ -59,7 +61,7 @@ class MjpegCamera:
         self._number = 0
         self._news = threading.Condition()
         self._failure: BaseException | None = None
-        self._random = np.random.default_rng(0)
+        self._random = np.random.default_rng(seed)
         self._grain: Picture | None = None
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.camera = self
@@ -140,7 +142,7 @@ class MjpegCamera:
         height, width = self._spec.height, self._spec.width
         if self._faults.find("black-camera", self._spec.name) is not None:
             return _as_jpeg(self._noisy(np.zeros((height, width, 3), np.uint8)))
-        return _as_jpeg(self._noisy(source.draw(height, width)))
+        return _as_jpeg(self._noisy(struck_picture(source.draw(height, width), self._faults, self._spec.name)))
 
     def _noisy(self, picture: Picture) -> Picture:
         """The picture with a sensor's noise: no two are the same, also where nothing moves."""
@@ -153,7 +155,7 @@ class MjpegCamera:
 
 def _as_jpeg(picture: Picture) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=85)
+    Image.fromarray(np.ascontiguousarray(picture)).save(file, "JPEG", quality=85)
     return file.getvalue()
 
 

@@ -7,14 +7,18 @@ import os
 import random
 import select
 import threading
+from dataclasses import replace
 from typing import Any
 
+from policy_port.camera.view import Quaternion, Vector
 from policy_port.errors import EmulatorError
 from policy_port.robots.emulator.build import build_arm
 from policy_port.robots.emulator.bus import Answer, Bus, WireWrite
 from policy_port.robots.emulator.camera import MjpegCamera
 from policy_port.robots.emulator.clock import REAL, Clock, VirtualClock
+from policy_port.robots.emulator.fault_kinds import BY_NAME
 from policy_port.robots.emulator.faults import Fault, FaultList, parse_fault
+from policy_port.robots.emulator.lens import by_name
 from policy_port.robots.emulator.options import ArmOptions
 from policy_port.robots.emulator.packets import Decoder
 from policy_port.robots.emulator.pictures import open_pictures
@@ -23,7 +27,7 @@ from policy_port.robots.emulator.servo import Servo, ServoState
 from policy_port.robots.emulator.strike import Strikes
 from policy_port.robots.emulator.terminal import Terminal
 
-CALLS = ("port", "camera_url", "wire_log", "servo", "angles", "active_faults", "inject", "clear")
+CALLS = ("port", "camera_url", "wire_log", "servo", "angles", "active_faults", "inject", "clear", "place")
 """What can be asked of an engine."""
 IDLE_TIME = 0.02
 """Longest time between two looks at the mechanics [s]."""
@@ -40,6 +44,7 @@ class Engine:
         """Put the arm together and open its port; `start` lets it live."""
         self._options, self._clock = options, clock
         self._joints = tuple(options.calibration)
+        self._things = {thing.name: thing for thing in options.things}
         self._cameras_named = tuple(camera.name for camera in options.cameras)
         faults = [self._parse(spec) for spec in options.faults]
         self._parts = build_arm(options)
@@ -72,8 +77,8 @@ class Engine:
             self._thread.start()
         try:
             for spec in self._options.cameras:
-                pictures = open_pictures(self._options, self.angles)
-                self._cameras[spec.name] = MjpegCamera(spec, pictures, self._faults)
+                pictures = open_pictures(self._options, spec, self.angles, lambda: self._things, self._faults)
+                self._cameras[spec.name] = MjpegCamera(spec, pictures, self._faults, self._options.seed)
         except BaseException:
             self.close()
             raise
@@ -166,8 +171,20 @@ class Engine:
                 self._faults.remove(one)
             self._settle(now)
 
+    def place(self, name: str, position: Vector | None, rotation: Quaternion) -> None:
+        """Lay something on the table somewhere else, or away."""
+        thing = by_name(self._things, name)
+        self._things = self._things | {name: replace(thing, position=position, rotation=rotation)}
+
     def _parse(self, spec: str) -> Fault:
-        return parse_fault(spec, joints=self._joints, cameras=self._cameras_named)
+        fault = parse_fault(spec, joints=self._joints, cameras=self._cameras_named)
+        blind = [camera.name for camera in self._options.cameras if camera.view is None]
+        if BY_NAME[fault.kind].viewed and (fault.target is None or fault.target in blind) and blind:
+            raise EmulatorError(
+                f"fault '{spec}': camera '{fault.target or blind[0]}' stands nowhere that could change; say where with "
+                "--view and a view.yaml"
+            )
+        return fault
 
     def _servo(self, name: str) -> Servo:
         for servo in self._parts.servos:

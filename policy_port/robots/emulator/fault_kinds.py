@@ -26,6 +26,8 @@ class FaultKind:
     """Whether a joint must be named."""
     at_once: bool = False
     """An event: it happens and is over, so that there is nothing to clear."""
+    viewed: bool = False
+    """Whether only a camera that has a view can have it."""
 
     @property
     def usage(self) -> str:
@@ -89,6 +91,13 @@ KINDS = (
     FaultKind("black-camera", "pictures are black", "camera"),
     FaultKind("slow-camera", "frames come so late", "camera", "seconds", 0.3, most=60.0),
     FaultKind("unplug-camera", "the connection closes and none is accepted", "camera"),
+    FaultKind("turn-camera", "it is mounted upside down", "camera"),
+    FaultKind("mirror-camera", "pictures are mirrored, left and right", "camera"),
+    FaultKind("swap-camera", "red and blue are exchanged", "camera"),
+    FaultKind("blur-camera", "it is out of focus by so much", "camera", "pixels", 3.0, most=50.0),
+    FaultKind("gain-camera", "pictures are so many times as bright", "camera", "times", 2.0, most=20.0),
+    FaultKind("move-camera", "it stands so far to its left", "camera", "metres", 0.03, -1.0, 1.0, viewed=True),
+    FaultKind("zoom-camera", "its field of view is so much higher", "camera", "degrees", 5.0, -60.0, 60.0, viewed=True),
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}

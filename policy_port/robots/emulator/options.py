@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
+from policy_port.camera.view import View
 from policy_port.contract import RobotMapping
 from policy_port.dynamics.document import Dynamics
 from policy_port.errors import EmulatorError
 from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.calibration import Calibration
+from policy_port.robots.emulator.lens import USUAL, Lens, SceneObject
 from policy_port.robots.emulator.tick_map import DEFAULT_MAPPING
 
 Model = Literal["servo", "mujoco"]
@@ -32,12 +34,22 @@ class CameraSpec:
     """Pixels."""
     fps: float = 30.0
     """Frames per second, as far as drawing them keeps up."""
+    view: View | None = None
+    """Where it stands and how it looks, which nobody tells its users; None: it shows the arm from somewhere."""
+    lens: Lens = USUAL
+    """Light, focus and gain."""
 
     def __post_init__(self) -> None:
         if not (16 <= self.width <= 1920 and 16 <= self.height <= 1080 and 0.0 < self.fps <= 240.0):
             raise EmulatorError(
                 f"camera '{self.name}': {self.width}x{self.height}@{self.fps:g} is out of range; width is 16..1920, "
                 "height 16..1080, frames per second up to 240"
+            )
+        if self.view is not None and self.view.size[0] * self.width != self.view.size[1] * self.height:
+            rows, columns = self.view.size
+            raise EmulatorError(
+                f"camera '{self.name}': its view is of pictures of {columns}x{rows}, it delivers "
+                f"{self.width}x{self.height}, of other proportions; write the view for these (size: rows, columns)"
             )
 
 
@@ -64,6 +76,7 @@ class ArmChoices(TypedDict, total=False):
     model: Model
     plant_setup: PlantSetup | None
     dynamics: Dynamics | None
+    things: tuple[SceneObject, ...]
     seed: int
 
 
@@ -87,17 +100,20 @@ class ArmOptions:
     """What was identified of an arm that this one is to behave like; needs the MuJoCo model."""
     cameras: tuple[CameraSpec, ...] = ()
     """Cameras that look at the arm."""
+    things: tuple[SceneObject, ...] = ()
+    """What cameras with a view see on the table beside the arm."""
     faults: tuple[str, ...] = ()
     """Faults, timed from the start of the emulation."""
     port_link: Path | None = None
     """Symbolic link to make to the port."""
     seed: int = 0
-    """Seed of the faults that strike at random, and of the encoders' noise."""
+    """Seed of the faults that strike at random, of the encoders' and the cameras' noise, and of the table's texture."""
 
     def __post_init__(self) -> None:
-        names = [camera.name for camera in self.cameras]
-        if len(set(names)) < len(names):
-            raise EmulatorError(f"two cameras have the same name: {', '.join(names)}")
+        for what, listed in (("cameras", self.cameras), ("things on the table", self.things)):
+            names = [item.name for item in listed]
+            if len(set(names)) < len(names):
+                raise EmulatorError(f"two {what} have the same name: {', '.join(names)}")
         if not 0.0 <= self.latency <= 10.0:
             raise EmulatorError(f"a latency of {self.latency:g} s is out of range; it is 0 to 10 s")
         if self.dynamics is not None and self.model != "mujoco":

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from policy_port.robots.emulator.camera import Picture, Pictures
-from policy_port.robots.emulator.options import ArmOptions
+from policy_port.robots.emulator.faults import FaultList
+from policy_port.robots.emulator.lens import SceneObject, struck_lens
+from policy_port.robots.emulator.options import ArmOptions, CameraSpec
 from policy_port.robots.emulator.tick_map import tick_scales
 
 Angles = Callable[[], Mapping[str, float]]
@@ -17,16 +19,48 @@ BACKGROUND, RIM, NEEDLE = (238, 240, 243), (110, 120, 135), (200, 60, 40)
 COLUMNS = 3
 
 
-def open_pictures(options: ArmOptions, angles: Angles) -> Callable[[], Pictures]:
-    """A function that opens the pictures that fit the model.
+def open_pictures(
+    options: ArmOptions,
+    spec: CameraSpec,
+    angles: Angles,
+    things: Callable[[], Mapping[str, SceneObject]],
+    faults: FaultList,
+) -> Callable[[], Pictures]:
+    """A function that opens the pictures that fit a camera and the model.
 
     Args:
         options: The arm.
-        angles: Tells where every joint is [rad].
+        spec: The camera.
+        angles: Tells where every joint is [rad], by servo.
+        things: Tells what is on the table.
+        faults: The arm's.
     """
-    if options.model == "mujoco":
-        return lambda: _simulated(options, angles)
-    return lambda: Pictures(lambda height, width: dials(angles(), height, width), lambda: None)
+    if spec.view is not None:
+        scales = tick_scales(options.calibration, options.mapping)
+
+        def by_joint() -> dict[str, float]:
+            return {scales[servo].joint: angle for servo, angle in angles().items()}
+
+        def viewed() -> Pictures:
+            from policy_port.robots.emulator.scene import open_scene
+            from policy_port.robots.emulator.simulated import ROBOT
+
+            return open_scene(spec, ROBOT, by_joint, things, faults, options.seed)
+
+        return viewed
+
+    def through_lens() -> Pictures:
+        source = _simulated(options, angles) if options.model == "mujoco" else _dials(angles)
+        return Pictures(
+            lambda height, width: struck_lens(spec.lens, faults, spec.name).see(source.draw(height, width)),
+            source.close,
+        )
+
+    return through_lens
+
+
+def _dials(angles: Angles) -> Pictures:
+    return Pictures(lambda height, width: dials(angles(), height, width), lambda: None)
 
 
 def dials(angles: Mapping[str, float], height: int, width: int) -> Picture:

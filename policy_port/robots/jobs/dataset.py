@@ -31,6 +31,9 @@ GOAL = "observation.environment_state"
 ASKED = "asked_action"
 """Not "action_asked": LeRobot lets a policy learn every feature whose name begins with "action"."""
 
+SUCCESS = "episode_success"
+"""1 or 0 in every step of an episode, as the person in front of the arm said; NaN where nobody did."""
+
 Rows = NDArray[np.float32]
 
 
@@ -149,13 +152,16 @@ def lerobot_steps(trace: Trace, robot: RobotFile, scale: ServoScale) -> Steps:
     )
 
 
-def features(robot: RobotFile, images: dict[str, tuple[int, ...]], goal_size: int) -> dict[str, dict[str, Any]]:
+def features(
+    robot: RobotFile, images: dict[str, tuple[int, ...]], goal_size: int, answered: bool = False
+) -> dict[str, dict[str, Any]]:
     """LeRobot's description of the columns.
 
     Args:
         robot: The arm.
         images: Height, width and 3 by camera.
         goal_size: Numbers of the policy's goal; 0: the column is left out.
+        answered: Whether somebody was asked after each episode.
     """
     from lerobot.utils.feature_utils import hw_to_dataset_features
 
@@ -165,6 +171,8 @@ def features(robot: RobotFile, images: dict[str, tuple[int, ...]], goal_size: in
     if goal_size:
         names = [f"goal_{index}" for index in range(goal_size)]
         found[GOAL] = {"dtype": "float32", "shape": (goal_size,), "names": names}
+    if answered:
+        found[SUCCESS] = {"dtype": "float32", "shape": (1,), "names": None}
     return found
 
 
@@ -198,13 +206,15 @@ def write_dataset(
     columns = {STATE: steps.state, ACTION: steps.action, ASKED: steps.asked}
     if steps.goal.shape[1]:
         columns[GOAL] = steps.goal
+    if (told := _told(trace)) is not None:
+        columns[SUCCESS] = told[steps.episode]
     with output_folder(folder) as part:
         # LeRobot makes the folder itself and insists on that.
         part.rmdir()
         dataset = create(
             repo_id=f"local/{folder.expanduser().resolve().name}",
             fps=frames_per_second(float(trace.header["control_dt"])),
-            features=features(robot, shapes, steps.goal.shape[1]),
+            features=features(robot, shapes, steps.goal.shape[1], answered=told is not None),
             root=part,
             robot_type=_robot_type(),
         )
@@ -221,6 +231,16 @@ def write_dataset(
         shutil.rmtree(part / "images", ignore_errors=True)
         _read_back(part, {key: values[:count] for key, values in columns.items()}, folder)
     return count
+
+
+def _told(trace: Trace) -> Rows | None:
+    """What somebody said of each episode, shape (episodes, 1); None where nobody was asked."""
+    rows = trace.header.get("episodes", [])
+    if not any("success" in row for row in rows):
+        return None
+    said = {row["episode"]: row["success"] for row in rows}
+    values = [np.nan if said.get(number) is None else float(said[number]) for number in range(max(said) + 1)]
+    return np.array(values, np.float32)[:, None]
 
 
 def _shown(ticks: NDArray[np.float64], robot: RobotFile, scale: ServoScale) -> Rows:
@@ -254,5 +274,5 @@ def _read_back(part: Path, columns: dict[str, Rows], folder: Path) -> None:
     for key, wanted in columns.items():
         tables = [pyarrow.parquet.read_table(file, columns=[key]) for file in files]
         found = [row for table in tables for row in table.column(key).to_pylist()]
-        if not np.array_equal(np.array(found, np.float32).reshape(-1, wanted.shape[1]), wanted):
+        if not np.array_equal(np.array(found, np.float32).reshape(-1, wanted.shape[1]), wanted, equal_nan=True):
             raise OutputError(f"{folder}: LeRobot has written another '{key}' than it was given; nothing was kept")

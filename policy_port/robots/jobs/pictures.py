@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.camera.env_file import EnvFile
+from policy_port.camera.picture import NetworkPicture, picture_spec
 from policy_port.contract import Contract
 from policy_port.errors import RobotError, closest
 from policy_port.files import write_atomic
@@ -24,8 +26,6 @@ GAP = 4
 """Columns between two pictures."""
 VISIBLE = 256
 """Rows that a picture for a person has at least, about."""
-SQUEEZE = 0.01
-"""How far the proportions of a picture may be off; a squeezed cube is another cube."""
 
 
 def write_views(folder: Path, views: Sequence[NDArray[np.uint8]], *, axis: int) -> Path:
@@ -117,35 +117,44 @@ def check_sight(contract: Contract, robot: RobotFile) -> None:
 
 
 class Pictures:
-    """Scales pictures down to the task's size, each pixel the mean of what it covers."""
+    """Makes a task's pictures of an arm's frames, as they are made in training and of the background."""
 
-    def __init__(self, wanted: Mapping[str, tuple[int, int]], robot: RobotFile) -> None:
+    def __init__(self, wanted: Mapping[str, tuple[int, int]], robot: RobotFile, scene: EnvFile | None = None) -> None:
         """Hold the task's cameras against the robot file's.
 
         Args:
             wanted: Height and width of the pictures by the task's name of the camera.
             robot: The arm.
+            scene: The environment file that the policy was trained with, which says how its camera's frames are
+                straightened, cropped and resized; otherwise each pixel is the mean of what it covers of the frame that
+                the robot file crops.
 
         Raises:
-            RobotError: When a camera is missing or its picture has other proportions.
+            RobotError: When a camera is missing, or is cropped in the robot file too.
+            CameraError: When a camera's picture has other proportions, or is smaller.
         """
-        self._wanted = dict(wanted)
-        for name, (height, width) in wanted.items():
+        self._made: dict[str, NetworkPicture] = {}
+        for name, size in wanted.items():
             if name not in robot.cameras:
                 raise RobotError(
                     f"the task looks through a camera '{name}', which the robot file does not have"
                     f"{closest(name, robot.cameras)}; it has {', '.join(robot.cameras) or 'none'}. Give this name to "
                     "the camera that stands where the task's does"
                 )
-            has = robot.cameras[name].size
-            if abs(has[0] * width / (has[1] * height) - 1.0) > SQUEEZE:
+            bounds = robot.cameras[name]
+            if scene is None or name != scene.camera_name:
+                self._made[name] = NetworkPicture(picture_spec(name, size=size, camera_size=bounds.size))
+                continue
+            if bounds.crop is not None:
                 raise RobotError(
-                    f"camera '{name}': its picture is {has[1]}x{has[0]}, the task's is {width}x{height}, of other "
-                    "proportions; crop it in the robot file (crop: [top, left, height, width])"
+                    f"camera '{name}' is cropped in the robot file and by the environment file: leave "
+                    f"cameras.{name}.crop out of the robot file; image.crop of the environment file takes its place"
                 )
-            if has[0] < height or has[1] < width:
+            self._made[name] = made = scene.picture((bounds.height, bounds.width))
+            if made.size != size:
                 raise RobotError(
-                    f"camera '{name}': its picture is {has[1]}x{has[0]}, smaller than the task's {width}x{height}"
+                    f"camera '{name}': the policy sees {size[1]}x{size[0]}, the environment file's image.size makes "
+                    f"{made.size[1]}x{made.size[0]}; give the file that the policy was trained with"
                 )
 
     def fit(self, name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -153,7 +162,30 @@ class Pictures:
 
         Args:
             name: The camera.
-            frame: What it saw, cropped: RGB, shape (rows, columns, 3).
+            frame: What it saw, cropped where the robot file says so: RGB, shape (rows, columns, 3).
         """
-        height, width = self._wanted[name]
-        return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        return self._made[name](frame)
+
+
+def whole_frames(scene: EnvFile, robot: RobotFile) -> EnvFile:
+    """The environment file, held against the robot file, with the size of the camera's frames.
+
+    Raises:
+        RobotError: When the robot file does not have the environment's camera, or crops it.
+        CameraError: When its frames are of another size than the environment file says, or it has no camera.
+    """
+    name = scene.camera_name
+    if name not in robot.cameras:
+        has = ", ".join(robot.cameras) or "none"
+        raise RobotError(
+            f"the robot file has no camera '{name}'{closest(name, robot.cameras) or ''}; it has {has}. Write into it: "
+            f"cameras: {{{name}: {{source: 0, width: 640, height: 480, fps: 30}}}}"
+        )
+    size = robot.cameras[name].height, robot.cameras[name].width
+    known = scene
+    if known.image is None or known.image.camera_size is None:
+        known = scene.with_image(camera_size=size)
+    known.frame_view()
+    assert known.image is not None
+    Pictures({name: known.image.size}, robot, known)
+    return known

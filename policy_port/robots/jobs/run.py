@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from policy_port.control.controller import Controller
 from policy_port.control.loop import run
@@ -14,7 +15,7 @@ from policy_port.errors import PolicyPortError
 from policy_port.files import sha256, write_atomic
 from policy_port.port.pilot import Pilot
 from policy_port.replay.recording import policy_identity, trace_header
-from policy_port.replay.result import Result, number
+from policy_port.replay.result import Episode, Metric, Result, number
 from policy_port.robots.arm.confirmation import fingerprint
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import RobotFile
@@ -22,6 +23,7 @@ from policy_port.robots.arm.servo_scale import ServoScale
 from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.arm.stops import Ended, RunEnd, reason
 from policy_port.robots.emulator.clock import REAL, Clock
+from policy_port.robots.jobs.answers import Answered
 from policy_port.robots.jobs.frame_spool import FrameSpool
 from policy_port.robots.jobs.reach_job import ArmEpisodes, RealJob
 from policy_port.robots.jobs.trace import RealTrace, Recorded
@@ -39,6 +41,8 @@ class Keep:
     """An existing folder for trace and metrics."""
     frames: bool = False
     """Whether what the cameras saw at each step is kept, in a folder beside the trace."""
+    answers: bool = False
+    """Whether somebody is asked after each episode whether it succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,8 @@ def play_real(
         PolicyPortError: When something is not right before anything moves.
     """
     job.check(pilot, robot)
+    if keep.answers:
+        console.check_answers()
     session = ArmSession(robot, pilot.contract.control_dt, console, on_torque, time, keep.folder / WATCHDOG)
     trace: RealTrace | None = None
     stop: BaseException | None = None
@@ -93,25 +99,32 @@ def play_real(
     with session:
         controller = job.controller(pilot, session)
         queue = job.episodes(seeds, session)
+        answered = Answered(queue, len(seeds), session.answer) if keep.answers else None
         try:
             session.open()
             rehearsed = _rehearse(session, controller)
             session.warn(job.look(controller, session.cameras, keep.folder))
             frames = FrameSpool(keep.folder / FRAMES) if keep.frames and session.cameras.names else None
             trace = RealTrace(keep.folder / TRACE, _header(session, pilot, job), session, job.tip_links, frames)
-            _perform(session, controller, queue, trace)
+            _perform(session, controller, answered or queue, trace)
         except (Exception, KeyboardInterrupt) as cause:
             stop = cause
         session.close()
         if trace is not None:
-            rows = [{"seed": seeds[n], "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
+            rows: list[dict[str, Any]] = [
+                {"seed": seeds[n], "env": e, "episode": k} for n, (e, k) in queue.rows.items()
+            ]
+            for row in rows if answered is not None else ():
+                row["success"] = answered.told.get(row["episode"]) if answered is not None else None
             lost = _failure(lambda: trace.close(episodes=rows, stopped=None if stop is None else reason(stop)))
     if trace is None:
         assert stop is not None
         raise stop
     assert session.ending is not None
     end = RunEnd(stop, session.ending)
-    result = _report(session, job, queue, end, rehearsed, lost)
+    found, metrics = job.found(queue)
+    metrics = metrics if answered is None else answered.metrics() + metrics
+    result = _report(session, job, (found, metrics), end, rehearsed, lost)
     unwritten = _failure(lambda: write_atomic(keep.folder / METRICS, result.json()))
     lost = lost or unwritten
     if end.ended is Ended.BUG:
@@ -168,13 +181,20 @@ def _failure(write: Callable[[], None]) -> str | None:
 
 
 def _report(
-    session: ArmSession, job: RealJob, queue: ArmEpisodes, end: RunEnd, rehearsed: float, lost: str | None
+    session: ArmSession,
+    job: RealJob,
+    found: tuple[tuple[Episode, ...], list[Metric]],
+    end: RunEnd,
+    rehearsed: float,
+    lost: str | None,
 ) -> Result:
     supervisor, clock = session.supervisor, session.clock
     setting = {"robot": supervisor.name, **job.words, "ended": end.sentence, "arm": str(end.arm)}
     if lost is not None:
         setting["trace"] = f"not whole: {lost}"
-    finished, metrics = job.found(queue)
+    finished, metrics = found
+    if any(metric.key == "answered_success" for metric in metrics):
+        setting["success"] = "what the person in front of the arm said after each episode"
     metrics += [
         number("steps", supervisor.sends, digits=0),
         number("period", supervisor.timestep, "s", 4),

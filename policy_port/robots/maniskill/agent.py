@@ -11,6 +11,7 @@ from lerobot.cameras.opencv import OpenCVCameraConfig
 from lerobot.robots.so_follower import SOFollower
 
 from policy_port.arrays import Array
+from policy_port.camera.picture import NetworkPicture, middle, picture_spec
 from policy_port.errors import MissingDependencyError, RobotError, TaskError, closest
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
@@ -84,6 +85,7 @@ class LeRobotRealAgent(BaseRealAgent):
         self._fresh = False
         self._sent_at: float | None = None
         self._captured: dict[str, dict[str, torch.Tensor]] | None = None
+        self._pictures: dict[str, NetworkPicture] = {}
 
     @property
     def ended(self) -> str | None:
@@ -177,7 +179,8 @@ class LeRobotRealAgent(BaseRealAgent):
         self._wait()
         with arm.driving():
             arm.cameras.check()
-            self._captured = {name: {"rgb": torch.from_numpy(arm.cameras.frame(name).copy())[None]} for name in names}
+            pictures = {name: self._picture(name)(arm.cameras.frame(name)) for name in names}
+        self._captured = {name: {"rgb": torch.from_numpy(picture)[None]} for name, picture in pictures.items()}
 
     def get_sensor_data(self, sensor_names: list[str] | None = None) -> dict[str, dict[str, torch.Tensor]]:
         """The captured pictures by camera: {"rgb": uint8, shape (1, height, width, 3)}."""
@@ -185,6 +188,23 @@ class LeRobotRealAgent(BaseRealAgent):
             raise RobotError("no picture was taken yet; call capture_sensor_data first")
         wanted = self._captured if sensor_names is None else sensor_names
         return {name: dict(self._captured[name]) for name in wanted}
+
+    def _picture(self, name: str) -> NetworkPicture:
+        """How a camera's frames become pictures: in the simulated camera's size, once there is one."""
+        if name not in self._pictures:
+            size = has = self.robot_file.cameras[name].size
+            if self._sim_agent is not None and name in (sensors := self._sim_agent.scene.sensors):
+                config: Any = sensors[name].config
+                size = config.height, config.width
+            if size[0] != size[1] and size != has:
+                raise RobotError(
+                    f"camera '{name}': Sim2RealEnv would cut the simulation's {size[1]}x{size[0]} to a square and "
+                    "stretch it; use policy_port.robots.RealEnv, which does not"
+                )
+            self._pictures[name] = NetworkPicture(
+                picture_spec(name, size=size, camera_size=has, crop=middle(has, size))
+            )
+        return self._pictures[name]
 
     def _arm(self) -> ArmSession:
         if self._session is None:

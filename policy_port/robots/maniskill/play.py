@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array, Float32
+from policy_port.camera.env_file import EnvFile
+from policy_port.camera.scene import arrange, make_options
+from policy_port.camera.stills import write_still
 from policy_port.contract import Contract
 from policy_port.control.action import ActionDecoder
 from policy_port.control.controller import Controller
@@ -28,6 +31,7 @@ from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.jobs.pictures import Pictures, enlarged, write_views
 from policy_port.robots.jobs.reach_job import TIP, FixedLengthEpisodes, judged
+from policy_port.robots.maniskill.placed import PLACEMENT, Placed, deployed
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin
 from policy_port.tasks.reach import ReachTask
@@ -41,7 +45,7 @@ APART = 1e-4
 
 
 def open_task(
-    env_id: str, robot: RobotFile, contract: Contract, control_mode: str | None
+    env_id: str, robot: RobotFile, contract: Contract, control_mode: str | None, scene: EnvFile | None = None
 ) -> tuple[RealTask, EnvCameras | None]:
     """Open a task in the observation mode that a policy reads, with its cameras in the size that it was trained with.
 
@@ -50,16 +54,23 @@ def open_task(
         robot: The arm.
         contract: The policy's.
         control_mode: One of the task's controllers; its own default, if None.
+        scene: The environment file that says where the task's camera is; as the task has it, if None.
 
     Raises:
         TaskError: When the task does not fit, or an arm can't deliver what it observes.
         MissingDependencyError: When ManiSkill can't start here.
     """
+    if scene is not None and not contract.images:
+        raise TaskError(f"contract '{contract.name}' reads no picture, so there is no camera: leave --config out")
     mode = observation_mode(env_id, registered(env_id).SUPPORTED_OBS_MODES, contract)
     # What else a camera shows in the simulation, and where it stands there, no policy of this mode reads.
     besides = [] if mode == NUMBERS else ["sensor_param", *(set(mode.split("+")) - {FLAT, NUMBERS})]
     options: dict[str, Any] = {"obs_mode": mode, "control_mode": control_mode, "without": besides}
+    if scene is not None:
+        options |= make_options(deployed(scene))
     task = RealTask(env_id, robot, **options)
+    if scene is not None:
+        arrange(task.base, deployed(scene))
     if not contract.images:
         return task, None
     try:
@@ -70,18 +81,19 @@ def open_task(
         task.close()
         raise
     task.close()
-    return RealTask(env_id, robot, **options, sensor_configs=sizes), cameras
+    return RealTask(env_id, robot, **(options | {"sensor_configs": sizes})), cameras
 
 
 class TaskJob:
     """A ManiSkill task on an arm; see `policy_port.robots.jobs.reach_job.RealJob`."""
 
-    def __init__(self, task: RealTask, cameras: EnvCameras | None = None) -> None:
+    def __init__(self, task: RealTask, cameras: EnvCameras | None = None, placed: Placed | None = None) -> None:
         """Do `task`; whoever opened it closes it.
 
         Args:
             task: The task.
             cameras: Which of its cameras the policy looks through; none, if None.
+            placed: Where the camera is and what was stored of it; nothing is checked, if None.
 
         Raises:
             TaskError: When its episodes never end.
@@ -91,6 +103,7 @@ class TaskJob:
         if task.max_episode_steps is None:
             raise TaskError(f"{task.env_id}: its episodes never end, so there is no end to what the arm would do")
         self._task, self._cameras, self._steps = task, cameras, task.max_episode_steps
+        self._placed = placed
         self._reach: ReachTask | None = task.base.task if isinstance(task.base, SO100ReachEnv) else None
         self.tip_links = () if self._reach is None else self._reach.tip_links
         listed = {str(origin): [path for path, o in task.origins.items() if o is origin] for origin in Origin}
@@ -117,7 +130,8 @@ class TaskJob:
         base = self._task.base
         check_fit(self._task.env_id, base, contract, flat_state(base._init_raw_obs, base.device))
         check_actions(contract, self._task)
-        self._pictures = Pictures(self._task.cameras, robot)
+        self._robot = robot
+        self._pictures = Pictures(self._task.cameras, robot, None if self._placed is None else self._placed.env)
 
     def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""
@@ -142,10 +156,24 @@ class TaskJob:
         pairs = [(self._pictures.fit(name, cameras.frame(name)), self._task.drawn(name)) for name in names]
         views = [enlarged(np.concatenate(pair, axis=1)) for pair in pairs]
         file = write_views(folder, views, axis=0)
-        return (
+        return self._look_placed(controller, cameras, folder) + (
             f"{file}: left what {', '.join(names)} shows, right the simulation in the same pose. Where they differ in "
             "more than looks, end here. "
         )
+
+    def _look_placed(self, controller: Controller, cameras: ArmCameras, folder: Path) -> str:
+        """Check the camera, and show where objects belong.
+
+        Raises:
+            CameraError: When the camera is not as its view says.
+        """
+        if self._placed is None:
+            return ""
+        name, positions = self._placed.env.camera_name, controller.state.joint_pos[0].tolist()
+        told = self._placed.check(cameras, self._robot, dict(zip(self._robot.joint_names, positions, strict=True)))
+        file = folder / PLACEMENT
+        write_still(file, self._placed.placement(self._pictures.fit(name, cameras.frame(name))))
+        return "".join(f"{line}. " for line in told) + f"{file} shows where the simulation's episodes start. "
 
     def episodes(self, seeds: range, session: ArmSession) -> TaskEpisodes:
         """See `RealJob`."""

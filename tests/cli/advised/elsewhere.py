@@ -27,7 +27,26 @@ _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
 _IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
 _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
+_DEPLOYED = "tests.cli.test_play_config:test_what_an_environment_file_goes_with"
+_SEES = "tests.robots.emulator.test_view:"
+
 TRIED: dict[str, str] = {
+    "goes with --emulated: a real camera stands where it stands": (
+        "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
+    ),
+    "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
+    "--config, --accept and --ask go with --real": _DEPLOYED,
+    "--accept goes with --config, whose camera is checked": _DEPLOYED,
+    "--{} goes with --env": _DEPLOYED,
+    "reads no picture, so there is no camera: leave --config out": _DEPLOYED,
+    "give another --port, 0 for any that is free": (
+        "tests.camera.test_page:test_a_taken_port_is_refused_and_any_free_one_taken"
+    ),
+    "no camera is called '{}'{} Name them with --camera": f"{_SEES}test_views_and_lenses_on_the_command_line",
+    "write --view NAME=FILE, and --camera for each": f"{_SEES}test_views_and_lenses_on_the_command_line",
+    "stands nowhere that could change; say where with --view and a view.yaml": (
+        f"{_SEES}test_a_camera_without_a_view_has_no_place_to_be_moved_from"
+    ),
     "is a file, and a pipeline makes a folder; name another one in `out`, or by --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),
@@ -284,6 +303,37 @@ TRIED |= {
     "and the model is {}; write --model mujoco": (
         "tests.cli.test_dynamics:test_dynamics_go_with_an_arm_that_is_not_there"
     ),
+}
+
+_CAMERA, _ENV, _BACK = "tests.cli.test_camera:", "tests.camera.test_env_file:", "tests.camera.test_background:"
+_FROM_STILLS = f"{_CAMERA}test_a_background_from_an_arm_and_from_stills"
+_STORED, _NAMED = f"{_CAMERA}test_a_check_from_storing_to_accepting", f"{_CAMERA}test_an_environment_is_named_once"
+_SIZED = f"{_BACK}test_a_background_of_another_size_is_refused"
+TRIED |= {
+    "was not looked at: that takes --robot and a camera's view": _FROM_STILLS,
+    "--inpaint fills in what the arm covers": _FROM_STILLS,
+    "Leave --inpaint out if it is not in the picture; else `policy-port camera solve`": (
+        f"{_BACK}test_the_arm_is_filled_in"
+    ),
+    "take it out of the picture, or --inpaint": _FROM_STILLS,
+    "was stored with another view; store it again with": "tests.camera.test_check:test_what_is_stored",
+    "Put it back, or find it anew with `policy-port camera solve`": (
+        "tests.camera.test_check:test_the_view_found_anew_is_right_again"
+    ),
+    "Look at the picture; solve the view again with": "tests.camera.test_check:test_the_view_found_anew_is_right_again",
+    "does not name its environment: give --env SO100GraspCube-v1": f"{_ENV}test_their_mistakes_are_refused",
+    "in files are a fork's; find the camera with `policy-port camera solve`": f"{_ENV}test_their_mistakes_are_refused",
+    "into the environment file; `policy-port camera resets` prints it": f"{_ENV}test_what_is_not_known_is_asked_for",
+    "the background of the environment file is not there; `policy-port": _SIZED,
+    "says {}; leave --env out": _NAMED,
+    "Make it with `policy-port camera background`": _SIZED,
+    "give one of --robot and --source": _FROM_STILLS,
+    "--emulated goes with --robot": _FROM_STILLS,
+    "exists already; --force replaces it": _FROM_STILLS,
+    "give one of --config and --view": _STORED,
+    "`policy-port camera check --store` writes it while all is right": _STORED,
+    "give --env, --config, or both": _NAMED,
+    "--accept {}": "tests.camera.test_check:test_what_is_accepted_is_named",
 }
 
 WALKED = {

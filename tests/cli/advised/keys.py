@@ -307,6 +307,12 @@ TRIED |= {
     "`margin` {} rad leaves joint {} no room; write a smaller one into the plan": _REPLAYED,
 }
 
+_ASKED = "tests.camera.test_env_file:test_what_is_not_known_is_asked_for"
+TRIED |= {
+    "is not known: write robot_pose: {position: [x, y, z], rotation: [w, x, y, z]}": _ASKED,
+    "write image: {size: [128, 128], camera_size: [480, 640]}": _ASKED,
+}
+
 NO_ADVICE = ("lerobot-calibrate", "Let the policy warm up in `rehearse`", "and name the `port`")
 """Parts of texts that name a function of Python, or a key of a case that other tests write in each suite."""
 

@@ -30,7 +30,7 @@ from policy_port.robots.emulator.clock import VirtualClock
 from tests.robots.unhurried import unhurried
 
 GRASP = "SO100GraspCube-v1"
-FRONT = CameraBounds(source=0, width=160, height=120, fps=30, crop=(0, 0, 120, 120))
+FRONT = CameraBounds(source=0, width=160, height=144, fps=30, crop=(0, 0, 144, 144))
 
 
 @pytest.fixture

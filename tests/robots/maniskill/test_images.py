@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +19,10 @@ import torch
 from mani_skill.utils.wrappers.flatten import FlattenRGBDObservationWrapper
 from torch import nn
 
+from policy_port.camera.env_file import EnvFile
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract, load_contract
-from policy_port.errors import RobotError, TaskError
+from policy_port.errors import CameraError, RobotError, TaskError
 from policy_port.export.write import write_port
 from policy_port.port.pilot import Pilot
 from policy_port.remap import identity_remap
@@ -29,10 +31,13 @@ from policy_port.replay.open_env import open_env
 from policy_port.resources import assets_dir
 from policy_port.robots import RealEnv
 from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.emulated import emulate
+from policy_port.robots.arm.emulated import Rehearsal, emulate
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.emulator.clock import VirtualClock
-from policy_port.robots.jobs.run import Keep, play_real
+from policy_port.robots.emulator.lens import Outlook
+from policy_port.robots.jobs.pictures import whole_frames
+from policy_port.robots.jobs.run import Keep, RealRun, play_real
+from policy_port.robots.maniskill.placed import Placed
 from policy_port.robots.maniskill.play import TaskJob, open_task
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.trace import Trace
@@ -164,7 +169,7 @@ def test_a_run_with_a_camera(
 def test_what_a_camera_can_not_give_is_refused(seeing: Pilot, task_and_cameras: tuple[RealTask, EnvCameras]) -> None:
     """A camera under another name, of other proportions, and a task that shows more than an arm can."""
     robot, job = with_camera(), TaskJob(*task_and_cameras)
-    with pytest.raises(RobotError, match="its picture is 160x128, the task's is 64x64, of other proportions"):
+    with pytest.raises(CameraError, match="its picture is 160x128, the network's is 64x64, of other proportions"):
         job.check(seeing, with_camera(crop=None))
     named = robot.model_copy(update={"cameras": {"base_cam": CAMERA}})
     with pytest.raises(RobotError, match="a camera 'base_camera', .*; did you mean 'base_cam'"):
@@ -207,3 +212,51 @@ def test_realenv_under_maniskills_wrapper() -> None:
         assert told["rgb"].dtype == torch.uint8
         env.close()
         assert real.ended == "at rest, torque off"
+
+
+def test_a_run_behind_the_camera_of_an_environment_file(
+    tmp_path: Path, seeing: Pilot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the camera is as its file says, it is checked, shown with all starts, and played; moved, nothing moves."""
+    look = {"pos": [0.6, 0.3, 0.35], "target": [0.2, 0.0, 0.1], "fov": 0.9}
+    given = {
+        "env": GRASP,
+        "camera": look,
+        "image": {"size": [64, 64]},
+        "spawn_box": {"pos": [0.3, 0.05], "half_size": 0.1},
+    }
+    robot = unhurried(cameras={"base_camera": CameraBounds(source=0, width=320, height=240, fps=15)})
+    scene = whole_frames(EnvFile.model_validate(given), robot)
+    monkeypatch.setattr("policy_port.robots.maniskill.placed.STARTS", 3)
+    placed = Placed.of(scene, tmp_path / "env.yaml", ("rate", "age"))
+    task, cameras = open_task(GRASP, robot, seeing.contract, None, scene)
+    monkeypatch.setattr(task, "max_episode_steps", 4)
+    outlook, clock = Outlook(views={"base_camera": scene.frame_view()}), VirtualClock()
+
+    def play(rehearsal: Rehearsal, folder: Path) -> RealRun:
+        folder.mkdir()
+        job, console = TaskJob(task, cameras, placed), Console(continuous=True)
+        keep = Keep(folder=folder)
+        return play_real(
+            seeing,
+            rehearsal.robot,
+            job,
+            seeds=range(1),
+            keep=keep,
+            console=console,
+            on_torque=rehearsal.let_go,
+            time=clock,
+        )
+
+    with contextlib.closing(task), emulate(robot, clock=clock, outlook=outlook) as rehearsal:
+        rehearsal.arm.inject("move-camera:base_camera:0.08")
+        with pytest.raises(CameraError, match="--accept (moved|fov)"):
+            play(rehearsal, tmp_path / "moved")
+        assert not rehearsal.arm.torque_commands() or not any(servo.torque for servo in rehearsal.arm.servos)
+        rehearsal.arm.clear("move-camera:base_camera:0.08")
+        done = play(rehearsal, tmp_path / "right")
+    assert done.result.setting["ended"] == "task done"
+    shown = cv2.imread(str(tmp_path / "right" / "placement.png"))
+    assert shown is not None
+    yellow = (shown[..., 2] > 220) & (shown[..., 1] > 180) & (shown[..., 0] < 60)
+    assert yellow.sum() > 100, "the spawn box is drawn"

@@ -18,7 +18,7 @@ import torch
 from mani_skill.utils.registration import register_env
 
 from policy_port.control.plant import PlantState
-from policy_port.errors import RobotError, TaskError
+from policy_port.errors import CameraError, RobotError, TaskError
 from policy_port.robots.arm.kinematics import LinkPositions
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile, load_robot_file
 from policy_port.robots.arm.stops import OperatorStopError
@@ -250,9 +250,9 @@ def test_pictures_are_scaled_not_squeezed(robot: RobotFile) -> None:
     means = frame.reshape(120, 4, 120, 4, 3).mean(axis=(1, 3))
     assert fitted.shape == (120, 120, 3)
     assert np.abs(fitted - means).max() <= 0.5
-    with pytest.raises(RobotError, match="its picture is 640x480, the task's is 128x128, of other proportions"):
+    with pytest.raises(CameraError, match="its picture is 640x480, the network's is 128x128, of other proportions"):
         Pictures(wanted, seen_by(crop=None))
-    with pytest.raises(RobotError, match="smaller than the task's"):
+    with pytest.raises(CameraError, match="smaller than the network's"):
         Pictures(wanted, seen_by(crop=(0, 0, 100, 100)))
     with pytest.raises(RobotError, match="looks through a camera 'base_camera', which the robot file does not have"):
         Pictures(wanted, robot)

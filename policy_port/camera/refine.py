@@ -15,6 +15,11 @@ from policy_port.camera.view import View
 
 STEP = 1e-4
 """Step of the differences by which derivatives are taken [m or rad]."""
+SHARED = 0.4
+"""What all pictures' outlines may have in common and the jackknife can't see [pixels worked in]: how points stand for
+surfaces, how masks are ragged. From benchmarks/camera_solve.py: with less, the truth is too often outside."""
+LEVER = 0.1
+"""How far from its joint a link's outline is, where a zero is off [m]."""
 STEPS = 5
 """Steps of a pass, and shorter ones tried in its place, at most."""
 PASSES = (6.0, 3.0, 1.5, 1.0, 1.0, 1.0)
@@ -69,8 +74,13 @@ class Refined:
     residual: list[Array] = field(repr=False)
     """Of each picture, weighted [pixels], shape (points,)."""
 
+    slip: float
+    """What a pixel worked in is at the camera [rad]."""
+    distance: float
+    """From the camera to the arm [m]."""
+
     def covariance(self) -> Array:
-        """Covariance of the unknowns by the jackknife over pictures, in the order of their names.
+        """Covariance of the unknowns by the jackknife over pictures, and what these share, in the order of their names.
 
         What disturbs an outline, a ragged mask or a shadow, disturbs it along whole links: points are not independent,
         pictures are. The covariance is what leaving each picture out changes.
@@ -80,7 +90,12 @@ class Refined:
         count = len(parts)
         left = [-np.linalg.pinv(normal - part[0]) @ (gradient - part[1]) for part in parts]
         away = np.array(left) - np.mean(left, axis=0)
-        return (count - 1) / count * away.T @ away
+        aside = SHARED * self.slip * self.distance
+        known = {"roll": SHARED * self.slip, "pitch": SHARED * self.slip, "yaw": SHARED * self.slip}
+        known |= {"x": aside, "y": aside, "z": aside, "fov": 2.0 * SHARED * self.slip}
+        known |= {"principal x": 0.0, "principal y": 0.0}
+        shared = np.array([known.get(name, aside / LEVER) for name in self.unknowns.names])
+        return (count - 1) / count * away.T @ away + np.diag(shared**2)
 
     def half_width(self, std: Array) -> Array:
         """Half the widths of intervals that hold three numbers together with 95 %."""
@@ -113,6 +128,11 @@ class _Pass:
         self.ends = np.cumsum([0, *lengths])
         self.picture = np.repeat(np.asarray(use, dtype=np.intp), lengths)
         self._still = self._placed(zeros)
+
+    @property
+    def distance(self) -> float:
+        """From the camera to the arm's outlines [m]."""
+        return float(np.median(self.view.project(self._still)[1]))
 
     def _placed(self, zeros: Zeros) -> Array:
         pairs = zip(self.use, self.contours, strict=True)
@@ -210,6 +230,8 @@ def refine(
         view=view.resized(full),
         zeros=found,
         edges=edges,
+        slip=1.0 / view.focal,
+        distance=last.distance,
         unknowns=unknowns,
         jacobian=[
             (jacobian[part] * weight[part, None])[:, [*kept, count + picture]] for picture, part in enumerate(rows)

@@ -77,14 +77,10 @@ def test_units_are_strict(tmp_path: Path, arm: Arm) -> None:
     with pytest.raises(CameraError, match=r"'bend' at 9 rad is beyond its limits.*Is the unit another"):
         read_shots(folder(tmp_path, entry={"joint_pos": POSE | {"bend": 9.0, "lift": 0.0, "wrist": 600.0}}), arm)
     motors = tuple(f"{name}_motor.pos" for name in JOINTS)
-    mapping = RobotMapping(
-        source="arm",
-        target="lerobot",
-        source_joint_names=JOINTS,
-        target_joint_names=motors,
-        rename=dict(zip(JOINTS, motors, strict=True)),
-        joints={name: {"sign": -1, "offset": 5.0, "source_unit": "rad", "unit": "deg"} for name in JOINTS},
-    )
+    joint = {"sign": -1, "offset": 5.0, "source_unit": "rad", "unit": "deg"}
+    document = {"source": "arm", "target": "lerobot", "source_joint_names": JOINTS, "target_joint_names": motors}
+    document |= {"rename": dict(zip(JOINTS, motors, strict=True)), "joints": dict.fromkeys(JOINTS, joint)}
+    mapping = RobotMapping.model_validate(document)
     lerobot = {f"{name}_motor": -value + 5.0 for name, value in degrees.items()}
     table = folder(tmp_path, unit="lerobot", entry={"joint_pos": lerobot})
     assert read_shots(table, arm, through=mapping).shots[0].joint_pos == pytest.approx(POSE)

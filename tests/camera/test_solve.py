@@ -82,3 +82,8 @@ def test_pictures_that_tell_too_little_are_refused(problem: Problem) -> None:
     twice = [shots[index % 3] for index in range(9)]
     with pytest.raises(CameraError, match="9 pictures show 3 different poses only"):
         check_poses(replace(problem, shots=twice))
+
+
+def test_no_start_is_needed(problem: Problem) -> None:
+    """Without a start the camera is found all around the arm."""
+    assert off(solve(replace(problem, near=False)).view)[0] < 0.005

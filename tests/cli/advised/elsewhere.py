@@ -398,3 +398,22 @@ WALKED = {
     "replay/goals.py": "tests.cli.test_play_held:test_the_path_of_advice_ends_in_a_run",
 }
 """File of messages about options that don't go together -> the test that walks along all of them."""
+
+_SOLVED, _SHOTS, _SOLVES = "tests.camera.test_solve:", "tests.camera.test_shots:", "tests.camera.test_solve_files:"
+
+TRIED |= {
+    "it is not fixed to '{}' (name another with --board-link)": (
+        "tests.camera.test_board:test_a_held_board_tells_the_pose"
+    ),
+    "All of the table would be within them in degrees": f"{_SHOTS}test_units_are_strict",
+    "and --through, which is for LeRobot's numbers": f"{_SHOTS}test_units_are_strict",
+    "which only a joint map can turn into radians: give --through": f"{_SHOTS}test_units_are_strict",
+    "nothing says where the arm is in {}: give --background": f"{_SHOTS}test_masks_agree",
+    "; or give the field of view, with --intrinsics": f"{_SOLVES}test_view_overlay_and_report",
+    "Elsewhere around the arm the overlap is {}: leave --start out": f"{_SOLVED}test_no_start_is_needed",
+    "Look at the overlay of a picture's mask": f"{_SOLVED}test_a_zero_that_is_off_is_told_and_solved",
+    "the arm's zeros are off: it stands further": f"{_SOLVED}test_a_zero_that_is_off_is_told_and_solved",
+    "the field of view is given as {} degrees": f"{_SOLVED}test_a_wrong_field_of_view_is_told",
+    "give one of --intrinsics and --fov": f"{_SOLVES}test_view_overlay_and_report",
+    "give the lens: --intrinsics FILE, --fov DEG, or --fov free": f"{_SOLVES}test_view_overlay_and_report",
+}

@@ -403,3 +403,11 @@ def build(folder: Path) -> None:
     beyond = contract_document(images=[])
     beyond["joints"]["shoulder_pan.pos"] |= {"default": 0.0, "lower": 5.0, "upper": 10.0}
     put("beyond.yaml", beyond)
+
+
+TRIED |= {
+    "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_table_that_can_not_be",
+    "All of the table would be within them in degrees": "tests.camera.test_shots:test_units_are_strict",
+    "and --through, which is for LeRobot's numbers": "tests.camera.test_shots:test_units_are_strict",
+    "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",
+}

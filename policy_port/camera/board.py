@@ -285,7 +285,7 @@ def _hand_eye(frames: list[Any], turns: list[Any], shifts: list[Any]) -> Array:
     ahead = [looks @ shift.ravel() - origin for (_, origin), shift in zip(frames, shifts, strict=True)]
     place = np.linalg.lstsq(np.concatenate(sides), np.concatenate(ahead), rcond=None)[0]
     turned = [np.asarray(cv2.Rodrigues(part)[0], dtype=np.float64).ravel() for part in (looks, held)]
-    return np.concatenate([turned[0], place[3:], turned[1], place[:3]])
+    return np.concatenate([turned[0], place[3:], turned[1], place[:3]]).astype(np.float64)
 
 
 def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncertainty:

@@ -72,6 +72,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "train/": ("train", "finetune"),
     "train/distil.py": ("distil",),
     "train/finetune.py": ("finetune",),
+    "train/task_": ("distil",),
     "train/teacher.py": ("distil",),
     "verdict/": ("verify", "diagnose"),
     "verdict/motion_": ("export",),

@@ -36,7 +36,7 @@ def write_halves(trace: Path, folder: Path) -> dict[str, Path]:
         raise EvidenceError(str(cause)) from None
     planned = source.header.get("planned")
     if not isinstance(planned, list):
-        raise EvidenceError(f"{trace}: is no recording of a plan; `collect` makes them")
+        raise EvidenceError(f"{trace}: is no recording of a plan; `policy-port collect` makes them")
     numbers = np.asarray(arrays["episode"])[:, 0]
     done = len(np.unique(numbers))
     if done < len(planned) or source.header.get("stopped"):

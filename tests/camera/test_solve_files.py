@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shots: tuple[Shot, ...]) ->
 
 
 def test_view_overlay_and_report(folder: Path, arm: Arm, tmp_path: Path) -> None:
-    """A solve writes a view with source, uncertainty and overlap, a picture of the fit, and a report."""
+    """With --intrinsics and without --fov, a solve writes a view with source, uncertainty, overlap, and a report."""
     request = Request(
         folder=folder,
         robot=arm.path,

@@ -101,6 +101,10 @@ def test_a_recording_is_parted_by_episode(tmp_path: Path) -> None:
         write_halves(recorded(tmp_path / "short.npz", ("fit", "held_out"), 1), tmp_path)
     with pytest.raises(EvidenceError, match="no episode of its plan is to be held out"):
         write_halves(recorded(tmp_path / "half.npz", ("fit", "fit")), tmp_path)
+    with Recorder(tmp_path / "other.npz", {"joint_names": JOINTS}, durable=False) as recorder:
+        recorder.record(episode=np.array([0]))
+    with pytest.raises(EvidenceError, match="is no recording of a plan; `policy-port collect` makes them"):
+        write_halves(tmp_path / "other.npz", tmp_path)
 
 
 def test_what_is_held_out_under_another_name_is_still_found(tmp_path: Path, lab: Lab) -> None:

@@ -67,6 +67,7 @@ def test_draws_from_nothing_are_refused() -> None:
         draw(document(posterior=posterior), 2, seed=0)
     with pytest.raises(TrainError, match="--randomise draws from a dynamics.yaml"):
         Place(plant="mujoco", robot=Path("robot.xml"), randomise="posterior")
+    Place(plant="mujoco", robot=Path("robot.xml"), randomise="posterior", dynamics=Path("dynamics.yaml"))
 
 
 def test_a_run_keeps_what_was_drawn_and_judges_by_other_draws(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ TRIED: dict[str, str] = {
     "or this one calibrated anew, whose offsets are others. Begin with another --out": (
         "tests.engine.test_turning:test_another_arm_in_a_later_turn_is_refused"
     ),
+    "is no recording of a plan; `policy-port collect` makes them": (
+        "tests.engine.test_document:test_a_recording_is_parted_by_episode"
+    ),
     "goes with --emulated: a real camera stands where it stands": (
         "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
     ),
@@ -315,7 +318,7 @@ TRIED |= {
         "tests.identify.test_walks:test_wrong_recordings_are_named"
     ),
     "--randomise draws from a dynamics.yaml; give it with --dynamics FILE": (
-        "tests.train.test_posterior:test_a_run_keeps_what_was_drawn_and_judges_by_other_draws"
+        "tests.train.test_posterior:test_draws_from_nothing_are_refused"
     ),
     "leave the joint's own damping out, or use --plant mujoco": (
         "tests.plants.test_dynamic:test_physx_damps_a_drive_to_velocities_towards_its_target"

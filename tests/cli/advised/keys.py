@@ -206,9 +206,8 @@ TRIED: dict[str, str] = {
     "To rehearse without an arm, write `emulated: {}` into the file": (
         f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal"
     ),
-    "a turn fits one half and is judged by the other": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
+    "has `use: {}`; a turn fits one half": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
     "write so100-reach, or a task file with `kind: reach`": f"{_ENGINE}test_what_a_message_asks_for_is_taken",
-    "is no recording of a plan; `collect` makes them": f"{_ENGINE}test_a_recording_is_parted_by_episode",
     "no episode of its plan is to be {}; write `use: {}` into a segment": (
         f"{_ENGINE}test_a_recording_is_parted_by_episode"
     ),
@@ -407,7 +406,7 @@ def build(folder: Path) -> None:
 
 TRIED |= {
     "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_table_that_can_not_be",
-    "All of the table would be within them in degrees": "tests.camera.test_shots:test_units_are_strict",
-    "and --through, which is for LeRobot's numbers": "tests.camera.test_shots:test_units_are_strict",
+    "write unit: deg, or unit: lerobot and --through": "tests.camera.test_shots:test_units_are_strict",
+    "write unit: lerobot, or leave --through out": "tests.camera.test_shots:test_units_are_strict",
     "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",
 }

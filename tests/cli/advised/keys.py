@@ -406,7 +406,7 @@ def build(folder: Path) -> None:
 
 
 TRIED |= {
-    "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_table_that_can_not_be",
+    "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_step_of_a_trace_tells_the_pose",
     "All of the table would be within them in degrees": "tests.camera.test_shots:test_units_are_strict",
     "and --through, which is for LeRobot's numbers": "tests.camera.test_shots:test_units_are_strict",
     "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",

@@ -38,6 +38,8 @@ class Background:
 
     image: NDArray[np.uint8]
     """The network's picture, RGB."""
+    frame: NDArray[np.uint8]
+    """The camera's whole frame that it was made of, RGB, its lens not undone."""
     notes: tuple[str, ...]
     """What a person should know of it."""
 
@@ -80,7 +82,8 @@ def make_background(
             )
     notes = [] if len(images) > 1 else ["one still does not tell whether something moves"]
     _refuse_moving(images)
-    still = picture.straight(median(images))
+    frame = median(images)
+    still = picture.straight(frame)
     if arm is None:
         if inpaint:
             raise CameraError(
@@ -91,7 +94,7 @@ def make_background(
         still, said = _without_arm(still, arm, inpaint=inpaint)
         notes += said
     # The lens is undone already.
-    return Background(NetworkPicture(picture.spec)(still), tuple(notes))
+    return Background(NetworkPicture(picture.spec)(still), frame, tuple(notes))
 
 
 def compare(image: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> list[str]:

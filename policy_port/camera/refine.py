@@ -18,8 +18,9 @@ STEP = 1e-4
 SHARED = 0.4
 """What all pictures' outlines may have in common and the jackknife can't see [pixels worked in]: how points stand for
 surfaces, how masks are ragged. From benchmarks/camera_solve.py: with less, the truth is too often outside."""
-LEVER = 0.1
-"""How far from its joint a link's outline is, where a zero is off [m]."""
+PER_LINK = 0.25
+"""By how much one link's outline may be wider than the others' in every picture [pixels worked in]. A joint's zero and
+the camera's place trade off against each other, and this is what tells them apart. From benchmarks/camera_solve.py."""
 STEPS = 5
 """Steps of a pass, and shorter ones tried in its place, at most."""
 PASSES = (6.0, 3.0, 1.5, 1.0, 1.0, 1.0)
@@ -73,6 +74,8 @@ class Refined:
     """Of each picture: weighted derivatives, shape (points, unknowns + 1); the last is the edge's."""
     residual: list[Array] = field(repr=False)
     """Of each picture, weighted [pixels], shape (points,)."""
+    links: list[NDArray[np.intp]] = field(repr=False)
+    """Of each picture, the link that each point is on, shape (points,)."""
 
     slip: float
     """What a pixel worked in is at the camera [rad]."""
@@ -93,9 +96,21 @@ class Refined:
         aside = SHARED * self.slip * self.distance
         known = {"roll": SHARED * self.slip, "pitch": SHARED * self.slip, "yaw": SHARED * self.slip}
         known |= {"x": aside, "y": aside, "z": aside, "fov": 2.0 * SHARED * self.slip}
-        known |= {"principal x": 0.0, "principal y": 0.0}
-        shared = np.array([known.get(name, aside / LEVER) for name in self.unknowns.names])
-        return (count - 1) / count * away.T @ away + np.diag(shared**2)
+        shared = np.array([known.get(name, 0.0) for name in self.unknowns.names])
+        wider = PER_LINK * np.linalg.pinv(normal) @ self._of_links()
+        return (count - 1) / count * away.T @ away + np.diag(shared**2) + wider @ wider.T
+
+    def _of_links(self) -> Array:
+        """Gradients where one link's outline is a pixel wider in every picture, shape (unknowns, links)."""
+        # The edge's derivative is minus what a point counts.
+        wide = [
+            [
+                _without_edge(jac, -jac[:, -1] * (links == link))[1]
+                for jac, links in zip(self.jacobian, self.links, strict=True)
+            ]
+            for link in np.unique(np.concatenate(self.links))
+        ]
+        return np.sum(wide, axis=1).T
 
     def half_width(self, std: Array) -> Array:
         """Half the widths of intervals that hold three numbers together with 95 %."""
@@ -237,4 +252,5 @@ def refine(
             (jacobian[part] * weight[part, None])[:, [*kept, count + picture]] for picture, part in enumerate(rows)
         ],
         residual=[residual[part] * weight[part] for part in rows],
+        links=[outlines.link(part) for part in last.contours],
     )

@@ -139,6 +139,10 @@ class Outlines:
         found = points[edge & (points >= 0)]
         return found[:: 1 + len(found) // MOST_CONTOUR]
 
+    def link(self, contour: NDArray[np.int32]) -> NDArray[np.intp]:
+        """The link that each point of an outline is on, shape (points,)."""
+        return self._links.body[contour]
+
     def placed(self, index: int, contour: NDArray[np.int32], zeros: Zeros) -> Array:
         """Points of the arm in a picture, in the base's frame [m], shape (points, 3)."""
         turned, origin = self._links.frames(moved_by(self.shots[index].joint_pos, zeros))

@@ -236,8 +236,10 @@ def _no_fit(problem: Problem, reached: float) -> str:
     if problem.near and here > reached + MIRRORED:
         return text + f"Elsewhere around the arm the overlap is {here:.2f}: leave --start out"
     return text + (
-        "Look at the overlay of a picture's mask; give the camera's --intrinsics where its field of view was guessed; "
-        "try --zeros where a joint may be calibrated wrongly"
+        "Look at what was taken for the arm: --masks FOLDER writes it. Where that is not the whole arm, as with a pale "
+        "arm on a pale table, lay a coloured cloth under it and take them again, or give the arm's --colour, or "
+        "click its corners (outline in poses.yaml). Where it is, give the camera's --intrinsics if its field of view "
+        "was guessed; try --zeros where a joint may be calibrated wrongly"
     )
 
 

@@ -17,6 +17,7 @@ from policy_port.camera.links import Arm, Links
 from policy_port.camera.shots import Photographs, read_picture, read_shots
 from policy_port.camera.silhouette import Outlines, Zeros
 from policy_port.camera.solve import Effort, Problem, Solved, solve
+from policy_port.camera.stills import write_still
 from policy_port.camera.view import LensFields, View, ViewFile, load_view, view_fields, view_text
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.yaml_file import parse, read_yaml
@@ -63,6 +64,8 @@ class Request:
     """A board that the arm holds."""
     board_link: str | None = None
     """The link that it is fixed to."""
+    masks: Path | None = None
+    """Folder for pictures of what was taken for the arm."""
     effort: Effort = field(default_factory=Effort)
     """How much is computed."""
 
@@ -86,14 +89,7 @@ def solve_view(
     """
     arm = Arm.load(request.robot)
     by_board = request.board is not None
-    taken = read_shots(
-        request.folder,
-        arm,
-        background=request.background,
-        colours=request.colours,
-        through=request.through,
-        masks=not by_board,
-    )
+    taken = _taken(request, arm)
     lens = _lens(request, taken)
     hashes = {file.name: sha256(file) for file in taken.files}
     source = {"robot": str(request.robot), "robot_sha256": sha256(arm.path), "pictures_sha256": hash_data(hashes)}
@@ -127,6 +123,36 @@ def solve_view(
     if report:
         write_report(out.with_suffix(".html"), _report(request, taken, solved, overlay))
     return found, list(solved.notes)
+
+
+def _taken(request: Request, arm: Arm) -> Photographs:
+    """The pictures, and where the arm is in them, which is written where that was asked for."""
+    by_board = request.board is not None
+    taken = read_shots(
+        request.folder,
+        arm,
+        background=request.background,
+        colours=request.colours,
+        through=request.through,
+        masks=not by_board,
+    )
+    if request.masks is not None and not by_board:
+        write_masks(request.masks, taken)
+    return taken
+
+
+def write_masks(folder: Path, taken: Photographs) -> None:
+    """Write each picture with the edge of what was taken for the arm, so that a person sees what is compared.
+
+    Raises:
+        OutputError: When they can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for shot, picture in zip(taken.shots, taken.pictures, strict=True):
+        edges, _ = cv2.findContours(shot.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        write_still(
+            folder / f"{Path(shot.name).stem}.png", cv2.drawContours(picture // 2 + 64, edges, -1, (255, 0, 0), 2)
+        )
 
 
 def _lens(request: Request, taken: Photographs) -> View:

@@ -32,6 +32,9 @@ class BackgroundOptions:
     emulated: Annotated[bool, typer.Option("--emulated", help="An emulated arm and camera, to rehearse with.")] = False
     frames: Annotated[int, typer.Option(min=1, max=100, help="Frames whose median is taken.")] = FRAMES
     inpaint: Annotated[bool, typer.Option("--inpaint", help="Fill in what the arm covers.")] = False
+    whole: Annotated[
+        bool, typer.Option("--whole", help="The frame as the camera gives it, for camera solve --background.")
+    ] = False
     compare: Annotated[
         bool, typer.Option("--compare/--no-compare", help="Hold it against the environment's own picture.")
     ] = True
@@ -50,6 +53,8 @@ def background(options: BackgroundOptions) -> None:
         raise typer.BadParameter("give one of --robot and --source")
     if options.emulated and options.robot is None:
         raise typer.BadParameter("--emulated goes with --robot")
+    if options.whole and options.inpaint:
+        raise typer.BadParameter("--whole goes without --inpaint: camera solve needs what really is behind the arm")
     if options.out.exists() and not options.force:
         raise OutputError(f"{options.out}: exists already; --force replaces it")
     given = load_env_file(options.config, options.env)
@@ -76,12 +81,19 @@ def background(options: BackgroundOptions) -> None:
         rows, columns = taken[0].image.shape[:2]
         given = _sized(given, (rows, columns))
     made = make_background(taken, given.picture(), arm, inpaint=options.inpaint)
-    notes = [*made.notes, *(_compared(given, made.image) if options.compare else ())]
-    write_still(options.out, made.image)
+    image = made.frame if options.whole else made.image
+    compared = options.compare and not options.whole
+    notes = [*made.notes, *(_compared(given, image) if compared else ())]
+    write_still(options.out, image)
     for note in notes:
         typer.echo(f"note: {note}")
-    rows, columns = made.image.shape[:2]
-    typer.echo(f"wrote {options.out}, {columns}x{rows}; background: {options.out.name} in {options.config} uses it")
+    rows, columns = image.shape[:2]
+    use = (
+        "the background that camera solve takes"
+        if options.whole
+        else f"background: {options.out.name} in {options.config} uses it"
+    )
+    typer.echo(f"wrote {options.out}, {columns}x{rows}; {use}")
 
 
 def _sized(given: EnvFile, size: tuple[int, int]) -> EnvFile:

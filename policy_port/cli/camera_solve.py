@@ -62,6 +62,12 @@ class SolveOptions:
         str | None,
         typer.Option(metavar="LINK", help="The link that holds it; without, the last joint's parent."),
     ] = None
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write what is taken for the arm, also where nothing fits.", show_default=False
+        ),
+    ] = None
     report: Annotated[bool, typer.Option("--report", help="Write a report beside it.")] = False
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False
 
@@ -71,6 +77,8 @@ def solve(options: SolveOptions) -> None:
     """Find where a camera stands from 5 to 30 pictures of an arm at known joint positions, without a marker."""
     fov = _fov(options)
     _refuse_there(options.out, options.force)
+    if options.masks is not None and options.board is not None:
+        raise typer.BadParameter("--masks goes without --board, which needs none")
     from policy_port.camera.masks import read_colour
     from policy_port.camera.solve_files import Request, solve_view
 
@@ -88,6 +96,7 @@ def solve(options: SolveOptions) -> None:
         through=None if options.through is None else _through(options.through),
         board=options.board,
         board_link=options.board_link,
+        masks=options.masks,
     )
     found, notes = solve_view(
         request, options.out, report=options.report, progress=lambda text: typer.echo(f"{text} ...", err=True)

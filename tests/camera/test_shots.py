@@ -16,6 +16,7 @@ from policy_port.camera.masks import by_background, by_colour, cleaned, read_col
 from policy_port.camera.shots import read_shots
 from policy_port.contract.mapping import RobotMapping
 from policy_port.errors import CameraError
+from policy_port.trace import Recorder
 from tests.camera.conftest import JOINTS
 
 POSE = dict(zip(JOINTS, (0.1, -0.5, 0.7, 1.2), strict=True))
@@ -115,6 +116,21 @@ def test_a_table_that_can_not_be(tmp_path: Path, arm: Arm, table: dict[str, Any]
         message = r"a\.png: the robot is not in view"
     with pytest.raises(CameraError, match=message):
         read_shots(place, arm)
+
+
+def test_a_step_of_a_trace_tells_the_pose(tmp_path: Path, arm: Arm) -> None:
+    """A step without a trace is refused with what to write; that written, the positions are that step's."""
+    entry = {"step": 1, "joint_pos": None}
+    with pytest.raises(CameraError, match=r"names a step, and the table no trace: write trace: FILE\.npz"):
+        read_shots(folder(tmp_path, entry=entry), arm)
+    order = tuple(reversed(JOINTS))
+    with Recorder(tmp_path / "FILE.npz", {"joint_names": order}) as recorder:
+        for factor in (0.0, 1.0):
+            recorder.record(joint_pos=np.array([factor * POSE[name] for name in order]))
+    place = folder(tmp_path, entry=entry, trace="FILE.npz")
+    assert read_shots(place, arm).shots[0].joint_pos == pytest.approx(POSE)
+    with pytest.raises(CameraError, match=r"names step 2, and the trace has 2"):
+        read_shots(folder(tmp_path, entry=entry | {"step": 2}, trace="FILE.npz"), arm)
 
 
 def test_pictures_of_two_sizes(tmp_path: Path, arm: Arm) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import policy_port.camera.solve as solver
 from policy_port.camera.render import Twin
 from policy_port.camera.solve import Problem, check_poses, solve
 from policy_port.errors import CameraError
@@ -47,6 +48,15 @@ def test_a_wrong_field_of_view_is_told(problem: Problem) -> None:
     assert math.degrees(solved.view.fov - TRUE.fov) == pytest.approx(0.0, abs=1.0)
     assert "trades off against the distance" in solved.notes[0]
     assert solved.uncertainty.fov is not None
+
+
+def test_a_free_field_of_view_that_tells_too_little(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pose that a free field of view leaves too wide is refused; --intrinsics, which tell it, are then enough."""
+    free, known = (max(solve(replace(problem, fov=free)).uncertainty.position_95) for free in (True, False))
+    monkeypatch.setattr(solver, "UNSURE", (free + known) / 2.0)
+    with pytest.raises(CameraError, match=r"the pictures don't tell.*; or give the field of view, with --intrinsics"):
+        solve(replace(problem, fov=True))
+    assert off(solve(problem).view)[0] < 0.005
 
 
 def test_a_picture_of_another_pose_is_named(problem: Problem) -> None:

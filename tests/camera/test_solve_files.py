@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from policy_port.camera import solve_files
 from policy_port.camera.links import Arm
 from policy_port.camera.silhouette import Shot
 from policy_port.camera.solve_files import Request, solve_view
@@ -70,10 +73,45 @@ def test_view_overlay_and_report(folder: Path, arm: Arm, tmp_path: Path) -> None
     assert not (tmp_path / "b.yaml").exists()
 
 
+def test_masks_that_miss_half_of_the_arm(folder: Path, arm: Arm, tmp_path: Path) -> None:
+    """What fits nothing is refused with the way on: --masks shows what was taken for the arm, --colour finds it all."""
+    torn = shutil.copytree(folder, tmp_path / "torn")
+    table = yaml.safe_load((torn / "poses.yaml").read_text())
+    for number, entry in enumerate(table["pictures"]):
+        mask = cv2.imread(str(folder / entry["file"]), cv2.IMREAD_GRAYSCALE)
+        assert mask is not None
+        columns = np.flatnonzero(mask.any(axis=0))
+        half = (
+            slice(None, int(columns[len(columns) // 2])) if number % 2 else slice(int(columns[len(columns) // 2]), None)
+        )
+        mask[:, half] = 0
+        entry["mask"] = f"half_{number}.png"
+        cv2.imwrite(str(torn / entry["mask"]), mask)
+    (torn / "poses.yaml").write_text(yaml.safe_dump(table))
+    asked = Request(
+        folder=torn, robot=arm.path, start=folder / "start.yaml", intrinsics=folder / "lens.yaml", effort=EFFORT
+    )
+
+    def solved(request: Request) -> ViewFile:
+        return solve_view(request, tmp_path / "view.yaml", report=False, progress=lambda _: None)[0]
+
+    with pytest.raises(
+        CameraError, match=r"Look at what was taken for the arm: --masks FOLDER.*a pale table.*--colour"
+    ):
+        solved(replace(asked, masks=tmp_path / "FOLDER"))
+    assert len(list((tmp_path / "FOLDER").iterdir())) == len(table["pictures"])
+    assert not (tmp_path / "view.yaml").exists()
+    for entry in table["pictures"]:
+        del entry["mask"]
+    (torn / "poses.yaml").write_text(yaml.safe_dump(table))
+    assert off(solved(replace(asked, colours=((255, 255, 255),))).view)[0] < 0.005
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ([], "--fov free"),
+        (["--board", CHARUCO, "--masks", "masks"], "--masks goes without --board"),
         (["--fov", "wide"], "or free"),
         (["--fov", "0.9"], "5 to 150"),
         (["--fov", "50", "--intrinsics", "lens.yaml"], "one of"),
@@ -93,6 +131,32 @@ def test_bad_input_writes_nothing(folder: Path, arm: Arm, tmp_path: Path, given:
     assert ended.exit_code == 2
     assert message in ended.output
     assert not list(tmp_path.iterdir())
+
+
+def test_the_lens_is_asked_for(folder: Path, arm: Arm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a lens, and with two, the command says what to give; each of the three ways then finds the camera."""
+    monkeypatch.setattr(
+        solve_files, "solve_view", lambda request, out, **more: solve_view(replace(request, effort=EFFORT), out, **more)
+    )
+
+    def solved(*given: str) -> Any:
+        paths = str(folder), "--robot", str(arm.path), "--out", str(tmp_path / "view.yaml"), "--force"
+        return _called("solve", *paths, *given)
+
+    lens, start, degrees = str(folder / "lens.yaml"), str(folder / "start.yaml"), f"{np.degrees(TRUE.fov):.3f}"
+    for given in ((), ("--intrinsics", lens, "--fov", degrees)):
+        assert solved(*given).exit_code == 2
+    assert "give the lens: --intrinsics FILE, --fov DEG, or --fov free" in " ".join(_words(solved().output))
+    assert "give one of --intrinsics and --fov" in " ".join(_words(solved("--intrinsics", lens, "--fov", "9").output))
+    for given in (("--fov", degrees), ("--intrinsics", lens, "--start", start), ("--fov", "free", "--start", start)):
+        ended = solved(*given)
+        assert ended.exit_code == 0, ended.output
+        assert off(load_view(tmp_path / "view.yaml").view)[0] < 0.01
+
+
+def _words(text: str) -> list[str]:
+    """Words of an error in Typer's frame."""
+    return text.replace("│", " ").split()
 
 
 def test_calibrate_writes_a_lens(tmp_path: Path) -> None:

@@ -103,6 +103,10 @@ def test_a_background_from_an_arm_and_from_stills(desk: Path) -> None:
     assert (code, "that takes --robot and a camera's view" in text) == (0, True)
     assert read_still(desk / "bg.png").mean() == 91
     refused(r"takes --robot and an environment file", *given, "--source", "stills", "--force", "--inpaint")
+    assert "--whole goes without --inpaint" in said(*given, "--source", "stills", "--force", "--inpaint", "--whole")[1]
+    code, text = said(*given, "--source", "stills", "--force", "--whole")
+    assert (code, "the background that camera solve takes" in text) == (0, True)
+    assert read_still(desk / "bg.png").shape == (240, 320, 3)
 
 
 def test_an_environment_is_named_once(desk: Path) -> None:

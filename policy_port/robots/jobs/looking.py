@@ -40,7 +40,8 @@ def camera_of(robot: RobotFile, camera: str) -> CameraBounds:
     if camera not in robot.cameras:
         raise RobotError(
             f"the robot file has no camera '{camera}'{closest(camera, robot.cameras)}; it has "
-            f"{', '.join(robot.cameras) or 'none'}"
+            f"{', '.join(robot.cameras) or 'none'}. Write into it: cameras: {{{camera}: {{source: 0, width: 640, "
+            "height: 480, fps: 30}}"
         )
     return robot.cameras[camera].model_copy(update={"crop": None})
 

@@ -17,6 +17,7 @@ from policy_port.files import write_atomic
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.preflight import refuse
 from policy_port.robots.arm.robot_file import RobotFile
+from policy_port.robots.jobs.looking import camera_of
 
 VIEWS = "views.png"
 """Picture of what the cameras see."""
@@ -175,13 +176,8 @@ def whole_frames(scene: EnvFile, robot: RobotFile) -> EnvFile:
         CameraError: When its frames are of another size than the environment file says, or it has no camera.
     """
     name = scene.camera_name
-    if name not in robot.cameras:
-        has = ", ".join(robot.cameras) or "none"
-        raise RobotError(
-            f"the robot file has no camera '{name}'{closest(name, robot.cameras) or ''}; it has {has}. Write into it: "
-            f"cameras: {{{name}: {{source: 0, width: 640, height: 480, fps: 30}}}}"
-        )
-    size = robot.cameras[name].height, robot.cameras[name].width
+    whole = camera_of(robot, name)
+    size = whole.height, whole.width
     known = scene
     if known.image is None or known.image.camera_size is None:
         known = scene.with_image(camera_size=size)

@@ -405,8 +405,8 @@ def build(folder: Path) -> None:
 
 
 TRIED |= {
-    "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_table_that_can_not_be",
     "write unit: deg, or unit: lerobot and --through": "tests.camera.test_shots:test_units_are_strict",
     "write unit: lerobot, or leave --through out": "tests.camera.test_shots:test_units_are_strict",
+    "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_step_of_a_trace_tells_the_pose",
     "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",
 }

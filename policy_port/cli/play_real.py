@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.port.pilot import Pilot
     from policy_port.robots.arm.robot_file import RobotFile
+    from policy_port.robots.emulator import EmulatedArm
     from policy_port.robots.emulator.clock import Clock
     from policy_port.robots.emulator.lens import Outlook
     from policy_port.robots.jobs.reach_job import RealJob
+    from policy_port.robots.maniskill.table import Table
 
 UNSTATED = "not stated"
 """What a dataset says that a policy without a task was to do."""
@@ -72,7 +74,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
         if mapping is not None:
             pilot = pilot.through(mapping)
         scene = _scene(work, known)
-        job = stack.enter_context(_job(work, known, pilot, scene, ask=not arm.continuous))
+        job, table = stack.enter_context(_job(work, known, pilot, scene, ask=not arm.continuous))
         if outputs.dataset is not None:
             from policy_port.robots.jobs.dataset import check_dataset
 
@@ -85,7 +87,8 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
             dynamics=arm.dynamics,
             seed=work.seed,
             clock=clock,
-            outlook=_outlook(scene),
+            outlook=_outlook(scene, table),
+            begun=None if table is None else table.of,
         )
         known, on_torque = stack.enter_context(where)
         with run_folder(outputs.out):
@@ -172,24 +175,31 @@ def _scene(work: WorkOptions, robot: RobotFile) -> EnvFile | None:
     return whole_frames(load_env_file(work.config, work.env), robot)
 
 
-def _outlook(scene: EnvFile | None) -> Outlook | None:
-    """What an emulated arm's camera sees: what it shows from where the environment file has it."""
+def _outlook(scene: EnvFile | None, table: Table | None) -> Outlook | None:
+    """What an emulated arm's camera sees from where the environment file has it: the arm and its table."""
     if scene is None:
         return None
     from policy_port.robots.emulator.lens import Outlook
 
-    return Outlook(views={scene.camera_name: scene.frame_view()})
+    things = () if table is None else table.things
+    return Outlook(views={scene.camera_name: scene.frame_view()}, things=things)
 
 
 @contextlib.contextmanager
-def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, scene: EnvFile | None, *, ask: bool) -> Iterator[RealJob]:
-    """What the arm is to do; a ManiSkill task's simulation is open meanwhile, but never stepped."""
+def _job(
+    work: WorkOptions, robot: RobotFile, pilot: Pilot, scene: EnvFile | None, *, ask: bool
+) -> Iterator[tuple[RealJob, Table | None]]:
+    """What the arm is to do, and what an emulated one has on its table for it.
+
+    A ManiSkill task's simulation is open meanwhile, but never stepped.
+    """
     from policy_port.errors import TaskError
     from policy_port.replay.play import find_task
     from policy_port.robots.jobs.reach_job import ReachJob
 
     if work.env is not None:
         from policy_port.robots.maniskill.play import TaskJob, open_task
+        from policy_port.robots.maniskill.table import Table
 
         task, cameras = open_task(work.env, robot, pilot.contract, work.control_mode, scene)
         with contextlib.closing(task):
@@ -198,19 +208,20 @@ def _job(work: WorkOptions, robot: RobotFile, pilot: Pilot, scene: EnvFile | Non
                 from policy_port.robots.maniskill.placed import Placed
 
                 placed = Placed.of(scene, work.config, work.accept)
-            yield TaskJob(task, cameras, placed)
+            table = Table(task.base)
+            yield TaskJob(task, cameras, placed, table), table
         return
     if work.seconds is not None:
         from policy_port.robots.jobs.free_job import FreeJob
 
-        yield FreeJob(pilot, work.seconds, ask=ask)
+        yield FreeJob(pilot, work.seconds, ask=ask), None
         return
     if work.task is None and not any(term.term == "goal" for term in pilot.contract.observation.terms):
         raise TaskError(
             f"contract '{pilot.contract.name}' reads no goal, so the reach task is not for it: say how long each "
             "episode lasts with --seconds 20, or name a ManiSkill task with --env"
         )
-    yield ReachJob(find_task(work.task or EMBEDDED))
+    yield ReachJob(find_task(work.task or EMBEDDED)), None
 
 
 def its_clock(*, fast: bool) -> Clock | None:
@@ -241,8 +252,12 @@ def reached(
     seed: int = 0,
     clock: Clock | None = None,
     outlook: Outlook | None = None,
+    begun: Callable[[EmulatedArm], None] | None = None,
 ) -> Iterator[tuple[RobotFile, Callable[[], None]]]:
-    """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on."""
+    """The robot file that leads to the arm, emulated or not, and what is to be done once torque is on.
+
+    `begun` is called with an emulated one.
+    """
     if not emulated:
         yield robot, lambda: None
         return
@@ -256,6 +271,8 @@ def reached(
     else:
         made = emulate(on_its_own_clock(robot), faults=faults, dynamics=given, seed=seed, clock=clock, outlook=seen)
     with made as rehearsal:
+        if begun is not None:
+            begun(rehearsal.arm)
         yield rehearsal.robot, rehearsal.let_go
 
 

@@ -69,7 +69,7 @@ BALL, TABLE, LIGHT = (1.0, 0.38, 0.05), (0.38, 0.38, 0.38), (0.45, 0.45, 0.45)
 class SO100ReachBallEnv(SO100ReachEnv):
     """Bring the gripper's tip to above the ball that the camera sees, and hold it there."""
 
-    SUPPORTED_OBS_MODES = ("state", "state_dict", "rgb", "none")
+    SUPPORTED_OBS_MODES = ("state", "state_dict", "rgb", "rgb+segmentation", "none")
 
     def __init__(
         self,

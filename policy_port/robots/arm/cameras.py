@@ -19,6 +19,8 @@ from policy_port.robots.arm.stops import ArmStopError
 
 CLOSE_TIME = 1.0
 """How long a camera's thread may take to end [s]."""
+NEXT_TIME = 1.0
+"""How long the next frames are waited for where the arm's time waits too [s]."""
 _STALLED: list[Any] = []
 """Cameras whose thread still reads; kept so that nothing releases them."""
 
@@ -26,8 +28,15 @@ _STALLED: list[Any] = []
 class ArmCameras:
     """Cameras that have to deliver while the arm moves."""
 
-    def __init__(self, robot: RobotFile) -> None:
-        self._bounds = robot.cameras
+    def __init__(self, robot: RobotFile, *, waits: bool = False) -> None:
+        """Describe them; `open` opens them.
+
+        Args:
+            robot: The arm.
+            waits: Whether `frame` waits for one that was taken after the question: where the arm's time stands still
+                meanwhile, as on a virtual clock, the latest one may show where the arm was long ago.
+        """
+        self._bounds, self._waits = robot.cameras, waits
         self._stale = robot.timing.stale_frame
         self._cameras: dict[str, Any] = {}
         self._sights: dict[str, Sight] = {}
@@ -80,6 +89,8 @@ class ArmCameras:
             ArmStopError: When it is older than the robot file allows, the camera is gone or hangs, or shows nothing.
         """
         camera = self._cameras[name]
+        if self._waits:
+            _wait(camera)
         # Before the frame: one that comes in between is looked at next time.
         stamp = camera.latest_timestamp
         try:
@@ -122,6 +133,15 @@ class ArmCameras:
         for camera in cameras.values():
             with contextlib.suppress(Exception):
                 _close(camera)
+
+
+def _wait(camera: Any) -> None:
+    """Wait for two frames, as the first may have been on its way already; who hangs is told by its age."""
+    end = time.perf_counter() + NEXT_TIME
+    for _ in range(2):
+        before = camera.latest_timestamp
+        while camera.latest_timestamp == before and time.perf_counter() < end:
+            time.sleep(0.001)
 
 
 def _close(camera: Any) -> None:

@@ -115,7 +115,7 @@ class ArmSession:
         self.arm = LeRobotArm(robot, control_dt, time)
         self.signals = StopSignals(time)
         self.clock = RealTime(control_dt, robot.timing.deadline, time)
-        self.cameras = ArmCameras(robot)
+        self.cameras = ArmCameras(robot, waits=time is not REAL)
         self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, console, log)
         self.state = PlantState.allocate(1, len(self.arm.joint_names))
         """The last measurement."""

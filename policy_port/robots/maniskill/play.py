@@ -32,6 +32,7 @@ from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.jobs.pictures import Pictures, enlarged, write_views
 from policy_port.robots.jobs.reach_job import TIP, FixedLengthEpisodes, judged
 from policy_port.robots.maniskill.placed import PLACEMENT, Placed, deployed
+from policy_port.robots.maniskill.table import Table
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin
 from policy_port.tasks.reach import ReachTask
@@ -88,13 +89,20 @@ def open_task(
 class TaskJob:
     """A ManiSkill task on an arm; see `policy_port.robots.jobs.reach_job.RealJob`."""
 
-    def __init__(self, task: RealTask, cameras: EnvCameras | None = None, placed: Placed | None = None) -> None:
+    def __init__(
+        self,
+        task: RealTask,
+        cameras: EnvCameras | None = None,
+        placed: Placed | None = None,
+        table: Table | None = None,
+    ) -> None:
         """Do `task`; whoever opened it closes it.
 
         Args:
             task: The task.
             cameras: Which of its cameras the policy looks through; none, if None.
             placed: Where the camera is and what was stored of it; nothing is checked, if None.
+            table: An emulated arm's, on which things are laid by themselves; a person lays them, if None.
 
         Raises:
             TaskError: When its episodes never end.
@@ -104,7 +112,7 @@ class TaskJob:
         if task.max_episode_steps is None:
             raise TaskError(f"{task.env_id}: its episodes never end, so there is no end to what the arm would do")
         self._task, self._cameras, self._steps = task, cameras, task.max_episode_steps
-        self._placed = placed
+        self._placed, self._table = placed, table
         self._reach: ReachTask | None = task.base.task if isinstance(task.base, SO100ReachEnv) else None
         self.tip_links = () if self._reach is None else self._reach.tip_links
         listed = {str(origin): [path for path, o in task.origins.items() if o is origin] for origin in Origin}
@@ -180,7 +188,16 @@ class TaskJob:
 
     def episodes(self, seeds: range, session: ArmSession) -> TaskEpisodes:
         """See `RealJob`."""
-        return TaskEpisodes(self._task, self._reach, self._steps, seeds, session.ask)
+        return TaskEpisodes(self._task, self._reach, self._steps, seeds, self._ask(session))
+
+    def _ask(self, session: ArmSession) -> Callable[[str], None]:
+        """Have the scene laid, by the person in front of the arm where nothing else does."""
+
+        def lay(question: str) -> None:
+            if self._table is None or not self._table.lay():
+                session.ask(question)
+
+        return lay
 
     def found(self, episodes: TaskEpisodes) -> tuple[tuple[Episode, ...], list[Metric]]:
         """See `RealJob`."""
@@ -249,7 +266,9 @@ class TaskEpisodes(FixedLengthEpisodes):
         if self._reach is not None:
             # Commanded by the task's seed, as in the simulation.
             self._goal = self._task.base.goal[0].numpy().astype(np.float64)
-            goal[...] = self._goal
+            if goal.size:
+                # A policy that sees the goal reads none.
+                goal[...] = self._goal
         if self._scene is not None:
             self._ask(self._scene)
 

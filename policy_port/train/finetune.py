@@ -1,8 +1,9 @@
 """Fine-tuning a distilled student, so that the first iterations do not destroy it.
 
 Three things do, each measured: a critic that knows nothing yet, a large deviation, and a high rate. So the actor stays
-as it is while the critic learns; its deviation is small, its rate low and fixed, its normaliser no longer moves. And a
-run whose policy did not come out better ends with the student that it began with.
+as it is while the critic learns; its deviation is small, its rate is as low as keeps each change of the policy small
+(1e-5 to 1e-4 for a GRU under pushes), its normaliser no longer moves. And a run whose policy did not come out better
+ends with the student that it began with.
 """
 
 from __future__ import annotations

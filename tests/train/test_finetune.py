@@ -52,18 +52,19 @@ def opened(student: Run) -> tuple[Start, Place]:
 
 def test_the_actor_waits_for_its_critic(student: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts with the student's weights and a small deviation; while the critic learns nothing of it moves; then it
-    learns at the low rate, and its normaliser never moves.
+    learns at the settings' rate, and its normaliser never moves.
     """
     monkeypatch.setattr(module, "EPISODES", 2)
     monkeypatch.setattr(module, "FINAL", 2)
     monkeypatch.setattr(module, "write_run_report", lambda run: None)
-    run = finetune(*opened(student), Plan(out=out, agent=settings(out)))
+    fixed = {"num_mini_batches": 2, "schedule": "fixed"}
+    run = finetune(*opened(student), Plan(out=out, agent=settings(out, algorithm=fixed)))
     states = {i: read_state(file) for i, file in run.checkpoints().items()}
     assert list(states) == [0, 2, 4]
     before = read_state(student.result()[0])["actor_state_dict"]
     for name, value in states[0]["actor_state_dict"].items():
         if "distribution" in name:
-            assert torch.equal(value, torch.full((2,), 0.1))
+            assert torch.equal(value, torch.full((2,), 0.2))
         else:
             assert torch.equal(value, before[name])
         assert torch.equal(states[2]["actor_state_dict"][name], value)

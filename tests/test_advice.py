@@ -33,6 +33,7 @@ NAMED_FOR: dict[tuple[str, str], str] = {
     ("robots/arm/confirmation.py", "--robot"): "robot check",
     ("robots/arm/confirmation.py", "--confirm"): "robot check",
     ("replay/open_env.py", "--env"): "contract import",
+    ("train/task_distil.py", "--obs-mode"): "contract import",
     ("regress/pilots.py", "--normalize-states"): "",
     ("verdict/sides.py", "--engine"): "verify",
 }

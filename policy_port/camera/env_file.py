@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, mod
 
 from policy_port.camera.env_config import OPTIONS, THEIRS, as_ours, read_document, written
 from policy_port.camera.picture import OFF_MIDDLE, NetworkPicture, Resizing, middle, picture_spec, picture_view
-from policy_port.camera.view import Quaternion, Vector, View, ViewFields, ViewFile, view_fields
+from policy_port.camera.view import Quaternion, Vector, View, ViewFields, ViewFile, load_view, view_fields
 from policy_port.contract.image import Crop, Side
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse
 from policy_port.errors import CameraError, closest
@@ -120,7 +120,7 @@ class EnvFile(Strict):
     env: str
     """Name under which the environment is registered."""
     camera: Camera | None = None
-    """Where its camera stands; the environment's own, if not given."""
+    """Where its camera stands; in the file also the view.yaml that says it; the environment's own, if not given."""
     camera_name: str = "base_camera"
     """The environment's name of it, and the robot file's."""
     robot_pose: Stand | None = None
@@ -361,6 +361,8 @@ def load_env_file(path: Path | str, env: str | None = None) -> EnvFile:
         raise CameraError(
             f"{path}:{document.line(('env',))}: is of {document.data['env']}, --env says {env}; leave --env out"
         )
+    if isinstance(named := document.data.get("camera"), str):
+        document.data["camera"] = load_view(path.parent / named).model_dump()
     parsed = parse(EnvFile, document, CameraError)
     parsed._folder, parsed._theirs = path.parent, theirs
     return parsed

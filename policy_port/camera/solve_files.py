@@ -150,9 +150,8 @@ def write_masks(folder: Path, taken: Photographs) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for shot, picture in zip(taken.shots, taken.pictures, strict=True):
         edges, _ = cv2.findContours(shot.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        write_still(
-            folder / f"{Path(shot.name).stem}.png", cv2.drawContours(picture // 2 + 64, edges, -1, (255, 0, 0), 2)
-        )
+        drawn = np.asarray(cv2.drawContours(picture // 2 + 64, edges, -1, (255, 0, 0), 2), dtype=np.uint8)
+        write_still(folder / f"{Path(shot.name).stem}.png", drawn)
 
 
 def _lens(request: Request, taken: Photographs) -> View:

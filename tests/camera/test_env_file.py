@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from policy_port.camera.env_file import RANDOMISED, STANDS, EnvFile, load_env_file
-from policy_port.camera.view import View
+from policy_port.camera.view import View, ViewFile, view_fields, view_text
 from policy_port.errors import CameraError
 
 GRASP = "SO100GraspCube-v1"
@@ -59,6 +59,10 @@ def test_a_view_and_a_target_say_the_same(tmp_path: Path) -> None:
     # The robot is turned by a quarter in this environment: x there is y here.
     np.testing.assert_allclose(as_view.frame_view().position, [0.37, -0.69, 0.28], atol=1e-9)
     assert as_view.roll == pytest.approx(0.0, abs=1e-9)
+    (tmp_path / "view.yaml").write_text(view_text(ViewFile.model_validate(view_fields(look.frame_view()))))
+    assert loaded(tmp_path, f"env: {GRASP}\ncamera: view.yaml\n").frame_view() == look.frame_view()
+    with pytest.raises(CameraError, match=r"absent\.yaml"):
+        loaded(tmp_path, f"env: {GRASP}\ncamera: absent.yaml\n")
     rolled = look.with_view(look.frame_view().moved(turn=(0.2, 0.0, 0.0)))
     assert rolled.roll == pytest.approx(0.2)
     with pytest.raises(CameraError, match=r"turned by 11.5 degrees .* write an env.yaml"):

@@ -33,8 +33,8 @@ class ArmCameras:
 
         Args:
             robot: The arm.
-            waits: Whether `frame` waits for one that was taken after the question: where the arm's time stands still
-                meanwhile, as on a virtual clock, the latest one may show where the arm was long ago.
+            waits: Whether the arm's time stands still while somebody waits, as on a virtual clock: the latest frame
+                may show where the arm was long ago then, and `frame` can wait for a new one.
         """
         self._bounds, self._waits = robot.cameras, waits
         self._stale = robot.timing.stale_frame
@@ -82,14 +82,18 @@ class ArmCameras:
                 may_move=True,
             )
 
-    def frame(self, name: str) -> NDArray[np.uint8]:
+    def frame(self, name: str, *, fresh: bool = False) -> NDArray[np.uint8]:
         """The latest frame, cropped: RGB, shape (height, width, 3).
+
+        Args:
+            name: The camera.
+            fresh: Wait for one that was taken after the question, where the arm's time waits too.
 
         Raises:
             ArmStopError: When it is older than the robot file allows, the camera is gone or hangs, or shows nothing.
         """
         camera = self._cameras[name]
-        if self._waits:
+        if fresh and self._waits:
             _wait(camera)
         # Before the frame: one that comes in between is looked at next time.
         stamp = camera.latest_timestamp

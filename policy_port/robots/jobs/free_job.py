@@ -135,7 +135,7 @@ class Seeing:
         """Fill the policy's observation and show it a frame of each camera."""
         self._builder.build()
         for name, camera in self._policy.images.items():
-            camera.show(self._cameras.frame(name))
+            camera.show(self._cameras.frame(name, fresh=True))
 
     def reset(self, rows: Rows | None = None) -> None:
         """Forget the past."""

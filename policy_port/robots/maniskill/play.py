@@ -147,7 +147,7 @@ class TaskJob:
     def controller(self, pilot: Pilot, session: ArmSession) -> Controller:
         """See `RealJob`."""
         policy = pilot.open(1)
-        self._task.watch(lambda name: self._pictures.fit(name, session.cameras.frame(name)))
+        self._task.watch(lambda name: self._pictures.fit(name, session.cameras.frame(name, fresh=True)))
 
         def parts(contract: Contract, signals: Signals, observation: Float32) -> tuple[TaskObservation, TaskAction]:
             seen = TaskObservation(self._task, contract, signals, policy, self._cameras)

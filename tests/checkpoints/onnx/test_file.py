@@ -20,8 +20,8 @@ from tests.checkpoints.torchscript.test_file import differences
 RNG = np.random.default_rng(3)
 
 
-def weights(*shape: int) -> np.ndarray:
-    return (RNG.standard_normal(shape) * 0.4).astype(np.float32)
+def weights(*shape: int, rng: np.random.Generator = RNG) -> np.ndarray:
+    return (rng.standard_normal(shape) * 0.4).astype(np.float32)
 
 
 def model(

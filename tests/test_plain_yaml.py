@@ -43,6 +43,9 @@ def plain(text: str, **options: object) -> object:
         ("!!float 3", 3.0),
         ("!!str 3", "3"),
         ("-.inf", float("-inf")),
+        # A hash, which is hexadecimal, begins so in one of 256 files.
+        ("a: 0b24e9", {"a": "0b24e9"}),
+        ("a: 0o18", {"a": "0o18"}),
     ],
 )
 def test_scalars_mean_one_thing(text: str, value: object) -> None:

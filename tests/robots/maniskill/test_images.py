@@ -118,7 +118,7 @@ def test_the_network_sees_what_the_camera_saw(
     job.check(seeing, robot)
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    camera: Any = SimpleNamespace(frame=lambda name: {"base_camera": frame}[name])
+    camera: Any = SimpleNamespace(frame=lambda name, fresh: {"base_camera": frame}[name])
     session: Any = SimpleNamespace(arm=SimpleNamespace(joint_names=robot.joint_names), cameras=camera)
     controller = job.controller(seeing, session)
     controller.state.joint_pos[...] = pose = rng.uniform(-0.5, 0.5, (1, 6))

@@ -28,6 +28,7 @@ from policy_port.cli.play import play
 from policy_port.cli.play_scheduled import ViewCommand
 from policy_port.cli.regress import regress
 from policy_port.cli.robot import robot_app
+from policy_port.cli.sweep import sweep
 from policy_port.cli.train import finetune, train
 from policy_port.cli.verify import verify
 from policy_port.errors import PolicyPortError
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": export,
     "play": play,
     "regress": regress,
+    "sweep": sweep,
     "verify": verify,
     "diagnose": diagnose,
     "compare": compare,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -147,6 +147,9 @@ class Play(Strict):
 class ListFile:
     """A YAML file that lists plays, and where it lies."""
 
+    cache: ClassVar[str] = ".regress_cache"
+    """Folder beside it that keeps outcomes and the ports that were made; deleting it costs time only."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -154,6 +157,11 @@ class ListFile:
     def folder(self) -> Path:
         """What relative paths start from."""
         return self.path.parent
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
 
     def resolve(self, text: str) -> Path:
         """A path of the file, from its folder."""

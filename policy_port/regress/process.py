@@ -48,20 +48,28 @@ def on_this_machine(jobs: int) -> Performer:
     """Run up to `jobs` processes here."""
 
     def run(todo: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
+        processes: list[subprocess.Popen[bytes]] = []
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            running = {pool.submit(perform, job): job for job in todo}
+            running = {pool.submit(perform, job, processes.append): job for job in todo}
             try:
                 for ended in as_completed(running):
                     yield running[ended], ended.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                # Nobody waits for the end of what nobody wants any more.
+                for process in processes:
+                    process.kill()
                 raise
 
     return run
 
 
-def perform(job: Job) -> dict[str, Any]:
+def perform(job: Job, on_start: Callable[[subprocess.Popen[bytes]], None] = lambda process: None) -> dict[str, Any]:
     """Run a job to its end.
+
+    Args:
+        job: The job.
+        on_start: Called with its process.
 
     Returns:
         What the process wrote, or {"crashed": how it ended}; and "seconds" that it took.
@@ -73,16 +81,19 @@ def perform(job: Job) -> dict[str, Any]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     environment.setdefault("MPLBACKEND", "Agg")
     with open(out / "log.txt", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", job.module, str(out / "job.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        on_start(process)
         try:
-            code = subprocess.run(
-                [sys.executable, "-m", job.module, str(out / "job.json")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=job.timeout,
-                env=environment,
-            ).returncode
+            code = process.wait(job.timeout)
         except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
             code = None
     seconds = time.monotonic() - started
     if code == 0 and (out / RESULT).is_file():

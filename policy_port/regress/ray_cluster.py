@@ -64,6 +64,13 @@ def on_ray(address: str | None = None) -> Performer:
     return run
 
 
+def cores() -> int:
+    """How many cores the cluster has that `on_ray` has found."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
 def perform_there(kind: type[Job], given: dict[str, Any], expected: str) -> dict[str, Any]:
     """Run one job on a node.
 

@@ -15,12 +15,10 @@ from policy_port.files import write_atomic
 from policy_port.regress import fingerprint
 from policy_port.regress.baseline import changes, check_baselines, load_baseline
 from policy_port.regress.child import CaseJob, Mode
+from policy_port.regress.play import ListFile
 from policy_port.regress.process import Performer, on_this_machine
 from policy_port.regress.suite import Case, Suite
 from policy_port.regress.verdict import Found, Verdict
-
-CACHE = ".regress_cache"
-"""Folder beside the suite that keeps verdicts and the ports that were made; deleting it costs time only."""
 
 
 def run_suite(
@@ -90,16 +88,16 @@ def missing_needs(suite: Suite, case: Case) -> str:
     return f"needs {', '.join(missing)}, which is not here" if missing else ""
 
 
-def cache_folder(suite: Suite) -> Path:
-    """The suite's cache; it hides itself from git. Where nothing can be written, a temporary one."""
-    folder = suite.folder / CACHE / suite.name
+def cache_folder(suite: ListFile) -> Path:
+    """The cache of a suite or a sweep; it hides itself from git. Where nothing can be written, a temporary one."""
+    folder = suite.folder / suite.cache / suite.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder.parent / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, "*\n")
     except (OSError, PolicyPortError):
-        folder = Path(tempfile.gettempdir()) / f"policy_port{CACHE}" / suite.sha256[:16]
+        folder = Path(tempfile.gettempdir()) / f"policy_port{suite.cache}" / suite.sha256[:16]
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 

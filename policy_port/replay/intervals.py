@@ -23,6 +23,8 @@ class Figure:
         """As a table shows it: "0.912 (0.905 to 0.918)"."""
         if not np.isfinite(self.value):
             return "-"
+        if not np.isfinite(self.low):
+            return f"{factor * self.value:.{digits}f}"
         value, low, high = (f"{factor * number:.{digits}f}" for number in (self.value, self.low, self.high))
         return f"{value} ({low} to {high})"
 

@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "plain_yaml": set(),
     "resources": set(),
     "system": set(),
+    "text_table": set(),
     "trace": set(),
     "contract": {"files", "plain_yaml", "resources"},
     "remap": {"contract", "motion"},
@@ -92,6 +93,10 @@ ROOMS: dict[str, set[str]] = {
         "tasks",
         "files",
         "robot_models",
+    },
+    # Plays as suites do, and ranks as comparisons do; what starts processes and keeps caches is theirs.
+    "sweep": {
+        *("checkpoints.files", "compare", "contract", "files", "regress", "replay", "report", "text_table"),
     },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
@@ -185,6 +190,7 @@ HEAVY: dict[str, set[str]] = {
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
+    "pyarrow": {"sweep"},
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},

@@ -17,6 +17,7 @@ from policy_port.cli.plant_options import (
     PlantName,
     RobotOption,
     SimBackend,
+    StopsOption,
     TaskOption,
     parse_command,
     parse_goals,
@@ -181,6 +182,7 @@ class PlayOptions:
     fault: FaultOption = None
     dataset: DatasetOption = None
     fast: FastOption = False
+    stops: StopsOption = 1
     config: ConfigOption = None
     accept: AcceptOption = None
     ask: AskOption = False
@@ -232,8 +234,8 @@ def play(options: PlayOptions) -> None:
             raise typer.BadParameter(f"{strays} does not go with --real")
         _play_on_arm(options)
         return
-    if options.emulated or options.continuous or options.fault or options.dataset or options.fast:
-        raise typer.BadParameter("--emulated, --continuous, --fault, --fast and --dataset go with --real")
+    if options.emulated or options.continuous or options.fault or options.dataset or options.fast or options.stops > 1:
+        raise typer.BadParameter("--emulated, --continuous, --fault, --fast, --stops and --dataset go with --real")
     if options.config is not None or options.accept or options.ask:
         raise typer.BadParameter("--config, --accept and --ask go with --real")
     _check_way(options)
@@ -268,6 +270,7 @@ def _play_on_arm(options: PlayOptions) -> None:
             continuous=options.continuous or options.fast,
             dynamics=options.dynamics,
             fast=options.fast,
+            stops=options.stops,
         ),
         outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from policy_port.camera.env_file import EnvFile
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.port.pilot import Pilot
+    from policy_port.robots.arm.console import Console
     from policy_port.robots.arm.robot_file import RobotFile
     from policy_port.robots.emulator import EmulatedArm
     from policy_port.robots.emulator.clock import Clock
@@ -52,6 +55,7 @@ class ArmOptions:
     continuous: bool
     dynamics: Path | None
     fast: bool = False
+    stops: int = 1
 
 
 def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmOptions, outputs: OutputOptions) -> None:
@@ -67,6 +71,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
     console = Console(continuous=arm.continuous, attended=not arm.fast)
     if work.ask:
         console.check_answers()
+    check_stops(arm.stops, emulated=arm.emulated)
     mapping = None if through is None else load_mapping(through)
     check_folder(outputs.out)
     with contextlib.ExitStack() as stack:
@@ -88,7 +93,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
             seed=work.seed,
             clock=clock,
             outlook=_outlook(scene, table),
-            begun=None if table is None else table.of,
+            begun=laid(console, known, None if table is None else table.of),
         )
         known, on_torque = stack.enter_context(where)
         with run_folder(outputs.out):
@@ -97,7 +102,7 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
                 known,
                 job,
                 seeds=range(work.seed, work.seed + work.episodes),
-                keep=Keep(folder=outputs.out, frames=outputs.dataset is not None, answers=work.ask),
+                keep=Keep(folder=outputs.out, frames=outputs.dataset is not None, answers=work.ask, stops=arm.stops),
                 console=console,
                 on_torque=on_torque,
                 **timed(clock),
@@ -108,7 +113,36 @@ def play_on_arm(port: Path, *, through: str | None, work: WorkOptions, arm: ArmO
     after = RealOutputs(title=title, out=outputs.out, robot=known, done=done, task=work.env or unstated)
     after.write(outputs, robot_file, emulated=arm.emulated)
     if done.exit_code or after.failed:
-        raise typer.Exit(done.exit_code or 1)
+        raise typer.Exit(done.exit_code or 1) from done.end.stop
+
+
+def check_stops(stops: int, *, emulated: bool) -> None:
+    """Refuse to go on after a stop where nobody stands by the arm.
+
+    Raises:
+        RobotError: Where there is no terminal.
+    """
+    from policy_port.errors import RobotError
+
+    if stops > 1 and not emulated and not (sys.stdin is not None and sys.stdin.isatty()):
+        raise RobotError(
+            "after a stop somebody is asked before the arm moves again, and nobody can press Enter here: leave --stops "
+            "out, or run it in a terminal; nothing was moved"
+        )
+
+
+def laid(
+    console: Console, robot: RobotFile, begun: Callable[[EmulatedArm], None] | None = None
+) -> Callable[[EmulatedArm], None]:
+    """What is to be done with an emulated arm: `begun`, and laying it down to rest after a stop, as a person would."""
+    from policy_port.robots.arm.emulated import lay_down
+
+    def begin(arm: EmulatedArm) -> None:
+        console.lay = functools.partial(lay_down, arm, robot)
+        if begun is not None:
+            begun(arm)
+
+    return begin
 
 
 def _check_options(work: WorkOptions, arm: ArmOptions) -> str:

@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "regress:regress",
         "Hold a suite of replays against its baselines: exit 0 pass, 1 regression, 2 bad suite, 3 inconclusive.",
     ),
+    "sweep": (
+        "sweep:sweep",
+        "Score checkpoints in simulators, over commands and seeds: exit 0 all played, 1 cases failed, 2 bad sweep.",
+    ),
     "verify": (
         "verify:verify",
         "Rebuild from a trace's raw state what the network saw, run the port on it, and compare number by number.",
@@ -80,51 +84,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Emulate an SO100 or SO101 arm: servos behind a port that LeRobot opens, cameras, and faults on demand.",
     ),
     "doctor": ("doctor:doctor", "Say what this machine can do, and how to mend what it can't."),
-}
-from policy_port.cli import doctor
-from policy_port.cli.camera import camera_app
-from policy_port.cli.collect import collect
-from policy_port.cli.compare import compare
-from policy_port.cli.contract import contract_app
-from policy_port.cli.diagnose import diagnose
-from policy_port.cli.distil import distil
-from policy_port.cli.emulate import emulate
-from policy_port.cli.engine import engine
-from policy_port.cli.export import export, remap
-from policy_port.cli.identify import identify
-from policy_port.cli.inspect import inspect
-from policy_port.cli.map import map_app
-from policy_port.cli.pipeline import pipeline
-from policy_port.cli.play import play
-from policy_port.cli.play_scheduled import ViewCommand
-from policy_port.cli.regress import regress
-from policy_port.cli.robot import robot_app
-from policy_port.cli.sweep import sweep
-from policy_port.cli.train import finetune, train
-from policy_port.cli.verify import verify
-from policy_port.errors import PolicyPortError
-
-# One row per command, in the order of `--help`. A command's file imports typer and the standard library only;
-# what it works with is imported inside its function, so that `--help` and shell completion answer at once.
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "inspect": inspect,
-    "remap": remap,
-    "export": export,
-    "play": play,
-    "regress": regress,
-    "sweep": sweep,
-    "verify": verify,
-    "diagnose": diagnose,
-    "compare": compare,
-    "train": train,
-    "distil": distil,
-    "finetune": finetune,
-    "identify": identify,
-    "pipeline": pipeline,
-    "engine": engine,
-    "collect": collect,
-    "emulate": emulate,
-    "doctor": doctor.doctor,
 }
 
 # The same for commands that have commands of their own.

@@ -100,7 +100,7 @@ ROOMS: dict[str, set[str]] = {
     },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
-        *("checkpoints", "contract", "control", "dynamics", "export", "files", "motion"),
+        *("checkpoints", "contract", "control", "descriptors.link_chains", "dynamics", "export", "files", "motion"),
         *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
         "trace",
     },

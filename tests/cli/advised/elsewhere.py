@@ -62,6 +62,9 @@ TRIED: dict[str, str] = {
     "has no ending, so its folder would have its name; write `out` in it, or give --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),
+    "name a new folder in `out`, or by --out": (
+        "tests.pipeline.test_stages:test_a_folder_of_somebody_else_is_left_alone"
+    ),
     "a pipeline is at work here; wait for it, or give another --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
     ),

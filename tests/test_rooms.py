@@ -102,10 +102,9 @@ ROOMS: dict[str, set[str]] = {
     },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
-        *("checkpoints", "contract", "control", "descriptors.link_chains", "dynamics", "export", "files", "motion"),
-        *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "files", "motion"),
-        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
-        "trace",
+        *("checkpoints", "contract", "control", "deploy", "descriptors.link_chains", "dynamics", "export", "files"),
+        *("motion", "plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources"),
+        *("robot_models", "tasks", "trace"),
     },
     # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
     "identify": {
@@ -193,7 +192,7 @@ HEAVY: dict[str, set[str]] = {
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
-    "pyarrow": {"sweep"},
+    "pyarrow": {"identify", "robots/jobs/dataset.py", "sweep"},
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},

@@ -75,6 +75,10 @@ def _no_vulkan() -> str:
 
     answer = probe("sapien")
     if answer.get("rendered"):
+        from policy_port.plants.sapien_drawing import drawing_device
+
+        # Tests that make ManiSkill's environments themselves draw much faster beside a renderer that stays.
+        drawing_device()
         return ""
     return f"SAPIEN can't render ({answer.get('error') or answer['reason']}); policy-port doctor says what mends it"
 

@@ -24,8 +24,10 @@ def drawing_device() -> str:
 
 @functools.cache
 def _stays() -> Any:
-    """A renderer that lives as long as the process: the last one takes its tables of light along, and to integrate
-    them anew for the next costs a software driver five seconds.
+    """A renderer that lives as long as the process.
+
+    The last one takes its tables of light along; to integrate them anew for the next costs a software driver five
+    seconds.
     """
     import sapien
     import sapien.render

@@ -18,6 +18,10 @@ import pytest
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+# Before any test imports torch or NumPy: each core has its tests, and several threads would spend most of their time on
+# waiting for one another, at full load.
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 # Before any test imports MuJoCo: a machine without a screen renders through EGL.
 os.environ.setdefault("MUJOCO_GL", "egl")
 # Before any test imports matplotlib: plots are written, never shown.

@@ -43,6 +43,9 @@ TRIED: dict[str, str] = {
     "goes with --emulated: a real camera stands where it stands": (
         "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
     ),
+    "nobody can press Enter here: leave --stops out": (
+        "tests.robots.jobs.test_stops:test_after_a_stop_somebody_has_to_be_there"
+    ),
     "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
     "--config, --accept and --ask go with --real": _DEPLOYED,
     "--accept goes with --config, whose camera is checked": _DEPLOYED,

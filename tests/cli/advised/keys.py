@@ -203,6 +203,7 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 
 _ENGINE = "tests.engine.test_document:"
 TRIED: dict[str, str] = {
+    "raise its `tracking_error` in the": "tests.robots.jobs.test_stops:test_three_stops_in_a_row_end_the_run",
     "To rehearse without an arm, write `emulated: {}` into the file": (
         f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal"
     ),

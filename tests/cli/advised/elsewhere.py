@@ -396,6 +396,8 @@ TRIED |= {
 WALKED = {
     "cli/collect.py": "tests.cli.test_collect:test_options_that_do_not_go_together_are_named",
     "cli/play.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
+    "cli/play_options.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
+    "cli/arm_options.py": "tests.cli.test_option_advice:test_play_leads_somewhere",
     "cli/diagnose.py": "tests.cli.test_option_advice:test_diagnose_leads_somewhere",
     "cli/compare.py": "tests.cli.test_option_advice:test_compare_leads_somewhere",
     "cli/derive.py": "tests.cli.test_option_advice:test_derive_leads_somewhere_and_ignores_nothing",

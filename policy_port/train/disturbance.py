@@ -30,7 +30,7 @@ def draw_physics(task: VelocityTask, contract: Contract, plant: SimulatedPlant, 
     """
     given, rows, names = task.randomisation, plant.num_envs, plant.joint_names
     drawn: dict[str, Any] = {}
-    for key in ("ground_friction", "base_mass"):
+    for key in ("ground_friction", "base_mass", "contact_time"):
         if (bounds := getattr(given, key)) is not None:
             drawn[key] = rng.uniform(bounds[0], bounds[1], rows)
     if given.joint_friction is not None:

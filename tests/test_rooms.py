@@ -57,7 +57,9 @@ ROOMS: dict[str, set[str]] = {
     "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
     # A port says which dynamics its policy was trained under, by the hash that traces have.
     "export": {"contract", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
-    "control": {"contract", "motion", "remap", "port"},
+    # What a step computes of signals, as plan and as program; the control loop and the device run it.
+    "deploy": {"contract", "motion", "onnx_session", "port"},
+    "control": {"contract", "deploy", "motion", "remap", "port"},
     "dynamics": {"contract", "files", "plain_yaml", "resources"},
     # A learned actuator is a stranger's network, and is opened with the same care as any checkpoint.
     "plants": {
@@ -95,7 +97,7 @@ ROOMS: dict[str, set[str]] = {
     },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
-        *("checkpoints", "contract", "control", "dynamics", "export", "files", "motion"),
+        *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "files", "motion"),
         *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
         "trace",
     },
@@ -179,7 +181,7 @@ HEAVY: dict[str, set[str]] = {
     },
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {
-        *("checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/leapp_graph.py"),
+        *("checkpoints", "deploy", "port", "export", "descriptors/onnx_file.py", "descriptors/leapp_graph.py"),
         *("descriptors/outwards", "identify/learned.py"),
     },
     "onnxruntime": {"export", "onnx_session", "port", "system"},
@@ -192,6 +194,7 @@ HEAVY: dict[str, set[str]] = {
     "scipy": {"camera", "engine", "identify"},
     "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {
+        "deploy/module.py",
         "remap",
         "checkpoints",
         "export",

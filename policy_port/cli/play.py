@@ -134,6 +134,15 @@ AskOption = Annotated[
 ProcessesOption = Annotated[
     int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
 ]
+TraceOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--trace/--no-trace",
+        help="With --plant newton: --no-trace keeps statistics alone, and the whole loop on --device. So it is beyond "
+        "256 environments, unless --trace is given.",
+        show_default=False,
+    ),
+]
 
 DAY = 86_400.0
 """The longest episode [s]."""
@@ -168,6 +177,7 @@ class PlayOptions:
     sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU
     device: Annotated[Device, typer.Option(help="Where Newton's physics runs.")] = Device.CPU
     processes: ProcessesOption = 1
+    trace: TraceOption = None
     control_mode: ControlModeOption = None
     no_meshes: MeshesOption = False
     video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False
@@ -217,6 +227,7 @@ GOES_WITH: dict[str, tuple[str, ...]] = {
     "no_meshes": ("--plant",),
     "num_envs": ("--env", "--plant"),
     "processes": ("--plant",),
+    "trace": ("--plant",),
     "control_mode": ("--env", "--real"),
 }
 """Options that mean nothing to some of the three ways to play, and the ways that they go with."""
@@ -293,6 +304,7 @@ def _play_in_simulator(options: PlayOptions) -> None:
     through = None if options.through is None else load_mapping(options.through)
     pilots = {name: load_port(path).pilot(through) for name, path in named.items()}
     pilot, job = _job(options, pilots, schedule)
+    job = _on_device(options, pilot, job)
     if options.plant is not None:
         for warning in replay.check_job(pilot.contract, job):
             typer.echo(f"warning: {warning}", err=True)
@@ -324,6 +336,31 @@ def _play_in_simulator(options: PlayOptions) -> None:
     typer.echo(result.table())
     for name in written:
         typer.echo(f"wrote {options.out / name}")
+
+
+def _on_device(
+    options: PlayOptions, pilot: Pilot, job: EpisodeJob | Held | Performance
+) -> EpisodeJob | Held | Performance:
+    """The job, or the same on Newton's device: where that is asked for, or so many environments are."""
+    if options.plant != PlantName.NEWTON:
+        if options.plant is not None and options.trace is not None:
+            raise typer.BadParameter(f"--trace and --no-trace go with --plant newton, not with {options.plant.value}")
+        return job
+    if options.trace is None and options.num_envs == 1:
+        return job
+    from policy_port.device.job import device_job
+
+    needs = ("video", "plot", "report", "rerun", "dynamics", "schedule", "push", "view", "task")
+    others = {f"--{name}": bool(getattr(options, name)) for name in needs} | {
+        "--processes": options.processes > 1,
+        "a second port": len(options.ports) > 1,
+    }
+    found = device_job(pilot, job, trace=options.trace, num_envs=options.num_envs, others=others)
+    if not isinstance(found, str):
+        return found
+    if found:
+        typer.echo(f"note: the loop is on the host, and a trace is kept of all environments: {found}", err=True)
+    return job
 
 
 def _job(

@@ -73,6 +73,8 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "control", "dynamics", "motion", "plants", "port", "tasks", "report", "trace", "files"),
         "resources",
     },
+    # The loop of a replay on the plant's device: what `control` and `replay` do on the host, with the same figures.
+    "device": {"contract", "control", "deploy", "plants", "port", "replay"},
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
     "compare": {"contract", "dynamics", "files", "replay", "report", "trace"},
@@ -211,6 +213,8 @@ HEAVY: dict[str, set[str]] = {
         "tasks/so100_ball_env.py",
         "tasks/so100_reach_env.py",
         "tasks/reach_reward.py",
+        "device",
+        "plants/newton_tensors.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
         "system",

@@ -55,9 +55,13 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "motion", "remap", "files", "onnx_session", "plain_yaml", "trace"),
         *("checkpoints.files", "checkpoints.torchscript"),
     },
-    "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
+    # A deploy graph is proved over states: by the second way from states to observations that traces are held against.
+    "proof": {
+        *("contract", "deploy", "motion", "remap", "checkpoints", "onnx_session", "port"),
+        *("verdict.evidence", "verdict.rebuild"),
+    },
     # A port says which dynamics its policy was trained under, by the hash that traces have.
-    "export": {"contract", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
+    "export": {"contract", "deploy", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
     # What a step computes of signals, as plan and as program; the control loop and the device run it.
     "deploy": {"contract", "motion", "onnx_session", "port"},
     "control": {"contract", "deploy", "motion", "remap", "port"},

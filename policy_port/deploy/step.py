@@ -25,9 +25,11 @@ from policy_port.deploy.source import Situation, Source
 from policy_port.deploy.targets import HELD, joint_targets
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
+from policy_port.port.format import DEPLOY_ACTION as ACTION
+from policy_port.port.format import DEPLOY_OBSERVATION as OBSERVATION
+from policy_port.port.format import DEPLOY_TARGET as TARGET
 
 ROW, ZERO = "signals", "zero"
-OBSERVATION, ACTION, TARGET = "observation", "action", "joint_target"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from policy_port.deploy.program import Node
 from policy_port.deploy.step import Step
 from policy_port.errors import PortError
-from policy_port.port.format import ACTIONS, STATE_IN, STATE_OUT
+from policy_port.port.format import ACTIONS, INSIDE, STATE_IN, STATE_OUT
 from policy_port.port.format import OBSERVATION as NETWORK_INPUT
 
 _KINDS = {
@@ -21,8 +21,6 @@ _KINDS = {
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
 }
-_INSIDE = "policy/"
-"""Goes before every name of the policy's own graph."""
 
 
 def graph_of(step: Step, network: onnx.ModelProto, batch: int | str = "batch") -> onnx.ModelProto:
@@ -140,12 +138,12 @@ class _Writer:
         for tensor in graph.initializer:
             mine = onnx.TensorProto()
             mine.CopyFrom(tensor)
-            mine.name = f"{_INSIDE}{tensor.name}"
+            mine.name = f"{INSIDE}{tensor.name}"
             self.tensors.append(mine)
         for number, operation in enumerate(graph.node):
             mine = onnx.NodeProto()
             mine.CopyFrom(operation)
-            mine.name = f"{_INSIDE}{operation.name or number}"
+            mine.name = f"{INSIDE}{operation.name or number}"
             for names in (mine.input, mine.output):
-                names[:] = [outside.get(name, f"{_INSIDE}{name}") for name in names]
+                names[:] = [outside.get(name, f"{INSIDE}{name}") for name in names]
             self._nodes.append(mine)

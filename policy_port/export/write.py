@@ -21,6 +21,7 @@ from policy_port.contract.spec import check_network_width
 from policy_port.dynamics.document import load_dynamics
 from policy_port.errors import MotionError, OutputError, PortError, closest
 from policy_port.export import onnx_graph
+from policy_port.export.deploy import write_deploy
 from policy_port.export.fold import fold as fold_graph
 from policy_port.export.images import check_images
 from policy_port.export.ported_actor import PortedActor
@@ -97,12 +98,14 @@ def write_port(
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
+        without = write_deploy(folder, policy, remap, clip, seed)
         progress(STAGES[2])
         written = folder / names.ONNX
         run = run_file(written if written.exists() else folder / names.TORCHSCRIPT)
         draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / names.SAMPLE)
         options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
-        write_manifest(folder, _about(policy, options))
+        about = _about(policy, options)
+        write_manifest(folder, about | {names.WITHOUT_DEPLOY: without} if without else about)
         progress(STAGES[3])
         ready = load_port(folder)
     return ready.moved(Path(out))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,16 @@ def test_metadata_says_names_units_and_gains(port: Port, example: Any) -> None:
     assert signals["base_quat"]["elements"] == list("wxyz")
     assert {state["input"] for state in about["states"]} == {"last_action_in", "observation_history_in", "steps_in"}
     assert np.isclose(about["joints"]["left_hip"]["default"], 0.1, rtol=0.0, atol=0.0)
+
+
+def test_the_cpp_example_replays_the_sample(port: Port, tmp_path: Path) -> None:
+    """Built against ONNX Runtime's own headers where ONNXRUNTIME_ROOT names them, it comes within 1e-6 of the sample."""
+    root = os.environ.get("ONNXRUNTIME_ROOT", "")
+    if not (root and shutil.which("cmake") and shutil.which("c++")):
+        pytest.skip("needs cmake, a C++ compiler and ONNXRUNTIME_ROOT with ONNX Runtime's include/ and lib/")
+    source = ROOT / "examples" / "deploy_cpp"
+    configure = ["cmake", "-S", source, "-B", tmp_path, f"-DONNXRUNTIME_ROOT={root}"]
+    for command in (configure, ["cmake", "--build", tmp_path]):
+        subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run([tmp_path / "deploy_cpp", port.path], check=True, capture_output=True, text=True)
+    assert float(done.stdout.rpartition(":")[2]) < 1e-6

@@ -90,13 +90,14 @@ class Controller:
         self.signals.motion = motion
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
-        self._whole: RowStep | None = None
+        self._whole: Callable[[], Float32] | None = None
         self.path = detour(contract, policy, num_envs) if parts is contract_parts else "a task computes the observation"
         """Why a step is more than one call of a session; "" where it is one."""
         if not self.path:
             assert isinstance(policy, OnnxPolicy)
             assert isinstance(self._observation, ObservationBuilder)
-            self._whole = RowStep(contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy))
+            self._whole = RowStep(contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy)).call
+            self._target = self.signals.joint_target
             self._updates = self._observation.updates
         self._keeps_time = contract.keeps_time
         self._steps = np.zeros((num_envs, 1))
@@ -152,7 +153,7 @@ class Controller:
                 for update in self._updates:
                     update()
                 self.action = self._whole()
-                return self.signals.joint_target
+                return self._target
             self._observation.build()
             self.action = self.policy.act()
         except NonFiniteError as cause:

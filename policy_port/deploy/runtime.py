@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array, Float32
 from policy_port.contract.spec import Contract
 from policy_port.deploy.layout import Layout
+from policy_port.deploy.source import VIEW
 from policy_port.deploy.step import ACTION, OBSERVATION, ROW, of_row
 from policy_port.deploy.write import graph_of
 from policy_port.errors import PortError
 from policy_port.onnx_session import open_session
 from policy_port.port.quick import quicker
 from policy_port.port.runtime import OnnxPolicy
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +56,22 @@ class RowStep:
         network = onnx.load_model_from_string(policy.folded)
         graph = quicker(graph_of(step, network, 1)).SerializeToString()
         self._session = open_session(graph, PortError, f"contract '{contract.name}', its control step:")
-        left = {name: bound.layout.columns(name) for name in LEFT}
-        views = {name: bound.row[:, columns.start : columns.stop] for name, columns in left.items()}
-        arrays = {ROW: bound.row, OBSERVATION: policy.observation, ACTION: policy.answer, **views}
-        self._bindings = tuple(self._bind({**arrays, **memory}) for memory in policy.memories)
-        self._run, self._policy = self._session.run_with_iobinding, policy
+        arrays: dict[str, NDArray[Any]] = {OBSERVATION: policy.observation, ACTION: policy.answer, ROW: bound.row}
+        for name in (*step.program.inputs, *LEFT):
+            if name != ROW:
+                columns = bound.layout.columns(name.removeprefix(VIEW))
+                arrays[name] = bound.row[:, columns.start : columns.stop]
+        first, second = (self._bind({**arrays, **memory}) for memory in policy.memories)
+        run, answered = self._session.run_with_iobinding, policy.answered
+        if policy.memory:
+            turns = (first, second)
+            self.call: Callable[[], Float32] = lambda: answered(run(turns[policy.turn]))
+        else:
+            self.call = lambda: answered(run(first))
+        """Performs the step and returns the raw action, as the network put it out; targets and the last action are in
+        the row. Raises `NonFiniteError`, when a number of the observation or the action is NaN or infinite."""
 
-    def _bind(self, arrays: Mapping[str, NDArray[np.generic]]) -> object:
+    def _bind(self, arrays: Mapping[str, NDArray[Any]]) -> ort.IOBinding:
         binding = self._session.io_binding()
         for node in self._session.get_inputs():
             array = arrays[node.name]
@@ -67,18 +80,6 @@ class RowStep:
             array = arrays[node.name]
             binding.bind_output(node.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         return binding
-
-    def __call__(self) -> Float32:
-        """Perform the step.
-
-        Returns:
-            The raw action, as the network put it out; targets and the last action are in the row.
-
-        Raises:
-            NonFiniteError: When a number of the observation or the action is NaN or infinite.
-        """
-        self._run(self._bindings[self._policy.turn])
-        return self._policy.answered()
 
 
 LEFT = ("joint_target", "last_action")

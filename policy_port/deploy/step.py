@@ -58,7 +58,8 @@ def of_row(
     """The step that reads one row of signals, in which `REMEMBERED` stand as the last step left them.
 
     Whoever resets an environment puts its start into the row: the joint target at the measured positions, and actions
-    of zero. Unless the step `computes` them, signals that nobody measures stand in the row like the others.
+    of zero. Unless the step `computes` them, signals that nobody measures stand in the row like the others; whole
+    signals are then inputs of their own (`VIEW`), which are columns of the row's memory.
 
     Raises:
         TaskError: When a term can only be computed by a task environment.
@@ -68,7 +69,7 @@ def of_row(
     program = Program()
     row = program.input(ROW, layout.width)
     situation = _situation(contract, layout, mountings, motion, num_envs)
-    return _built(program, row, (), situation if computes else replace(situation, derived={}))
+    return _built(program, row, (), situation if computes else replace(situation, derived={}, views=True))
 
 
 def by_name(

@@ -54,6 +54,7 @@ def write_port(
     *,
     formats: Sequence[str] = FORMATS,
     fold: bool = False,
+    deploy: bool = False,
     recorded: NDArray[np.float32] | None = None,
     motion: Motion | None = None,
     seed: int = 0,
@@ -68,6 +69,7 @@ def write_port(
         remap: The remap, from `build_remap` or `identity_remap`.
         formats: Any of `FORMATS`.
         fold: Fold the remap into the first and last layer instead of leaving the weights untouched.
+        deploy: Refuse a policy whose control step can't be one graph, which else goes without.
         recorded: Observations of the target's side to prove parity on too, shape (steps, observation size) or
             (steps, environments, observation size).
         motion: The clip that the policy follows, in the parsing that it was trained with, to lie in the port.
@@ -99,6 +101,8 @@ def write_port(
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
         without = write_deploy(folder, policy, remap, clip, seed)
+        if deploy and without:
+            raise PortError(f"{policy.path}: its control step can't be one graph: {without}. Leave out --deploy")
         progress(STAGES[2])
         written = folder / names.ONNX
         run = run_file(written if written.exists() else folder / names.TORCHSCRIPT)

@@ -170,10 +170,9 @@ class OnnxPolicy:
         return self._plan.step()
 
     def _ask(self) -> Float32:
-        self._session.run_with_iobinding(self._bindings[self.turn])
-        return self.answered()
+        return self.answered(self._session.run_with_iobinding(self._bindings[self.turn]))
 
-    def answered(self) -> Float32:
+    def answered(self, _call: None = None) -> Float32:
         """Take note of a call on the bound arrays, by this or another session.
 
         Raises:

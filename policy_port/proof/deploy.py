@@ -217,8 +217,8 @@ class Late:
 
     def __call__(self, graph: DeployGraph, signals: Signals) -> Signals:
         """Give the graph the number of the step before."""
-        self._steps = np.where(graph.states["steps"] == 0.0, 0.0, self._steps + 1.0)
-        graph.states["steps"] = np.maximum(self._steps - 1.0, 0.0)
+        self._steps = np.where(graph.states["steps_in"] == 0.0, 0.0, self._steps + 1.0)
+        graph.states["steps_in"] = np.maximum(self._steps - 1.0, 0.0)
         return signals
 
 

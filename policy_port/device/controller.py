@@ -69,10 +69,7 @@ class TensorController:
         """The goal that the next step works on, shape (num_envs, goal size)."""
         known = {**measured, "velocity_command": self.command, "goal": self.goal}
         if unknown := [name for name in step.signals if name not in known]:
-            raise TaskError(
-                f"contract '{contract.name}' reads {', '.join(unknown)}, which the host alone can tell: leave "
-                "--no-trace out"
-            )
+            raise TaskError(f"contract '{contract.name}' reads {', '.join(unknown)}, which the host alone can tell")
         self._given = {name: known[name] for name in step.signals}
         self.observation: Tensor = self._zeros(rows, contract.observation_size)
         """What the network saw in the last step."""

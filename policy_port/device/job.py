@@ -74,7 +74,7 @@ def device_job(
     needs = [name for name, given in others.items() if given]
     why = f"{', '.join(needs)} needs the host" if needs else ""
     if not why:
-        why = why_on_the_host(pilot, job) if isinstance(job, Held) else "only --command and --seconds run there"
+        why = why_on_the_host(pilot, job) if isinstance(job, Held) else "a task judges its episodes there"
     if why and trace is not None:
         raise TaskError(f"--no-trace has the whole loop on Newton's device, and {why}: leave --no-trace out")
     return why or OnDevice(pilot=pilot, held=cast("Held", job))

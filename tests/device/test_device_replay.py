@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import nn
 
 from policy_port.checkpoints.networks.layers import FeedForwardActor, Normaliser
 from policy_port.contract import Contract
-from policy_port.errors import PortError
+from policy_port.device.job import MANY, OnDevice, device_job
+from policy_port.errors import TaskError
 from policy_port.export.onnx_graph import build_onnx
 from policy_port.export.torchscript import save_torchscript
 from policy_port.export.tracing import trace
@@ -122,7 +124,8 @@ def test_episodes_come_out_as_on_the_host(pilot: Pilot, plant: Any, by_host: tup
     )
     for mine, metric in zip(found, host.metrics, strict=True):
         assert mine.key == metric.key
-        assert mine.value == pytest.approx(metric.value, rel=2e-3, abs=1e-5), metric.key
+        assert (mine.value is None) == (metric.value is None), metric.key
+        assert mine.value is None or mine.value == pytest.approx(metric.value, rel=2e-3, abs=1e-5), metric.key
 
 
 def first_targets(replay: Any, steps: int) -> np.ndarray:
@@ -195,9 +198,20 @@ def test_the_tensors_are_the_plants_own_memory(pilot: Pilot, plant: Any) -> None
     assert not plant.effort()[0].any()
 
 
-def test_a_port_without_torchscript_is_told_what_to_do(pilot: Pilot, plant: Any) -> None:
-    """The message names the file and the option that writes it."""
-    import dataclasses
+def test_a_port_without_torchscript_is_told_what_to_do(pilot: Pilot) -> None:
+    """The message names the file and the option that writes it; a port written so runs there."""
+    without = dataclasses.replace(pilot, torchscript=None)
+    with pytest.raises(TaskError, match=r"holds no policy.pt.*--format torchscript,onnx.*leave --no-trace out"):
+        device_job(without, HELD, trace=False, num_envs=4, others={})
+    assert isinstance(device_job(pilot, HELD, trace=False, num_envs=4, others={}), OnDevice)
 
-    with pytest.raises(PortError, match=r"holds no policy.pt.*--format torchscript,onnx"):
-        on_device(dataclasses.replace(pilot, torchscript=None), plant)
+
+def test_what_needs_the_host_stays_there(pilot: Pilot) -> None:
+    """Asked for, it is refused, and without --no-trace it runs; of many environments it is told why; few are traced."""
+    needs = {"--plot": True, "--video": False}
+    with pytest.raises(TaskError, match=r"and --plot needs the host: leave --no-trace out"):
+        device_job(pilot, HELD, trace=False, num_envs=4, others=needs)
+    assert device_job(pilot, HELD, trace=None, num_envs=4, others=needs) == ""
+    assert device_job(pilot, HELD, trace=None, num_envs=MANY + 1, others=needs) == "--plot needs the host"
+    assert isinstance(device_job(pilot, HELD, trace=None, num_envs=MANY + 1, others={}), OnDevice)
+    assert device_job(pilot, HELD, trace=True, num_envs=MANY + 1, others={}) == ""

@@ -186,15 +186,13 @@ def test_worlds_of_newton_keep_their_physics_to_themselves(
 ) -> None:
     """Its two solvers agree; of whom nothing is said moves as before, bit for bit; taken back, so does everyone."""
     pytest.importorskip("newton")
-    from policy_port.plants import newton_model, newton_plant
+    from policy_port.plants.newton_plant import NewtonPlant
 
     joints = tuple(f"{leg}_{part}" for leg in "abc" for part in ("hip", "knee"))
     set_up = setup_of(joints, actuation=kind, stiffness=20.0, damping=1.0, defaults=dict.fromkeys(joints, 0.1))
     path, told = robot_file("tripod.urdf"), []
     for native in solvers:
-        for module in (newton_model, newton_plant):
-            monkeypatch.setattr(module, "is_native", lambda name, native=native: native)
-        plant = stand_up("newton", path, set_up, num_envs=3)
+        plant = NewtonPlant(path, set_up, num_envs=3, native=native)
 
         def moved(plant: Any = plant) -> np.ndarray:
             plant.reset(np.full((3, 6), 0.1))

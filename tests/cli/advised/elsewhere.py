@@ -431,3 +431,12 @@ TRIED |= {
     "give one of --intrinsics and --fov": f"{_SOLVES}test_the_lens_is_asked_for",
     "give the lens: --intrinsics FILE, --fov DEG, or --fov free": f"{_SOLVES}test_the_lens_is_asked_for",
 }
+
+TRIED |= {
+    "--no-trace has the whole loop on Newton's device, and": (
+        "tests.device.test_device_replay:test_what_needs_the_host_stays_there"
+    ),
+    "which is what runs there; export it with --format torchscript,onnx": (
+        "tests.device.test_device_replay:test_a_port_without_torchscript_is_told_what_to_do"
+    ),
+}

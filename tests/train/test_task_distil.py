@@ -182,7 +182,9 @@ def test_a_killed_run_goes_on_to_a_port_that_plays(settings: Path, taught: Taugh
 
 
 def test_rollouts_are_learnt_from_until_the_next_checkpoint(environment: TaskEnvironment, taught: Taught) -> None:
-    """In an iteration the student learns from each step since the last checkpoint as often as epochs say, mixed."""
+    """In an iteration the student learns from each step since the last checkpoint as often as epochs say, mixed;
+    pictures are those of the step to the last bit.
+    """
     from policy_port.train.loop import make_runner
 
     agent = read_agent(DistilAgent, "distil_pictures", None, TINY)
@@ -191,13 +193,15 @@ def test_rollouts_are_learnt_from_until_the_next_checkpoint(environment: TaskEnv
     settings["algorithm"]["class_name"] = module.AGGREGATED
     runner = make_runner("DistillationRunner", environment, settings, seed=0, device="cpu", where="-")
     algorithm, storage = runner.alg, runner.alg.storage
-    for value in (1.0, 2.0):
+    # Colours are bytes of 255.
+    first, second = torch.tensor([51.0, 102.0]) / 255.0
+    for value in (first, second):
         storage.observations[CAMERA][:] = value
         storage.privileged_actions[:] = value
         algorithm.update()
     batches = list(storage.generator())
     shown = torch.cat([batch.observations[CAMERA].flatten(1)[:, 0] for batch in batches])
-    assert sorted(shown.tolist()) == [1.0] * 8 + [2.0] * 8
+    assert sorted(shown.tolist()) == [first] * 8 + [second] * 8
     assert torch.equal(shown, torch.cat([batch.privileged_actions[:, 0] for batch in batches]))
     assert len({tuple(batch.observations[CAMERA][:, 0, 0, 0].tolist()) for batch in batches}) > 2
     algorithm.load(algorithm.save(), None, True)

@@ -178,7 +178,7 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
     from policy_port.train.task_place import TaskPlace
     from policy_port.train.teacher import open_teacher
 
-    scene, images = _scene(options)
+    scene, images = read_scene(options)
     stated = None if options.teacher_contract is None else load_contract(options.teacher_contract)
     lesson = TaskLesson(
         teacher=open_teacher(options.teacher, stated, **given),
@@ -200,7 +200,7 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
     return distil_task(lesson, place, plan, lambda note: typer.echo(f"note: {note}", err=True))
 
 
-def _scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput, ...]]:
+def read_scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput, ...]]:
     """What of the environments the environment file says, and the pictures that the student sees.
 
     The file's camera is the student's, in the file's size, where no picture is named.

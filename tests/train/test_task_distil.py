@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
@@ -19,6 +20,7 @@ from mani_skill.utils import sapien_utils
 from mani_skill.utils.registration import register_env
 
 from policy_port.cli.app import app
+from policy_port.cli.distil import DistilOptions, read_scene
 from policy_port.contract import Contract, load_contract
 from policy_port.errors import PolicyPortError, TaskError, TrainError
 from policy_port.replay.open_env import columns
@@ -324,6 +326,37 @@ def test_each_remedy_leads_on(taught: Taught, environment: TaskEnvironment, tmp_
     told = load_contract(file).model_copy(update={"images": ()})
     student = module.student_of(TaskLesson(teacher=named.teacher, student=told, images=seen), environment._worlds, "E")
     assert [term.label for term in student.observation.terms] == ["joint_pos", "joint_target"]
+
+
+def test_an_environment_file_says_camera_background_and_picture(taught: Taught, tmp_path: Path) -> None:
+    """--config gives training the file's camera and green screen, and the student its picture; a background that
+    changed since is another training, and a picture of another size is refused.
+    """
+    green, file = tmp_path / "green.png", tmp_path / "env.yaml"
+    Image.new("RGB", (32, 24), (10, 200, 30)).save(green)
+    camera = "camera: {pos: [0.1, -0.7, 0.5], target: [0.0, -0.2, 0.05], fov: 0.9}\n"
+    file.write_text(f"env: {ENV_ID}\n{camera}image: {{size: [24, 32]}}\nbackground: green.png\nrandomise: false\n")
+    out = tmp_path / "run"
+    options = DistilOptions(teacher=SHIPPED, out=out, config=file)
+    scene, images = read_scene(options)
+    assert [(image.name, image.height, image.width) for image in images] == [(CAMERA, 24, 32)]
+    made = open_lesson_in(TaskLesson(teacher=taught, images=images), place(num_envs=1, **scene))
+    try:
+        assert worlds(made)[0]._camera_mount.pose.p[0].tolist() == pytest.approx([0.1, -0.7, 0.5])
+        assert worlds(made)[0].scene.sensors[CAMERA].config.fov == 0.9
+        seen = made.get_observations()[CAMERA][0]
+        assert (seen[1] == np.float32(200 / 255)).float().mean() > 0.7
+    finally:
+        made.close()
+    before = place(**scene).document()["background_sha256"]
+    Image.new("RGB", (32, 24), (20, 200, 30)).save(green)
+    assert place(**scene).document()["background_sha256"] != before
+    told = invoke(
+        "distil", SHIPPED / "model.pt", "--config", file, "--student-images", "base_camera=16x16", "--out", out
+    )
+    assert told.exit_code == 2, told.output
+    assert "leave --student-images out" in " ".join(told.output.split())
+    assert not out.exists()
 
 
 def test_options_of_the_other_way_are_refused(tmp_path: Path) -> None:

@@ -49,9 +49,8 @@ LINKS = {
 """Base, feet, and the largest sideways command [m/s]."""
 
 DRAWN = {"ground_friction": [0.7, 1.25], "contact_time": [0.005, 0.02]}
-"""Physics that differ between the environments in which a student learns. A student tells its velocity by its legs, and
-how far they creep in a step is what soft contacts decide: PhysX's are as MuJoCo's of 0.01 s, whose own is 0.02 s. MuJoCo
-takes two timesteps at least, so that a third of the environments have 0.01 s."""
+"""Physics that differ between the environments in which a student learns: benchmarks/distil_contacts.py says why.
+MuJoCo takes two timesteps at least, so that a third of the environments have contacts of 0.01 s."""
 
 NUM_ENVS = 256
 ITERATIONS = {"newton_assets_mjw_anymal": 240, "newton_assets_physx_anymal": 180}

@@ -166,7 +166,18 @@ def warm_up() -> None:
 
     for library in ("matplotlib.pyplot", "mujoco", "onnx", "onnxruntime", "torch._dynamo"):
         importlib.import_module(library)
-    for room in ("checkpoints", "cli", "compare", "contract", "descriptors", "export", "port", "regress", "robots", "verdict"):
+    for room in (
+        "checkpoints",
+        "cli",
+        "compare",
+        "contract",
+        "descriptors",
+        "export",
+        "port",
+        "regress",
+        "robots",
+        "verdict",
+    ):
         for found in pkgutil.walk_packages([f"{policy_port.__path__[0]}/{room}"], f"policy_port.{room}."):
             importlib.import_module(found.name)
 

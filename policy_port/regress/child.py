@@ -45,7 +45,11 @@ class Job:
 def main() -> None:
     """Do the job that the command line names."""
     _end_with_the_parent()
-    job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    do(Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+
+
+def do(job: Job) -> None:
+    """Do a job and write what came out; a misuse is a result too."""
     from policy_port.errors import MissingDependencyError, PolicyPortError
     from policy_port.regress.advice import in_a_suite
 

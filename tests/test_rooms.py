@@ -190,7 +190,7 @@ HEAVY: dict[str, set[str]] = {
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
-    "pyarrow": {"sweep"},
+    "pyarrow": {"identify/files.py", "robots", "sweep"},
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},

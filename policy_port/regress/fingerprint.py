@@ -23,7 +23,7 @@ OF_SIMULATOR = {
 }
 
 ROOMS = (
-    *("checkpoints", "contract", "control", "dynamics", "export", "motion", "plants", "port"),
+    *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "motion", "plants", "port"),
     *("proof", "regress", "remap", "replay", "robot_models", "tasks"),
 )
 """Rooms of this package that have a part in a verdict."""

@@ -445,6 +445,12 @@ TRIED |= {
     "give the lens: --intrinsics FILE, --fov DEG, or --fov free": f"{_SOLVES}test_the_lens_is_asked_for",
 }
 
+_SWEPT = "tests.sweep.test_scores:test_results_of_something_else_are_not_written_over"
+TRIED |= {
+    "is there and no sweep's results; name another folder with --out": _SWEPT,
+    "holds the results of {}; name another folder with --out": _SWEPT,
+}
+
 TRIED |= {
     "--no-trace has the whole loop on Newton's device, and": (
         "tests.device.test_device_replay:test_what_needs_the_host_stays_there"

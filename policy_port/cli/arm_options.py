@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from policy_port.cli.plant_options import StopsOption
+
 RealOption = Annotated[bool, typer.Option("--real", help="Drive the arm of a robot file; see docs/so100.md.")]
 EmulatedOption = Annotated[bool, typer.Option("--emulated", help="With --real: an emulated arm, to rehearse with.")]
 FaultOption = Annotated[
@@ -47,13 +49,14 @@ class ArmOptions:
     fault: FaultOption = None
     dataset: DatasetOption = None
     fast: FastOption = False
+    stops: StopsOption = 1
     config: ConfigOption = None
     accept: AcceptOption = None
     ask: AskOption = False
 
     def check_unused(self) -> None:
         """Refuse any of it, where --real is not given."""
-        if self.emulated or self.continuous or self.fault or self.dataset or self.fast:
-            raise typer.BadParameter("--emulated, --continuous, --fault, --fast and --dataset go with --real")
+        if self.emulated or self.continuous or self.fault or self.dataset or self.fast or self.stops > 1:
+            raise typer.BadParameter("--emulated, --continuous, --fault, --fast, --stops and --dataset go with --real")
         if self.config is not None or self.accept or self.ask:
             raise typer.BadParameter("--config, --accept and --ask go with --real")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,8 @@ class ArmRun:
     outputs: OutputOptions
     answers: bool = False
     """Whether a person says after each episode how it went."""
+    stops: int = 1
+    """Stops by the supervisor in a row that end the run."""
 
     def perform(
         self,
@@ -86,9 +90,9 @@ class ArmRun:
             seed=self.seed,
             clock=clock,
             outlook=outlook,
-            begun=begun,
+            begun=_laid(console, robot, begun),
         )
-        keep = Keep(folder=out, frames=dataset is not None, answers=self.answers)
+        keep = Keep(folder=out, frames=dataset is not None, answers=self.answers, stops=self.stops)
         with arm as (known, on_torque), _run_folder(out):
             # Without a clock of its own a run goes by the machine's.
             timed = {} if clock is None else {"time": clock}
@@ -107,7 +111,7 @@ class ArmRun:
         after = RealOutputs(title=title, out=self.outputs.out, robot=robot, done=done, task=task)
         after.write(self.outputs, self.robot_file, emulated=self.emulated)
         if done.exit_code or after.failed:
-            raise typer.Exit(done.exit_code or 1)
+            raise typer.Exit(done.exit_code or 1) from done.end.stop
 
 
 def check_folder(out: Path) -> None:
@@ -117,6 +121,35 @@ def check_folder(out: Path) -> None:
     # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out}: exists already; name a folder that does not exist yet")
+
+
+def check_stops(stops: int, *, emulated: bool) -> None:
+    """Refuse to go on after a stop where nobody stands by the arm.
+
+    Raises:
+        RobotError: Where there is no terminal.
+    """
+    from policy_port.errors import RobotError
+
+    if stops > 1 and not emulated and not (sys.stdin is not None and sys.stdin.isatty()):
+        raise RobotError(
+            "after a stop somebody is asked before the arm moves again, and nobody can press Enter here: leave --stops "
+            "out, or run it in a terminal; nothing was moved"
+        )
+
+
+def _laid(
+    console: Console, robot: RobotFile, begun: Callable[[EmulatedArm], None] | None
+) -> Callable[[EmulatedArm], None]:
+    """What is to be done with an emulated arm: `begun`, and laying it down to rest after a stop, as a person would."""
+    from policy_port.robots.arm.emulated import lay_down
+
+    def begin(arm: EmulatedArm) -> None:
+        console.lay = functools.partial(lay_down, arm, robot)
+        if begun is not None:
+            begun(arm)
+
+    return begin
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policy_port.cli.options import takes
+from policy_port.cli.plant_options import StopsOption
 
 if TYPE_CHECKING:
     from policy_port.robots.arm.robot_file import RobotFile
@@ -48,6 +49,7 @@ class CollectOptions:
     fast: Annotated[
         bool, typer.Option("--fast", help="With --emulated: its time passes as fast as this machine computes.")
     ] = False
+    stops: StopsOption = 1
     dataset: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the run as a LeRobotDataset too; it must not exist yet.")
     ] = None
@@ -71,6 +73,7 @@ def collect(options: CollectOptions) -> None:
     if options.dynamics is not None and options.real:
         raise typer.BadParameter("--dynamics goes with --emulated and --preview: a real arm has dynamics of its own")
     stray = [name for name in ("continuous", "dataset", "plot", "report") if getattr(options, name)]
+    stray += ["stops"] if options.stops > 1 else []
     if options.preview and stray:
         raise typer.BadParameter(f"--{stray[0]} goes with --real and --emulated; a preview plots by itself")
     if options.no_video and not options.preview:
@@ -116,11 +119,12 @@ def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
 
 def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
     """Let an arm do it, in the session of every run."""
-    from policy_port.cli.arm_run import ArmRun, check_folder
+    from policy_port.cli.arm_run import ArmRun, check_folder, check_stops
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.robots.arm.console import Console
 
     check_folder(options.out)
+    check_stops(options.stops, emulated=options.emulated)
     run = ArmRun(
         robot_file=options.robot,
         emulated=options.emulated,
@@ -129,6 +133,7 @@ def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None
         fast=options.fast,
         seed=options.seed,
         outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset),
+        stops=options.stops,
     )
     console = Console(continuous=options.continuous or options.fast, attended=not options.fast)
     said = f"{job.pilot.contract.name} on {robot.name}"

@@ -28,7 +28,7 @@ EMBEDDED = "so100-reach"
 
 def play_on_arm(options: PlayOptions) -> None:
     """Check everything, let the policy drive the arm, leave it at rest, and print the report."""
-    from policy_port.cli.arm_run import ArmRun, check_folder
+    from policy_port.cli.arm_run import ArmRun, check_folder, check_stops
     from policy_port.cli.real_outputs import OutputOptions
     from policy_port.contract import load_mapping
     from policy_port.robots.arm.console import Console
@@ -39,6 +39,7 @@ def play_on_arm(options: PlayOptions) -> None:
     console = Console(continuous=arm.continuous or arm.fast, attended=not arm.fast)
     if arm.ask:
         console.check_answers()
+    check_stops(arm.stops, emulated=arm.emulated)
     mapping = None if options.through is None else load_mapping(options.through)
     check_folder(options.out)
     run = ArmRun(
@@ -50,6 +51,7 @@ def play_on_arm(options: PlayOptions) -> None:
         seed=options.seed,
         outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=arm.dataset),
         answers=arm.ask,
+        stops=arm.stops,
     )
     episodes = options.episodes or (EPISODES if options.seconds is None else 1)
     with contextlib.ExitStack() as stack:

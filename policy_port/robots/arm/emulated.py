@@ -18,6 +18,7 @@ from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_ca
 from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.emulator.lens import Outlook
 from policy_port.robots.emulator.options import ArmChoices, CameraSpec
+from policy_port.robots.emulator.tick_map import tick_scales
 
 LATENCY = 0.001
 """Of a USB adapter [s]."""
@@ -42,6 +43,22 @@ class Rehearsal:
         """The hand lets go: torque is on."""
         with contextlib.suppress(Exception):
             self.arm.clear(HELD)
+
+    def lay(self) -> None:
+        """A person lays it down to rest again, and holds it there."""
+        lay_down(self.arm, self.robot)
+
+
+def lay_down(arm: EmulatedArm, robot: RobotFile) -> None:
+    """Move the joints of an arm without torque to the rest pose of its robot file, and hold them there by hand."""
+    scales, angles = tick_scales(arm.options.calibration, arm.options.mapping), arm.angles()
+    arm.inject(HELD)
+    for name, angle in zip(robot.joint_names, robot.pose("rest"), strict=True):
+        motor = next(motor for motor, scale in scales.items() if scale.joint == name)
+        away = round((angle - angles[motor]) / scales[motor].slope)
+        # A push goes half a turn at most.
+        for part in (away // 2, away - away // 2):
+            arm.inject(f"push:{motor}:{part}")
 
 
 def on_its_own_clock(robot: RobotFile) -> RobotFile:

@@ -43,6 +43,9 @@ TRIED: dict[str, str] = {
     "goes with --emulated: a real camera stands where it stands": (
         "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
     ),
+    "nobody can press Enter here: leave --stops out": (
+        "tests.robots.jobs.test_stops:test_after_a_stop_somebody_has_to_be_there"
+    ),
     "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
     "--config, --accept and --ask go with --real": _DEPLOYED,
     "--accept goes with --config, whose camera is checked": _DEPLOYED,
@@ -61,6 +64,9 @@ TRIED: dict[str, str] = {
     ),
     "has no ending, so its folder would have its name; write `out` in it, or give --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
+    ),
+    "name a new folder in `out`, or by --out": (
+        "tests.pipeline.test_stages:test_a_folder_of_somebody_else_is_left_alone"
     ),
     "a pipeline is at work here; wait for it, or give another --out": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
@@ -424,4 +430,13 @@ TRIED |= {
     "the field of view is given as {} degrees": f"{_SOLVED}test_a_wrong_field_of_view_is_told",
     "give one of --intrinsics and --fov": f"{_SOLVES}test_the_lens_is_asked_for",
     "give the lens: --intrinsics FILE, --fov DEG, or --fov free": f"{_SOLVES}test_the_lens_is_asked_for",
+}
+
+TRIED |= {
+    "--no-trace has the whole loop on Newton's device, and": (
+        "tests.device.test_device_replay:test_what_needs_the_host_stays_there"
+    ),
+    "which is what runs there; export it with --format torchscript,onnx": (
+        "tests.device.test_device_replay:test_a_port_without_torchscript_is_told_what_to_do"
+    ),
 }

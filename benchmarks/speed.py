@@ -192,9 +192,7 @@ def recording(rounds: int) -> None:
 def replays(rounds: int) -> None:
     """A recorded replay against the bare simulator that is told the same targets, both from the same start."""
     print("\nreplay, trace written, over the bare simulator with the same targets")
-    print(
-        "  the second ratio has the bare inference call in the bare loop as well: target 0.90, with 16 environments 0.95"
-    )
+    print("  the second ratio has the bare inference call in the bare loop too: target 0.90, with 16 environments 0.95")
     with tempfile.TemporaryDirectory() as name:
         cases = {"so100": embedded_robot(Path(name))}
         if SHARED.is_dir():

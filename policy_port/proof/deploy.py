@@ -134,7 +134,8 @@ class _Held:
         wanted = self.actions(rebuilt.values, resets)
         return (
             shown,
-            float((largest_error(action, wanted[0]) / wanted[1]).max()),
+            # An error of zero passes even where zero is all that is allowed.
+            _ratio(largest_error(action, wanted[0]), wanted[1], np.ones(len(wanted[1]), np.bool_)),
             _ratio(np.abs(target[..., columns] - decoded.values), decoded.allowed, decoded.known),
         )
 
@@ -229,4 +230,6 @@ def stale(graph: DeployGraph, signals: Signals) -> Signals:
 
 def _ratio(error: Array, allowed: Array, known: NDArray[np.bool_]) -> float:
     """The largest error over what is allowed, where the rebuilt number is known."""
-    return float(np.where(known, np.nan_to_num(error, nan=np.inf) / np.maximum(allowed, 1e-12), 0.0).max())
+    wrong = known & (error != 0.0)
+    ratio = np.divide(np.nan_to_num(error, nan=np.inf), allowed, out=np.full_like(error, np.inf), where=allowed > 0.0)
+    return float(np.where(wrong, ratio, 0.0).max())

@@ -66,8 +66,9 @@ def test_every_fault_of_a_program_is_noticed(port: Port, tmp_path: Path, monkeyp
     assert max(found.observation, found.action, found.target) <= 1.0
     assert len(found.faults) == 5
     assert min(ratio or 0.0 for ratio in found.faults.values()) > 1000.0
-    monkeypatch.setattr(proof, "flipped", lambda graph, signals: signals)
-    with pytest.raises(ProofError, match="does not notice 'a joint's sign'"):
+    ratios = iter([0.1] * 3 + [0.9] * 99)
+    monkeypatch.setattr(proof, "_ratio", lambda *given: next(ratios))
+    with pytest.raises(ProofError, match="does not notice 'joints in another order'"):
         prove_deploy(path, network(TOY, tmp_path), identity_remap(TOY))
 
 

@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "plain_yaml": set(),
     "resources": set(),
     "system": set(),
+    "text_table": set(),
     "trace": set(),
     "contract": {"files", "plain_yaml", "resources"},
     "remap": {"contract", "motion"},
@@ -76,6 +77,8 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "control", "dynamics", "motion", "plants", "port", "tasks", "report", "trace", "files"),
         "resources",
     },
+    # The loop of a replay on the plant's device: what `control` and `replay` do on the host, with the same figures.
+    "device": {"contract", "control", "deploy", "plants", "port", "replay"},
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
     "compare": {"contract", "dynamics", "files", "replay", "report", "trace"},
@@ -99,11 +102,15 @@ ROOMS: dict[str, set[str]] = {
         "files",
         "robot_models",
     },
+    # Plays as suites do, and ranks as comparisons do; what starts processes and keeps caches is theirs.
+    "sweep": {
+        *("checkpoints.files", "compare", "contract", "files", "regress", "replay", "report", "text_table"),
+    },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
-        *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "files", "motion"),
-        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
-        "trace",
+        *("checkpoints", "contract", "control", "deploy", "descriptors.link_chains", "dynamics", "export", "files"),
+        *("motion", "plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources"),
+        *("robot_models", "tasks", "trace"),
     },
     # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
     "identify": {
@@ -191,6 +198,7 @@ HEAVY: dict[str, set[str]] = {
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
+    "pyarrow": {"identify", "robots/jobs/dataset.py", "sweep"},
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},
@@ -206,9 +214,12 @@ HEAVY: dict[str, set[str]] = {
         "proof",
         "probe",
         "train",
+        "tasks/picture_looks.py",
         "tasks/so100_ball_env.py",
         "tasks/so100_reach_env.py",
         "tasks/reach_reward.py",
+        "device",
+        "plants/newton_tensors.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
         "system",

@@ -23,6 +23,9 @@ from policy_port.cli.export import (
 from policy_port.cli.options import takes
 from policy_port.cli.run_folder import policy_file
 
+MOST = 12
+"""How many tensors that are not used are listed."""
+
 ONE_CALL = "the control loop of one environment runs it in one call"
 
 
@@ -197,8 +200,8 @@ def _stops(unexplained: list[str]) -> list[str]:
     ]
 
 
-def _shortened(leftovers: list[str], most: int = 12) -> list[str]:
+def _shortened(leftovers: list[str]) -> list[str]:
     if not leftovers:
         return ["nothing; every tensor belongs to the actor"]
-    rest = len(leftovers) - most
-    return leftovers if rest <= 0 else [*leftovers[:most], f"and {rest} more (--json lists them)"]
+    rest = len(leftovers) - MOST
+    return leftovers if rest <= 0 else [*leftovers[:MOST], f"and {rest} more (--json lists them)"]

@@ -89,7 +89,8 @@ class Port:
             )
         pilot = Pilot(
             onnx=self.onnx,
-            held={self.onnx: self.held[self.onnx.name]},
+            torchscript=self.torchscript,
+            held={file: self.held[file.name] for file in (self.onnx, self.torchscript) if file is not None},
             folded=network_in(self.held[DEPLOY]) if DEPLOY in self.held else None,
             checkpoint_sha256=source if isinstance(source := self.manifest[POLICY].get("sha256"), str) else None,
             network_contract=self.contract,

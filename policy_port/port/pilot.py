@@ -31,6 +31,8 @@ class Pilot:
     """The mapping that the port was made with; None where that is not known or there is none."""
     held: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
     """Bytes of graphs that were checked, by file: those of `onnx` run where they are here, else it is read."""
+    torchscript: Path | None = None
+    """The same network as TorchScript, which runs on a GPU; None where the port holds none."""
     folded: bytes | None = field(default=None, repr=False)
     """The graph folded, out of the port's deploy.onnx, for the control loop's one call; None where there is none."""
     motion: Motion | None = None

@@ -191,10 +191,8 @@ def recording(rounds: int) -> None:
 
 def replays(rounds: int) -> None:
     """A recorded replay against the bare simulator that is told the same targets, both from the same start."""
-    print(
-        "\nreplay, trace written, over the bare simulator with the same targets; the second ratio has the bare inference "
-        "call in\n  the bare loop as well, what no replay can do without: target 0.90 with one environment, 0.95 with 16"
-    )
+    print("\nreplay, trace written, over the bare simulator with the same targets")
+    print("  the second ratio has the bare inference call in the bare loop too: target 0.90, with 16 environments 0.95")
     with tempfile.TemporaryDirectory() as name:
         cases = {"so100": embedded_robot(Path(name))}
         if SHARED.is_dir():

@@ -100,6 +100,7 @@ class DeviceReplay:
                 step += 1
                 on_step()
             self.controller.check()
+            self.plant.check_room()
 
     def step(self) -> None:
         """Do one control step in every environment; those whose episode ends start anew."""

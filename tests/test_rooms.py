@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "plain_yaml": set(),
     "resources": set(),
     "system": set(),
+    "text_table": set(),
     "trace": set(),
     "contract": {"files", "plain_yaml", "resources"},
     "remap": {"contract", "motion"},
@@ -54,9 +55,13 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "motion", "remap", "files", "onnx_session", "plain_yaml", "trace"),
         *("checkpoints.files", "checkpoints.torchscript"),
     },
-    "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
+    # A deploy graph is proved over states: by the second way from states to observations that traces are held against.
+    "proof": {
+        *("contract", "deploy", "motion", "remap", "checkpoints", "onnx_session", "port"),
+        *("verdict.evidence", "verdict.rebuild"),
+    },
     # A port says which dynamics its policy was trained under, by the hash that traces have.
-    "export": {"contract", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
+    "export": {"contract", "deploy", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
     # What a step computes of signals, as plan and as program; the control loop and the device run it.
     "deploy": {"contract", "motion", "onnx_session", "port"},
     "control": {"contract", "deploy", "motion", "remap", "port"},
@@ -97,11 +102,15 @@ ROOMS: dict[str, set[str]] = {
         "files",
         "robot_models",
     },
+    # Plays as suites do, and ranks as comparisons do; what starts processes and keeps caches is theirs.
+    "sweep": {
+        *("checkpoints.files", "compare", "contract", "files", "regress", "replay", "report", "text_table"),
+    },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
-        *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "files", "motion"),
-        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
-        "trace",
+        *("checkpoints", "contract", "control", "deploy", "descriptors.link_chains", "dynamics", "export", "files"),
+        *("motion", "plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources"),
+        *("robot_models", "tasks", "trace"),
     },
     # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
     "identify": {
@@ -189,6 +198,7 @@ HEAVY: dict[str, set[str]] = {
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
+    "pyarrow": {"identify", "robots/jobs/dataset.py", "sweep"},
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},

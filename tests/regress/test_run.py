@@ -93,7 +93,7 @@ def test_unchanged_cases_are_not_run_again(suite: Path) -> None:
     judged: list[str] = []
 
     def watch(todo: Any) -> Any:
-        from policy_port.regress.run import on_this_machine
+        from policy_port.regress.process import on_this_machine
 
         judged.extend(job.case for job in todo)
         return on_this_machine(1)(todo)

@@ -222,6 +222,7 @@ HEAVY: dict[str, set[str]] = {
         "plants/newton_tensors.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
+        "replay/env_tensors.py",
         "system",
         "robots/maniskill/env.py",
         "robots/maniskill/task.py",

@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "regress:regress",
         "Hold a suite of replays against its baselines: exit 0 pass, 1 regression, 2 bad suite, 3 inconclusive.",
     ),
+    "sweep": (
+        "sweep:sweep",
+        "Score checkpoints in simulators, over commands and seeds: exit 0 all played, 1 cases failed, 2 bad sweep.",
+    ),
     "verify": (
         "verify:verify",
         "Rebuild from a trace's raw state what the network saw, run the port on it, and compare number by number.",

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from policy_port.regress import child, run
+from policy_port.regress import process
 
 ONE_AT_A_TIME = threading.Lock()
 
 
-def here(job: child.Job) -> dict[str, Any]:
+def here(job: process.Job) -> dict[str, Any]:
     """What `process.perform` does, in this process: imports take longer than most cases."""
     started = time.monotonic()
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        child.do(job)
-    result = json.loads((Path(job.out) / child.RESULT).read_text(encoding="utf-8"))
+        process.do(job)
+    result = json.loads((Path(job.out) / process.RESULT).read_text(encoding="utf-8"))
     return {**result, "seconds": time.monotonic() - started}
 
 
@@ -31,5 +31,5 @@ def here(job: child.Job) -> dict[str, Any]:
 def cases_run_here() -> Iterator[None]:
     """Verdicts are those of test_run.py, where each case has a process of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "perform", here)
+        patch.setattr(process, "perform", here)
         yield

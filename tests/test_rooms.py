@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
 
 # A room is a folder of the package or a single file at its top; a folder in a room is a room too. Each may import

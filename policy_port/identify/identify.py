@@ -44,8 +44,8 @@ LEAST_SEGMENTS = 30
 JUDGED_QUICK, JUDGED_SLOW, SHOWN = 20_000, 400, 200
 """Most segments, spread evenly, by which a quick and a slow simulator are judged, and that are drawn."""
 WRONG = 3.0
-"""From this multiple of the readings' noise on, errors may come from wrong data: signs turned in hidden arms' leave 4 to
-20 of it."""
+"""From this multiple of the readings' noise on, errors may come from wrong data: signs turned in hidden arms' leave 4
+to 20 of it."""
 LAG_SEGMENTS = 150
 """Segments that the lag is fitted to."""
 

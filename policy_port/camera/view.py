@@ -12,15 +12,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.arrays import Array
-from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
+from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import CameraError
 from policy_port.motion.rotations import about, conjugate, matrix, multiply, rotate
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
+
+
+def _radians(fov: float) -> float:
+    if fov > math.pi:
+        raise ValueError(f"fov {fov:g} is in degrees; it is in radians here: {math.radians(fov):.4f}")
+    if not 0.02 <= fov <= 3.0:
+        raise ValueError(f"fov {fov:g} is not from 0.02 to 3.0 rad")
+    return fov
+
+
+Fov = Annotated[float, AfterValidator(_radians)]
+"""A field of view [rad]."""
 
 CV_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """OpenCV's axes, x right, y down, z forward, as columns in a view's axes."""
@@ -81,12 +93,6 @@ class View:
         turned = turned / (1.0 if abs(length - 1.0) < 1e-14 else length) * (-1.0 if turned[0] < 0.0 else 1.0)
         x, y, z = (float(value) for value in np.asarray(position, dtype=np.float64))
         return cls(position=(x, y, z), rotation=tuple(turned.tolist()), **lens)
-
-    @classmethod
-    def of_mujoco(cls, xpos: Any, xquat: Any, **lens: Any) -> View:
-        """A camera at MuJoCo's position (3,) [m] and quaternion (4,) of a camera, which looks along its -z."""
-        turned = np.asarray(xquat, dtype=np.float64)
-        return cls.at(xpos, multiply(turned, conjugate(quat_of(MUJOCO_AXES))), **lens)
 
     @functools.cached_property
     def matrix(self) -> Array:
@@ -215,7 +221,7 @@ def quat_of(turned: Array) -> Array:
 class LensFields(Strict):
     """A camera's lens as it is written in YAML."""
 
-    fov: Annotated[float, Field(ge=0.02, le=3.0)]
+    fov: Fov
     """From the top edge of the picture to the bottom [rad]."""
     size: tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]]
     """Rows and columns of its pictures."""
@@ -306,15 +312,6 @@ def load_view(path: Path | str) -> ViewFile:
         CameraError: With file, line and key, where it is missing, malformed or says what can't be.
     """
     return parse(ViewFile, read_yaml(path, CameraError), CameraError)
-
-
-def view_of(document: YamlDocument) -> View:
-    """The view in a file that holds nothing else.
-
-    Raises:
-        CameraError: As `load_view`.
-    """
-    return parse(ViewFields, document, CameraError).view
 
 
 def view_fields(view: View) -> dict[str, Any]:

@@ -10,23 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption, SimBackend
-from policy_port.cli.train import (
-    IterationsOption,
-    LearningTaskOption,
-    MinutesOption,
-    ReplaceOption,
-    ResumeOption,
-    RobotFileOption,
-    RunOption,
-    SettingsOption,
-    TorchDeviceOption,
-    summary,
-)
+from policy_port.cli.plant_options import PlantName, SimBackend
+from policy_port.cli.train import LearningOptions, LearningTaskOption, RobotFileOption, summary
 
 if TYPE_CHECKING:
+    from policy_port.contract.image import ImageInput
     from policy_port.train.ppo import Plan
     from policy_port.train.run import Run
+
+
+NUM_ENVS, TASK_ENVS = 256, 16
+"""Environments where nobody says how many: each iteration learns from the commands of that moment alone, and a task
+environment's picture is dear."""
 
 
 class Student(StrEnum):
@@ -38,7 +33,7 @@ class Student(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistilOptions:
+class DistilOptions(LearningOptions):
     """What `distil` is given on the command line."""
 
     teacher: Annotated[
@@ -47,7 +42,6 @@ class DistilOptions:
             metavar="TEACHER", help="Any policy that inspect reads: a checkpoint, ONNX, TorchScript; or a port or run."
         ),
     ]
-    out: RunOption
     student_contract: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What the student is to read and write; pictures alone need none."),
@@ -56,6 +50,10 @@ class DistilOptions:
     robot: RobotFileOption = None
     env: Annotated[
         str | None, typer.Option(metavar="ID", help="Learn in a ManiSkill environment, from a teacher of its state.")
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Environment file: --env with its camera, background and randomisation."),
     ] = None
     student_images: Annotated[
         list[str] | None,
@@ -74,12 +72,8 @@ class DistilOptions:
     ] = None
     task: LearningTaskOption = None
     num_envs: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Environments side by side; 64, of --env 16.")
+        int | None, typer.Option(min=1, max=65536, help="Environments side by side; 256, of --env 16.")
     ] = None
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
-    iterations: IterationsOption = None
-    minutes: MinutesOption = None
-    agent: SettingsOption = None
     library: Annotated[str | None, typer.Option("--from", help="Library that wrote the teacher's file.")] = None
     activation: Annotated[str | None, typer.Option(help="The teacher's activation, where its file does not say.")] = (
         None
@@ -90,11 +84,6 @@ class DistilOptions:
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="What the teacher does not need of its file. Repeatable.")
     ] = None
-    device: TorchDeviceOption = None
-    dynamics: DynamicsOption = None
-    randomise: RandomiseOption = None
-    resume: ResumeOption = False
-    force: ReplaceOption = False
 
 
 @takes(DistilOptions)
@@ -104,26 +93,14 @@ def distil(options: DistilOptions) -> None:
     The student drives, the teacher says what it would have done. Of the checkpoints the one that tracks the velocity
     best, of --env the one that succeeds most often, is the result, held against the teacher in the same episodes.
     """
-    if options.resume and options.force:
-        raise typer.BadParameter("--resume goes on with what is in --out and --force replaces it; give one of the two")
-
-    from policy_port.train.ppo import Plan
-
+    plan = options.plan()
     given = {
         "kind": options.library,
         "activation": options.activation,
         "agent_yaml": options.teacher_agent,
         "ignore": options.ignore,
     }
-    plan = Plan(
-        out=options.out,
-        agent=options.agent,
-        iterations=options.iterations,
-        minutes=options.minutes,
-        resume=options.resume,
-        force=options.force,
-    )
-    way = _on_plant if options.env is None else _in_env
+    way = _on_plant if options.env is None and options.config is None else _in_env
     typer.echo(summary(way(options, plan, {name: value for name, value in given.items() if value})))
 
 
@@ -140,24 +117,12 @@ def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
     from policy_port.cli.export import refuse_unheard
     from policy_port.train.distil import distil as teach
     from policy_port.train.distil import open_lesson
-    from policy_port.train.place import Place
 
     lesson = open_lesson(
         options.teacher, options.teacher_contract, options.student_contract, network=_network(options), **given
     )
     refuse_unheard(lesson.teacher.policy.library, **_unheard(options))
-    place = Place(
-        plant=options.plant.value,
-        robot=Path(options.robot),
-        task=options.task or "velocity",
-        num_envs=options.num_envs or 64,
-        seed=options.seed,
-        device=options.device or "cpu",
-        dynamics=options.dynamics,
-        randomise=None if options.randomise is None else options.randomise.value,
-    )
-    for note in lesson.notes():
-        typer.echo(f"note: {note}", err=True)
+    place = options.place(options.plant, options.robot, options.task, options.num_envs or NUM_ENVS)
     return teach(lesson, place, plan)
 
 
@@ -169,11 +134,11 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
 
     from policy_port.cli.export import refuse_unheard
     from policy_port.contract import load_contract
-    from policy_port.train.task_distil import TaskLesson, distil_task, pictures
+    from policy_port.train.task_distil import TaskLesson, distil_task
     from policy_port.train.task_place import TaskPlace
     from policy_port.train.teacher import open_teacher
 
-    images = pictures(options.student_images or ())
+    scene, images = read_scene(options)
     stated = None if options.teacher_contract is None else load_contract(options.teacher_contract)
     lesson = TaskLesson(
         teacher=open_teacher(options.teacher, stated, **given),
@@ -184,15 +149,45 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
     )
     refuse_unheard(lesson.teacher.policy.library, **_unheard(options))
     place = TaskPlace(
-        env_id=options.env or "",
+        **scene,
         control_mode=options.control_mode,
         sim_backend=options.sim_backend.value,
-        num_envs=options.num_envs or 16,
+        num_envs=options.num_envs or TASK_ENVS,
         seed=options.seed,
         device=options.device or "cpu",
         episode_steps=options.episode_steps,
     )
-    return distil_task(lesson, place, plan, lambda note: typer.echo(f"note: {note}", err=True))
+    return distil_task(lesson, place, plan, plan.tell)
+
+
+def read_scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput, ...]]:
+    """What of the environments the environment file says, and the pictures that the student sees.
+
+    The file's camera is the student's, in the file's size, where no picture is named.
+    """
+    from policy_port.train.task_distil import pictures
+
+    images = pictures(options.student_images or ())
+    if options.config is None:
+        return {"env_id": options.env or ""}, images
+
+    from policy_port.camera.env_file import load_env_file
+    from policy_port.camera.scene import arrange, check_camera_name, make_options
+
+    given = load_env_file(options.config, options.env)
+    check_camera_name(given)
+    if given.image is not None:
+        height, width = given.image.size
+        stated = next((image for image in images if image.name == given.camera_name), None)
+        if stated is not None and (stated.height, stated.width) != (height, width):
+            raise typer.BadParameter(
+                f"--student-images {given.camera_name}={stated.height}x{stated.width}: {options.config} says image: "
+                f"{{size: [{height}, {width}]}}, which is what the arm's camera will show; leave --student-images out"
+            )
+        if not images and options.student_contract is None:
+            images = pictures([f"{given.camera_name}={height}x{width}"])
+    said = {"env_id": given.env, "options": make_options(given), "arrange": lambda base: arrange(base, given)}
+    return said, images
 
 
 def _refuse(why: str, given: dict[str, Any]) -> None:

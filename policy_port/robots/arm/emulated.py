@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from policy_port.dynamics.document import Dynamics
-from policy_port.plants.setup import PlantSetup
 from policy_port.robots.arm.confirmation import confirm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
 from policy_port.robots.arm.session import without_torque
@@ -71,8 +70,6 @@ def on_its_own_clock(robot: RobotFile) -> RobotFile:
 def emulate(
     robot: RobotFile,
     *,
-    model: Literal["servo", "mujoco"] = "servo",
-    plant_setup: PlantSetup | None = None,
     faults: Sequence[str] = (),
     dynamics: Dynamics | None = None,
     seed: int = 0,
@@ -85,8 +82,6 @@ def emulate(
 
     Args:
         robot: The robot file to rehearse.
-        model: What moves when the servos do.
-        plant_setup: Gains of the MuJoCo model; those of an SO100's servos, if None.
         faults: Faults of the emulated arm, timed from the start.
         dynamics: What was identified of an arm that this one is to behave like; it moves in MuJoCo then.
         seed: Seed of the faults that strike at random, and of the encoders' noise.
@@ -118,8 +113,8 @@ def emulate(
             held.write_calibration(Path(folder) / f"{robot.id}.json")
             with without_torque(robot.model_copy(update=there | {"port": held.port}), time=clock) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
-        choices: ArmChoices = {"plant_setup": plant_setup, "dynamics": dynamics, "seed": seed}
-        choices |= {"things": outlook.things, "model": model if dynamics is None else "mujoco"}
+        choices: ArmChoices = {"dynamics": dynamics, "seed": seed, "things": outlook.things}
+        choices |= {"model": "servo" if dynamics is None else "mujoco"}
         with arm("rest", HELD, *faults, cameras=_cameras(robot, outlook), **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}
             yield Rehearsal(robot.model_copy(update=there | {"port": resting.port, "cameras": sources}), resting)

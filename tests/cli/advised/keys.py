@@ -214,6 +214,9 @@ TRIED: dict[str, str] = {
     ),
     "write fit: false to leave one alone": "tests.identify.test_checks:test_priors_state_every_parameter",
     "`after` names stages, such as": "tests.pipeline.test_stages:test_a_stage_waits_for_those_that_it_comes_after",
+    "and name in its action's `joints` those that the": (
+        "tests.train.test_environment:test_a_remedy_for_joints_is_one_that_a_training_has"
+    ),
     "and a pipeline makes a folder; name another one in `out`": "tests.pipeline.test_stages:test_the_file_is_strict",
     "has no ending, so its folder would have its name; write `out` in it": (
         "tests.pipeline.test_stages:test_the_file_is_strict"
@@ -223,7 +226,7 @@ TRIED: dict[str, str] = {
         "tests.pipeline.test_stages:test_a_mistake_is_told_before_anything_runs"
     ),
     "stands in `each` too; keep one": "tests.pipeline.test_stages:test_a_mistake_is_told_before_anything_runs",
-    "bolted down is not known of it. Set base.floating: true in the contract": (
+    "not what they tell of the other. Set base.floating: {} in the contract": (
         "tests.contract.test_measurable:test_the_command_reads_the_robot_and_writes_the_student"
     ),
     "a share of a cycle lies between 0 and 1; state such a `range` and `default`": (

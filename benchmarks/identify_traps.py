@@ -2,6 +2,8 @@
 
 python benchmarks/identify_traps.py delay       # delays a physics step short, inertia makes up for it
 python benchmarks/identify_traps.py mistakes    # signs, exchanges and rates that commands and readings share
+
+Both of one arm, in MuJoCo.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from policy_port.identify.setups import fitted_setup
 from policy_port.robot_models.find import find_robot
 
 SEED = 10
+MADE = ("shoulder_lift turned", "shoulder_lift and elbow_flex", "elbow_flex turned", "time stamps")
+"""Mistakes that are made, of those that are looked for."""
 SHIFT = 0.005
 """By how much delays start short [s]: a physics step."""
 
@@ -42,7 +46,7 @@ def problem_of(motions: int, segments: int) -> tuple[Problem, Space, Array]:
 
 
 def delay() -> None:
-    """Start on the ridge, end in the minimum beside the true one, and look where the grid of delays leads from there."""
+    """Start on the ridge, end in the minimum beside the true one, and see where the grid of delays leads from there."""
     problem, space, true = problem_of(6, 12)
     problem = whole.weighed(problem, space, true)
     known = space.values(true)
@@ -64,7 +68,7 @@ def mistakes() -> None:
     known = {one.what: one for one in doubts._mistakes(joints)}
     right = next(iter(known.values()))
     made = [replace(right, what="right", joints=(), sign=np.abs(right.sign))]
-    made += [one for what, one in known.items() if any(name in what for name in ("lift", "elbow", "time"))]
+    made += [one for what, one in known.items() if any(f"with {name}" in what for name in MADE)]
     for mistake in made:
         wrong = replace(problem, segments=mistake.segments(problem.segments))
         z = wrong.minimise(space, space.coordinates(mistake.values(space.values(true))), 5)

@@ -55,7 +55,7 @@ def summary(found: Identified, joints: Sequence[str]) -> str:
         lines.append(f"not identified by these recordings: {', '.join(unknown)}")
     lines += found.estimates.together
     lines += [f"misfit: {item}" for item in found.misfits]
-    lines += [f"wrong data? {item}; mend them with --mapping or --rate if so" for item in found.doubts]
+    lines += [f"wrong data? {item}" for item in found.doubts]
     lines += [str(found.learned)] if found.learned else []
     return "\n".join(lines) + "\n"
 

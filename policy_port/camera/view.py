@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.arrays import Array
-from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
+from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import CameraError
 from policy_port.motion.rotations import about, conjugate, matrix, multiply, rotate
 
@@ -93,12 +93,6 @@ class View:
         turned = turned / (1.0 if abs(length - 1.0) < 1e-14 else length) * (-1.0 if turned[0] < 0.0 else 1.0)
         x, y, z = (float(value) for value in np.asarray(position, dtype=np.float64))
         return cls(position=(x, y, z), rotation=tuple(turned.tolist()), **lens)
-
-    @classmethod
-    def of_mujoco(cls, xpos: Any, xquat: Any, **lens: Any) -> View:
-        """A camera at MuJoCo's position (3,) [m] and quaternion (4,) of a camera, which looks along its -z."""
-        turned = np.asarray(xquat, dtype=np.float64)
-        return cls.at(xpos, multiply(turned, conjugate(quat_of(MUJOCO_AXES))), **lens)
 
     @functools.cached_property
     def matrix(self) -> Array:
@@ -318,15 +312,6 @@ def load_view(path: Path | str) -> ViewFile:
         CameraError: With file, line and key, where it is missing, malformed or says what can't be.
     """
     return parse(ViewFile, read_yaml(path, CameraError), CameraError)
-
-
-def view_of(document: YamlDocument) -> View:
-    """The view in a file that holds nothing else.
-
-    Raises:
-        CameraError: As `load_view`.
-    """
-    return parse(ViewFields, document, CameraError).view
 
 
 def view_fields(view: View) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from policy_port.errors import PolicyPortError
 from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.confirmation import fingerprint, note_of
 from policy_port.robots.arm.console import Console
+from policy_port.robots.arm.emulated import HELD, lay_down
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.robot_file import RobotFile, load_robot_file
 from policy_port.robots.arm.session import without_torque
@@ -33,8 +34,6 @@ from policy_port.robots.jobs.run import Keep, play_real
 from policy_port.tasks.reach import SO100_REACH
 from policy_port.trace import Trace
 
-HELD = "stuck"
-"""The fault that is a person's hand."""
 PERIOD = 0.05
 """Control period of the embedded policy [s]."""
 AT_REST = 0.25
@@ -158,13 +157,7 @@ class SoakArm:
         if any(servo.torque for servo in self.arm.servos):
             with without_torque(self.robot, time=self.clock) as arm:
                 arm.line.torque_off()
-        scales, angles = tick_scales(DEFAULT_CALIBRATION), self.arm.angles()
-        rest = dict(zip(self.robot.joint_names, self.robot.pose("rest"), strict=True))
-        self.arm.inject(HELD)
-        for name, angle in rest.items():
-            away = round((angle - angles[name]) / scales[name].slope)
-            for part in (away // 2, away - away // 2):
-                self.arm.inject(f"push:{name}:{part}")
+        lay_down(self.arm, self.robot)
 
     def _outcome(self, ended: str, folder: Path, log: tuple[WireWrite, ...], fault: str | None) -> Outcome:
         deaf = fault is not None and fault.split(":")[0].split("@")[0] in ("absent", "deaf")

@@ -6,60 +6,30 @@ from collections.abc import Callable
 from typing import Any
 
 from mutation_kinds import Data, NotApplicableError, terms_of
-from mutation_mistake import Mutation
+from mutation_mistake import Mutation, wrote
 
 VELOCITY = ("lin_vel_x", "lin_vel_y", "ang_vel_z")
 
 
 def in_commands() -> list[Mutation]:
     """What a user wrongly wrote about them."""
-    make, order = Mutation, (r"elements in another order", r"elements \d and \d exchanged")
+    order = (r"elements in another order", r"elements \d and \d exchanged")
     return [
-        make(key="turn rate before the velocity", group="2", names=order, contract=told((2, 0, 1))),
-        make(key="command elements exchanged", group="2", names=order, contract=told((1, 0, 2))),
-        make(
-            key="slew limit of the command too many",
-            group="3",
-            names=(r"slew limit 1 too many",),
-            contract=shaped(slew=1.0),
-        ),
-        make(
-            key="dead zone of the command too many",
-            group="3",
-            names=(r"dead zone 0\.25 too many",),
-            contract=shaped(dead_zone=0.25),
-        ),
-        make(
-            key="dead zone of the command left out",
-            group="3",
-            names=(r"dead zone .* missing",),
-            contract=dead_zone_left_out,
-        ),
-        make(
-            key="cosine before sine",
-            group="1",
-            names=(r"sine and cosine exchanged", r"waves .* exchanged"),
-            contract=cosine_first,
-        ),
-        make(
-            key="feet of the clock exchanged",
-            group="1",
-            names=(r"waves .* exchanged", r"half a turn off"),
-            contract=feet_exchanged,
-        ),
-        make(key="clock of another period", group="1", names=(r"period",), contract=on_clock(period=0.9)),
-        make(key="clock that starts late", group="3", names=(r"source's clock is .* (ahead|behind)",), contract=late),
-        make(
-            key="share of a stance left out",
-            group="3",
-            names=(r"a foot stands 0\.6 of a cycle",),
-            contract=stance_left_out,
-        ),
-        make(
-            key="clock frozen while it should run",
-            group="2",
-            names=(r"clock does otherwise",),
-            contract=on_clock(standing="freeze", below=5.0, norm_of=list(VELOCITY)),
+        wrote("turn rate before the velocity", "2", told((2, 0, 1)), *order),
+        wrote("command elements exchanged", "2", told((1, 0, 2)), *order),
+        wrote("slew limit of the command too many", "3", shaped(slew=1.0), r"slew limit 1 too many"),
+        wrote("dead zone of the command too many", "3", shaped(dead_zone=0.25), r"dead zone 0\.25 too many"),
+        wrote("dead zone of the command left out", "3", dead_zone_left_out, r"dead zone .* missing"),
+        wrote("cosine before sine", "1", cosine_first, r"sine and cosine exchanged", r"waves .* exchanged"),
+        wrote("feet of the clock exchanged", "1", feet_exchanged, r"waves .* exchanged", r"half a turn off"),
+        wrote("clock of another period", "1", on_clock(period=0.9), r"period"),
+        wrote("clock that starts late", "3", late, r"source's clock is .* (ahead|behind)"),
+        wrote("share of a stance left out", "3", stance_left_out, r"a foot stands 0\.6 of a cycle"),
+        wrote(
+            "clock frozen while it should run",
+            "2",
+            on_clock(standing="freeze", below=5.0, norm_of=list(VELOCITY)),
+            r"clock does otherwise",
         ),
     ]
 

@@ -7,54 +7,43 @@ from collections.abc import Callable
 from typing import Any
 
 from mutation_kinds import Data, NotApplicableError, terms_of
-from mutation_mistake import Mutation
+from mutation_mistake import Mutation, wrote
 
 
 def of_histories() -> list[Mutation]:
     """What a user wrongly wrote of which steps the network sees."""
-    make = Mutation
     return [
-        make(
-            key="history without the present step",
-            group="1",
-            names=(r"with the present step in the source", r"one step early"),
-            contract=grouped(newest=1),
+        wrote(
+            "history without the present step",
+            "1",
+            grouped(newest=1),
+            r"with the present step in the source",
+            r"one step early",
         ),
-        make(
-            key="history of every second step",
-            group="1",
-            names=(r"every step in the source",),
-            contract=grouped(stride=2),
+        wrote("history of every second step", "1", grouped(stride=2), r"every step in the source"),
+        wrote(
+            "past-only block with the present step in it",
+            "1",
+            steps(newest=0),
+            r"without the present step in the source",
+            r"one step late",
         ),
-        make(
-            key="past-only block with the present step in it",
-            group="1",
-            names=(r"without the present step in the source", r"one step late"),
-            contract=steps(newest=0),
+        wrote("past-only block turned round", "1", turned, r"(newest|oldest) first in the source"),
+        wrote(
+            "past-only block filled otherwise",
+            "+",
+            exchanged("fill", "zero", "first"),
+            r"filled with (the first|zeros)",
         ),
-        make(
-            key="past-only block turned round",
-            group="1",
-            names=(r"(newest|oldest) first in the source",),
-            contract=turned,
+        wrote(
+            "past-only block laid out the other way",
+            "1",
+            exchanged("layout", "term_major", "time_major"),
+            r"(term|time)-major in the source",
         ),
-        make(
-            key="past-only block filled otherwise",
-            group="+",
-            names=(r"filled with (the first|zeros)",),
-            contract=exchanged("fill", "zero", "first"),
-        ),
-        make(
-            key="past-only block laid out the other way",
-            group="1",
-            names=(r"(term|time)-major in the source",),
-            contract=exchanged("layout", "term_major", "time_major"),
-        ),
-        make(
-            key="lengths of two groups exchanged", group="1", names=(r"histories .* exchanged",), contract=two_lengths
-        ),
-        make(key="a motion that takes longer", group="2", names=(r"the motion takes {a} s",), contract=elapsed_length),
-        make(key="a motion from its first step on", group="3", names=(r"it begins at {a} s",), contract=elapsed_start),
+        wrote("lengths of two groups exchanged", "1", two_lengths, r"histories .* exchanged"),
+        wrote("a motion that takes longer", "2", elapsed_length, r"the motion takes {a} s"),
+        wrote("a motion from its first step on", "3", elapsed_start, r"it begins at {a} s"),
     ]
 
 

@@ -15,7 +15,7 @@ from mutation_commands import in_commands
 from mutation_filters import of_filters
 from mutation_history import of_histories
 from mutation_kinds import NotApplicableError
-from mutation_mistake import ORDER, Mutation
+from mutation_mistake import ORDER, Mutation, wrote
 from mutation_recordings import Arrays
 from mutation_sensed import of_sensing
 from mutation_traces import in_readings, in_recordings
@@ -30,315 +30,159 @@ def mutations() -> list[Mutation]:
 
 def in_contracts() -> list[Mutation]:
     """What a user wrongly wrote."""
-    make = Mutation
     return [
         *of_places(),
         *of_histories(),
         *of_filters(),
-        make(key="joint order of another parser", group="1", names=ORDER, contract=orders.joint_order_parser),
-        make(key="joint order sorted by name", group="+", names=ORDER, contract=orders.joint_order_sorted),
-        make(key="joint order reversed", group="+", names=ORDER, contract=orders.joint_order_reversed),
-        make(
-            key="left and right exchanged",
-            group="+",
-            names=(r"left and right exchanged",),
-            contract=orders.joint_order_left_right,
+        wrote("joint order of another parser", "1", orders.joint_order_parser, *ORDER),
+        wrote("joint order sorted by name", "+", orders.joint_order_sorted, *ORDER),
+        wrote("joint order reversed", "+", orders.joint_order_reversed, *ORDER),
+        wrote("left and right exchanged", "+", orders.joint_order_left_right, r"left and right exchanged"),
+        wrote("two joints exchanged", "1", orders.joint_pair, r"({a} and {b}|{b} and {a}) exchanged"),
+        wrote("names in another order than the values beside them", "1", orders.names_over_values, *ORDER),
+        wrote("order of joint_pos_rel alone", "+", orders.one_term_order("joint_pos_rel"), *ORDER),
+        wrote("order of joint_vel alone", "+", orders.one_term_order("joint_vel"), *ORDER),
+        wrote("order of the action alone", "+", orders.action_order, *ORDER),
+        wrote("history laid out the other way", "1", kinds.other_layout, r"history {a} in the source"),
+        wrote("history newest first", "1", kinds.history(order="newest_first"), r"history .*oldest first"),
+        wrote("history filled with zeros", "+", kinds.history(fill="zero"), r"history filled with the first"),
+        wrote("every observation scale left out", "1", kinds.scales_left_out, r"scale .*missing"),
+        wrote("base_ang_vel unscaled", "2", kinds.scale_left_out("base_ang_vel"), r"scale .*missing"),
+        wrote("joint_vel unscaled", "+", kinds.scale_left_out("joint_vel"), r"scale .*missing"),
+        wrote("command unscaled", "2", kinds.scale_left_out("velocity_command"), r"scale .*missing"),
+        wrote("joint_vel scaled twice", "+", kinds.scale_times("joint_vel", 0.05), r"factor 0.05"),
+        wrote(
+            "projected_gravity sign flipped", "+", kinds.scale_times("projected_gravity", -1.0), r"sign", r"scale -1 "
         ),
-        make(
-            key="two joints exchanged",
-            group="1",
-            names=(r"({a} and {b}|{b} and {a}) exchanged",),
-            contract=orders.joint_pair,
+        wrote(
+            "default pose in another order",
+            "1",
+            orders.field_in_other_order("default"),
+            r"default pose in another order",
         ),
-        make(
-            key="names in another order than the values beside them",
-            group="1",
-            names=ORDER,
-            contract=orders.names_over_values,
+        wrote("default pose zero", "+", kinds.defaults_zero, r"default pose not stated"),
+        wrote(
+            "default pose left out of the observation",
+            "2",
+            kinds.kind_instead("joint_pos_rel", "joint_pos"),
+            r"default pose not subtracted",
         ),
-        make(
-            key="order of joint_pos_rel alone", group="+", names=ORDER, contract=orders.one_term_order("joint_pos_rel")
+        wrote(
+            "default pose subtracted twice",
+            "+",
+            kinds.kind_instead("joint_pos", "joint_pos_rel"),
+            r"default pose subtracted though",
         ),
-        make(key="order of joint_vel alone", group="+", names=ORDER, contract=orders.one_term_order("joint_vel")),
-        make(key="order of the action alone", group="+", names=ORDER, contract=orders.action_order),
-        make(
-            key="history laid out the other way",
-            group="1",
-            names=(r"history {a} in the source",),
-            contract=kinds.other_layout,
+        wrote("one default 0.1 rad off", "+", kinds.one_default, r"default position of {a}"),
+        wrote("one default 0.001 rad off", "3", kinds.default_one_milliradian, r"default position of {a}"),
+        wrote("sign of one default flipped", "+", kinds.default_flipped, r"default position of {a}"),
+        wrote(
+            "stiffness and damping in another order",
+            "1",
+            orders.field_in_other_order("stiffness", "damping"),
+            r"gains in another order",
         ),
-        make(
-            key="history newest first",
-            group="1",
-            names=(r"history .*oldest first",),
-            contract=kinds.history(order="newest_first"),
+        wrote("stiffness x 0.5", "3", kinds.field_times("stiffness", 0.5), r"factor {a} on every joint"),
+        wrote("stiffness x 2", "3", kinds.field_times("stiffness", 2.0), r"factor {a} on every joint"),
+        wrote("damping 0", "3", kinds.field_times("damping", 0.0), r"zero on every joint"),
+        wrote("armature x 0.1", "+", kinds.field_times("armature", 0.1), r"factor {a} on every joint"),
+        wrote("stiffness of one joint x 0.5", "+", kinds.one_field("stiffness", 0.5), r"{a} .* instead of"),
+        wrote("actuation of the other kind", "3", kinds.actuation_kind, r"actuation (implicit|explicit) instead of"),
+        wrote("base_lin_vel zeroed", "1", kinds.zeroed("base_lin_vel"), r"it is base_lin_vel"),
+        wrote("last_action zeroed", "2", kinds.zeroed("last_action"), r"it is last_action"),
+        wrote("gait phase zeroed", "3", kinds.zeroed("gait_phase"), r"gait clock"),
+        wrote("command zeroed", "+", kinds.zeroed("velocity_command"), r"it is velocity_command"),
+        wrote("gait period 0.75 s", "+", kinds.gait_period, r"gait period 0.75"),
+        wrote("gait half a turn off", "+", kinds.gait_half_turn, r"gait clock offset"),
+        wrote(
+            "joint_target read as position", "+", kinds.kind_instead("joint_target", "joint_vel"), r"it is joint_target"
         ),
-        make(
-            key="history filled with zeros",
-            group="+",
-            names=(r"history filled with the first",),
-            contract=kinds.history(fill="zero"),
+        wrote("one hip's sign flipped in the observation", "3", kinds.observed_sign, r"sign of {a} flipped"),
+        wrote("one hip's sign flipped everywhere", "3", kinds.hip_sign, r"sign of (joint )?{a} flipped"),
+        wrote("action scale x 2", "3", kinds.action_scale(2.0), r"factor {a}|scaled {a}"),
+        wrote("action scale through three decimals", "+", kinds.action_scale_rounded, r"factor 1.01|scaled 1.01"),
+        wrote("action scale of one joint 36 % off", "3", kinds.one_action_scale(0.64), r"{a} scaled {b}"),
+        wrote("action of one joint x 0.74", "+", kinds.one_action_scale(0.74), r"{a} scaled {b}"),
+        wrote("action offset left out", "+", kinds.action_offset_left_out, r"default pose is not added"),
+        wrote(
+            "action relative to the measured position",
+            "+",
+            kinds.delta_instead,
+            r"targets are .*, not relative to the measured",
+            r"targets are relative",
         ),
-        make(
-            key="every observation scale left out",
-            group="1",
-            names=(r"scale .*missing",),
-            contract=kinds.scales_left_out,
+        wrote(
+            "action absolute instead of delta",
+            "+",
+            kinds.absolute_instead,
+            r"targets are relative to the previous target",
         ),
-        make(
-            key="base_ang_vel unscaled",
-            group="2",
-            names=(r"scale .*missing",),
-            contract=kinds.scale_left_out("base_ang_vel"),
+        wrote("raw_clip to 1 where there is none, or left out", "+", kinds.raw_clip_one, r"raw_clip"),
+        wrote(
+            "observation clip to 1 where there is none", "+", kinds.observation_clip, r"clip to \[-1.0, 1.0\] too many"
         ),
-        make(
-            key="joint_vel unscaled", group="+", names=(r"scale .*missing",), contract=kinds.scale_left_out("joint_vel")
+        wrote("half the control rate", "3", kinds.half_rate, r"0.5 times the control rate"),
+        wrote("twice the control rate", "+", kinds.double_rate, r"2 times as often"),
+        wrote("terms sorted by name", "+", orders.terms_sorted, r"term.* (exchanged|another place|another order)"),
+        wrote(
+            "base_ang_vel and projected_gravity exchanged",
+            "+",
+            orders.terms_exchanged("base_ang_vel", "projected_gravity"),
+            r"terms ({a} and {b}|{b} and {a}) exchanged",
         ),
-        make(
-            key="command unscaled",
-            group="2",
-            names=(r"scale .*missing",),
-            contract=kinds.scale_left_out("velocity_command"),
+        wrote(
+            "joint_pos and joint_vel exchanged",
+            "+",
+            orders.terms_exchanged("joint_pos_rel", "joint_vel"),
+            r"terms ({a} and {b}|{b} and {a}) exchanged",
         ),
-        make(
-            key="joint_vel scaled twice",
-            group="+",
-            names=(r"factor 0.05",),
-            contract=kinds.scale_times("joint_vel", 0.05),
+        wrote(
+            "joint_vel and last_action exchanged",
+            "+",
+            orders.terms_exchanged("joint_vel", "last_action"),
+            r"terms ({a} and {b}|{b} and {a}) exchanged",
         ),
-        make(
-            key="projected_gravity sign flipped",
-            group="+",
-            names=(r"sign", r"scale -1 "),
-            contract=kinds.scale_times("projected_gravity", -1.0),
+        wrote("turn command in degrees", "+", kinds.command_axes, r"ang_vel_z"),
+        wrote(
+            "joint_vel unscaled, two joints exchanged",
+            "+",
+            kinds.both(kinds.scale_times("joint_vel", 20.0), orders.joint_pair),
+            r"exchanged",
         ),
-        make(
-            key="default pose in another order",
-            group="1",
-            names=(r"default pose in another order",),
-            contract=orders.field_in_other_order("default"),
+        wrote(
+            "default pose left out, action scale x 2",
+            "+",
+            kinds.both(kinds.kind_instead("joint_pos_rel", "joint_pos"), kinds.action_scale(2.0)),
+            r"default pose not subtracted",
         ),
-        make(key="default pose zero", group="+", names=(r"default pose not stated",), contract=kinds.defaults_zero),
-        make(
-            key="default pose left out of the observation",
-            group="2",
-            names=(r"default pose not subtracted",),
-            contract=kinds.kind_instead("joint_pos_rel", "joint_pos"),
-        ),
-        make(
-            key="default pose subtracted twice",
-            group="+",
-            names=(r"default pose subtracted though",),
-            contract=kinds.kind_instead("joint_pos", "joint_pos_rel"),
-        ),
-        make(key="one default 0.1 rad off", group="+", names=(r"default position of {a}",), contract=kinds.one_default),
-        make(
-            key="one default 0.001 rad off",
-            group="3",
-            names=(r"default position of {a}",),
-            contract=kinds.default_one_milliradian,
-        ),
-        make(
-            key="sign of one default flipped",
-            group="+",
-            names=(r"default position of {a}",),
-            contract=kinds.default_flipped,
-        ),
-        make(
-            key="stiffness and damping in another order",
-            group="1",
-            names=(r"gains in another order",),
-            contract=orders.field_in_other_order("stiffness", "damping"),
-        ),
-        make(
-            key="stiffness x 0.5",
-            group="3",
-            names=(r"factor {a} on every joint",),
-            contract=kinds.field_times("stiffness", 0.5),
-        ),
-        make(
-            key="stiffness x 2",
-            group="3",
-            names=(r"factor {a} on every joint",),
-            contract=kinds.field_times("stiffness", 2.0),
-        ),
-        make(key="damping 0", group="3", names=(r"zero on every joint",), contract=kinds.field_times("damping", 0.0)),
-        make(
-            key="armature x 0.1",
-            group="+",
-            names=(r"factor {a} on every joint",),
-            contract=kinds.field_times("armature", 0.1),
-        ),
-        make(
-            key="stiffness of one joint x 0.5",
-            group="+",
-            names=(r"{a} .* instead of",),
-            contract=kinds.one_field("stiffness", 0.5),
-        ),
-        make(
-            key="actuation of the other kind",
-            group="3",
-            names=(r"actuation (implicit|explicit) instead of",),
-            contract=kinds.actuation_kind,
-        ),
-        make(
-            key="base_lin_vel zeroed", group="1", names=(r"it is base_lin_vel",), contract=kinds.zeroed("base_lin_vel")
-        ),
-        make(key="last_action zeroed", group="2", names=(r"it is last_action",), contract=kinds.zeroed("last_action")),
-        make(key="gait phase zeroed", group="3", names=(r"gait clock",), contract=kinds.zeroed("gait_phase")),
-        make(
-            key="command zeroed",
-            group="+",
-            names=(r"it is velocity_command",),
-            contract=kinds.zeroed("velocity_command"),
-        ),
-        make(key="gait period 0.75 s", group="+", names=(r"gait period 0.75",), contract=kinds.gait_period),
-        make(key="gait half a turn off", group="+", names=(r"gait clock offset",), contract=kinds.gait_half_turn),
-        make(
-            key="joint_target read as position",
-            group="+",
-            names=(r"it is joint_target",),
-            contract=kinds.kind_instead("joint_target", "joint_vel"),
-        ),
-        make(
-            key="one hip's sign flipped in the observation",
-            group="3",
-            names=(r"sign of {a} flipped",),
-            contract=kinds.observed_sign,
-        ),
-        make(
-            key="one hip's sign flipped everywhere",
-            group="3",
-            names=(r"sign of (joint )?{a} flipped",),
-            contract=kinds.hip_sign,
-        ),
-        make(key="action scale x 2", group="3", names=(r"factor {a}|scaled {a}",), contract=kinds.action_scale(2.0)),
-        make(
-            key="action scale through three decimals",
-            group="+",
-            names=(r"factor 1.01|scaled 1.01",),
-            contract=kinds.action_scale_rounded,
-        ),
-        make(
-            key="action scale of one joint 36 % off",
-            group="3",
-            names=(r"{a} scaled {b}",),
-            contract=kinds.one_action_scale(0.64),
-        ),
-        make(
-            key="action of one joint x 0.74",
-            group="+",
-            names=(r"{a} scaled {b}",),
-            contract=kinds.one_action_scale(0.74),
-        ),
-        make(
-            key="action offset left out",
-            group="+",
-            names=(r"default pose is not added",),
-            contract=kinds.action_offset_left_out,
-        ),
-        make(
-            key="action relative to the measured position",
-            group="+",
-            names=(r"targets are .*, not relative to the measured", r"targets are relative"),
-            contract=kinds.delta_instead,
-        ),
-        make(
-            key="action absolute instead of delta",
-            group="+",
-            names=(r"targets are relative to the previous target",),
-            contract=kinds.absolute_instead,
-        ),
-        make(
-            key="raw_clip to 1 where there is none, or left out",
-            group="+",
-            names=(r"raw_clip",),
-            contract=kinds.raw_clip_one,
-        ),
-        make(
-            key="observation clip to 1 where there is none",
-            group="+",
-            names=(r"clip to \[-1.0, 1.0\] too many",),
-            contract=kinds.observation_clip,
-        ),
-        make(key="half the control rate", group="3", names=(r"0.5 times the control rate",), contract=kinds.half_rate),
-        make(key="twice the control rate", group="+", names=(r"2 times as often",), contract=kinds.double_rate),
-        make(
-            key="terms sorted by name",
-            group="+",
-            names=(r"term.* (exchanged|another place|another order)",),
-            contract=orders.terms_sorted,
-        ),
-        make(
-            key="base_ang_vel and projected_gravity exchanged",
-            group="+",
-            names=(r"terms ({a} and {b}|{b} and {a}) exchanged",),
-            contract=orders.terms_exchanged("base_ang_vel", "projected_gravity"),
-        ),
-        make(
-            key="joint_pos and joint_vel exchanged",
-            group="+",
-            names=(r"terms ({a} and {b}|{b} and {a}) exchanged",),
-            contract=orders.terms_exchanged("joint_pos_rel", "joint_vel"),
-        ),
-        make(
-            key="joint_vel and last_action exchanged",
-            group="+",
-            names=(r"terms ({a} and {b}|{b} and {a}) exchanged",),
-            contract=orders.terms_exchanged("joint_vel", "last_action"),
-        ),
-        make(key="turn command in degrees", group="+", names=(r"ang_vel_z",), contract=kinds.command_axes),
-        make(
-            key="joint_vel unscaled, two joints exchanged",
-            group="+",
-            names=(r"exchanged",),
-            contract=kinds.both(kinds.scale_times("joint_vel", 20.0), orders.joint_pair),
-        ),
-        make(
-            key="default pose left out, action scale x 2",
-            group="+",
-            names=(r"default pose not subtracted",),
-            contract=kinds.both(kinds.kind_instead("joint_pos_rel", "joint_pos"), kinds.action_scale(2.0)),
-        ),
-        make(
-            key="wrong order, scale and gains at once",
-            group="+",
-            names=ORDER,
-            contract=kinds.both(
+        wrote(
+            "wrong order, scale and gains at once",
+            "+",
+            kinds.both(
                 orders.joint_order_parser, kinds.scale_times("joint_vel", 2.0), kinds.field_times("stiffness", 0.5)
             ),
+            *ORDER,
         ),
     ]
 
 
 def of_places() -> list[Mutation]:
     """Another point of the base's velocity, and the axes of a site where the source has the link's."""
-    make = Mutation
     return [
-        make(
-            key="base_lin_vel of the link or of the centre of mass",
-            group="3",
-            names=(r"the velocity of {a}",),
-            contract=kinds.other_point,
-        ),
-        make(
-            key="base_lin_vel at another offset",
-            group="3",
-            names=(r"the velocity of {a}",),
-            contract=kinds.point_beside,
-        ),
-        make(
-            key="base_ang_vel in the axes of a site",
-            group="3",
-            names=(r"in the axes of the base link",),
-            contract=kinds.frame_of_a_site("base_ang_vel"),
+        wrote("base_lin_vel of the link or of the centre of mass", "3", kinds.other_point, r"the velocity of {a}"),
+        wrote("base_lin_vel at another offset", "3", kinds.point_beside, r"the velocity of {a}"),
+        wrote(
+            "base_ang_vel in the axes of a site",
+            "3",
+            kinds.frame_of_a_site("base_ang_vel"),
+            r"in the axes of the base link",
             trace=recordings.site_askew,
         ),
-        make(
-            key="projected_gravity in the axes of a site",
-            group="3",
-            names=(r"in the axes of the base link",),
-            contract=kinds.frame_of_a_site("projected_gravity"),
+        wrote(
+            "projected_gravity in the axes of a site",
+            "3",
+            kinds.frame_of_a_site("projected_gravity"),
+            r"in the axes of the base link",
             trace=recordings.site_askew,
         ),
     ]

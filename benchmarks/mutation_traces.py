@@ -7,129 +7,54 @@ from typing import Any
 import mutation_kinds as kinds
 import mutation_orders as orders
 import mutation_recordings as made
-from mutation_mistake import ORDER, STATE, Mutation
+from mutation_mistake import ORDER, STATE, Mutation, recorded, wrote
 
 
 def in_readings() -> list[Mutation]:
     """What a user's state reader wrongly read, and further ones."""
-    make = Mutation
     return [
-        make(key="quaternion order swapped", group="1", names=(r"quaternion order",), trace=made.quaternion_xyzw),
-        make(key="quaternion inverted", group="+", names=(r"quaternion inverted",), trace=made.quaternion_inverse),
-        make(
-            key="base_ang_vel in the world frame",
-            group="3",
-            names=(r"world frame",),
-            trace=made.world_frame("base_ang_vel"),
+        recorded("quaternion order swapped", "1", made.quaternion_xyzw, r"quaternion order"),
+        recorded("quaternion inverted", "+", made.quaternion_inverse, r"quaternion inverted"),
+        recorded("base_ang_vel in the world frame", "3", made.world_frame("base_ang_vel"), r"world frame"),
+        recorded("base_lin_vel in the world frame", "+", made.world_frame("base_lin_vel"), r"world frame"),
+        recorded("state one step late", "3", made.later(*STATE), r"one step late"),
+        recorded("state two steps late", "3", made.later(*STATE, steps=2), r"two steps late"),
+        recorded("joint velocity two steps late", "3", made.later("joint_vel", steps=2), r"two steps late"),
+        recorded("base_ang_vel three steps late", "3", made.later("base_ang_vel", steps=3), r"three steps late"),
+        recorded("targets two steps late", "3", made.later("target", steps=2), r"target: two steps"),
+        recorded(
+            "joint_pos with a constant bias",
+            "3",
+            made.biased("joint_pos", "joint_pos_rel", "joint_pos"),
+            r"constant bias",
         ),
-        make(
-            key="base_lin_vel in the world frame",
-            group="+",
-            names=(r"world frame",),
-            trace=made.world_frame("base_lin_vel"),
+        recorded("gyro with a constant bias", "3", made.biased("base_ang_vel", "base_ang_vel"), r"constant bias"),
+        recorded("base_ang_vel in a sensor's axes", "3", made.askew("base_ang_vel"), r"in other axes"),
+        recorded(
+            "base_lin_vel recorded of the centre of mass", "3", made.of_another_point, r"recorded at another point"
         ),
-        make(key="state one step late", group="3", names=(r"one step late",), trace=made.later(*STATE)),
-        make(key="state two steps late", group="3", names=(r"two steps late",), trace=made.later(*STATE, steps=2)),
-        make(
-            key="joint velocity two steps late",
-            group="3",
-            names=(r"two steps late",),
-            trace=made.later("joint_vel", steps=2),
+        recorded(
+            "joint velocity one step late", "3", made.later("joint_vel"), r"joint_vel: one step late|one step late"
         ),
-        make(
-            key="base_ang_vel three steps late",
-            group="3",
-            names=(r"three steps late",),
-            trace=made.later("base_ang_vel", steps=3),
+        recorded("targets one step late", "3", made.later("target"), r"target: one step|one step"),
+        wrote("positions in degrees", "+", kinds.degrees, r"factor 57.30"),
+        wrote("one joint observed 0.02 rad off", "+", kinds.observed_offset, r"default .*{a}|offset"),
+        wrote("front and rear legs exchanged", "+", orders.front_and_rear, *ORDER),
+        wrote("last action scaled as the action is", "+", kinds.scale_times("last_action", 0.25), r"factor 0.25"),
+        wrote(
+            "last action taken for the last target",
+            "+",
+            kinds.kind_instead("last_action", "joint_target"),
+            r"it is last_action",
         ),
-        make(
-            key="targets two steps late",
-            group="3",
-            names=(r"target: two steps",),
-            trace=made.later("target", steps=2),
+        wrote("damping x 1.3", "+", kinds.field_times("damping", 1.3), r"factor 1.30 on every joint"),
+        recorded("two axes of base_ang_vel exchanged", "+", made.axes_exchanged, r"elements 0 and 1"),
+        recorded("velocities by finite differences", "+", made.finite_differences, r"finite difference"),
+        recorded(
+            "observation recorded behind the normaliser", "+", made.normalised, r"behind the network's normaliser"
         ),
-        make(
-            key="joint_pos with a constant bias",
-            group="3",
-            names=(r"constant bias",),
-            trace=made.biased("joint_pos", "joint_pos_rel", "joint_pos"),
-        ),
-        make(
-            key="gyro with a constant bias",
-            group="3",
-            names=(r"constant bias",),
-            trace=made.biased("base_ang_vel", "base_ang_vel"),
-        ),
-        make(
-            key="base_ang_vel in a sensor's axes",
-            group="3",
-            names=(r"in other axes",),
-            trace=made.askew("base_ang_vel"),
-        ),
-        make(
-            key="base_lin_vel recorded of the centre of mass",
-            group="3",
-            names=(r"recorded at another point",),
-            trace=made.of_another_point,
-        ),
-        make(
-            key="joint velocity one step late",
-            group="3",
-            names=(r"joint_vel: one step late|one step late",),
-            trace=made.later("joint_vel"),
-        ),
-        make(
-            key="targets one step late",
-            group="3",
-            names=(r"target: one step|one step",),
-            trace=made.later("target"),
-        ),
-        make(key="positions in degrees", group="+", names=(r"factor 57.30",), contract=kinds.degrees),
-        make(
-            key="one joint observed 0.02 rad off",
-            group="+",
-            names=(r"default .*{a}|offset",),
-            contract=kinds.observed_offset,
-        ),
-        make(key="front and rear legs exchanged", group="+", names=ORDER, contract=orders.front_and_rear),
-        make(
-            key="last action scaled as the action is",
-            group="+",
-            names=(r"factor 0.25",),
-            contract=kinds.scale_times("last_action", 0.25),
-        ),
-        make(
-            key="last action taken for the last target",
-            group="+",
-            names=(r"it is last_action",),
-            contract=kinds.kind_instead("last_action", "joint_target"),
-        ),
-        make(
-            key="damping x 1.3",
-            group="+",
-            names=(r"factor 1.30 on every joint",),
-            contract=kinds.field_times("damping", 1.3),
-        ),
-        make(
-            key="two axes of base_ang_vel exchanged",
-            group="+",
-            names=(r"elements 0 and 1",),
-            trace=made.axes_exchanged,
-        ),
-        make(
-            key="velocities by finite differences",
-            group="+",
-            names=(r"finite difference",),
-            trace=made.finite_differences,
-        ),
-        make(
-            key="observation recorded behind the normaliser",
-            group="+",
-            names=(r"behind the network's normaliser",),
-            trace=made.normalised,
-        ),
-        make(key="targets behind a low-pass filter", group="+", names=(r"filter",), trace=made.filtered_targets),
-        make(key="observation noise left on", group="+", names=(r"noise",), trace=made.noise),
+        recorded("targets behind a low-pass filter", "+", made.filtered_targets, r"filter"),
+        recorded("observation noise left on", "+", made.noise, r"noise"),
     ]
 
 

@@ -77,7 +77,13 @@ class OutputError(PolicyPortError):
 
 
 class SuiteError(PolicyPortError):
-    """A regression suite is malformed, or its baselines are missing or belong to another suite."""
+    """A suite or a sweep is malformed, or a suite's baselines are missing or belong to another one."""
+
+
+class StoppedSweepError(SuiteError):
+    """A person stopped a sweep; what was played is kept."""
+
+    exit_code = 130
 
 
 class StoppedTrainingError(TrainError):

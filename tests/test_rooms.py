@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "plain_yaml": set(),
     "resources": set(),
     "system": set(),
+    "text_table": set(),
     "trace": set(),
     "contract": {"files", "plain_yaml", "resources"},
     "remap": {"contract", "motion"},
@@ -54,10 +55,16 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "motion", "remap", "files", "onnx_session", "plain_yaml", "trace"),
         *("checkpoints.files", "checkpoints.torchscript"),
     },
-    "proof": {"contract", "remap", "checkpoints", "onnx_session", "port"},
+    # A deploy graph is proved over states: by the second way from states to observations that traces are held against.
+    "proof": {
+        *("contract", "deploy", "motion", "remap", "checkpoints", "onnx_session", "port"),
+        *("verdict.evidence", "verdict.rebuild"),
+    },
     # A port says which dynamics its policy was trained under, by the hash that traces have.
-    "export": {"contract", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
-    "control": {"contract", "motion", "remap", "port"},
+    "export": {"contract", "deploy", "dynamics", "motion", "remap", "checkpoints", "files", "port", "proof"},
+    # What a step computes of signals, as plan and as program; the control loop and the device run it.
+    "deploy": {"contract", "motion", "onnx_session", "port"},
+    "control": {"contract", "deploy", "motion", "remap", "port"},
     "dynamics": {"contract", "files", "plain_yaml", "resources"},
     # A learned actuator is a stranger's network, and is opened with the same care as any checkpoint.
     "plants": {
@@ -70,6 +77,8 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "control", "dynamics", "motion", "plants", "port", "tasks", "report", "trace", "files"),
         "resources",
     },
+    # The loop of a replay on the plant's device: what `control` and `replay` do on the host, with the same figures.
+    "device": {"contract", "control", "deploy", "plants", "port", "replay"},
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
     "compare": {"contract", "dynamics", "files", "replay", "report", "trace"},
@@ -93,11 +102,15 @@ ROOMS: dict[str, set[str]] = {
         "files",
         "robot_models",
     },
+    # Plays as suites do, and ranks as comparisons do; what starts processes and keeps caches is theirs.
+    "sweep": {
+        *("checkpoints.files", "compare", "contract", "files", "regress", "replay", "report", "text_table"),
+    },
     # Reinforcement learning is RSL-RL's: this room builds its environments, feeds it and keeps its runs.
     "train": {
-        *("checkpoints", "contract", "control", "dynamics", "export", "files", "motion"),
-        *("plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources", "robot_models", "tasks"),
-        "trace",
+        *("checkpoints", "contract", "control", "deploy", "descriptors.link_chains", "dynamics", "export", "files"),
+        *("motion", "plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources"),
+        *("robot_models", "tasks", "trace"),
     },
     # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
     "identify": {
@@ -179,12 +192,13 @@ HEAVY: dict[str, set[str]] = {
     },
     "newton": {"plants", "descriptors/robot_parsers.py"},
     "onnx": {
-        *("checkpoints", "port", "export", "descriptors/onnx_file.py", "descriptors/leapp_graph.py"),
+        *("checkpoints", "deploy", "port", "export", "descriptors/onnx_file.py", "descriptors/leapp_graph.py"),
         *("descriptors/outwards", "identify/learned.py"),
     },
     "onnxruntime": {"export", "onnx_session", "port", "system"},
     "rerun": {"replay"},
     "ray": {"regress"},
+    "pyarrow": {"identify", "robots/jobs/dataset.py", "sweep"},
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},
@@ -192,6 +206,7 @@ HEAVY: dict[str, set[str]] = {
     "scipy": {"camera", "engine", "identify"},
     "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {
+        "deploy/module.py",
         "remap",
         "checkpoints",
         "export",
@@ -203,6 +218,8 @@ HEAVY: dict[str, set[str]] = {
         "tasks/so100_ball_env.py",
         "tasks/so100_reach_env.py",
         "tasks/reach_reward.py",
+        "device",
+        "plants/newton_tensors.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
         "system",

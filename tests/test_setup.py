@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+_SPEC: Any = importlib.util.spec_from_file_location("uv_install", ROOT / "scripts" / "uv_install.py")
+uv_install: Any = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(uv_install)
 SCRIPT = ROOT / "scripts" / "apt_backports.py"
 
 STANZAS = """\
@@ -203,10 +208,15 @@ def test_the_other_environment_may_be_named(tmp_path: Path) -> None:
     assert f"OTHER_VENV={tmp_path}/nowhere: no Python 3.12 or newer runs as bin/python there" in done.stderr
 
 
-def make_other(tmp_path: Path, pip: str, python: str = "exit 0") -> subprocess.CompletedProcess[str]:
-    """Make `.venv-other` in a checkout of its own, by a stand-in for Python 3.12 whose pip does as is said."""
+def stand_in(tmp_path: Path, python: str = "exit 0") -> dict[str, str]:
+    """A checkout of its own and a stand-in for Python 3.12 that logs what it is to make, as an environment for bash.
+
+    What is installed by pip does as $PIP says, by uv as $UV; of a uv on the path only $UV_RUNS says whether it runs.
+    """
     checkout, log = tmp_path / "checkout", tmp_path / "log"
-    checkout.mkdir(exist_ok=True)
+    for name in ("pyproject.toml", "constraints.txt", "scripts/setup"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
     made = f"""
 case "$*" in
   *"import sys, venv, ensurepip"*) exit 0 ;;
@@ -215,12 +225,106 @@ case "$*" in
   "-m venv --clear "*) echo venv >>"{log}"; mkdir -p "$4/bin" "$4/lib/python3.12/site-packages/pip-25.dist-info"
     cp "$0" "$4/bin/python"; touch "$4/lib/python3.12/site-packages/pip-25.dist-info/RECORD"
     echo pip >"$4/lib/python3.12/site-packages/pip-25.dist-info/INSTALLER" ;;
+  *"scripts/uv_install.py "*) echo "uv ${{*#*uv_install.py }}" >>"{log}"; eval "$UV" ;;
+  "-m pip install "*" --quiet uv "*) exit 1 ;;
   "-m pip install "*) echo "$*" >>"{log}"; eval "$PIP" ;;
   *) exit 9 ;;
 esac"""
-    interpreter = stub(tmp_path / "bin", "python3.12", made)
-    call = f"POLICY_PORT_ROOT='{checkout}'; other_python .venv-other OTHER_VENV 'thing[part]==1' extra"
-    return shell(call, POLICY_PORT_PYTHON=str(interpreter), OTHER_VENV="", PIP=pip)
+    stub(tmp_path / "stubs", "uv", "exit $UV_RUNS")
+    return {
+        "POLICY_PORT_PYTHON": str(stub(tmp_path / "bin", "python3.12", made)),
+        "POLICY_PORT_NO_APT": "1",
+        "PATH": f"{tmp_path / 'stubs'}:/usr/bin:/bin",
+        "UV_RUNS": "1",
+        "PIP": "exit 0",
+        "UV": "exit 0",
+    }
+
+
+def make_other(tmp_path: Path, pip: str, python: str = "exit 0") -> subprocess.CompletedProcess[str]:
+    """Make `.venv-other` by a pip that does as is said, where no uv is to be had."""
+    call = f"POLICY_PORT_ROOT='{tmp_path}/checkout'; other_python .venv-other OTHER_VENV 'thing[part]==1' extra"
+    return shell(call, **{**stand_in(tmp_path, python), "OTHER_VENV": "", "PIP": pip})
+
+
+def set_up(tmp_path: Path, extras: str = "", **environment: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Set the stand-in's checkout up, and return what was made, a line each."""
+    given = {**stand_in(tmp_path), "UV_RUNS": "0", **environment}
+    done = shell(f"POLICY_PORT_ROOT='{tmp_path}/checkout'; set_up_once {extras}", **given)
+    log = tmp_path / "log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return done, lines
+
+
+def test_uv_installs_what_the_demonstration_needs_and_then_the_rest(tmp_path: Path) -> None:
+    """Each part by one call of uv with the pins; what is there is not done again, and the whole holds the part."""
+    assert set_up(tmp_path, "sim")[1] == [
+        "venv",
+        f"uv {tmp_path}/stubs/uv --editable {tmp_path}/checkout[sim] --constraint {tmp_path}/checkout/constraints.txt",
+    ]
+    assert set_up(tmp_path, "sim")[1] == []
+    (whole,) = set_up(tmp_path)[1]
+    assert "[sim,newton,real,dataset,view,train,identify,camera,ray,docs,dev]" in whole
+    assert set_up(tmp_path)[1] == set_up(tmp_path, "sim")[1] == []
+
+
+def test_what_was_interrupted_starts_over(tmp_path: Path) -> None:
+    """Killed while the rest is installed: neither part is taken for made, and the next run makes a new environment."""
+    set_up(tmp_path, "sim")
+    assert set_up(tmp_path, UV="kill -9 $PPID")[0].returncode != 0
+    assert [line.partition(" ")[0] for line in set_up(tmp_path, "sim")[1]] == ["venv", "uv"]
+
+
+def test_two_at_once_make_one_environment(tmp_path: Path) -> None:
+    """The demonstration's set-up, started while that of the tests is at work, waits for it and finds all there."""
+    given = {**stand_in(tmp_path), "UV_RUNS": "0", "UV": "sleep 0.3"}
+    call = f"POLICY_PORT_ROOT='{tmp_path}/checkout'; set_up_once & sleep 0.1; set_up_once sim; wait"
+    assert shell(call, **given).returncode == 0
+    assert len((tmp_path / "log").read_text().splitlines()) == 2, "venv and uv, once"
+
+
+@pytest.mark.parametrize("status", ["1", "3"])
+def test_pip_does_what_uv_can_not(tmp_path: Path, status: str) -> None:
+    """The reason is said, and pip is given the same packages."""
+    done, (_, uv, pip) = set_up(tmp_path, "sim", UV=f"echo no such wheel; exit {status}")
+    assert done.returncode == 0
+    assert "no such wheel\nsetup: uv could not, for the reason above; pip tries\n" in done.stderr
+    assert uv.partition("--editable")[2] == pip.partition("--editable")[2]
+
+
+def test_uv_is_told_what_pip_is_told() -> None:
+    """A setting of pip's reaches uv as its own; the environment's stands over the file's, `install` over `global`."""
+    listed = """:env:.find-links='/wheels /more'
+global.cert='/ca.pem'
+global.constraint='/pins.txt'
+global.extra-index-url='https://one.example/simple\\n  https://two.example/simple'
+global.find-links='/elsewhere'
+global.index-url='https://ours.example/simple'
+global.no_index='false'
+global.timeout='15'
+install.progress-bar='off'
+install.timeout='60'
+freeze.local='true'
+"""
+    options, variables = uv_install.for_uv(uv_install.settings(listed))
+    assert " ".join(options) == (
+        "--index-strategy unsafe-best-match --constraint /pins.txt --find-links /wheels --find-links /more"
+    )
+    assert variables == {
+        "UV_DEFAULT_INDEX": "https://ours.example/simple",
+        "UV_EXTRA_INDEX_URL": "https://one.example/simple https://two.example/simple",
+        "SSL_CERT_FILE": "/ca.pem",
+        "UV_HTTP_TIMEOUT": "60",
+    }
+    assert uv_install.for_uv({"no-index": "1", "pre": "true"})[0][2:] == ["--no-index", "--prerelease=allow"]
+
+
+@pytest.mark.parametrize("setting", ["keyring-provider", "no-binary", "target", "what-comes-next-year"])
+def test_uv_is_not_asked_where_it_can_not_be_told(setting: str) -> None:
+    """A setting of pip's without a counterpart is named: installing without it would install something else."""
+    with pytest.raises(ValueError, match=setting):
+        uv_install.for_uv({"index-url": "https://ours.example/simple", setting: "x"})
 
 
 def test_the_other_environment_is_made_once(tmp_path: Path) -> None:

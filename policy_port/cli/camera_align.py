@@ -64,7 +64,7 @@ def align(options: AlignOptions) -> None:
 
     import policy_port.camera.page as pages
     from policy_port.camera.env_file import load_env_file
-    from policy_port.cli.play_real import reached
+    from policy_port.cli.arm import reached
     from policy_port.robots.arm.robot_file import load_robot_file
     from policy_port.robots.jobs.align_job import Aligned, AlignJob, ended
     from policy_port.robots.jobs.pictures import whole_frames

@@ -60,8 +60,8 @@ def background(options: BackgroundOptions) -> None:
     given = load_env_file(options.config, options.env)
     arm = None
     if options.robot is not None:
+        from policy_port.cli.arm import reached
         from policy_port.cli.camera_check import seen_from
-        from policy_port.cli.play_real import reached
         from policy_port.robots.arm.robot_file import load_robot_file
         from policy_port.robots.jobs.looking import camera_of, look_at_arm
 

@@ -38,7 +38,7 @@ def check(
     from policy_port.camera.check import check_camera, reference, refuse
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.reference import beside, colourful, load_reference, write_reference
-    from policy_port.cli.play_real import reached
+    from policy_port.cli.arm import reached
     from policy_port.robots.arm.robot_file import load_robot_file
     from policy_port.robots.jobs.looking import camera_of, look_at_arm
 

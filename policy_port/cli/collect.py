@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policy_port.cli.options import takes
+from policy_port.cli.plant_options import StopsOption
 
 if TYPE_CHECKING:
     from policy_port.robots.arm.robot_file import RobotFile
@@ -49,6 +49,7 @@ class CollectOptions:
     fast: Annotated[
         bool, typer.Option("--fast", help="With --emulated: its time passes as fast as this machine computes.")
     ] = False
+    stops: StopsOption = 1
     dataset: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the run as a LeRobotDataset too; it must not exist yet.")
     ] = None
@@ -72,6 +73,7 @@ def collect(options: CollectOptions) -> None:
     if options.dynamics is not None and options.real:
         raise typer.BadParameter("--dynamics goes with --emulated and --preview: a real arm has dynamics of its own")
     stray = [name for name in ("continuous", "dataset", "plot", "report") if getattr(options, name)]
+    stray += ["stops"] if options.stops > 1 else []
     if options.preview and stray:
         raise typer.BadParameter(f"--{stray[0]} goes with --real and --emulated; a preview plots by itself")
     if options.no_video and not options.preview:
@@ -117,38 +119,23 @@ def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
 
 def _perform(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
     """Let an arm do it, in the session of every run."""
-    from policy_port.cli.play_real import check_folder, its_clock, reached, run_folder, timed
-    from policy_port.cli.real_outputs import OutputOptions, RealOutputs
+    from policy_port.cli.arm_run import ArmRun, check_folder, check_stops
+    from policy_port.cli.real_outputs import OutputOptions
     from policy_port.robots.arm.console import Console
-    from policy_port.robots.jobs.run import Keep, play_real
 
     check_folder(options.out)
-    pilot, said = job.pilot, f"{job.pilot.contract.name} on {robot.name}"
-    with contextlib.ExitStack() as stack:
-        if options.dataset is not None:
-            from policy_port.robots.jobs.dataset import check_dataset
-
-            check_dataset(options.dataset, options.out, robot, pilot.contract.control_dt)
-        faults, dynamics = options.fault or [], options.dynamics
-        clock = its_clock(fast=options.fast)
-        where = reached(
-            robot, emulated=options.emulated, faults=faults, dynamics=dynamics, seed=options.seed, clock=clock
-        )
-        known, on_torque = stack.enter_context(where)
-        with run_folder(options.out):
-            done = play_real(
-                pilot,
-                known,
-                job,
-                seeds=range(job.count),
-                keep=Keep(folder=options.out, frames=options.dataset is not None),
-                console=Console(continuous=options.continuous or options.fast, attended=not options.fast),
-                on_torque=on_torque,
-                **timed(clock),
-            )
-    typer.echo(done.result.table())
-    after = RealOutputs(title=said, out=options.out, robot=known, done=done, task=said)
-    outputs = OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset)
-    after.write(outputs, options.robot, emulated=options.emulated)
-    if done.exit_code or after.failed:
-        raise typer.Exit(done.exit_code or 1)
+    check_stops(options.stops, emulated=options.emulated)
+    run = ArmRun(
+        robot_file=options.robot,
+        emulated=options.emulated,
+        faults=options.fault or (),
+        dynamics=options.dynamics,
+        fast=options.fast,
+        seed=options.seed,
+        outputs=OutputOptions(out=options.out, plot=options.plot, report=options.report, dataset=options.dataset),
+        stops=options.stops,
+    )
+    console = Console(continuous=options.continuous or options.fast, attended=not options.fast)
+    said = f"{job.pilot.contract.name} on {robot.name}"
+    known, done = run.perform(job.pilot, robot, job, range(job.count), console)
+    run.conclude(known, done, title=said, task=said)

@@ -11,6 +11,7 @@ import typer
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
+    from policy_port.contract import Contract
     from policy_port.descriptors.options import ImportOptions
 
 contract_app = typer.Typer(
@@ -230,7 +231,7 @@ def measurable(
         _check_output(write, force=force)
         if write.resolve() == contract.resolve():
             raise typer.BadParameter(f"--write {write} is the teacher's own contract; name another file")
-    chains = None if robot is None else _chains(robot, contract, floating=loaded.base.floating)
+    chains = None if robot is None else _chains(robot, contract, loaded)
     found = measurable(loaded, [name.strip() for name in sensors.split(",") if name.strip()], chains)
     student = found.student(history)
     stands = "floats" if loaded.base.floating else "is bolted down"
@@ -249,17 +250,25 @@ def measurable(
         typer.echo(f"next: policy-port distil TEACHER --teacher-contract {contract} --student-contract {write} ...")
 
 
-def _chains(robot: str, contract: Path, *, floating: bool) -> dict[str, tuple[str, ...]]:
+def _chains(robot: str, contract: Path, loaded: Contract) -> dict[str, tuple[str, ...]]:
     from policy_port.descriptors.link_chains import link_chains
     from policy_port.errors import ContractError
     from policy_port.robot_models.find import find_robot
 
     path = find_robot(robot)
     chains = link_chains(path)
-    if chains.floats and not floating:
+    base, floating = chains.base(loaded.joints), loaded.base.floating
+    if base is None:
         raise ContractError(
-            f"{contract}: says base.floating: false, and the base of {path} floats: what is known of a base that is "
-            "bolted down is not known of it. Set base.floating: true in the contract, or name the robot's own file"
+            f"{path}: has none of the joints of {contract}, which are {', '.join(loaded.joints)}; its own are "
+            f"{', '.join(chains.bases) or 'none'}. Name the file of the contract's robot"
+        )
+    if base == ("bolted" if floating else "floats"):
+        says, does = ("true", "is bolted down") if floating else ("false", "floats")
+        raise ContractError(
+            f"{contract}: says base.floating: {says}, and the base of {path} {does}: what sensors tell of the one is "
+            f"not what they tell of the other. Set base.floating: {str(not floating).lower()} in the contract, or name "
+            "the robot's own file"
         )
     return chains.joints
 

@@ -10,24 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption, SimBackend
-from policy_port.cli.train import (
-    IterationsOption,
-    LearningTaskOption,
-    MinutesOption,
-    ReplaceOption,
-    ResumeOption,
-    RobotFileOption,
-    RunOption,
-    SettingsOption,
-    TorchDeviceOption,
-    summary,
-)
+from policy_port.cli.plant_options import PlantName, SimBackend
+from policy_port.cli.train import LearningOptions, LearningTaskOption, RobotFileOption, summary
 
 if TYPE_CHECKING:
     from policy_port.contract.image import ImageInput
     from policy_port.train.ppo import Plan
     from policy_port.train.run import Run
+
+
+NUM_ENVS, TASK_ENVS = 256, 16
+"""Environments where nobody says how many: each iteration learns from the commands of that moment alone, and a task
+environment's picture is dear."""
 
 
 class Student(StrEnum):
@@ -39,7 +33,7 @@ class Student(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistilOptions:
+class DistilOptions(LearningOptions):
     """What `distil` is given on the command line."""
 
     teacher: Annotated[
@@ -48,7 +42,6 @@ class DistilOptions:
             metavar="TEACHER", help="Any policy that inspect reads: a checkpoint, ONNX, TorchScript; or a port or run."
         ),
     ]
-    out: RunOption
     student_contract: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What the student is to read and write; pictures alone need none."),
@@ -79,12 +72,8 @@ class DistilOptions:
     ] = None
     task: LearningTaskOption = None
     num_envs: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Environments side by side; 64, of --env 16.")
+        int | None, typer.Option(min=1, max=65536, help="Environments side by side; 256, of --env 16.")
     ] = None
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
-    iterations: IterationsOption = None
-    minutes: MinutesOption = None
-    agent: SettingsOption = None
     library: Annotated[str | None, typer.Option("--from", help="Library that wrote the teacher's file.")] = None
     activation: Annotated[str | None, typer.Option(help="The teacher's activation, where its file does not say.")] = (
         None
@@ -95,11 +84,6 @@ class DistilOptions:
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="What the teacher does not need of its file. Repeatable.")
     ] = None
-    device: TorchDeviceOption = None
-    dynamics: DynamicsOption = None
-    randomise: RandomiseOption = None
-    resume: ResumeOption = False
-    force: ReplaceOption = False
 
 
 @takes(DistilOptions)
@@ -109,25 +93,13 @@ def distil(options: DistilOptions) -> None:
     The student drives, the teacher says what it would have done. Of the checkpoints the one that tracks the velocity
     best, of --env the one that succeeds most often, is the result, held against the teacher in the same episodes.
     """
-    if options.resume and options.force:
-        raise typer.BadParameter("--resume goes on with what is in --out and --force replaces it; give one of the two")
-
-    from policy_port.train.ppo import Plan
-
+    plan = options.plan()
     given = {
         "kind": options.library,
         "activation": options.activation,
         "agent_yaml": options.teacher_agent,
         "ignore": options.ignore,
     }
-    plan = Plan(
-        out=options.out,
-        agent=options.agent,
-        iterations=options.iterations,
-        minutes=options.minutes,
-        resume=options.resume,
-        force=options.force,
-    )
     way = _on_plant if options.env is None and options.config is None else _in_env
     typer.echo(summary(way(options, plan, {name: value for name, value in given.items() if value})))
 
@@ -145,24 +117,12 @@ def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
     from policy_port.cli.export import refuse_unheard
     from policy_port.train.distil import distil as teach
     from policy_port.train.distil import open_lesson
-    from policy_port.train.place import Place
 
     lesson = open_lesson(
         options.teacher, options.teacher_contract, options.student_contract, network=_network(options), **given
     )
     refuse_unheard(lesson.teacher.policy.library, **_unheard(options))
-    place = Place(
-        plant=options.plant.value,
-        robot=Path(options.robot),
-        task=options.task or "velocity",
-        num_envs=options.num_envs or 64,
-        seed=options.seed,
-        device=options.device or "cpu",
-        dynamics=options.dynamics,
-        randomise=None if options.randomise is None else options.randomise.value,
-    )
-    for note in lesson.notes():
-        typer.echo(f"note: {note}", err=True)
+    place = options.place(options.plant, options.robot, options.task, options.num_envs or NUM_ENVS)
     return teach(lesson, place, plan)
 
 
@@ -192,12 +152,12 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
         **scene,
         control_mode=options.control_mode,
         sim_backend=options.sim_backend.value,
-        num_envs=options.num_envs or 16,
+        num_envs=options.num_envs or TASK_ENVS,
         seed=options.seed,
         device=options.device or "cpu",
         episode_steps=options.episode_steps,
     )
-    return distil_task(lesson, place, plan, lambda note: typer.echo(f"note: {note}", err=True))
+    return distil_task(lesson, place, plan, plan.tell)
 
 
 def read_scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput, ...]]:

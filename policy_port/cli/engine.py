@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,8 +76,29 @@ def commands() -> Mapping[str, Command]:
         "finetune": known["finetune"],
         "export": known["export"],
         "simulate": Command(call=as_stage(play), rooms=pipeline.PLAYING),
-        "play": Command(call=as_stage(play), rooms=(), lasting=True, tells=_played),
+        "play": Command(call=_tried(as_stage(play)), rooms=(), lasting=True, tells=_played),
     }
+
+
+def _tried(play: Callable[..., Any]) -> Callable[..., Any]:
+    """Play on the arm; a policy that it was stopped with again and again has failed, and the crank goes on."""
+    from policy_port.errors import TrainError
+    from policy_port.replay.result import TRACE
+    from policy_port.trace import Trace
+
+    @functools.wraps(play)
+    def stage(**options: Any) -> None:
+        try:
+            play(**options)
+        except TrainError as error:
+            trace: Path = options["out"] / TRACE
+            header = Trace(trace).header if trace.is_file() else {}
+            whole = len(header.get("episodes", ())) == options["episodes"] and header.get("stopped") is None
+            if not (header.get("gave_up") or whole):
+                raise
+            typer.echo(f"  {error}", err=True)
+
+    return stage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 
@@ -13,25 +13,42 @@ def takes[Options](options: type[Options]) -> Callable[[Callable[[Options], None
     """Make a command of a function of its options.
 
     Args:
-        options: A dataclass whose fields are annotated like a command's parameters; one without a default is required.
+        options: A dataclass whose fields are annotated like a command's parameters; one without a default is
+            required, and one that is a dataclass itself stands for the fields of that.
     """
 
     def command_of(function: Callable[[Options], None]) -> Callable[..., None]:
         @functools.wraps(function)
         def command(**given: Any) -> None:
-            function(options(**given))
+            function(_filled(options, given))
 
-        hints = get_type_hints(options, include_extras=True)
-        parameters = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if field.default is MISSING else field.default,
-                annotation=hints[field.name],
-            )
-            for field in fields(options)  # type: ignore[arg-type]
-        ]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__signature__ = inspect.Signature([*_parameters(options)])  # type: ignore[attr-defined]
         return command
 
     return command_of
+
+
+def _parts(options: type) -> Iterator[tuple[Any, Any, bool]]:
+    """Each field, its annotation, and whether that is a dataclass."""
+    hints = get_type_hints(options, include_extras=True)
+    for field in fields(options):
+        yield field, hints[field.name], is_dataclass(hints[field.name])
+
+
+def _parameters(options: type) -> Iterator[inspect.Parameter]:
+    for field, hint, several in _parts(options):
+        if several:
+            yield from _parameters(hint)
+        else:
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _filled(options: type, given: Mapping[str, Any]) -> Any:
+    return options(
+        **{
+            field.name: _filled(hint, given) if several else given[field.name]
+            for field, hint, several in _parts(options)
+            if several or field.name in given
+        }
+    )

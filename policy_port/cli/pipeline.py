@@ -102,7 +102,8 @@ def as_stage(call: Callable[..., Any]) -> Callable[..., Any]:
             raise TrainError(error.format_message()) from None
         except typer.Exit as end:
             if end.exit_code:
-                error = TrainError(f"ended with exit status {end.exit_code}; what it printed says why")
+                why = "what it printed says why" if end.__cause__ is None else str(end.__cause__)
+                error = TrainError(f"ended with exit status {end.exit_code}: {why}")
                 error.exit_code = end.exit_code
                 raise error from None
 

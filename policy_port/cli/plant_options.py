@@ -55,6 +55,14 @@ RandomiseOption = Annotated[
     Randomise | None,
     typer.Option(help="Draw each environment's dynamics: from the posterior in the file of --dynamics."),
 ]
+StopsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=20,
+        help="On an arm: a stop by its supervisor ends the episode as failed; so many in a row end the run.",
+    ),
+]
 TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
 

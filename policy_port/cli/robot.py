@@ -30,7 +30,7 @@ def check(
     ] = None,
 ) -> None:
     """Show every joint as ticks, LeRobot's number and the contract's angle. Torque stays off; nothing moves."""
-    from policy_port.cli.play_real import reached
+    from policy_port.cli.arm import reached
     from policy_port.contract import load_contract
     from policy_port.resources import assets_dir
     from policy_port.robots.arm.check import draw_poses, joint_table, servo_lines

@@ -13,10 +13,10 @@ from policy_port.cli.options import takes
 from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
 
 if TYPE_CHECKING:
+    from policy_port.train.place import Place
     from policy_port.train.ppo import Plan
     from policy_port.train.run import Run
 
-RunOption = Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder: checkpoints, curve, report.")]
 LearningTaskOption = Annotated[
     str | None,
     typer.Option(
@@ -24,19 +24,6 @@ LearningTaskOption = Annotated[
     ),
 ]
 RobotFileOption = Annotated[str | None, typer.Option("--robot", metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
-SettingsOption = Annotated[
-    Path | None,
-    typer.Option("--agent", metavar="FILE", help="agent.yaml in RSL-RL's keys; what it leaves out is as it ships."),
-]
-IterationsOption = Annotated[
-    int | None, typer.Option(min=1, help="Iterations of the whole training, in the place of max_iterations.")
-]
-MinutesOption = Annotated[float | None, typer.Option(min=0.0, help="Stop at a checkpoint after this time [min].")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")]
-ReplaceOption = Annotated[bool, typer.Option("--force", help="Begin anew in the place of what is in --out.")]
-TorchDeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, or cuda for the networks and a simulator that can; cpu, if absent.")
-]
 CriticOption = Annotated[
     Path | None,
     typer.Option(
@@ -48,54 +35,93 @@ CriticOption = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions:
+class LearningOptions:
+    """What every training is given on the command line."""
+
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder: checkpoints, curve, report.")]
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Iterations of the whole training, in the place of max_iterations.")
+    ] = None
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop at a checkpoint after this time [min].")] = None
+    agent: Annotated[
+        Path | None,
+        typer.Option("--agent", metavar="FILE", help="agent.yaml in RSL-RL's keys; what it leaves out is as it ships."),
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="cpu, or cuda for the networks and a simulator that can; cpu, if absent."),
+    ] = None
+    dynamics: DynamicsOption = None
+    randomise: RandomiseOption = None
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out from its last checkpoint.")] = (
+        False
+    )
+    force: Annotated[bool, typer.Option("--force", help="Begin anew in the place of what is in --out.")] = False
+
+    def plan(self, critic_contract: Path | None = None) -> Plan:
+        """How the run is to go."""
+        from policy_port.train.ppo import Plan
+
+        if self.resume and self.force:
+            raise typer.BadParameter(
+                "--resume goes on with what is in --out and --force replaces it; give one of the two"
+            )
+        return Plan(
+            out=self.out,
+            agent=self.agent,
+            critic_contract=critic_contract,
+            iterations=self.iterations,
+            minutes=self.minutes,
+            resume=self.resume,
+            force=self.force,
+            tell=lambda note: typer.echo(f"note: {note}", err=True),
+        )
+
+    def place(self, plant: PlantName, robot: str, task: str | None, num_envs: int) -> Place:
+        """Where it takes place."""
+        from policy_port.train.place import Place
+
+        return Place(
+            plant=plant.value,
+            robot=Path(robot),
+            task=task or "velocity",
+            num_envs=num_envs,
+            seed=self.seed,
+            device=self.device or "cpu",
+            dynamics=self.dynamics,
+            randomise=None if self.randomise is None else self.randomise.value,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(LearningOptions):
     """What `train` is given on the command line."""
 
     contract: Annotated[Path, typer.Argument(metavar="CONTRACT", help="What the policy is to read and write.")]
-    out: RunOption
     plant: Annotated[PlantName, typer.Option(help="Simulator to train in.")]
     robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
     task: LearningTaskOption = "velocity"
     num_envs: Annotated[int, typer.Option(min=1, max=65536, help="Environments side by side.")] = 64
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
-    iterations: IterationsOption = None
-    minutes: MinutesOption = None
-    agent: SettingsOption = None
     critic_contract: CriticOption = None
-    device: TorchDeviceOption = None
-    dynamics: DynamicsOption = None
-    randomise: RandomiseOption = None
-    resume: ResumeOption = False
-    force: ReplaceOption = False
 
 
 @takes(TrainOptions)
 def train(options: TrainOptions) -> None:
     """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
-    from policy_port.train.place import Place
     from policy_port.train.ppo import train as learn
 
-    place = Place(
-        plant=options.plant.value,
-        robot=Path(options.robot),
-        task=options.task or "velocity",
-        num_envs=options.num_envs,
-        seed=options.seed,
-        device=options.device or "cpu",
-        dynamics=options.dynamics,
-        randomise=None if options.randomise is None else options.randomise.value,
-    )
-    typer.echo(summary(learn(options.contract, place, _plan(options))))
+    place = options.place(options.plant, options.robot, options.task, options.num_envs)
+    typer.echo(summary(learn(options.contract, place, options.plan(options.critic_contract))))
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions:
+class FinetuneOptions(LearningOptions):
     """What `finetune` is given on the command line."""
 
     student: Annotated[
         Path, typer.Argument(metavar="RUN", help="Folder of a distil or train run, or an RSL-RL checkpoint.")
     ]
-    out: RunOption
     contract: Annotated[Path | None, typer.Option(help="Contract of a checkpoint that lies in no run.")] = None
     plant: Annotated[PlantName | None, typer.Option(help="Simulator; the run's own, if absent.")] = None
     robot: RobotFileOption = None
@@ -103,18 +129,7 @@ class FinetuneOptions:
     num_envs: Annotated[
         int | None, typer.Option(min=1, max=65536, help="Environments; as many as the run had, if absent.")
     ] = None
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Seed of the critic, commands and everything else.")
-    ] = 0
-    iterations: IterationsOption = None
-    minutes: MinutesOption = None
-    agent: SettingsOption = None
     critic_contract: CriticOption = None
-    device: TorchDeviceOption = None
-    dynamics: DynamicsOption = None
-    randomise: RandomiseOption = None
-    resume: ResumeOption = False
-    force: ReplaceOption = False
 
 
 @takes(FinetuneOptions)
@@ -142,23 +157,7 @@ def finetune(options: FinetuneOptions) -> None:
     )
     place = replace(place, randomise=None if options.randomise is None else options.randomise.value)
     tuned = improve if read_reach(place.task) is None else finetune_reach
-    typer.echo(summary(tuned(start, place, _plan(options))))
-
-
-def _plan(options: TrainOptions | FinetuneOptions) -> Plan:
-    from policy_port.train.ppo import Plan
-
-    if options.resume and options.force:
-        raise typer.BadParameter("--resume goes on with what is in --out and --force replaces it; give one of the two")
-    return Plan(
-        out=options.out,
-        agent=options.agent,
-        critic_contract=options.critic_contract,
-        iterations=options.iterations,
-        minutes=options.minutes,
-        resume=options.resume,
-        force=options.force,
-    )
+    typer.echo(summary(tuned(start, place, options.plan(options.critic_contract))))
 
 
 def _short(path: Path) -> str:

@@ -11,9 +11,7 @@ from policy_port.compare.measure import FAST, action_spectrum, walks
 from policy_port.compare.pair import APART, common_episodes, joint_paths
 from policy_port.compare.run import Run
 from policy_port.report import Picture, draw_png
-
-COLOURS = ("#1f5fa8", "#d1495b", "#3d8b5f", "#c98a00", "#7b5ea7", "#4f5d73")
-"""Of the runs, in their order; more runs start anew with broken lines."""
+from policy_port.report.drawing import line_style
 
 STRIDES = 3.0
 """Length of what is drawn of the joints of a long run [s]."""
@@ -47,11 +45,6 @@ def pictures(comparison: Comparison) -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def _style(number: int) -> dict[str, Any]:
-    line = ("-", "--", ":")[number // len(COLOURS) % 3]
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": line, "linewidth": 1.0}
-
-
 def _overview(figure: Any, comparison: Comparison) -> None:
     left, middle, right = figure.subplots(1, 3)
     if any(walks(run) for run in comparison.runs):
@@ -62,7 +55,7 @@ def _overview(figure: Any, comparison: Comparison) -> None:
     for number, run in enumerate(comparison.runs):
         found = action_spectrum(run)
         if found is not None and found[1][1:].sum() > 0.0:
-            right.semilogy(found[0][1:], found[1][1:] / found[1][1:].sum(), label=run.label, **_style(number))
+            right.semilogy(found[0][1:], found[1][1:] / found[1][1:].sum(), label=run.label, **line_style(number))
     right.axvline(FAST, color="#888888", linewidth=0.8, linestyle=":")
     right.set_title("share of the actions' power", fontsize=8)
     right.set_xlabel("frequency [Hz]")
@@ -78,7 +71,7 @@ def _velocities(axis: Any, runs: tuple[Run, ...]) -> None:
         velocity, command = run.of("base_lin_vel", episode), run.of("command", episode)
         time = np.arange(len(episode.rows)) * run.control_dt
         if velocity is not None:
-            axis.plot(time, velocity[:, 0], label=run.label, **_style(number))
+            axis.plot(time, velocity[:, 0], label=run.label, **line_style(number))
         if command is not None and number == 0:
             axis.plot(time, command[:, 0], color="#222222", linestyle="--", linewidth=0.8, label="command")
     axis.set_title("forward velocity [m/s]", fontsize=8)
@@ -90,7 +83,9 @@ def _rates(axis: Any, comparison: Comparison) -> None:
     for number, (label, outcome) in enumerate(known):
         low, high = outcome.interval
         error = [[max(0.0, outcome.rate - low)], [max(0.0, high - outcome.rate)]]
-        axis.errorbar([number], [outcome.rate], error, fmt="o", capsize=4, color=_style(number)["color"], label=label)
+        axis.errorbar(
+            [number], [outcome.rate], error, fmt="o", capsize=4, color=line_style(number)["color"], label=label
+        )
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlim(-0.7, max(len(known), 1) - 0.3)
     axis.set_xticks([])
@@ -115,7 +110,7 @@ def _differences(axis: Any, comparison: Comparison) -> None:
             row[: len(values)] = values
         known = np.isfinite(table).any(axis=0)
         time = np.arange(table.shape[1]) * max(reference.control_dt, other.control_dt)
-        style = _style(list(runs).index(pair.other))
+        style = line_style(list(runs).index(pair.other))
         axis.plot(time[known], np.nanmedian(table[:, known], axis=0), label=pair.other, **style)
     axis.axhline(APART, color="#888888", linewidth=0.8, linestyle=":")
     axis.set_title("joints apart, as recorded [rad RMS]", fontsize=8)
@@ -160,4 +155,4 @@ def _line(
 ) -> None:
     time = np.arange(len(values)) * dt + shift
     inside = (time >= span[0]) & (time <= span[1])
-    axis.plot(time[inside], values[inside], label=label, **_style(number))
+    axis.plot(time[inside], values[inside], label=label, **line_style(number))

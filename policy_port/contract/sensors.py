@@ -19,6 +19,9 @@ SENSORS: dict[str, str] = {
 }
 """What `--sensors` takes, with what each gives."""
 
+OF_A_ROBOT = tuple(name for name in SENSORS if name != "estimator")
+"""Those that sit on the robot itself."""
+
 OWN: dict[str, str] = {
     "computer": "computed by the controller from its own actions and clock",
     "command": "told by whoever commands the robot",

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
-from policy_port.contract.term import UNBOUNDED, Bounds
 from policy_port.control.motion_terms import ReferenceTargets
 from policy_port.control.reshaping import reshaping, target_smoothing
 from policy_port.control.signals import Signals
-
-
-@dataclass(frozen=True, kw_only=True)
-class JointTarget:
-    """How a joint's target comes about [SI]: clip(reference + gain * raw + bias)."""
-
-    gain: float
-    """Target per raw action."""
-    bias: float
-    """Target at raw action zero, or what is added."""
-    reference: str
-    """What it is added to, as `JointAction.adds_to` says."""
-    clip: Bounds
-    """Bounds of the target."""
+from policy_port.deploy.targets import HELD, joint_targets
 
 
 class ActionDecoder:
@@ -61,8 +45,7 @@ class ActionDecoder:
         self._smoothing = target_smoothing(contract, signals)
 
         driven, first = joint_targets(contract), _first_column(contract, signals)
-        held = JointTarget(gain=0.0, bias=0.0, reference="joint_target", clip=UNBOUNDED)
-        drives = [driven.get(name, held) for name in signals.joint_names]
+        drives = [driven.get(name, HELD) for name in signals.joint_names]
         column = {name: first + element for element, name in enumerate(driven)}
         columns = [column.get(name, signals.column["zero"]) for name in signals.joint_names]
         self._columns = np.array(columns, dtype=np.intp)
@@ -133,23 +116,3 @@ class ActionDecoder:
 def _first_column(contract: Contract, signals: Signals) -> int:
     """Where in the row the raw actions in force begin."""
     return signals.column["filtered_action" if contract.action.reshapes_raw else "last_action"]
-
-
-def joint_targets(contract: Contract) -> dict[str, JointTarget]:
-    """How the target of each joint that the action drives comes about, by name and in the action's order.
-
-    Raises:
-        ContractError: When a joint is in a unit that has no fixed ratio to SI.
-    """
-    targets: dict[str, JointTarget] = {}
-    for term in contract.action.terms:
-        for name in contract.action_joints(term):
-            unit = term.per_si(contract, name)
-            low, high = term.entry("clip", name) or UNBOUNDED
-            targets[name] = JointTarget(
-                gain=term.entry("scale", name) / unit,
-                bias=term.zero(contract, name) / unit,
-                reference=term.adds_to,
-                clip=(low / unit, high / unit),
-            )
-    return targets

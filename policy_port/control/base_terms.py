@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from policy_port.arrays import Array
-from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm, ProjectedGravityTerm
-from policy_port.contract.place import Place
+from policy_port.contract.base_terms import MeasuredTerm, ProjectedGravityTerm
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.control.command_terms import GaitWaves
 from policy_port.control.motion_terms import MOTION_READERS
-from policy_port.control.plant import Mounting
 from policy_port.control.sensed_terms import SensedTerms
 from policy_port.control.signals import Signals
 from policy_port.control.time_terms import Elapsed
-from policy_port.errors import RobotError
+from policy_port.deploy.places import VECTORS, moving
 
 
 class Reader(Protocol):
@@ -107,10 +104,6 @@ class GaitClock:
             row[cosine + index] = math.cos(angle)
 
 
-VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity")
-"""The vectors of the base, as they stand one after the other in the row of signals."""
-
-
 class MovedVectors:
     """The velocity of another point than the link's origin, v + w x r, and vectors in another frame's axes.
 
@@ -120,7 +113,9 @@ class MovedVectors:
 
     def __init__(self, signals: Signals) -> None:
         terms = [term for term in signals.contract.observation.terms if isinstance(term, MeasuredTerm) and term.moved]
-        self._matrix = np.concatenate([_moving(term, signals) for term in terms], axis=1)
+        self._matrix = np.concatenate(
+            [moving(term, signals.contract, signals.mountings, signals.num_envs) for term in terms], axis=1
+        )
         """Shape (num_envs, 3 for each term, 9)."""
         kinds = {type(term) for term in terms}
         self._gravity = ProjectedGravity(signals) if ProjectedGravityTerm in kinds else None
@@ -143,46 +138,6 @@ class MovedVectors:
         base = [row[column] for column in self._from]
         for column, factors in zip(self._to, self._plain, strict=True):
             row[column] = sum(map(float.__mul__, factors, base))
-
-
-def _moving(term: MeasuredTerm, signals: Signals) -> Array:
-    """What the term is of the base's vectors, shape (num_envs, 3, 9)."""
-    matrix = np.zeros((signals.num_envs, 3, 9))
-    first = 3 * VECTORS.index(term.term)
-    matrix[:, :, first : first + 3] = np.eye(3)
-    if isinstance(term, BaseLinVelTerm) and term.point not in (None, "link"):
-        x, y, z = _point(term, signals).T
-        matrix[:, 0, 4], matrix[:, 0, 5] = z, -y
-        matrix[:, 1, 3], matrix[:, 1, 5] = -z, x
-        matrix[:, 2, 3], matrix[:, 2, 4] = y, -x
-    if term.axes_of is not None:
-        matrix = _mounting(term, term.axes_of, signals).rotation.T @ matrix
-    return matrix
-
-
-def _point(term: BaseLinVelTerm, signals: Signals) -> Array:
-    """The term's point in the base frame [m], shape (num_envs, 3)."""
-    if isinstance(term.point, tuple):
-        return np.tile(term.point, (signals.num_envs, 1))
-    assert term.point == "com" or isinstance(term.point, Place)
-    mounting = _mounting(term, term.point, signals)
-    if mounting.sensor not in ("", "velocimeter"):
-        raise RobotError(
-            f"contract '{signals.contract.name}': the point of '{term.label}' is {term.point}, which is a "
-            f"{mounting.sensor} in the robot file, and velocities are read by a velocimeter. Name that, or write "
-            f"point: {{site: {mounting.site}}}"
-        )
-    return mounting.position
-
-
-def _mounting(term: MeasuredTerm, place: Place | Literal["com"], signals: Signals) -> Mounting:
-    if signals.mountings is None:
-        raise RobotError(
-            f"contract '{signals.contract.name}': '{term.label}' is {term.where}, and nobody says where that is on the "
-            "robot. Pass mountings=plant.mounting to the controller, or write the point as an offset from the base "
-            "link's origin in metres: point: [x, y, z]"
-        )
-    return signals.mountings(place)
 
 
 READERS: dict[str, Callable[[Signals], Reader]] = {

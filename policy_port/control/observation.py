@@ -6,12 +6,9 @@ gain and bias once, so that a step is one gather and at most one clip, one produ
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
 from policy_port.control.base_terms import READERS
@@ -19,6 +16,7 @@ from policy_port.control.command_terms import ShapedCommand
 from policy_port.control.history import HistoryRing, nothing
 from policy_port.control.shaping import Delay
 from policy_port.control.signals import Signals
+from policy_port.deploy.layout import affine, observed
 from policy_port.errors import ContractError
 
 
@@ -44,16 +42,19 @@ class ObservationBuilder:
                 f"contract '{contract.name}' describes observations of shape {(rows, size)}, "
                 f"the policy reads {self.observation.shape}: {contract.widths()}"
             )
-        columns, numbers = _elements(contract, signals)
-        unit, shift, scale, offset, low, high = numbers.T
+        places, numbers = observed(contract)
+        columns = [
+            signals.column[signal] + (signals.joint_index[at] if isinstance(at, str) else at) for signal, at in places
+        ]
+        gain, bias, lower, upper = affine(numbers)
         self._source = signals.row
         self._columns = np.array(columns, dtype=np.intp)
         self._raw = np.zeros((rows, len(columns)))
         # One row per environment although all are equal: NumPy takes a third of the time when nothing is broadcast.
-        self._lower = np.tile((low - shift) / unit, (rows, 1))
-        self._upper = np.tile((high - shift) / unit, (rows, 1))
-        self._gain = np.tile(scale * unit, (rows, 1))
-        self._bias = np.tile(offset + scale * shift, (rows, 1))
+        self._lower = np.tile(lower, (rows, 1))
+        self._upper = np.tile(upper, (rows, 1))
+        self._gain = np.tile(gain, (rows, 1))
+        self._bias = np.tile(bias, (rows, 1))
         self._clips = bool(np.isfinite(self._lower).any() or np.isfinite(self._upper).any())
         self._scales = bool((self._gain != 1.0).any())
         self._shifts = bool((self._bias != 0.0).any())
@@ -66,7 +67,8 @@ class ObservationBuilder:
         readers = [READERS[name](signals) for name in read if name in READERS]
         # What the network is shown of the command comes first: gait clocks go by it.
         shaped = [ShapedCommand(signals)] if contract.command.shaped else []
-        self._updates = tuple(reader.update for reader in (*shaped, *readers))
+        self.updates = tuple(reader.update for reader in (*shaped, *readers))
+        """What computes the signals that nobody measures, to be called in this order."""
         self._delays, self._nothing = _delays(contract, self._raw.shape), nothing(contract)
         past = any(contract.observation.stack(term).ages != (0,) for term in contract.observation.terms)
         self._history = HistoryRing(contract, self.observation) if past else None
@@ -84,7 +86,7 @@ class ObservationBuilder:
         Returns:
             `self.observation`, shape (num_envs, observation size).
         """
-        for update in self._updates:
+        for update in self.updates:
             update()
         raw = self._raw
         # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.
@@ -117,21 +119,3 @@ def _delays(contract: Contract, shape: tuple[int, int]) -> list[Delay]:
         if any(lags):
             found.append(Delay(shape, lags, first=fill == "first"))
     return found
-
-
-def _elements(contract: Contract, signals: Signals) -> tuple[list[int], Array]:
-    """Column of each number of one step, and its unit, shift, scale, offset and bounds, shape (numbers, 6).
-
-    The number is scale * clip(unit * signal + shift) + offset.
-    """
-    columns: list[int] = []
-    numbers: list[tuple[float, ...]] = []
-    taken: Counter[str] = Counter()
-    for term in contract.observation.terms:
-        for element, (signal, place, unit, shift) in zip(term.elements(contract), term.readings(contract), strict=True):
-            index = signals.joint_index[place] if isinstance(place, str) else taken[signal] + place
-            columns.append(signals.column[signal] + index)
-            scale, offset = term.entry("scale", element), term.entry("offset", element)
-            numbers.append((unit, shift, scale, offset, *term.raw_clip(element)))
-        taken.update(term.columns(contract))
-    return columns, np.array(numbers)

@@ -19,6 +19,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.plant import Mounting, PlantState, Sensed
+from policy_port.deploy.layout import Layout, at_positions, signal_sizes
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
 
@@ -60,7 +61,7 @@ class Signals:
         indices = joint_indices(contract.joint_names, self.joint_names, wanted_by=f"contract '{contract.name}'")
         self.joint_index: dict[str, int] = dict(zip(contract.joint_names, indices.tolist(), strict=True))
         """Index of each contract joint in the plant's order."""
-        self._sizes = _sizes(contract, len(self.joint_names))
+        self._sizes = signal_sizes(contract, len(self.joint_names))
         starts = itertools.accumulate(self._sizes.values(), initial=0)
         self.column: dict[str, int] = dict(zip(self._sizes, starts, strict=False))
         """First column of each signal."""
@@ -104,6 +105,11 @@ class Signals:
         """
         return Clip.of(self.contract, self.motion)
 
+    @property
+    def layout(self) -> Layout:
+        """What stands where in the row."""
+        return Layout(joint_names=self.joint_names, sizes=self._sizes)
+
     def columns(self, name: str) -> slice:
         """Where in the row a signal stands."""
         first = self.column[name]
@@ -135,42 +141,7 @@ class Signals:
         self.last_action[chosen] = 0.0
         self.filtered_action[chosen] = 0.0
         self.joint_target[chosen] = self.state.joint_pos[chosen]
-        at_positions = _at_positions(self.contract, self.joint_names)
-        if at_positions is not None:
-            self.joint_target[chosen] *= at_positions
+        self.joint_target[chosen] *= at_positions(self.contract, self.joint_names)
         self.time[chosen] = 0.0
         for forget in self.at_reset:
             forget(rows)
-
-
-def _at_positions(contract: Contract, joint_names: tuple[str, ...]) -> Array | None:
-    """1 for each joint whose target is a position, 0 for others; None where all are."""
-    drives = contract.drives
-    found = np.array([drives.get(name, "position") == "position" for name in joint_names], np.float64)
-    return None if found.all() else found
-
-
-def _sizes(contract: Contract, joints: int) -> dict[str, int]:
-    """Columns of each signal, in the row's order, on a plant of so many joints."""
-    # The vectors of the base stand together: whoever moves them to another point or frame reads them as one.
-    sizes = {
-        "joint_pos": joints,
-        "joint_vel": joints,
-        "base_pos": 3,
-        "base_quat": 4,
-        "base_lin_vel": 3,
-        "base_ang_vel": 3,
-        "projected_gravity": 3,
-        "velocity_command": len(contract.command.names),
-        "command_in_force": len(contract.command.names) if contract.command.shaped else 0,
-        "goal": 0,
-        "joint_target": joints,
-        "last_action": contract.action_size,
-        "filtered_action": contract.action_size if contract.action.reshapes_raw else 0,
-        "zero": 1,
-        **contract.senses.columns(joints),
-    }
-    for term in contract.observation.terms:
-        for name, size in term.columns(contract).items():
-            sizes[name] = sizes.get(name, 0) + size
-    return sizes

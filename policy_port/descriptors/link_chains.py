@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from policy_port.descriptors.kinematic_tree import Link
 from policy_port.descriptors.robot_parsers import is_urdf, mujoco_spec, newton_tree
 from policy_port.robot_models.find import USD_SUFFIXES
 from policy_port.robot_models.urdf import parse_urdf
 from policy_port.robot_models.urdf_joints import urdf_followers
+
+Base = Literal["floats", "bolted", "unsaid"]
+"""How a robot file holds a base; a URDF and a USD leave it to whoever stands the robot up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +23,12 @@ class LinkChains:
 
     joints: dict[str, tuple[str, ...]]
     """Joints on the way from the base to each link or site; one that follows another is shown as the one that leads."""
-    floats: bool
-    """Whether the file itself frees the base; a URDF never says it."""
+    bases: dict[str, Base]
+    """How the base is held that each joint moves against; a scene may have more than one."""
+
+    def base(self, joints: Iterable[str]) -> Base | None:
+        """How the base of a robot with these joints is held; None where the file has none of them."""
+        return next((self.bases[name] for name in joints if name in self.bases), None)
 
 
 def link_chains(path: Path) -> LinkChains:
@@ -30,16 +38,42 @@ def link_chains(path: Path) -> LinkChains:
         RobotError: When the file can't be read.
         MissingDependencyError: When its reader is not installed.
     """
+    found: dict[str, tuple[str, ...]] = {}
     if path.suffix.lower() in USD_SUFFIXES:
-        found: dict[str, tuple[str, ...]] = {}
         for root in newton_tree(path):
             _walk(root, (), found)
-        return LinkChains(joints=found, floats=False)
+        return LinkChains(joints=found, bases=_bases(found, "unsaid"))
     spec = mujoco_spec(path)
     leads = _leaders(path, spec)
-    found = {}
-    floats = any(_add(body, (), leads, found) for body in spec.worldbody.bodies)
-    return LinkChains(joints=found, floats=floats)
+    bases: dict[str, Base] = {}
+    said = _of_urdf(path) if is_urdf(path) else None
+    for body in spec.worldbody.bodies:
+        chains: dict[str, tuple[str, ...]] = {}
+        _add(body, (), leads, chains)
+        bases |= _bases(chains, said or _of_mjcf(body))
+        found |= chains
+    return LinkChains(joints=found, bases=bases)
+
+
+def _bases(chains: dict[str, tuple[str, ...]], base: Base) -> dict[str, Base]:
+    return {name: base for way in chains.values() for name in way}
+
+
+def _of_urdf(path: Path) -> Base:
+    """A root link called world is what a URDF bolts an arm to."""
+    tree = parse_urdf(path)
+    carried = {child.get("link") for child in tree.iterfind("joint/child")}
+    return "bolted" if "world" in {link.get("name") for link in tree.iterfind("link")} - carried else "unsaid"
+
+
+def _of_mjcf(body: Any) -> Base:
+    import mujoco
+
+    kinds = [joint.type for joint in body.joints]
+    if mujoco.mjtJoint.mjJNT_FREE in kinds:
+        return "floats"
+    # Three slides with a ball or three hinges can be made one free joint.
+    return "unsaid" if kinds.count(mujoco.mjtJoint.mjJNT_SLIDE) == 3 and len(kinds) in (4, 6) else "bolted"
 
 
 def _walk(link: Link, way: tuple[str, ...], found: dict[str, tuple[str, ...]]) -> None:
@@ -48,7 +82,7 @@ def _walk(link: Link, way: tuple[str, ...], found: dict[str, tuple[str, ...]]) -
         _walk(child, way, found)
 
 
-def _add(body: Any, way: tuple[str, ...], leads: dict[str, str], found: dict[str, tuple[str, ...]]) -> bool:
+def _add(body: Any, way: tuple[str, ...], leads: dict[str, str], found: dict[str, tuple[str, ...]]) -> None:
     import mujoco
 
     names = [joint.name for joint in body.joints if joint.type != mujoco.mjtJoint.mjJNT_FREE]
@@ -56,7 +90,6 @@ def _add(body: Any, way: tuple[str, ...], leads: dict[str, str], found: dict[str
     found |= {each.name: way for each in (body, *body.sites)}
     for child in body.bodies:
         _add(child, way, leads, found)
-    return len(names) < len(body.joints)
 
 
 def _leaders(path: Path, spec: Any) -> dict[str, str]:

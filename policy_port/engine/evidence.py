@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from policy_port.trace import Trace
 from policy_port.train.run import open_run
 
 DYNAMICS = "dynamics.yaml"
+UNPLAYED = "not played"
+"""Stands where an episode's stop does, of those that were not begun."""
 SAME_GOAL = 1e-6
 """How far goals of the same episode may be apart by rounding [m]."""
 
@@ -30,6 +33,8 @@ class Played:
 
     run: Run
     episodes: tuple[Episode, ...]
+    gave_up: str | None = None
+    """Why no more were played; None where all were."""
 
     @property
     def won(self) -> int:
@@ -42,9 +47,20 @@ class Played:
         return self.won / len(self.episodes)
 
     @property
+    def stopped(self) -> int:
+        """Episodes that the arm's supervisor ended."""
+        return sum(one.stopped is not None and one.stopped != UNPLAYED for one in self.episodes)
+
+    @property
+    def unplayed(self) -> int:
+        """Episodes that were not begun, after stops in a row; they count as failed."""
+        return sum(one.stopped == UNPLAYED for one in self.episodes)
+
+    @property
     def distance(self) -> float:
-        """How far from the goal they ended in the mean [m]."""
-        return float(np.mean([min(one.final_distance or 0.0, 1.0) for one in self.episodes]))
+        """How far from the goal those ended that came to their end, in the mean [m]; NaN where none did."""
+        found = [min(one.final_distance, 1.0) for one in self.episodes if not one.stopped and one.final_distance]
+        return float(np.mean(found)) if found else math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +141,22 @@ def pair(simulated: Path, real: Path, dynamics: Dynamics | None) -> Pairing:
     for key in ("policy_sha256", "contract_sha256"):
         if one.run.header.get(key) != other.run.header.get(key):
             raise EvidenceError(f"{simulated} and {real} are of two policies: {key} differs. Delete the older folder")
+    if other.gave_up is not None:
+        # A policy that is stopped again and again is not asked further: what is left counts as failed.
+        left = one.episodes[len(other.episodes) :]
+        failed = tuple(Episode(seed=episode.seed, steps=0, success=False, stopped=UNPLAYED) for episode in left)
+        other = replace(other, episodes=(*other.episodes, *failed))
     seeds = [[episode.seed for episode in played.episodes] for played in (one, other)]
     if seeds[0] != seeds[1]:
         raise EvidenceError(
             f"{real}: its episodes are of seeds {_span(seeds[1])}, those of {simulated} of {_span(seeds[0])}: success "
             "on other goals can't be compared. Delete both folders, and the stages are made anew"
         )
-    apart = np.abs(goals_of(simulated, one) - goals_of(real, other)).max(initial=0.0)
+    goals = goals_of(real, other)
+    apart = max(
+        (float(np.abs(goal - goals[seed]).max()) for seed, goal in goals_of(simulated, one).items() if seed in goals),
+        default=0.0,
+    )
     if apart > SAME_GOAL:
         raise EvidenceError(
             f"{real}: its goals are up to {apart:.3f} m from those of {simulated}, though the seeds are the same: the "
@@ -153,28 +178,30 @@ def read_played(folder: Path, label: str) -> Played:
         episodes = tuple(Episode(**one) for one in listed)
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise EvidenceError(f"{folder / METRICS}: can't be read: {cause}") from None
-    stopped = run.header.get("stopped")
-    if stopped or not episodes:
+    stopped, gave_up = run.header.get("stopped"), run.header.get("gave_up")
+    if (stopped and not gave_up) or not episodes:
         raise EvidenceError(
             f"{folder}: the run was ended early ({stopped or 'it has no episode'}); delete the folder to play it again"
         )
-    return Played(run=run, episodes=episodes)
+    return Played(run=run, episodes=episodes, gave_up=stopped if gave_up else None)
 
 
-def goals_of(folder: Path, played: Played) -> np.ndarray:
-    """The goal of each episode [m], shape (episodes, 3), in the order of the seeds.
+def goals_of(folder: Path, played: Played) -> dict[int, np.ndarray]:
+    """The goal of each episode [m], shape (3,), by its seed; none of those that were stopped before their first step.
 
     Raises:
         EvidenceError: When the trace does not tell.
     """
     goal = np.asarray(Trace(folder / TRACE)["goal"], np.float64)
-    found = []
+    found = {}
     for episode in played.episodes:
         stretch = played.run.episodes.get(("seed", episode.seed))
+        if stretch is None and episode.stopped is not None:
+            continue
         if stretch is None:
             raise EvidenceError(f"{folder}: its trace has no episode of seed {episode.seed}")
-        found.append(goal[stretch.rows[0], stretch.env])
-    return np.array(found)
+        found[episode.seed] = goal[stretch.rows[0], stretch.env]
+    return found
 
 
 def check_learnt(folder: Path, dynamics: Path | None) -> None:

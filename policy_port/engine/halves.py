@@ -38,15 +38,22 @@ def write_halves(trace: Path, folder: Path) -> dict[str, Path]:
     if not isinstance(planned, list):
         raise EvidenceError(f"{trace}: is no recording of a plan; `policy-port collect` makes them")
     numbers = np.asarray(arrays["episode"])[:, 0]
-    done = len(np.unique(numbers))
+    stopped = {one["episode"]: one["stopped"] for one in source.header.get("episodes", ()) if "stopped" in one}
+    done = len(set(np.unique(numbers).tolist()) | stopped.keys())
     if done < len(planned) or source.header.get("stopped"):
         raise EvidenceError(f"{trace}: was ended after {done} of {len(planned)} episodes; collect it anew")
     files = {}
     for use in USES:
-        chosen = [number for number, one in enumerate(planned) if one["use"] == use]
+        wanted = [number for number, one in enumerate(planned) if one["use"] == use]
+        chosen = [number for number in wanted if number not in stopped]
         if not chosen:
             word = "fitted" if use == "fit" else "held out"
-            raise EvidenceError(f"{trace}: no episode of its plan is to be {word}; write `use: {use}` into a segment")
+            raise EvidenceError(
+                f"{trace}: all episodes to be {word} were stopped, the last one because {stopped[wanted[-1]]}. "
+                "Collect anew by a plan that stays farther from the table, or moves less"
+                if wanted
+                else f"{trace}: no episode of its plan is to be {word}; write `use: {use}` into a segment"
+            )
         rows = np.flatnonzero(np.isin(numbers, chosen))
         files[use] = folder / f"{use}.npz"
         header = {**source.header, "half": use, "planned": [planned[number] for number in chosen]}

@@ -19,8 +19,12 @@ from policy_port.report import Picture, Report, Table, draw_png
 SAID = (
     "Success in share of the episodes, in brackets its 95 % interval. Simulated: under the turn's dynamics, turn 0 in "
     "the simulator as it comes. The gap is of the same starts and goals: joints' trajectories at equal times, root "
-    "mean square, and outcomes. Intervals: median width of those that both turns identified, over turn 1's."
+    "mean square, and outcomes. A stopped episode counts as failed; after three stops in a row, so do those "
+    "not begun. Intervals: median width of those that both turns identified, over turn 1's."
 )
+
+
+STOPPED = "stopped by the arm's supervisor"
 
 
 def columns(turns: Sequence[Turn]) -> dict[str, dict[str, str]]:
@@ -55,11 +59,12 @@ def _column(turn: Turn, pairing: Pairing, first: Dynamics | None) -> dict[str, s
 
 
 def _paired(pairing: Pairing) -> dict[str, str]:
-    count = len(pairing.real.episodes)
+    count, ended = len(pairing.real.episodes), np.isfinite(pairing.real.distance)
     return {
         "simulated success": _rate(pairing.simulated),
         "real success": _rate(pairing.real),
-        "real distance to the goal [mm]": f"{1e3 * pairing.real.distance:.1f}",
+        **_stops(pairing.real),
+        "real distance to the goal [mm]": f"{1e3 * pairing.real.distance:.1f}" if ended else "-",
         "gap of trajectories [rad]": "-" if pairing.gap is None else f"{pairing.gap:.4f}",
         "outcomes alike": f"{pairing.agree} of {count}",
     }
@@ -68,6 +73,25 @@ def _paired(pairing: Pairing) -> dict[str, str]:
 def _rate(played: Played) -> str:
     low, high = success_interval(played.won, len(played.episodes))
     return f"{played.rate:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _stops(real: Played) -> dict[str, str]:
+    """Episodes that the arm's supervisor stopped, and those that were not begun after that; no row without."""
+    if not real.stopped:
+        return {}
+    return {STOPPED: f"{real.stopped}{f', and {real.unplayed} not played' if real.unplayed else ''}"}
+
+
+def _reasons(turns: Sequence[Turn]) -> Table:
+    """Which stop ended which episode."""
+    rows = [
+        (name, str(one.seed), one.stopped)
+        for turn in turns
+        for name, pairing in ((f"turn {turn.number}", turn.own), (f"control {turn.number}", turn.control))
+        for one in (() if pairing is None else pairing.real.episodes)
+        if one.stopped is not None
+    ]
+    return Table(title="Stops", head=("policy", "seed", "why the episode ended"), rows=tuple(rows))
 
 
 def _widths(dynamics: Dynamics) -> dict[str, float]:
@@ -131,6 +155,7 @@ def engine_report(
     good = bool(verdicts) and verdicts[-1].better
     artefacts = tuple((name, state.content[:12], f"{state.seconds:.1f}", state.said) for name, state in states.items())
     tables = [table(turns)] if turns else []
+    tables += [_reasons(turns)]
     tables += [_parameters(turns)] if any(turn.dynamics for turn in turns) else []
     tables += [Table(title="Stages", head=("stage", "SHA-256", "time [s]", "what came out"), rows=artefacts)]
     return Report(
@@ -210,7 +235,9 @@ def document_of(turns: Sequence[Turn], verdicts: Sequence[Verdict], said: str) -
         return {
             "simulated": [one.simulated.won, len(one.simulated.episodes)],
             "real": [one.real.won, len(one.real.episodes)],
-            "real_distance": one.real.distance,
+            "real_distance": one.real.distance if np.isfinite(one.real.distance) else None,
+            "stops": {str(episode.seed): episode.stopped for episode in one.real.episodes if episode.stopped},
+            "gave_up": one.real.gave_up,
             "simulated_distance": one.simulated.distance,
             "gap": one.gap,
             "outcomes_alike": one.agree,

@@ -12,7 +12,7 @@ from policy_port.engine.report import document_of, engine_report, text
 from policy_port.engine.turns import check_until, pipeline_of, write_own
 from policy_port.files import write_atomic
 from policy_port.pipeline.document import Command
-from policy_port.pipeline.stages import Part, Running, State
+from policy_port.pipeline.stages import Part, Running, State, refuse_foreign
 from policy_port.report import write_report
 
 MOVES = ("collect", "play")
@@ -57,6 +57,7 @@ def turn_crank(
     """
     document = engine.document
     last = document.turns if until is None else check_until(engine, commands, until)
+    refuse_foreign(engine.out, [stage.name for stage in pipeline_of(engine, last, commands, until).stages])
     write_own(engine, document.turns)
     turns: list[Turn] = []
     verdicts: list[Verdict] = []

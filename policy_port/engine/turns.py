@@ -19,6 +19,10 @@ CONTROL = "control-"
 """Begins the names of a turn's stages that know nothing of the identified dynamics."""
 
 
+STOPS = 3
+"""Stops of the arm in a row that end a stage."""
+
+
 def write_own(engine: Engine, turns: int) -> None:
     """Write what stages read and no stage makes; the same bytes each time.
 
@@ -126,11 +130,12 @@ def _simulated(engine: Engine) -> dict[str, Any]:
 def _played(engine: Engine) -> dict[str, Any]:
     play = engine.document.play
     own = {"task": "so100-reach", "episodes": play.episodes, "seed": play.seed, "continuous": play.continuous}
+    own["stops"] = STOPS
     return {"real": True, "robot": str(engine.arm_file), **own, **_emulated(engine)}
 
 
 def _collected(engine: Engine, turn: int) -> dict[str, Any]:
-    own = {"robot": str(engine.arm_file), "continuous": engine.document.collect.continuous}
+    own = {"robot": str(engine.arm_file), "continuous": engine.document.collect.continuous, "stops": STOPS}
     emulated = engine.document.emulated
     if emulated is None:
         return {**own, "real": True}

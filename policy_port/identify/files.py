@@ -112,11 +112,13 @@ def _trace(path: Path) -> Iterator[Recording]:
         )
         wanted = _by_row(trace["target_sent" if "target_sent" in trace else "target"])
         sent, time = _clocks(trace, (measured.shape[0], measured.shape[1]))
+        # What stopped an arm (a table, a hand, an overload) is no dynamics of it, so such an episode is not looked at.
+        stopped = {(one["env"], one["episode"]) for one in trace.header.get("episodes", ()) if one.get("stopped")}
     except (TraceError, KeyError, TypeError, IndexError) as cause:
         raise EvidenceError(f"{path}: can't serve as a recording: {cause}") from cause
     for env in range(measured.shape[1]):
         number = np.zeros(len(measured), np.int64) if episodes is None else episodes[:, env]
-        for episode in np.unique(number):
+        for episode in [one for one in np.unique(number) if (env, one) not in stopped]:
             rows = np.flatnonzero(
                 (number == episode) & np.isfinite(wanted[:, env]).all(axis=-1) & np.isfinite(sent[:, env])
             )

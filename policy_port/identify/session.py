@@ -155,7 +155,7 @@ def _run_floating(request: Request, contract: Contract, robot: Path, note: Calla
                 f"traces of a policy, whole; leave {option} out"
             )
     priors = load_legged(PRIORS if request.priors == ARM_PRIORS else request.priors)
-    predictor = WalkPredictor(robot, PlantSetup.from_contract(contract, timestep=request.timestep))
+    predictor = WalkPredictor(robot, PlantSetup.from_contract(contract, timestep=request.timestep, ported=False))
     joints = predictor.joint_names
     walks = read_walks(request.data, joints), read_walks(request.held_out, joints)
     both = {file.resolve() for walk in walks[0] for file in walk.recording.files} & {

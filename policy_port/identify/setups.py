@@ -38,7 +38,7 @@ def stock_setup(robot: Path, contract: Contract | None, timestep: float | None) 
         ContractError: When the contract lacks gains.
     """
     if contract is not None:
-        setup = PlantSetup.from_contract(contract, timestep=timestep)
+        setup = PlantSetup.from_contract(contract, timestep=timestep, ported=False)
         if setup.floating:
             raise RobotError(
                 f"contract '{contract.name}' is of a robot with a floating base; identify predicts arms that are "

@@ -46,14 +46,14 @@ def exchanged(old: Sequence[str], new: Sequence[str]) -> tuple[str, str] | None:
     return moved[0] if len(moved) == 2 and moved[0] == moved[1][::-1] else None
 
 
-def order_words(old: Names, new: Names, seen: Names, who_saw: str = TRACE) -> str:
+def order_words(old: Names, new: Names, seen: Names) -> str:
     """What another order looks like: two joints exchanged, left and right, or somebody's order; see `known_orders`."""
     two = exchanged(old, new)
     if two is not None:
         return f"{two[0]} and {two[1]} exchanged"
     if tuple(_other_side(name) for name in old) == new:
         return "left and right exchanged"
-    who = _shipped_orders().get(new, who_saw if new == seen else "")
+    who = _shipped_orders().get(new, TRACE if new == seen else "")
     return f"joints in another order; the source has {listed(new, 6)}" + (f" ({who})" if who else "")
 
 

@@ -37,7 +37,8 @@ class Clip:
         rate = use.rate or 1.0 / control_dt
         self.motion = motion.resampled(rate)
         """The motion, resampled."""
-        self._period, self._per_step = control_dt, rate * control_dt
+        self._period, self.per_step = control_dt, rate * control_dt
+        """Control period [s], and frames per control step."""
 
     @staticmethod
     def of(contract: Contract, motion: Motion | None) -> Clip:
@@ -104,7 +105,7 @@ class Clip:
     @property
     def steps(self) -> int:
         """Control steps from the first frame to the last."""
-        return round((self.motion.frames - 1) / self._per_step)
+        return round((self.motion.frames - 1) / self.per_step)
 
     def steps_of(self, asked: int) -> int:
         """Control steps of an episode of so many: no more than the motion has, where it ends the episode."""
@@ -117,7 +118,7 @@ class Clip:
             time: Time since reset [s], any shape.
             ahead: Frames to look ahead.
         """
-        frame = np.rint(np.rint(time / self._period) * self._per_step).astype(np.intp) + ahead
+        frame = np.rint(np.rint(time / self._period) * self.per_step).astype(np.intp) + ahead
         if self.use.end == "repeat":
             return frame % self.motion.frames
         return np.clip(frame, 0, self.motion.frames - 1)

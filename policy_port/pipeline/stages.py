@@ -7,7 +7,7 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,7 @@ class Running:
     def plan(self) -> dict[str, Plan]:
         """What would be done with each stage; one behind a stage that is to run will run."""
         found: dict[str, Plan] = {}
+        refuse_foreign(self.pipeline.out, [stage.name for stage in self.pipeline.stages])
         for stage in self.pipeline.stages:
             behind = any(found[name] != "done" for name in self._named(stage))
             found[stage.name] = "run" if behind else self._due(stage, self._key(stage))
@@ -78,6 +79,7 @@ class Running:
             PolicyPortError: What a command refuses, with the stage in front; what was done before stays.
         """
         states: dict[str, State] = {}
+        refuse_foreign(self.pipeline.out, [stage.name for stage in self.pipeline.stages])
         try:
             (self.pipeline.out / STATES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -205,6 +207,25 @@ class Running:
 
     def _write(self, stage: Stage, state: State) -> None:
         write_atomic(self.pipeline.out / STATES / f"{stage.name}.json", json_text(vars(state)))
+
+
+def refuse_foreign(out: Path, stages: Sequence[str]) -> None:
+    """Refuse a folder that holds what no pipeline made, or what another one did.
+
+    Raises:
+        OutputError: Naming what is there.
+    """
+    try:
+        there = sorted(item.name for item in out.iterdir() if not item.name.startswith("."))
+        made = sorted(file.stem for file in (out / STATES).glob("*.json"))
+    except OSError:
+        return
+    remedy = "name a new folder in `out`, or by --out"
+    if made and not set(made) & set(stages):
+        raise OutputError(f"{out}: holds another pipeline's stages: {', '.join(made)}; {remedy}")
+    if there and not (out / STATES).is_dir():
+        more = f" and {len(there) - 5} more" if len(there) > 5 else ""
+        raise OutputError(f"{out}: holds what no pipeline made: {', '.join(there[:5])}{more}; {remedy}")
 
 
 def _parameters(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:

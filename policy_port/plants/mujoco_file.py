@@ -284,8 +284,12 @@ def _free_base(spec: mujoco.MjSpec, body: mujoco.MjsBody, path: Path, setup: Pla
         if odd or limited:
             raise RobotError(
                 f"{path}: joint '{joint.name}' of the base '{body.name}' has {', '.join(odd) or 'limits'}, and the "
-                "contract's base floats freely. Take that out of the joint, or name the base's joints under "
-                "only_in_target of a mapping and write base.floating: false"
+                "contract's base floats freely. Take that out of the joint"
+                + (
+                    ", or name the base's joints under only_in_target of a mapping and write base.floating: false"
+                    if setup.ported
+                    else ""
+                )
             )
     for joint in joints:
         spec.delete(joint)

@@ -19,6 +19,7 @@ from policy_port.plants.setup import JointSetup, PlantSetup, find_link
 CAN = (
     "ground_friction",
     "base_mass",
+    "contact_time",
     "link_mass",
     "stiffness",
     "damping",
@@ -114,11 +115,13 @@ def model_with(
         _limit(made, robot, setup, limit)
     if (gravity := of("gravity")) is not None:
         made.opt.gravity[:] = gravity
+    # Of two geoms MuJoCo takes the one of higher priority, the larger friction, or a mean: said of both, it holds.
+    touching = (made.body_rootid[made.geom_bodyid] == robot.base_body) | is_ground(made)
     if (friction := of("ground_friction")) is not None and not np.isnan(friction):
-        # Of two geoms MuJoCo takes the one of higher priority, or the larger friction: said of both, it holds.
-        mine = made.body_rootid[made.geom_bodyid] == robot.base_body
-        made.geom_friction[mine | is_ground(made), 0] = friction
+        made.geom_friction[touching, 0] = friction
         made.pair_friction[:, :2] = friction
+    if (rest := of("contact_time")) is not None and not np.isnan(rest):
+        made.geom_solref[touching] = made.pair_solref[:] = (rest, 1.0)
     _weigh(made, robot, file, physics, row)
     if (armature := of("armature")) is not None:
         made.dof_armature[dofs] = known(armature, made.dof_armature[dofs])

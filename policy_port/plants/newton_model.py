@@ -74,8 +74,8 @@ def is_native(device: str) -> bool:
     return warp.get_device(device).is_cpu
 
 
-def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, device: str) -> NewtonRobot:
-    """Load a robot file and set it up in `worlds` worlds.
+def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, device: str, native: bool) -> NewtonRobot:
+    """Load a robot file and set it up in `worlds` worlds, stepped by MuJoCo's C library or by MuJoCo Warp.
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
@@ -111,7 +111,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     scene.replicate(builder, worlds)
     if not any(kind in GROUND and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
         scene.add_ground_plane(cfg=newton.ModelBuilder.ShapeConfig(mu=setup.friction))
-    model, solver = _finalize(scene, path, device, _integrator(setup, source))
+    model, solver = _finalize(scene, path, device, _integrator(setup, source), native)
     if source.meant is not None:
         refuse_what_newton_lost(source.meant, solver.mj_model, setup, path)
     return NewtonRobot(
@@ -186,9 +186,8 @@ def _integrator(setup: PlantSetup, source: Source) -> str | None:
 
 
 def _finalize(
-    scene: newton.ModelBuilder, path: Path, device: str, integrator: str | None
+    scene: newton.ModelBuilder, path: Path, device: str, integrator: str | None, native: bool
 ) -> tuple[newton.Model, Solver]:
-    native = is_native(device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -44,7 +44,14 @@ class NewtonPlant:
     """The second robot of a picture, once one was drawn."""
 
     def __init__(
-        self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, device: str = "cpu"
+        self,
+        robot_file: Path,
+        setup: PlantSetup,
+        *,
+        num_envs: int = 1,
+        meshes: bool = True,
+        device: str = "cpu",
+        native: bool | None = None,
     ) -> None:
         """Load the robot and put it at its default pose.
 
@@ -54,6 +61,8 @@ class NewtonPlant:
             num_envs: Number of environments.
             meshes: False leaves every mesh out, visual and collision; `skipped_meshes` counts them.
             device: Warp's name of the device: "cpu", "cuda" or "cuda:1".
+            native: Whether MuJoCo's C library steps; where it is None, it does on the CPU. False there has Warp run
+                the kernels that a GPU would.
 
         Raises:
             RobotError: When the file can't be loaded or does not fit the setup.
@@ -65,12 +74,12 @@ class NewtonPlant:
             raise MissingDependencyError(
                 f"Newton was asked to run on {device}, and Warp finds no NVIDIA GPU or driver here; ask for cpu"
             )
-        native = is_native(device)
-        robot = build_robot(Path(robot_file), setup, worlds=1 if native else num_envs, meshes=meshes, device=device)
+        native = is_native(device) if native is None else native
+        worlds = 1 if native else num_envs
+        robot = build_robot(Path(robot_file), setup, worlds=worlds, meshes=meshes, device=device, native=native)
         # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
         mujoco.set_mju_user_warning(lambda message: None)
-        solver = "mujoco" if native else "mujoco warp"
-        self.name = f"newton {newton.__version__}, {solver} on {device}"
+        self.name = f"newton {newton.__version__}, {'mujoco' if native else 'mujoco warp'} on {device}"
         """Simulator and version, and the solver that did the work."""
         self.joint_names = tuple(joint.name for joint in robot.joints)
         """Hinges and slides in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
@@ -82,9 +91,11 @@ class NewtonPlant:
         """Number of meshes that were left out."""
         self.left_out = robot.left_out
         """What of the file Newton can't do, a clause each."""
-        self._file, self._setup, self._robot = Path(robot_file), setup, robot
-        self._groups = [Worlds(robot, setup.timestep) for _ in range(num_envs if native else 1)]
-        self._per_group = num_envs // len(self._groups)
+        self._file, self._setup = Path(robot_file), setup
+        self.robot = robot
+        """The model, and where things are in it."""
+        self.worlds = Worlds(robot, num_envs, setup.timestep)
+        """The states of its environments."""
         self._located, self._physics = locate(robot, foreign=setup.actuation == "model"), Physics()
         self._warp = None if native else WarpModel(robot.solver)
         self._pose = mujoco.MjData(robot.solver.mj_model)
@@ -93,83 +104,75 @@ class NewtonPlant:
         self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
         self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
         self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
-        self._frame = (robot.base_body, np.array([0.0] * 6 + [1.0])) if setup.frame is None else self._find(setup.frame)
-        drawer = "MuJoCo, which draws for Newton,"
-        self._view = TrackingView(robot.solver.mj_model, self._located.base_body, drawer=drawer)
-        self._footing = Footing(robot.solver.mj_model, self._located.base_body)
+        self._frame = self.frame_of(None)
+        base = self._located.base_body
+        self._view = TrackingView(robot.solver.mj_model, base, drawer="MuJoCo, which draws for Newton,")
+        self._footing = Footing(robot.solver.mj_model, base)
         default = np.array([joint.default for joint in robot.joints])
         self.reset(np.tile(default, (num_envs, 1)))
         if setup.falls:
-            self._stand(self._start_of(default))
+            self._stand(self.start_of(default))
             self._footing.refuse_lost_feet(self._pose, self._file)
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
         chosen = np.ones(self.num_envs, dtype=np.bool_) if rows is None else rows
-        for group, mine in self._by_group(np.arange(self.num_envs)):
-            picked = mine[chosen[mine]]
-            if picked.size:
-                start = np.stack([self._start_of(joint_pos[row]) for row in picked])
-                group.reset(picked - mine[0], start)
+        picked = np.flatnonzero(chosen)
+        if picked.size:
+            self.worlds.reset(picked, np.stack([self.start_of(joint_pos[row]) for row in picked]))
         if self._sensing is not None:
             self._sensing.forget(chosen)
 
     def read(self, state: PlantState) -> None:
         """Fill `state` with the present measurement."""
-        robot, (body, local) = self._robot, self._frame
-        for group, mine in self._by_group(np.arange(self.num_envs)):
-            rows = slice(int(mine[0]), int(mine[-1]) + 1)
-            state.joint_pos[rows] = group.host("joint_q")[:, robot.q_index]
-            state.joint_vel[rows] = group.host("joint_qd")[:, robot.qd_index]
-            base = (state.base_pos[rows], state.base_quat[rows], state.base_lin_vel[rows], state.base_ang_vel[rows])
-            read_frame(group, body, local, LinkState(*base))
+        robot, worlds, (body, local) = self.robot, self.worlds, self._frame
+        state.joint_pos[...] = worlds.host("joint_q")[:, robot.q_index]
+        state.joint_vel[...] = worlds.host("joint_qd")[:, robot.qd_index]
+        base = LinkState(state.base_pos, state.base_quat, state.base_lin_vel, state.base_ang_vel)
+        read_frame(worlds, body, local, base)
         if state.sensed is not None:
             if self._sensing is None or self._sensing.sensed is not state.sensed:
-                self._sensing = NewtonSensing(robot, self._by_group(np.arange(self.num_envs)), self._find, state.sensed)
+                self._sensing = NewtonSensing(robot, worlds, self.frame_of, state.sensed)
             self._sensing.read(state)
             if state.sensed.effort is not None:
                 state.sensed.effort[...] = self.effort()
 
     def write(self, target: Array) -> None:
         """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""
-        for group, mine in self._by_group(target):
-            group.write(mine)
+        self.worlds.write(target)
 
     def apply_effort(self, effort: Array) -> None:
         """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
-        for group, mine in self._by_group(effort):
-            group.apply_effort(mine)
+        self.worlds.apply_effort(effort)
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
-        for group in self._groups:
-            group.step(count)
+        self.worlds.step(count)
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
-        return np.concatenate([group.effort() for group in self._groups])
+        return self.worlds.effort()
 
     def link_position(self, link: str) -> Array:
         """Position of a link's or site's origin in the world [m], shape (num_envs, 3)."""
-        body, local = self._find(link)
-        poses = np.concatenate([group.host("body_q")[:, body] for group in self._groups]).astype(np.float64)
+        body, local = self.frame_of(link)
+        poses = self.worlds.host("body_q")[:, body].astype(np.float64)
         return poses[:, :3] + rotate_xyzw(poses[:, 3:], local[:3])
 
     def push(self, link: str, force: Array) -> None:
         """Pull at a link's centre of mass; see `SimulatedPlant.push`."""
-        body, local = self._find(link)
+        body, local = self.frame_of(link)
         if local[:6].any():
             raise RobotError(f"{self._file}: '{link}' is a site, and only a link can be pushed: name the one it is on")
-        for group, mine in self._by_group(force):
-            group.push(body, mine)
+        self.worlds.push(body, force)
 
     def set_gains(self, stiffness: Array, damping: Array) -> None:
         """Give the drives other gains; see `SimulatedPlant.set_gains`."""
         self._setup.refuse_foreign_gains(self._file)
         gains = rounded(Physics(stiffness=stiffness, damping=damping))
-        set_gains(self._robot.solver.mj_model, self._located, self._setup, gains.stiffness, gains.damping)
+        set_gains(self.robot.solver.mj_model, self._located, self._setup, gains.stiffness, gains.damping)
         if self._setup.actuation == "implicit":
-            self._robot.damping[self._located.driven] = damping[self._located.driven]
+            self.robot.damping[self._located.driven] = damping[self._located.driven]
         self._give(replace(self._physics, stiffness=None, damping=None))
 
     def set_physics(self, physics: Physics) -> None:
@@ -181,22 +184,21 @@ class NewtonPlant:
 
     def _give(self, physics: Physics) -> None:
         mine, setup, robot = rounded(physics), self._setup, self._located
-        model, damping = self._robot.solver.mj_model, np.tile(self._robot.damping, (self.num_envs, 1))
+        model, damping = self.robot.solver.mj_model, np.tile(self.robot.damping, (self.num_envs, 1))
         models = [model] * self.num_envs
         if physics.stated:
             models = [model_with(model, robot, setup, self._file, mine, row) for row in range(self.num_envs)]
         if physics.damping is not None and setup.actuation == "implicit":
             damping[:, robot.driven] = known(physics.damping, damping)[:, robot.driven]
-        for group, rows in self._by_group(np.arange(self.num_envs)):
-            group.damping = damping[rows]
-            group.mj_model = models[rows[0]]
         if self._warp is not None:
             self._warp.take(models)
+        self.worlds.damping = damping
+        self.worlds.use(models)
         self._physics = physics
 
     def mounting(self, place: Place | Literal["com"]) -> Mounting:
         """Where a place is on the base; see `Plant.mounting`."""
-        return self._robot.places.mounting(place, self.num_envs)
+        return self.robot.places.mounting(place, self.num_envs)
 
     def render(self, height: int, width: int) -> NDArray[np.uint8]:
         """Colour image of environment 0, the camera following the base, shape (height, width, 3).
@@ -206,63 +208,66 @@ class NewtonPlant:
         Raises:
             MissingDependencyError: When the machine can't draw off screen.
         """
-        self._pose_robot(self._groups[0].host("joint_q")[0])
+        self._pose_robot(self.worlds.host("joint_q")[0])
         return self._view.image(self._pose, height, width)
 
     def render_with(self, ghost: Ghost, height: int, width: int) -> NDArray[np.uint8]:
         """The same with a second robot; see `DrawsGhosts`."""
-        joint_q, base = self._start_of(ghost.joint_pos), self._robot.base_q
+        joint_q, base = self.start_of(ghost.joint_pos), self.robot.base_q
         if base is not None:
             joint_q[base : base + 7] = [*ghost.base_pos, *np.roll(ghost.base_quat, -1)]
-        shown = self._ghost = self._ghost or mujoco.MjData(self._robot.solver.mj_model)
+        shown = self._ghost = self._ghost or mujoco.MjData(self.robot.solver.mj_model)
         self._pose_robot(joint_q)
         shown.qpos[:] = self._pose.qpos
-        mujoco.mj_kinematics(self._robot.solver.mj_model, shown)
-        self._pose_robot(self._groups[0].host("joint_q")[0])
+        mujoco.mj_kinematics(self.robot.solver.mj_model, shown)
+        self._pose_robot(self.worlds.host("joint_q")[0])
         return self._view.image(self._pose, height, width, ghost=shown, aside=ghost.aside)
 
     def close(self) -> None:
         """Free the graphics. Calling it twice is harmless."""
         self._view.close()
 
-    def _by_group(self, rows: NDArray[np.generic]) -> list[tuple[Worlds, NDArray]]:
-        size = self._per_group
-        return [(group, rows[i * size : (i + 1) * size]) for i, group in enumerate(self._groups)]
+    def frame_of(self, name: str | None) -> tuple[int, Array]:
+        """Body and pose in it (x, y, z, quaternion xyzw) of a link or site; of the base frame, if None.
 
-    def _find(self, name: str) -> tuple[int, Array]:
-        frames = self._robot.frames
+        Raises:
+            RobotError: When the robot has no such link, naming those it has.
+        """
+        name, frames = name or self._setup.frame, self.robot.frames
+        if name is None:
+            return self.robot.base_body, np.array([0.0] * 6 + [1.0])
         if name not in frames:
             raise RobotError(
                 f"{self._file}: has no link or site '{name}'{closest(name, frames) or '.'} It has: {', '.join(frames)}"
             )
         return frames[name]
 
-    def _start_of(self, joint_pos: Array) -> Array:
+    def start_of(self, joint_pos: Array) -> Array:
         """A world's joint_q with the robot at `joint_pos`, its base at the start height."""
         start = self._start.copy()
-        start[self._robot.q_index] = joint_pos
-        if self._robot.followers:
-            places = self._robot.q_places
+        start[self.robot.q_index] = joint_pos
+        if self.robot.followers:
+            places = self.robot.q_places
             position = {name: float(start[place]) for name, place in places.items()}
-            follow(self._robot.followers, position)
-            for name in self._robot.followers:
+            follow(self.robot.followers, position)
+            for name in self.robot.followers:
                 start[places[name]] = position[name]
-        if self._robot.base_q is not None:
+        if self.robot.base_q is not None:
             height = self._setup.height
-            start[self._robot.base_q + 2] = self._stand(start) if height is None else height
+            start[self.robot.base_q + 2] = self._stand(start) if height is None else height
         return start
 
     def _stand(self, start: Array) -> float:
         """Height of the base at which a pose stands on the ground [m]."""
-        assert self._robot.base_q is not None
+        assert self.robot.base_q is not None
         self._pose_robot(start)
         lowest = self._footing.lowest(self._pose)
-        at_zero = None if lowest is None else lowest - float(start[self._robot.base_q + 2])
+        at_zero = None if lowest is None else lowest - float(start[self.robot.base_q + 2])
         return standing_height(at_zero, robot=self._file)
 
     def _pose_robot(self, joint_q: NDArray[np.floating]) -> None:
         """Put MuJoCo's picture of a world at Newton's coordinates."""
-        model = self._robot.solver.mj_model
+        model = self.robot.solver.mj_model
         for joint, mine in enumerate(self._joint_of):
             place, start = model.jnt_qposadr[joint], self._joint_q_start[mine]
             if self._joint_type[mine] in NAMED:

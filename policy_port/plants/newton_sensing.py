@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +17,11 @@ from policy_port.plants.newton_worlds import Worlds
 from policy_port.plants.scans import Rays, scan_ground
 
 
-def read_frame(group: Worlds, body: int, local: Array, out: LinkState) -> None:
+def read_frame(worlds: Worlds, body: int, local: Array, out: LinkState) -> None:
     """Fill pose and velocity of a frame on a body; `local` is its pose there, x, y, z and a quaternion xyzw."""
-    pose, twist = group.host("body_q")[:, body], group.host("body_qd")[:, body]
+    pose, twist = worlds.host("body_q")[:, body], worlds.host("body_qd")[:, body]
     pose, twist = pose.astype(np.float64), twist.astype(np.float64)
-    centre = np.asarray(group.centre_of_mass[body], dtype=np.float64)
+    centre = np.asarray(worlds.centre_of_mass[body], dtype=np.float64)
     turned = pose[:, 3:]
     lever = rotate_xyzw(turned, local[:3] - centre)
     out.pos[...] = pose[:, :3] + rotate_xyzw(turned, local[:3])
@@ -57,7 +57,7 @@ class NewtonSensing:
     def __init__(
         self,
         robot: NewtonRobot,
-        groups: Sequence[tuple[Worlds, NDArray]],
+        worlds: Worlds,
         find: Callable[[str], tuple[int, Array]],
         sensed: Sensed,
     ) -> None:
@@ -65,7 +65,7 @@ class NewtonSensing:
 
         Args:
             robot: The model.
-            groups: Worlds and the environments that they are.
+            worlds: The states of its environments.
             find: Finds a link or site by name: body and pose in it.
             sensed: What is filled.
 
@@ -74,23 +74,21 @@ class NewtonSensing:
         """
         self.sensed = sensed
         """What is filled."""
-        self._groups = groups
+        self._worlds = worlds
         self._frames = [(*find(link), state) for link, state in sensed.links.items()]
         self._forces = {link: np.zeros_like(array) for link, array in sensed.contacts.items()}
         held, model = cast(Any, robot.solver), robot.solver.mj_model
         body_of = held.mjc_body_to_newton.numpy()[0]
-        for group, mine in groups if sensed.contacts else ():
-            group.after_step = self._watch(robot, body_of, int(mine[0]))
+        if sensed.contacts:
+            worlds.after_step = self._watch(robot, body_of)
         base = int(np.flatnonzero(body_of == robot.base_body)[0])
         self._terrain = Terrain(model, base) if sensed.scans else None
         self._scans = [(scan, Rays(scan), ends) for scan, ends in sensed.scans]
 
     def read(self, state: PlantState) -> None:
         """Measure; `state` is the present one."""
-        for group, mine in self._groups:
-            rows = slice(int(mine[0]), int(mine[-1]) + 1)
-            for body, local, link in self._frames:
-                read_frame(group, body, local, LinkState(*(array[rows] for array in link)))
+        for body, local, link in self._frames:
+            read_frame(self._worlds, body, local, link)
         for link, array in self.sensed.contacts.items():
             array[...] = self._forces[link]
         if self._terrain is not None:
@@ -101,7 +99,7 @@ class NewtonSensing:
         for array in self._forces.values():
             array[rows] = 0.0
 
-    def _watch(self, robot: NewtonRobot, body_of: NDArray[np.integer], row: int) -> Callable[[], None]:
+    def _watch(self, robot: NewtonRobot, body_of: NDArray[np.integer]) -> Callable[[int], None]:
         solver, path = cast(Any, robot.solver), robot.places.file
         if not solver.use_mujoco_cpu:
             raise RobotError(
@@ -116,7 +114,7 @@ class NewtonSensing:
             bodies.append(int(np.flatnonzero(body_of == body)[0]))
         contacts = ContactForces(solver.mj_model, list(self._forces), bodies)
 
-        def after_step() -> None:
+        def after_step(row: int) -> None:
             for force, array in zip(contacts.read([solver.mj_data])[0], self._forces.values(), strict=True):
                 array[row] = force
 

@@ -13,13 +13,13 @@ from policy_port.arrays import Array
 from policy_port.control.plant import SimulatedPlant
 from policy_port.errors import RobotError
 
-PER_ENVIRONMENT: tuple[str, ...] = ("ground_friction", "base_mass")
+PER_ENVIRONMENT: tuple[str, ...] = ("ground_friction", "base_mass", "contact_time")
 """Fields with a number per environment."""
 
 PER_JOINT: tuple[str, ...] = ("stiffness", "damping", "joint_damping", "joint_friction", "armature", "effort_limit")
 """Fields with a number per environment and joint."""
 
-ABOVE_ZERO = ("effort_limit",)
+ABOVE_ZERO = ("effort_limit", "contact_time")
 NOT_BELOW_ZERO = ("ground_friction", "stiffness", "damping", "joint_damping", "joint_friction", "armature")
 
 
@@ -34,6 +34,9 @@ class Physics:
     """Sliding friction between robot and ground, whatever the file says of either, shape (num_envs,)."""
     base_mass: Array | None = None
     """Mass added to the base link, whose inertia grows in proportion [kg], shape (num_envs,)."""
+    contact_time: Array | None = None
+    """Time in which contacts of the robot with the ground come to rest [s], MuJoCo's time constant of soft contacts,
+    which it bounds by two timesteps from below, shape (num_envs,)."""
     link_mass: Mapping[str, Array] | None = None
     """The same of links by name [kg], each of shape (num_envs,)."""
     stiffness: Array | None = None

@@ -12,10 +12,10 @@ from policy_port.arrays import Array
 from policy_port.errors import RobotError
 from policy_port.plants.maniskill_build import NO_LIMIT
 from policy_port.plants.maniskill_scene import RobotScene
-from policy_port.plants.physics import PER_ENVIRONMENT, PER_JOINT, Physics, grown, known
+from policy_port.plants.physics import PER_JOINT, Physics, grown, known
 from policy_port.plants.sapien_brake import brake, set_brake
 
-CAN = (*PER_ENVIRONMENT, *PER_JOINT, "link_mass", "gravity")
+CAN = ("ground_friction", "base_mass", *PER_JOINT, "link_mass", "gravity")
 """What it can set."""
 
 

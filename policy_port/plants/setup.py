@@ -15,6 +15,14 @@ from policy_port.robot_models.coupling import Followers, in_chain_order
 
 ActuationKind = Literal["implicit", "explicit", "model"]
 
+MAPPED = "; or remap the policy by a mapping that has it under rename, or under only_in_source"
+HELD = "only_in_target of the mapping, with the position to hold, stiffness and damping"
+NAMED = (
+    "joints of the contract, with default, stiffness and damping, and name in its action's `joints` those that the "
+    "policy drives"
+)
+"""What to do where joints do not fit: with a policy's mapping, and where there is none."""
+
 CLEARANCE = 0.001
 """Gap between the ground and the lowest point of a robot whose base height is not given [m]."""
 
@@ -77,6 +85,9 @@ class PlantSetup:
     """True when the robot's links do not feel gravity."""
     friction: float = 1.0
     """Friction coefficient of the ground that the plant adds, and of robot parts whose file states none."""
+    ported: bool = True
+    """Whether a policy that exists is carried here, so that a mapping can mend what does not fit, or the contract alone
+    says what is to be."""
 
     def __post_init__(self) -> None:
         steps = self.control_dt / self.timestep if self.timestep > 0.0 else 0.0
@@ -126,15 +137,15 @@ class PlantSetup:
             if name not in names:
                 raise RobotError(
                     f"{robot}: has no joint '{name}', which the contract names{closest(name, names) or '.'} "
-                    f"Its joints are: {', '.join(names) or 'none'}. Write it in the contract as the robot has it; or "
-                    "remap the policy by a mapping that has it under rename, or under only_in_source"
+                    f"Its joints are: {', '.join(names) or 'none'}. Write it in the contract as the robot has it"
+                    + (MAPPED if self.ported else ", or leave it out there")
                 )
         idle = [name for name in names if name not in by_name and name not in following]
         if idle:
             raise RobotError(
                 f"{robot}: nobody drives joint {', '.join(idle)}: the contract does not name "
                 f"{'it' if len(idle) == 1 else 'them'}. List {'it' if len(idle) == 1 else 'them'} under "
-                "only_in_target of the mapping, with the position to hold, stiffness and damping"
+                + (HELD if self.ported else NAMED)
             )
         for name, follower in following.items():
             joint = by_name.get(name)
@@ -144,8 +155,9 @@ class PlantSetup:
                 raise RobotError(
                     f"{robot}: joint '{name}' follows joint '{follower.leader}' ({follower.said_by}), and nobody "
                     f"drives a follower, but the contract gives it stiffness {joint.stiffness or 0.0:g} and damping "
-                    f"{joint.damping or 0.0:g}. Make both 0 in the contract, or under only_in_target of the mapping "
-                    "where it stands there; a follower need not be named at all"
+                    f"{joint.damping or 0.0:g}. Make both 0 in the contract"
+                    + (", or under only_in_target of the mapping where it stands there" if self.ported else "")
+                    + "; a follower need not be named at all"
                 )
             by_name[name] = replace(joint, leader=follower.leader, stiffness=0.0, damping=0.0)
         found = tuple(by_name[name] for name in names if name in by_name)
@@ -189,12 +201,13 @@ class PlantSetup:
             )
 
     @staticmethod
-    def from_contract(contract: Contract, *, timestep: float | None = None) -> PlantSetup:
+    def from_contract(contract: Contract, *, timestep: float | None = None, ported: bool = True) -> PlantSetup:
         """Take from a contract what a plant needs.
 
         Args:
             contract: The contract of the plant's side, after any remap.
             timestep: Physics timestep [s] to use instead of the training simulator's; the control period stays.
+            ported: Whether a policy is carried here that a mapping can mend; see the field.
 
         Raises:
             RobotError: When joints are not in radians or metres, or the timestep does not divide the control period.
@@ -205,7 +218,7 @@ class PlantSetup:
             name, unit = next(iter(foreign.items()))
             raise RobotError(
                 f"contract '{contract.name}': joint '{name}' is in {unit}, a simulator speaks radians and metres; "
-                "pass the mapping between the two with --through MAPPING"
+                + ("pass the mapping between the two with --through MAPPING" if ported else "state it in rad or m")
             )
         drives, commanded = contract.drives, set(contract.action_joint_names)
         if contract.actuation.kind != "model":
@@ -242,6 +255,7 @@ class PlantSetup:
             height=contract.base.height,
             frame=contract.base.frame,
             gravity_compensation=contract.actuation.gravity_compensation,
+            ported=ported,
         )
 
 

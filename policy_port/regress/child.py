@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import os
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from policy_port.regress.process import Job, child_main
+
 Mode = Literal["judge", "measure", "repeat", "shaken"]
 
-RESULT, ARRAYS, COURSES = "result.json", "arrays.npz", "courses.npz"
+ARRAYS, COURSES = "arrays.npz", "courses.npz"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a process is to do; plain data."""
+class CaseJob(Job):
+    """One case of a suite."""
+
+    module: ClassVar[str] = "policy_port.regress.child"
 
     suite: str
     """The suite's file."""
@@ -34,31 +33,24 @@ class Job:
     mode: Mode
     """judge: hold it against the baseline. The others write what `--update` makes a baseline of: measure runs it,
     repeat runs its golden episodes once more, shaken does so with rounding noise on the actions."""
-    out: str
-    """Existing folder for what comes out."""
     ports: str
     """Folder that keeps the ports that were made."""
-    timeout: float
-    """Seconds after which the process is killed."""
+
+    @property
+    def depends(self) -> str:
+        """Hash of all that the verdict on the case depends on, here."""
+        from policy_port.regress import fingerprint
+        from policy_port.regress.suite import load_suite
+
+        suite = load_suite(self.suite)
+        return fingerprint.key(suite, suite.case(self.case))
+
+    def perform(self) -> dict[str, Any]:
+        """Judge the case, or write what a baseline is made of."""
+        return _perform(self)
 
 
-def main() -> None:
-    """Do the job that the command line names."""
-    _end_with_the_parent()
-    job = Job(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    from policy_port.errors import MissingDependencyError, PolicyPortError
-    from policy_port.regress.advice import in_a_suite
-
-    try:
-        result = _perform(job)
-    except MissingDependencyError as error:
-        result = {"skipped": in_a_suite(str(error))}
-    except PolicyPortError as error:
-        result = {"failed": in_a_suite(str(error))}
-    (Path(job.out) / RESULT).write_text(json.dumps(result), encoding="utf-8")
-
-
-def _perform(job: Job) -> dict[str, Any]:
+def _perform(job: CaseJob) -> dict[str, Any]:
     from policy_port.regress import fingerprint
     from policy_port.regress.pilots import RoughPilot, find_pilot
     from policy_port.regress.suite import load_suite
@@ -93,7 +85,7 @@ def _judge(suite: Any, case: Any, pilot: Any) -> dict[str, Any]:
     document, expect = stored.document, case.expect
     findings = []
     if expect.open_loop is not None:
-        flown = flown_contract(case, pilot)
+        flown = flown_contract(case, pilot.contract)
         new = open_loop.outputs(pilot, flown, tuple(document["joint_names"]), stored.arrays)
         findings.append(open_loop.judge(new, stored.arrays, document["open_loop"], expect.open_loop.tolerance))
     comparison = None
@@ -148,7 +140,7 @@ def _measure(suite: Any, case: Any, pilot: Any, out: Path, *, whole: bool) -> di
     found["outcomes"] = statistical.stored(outcomes)
     if expect.open_loop is not None:
         inputs = open_loop.stored_inputs(pilot, kept, expect.open_loop.steps)
-        results = open_loop.outputs(pilot, flown_contract(case, pilot), joint_names, inputs)
+        results = open_loop.outputs(pilot, flown_contract(case, pilot.contract), joint_names, inputs)
         found["open_loop"] = {"columns": {result.name: list(result.columns) for result in results}}
         _save(out / ARRAYS, {**inputs, **{f"out_{result.name}": result.values for result in results}})
     return found
@@ -167,17 +159,5 @@ def _opened(suite: Any, case: Any, pilot: Any) -> Iterator[Any]:
         yield player
 
 
-def _end_with_the_parent() -> None:
-    """A run that is killed leaves no simulators behind."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 if __name__ == "__main__":
-    main()
+    child_main(CaseJob)

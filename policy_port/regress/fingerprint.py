@@ -10,29 +10,26 @@ from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
 from policy_port.files import hash_data, hash_file, hash_files, source_hash
+from policy_port.plants.registry import SIMULATORS
 from policy_port.port.format import CONTRACT, MANIFEST
+from policy_port.regress.play import ListFile, Play
 from policy_port.regress.suite import Case, Suite
 from policy_port.robot_models.find import find_robot, robot_files
 
 ALWAYS = ("numpy", "onnx", "onnxruntime", "torch")
-OF_SIMULATOR = {
-    "mujoco": ("mujoco",),
-    "maniskill": ("mani_skill", "sapien"),
-    "newton": ("newton", "mujoco-warp", "mujoco"),
-}
 
 ROOMS = (
-    *("checkpoints", "contract", "control", "dynamics", "export", "motion", "plants", "port"),
+    *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "motion", "plants", "port"),
     *("proof", "regress", "remap", "replay", "robot_models", "tasks"),
 )
 """Rooms of this package that have a part in a verdict."""
 
 
-def versions(case: Case) -> dict[str, str]:
+def versions(case: Play) -> dict[str, str]:
     """Versions of what computes: this package, the simulator, torch, ONNX Runtime, and the kind of machine."""
     simulator = "maniskill" if case.plant is None else case.plant.simulator
     found = {"policy_port": __version__, "python": platform.python_version(), "machine": _machine()}
-    for name in (*OF_SIMULATOR[simulator], *ALWAYS):
+    for name in (*SIMULATORS[simulator].packages, *ALWAYS):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -40,7 +37,7 @@ def versions(case: Case) -> dict[str, str]:
     return found
 
 
-def dependencies(suite: Suite, case: Case) -> dict[str, str]:
+def dependencies(suite: ListFile, case: Play) -> dict[str, str]:
     """SHA-256 of each file or folder that the case is made of, by what it is.
 
     Raises:
@@ -87,7 +84,7 @@ PARTS = ("checkpoint", "contract", "agent.yaml", "statistics", "statistics named
 """Dependencies that go into a port that the suite makes."""
 
 
-def made_from(suite: Suite, case: Case) -> str:
+def made_from(suite: ListFile, case: Play) -> str:
     """Hash of what a port that the suite makes is made from."""
     found = dependencies(suite, case)
     parts = {key: found.get(key) for key in PARTS}
@@ -114,7 +111,7 @@ def package_source() -> str:
     return source_hash(ROOMS)
 
 
-def _robot(suite: Suite, case: Case) -> str:
+def _robot(suite: ListFile, case: Play) -> str:
     assert case.plant is not None
     name: str | Path | None = case.plant.robot
     if name is not None:

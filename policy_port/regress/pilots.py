@@ -20,7 +20,7 @@ from policy_port.port.folder import Port, load_port
 from policy_port.port.images import CameraInputs
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import Policy
-from policy_port.regress.suite import Case, Suite
+from policy_port.regress.play import ListFile, Play
 
 ROUNDING = 1e-5
 """Size of the noise that stands for another torch or ONNX Runtime, as a share of the action or of 1; real ones differ
@@ -30,11 +30,11 @@ KEPT = 7 * 24 * 3600.0
 """How long a port that was made stays after its last use [s]."""
 
 
-def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, Pilot]:
+def find_pilot(suite: ListFile, case: Play, ports: Path, key: str) -> tuple[Port, Pilot]:
     """The case's port, and the policy in the simulator's parsing.
 
     Args:
-        suite: The suite.
+        suite: The file that lists the case.
         case: The case.
         ports: Folder that keeps the ports that were made.
         key: Hash of all that goes into a port that is to be made.
@@ -49,12 +49,12 @@ def find_pilot(suite: Suite, case: Case, ports: Path, key: str) -> tuple[Port, P
     return port, port.pilot(None if case.through is None else mapping_of(suite, case.through))
 
 
-def mapping_of(suite: Suite, text: str) -> RobotMapping:
+def mapping_of(suite: ListFile, text: str) -> RobotMapping:
     """A mapping by path or by the name of a shipped one."""
     return load_mapping(suite.resolve_or_name(text))
 
 
-def _made(suite: Suite, case: Case, ports: Path, key: str) -> Port:
+def _made(suite: ListFile, case: Play, ports: Path, key: str) -> Port:
     from policy_port.checkpoints import load_policy
     from policy_port.checkpoints.policy import NO_STATISTICS
     from policy_port.contract.layout import observation_blocks

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
-from policy_port.control.loop import Rows, SimulatedTime, run
-from policy_port.control.plant import MEASURED, Plant
+from policy_port.control.loop import Observer, Rows, SimulatedTime, run
+from policy_port.control.plant import MEASURED, Plant, SimulatedPlant
 from policy_port.errors import TaskError
 from policy_port.motion.followed import Clip
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
 from policy_port.regress.places import stored_places
+from policy_port.regress.play import CommandStep, ListFile, Play
 from policy_port.regress.schedule import Schedule, Told
-from policy_port.regress.suite import Case, CommandStep, Suite
 from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
@@ -53,8 +53,8 @@ class Player(Protocol):
     joint_names: tuple[str, ...]
     """Joints in the simulator's order."""
 
-    def play(self, seed: int) -> Played:
-        """Do the episode of that seed."""
+    def play(self, seed: int, *, record: bool = True) -> Played:
+        """Do the episode of that seed; without a record, its arrays are empty where that costs less."""
         ...
 
     def close(self) -> None:
@@ -62,19 +62,25 @@ class Player(Protocol):
         ...
 
 
-def open_player(suite: Suite, case: Case, pilot: Pilot) -> Player:
+def open_player(suite: ListFile, case: Play, pilot: Pilot, plant: SimulatedPlant | None = None) -> Player:
     """Start the simulator of a case.
+
+    Args:
+        suite: The file that lists the case.
+        case: The case.
+        pilot: The policy.
+        plant: What `open_plant` gives for the case, or for one with the same parsing and robot; it stays open then.
 
     Raises:
         PolicyPortError: When the policy does not fit it, or it is not here.
     """
-    return EnvPlayer(case, pilot) if case.env is not None else PlantPlayer(suite, case, pilot)
+    return EnvPlayer(case, pilot) if case.env is not None else PlantPlayer(suite, case, pilot, plant)
 
 
 class EnvPlayer:
     """Episodes of a ManiSkill environment."""
 
-    def __init__(self, case: Case, pilot: Pilot) -> None:
+    def __init__(self, case: Play, pilot: Pilot) -> None:
         env = case.env
         assert env is not None
         job = EnvJob(
@@ -92,7 +98,7 @@ class EnvPlayer:
         self.simulator = f"{self._runner.about['simulator']}{batch}"
         self.joint_names = tuple(self._runner.about["joint_names"])
 
-    def play(self, seed: int) -> Played:
+    def play(self, seed: int, *, record: bool = True) -> Played:
         """Do the episode of that seed, and those after it that share its batch."""
         if seed not in self._ready:
             seeds = list(range(seed, max(seed + 1, min(seed + self._batch, self._end))))
@@ -111,20 +117,15 @@ class EnvPlayer:
 class PlantPlayer:
     """Episodes of a task or a command schedule on a plant with one environment."""
 
-    def __init__(self, suite: Suite, case: Case, pilot: Pilot) -> None:
-        plant_case, contract = case.plant, pilot.contract
-        assert plant_case is not None
+    def __init__(self, suite: ListFile, case: Play, pilot: Pilot, plant: SimulatedPlant | None = None) -> None:
+        contract = pilot.contract
         self._case, self._contract, self._motion = case, contract, pilot.motion
         self._task = find_task(case.task) if case.task is not None else None
         self._file = schedule_of(suite, case, contract)
-        _check_task(case, contract)
-        flown = flown_contract(case, pilot)
-        setup = PlantSetup.from_contract(contract, timestep=plant_case.timestep)
-        self._decimation = setup.decimation
-        robot = contract.robot if plant_case.robot is None else suite.resolve_or_name(plant_case.robot)
-        self._plant = make_plant(
-            plant_case.simulator, robot, setup, meshes=plant_case.meshes, sim_backend=plant_case.sim_backend
-        )
+        check_task(case, contract)
+        flown = flown_contract(case, pilot.contract)
+        self._decimation = _setup(case, contract).decimation
+        self._plant, self._kept = plant or open_plant(suite, case, contract), plant is not None
         try:
             self._controller = Controller(
                 flown, pilot.open(1), self._plant.joint_names, 1, mountings=self._plant.mounting, motion=pilot.motion
@@ -136,32 +137,37 @@ class PlantPlayer:
         self.simulator = self._plant.name
         self.joint_names = self._plant.joint_names
 
-    def play(self, seed: int) -> Played:
+    def play(self, seed: int, *, record: bool = True) -> Played:
         """Do the episode of that seed."""
-        record = _Record()
+        kept = _Record() if record else None
         if self._task is not None:
             queue = ReachEpisodes(self._task, seed, 1, self._plant)
-            self._run(queue, record)
-            ended = queue.finished[0]
-            return Played(seed=seed, success=ended.success, error=ended.final_distance, arrays=record.arrays())
+            self._run(queue, kept)
+            ended, arrays = queue.finished[0], kept.arrays() if kept else {}
+            return Played(seed=seed, success=ended.success, error=ended.final_distance, arrays=arrays)
         schedule = self._schedule
         assert schedule is not None
         schedule.draw(seed, self._case.start_noise)
-        self._run(schedule, record)
-        return Played(seed=seed, success=not schedule.fallen, error=schedule.error, arrays=record.arrays())
+        self._run(schedule, kept)
+        arrays = kept.arrays() if kept else {}
+        return Played(seed=seed, success=not schedule.fallen, error=schedule.error, arrays=arrays)
 
     def close(self) -> None:
-        """Free the simulator."""
-        self._plant.close()
+        """Free the simulator, unless it was given."""
+        if not self._kept:
+            self._plant.close()
 
-    def _run(self, task: ReachEpisodes | Schedule, record: _Record) -> None:
+    def _run(self, task: ReachEpisodes | Schedule, record: _Record | None) -> None:
+        observers: list[Observer] = [task] if isinstance(task, Schedule) else []
+        if record is not None:
+            observers.append(record)
         run(
             self._plant,
             self._controller,
             task,
             decimation=self._decimation,
             clock=SimulatedTime(),
-            observers=(task, record) if isinstance(task, Schedule) else (record,),
+            observers=tuple(observers),
         )
 
     def _make_schedule(self) -> Schedule:
@@ -182,6 +188,24 @@ class PlantPlayer:
         if clip is not None:
             schedule.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
         return schedule
+
+
+def open_plant(suite: ListFile, case: Play, contract: Contract) -> SimulatedPlant:
+    """Start the simulator of a plant's case by itself.
+
+    Raises:
+        PolicyPortError: When the robot does not fit the contract, or the simulator is not here.
+    """
+    asked = case.plant
+    assert asked is not None
+    robot = contract.robot if asked.robot is None else suite.resolve_or_name(asked.robot)
+    setup = _setup(case, contract)
+    return make_plant(asked.simulator, robot, setup, meshes=asked.meshes, sim_backend=asked.sim_backend)
+
+
+def _setup(case: Play, contract: Contract) -> PlantSetup:
+    assert case.plant is not None
+    return PlantSetup.from_contract(contract, timestep=case.plant.timestep)
 
 
 class _Record:
@@ -207,21 +231,21 @@ class _Record:
         return {name: np.stack([step[name] for step in self._steps]) for name in self._steps[0]}
 
 
-def flown_contract(case: Case, pilot: Pilot) -> Contract:
-    """The contract that a case flies: external terms that a plant's case holds are constants in it.
+def flown_contract(case: Play, contract: Contract) -> Contract:
+    """The contract that a case flies: in its policy's, external terms that a plant's case holds become constants.
 
     Raises:
         TaskError: When a goal or an external term gets nothing, or what does not fit it.
     """
     if case.plant is None:
-        return pilot.contract
+        return contract
     if case.task is not None:
-        refuse_unseen_terms(pilot.contract, "give the case an env instead of a plant")
-        return pilot.contract
-    return HeldGoals(pilot.contract, case.goals, "suite").contract
+        refuse_unseen_terms(contract, "give the case an env instead of a plant")
+        return contract
+    return HeldGoals(contract, case.goals, "suite").contract
 
 
-def schedule_of(suite: Suite, case: Case, contract: Contract) -> ScheduleFile | None:
+def schedule_of(suite: ListFile, case: Play, contract: Contract) -> ScheduleFile | None:
     """The schedule file of a case, held against the contract; None where it has none.
 
     Raises:
@@ -243,7 +267,12 @@ def schedule_of(suite: Suite, case: Case, contract: Contract) -> ScheduleFile | 
     return schedule
 
 
-def _check_task(case: Case, contract: Contract) -> None:
+def check_task(case: Play, contract: Contract) -> None:
+    """Hold what a plant's case asks for against what the policy reads.
+
+    Raises:
+        TaskError: When they don't fit.
+    """
     terms = {term.term for term in contract.observation.terms}
     if case.schedule is not None:
         return
@@ -260,12 +289,12 @@ def _check_task(case: Case, contract: Contract) -> None:
             f"contract '{contract.name}' reads a command, and nobody gives it one: give the case commands "
             "instead of seconds"
         )
-    if case.expect.statistical is not None and not contract.base.floating:
+    if case.judged and not contract.base.floating:
         raise TaskError(
             "nothing can be counted as success or failure: a base that is bolted down does not fall, and no task "
             "judges the arm; expect open_loop or golden instead of statistical"
         )
 
 
-def _length(case: Case) -> float:
+def _length(case: Play) -> float:
     return sum(step.seconds for step in case.commands)

@@ -16,11 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from policy_port.errors import MissingDependencyError
-from policy_port.regress import fingerprint
-from policy_port.regress.child import Job
-from policy_port.regress.process import perform
-from policy_port.regress.run import Performer
-from policy_port.regress.suite import load_suite
+from policy_port.regress.process import Job, Performer, perform
 
 
 def on_ray(address: str | None = None) -> Performer:
@@ -55,9 +51,7 @@ def on_ray(address: str | None = None) -> Performer:
         remote = ray.remote(max_retries=2, num_cpus=1)(perform_there)
         waiting: dict[Any, Job] = {}
         for job in todo:
-            suite = load_suite(job.suite)
-            expected = fingerprint.key(suite, suite.case(job.case))
-            waiting[remote.remote(dataclasses.asdict(job), expected)] = job
+            waiting[remote.remote(type(job), dataclasses.asdict(job), job.depends)] = job
         while waiting:
             (ready, *_), _ = ray.wait(list(waiting), num_returns=1)
             job = waiting.pop(ready)
@@ -70,26 +64,34 @@ def on_ray(address: str | None = None) -> Performer:
     return run
 
 
-def perform_there(job: dict[str, Any], expected: str) -> dict[str, Any]:
+def cores() -> int:
+    """How many cores the cluster has that `on_ray` has found."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def perform_there(kind: type[Job], given: dict[str, Any], expected: str) -> dict[str, Any]:
     """Run one job on a node.
 
     Args:
-        job: The job as data.
-        expected: `fingerprint.key` of its case where the run was started.
+        kind: Class of the job.
+        given: The job as data.
+        expected: Its `depends` where the run was started.
     """
     import ray
 
     from policy_port.errors import PolicyPortError
 
     node = f"node {platform.node()}"
+    job = kind(**given)
     try:
-        suite = load_suite(job["suite"])
-        found = fingerprint.key(suite, suite.case(job["case"]))
+        found = job.depends
     except (PolicyPortError, OSError, StopIteration) as error:
-        return {"elsewhere": f"{node} can't read the suite: {error}", "seconds": 0.0}
+        return {"elsewhere": f"{node} can't read what it is to run: {error}", "seconds": 0.0}
     if found != expected:
         text = f"{node} has other files or versions than the machine that started the run, so it was not judged there"
         return {"elsewhere": text, "seconds": 0.0}
     with tempfile.TemporaryDirectory(prefix="policy_port_regress_") as folder:
-        there = dataclasses.replace(Job(**job), out=str(Path(folder)))
+        there = dataclasses.replace(job, out=str(Path(folder)))
         return {**perform(there), "node": ray.get_runtime_context().get_node_id()}

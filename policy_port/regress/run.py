@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,11 @@ from policy_port.errors import MissingDependencyError, PolicyPortError
 from policy_port.files import write_atomic
 from policy_port.regress import fingerprint
 from policy_port.regress.baseline import changes, check_baselines, load_baseline
-from policy_port.regress.child import Job, Mode
-from policy_port.regress.process import perform
+from policy_port.regress.child import CaseJob, Mode
+from policy_port.regress.play import ListFile
+from policy_port.regress.process import Performer, on_this_machine
 from policy_port.regress.suite import Case, Suite
 from policy_port.regress.verdict import Found, Verdict
-
-CACHE = ".regress_cache"
-"""Folder beside the suite that keeps verdicts and the ports that were made; deleting it costs time only."""
-
-Performer = Callable[[Sequence[Job]], Iterator[tuple[Job, dict[str, Any]]]]
-"""Runs jobs and gives each back with its result, in the order in which they end."""
 
 
 def run_suite(
@@ -80,28 +74,12 @@ def run_suite(
     return [verdicts[case.name] for case in cases]
 
 
-def on_this_machine(jobs: int) -> Performer:
-    """Run up to `jobs` processes here."""
-
-    def run(todo: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
-            running = {pool.submit(perform, job): job for job in todo}
-            try:
-                for ended in as_completed(running):
-                    yield running[ended], ended.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    return run
-
-
-def make_job(suite: Suite, case: Case, mode: Mode, folder: Path) -> Job:
+def make_job(suite: Suite, case: Case, mode: Mode, folder: Path) -> CaseJob:
     """A job with a folder of its own below `folder`."""
     out = folder / f"{case.name}.{mode}"
     out.mkdir()
     ports = str(cache_folder(suite) / "ports")
-    return Job(suite=str(suite.path), case=case.name, mode=mode, out=str(out), ports=ports, timeout=case.timeout)
+    return CaseJob(suite=str(suite.path), case=case.name, mode=mode, out=str(out), ports=ports, timeout=case.timeout)
 
 
 def missing_needs(suite: Suite, case: Case) -> str:
@@ -110,16 +88,16 @@ def missing_needs(suite: Suite, case: Case) -> str:
     return f"needs {', '.join(missing)}, which is not here" if missing else ""
 
 
-def cache_folder(suite: Suite) -> Path:
-    """The suite's cache; it hides itself from git. Where nothing can be written, a temporary one."""
-    folder = suite.folder / CACHE / suite.name
+def cache_folder(suite: ListFile) -> Path:
+    """The cache of a suite or a sweep; it hides itself from git. Where nothing can be written, a temporary one."""
+    folder = suite.folder / suite.cache / suite.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder.parent / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, "*\n")
     except (OSError, PolicyPortError):
-        folder = Path(tempfile.gettempdir()) / f"policy_port{CACHE}" / suite.sha256[:16]
+        folder = Path(tempfile.gettempdir()) / f"policy_port{suite.cache}" / suite.sha256[:16]
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 

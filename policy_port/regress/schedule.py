@@ -15,7 +15,7 @@ from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Rows
 from policy_port.control.plant import Plant, SimulatedPlant
 from policy_port.errors import TaskError
-from policy_port.regress.suite import CommandStep
+from policy_port.regress.play import CommandStep
 from policy_port.replay.goals import HeldGoals
 from policy_port.replay.pushes import Pushes
 from policy_port.replay.schedule import Push, step_of

@@ -8,7 +8,7 @@ from typing import Any
 from policy_port.errors import TaskError
 from policy_port.regress.player import Played
 from policy_port.regress.sequential import Decision, decide
-from policy_port.regress.suite import Statistical
+from policy_port.regress.suite import Score, Statistical
 from policy_port.regress.verdict import Found
 
 
@@ -22,7 +22,7 @@ def stored(episodes: Iterable[Played]) -> dict[str, Any]:
     }
 
 
-def score(success: bool, error: float | None, how: Statistical) -> float:
+def score(success: bool, error: float | None, how: Score) -> float:
     """From 0 (worst) to 1.
 
     Raises:

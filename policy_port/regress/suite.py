@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from policy_port.contract.joints import NonNegative, Positive
+from policy_port.contract.joints import Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import SuiteError
 from policy_port.files import sha256
+from policy_port.regress.play import Count, ListFile, Play
 
 SUFFIX = ".regress.yaml"
 """How a suite's file name ends; what stands before it names its folder of baselines."""
 
-Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-
-
-class PlantCase(Strict):
-    """A robot driven from the contract in a simulator."""
-
-    simulator: Literal["mujoco", "maniskill", "newton"]
-    """Which simulator."""
-    robot: str | None = None
-    """Robot file relative to the suite, or the name of a robot of ManiSkill; the contract's robot, if not given."""
-    timestep: Positive | None = None
-    """Physics timestep instead of the contract's [s]."""
-    meshes: bool = True
-    """False leaves every mesh out."""
-    sim_backend: Literal["physx_cpu", "physx_cuda"] = "physx_cpu"
-    """Where ManiSkill's physics runs."""
-
-
-class EnvCase(Strict):
-    """A ManiSkill task environment."""
-
-    id: str
-    """Name under which the environment is registered."""
-    control_mode: str | None = None
-    """One of the environment's controllers; its own default, if not given."""
-    sim_backend: Literal["physx_cpu", "physx_cuda"] = "physx_cpu"
-    """Where the physics runs."""
-    num_envs: Count = 1
-    """Environments in one batch, on physx_cuda."""
-
-
-class CommandStep(Strict):
-    """One stretch of a command schedule."""
-
-    command: tuple[float, float, float] | dict[str, float]
-    """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; or elements of the contract's command by name, the others at
-    their defaults."""
-    seconds: Positive
-    """How long [s]."""
 
 
 class OpenLoop(Strict):
@@ -78,21 +39,26 @@ class Golden(Strict):
     """Store each how-manieth control step."""
 
 
-class Statistical(Strict):
-    """The outcome must not be worse than the stored one; the same seeds are compared."""
+class Score(Strict):
+    """What an episode counts, from 0 to 1."""
 
     measure: Literal["success", "error"] = "success"
     """success: share of episodes that succeed. error: mean error, see `cap`."""
-    margin: Share = 0.1
-    """A drop that must not pass: of the success rate, or of the mean error as a share of `cap`."""
     cap: Positive | None = None
     """With `error`: an error counts as no worse than this [m at the end of a reach, m/s of a command]."""
 
     @model_validator(mode="after")
-    def _cap_goes_with_error(self) -> Statistical:
+    def _cap_goes_with_error(self) -> Score:
         if (self.measure == "error") != (self.cap is not None):
             raise ValueError("`cap` goes with `measure: error`, which needs it: the largest error that still matters")
         return self
+
+
+class Statistical(Score):
+    """The outcome must not be worse than the stored one; the same seeds are compared."""
+
+    margin: Share = 0.1
+    """A drop that must not pass: of the success rate, or of the mean error as a share of `cap`."""
 
 
 class Expect(Strict):
@@ -109,94 +75,22 @@ class Expect(Strict):
         return self
 
 
-class Case(Strict):
-    """One replay and what is expected of it. Paths are relative to the suite's folder."""
+class Case(Play):
+    """One replay and what is expected of it."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-    """Name of the case and of its baseline's files."""
-    port: str | None = None
-    """Port folder; or, instead, checkpoint and contract, from which a port is made."""
-    checkpoint: str | None = None
-    """Policy file."""
-    contract: str | None = None
-    """Contract that the checkpoint was trained with."""
-    mapping: str | None = None
-    """Mapping to port it with: a file, or the name of a shipped one."""
-    library: str | None = None
-    """Library that wrote the checkpoint, if it can't be told."""
-    statistics: str | None = None
-    """VecNormalize's statistics of the checkpoint, where they are not named after it: a file, or none."""
-    ignore: tuple[str, ...] = ()
-    """What the policy does not need of the checkpoint, as `--ignore` of `export`."""
-    activation: str | None = None
-    """Activation of the hidden layers, where the checkpoint does not say."""
-    fold: bool = False
-    """Fold the remap into the first and last layer."""
-    through: str | None = None
-    """Mapping that the port was made with, when the simulator speaks its source side."""
-    plant: PlantCase | None = None
-    env: EnvCase | None = None
-    task: str | None = None
-    """Task on a plant, such as so100-reach."""
-    commands: tuple[CommandStep, ...] = ()
-    """Command schedule on a plant, one after the other in each episode."""
-    schedule: str | None = None
-    """Schedule as `play --schedule` takes it, instead of commands: ramps and pushes; its `seconds` say how long."""
-    seconds: Positive | None = None
-    """Length of an episode on a plant of a policy that reads no command [s]."""
-    goals: dict[str, tuple[float, ...] | Literal["draw"]] = {}
-    """With commands or seconds: what each goal or external term is held at, before its scale; draw: from its range in
-    each episode."""
-    start_noise: NonNegative = 0.0
-    """With commands or seconds: episodes start up to this far from the default pose, uniform by seed [rad or m]."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the first episode; episode e has seed + e."""
-    episodes: Count = 1
-    """Episodes at most; a statistical expectation stops as soon as the answer is clear."""
-    needs: tuple[str, ...] = ()
-    """Files and folders without which the case is skipped instead of being a mistake."""
-    timeout: Positive = 600.0
-    """Seconds after which the case's process is killed."""
     expect: Expect
 
     @model_validator(mode="after")
-    def _one_way(self) -> Case:
-        if (self.port is None) == (self.checkpoint is None):
-            raise ValueError(f"case '{self.name}': give exactly one of port and checkpoint")
-        if self.checkpoint is not None and self.contract is None:
-            raise ValueError(f"case '{self.name}': a checkpoint needs its contract")
-        keys = ("contract", "mapping", "library", "statistics", "ignore", "activation", "fold")
-        foreign = [key for key in keys if getattr(self, key)]
-        if self.port is not None and foreign:
-            raise ValueError(f"case '{self.name}': {', '.join(foreign)} goes with checkpoint, not with port")
-        if (self.plant is None) == (self.env is None):
-            raise ValueError(f"case '{self.name}': give exactly one of plant and env")
-        self._check_work()
+    def _enough_episodes(self) -> Case:
         wanted = self.expect.golden.episodes if self.expect.golden is not None else 1
         if wanted > self.episodes:
             raise ValueError(f"case '{self.name}': golden wants {wanted} episodes, the case has {self.episodes}")
         return self
 
-    def _check_work(self) -> None:
-        ways = [key for key in ("task", "commands", "schedule", "seconds") if getattr(self, key)]
-        held = ways in (["commands"], ["schedule"], ["seconds"])
-        if self.env is not None and (ways or self.goals):
-            raise ValueError(f"case '{self.name}': an env brings its task; {(ways or ['goals'])[0]} goes with plant")
-        if self.plant is not None and len(ways) != 1:
-            raise ValueError(
-                f"case '{self.name}': on a plant, give exactly one of task, commands and schedule, or seconds for a "
-                "policy that reads no command"
-            )
-        for key in ("start_noise", "goals"):
-            if getattr(self, key) and not held:
-                raise ValueError(
-                    f"case '{self.name}': {key} goes with commands, schedule or seconds; tasks draw theirs"
-                )
-        if held and self.episodes > 1 and not self.start_noise and "draw" not in self.goals.values():
-            raise ValueError(
-                f"case '{self.name}': {self.episodes} episodes would all be the same one; give start_noise, draw a "
-                "goal, or leave episodes out"
-            )
+    @property
+    def judged(self) -> bool:
+        """Whether episodes are to be told apart as successes and failures."""
+        return self.expect.statistical is not None
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -243,22 +137,17 @@ class SuiteFile(Strict):
         return self
 
 
-class Suite:
+class Suite(ListFile):
     """A suite and where it lies."""
 
     def __init__(self, path: Path, file: SuiteFile) -> None:
-        self.path = path
+        super().__init__(path)
         self.file = file
 
     @property
     def cases(self) -> tuple[Case, ...]:
         """The cases in the file's order."""
         return self.file.cases
-
-    @property
-    def folder(self) -> Path:
-        """What relative paths start from."""
-        return self.path.parent
 
     @property
     def name(self) -> str:
@@ -294,20 +183,6 @@ class Suite:
         if case.schedule is None:
             return case.protocol
         return {**case.protocol, "schedule's content": sha256(self.resolve(case.schedule))[:12]}
-
-    def resolve(self, text: str) -> Path:
-        """A path of the file, from the suite's folder."""
-        return (self.folder / text).resolve()
-
-    def resolve_or_name(self, text: str) -> Path | str:
-        """A path where it exists, else the name of something that ships with a library."""
-        path = self.resolve(text)
-        return path if path.exists() else text
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the file."""
-        return sha256(self.path)
 
 
 def baselines_of(path: Path) -> Path:

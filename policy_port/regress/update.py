@@ -13,8 +13,9 @@ import numpy as np
 from policy_port.errors import SuiteError
 from policy_port.regress import golden
 from policy_port.regress.baseline import VERSION, Baseline, changes, load_baseline
-from policy_port.regress.child import ARRAYS, COURSES, Job
-from policy_port.regress.run import make_job, missing_needs, on_this_machine
+from policy_port.regress.child import ARRAYS, COURSES, CaseJob
+from policy_port.regress.process import on_this_machine
+from policy_port.regress.run import make_job, missing_needs
 from policy_port.regress.suite import Case, Suite
 
 
@@ -39,7 +40,7 @@ def update_suite(
     done: list[Updated] = []
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="policy_port_regress_") as folder:
-        todo: list[Job] = []
+        todo: list[CaseJob] = []
         for case in suite.cases:
             reason = missing_needs(suite, case)
             if reason:
@@ -48,7 +49,7 @@ def update_suite(
                 continue
             modes = ("measure", "repeat", "shaken") if case.expect.golden is not None else ("measure",)
             todo += [make_job(suite, case, mode, Path(folder)) for mode in modes]
-        results: dict[str, dict[str, tuple[Job, dict[str, Any]]]] = {}
+        results: dict[str, dict[str, tuple[CaseJob, dict[str, Any]]]] = {}
         for job, result in on_this_machine(jobs)(todo):
             found = results.setdefault(job.case, {})
             found[job.mode] = job, result
@@ -71,7 +72,7 @@ def update_suite(
     return done
 
 
-def _write(suite: Suite, case: Case, found: dict[str, tuple[Job, dict[str, Any]]]) -> Updated:
+def _write(suite: Suite, case: Case, found: dict[str, tuple[CaseJob, dict[str, Any]]]) -> Updated:
     job, measured = found["measure"]
     out = Path(job.out)
     document: dict[str, Any] = {

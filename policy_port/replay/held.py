@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
-from policy_port.contract.actions import TARGETS
 from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
@@ -21,12 +19,12 @@ from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
 from policy_port.motion.read import RATE_STATED
 from policy_port.port.pilot import Pilot
-from policy_port.replay import metrics
 from policy_port.replay.following import following_metrics, start_pose
 from policy_port.replay.goals import Goal, HeldGoals
+from policy_port.replay.held_metrics import figures_of, held_metrics
 from policy_port.replay.recording import TraceObserver, plant_header, setting_of
-from policy_port.replay.result import Metric, Result, number
-from policy_port.replay.velocity import SETTLING, FallRule
+from policy_port.replay.result import Result
+from policy_port.replay.velocity import FallRule
 from policy_port.trace import Recorder, Trace
 
 
@@ -220,7 +218,7 @@ def replay_held(
     plant.reset(controller.default_joint_pos())
     plant.read(controller.state)
     rule = FallRule.of(contract, float(controller.state.base_pos[:, 2].mean()))
-    steps = _steps(held, contract, clip)
+    steps = episode_steps(held, contract, clip)
     task = HeldEpisodes(held, goals, steps, plant.num_envs, rule)
     if clip is not None:
         task.start = start_pose(clip, plant.joint_names, controller.default_joint_pos()[0])
@@ -233,19 +231,22 @@ def replay_held(
         if held.command is None or goals.drawn:
             listed = [{"seed": held.seed + n, "env": e, "episode": k} for n, (e, k) in task.rows.items()]
             recorder.close(episodes=listed)
-    told = {**_asked(contract, held, goals, len(task.survived)), "fall": rule.text}
-    if steps < _steps(held, contract, None) and not task.fallen.any():
+    told = {**asked_words(contract, held, goals, len(task.survived)), "fall": rule.text}
+    if steps < episode_steps(held, contract) and not task.fallen.any():
         told["ended"] = f"with the motion, after {steps * contract.control_dt:.2f} s (motion.end: stop)"
+    figures = figures_of(Trace(trace), contract, plant.joint_names, task.rows.values())
     return Result(
         setting={**setting_of(header), **told},
         metrics=(
-            *held_metrics(Trace(trace), contract, plant.joint_names, task, held),
+            *held_metrics(
+                figures, contract, task.survived, task.fallen, seconds=held.seconds, commanded=held.command is not None
+            ),
             *(() if clip is None else following_metrics(Trace(trace), contract, clip, list(task.rows.values()))),
         ),
     )
 
 
-def _steps(held: Held, contract: Contract, clip: Clip | None) -> int:
+def episode_steps(held: Held, contract: Contract, clip: Clip | None = None) -> int:
     """Control steps of an episode: as long as asked, but no longer than a motion that ends it."""
     steps = max(1, round(held.seconds / contract.control_dt))
     return steps if clip is None else clip.steps_of(steps)
@@ -257,7 +258,7 @@ def command_words(contract: Contract, told: Mapping[str, float]) -> str:
     return ", ".join(words.get(name, name + " {:g}").format(told[name]) for name in contract.commanded)
 
 
-def _asked(contract: Contract, held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
+def asked_words(contract: Contract, held: Held, goals: HeldGoals, episodes: int) -> dict[str, str]:
     """What was asked, as a result's table says it."""
     found = {}
     if held.motion is not None:
@@ -277,67 +278,3 @@ def _asked(contract: Contract, held: Held, goals: HeldGoals, episodes: int) -> d
     if goals.drawn:
         found["seeds"] = f"{held.seed} to {held.seed + episodes - 1}"
     return found
-
-
-def held_metrics(
-    trace: Trace, contract: Contract, joint_names: tuple[str, ...], task: HeldEpisodes, held: Held
-) -> tuple[Metric, ...]:
-    """Means over the episodes; survival is that of the first to fall."""
-    dt = contract.control_dt
-    driven = [joint_names.index(name) for name in contract.action_joint_names]
-    placed, turned = (
-        [index for index in driven if contract.drives[joint_names[index]] == drive]
-        for drive in ("position", "velocity")
-    )
-    limits = {name: joint.effort_limit or math.inf for name, joint in contract.joints.items()}
-    limit = np.array([limits[joint_names[index]] for index in driven])
-    velocities, errors, slips, rates, saturated = [], [], [], [], []
-    for env, episode in task.rows.values():
-        rows = np.flatnonzero(trace["episode"][:, env] == episode)
-        target, position = trace["target"][rows, env][:, placed], trace["joint_pos"][rows, env][:, placed]
-        lin, ang = trace["base_lin_vel"][rows, env], trace["base_ang_vel"][rows, env]
-        velocities.append(metrics.mean_velocity(lin, ang, dt, after=SETTLING))
-        errors.append(metrics.tracking_error(target, position))
-        if turned:
-            wanted, found = (trace[key][rows, env][:, turned] for key in (TARGETS["velocity"], "joint_vel"))
-            slips.append(metrics.tracking_error(wanted, found))
-        rates.append(metrics.action_rate(trace["action"][rows, env]))
-        saturated.append(metrics.saturation(trace["effort"][rows, env][:, driven], limit))
-    ended = list(_endings(task, held.seconds, dt, contract.base.floating))
-    if held.command is not None:
-        velocity = [mean([v[axis] for v in velocities if v is not None]) for axis in range(3)]
-        ended += [
-            number("mean_lin_vel_x", velocity[0], f"m/s in the base frame, after {SETTLING:g} s"),
-            number("mean_lin_vel_y", velocity[1], "m/s"),
-            number("mean_ang_vel_z", velocity[2], "rad/s"),
-        ]
-    return (
-        *ended,
-        number("joint_tracking_rmse", mean(errors), "rad or m, target to position one step later", 4),
-        *(
-            [number("joint_velocity_rmse", mean(slips), "rad/s or m/s, target to velocity one step later")]
-            * bool(turned)
-        ),
-        number("action_rate", mean(rates), "mean change of a raw action per control step", 4),
-        number("effort_saturation", mean(saturated), "of steps and joints at the effort limit", 4),
-    )
-
-
-def _endings(task: HeldEpisodes, seconds: float, dt: float, floating: bool) -> tuple[Metric, ...]:
-    lasted, down, count = float(task.survived.min()) * dt, int(task.fallen.sum()), len(task.fallen)
-    if not floating:
-        broken = Metric(
-            key="diverged", value=down, text=f"{down} of {count}: the simulation became NaN" if down else ""
-        )
-        return (Metric(key="duration", value=lasted, text=f"{lasted:.2f} s of {seconds:g} s"), broken)
-    whole = "" if down else " (did not fall)"
-    return (
-        Metric(key="survival", value=lasted, text=f"{lasted:.2f} s of {seconds:g} s{whole}"),
-        Metric(key="fallen", value=down, text=f"{down} of {count}"),
-    )
-
-
-def mean(values: list[float] | list[float | None]) -> float | None:
-    """Mean of what is known; None where nothing is: an episode of one step has neither rate nor tracking."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return sum(known) / len(known) if known else None

@@ -69,11 +69,11 @@ def saturation(effort: Array, limit: Array) -> float | None:
     return float((np.abs(effort[:, known]) >= SATURATED * limit[known]).mean())
 
 
-def success_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Clopper-Pearson interval of a success rate: exact, whatever the rate and however few the trials."""
+def success_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The Clopper-Pearson interval of a success rate at 95 %: exact, whatever the rate and however few the trials."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} successes of {trials}")
-    tail = (1.0 - confidence) / 2.0
+    tail = 0.025
     # The bounds are the rates at which the outcome, or a more extreme one, would have the probability `tail`.
     low = 0.0 if successes == 0 else _solve(lambda p: 1.0 - _at_most(successes - 1, trials, p), tail)
     high = 1.0 if successes == trials else 1.0 - _solve(lambda q: _at_most(successes, trials, 1.0 - q), tail)

@@ -40,6 +40,8 @@ class ReachEpisodes:
         """Ended episodes by their number, counted from 0."""
         self.rows: dict[int, tuple[int, int]] = {}
         """Where each episode stands in the trace: environment, and number of the episode in that environment."""
+        self.stops: dict[int, str] = {}
+        """Why episodes were stopped, by their number; a simulator stops none."""
         self._begun = np.zeros(plant.num_envs, dtype=np.int64)
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
@@ -73,6 +75,23 @@ class ReachEpisodes:
                     diverged=bool(diverged[row]),
                 )
         return ended
+
+    def stop(self, why: str, tip: Array | None) -> None:
+        """The episode under way was ended from outside, which is a failure; an arm has one environment.
+
+        Args:
+            why: What ended it.
+            tip: Where the tip was last [m], shape (1, 3); None where the episode had no step.
+        """
+        number = int(self._episode[0])
+        self.stops[number] = why
+        self.finished[number] = Episode(
+            seed=self._first_seed + number,
+            steps=int(self._age[0]),
+            success=False,
+            final_distance=math.inf if tip is None else float(np.linalg.norm(tip[0] - self._goal[0])),
+            stopped=why,
+        )
 
     @property
     def done(self) -> bool:

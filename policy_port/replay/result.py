@@ -29,6 +29,8 @@ class Episode:
     """Whether the simulation ended it by becoming NaN or infinite."""
     success_once: bool | None = None
     """Whether the task was fulfilled at any moment; None where that was not watched."""
+    stopped: str | None = None
+    """Why the arm's supervisor ended it, which is a failure; None where it came to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,9 @@ def episode_metrics(episodes: tuple[Episode, ...]) -> tuple[Metric, ...]:
     once = [episode.success_once for episode in episodes if episode.success_once is not None]
     if once:
         found.append(Metric(key="success_once_rate", value=sum(once) / count, text=f"{100 * sum(once) / count:.1f} %"))
+    stopped = sum(episode.stopped is not None for episode in episodes)
+    if stopped:
+        found.append(Metric(key="stopped", value=stopped, text=f"{stopped} of {count}: by the arm's supervisor"))
     diverged = sum(episode.diverged for episode in episodes)
     if diverged:
         found.append(Metric(key="diverged", value=diverged, text=f"{diverged} of {count}: the simulation became NaN"))

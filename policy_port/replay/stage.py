@@ -21,7 +21,8 @@ from policy_port.motion.followed import Clip
 from policy_port.port.pilot import Pilot
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
-from policy_port.replay.held import Held, HeldEpisodes, command_words, connect, held_metrics
+from policy_port.replay.held import Held, HeldEpisodes, command_words, connect
+from policy_port.replay.held_metrics import figures_of, held_metrics
 from policy_port.replay.pushes import Pushes, push_metrics
 from policy_port.replay.recording import plant_header, policy_identity, setting_of
 from policy_port.replay.result import Metric, Result
@@ -194,7 +195,9 @@ class Stage:
         if isinstance(self.driver, Relay):
             asked += f"; {' -> '.join(entry.port for entry in schedule.ports) or self.first}"
         # Of a command that changes, a mean velocity tells nothing.
-        found = held_metrics(trace, contract, self._plant.joint_names, self._task, replace(self.held, command=None))
+        task, length = self._task, self.held.seconds
+        figures = figures_of(trace, contract, self._plant.joint_names, task.rows.values())
+        found = held_metrics(figures, contract, task.survived, task.fallen, seconds=length, commanded=False)
         jumps: list[Metric] = []
         if isinstance(self.driver, Relay):
             # One action follows another network's there.

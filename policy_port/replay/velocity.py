@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class FallRule:
 
     def fallen_in(self, state: PlantState) -> Rows:
         """The same of a measurement alone."""
-        return ~self._standing(state)
+        return self.lies(state.base_pos, state.base_quat)
 
     def stand(self, signals: Signals) -> bool:
         """True when nobody has fallen: the common case, quickly answered."""
@@ -68,9 +69,16 @@ class FallRule:
         return height >= self.min_height and x * x + y * y <= self._most_lean
 
     def _standing(self, state: PlantState) -> Rows:
-        x, y = state.base_quat[:, 1], state.base_quat[:, 2]
+        return ~self.lies(state.base_pos, state.base_quat)
+
+    def lies(self, base_pos: Any, base_quat: Any) -> Any:
+        """Who lies on the ground by position [m] and orientation wxyz, both with a row per environment.
+
+        They may be arrays or torch tensors, and so is what comes out, shape (num_envs,).
+        """
+        x, y = base_quat[:, 1], base_quat[:, 2]
         # Written so that NaN does not count as standing.
-        return (state.base_pos[:, 2] >= self.min_height) & (x * x + y * y <= self._most_lean)
+        return ~((base_pos[:, 2] >= self.min_height) & (x * x + y * y <= self._most_lean))
 
     @functools.cached_property
     def _most_lean(self) -> float:

@@ -6,6 +6,15 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+COLOURS = ("#1f5fa8", "#d1495b", "#3d8b5f", "#c98a00", "#7b5ea7", "#4f5d73")
+"""Of what is drawn beside each other, in its order; more of it starts anew with broken lines."""
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """How the line of that number looks, in matplotlib's keywords."""
+    line = ("-", "--", ":")[number // len(COLOURS) % 3]
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": line, "linewidth": 1.0}
+
 
 def draw_png(width: float, height: float, draw: Callable[[Any], None]) -> bytes:
     """Draw a figure in the reports' style.

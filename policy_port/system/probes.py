@@ -94,6 +94,8 @@ def _probe_sapien() -> dict[str, Any]:
         "rendered": [],
         "reason": "",
     }
+    # The other shaders first integrate their tables of light, which takes a software driver five seconds.
+    sapien.render.set_camera_shader_dir("trivial")
     for kind in ("cpu", "cuda"):
         try:
             render = sapien.render.RenderSystem(sapien.Device(kind))

@@ -35,9 +35,6 @@ from policy_port.tasks.reach_reward import ReachReward
 ENV_ID = "PolicyPortSO100Reach-v1"
 """Name under which the environment is registered."""
 
-OBSERVATION_TERMS: tuple[tuple[str, int], ...] = (("joint_pos", 6), ("joint_target", 6), ("goal", 3))
-"""Name and size of each term of the flat state observation, in order."""
-
 SIM_FREQUENCY = 100
 """Physics steps per second [Hz]."""
 

@@ -130,6 +130,9 @@ class Randomisation(Strict):
 
     ground_friction: Span | None = None
     """Sliding friction between robot and ground, whatever the robot file says."""
+    contact_time: Span | None = None
+    """Time in which contacts come to rest [s]: MuJoCo's alone, whose contacts are softer than those of PhysX, the more
+    the longer; its own is 0.02, and two timesteps are the least."""
     base_mass: Bounds | None = None
     """Mass added to the base link [kg]."""
     stiffness: Span | None = None

@@ -17,9 +17,10 @@ import numpy as np
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.measurable import measured
-from policy_port.contract.sensors import SENSORS
+from policy_port.contract.sensors import OF_A_ROBOT
 from policy_port.errors import TrainError
 from policy_port.tasks.velocity import VelocityTask
+from policy_port.train.disturbance import quiet_sensors
 from policy_port.train.evaluate import tracking_of
 from policy_port.train.figures import compared
 from policy_port.train.judge import Judge, best_of, trial_of
@@ -71,11 +72,10 @@ class Lesson:
                 f"the student's contract '{self.student.name}' reads everything that the teacher reads: whatever no "
                 "sensor gives, it will need too"
             )
-        usual = tuple(name for name in SENSORS if name != "estimator")
         found += [
             f"the student reads '{finding.term.label}', which no sensor of the robot itself gives: {finding.reason}. "
             "Leave it out of the student's contract (policy-port contract measurable writes one), or have an estimator"
-            for finding in measured(self.student, usual)
+            for finding in measured(self.student, OF_A_ROBOT)
             if finding.way is None
         ]
         if self.network == "mlp" and not any(slot.age for slot in observation_slots(self.student)):
@@ -121,6 +121,8 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
     where = str(plan.agent or "the shipped settings of distil")
     environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")
     try:
+        for note in (*lesson.notes(), *quiet_sensors(environment.task, lesson.student)):
+            plan.tell(note)
         look_at_teacher(lesson, place, environment.task)
         settings = agent.runner_settings(student=["student"], teacher=["teacher"])
         settings["teacher"] = teacher_config(lesson.teacher, lesson.options)

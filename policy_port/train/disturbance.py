@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.measurable import measured
+from policy_port.contract.sensors import OF_A_ROBOT
 from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.errors import TaskError
 from policy_port.plants.physics import Physics, set_physics
+from policy_port.tasks.reach_training import ReachTraining
 from policy_port.tasks.velocity import Noise, Push, VelocityTask
 
 Rows = NDArray[np.bool_]
@@ -27,7 +30,7 @@ def draw_physics(task: VelocityTask, contract: Contract, plant: SimulatedPlant, 
     """
     given, rows, names = task.randomisation, plant.num_envs, plant.joint_names
     drawn: dict[str, Any] = {}
-    for key in ("ground_friction", "base_mass"):
+    for key in ("ground_friction", "base_mass", "contact_time"):
         if (bounds := getattr(given, key)) is not None:
             drawn[key] = rng.uniform(bounds[0], bounds[1], rows)
     if given.joint_friction is not None:
@@ -62,6 +65,28 @@ class Randomised:
         physics = draw_physics(self._task, self._contract, self._plant, rng)
         if physics.stated:
             set_physics(self._plant, physics)
+
+
+ERRS = {
+    **dict.fromkeys(("joint_pos", "joint_pos_rel"), "joint_pos"),
+    "joint_vel": "joint_vel",
+    "base_ang_vel": "base_ang_vel",
+    **dict.fromkeys(("projected_gravity", "base_euler", "base_quat"), "orientation"),
+}
+"""The noise of a task that is in the numbers of an observation term."""
+
+
+def quiet_sensors(task: VelocityTask | ReachTraining, contract: Contract) -> list[str]:
+    """What a policy for a real robot will find noisier there than in its training; nothing of one that is none."""
+    noise = task.noise.model_dump()
+    if any(finding.way is None for finding in measured(contract, OF_A_ROBOT)):
+        return []
+    read = dict.fromkeys(ERRS[term.term] for term in contract.observation.terms if term.term in ERRS)
+    silent = [name for name in read if noise.get(name) == 0.0]
+    return [
+        f"task '{task.name}' adds no noise to {', '.join(silent)}, which contract '{contract.name}' reads and real "
+        "sensors err in; state how much under noise in the task file"
+    ] * bool(silent)
 
 
 class SensorNoise:

@@ -263,7 +263,7 @@ def make_environment(
     if acting not in contracts:
         raise TrainError(f"no contract is given for '{acting}', which is to act; there are: {', '.join(contracts)}")
     made = (
-        make_plant(plant, robot, PlantSetup.from_contract(contracts[acting]), num_envs=num_envs)
+        make_plant(plant, robot, PlantSetup.from_contract(contracts[acting], ported=False), num_envs=num_envs)
         if isinstance(plant, str)
         else plant
     )

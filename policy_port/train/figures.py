@@ -10,30 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.replay.intervals import Figure, bootstrap
 from policy_port.replay.metrics import success_interval
 
-RESAMPLES = 4000
-"""Draws of a bootstrap."""
 KEPT = 0.95
 """Least share of the teacher's tracking that a student may have."""
 MORE_FALLS = 0.01
 """By how much more of the episodes it may fall."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A number with its 95 % interval; NaN where it can't be given."""
-
-    value: float
-    low: float
-    high: float
-
-    def text(self, digits: int = 3, factor: float = 1.0) -> str:
-        """As a table shows it: "0.912 (0.905 to 0.918)"."""
-        if not np.isfinite(self.value):
-            return "-"
-        value, low, high = (f"{factor * number:.{digits}f}" for number in (self.value, self.low, self.high))
-        return f"{value} ({low} to {high})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,18 +107,6 @@ def compared(policy: Scores, reference: Scores) -> Comparison:
         falls=bootstrap(lambda rows: more[rows].mean(axis=-1), count),
         survival=bootstrap(lambda rows: longer[rows].mean(axis=-1), count),
     )
-
-
-def bootstrap(statistic: Any, count: int) -> Figure:
-    """A statistic of episodes, and the middle 95 % of what it is of episodes drawn with replacement.
-
-    Args:
-        statistic: Takes indices of episodes, shape (..., count), and gives one number for each row.
-        count: Number of episodes.
-    """
-    drawn = statistic(np.random.default_rng(0).integers(0, count, (RESAMPLES, count)))
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return Figure(value=float(statistic(np.arange(count))), low=float(low), high=float(high))
 
 
 def _plain(figure: Figure) -> dict[str, float | None]:

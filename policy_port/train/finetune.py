@@ -9,7 +9,7 @@ ends with the student that it began with.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from policy_port.errors import TrainError
 from policy_port.files import sha256
 from policy_port.train.figures import KEPT, MORE_FALLS, Comparison, compared
 from policy_port.train.judge import Judge, best_of
+from policy_port.train.loop import Score
 from policy_port.train.place import Place
 from policy_port.train.ppo import Job, Plan, perform
 from policy_port.train.report import write_run_report
@@ -152,9 +153,29 @@ def finetune(start: Start, place: Place, plan: Plan) -> Run:
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
-    agent = read_agent(PpoAgent, "finetune", plan.agent, {"actor": start.network})
-    where = str(plan.agent or "the shipped settings of finetune")
     judge = Judge(start.contract, place)
+    score = functools.partial(judge.score, episodes=EPISODES)
+    return tune(start, place, plan, settings="finetune", score=score, choose=functools.partial(choose, judge))
+
+
+def tune(
+    start: Start, place: Place, plan: Plan, *, settings: str, score: Score, choose: Callable[[Run], tuple[Path, str]]
+) -> Run:
+    """Fine-tune a policy of any task.
+
+    Args:
+        start: The policy.
+        place: Where.
+        plan: How.
+        settings: Name of the settings that ship for it.
+        score: Measures a checkpoint.
+        choose: The checkpoint that a run comes to, and why.
+
+    Raises:
+        PolicyPortError: Of the kind that says what does not fit; nothing is written then.
+    """
+    agent = read_agent(PpoAgent, settings, plan.agent, {"actor": start.network})
+    where = str(plan.agent or "the shipped settings of finetune")
     job = Job(
         stage="finetune",
         contract=start.contract,
@@ -163,10 +184,10 @@ def finetune(start: Start, place: Place, plan: Plan) -> Run:
         source=start.file,
         take=lambda algorithm: take_weights(algorithm, start, agent, where),
         prepare=lambda algorithm: WarmUp(algorithm, agent),
-        score=functools.partial(judge.score, episodes=EPISODES),
+        score=score,
     )
     run = perform(job, place, plan)
-    run.finish(*choose(judge, run))
+    run.finish(*choose(run))
     write_run_report(run)
     return run
 

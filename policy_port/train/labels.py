@@ -7,7 +7,7 @@ import torch
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
-from policy_port.control.action import joint_targets
+from policy_port.deploy.targets import joint_targets
 from policy_port.errors import TrainError
 
 

@@ -11,9 +11,10 @@ import torch
 
 from policy_port.contract import Contract
 from policy_port.control.plant import SimulatedPlant
+from policy_port.descriptors.link_chains import link_chains
 from policy_port.dynamics.document import Dynamics, load_dynamics
 from policy_port.dynamics.posterior import draw, table
-from policy_port.errors import TaskError, TrainError
+from policy_port.errors import RobotError, TaskError, TrainError
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
 from policy_port.resources import assets_dir
@@ -118,7 +119,7 @@ class Place:
             options["dynamics"] = dynamics
         if self.plant == "newton":
             options["device"] = self.device.partition(":")[0]
-        return make_plant(self.plant, self.robot, PlantSetup.from_contract(contract), **options)
+        return make_plant(self.plant, self.robot, PlantSetup.from_contract(contract, ported=False), **options)
 
     def stand_up(self, contracts: Mapping[str, Contract], acting: str) -> PlantEnvironment:
         """Make the environment; see `make_environment`.
@@ -127,6 +128,7 @@ class Place:
             RobotError: When the robot can't be stood up or does not fit a contract.
             TaskError: When the task is for another robot, or a contract reads what no velocity task gives.
         """
+        _refuse_bolted(self.robot, contracts[acting])
         plant = self.make_plant(contracts[acting], self.num_envs, learning=True)
         try:
             return make_environment(
@@ -156,4 +158,17 @@ class Place:
             f"{self.robot}: no shipped velocity task knows its links; there are {', '.join(shipped_tasks())}. Give "
             f"--task FILE with a task for this robot: copy one of them, from {assets_dir() / 'tasks'}, and name its "
             "base and feet"
+        )
+
+
+def _refuse_bolted(robot: Path, contract: Contract) -> None:
+    """Refuse a robot file that holds the base fast which the contract lets float: what would learn to walk is no robot.
+
+    A replay frees such a base, as its contract says; a training would take hours over what may be an arm.
+    """
+    file = find_robot(robot)
+    if contract.base.floating and link_chains(file).base(contract.joints) == "bolted":
+        raise RobotError(
+            f"{file}: bolts its base down, and contract '{contract.name}' says base.floating: true. Give the base a "
+            "<freejoint/> (MJCF), take the link world off it (URDF), or name the file of the contract's robot"
         )

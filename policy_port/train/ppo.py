@@ -9,6 +9,7 @@ from typing import Any
 
 from policy_port.contract import Contract, load_contract
 from policy_port.tasks.reach_training import read_reach
+from policy_port.train.disturbance import quiet_sensors
 from policy_port.train.environment import PlantEnvironment
 from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
@@ -43,6 +44,8 @@ class Plan:
     """Go on with the run in `out`."""
     force: bool = False
     """Begin anew in the place of what is in `out`."""
+    tell: Callable[[str], object] = lambda note: None
+    """Tells a person what is no mistake and might be one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,8 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
             where=job.where,
         )
         job.take(runner.alg)
+        for note in quiet_sensors(environment.task, job.contract):
+            plan.tell(note)
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/actor.yaml": job.contract.to_yaml()}
         texts["contracts/critic.yaml"] = critic.to_yaml()
         run, agent = _opened(job, place, plan, texts, runner)

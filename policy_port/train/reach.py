@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,12 @@ from policy_port.replay.result import Episode
 from policy_port.tasks.reach import ReachTask
 from policy_port.tasks.reach_training import ReachTraining, read_reach
 from policy_port.train.evaluate import ActorPolicy
-from policy_port.train.finetune import Start, WarmUp, take_weights
+from policy_port.train.finetune import Start, tune
 from policy_port.train.loop import one_thread
 from policy_port.train.paired import paired
 from policy_port.train.place import Place
-from policy_port.train.ppo import Job, Plan, perform
-from policy_port.train.report import write_run_report
+from policy_port.train.ppo import Plan
 from policy_port.train.run import Run
-from policy_port.train.settings import PpoAgent, read_agent
 
 EPISODES, FINAL = 64, 128
 """Episodes that each checkpoint is measured in, and those in which the best one is held against the start."""
@@ -51,23 +50,10 @@ def finetune_reach(start: Start, place: Place, plan: Plan) -> Run:
     task = read_reach(place.task)
     if task is None:
         raise TrainError(f"{place.task}: is no task of kind reach")
-    agent = read_agent(PpoAgent, "finetune_reach", plan.agent, {"actor": start.network})
-    where = str(plan.agent or "the shipped settings of finetune")
     judge = ReachJudge(start.contract, place, task)
-    job = Job(
-        stage="finetune",
-        contract=start.contract,
-        agent=agent,
-        where=where,
-        source=start.file,
-        take=lambda algorithm: take_weights(algorithm, start, agent, where),
-        prepare=lambda algorithm: WarmUp(algorithm, agent),
-        score=judge.score,
+    return tune(
+        start, place, plan, settings="finetune_reach", score=judge.score, choose=functools.partial(choose, judge)
     )
-    run = perform(job, place, plan)
-    run.finish(*choose(judge, run))
-    write_run_report(run)
-    return run
 
 
 def choose(judge: ReachJudge, run: Run) -> tuple[Path, str]:

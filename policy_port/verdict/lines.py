@@ -206,7 +206,7 @@ def _scale_words(elements: tuple[str, ...], old: list[float], new: list[float]) 
     return scaled_words(elements, old, new)
 
 
-def scaled_words(elements: tuple[str, ...], old: list[float], new: list[float], most: int = 4) -> str:
+def scaled_words(elements: tuple[str, ...], old: list[float], new: list[float]) -> str:
     """Elements that have another scale each: "left_knee scaled 0.74: scale 0.185 instead of 0.25, ..."."""
     wrong = [(name, a, b) for name, a, b in zip(elements, old, new, strict=True) if a != b]
     told = [
@@ -215,7 +215,7 @@ def scaled_words(elements: tuple[str, ...], old: list[float], new: list[float], 
         else f"{name} has scale {a:g} instead of 0"
         for name, a, b in wrong
     ]
-    return listed(told, most) + rounding_words([a for _, a, _ in wrong], [b for _, _, b in wrong])
+    return listed(told) + rounding_words([a for _, a, _ in wrong], [b for _, _, b in wrong])
 
 
 def scale_words(old: float, new: float) -> str:

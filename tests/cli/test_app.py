@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 import policy_port
 from policy_port import system
-from policy_port.cli.app import app
+from policy_port.cli.app import COMMANDS, GROUPS, app, command_named
 from policy_port.errors import ContractError, ProofError
 
 
@@ -82,6 +82,26 @@ def test_a_closed_pipe_is_quiet() -> None:
 def test_the_version_is_the_package_s() -> None:
     """`--version` prints the number that the package states."""
     assert CliRunner().invoke(app, ["--version"]).stdout == f"policy-port {policy_port.__version__}\n"
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
+def test_a_command_is_listed_by_its_first_line(name: str) -> None:
+    """What the list says of a command, without importing it, is how its own help begins."""
+    (_, summary), command = {**COMMANDS, **GROUPS}[name], command_named(name)
+    assert command.name == name
+    assert " ".join(command.help.partition("\n\n")[0].split()) == summary
+
+
+def test_a_shell_completes_commands_and_what_follows_them() -> None:
+    """A command by its first letters, and an option of a command that had to be imported."""
+
+    def completed(words: str, number: int) -> list[str]:
+        asked = {"_POLICY_PORT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+        return CliRunner().invoke(app, [], prog_name="policy-port", env=asked).output.split()
+
+    assert completed("policy-port di", 1) == ["diagnose", "distil"]
+    assert completed("policy-port map ", 2) == ["derive", "show", "check"]
+    assert "--view" in completed("policy-port play --v", 2)
 
 
 def test_an_unknown_command_exits_with_2() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import typer
 
-from policy_port.cli import compare, derive, diagnose, play, play_real, regress
+from policy_port.cli import compare, derive, diagnose, play, play_options, play_real, regress
 from policy_port.descriptors import registry
 from policy_port.descriptors.options import ImportOptions
 from policy_port.errors import PolicyPortError
@@ -103,8 +103,8 @@ PLAY: dict[str, Any] = {
 def refused_by_play(monkeypatch: pytest.MonkeyPatch) -> Refusal:
     monkeypatch.setattr(play, "_play_in_simulator", accept)
 
-    def arm(port: Any, *, work: Any, arm: Any, **_: Any) -> None:
-        play_real._check_options(work, arm)
+    def arm(options: play_options.PlayOptions) -> None:
+        play_real._check_options(options)
         raise AcceptedError
 
     monkeypatch.setattr(play_real, "play_on_arm", arm)
@@ -157,7 +157,7 @@ def test_play_refuses_what_it_would_not_use(monkeypatch: pytest.MonkeyPatch) -> 
 
 DIAGNOSE: dict[str, Any] = {
     "trace": Path("t"),
-    "plant": play.PlantName.MUJOCO,
+    "plant": play_options.PlantName.MUJOCO,
     "robot": "r.xml",
     "command": "0,0,0",
     "task": "so100-reach",

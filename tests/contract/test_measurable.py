@@ -183,11 +183,11 @@ def test_the_command_reads_the_robot_and_writes_the_student(tmp_path: Path) -> N
     toe = {"term": "link_pos", "link": "toe", "frame": "base"}
     file, robot, out = tmp_path / "c.yaml", tmp_path / "r.xml", tmp_path / "student.yaml"
     file.write_text(contract_of(PRIVILEGED, toe, {"term": "joint_pos"}).to_yaml())
+    words = ["contract", "measurable", str(file), "--sensors", "encoders", "--robot"]
 
     def said(free: str = "<freejoint/>", more: str = "", *options: str) -> tuple[int, str]:
         robot.write_text(ROBOT.format(free=free, more=more))
-        words = ["contract", "measurable", str(file), "--sensors", "encoders", "--robot", str(robot), *options]
-        done = CliRunner().invoke(app, words)
+        done = CliRunner().invoke(app, [*words, str(robot), *options])
         return done.exit_code, done.output
 
     code, text = said()
@@ -199,17 +199,24 @@ def test_the_command_reads_the_robot_and_writes_the_student(tmp_path: Path) -> N
     assert [term.label for term in student.observation.terms] == ["link_pos", "joint_pos"]
     assert student.widths() in text
     assert f"next: policy-port distil TEACHER --teacher-contract {file} --student-contract {out}" in text
-    assert "exists; name another file" in said("", "", "--write", str(out))[1]
-    assert said("", "", "--write", str(out), "--force")[0] == 0
-    code, text = said("", "", "--write", str(file), "--force")
+    free = "<freejoint/>"
+    assert "exists; name another file" in said(free, "", "--write", str(out))[1]
+    assert said(free, "", "--write", str(out), "--force")[0] == 0
+    code, text = said(free, "", "--write", str(file), "--force")
     assert (code, "is the teacher's own contract; name another file" in text) == (2, True)
     file.write_text(contract_of(toe | {"link": "toes"}, {"term": "joint_pos"}).to_yaml())
     assert "names link 'toes', which the robot file does not have; did you mean 'toe'?" in said()[1]
     file.write_text(contract_of(PRIVILEGED, {"term": "joint_pos"}, base={"floating": False}).to_yaml())
     code, text = said()
     assert (code, "Set base.floating: true" in text) == (2, True)
+    assert said("")[0] == 0
     file.write_text(file.read_text().replace("floating: false", "floating: true"))
     assert said()[0] == 0
+    code, text = said("")
+    assert (code, "is bolted down" in text, "Set base.floating: false" in text) == (2, True, True)
+    (tmp_path / "arm.xml").write_text(ROBOT.format(free="", more="").replace("left_hip", "elbow"))
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "arm.xml")])
+    assert (done.exit_code, "its own are elbow, passive. Name the file of the" in done.output) == (2, True)
 
 
 def test_a_kind_without_a_row_is_a_bug() -> None:

@@ -39,6 +39,8 @@ class Lab:
         self.calibration = "a" * 64
         self.forget = ""
         """What a stage does not do: pass dynamics on to a fine-tuning, or keep the seeds."""
+        self.stopped = False
+        """Whether the policy as it comes is stopped in every episode."""
         self.write()
 
     def write(self, **changes: Any) -> Path:
@@ -75,7 +77,7 @@ class Lab:
             (out / "half").write_text("written")
             raise CutError
 
-    def collect(self, out: Path, plan: Path) -> None:
+    def collect(self, out: Path, plan: Path, stops: int) -> None:
         """See `policy-port collect`."""
         self.begin(out)
         header = {"joint_names": JOINTS, "control_dt": 0.05, "calibration_sha256": self.calibration, "plan": str(plan)}
@@ -114,8 +116,9 @@ class Lab:
         under = None if dynamics is None else load_dynamics(dynamics).sha256
         self.perform(out, ports[0], 1.0, dynamics_sha256=under)
 
-    def play(self, out: Path, ports: list[Path]) -> None:
-        """See `policy-port play --real`."""
+    def play(self, out: Path, ports: list[Path], stops: int) -> None:
+        """See `policy-port play --real`; the policy as it comes may be stopped at each episode."""
+        assert stops == 3
         self.begin(out)
         turn = int(out.name[4])
         rate = self.real[min(turn, len(self.real) - 1)] if "control" not in out.name else self.real[0]
@@ -125,12 +128,14 @@ class Lab:
         """Episodes of which the first ones succeed."""
         first = 1000 if self.forget == "seeds" and "calibration_sha256" in header else 0
         goals = 0.01 if self.forget == "goals" and "calibration_sha256" in header else 0.0
-        seeds = range(first, first + 20)
+        gave_up = self.stopped and out.name == "turn0-play"
+        seeds = range(first, first + (3 if gave_up else 20))
         said = {
             "joint_names": JOINTS, "control_dt": 0.05, "policy_sha256": (port / "policy").read_text(),
             "contract_sha256": "c", "simulator": "drawn",
             "episodes": [{"seed": seed, "env": 0, "episode": number} for number, seed in enumerate(seeds)],
         }  # fmt: skip
+        said |= {"stopped": "stopped 3 times in a row", "gave_up": True} if gave_up else {}
         with Recorder(out / "trace.npz", said | {k: v for k, v in header.items() if v}, durable=False) as recorder:
             for number, seed in enumerate(seeds):
                 goal = SO100_REACH.episode(seed)[1] + goals
@@ -144,7 +149,8 @@ class Lab:
             {
                 "seed": seed,
                 "steps": STEPS,
-                "success": number < round(20 * rate),
+                "success": number < round(20 * rate) and not gave_up,
+                "stopped": "elbow_flex stays 0.31 rad behind" if gave_up else None,
                 "final_distance": 0.03 - 0.02 * (number < round(20 * rate)),
             }
             for number, seed in enumerate(seeds)

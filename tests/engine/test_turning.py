@@ -40,6 +40,19 @@ def test_it_stops_by_itself_and_says_why(lab: Lab) -> None:
     assert (lab.folder / "toy" / "report-turns.png").is_file()
 
 
+def test_a_policy_that_is_always_stopped_has_failed_and_the_crank_goes_on(lab: Lab) -> None:
+    """Three stops in a row: none of the twenty episodes counts as won, the table says why, and turn 1 is the better."""
+    lab.stopped = True
+    lab.write(turns=1)
+    done = lab.turn()
+    real = done.turns[0].own.real
+    assert (real.won, real.stopped, real.unplayed, len(real.episodes)) == (0, 3, 17, 20)
+    assert done.verdicts[0].better
+    line = next(line for line in done.text().splitlines() if line.startswith("stopped by the arm's supervisor"))
+    assert "3, and 17 not played" in line
+    assert "elbow_flex stays 0.31 rad behind" in (lab.folder / "toy" / "report.html").read_text()
+
+
 def test_cut_at_any_stage_it_goes_on_there(lab: Lab) -> None:
     """Whatever stage the power goes in, what was done before is not done again, and the end is the same."""
     lab.write(turns=1, control=True)

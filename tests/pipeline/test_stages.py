@@ -267,3 +267,22 @@ def test_the_file_is_strict(lab: Lab) -> None:
     Running(pipeline=running.pipeline, parts=running.parts, say=lambda text: None, on_stage=again).run()
     elsewhere = read_pipeline(lab.folder / "toy.yaml", lab.commands, lab.folder / "b")
     Running(pipeline=elsewhere, parts=running.parts, say=lambda text: None).run()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(lab: Lab) -> None:
+    """A folder that holds what no pipeline made, or only other stages, is refused untouched; another one is taken."""
+    foreign = lab.folder / "home"
+    (foreign / "teacher").mkdir(parents=True)
+    lab.write(out="home")
+    for act in (lab.run, lambda: lab.running().plan()):
+        with pytest.raises(OutputError, match="home: holds what no pipeline made: teacher; name a new folder in `out`"):
+            act()
+    assert list(foreign.iterdir()) == [foreign / "teacher"]
+    assert read_pipeline(lab.folder / "toy.yaml", lab.commands, lab.folder / "new").out == lab.folder / "new"
+    lab.write({"first": STAGES["teacher"]}, out="mine")
+    assert lab.run() == ["train"]
+    lab.write(out="mine")
+    with pytest.raises(OutputError, match="mine: holds another pipeline's stages: first; name a new folder"):
+        lab.run()
+    lab.write({"first": STAGES["teacher"], "teacher": STAGES["teacher"]}, out="mine")
+    assert lab.run() == ["train"]

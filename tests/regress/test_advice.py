@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.regress.advice import _KEYS, in_a_suite
-from policy_port.regress.suite import Case, EnvCase, PlantCase
+from policy_port.regress.play import EnvCase, PlantCase
+from policy_port.regress.suite import Case
 from tests.regress.toy import ROBOT, write_cases, write_toy
 
 

@@ -15,6 +15,8 @@ from policy_port.regress.run import run_suite
 from policy_port.regress.update import update_suite
 from tests.cli.test_play_held import POINT, make_port
 
+pytestmark = pytest.mark.usefixtures("cases_run_here")
+
 SCAN = {"term": "external", "name": "scan", "size": 2}
 HELD = {"seconds": 0.2, "goals": {"point": "draw", "scan": [0.1, 0.2]}, "episodes": 2}
 
@@ -73,7 +75,7 @@ def test_held_terms_are_constants_of_the_flown_contract(tmp_path: Path) -> None:
     make_port(tmp_path, POINT, SCAN)
     suite = load_suite(write(tmp_path, **HELD))
     pilot = load_port(tmp_path / "port").pilot()
-    flown = flown_contract(suite.cases[0], pilot)
+    flown = flown_contract(suite.cases[0], pilot.contract)
     assert flown.observation_size == pilot.contract.observation_size
     assert [term.term for term in flown.observation.terms][2:] == ["goal", "constant"]
 

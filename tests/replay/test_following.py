@@ -25,9 +25,9 @@ from policy_port.motion.read import read_motion
 from policy_port.motion.rotations import about, yaw_only
 from policy_port.port.folder import load_port
 from policy_port.regress import load_suite
+from policy_port.regress.play import CommandStep
 from policy_port.regress.run import run_suite
 from policy_port.regress.schedule import Told
-from policy_port.regress.suite import CommandStep
 from policy_port.regress.update import update_suite
 from policy_port.remap import identity_remap
 from policy_port.replay.ghost import Reference

@@ -15,7 +15,7 @@ from policy_port.cli.plant_options import parse_command
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.spec import unset_values
 from policy_port.errors import ContractError, TaskError
-from policy_port.regress.suite import CommandStep
+from policy_port.regress.play import CommandStep
 from policy_port.replay.held import Held
 from policy_port.replay.velocity import outside_trained_range
 from policy_port.verdict.evidence import read_evidence

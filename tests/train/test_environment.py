@@ -11,12 +11,16 @@ import pytest
 import torch
 
 from policy_port.contract import Contract
+from policy_port.contract.measurable import measurable
 from policy_port.control.controller import Controller
 from policy_port.errors import PolicyPortError, RobotError, TaskError, TrainError
 from policy_port.plants.mujoco_plant import MujocoPlant
 from policy_port.plants.physics import Physics
 from policy_port.plants.setup import PlantSetup
+from policy_port.train.disturbance import quiet_sensors
 from policy_port.train.environment import PlantEnvironment, make_environment
+from policy_port.train.place import Place
+from policy_port.train.ppo import Plan, train
 from tests.train.hopper import hopper_contract, hopper_mjcf, hopper_task
 
 ROWS = 6
@@ -356,3 +360,40 @@ def test_randomised_physics_is_set_and_what_can_not_be_is_refused(make: Make) ->
         make({"actor": inner}, randomisation={"delay": [0.0, 0.01]})
     with pytest.raises(RobotError, match="would leave nothing"):
         make(randomisation={"base_mass": [-9.0, -9.0]})
+
+
+def test_a_remedy_for_joints_is_one_that_a_training_has(tmp_path: Path, out: Path) -> None:
+    """Where no policy is carried over, what joints lack is mended in the contract: no message names a mapping."""
+    robot, file = tmp_path / "hopper.xml", tmp_path / "c.yaml"
+    mast = '<body name="mast"><joint name="mast" type="slide"/><geom size="0.01"/></body>'
+    robot.write_text(hopper_mjcf().replace("<freejoint/>", "<freejoint/>" + mast, 1))
+    data = hopper_contract().model_dump(mode="json", exclude_none=True)
+    place = Place(plant="mujoco", robot=robot, task=tmp_path / "task.yaml", num_envs=2)
+    (tmp_path / "task.yaml").write_text(hopper_task().to_yaml())
+
+    def refused(**joints: Any) -> str:
+        file.write_text(Contract.model_validate({**data, "joints": data["joints"] | joints}).to_yaml())
+        with pytest.raises(RobotError) as caught:
+            train(file, place, Plan(out=out))
+        assert not out.exists()
+        assert "mapping" not in str(caught.value)
+        return str(caught.value)
+
+    held = {"mast": {"default": 0.0, "stiffness": 50.0, "damping": 1.0}}
+    assert "List it under joints of the contract, with default, stiffness and damping, and name in its" in refused()
+    assert "as the robot has it, or leave it out there" in refused(**held, wing=held["mast"])
+    driven = {"terms": [{**term, "joints": list(data["joints"])} for term in data["action"]["terms"]]}
+    named = Contract.model_validate({**data, "joints": data["joints"] | held, "action": data["action"] | driven})
+    place.stand_up({"actor": named}, "actor").close()
+    robot.write_text(robot.read_text().replace("<freejoint/>", ""))
+    assert "bolts its base down, and contract 'hopper' says base.floating: true. Give the base a <fr" in refused(**held)
+
+
+def test_sensors_without_noise_are_told() -> None:
+    """A task that adds no noise to what a policy for a real robot reads is told; not so that of a teacher."""
+    teacher = hopper_contract()
+    student = measurable(teacher, ("imu", "encoders")).student()
+    assert quiet_sensors(hopper_task(**EVERYTHING), student) == []
+    (note,) = quiet_sensors(hopper_task(noise={"joint_pos": 0.01}), student)
+    assert "adds no noise to base_ang_vel, orientation, joint_vel, which" in note
+    assert quiet_sensors(hopper_task(), teacher) == []

@@ -16,8 +16,9 @@ from policy_port.control.plant import SimulatedPlant
 from policy_port.errors import RobotError, TaskError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.replay.intervals import bootstrap
 from policy_port.train.evaluate import ActorPolicy, Blind, evaluate
-from policy_port.train.figures import Scores, bootstrap, compared
+from policy_port.train.figures import Scores, compared
 from policy_port.train.trial import Trial
 from tests.train import rover
 

@@ -190,13 +190,11 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return layer
 
 
-def perceptron(
-    weights: Sequence[tuple[Tensor, Tensor | None]], activation: Callable[[], nn.Module], *, last: bool = False
-) -> nn.Sequential:
-    """Linear layers with the activation between them, and after the last one too when `last`."""
+def perceptron(weights: Sequence[tuple[Tensor, Tensor | None]], activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Linear layers with the activation between them."""
     modules: list[nn.Module] = []
     for index, (weight, bias) in enumerate(weights):
         modules.append(linear(weight, bias))
-        if last or index + 1 < len(weights):
+        if index + 1 < len(weights):
             modules.append(activation())
     return nn.Sequential(*modules)

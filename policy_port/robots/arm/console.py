@@ -43,6 +43,8 @@ class Console:
                 "nobody can press Enter here, and without --continuous every step waits for it; nothing was moved"
             )
         self._single = not continuous
+        self.lay: Callable[[], None] = lambda: None
+        """Lays an emulated arm down to rest; a real one, the person does."""
         self._steps = 0
         self._words: queue.SimpleQueue[tuple[str, int | None, threading.Event]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None

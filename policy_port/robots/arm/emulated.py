@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, Unpack
 
 from policy_port.dynamics.document import Dynamics
-from policy_port.plants.setup import PlantSetup
 from policy_port.robots.arm.confirmation import confirm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
 from policy_port.robots.arm.session import without_torque
@@ -19,6 +18,7 @@ from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_ca
 from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.emulator.lens import Outlook
 from policy_port.robots.emulator.options import ArmChoices, CameraSpec
+from policy_port.robots.emulator.tick_map import tick_scales
 
 LATENCY = 0.001
 """Of a USB adapter [s]."""
@@ -44,6 +44,22 @@ class Rehearsal:
         with contextlib.suppress(Exception):
             self.arm.clear(HELD)
 
+    def lay(self) -> None:
+        """A person lays it down to rest again, and holds it there."""
+        lay_down(self.arm, self.robot)
+
+
+def lay_down(arm: EmulatedArm, robot: RobotFile) -> None:
+    """Move the joints of an arm without torque to the rest pose of its robot file, and hold them there by hand."""
+    scales, angles = tick_scales(arm.options.calibration, arm.options.mapping), arm.angles()
+    arm.inject(HELD)
+    for name, angle in zip(robot.joint_names, robot.pose("rest"), strict=True):
+        motor = next(motor for motor, scale in scales.items() if scale.joint == name)
+        away = round((angle - angles[motor]) / scales[motor].slope)
+        # A push goes half a turn at most.
+        for part in (away // 2, away - away // 2):
+            arm.inject(f"push:{motor}:{part}")
+
 
 def on_its_own_clock(robot: RobotFile) -> RobotFile:
     """The robot file of an arm that is driven on a virtual clock, with patience for what takes real time there too."""
@@ -54,8 +70,6 @@ def on_its_own_clock(robot: RobotFile) -> RobotFile:
 def emulate(
     robot: RobotFile,
     *,
-    model: Literal["servo", "mujoco"] = "servo",
-    plant_setup: PlantSetup | None = None,
     faults: Sequence[str] = (),
     dynamics: Dynamics | None = None,
     seed: int = 0,
@@ -68,8 +82,6 @@ def emulate(
 
     Args:
         robot: The robot file to rehearse.
-        model: What moves when the servos do.
-        plant_setup: Gains of the MuJoCo model; those of an SO100's servos, if None.
         faults: Faults of the emulated arm, timed from the start.
         dynamics: What was identified of an arm that this one is to behave like; it moves in MuJoCo then.
         seed: Seed of the faults that strike at random, and of the encoders' noise.
@@ -101,8 +113,8 @@ def emulate(
             held.write_calibration(Path(folder) / f"{robot.id}.json")
             with without_torque(robot.model_copy(update=there | {"port": held.port}), time=clock) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
-        choices: ArmChoices = {"plant_setup": plant_setup, "dynamics": dynamics, "seed": seed}
-        choices |= {"things": outlook.things, "model": model if dynamics is None else "mujoco"}
+        choices: ArmChoices = {"dynamics": dynamics, "seed": seed, "things": outlook.things}
+        choices |= {"model": "servo" if dynamics is None else "mujoco"}
         with arm("rest", HELD, *faults, cameras=_cameras(robot, outlook), **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}
             yield Rehearsal(robot.model_copy(update=there | {"port": resting.port, "cameras": sources}), resting)

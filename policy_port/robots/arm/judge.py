@@ -71,7 +71,8 @@ class Judge:
             raise ArmStopError(f"torque was found off on {what}", may_move=False)
         faults = reading.faults()
         if faults:
-            raise ArmStopError(f"servos report {'; '.join(faults)}", may_move=False)
+            strained = all(fault.endswith(": overload") for fault in faults)
+            raise ArmStopError(f"servos report {'; '.join(faults)}", may_move=False, of_motion=strained)
         self._look_at_settings(reading)
         lost = self._look_at_goals(reading)
         self._look_at_power(reading)
@@ -124,6 +125,8 @@ class Judge:
         if since[worst] > self._robot.timing.tracking:
             raise ArmStopError(
                 f"{self._names[worst]} stays {abs(target[worst] - angles[worst]):.2f} rad behind its target: something "
-                "blocks it",
+                "blocks it, or it is too weak for what it carries. Where nothing blocks it, take weight off, or raise "
+                f"its `tracking_error` in the robot file above {self._allowed[worst]:g} (at most 1)",
                 may_move=True,
+                of_motion=True,
             )

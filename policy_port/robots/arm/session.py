@@ -112,23 +112,49 @@ class ArmSession:
             RobotError: When no port is named, or the calibration is missing or can't be read.
         """
         self.robot = robot
-        self.arm = LeRobotArm(robot, control_dt, time)
         self.signals = StopSignals(time)
         self.clock = RealTime(control_dt, robot.timing.deadline, time)
         self.cameras = ArmCameras(robot, waits=time is not REAL)
-        self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, console, log)
+        self._console, self._on_torque = console, on_torque
+        self._control_dt, self._time, self._log = control_dt, time, log
+        self._reach()
         self.state = PlantState.allocate(1, len(self.arm.joint_names))
         """The last measurement."""
         self.ending: Ending | None = None
         """Where the arm was left; None while it is open."""
-        self._console, self._on_torque = console, on_torque
         self._lock = threading.RLock()
         self._over = threading.Event()
+        self._counted = 0
         self._used = time.now()
         self._in_block = self._warned = self._powered = False
         self._switch = sys.getswitchinterval()
         self._why = "the arm is not open"
         self._cause: BaseException | None = None
+
+    def _reach(self) -> None:
+        self.arm = LeRobotArm(self.robot, self._control_dt, self._time)
+        self.supervisor = Supervisor(self.arm, self.clock, self.signals, self.cameras, self._console, self._log)
+
+    def again(self, why: str) -> None:
+        """Open the arm once more after a stop that ended it, and let the person in front of it say that it may move.
+
+        Args:
+            why: What the person is told.
+
+        Raises:
+            RobotError: When the arm is not as it has to be before anything moves.
+        """
+        assert self.ending is not None
+        sends = self.supervisor.sends
+        self._console.confirm(f"{why} Put the arm into its rest pose.", self.signals.check)
+        self._console.lay()
+        self._reach()
+        self.supervisor.sends, self.clock.deadline = sends, self.robot.timing.deadline
+        self._counted = len(self.clock.lateness)
+        self.ending = self._cause = None
+        self._over = threading.Event()
+        self._warned = self._powered = False
+        self.open()
 
     def __enter__(self) -> ArmSession:
         """Take signals as questions until the block is left, so that what was recorded is written in peace as well."""
@@ -228,7 +254,7 @@ class ArmSession:
             self._powered = True
             supervisor.switch_on()
             self._on_torque()
-            self.clock.lateness.clear()
+            del self.clock.lateness[self._counted :]
             threading.Thread(target=self._attend, name="arm", daemon=True).start()
 
     def lead(self, pose: Array) -> None:
@@ -263,7 +289,8 @@ class ArmSession:
         atexit.unregister(self.close)
 
     def _attend(self) -> None:
-        while not self._over.wait(0.5 * UNATTENDED):
+        over = self._over
+        while not over.wait(0.5 * UNATTENDED):
             if self.arm.clock.now() - self._used < UNATTENDED or not self._lock.acquire(blocking=False):
                 continue
             try:

@@ -13,16 +13,18 @@ class ArmStopError(RobotError):
 
     exit_code = 1
 
-    def __init__(self, reason: str, *, may_move: bool) -> None:
+    def __init__(self, reason: str, *, may_move: bool, of_motion: bool = False) -> None:
         """Say why.
 
         Args:
             reason: What happened, in words.
             may_move: Whether the arm can still be led back to its rest pose. False where servos, sensors or the line
                 can't be relied on: torque goes off where the arm is.
+            of_motion: Whether what was asked of the arm brought it about, such as a joint that stays behind: nothing is
+                broken, and another episode may be tried.
         """
         super().__init__(reason)
-        self.may_move = may_move
+        self.may_move, self.of_motion = may_move, of_motion
 
 
 class OperatorStopError(ArmStopError):
@@ -39,6 +41,13 @@ class LineError(ArmStopError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, may_move=True)
+
+
+class StopsInARowError(ArmStopError):
+    """Episode after episode was stopped: nothing more is asked of the arm, which has ended already."""
+
+    def __init__(self, count: int, last: str) -> None:
+        super().__init__(f"stopped {count} times in a row, the last time because {last}", may_move=False)
 
 
 class Left(Enum):

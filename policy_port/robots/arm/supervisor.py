@@ -237,7 +237,7 @@ class Supervisor:
                 break
         else:
             behind = self.joint_names[int(np.abs(self._arm.angles - pose).argmax())]
-            raise ArmStopError(f"{behind} did not arrive where it was led", may_move=False)
+            raise ArmStopError(f"{behind} did not arrive where it was led", may_move=False, of_motion=True)
         # What it measures next is to be a standing arm.
         for _ in range(math.ceil(HOLD / self.timestep)):
             self._pace(pose)
@@ -306,6 +306,7 @@ class Supervisor:
                 f"the policy's first target of {self.joint_names[worst]} is {asked[worst]:.3f} rad, the arm is at "
                 f"{self._arm.angles[worst]:.3f}; the bound is {self._robot.first_target:g}",
                 may_move=True,
+                of_motion=True,
             )
 
     def _check_age(self) -> None:

@@ -29,8 +29,8 @@ class Answered:
             ask: Puts a question until one of the words is its answer, while the arm stays watched.
         """
         self._episodes, self._count, self._ask = episodes, count, ask
-        self.rows = episodes.rows
-        """See `ArmEpisodes.rows`."""
+        self.rows, self.stops = episodes.rows, episodes.stops
+        """See `ArmEpisodes`."""
         self.told: dict[int, bool | None] = {}
         """What was answered, by the episode's number."""
 
@@ -45,6 +45,11 @@ class Answered:
             number = len(self.told)
             self.told[number] = WORDS[self._ask(QUESTION.format(number + 1, self._count), tuple(WORDS))]
         return over
+
+    def stop(self, why: str, tip: Array | None) -> None:
+        """See `ArmEpisodes`: a stopped episode did not succeed, and nobody is asked."""
+        self._episodes.stop(why, tip)
+        self.told[len(self.told)] = False
 
     @property
     def done(self) -> bool:

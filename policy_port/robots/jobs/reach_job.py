@@ -28,6 +28,12 @@ class ArmEpisodes(Task, Protocol):
 
     rows: dict[int, tuple[int, int]]
     """Where each episode stands in the trace: environment, and number of the episode in that environment."""
+    stops: dict[int, str]
+    """Why episodes were stopped, by their number."""
+
+    def stop(self, why: str, tip: Array | None) -> None:
+        """The episode under way was ended by a stop; `tip` is where the tip was last [m], shape (1, 3)."""
+        ...
 
 
 class FixedLengthEpisodes(ABC):
@@ -37,7 +43,9 @@ class FixedLengthEpisodes(ABC):
         self._steps, self._count = steps, count
         self._number, self._age = -1, 0
         self.ended = 0
-        """Episodes that came to their end."""
+        """Episodes that came to their end, or were stopped."""
+        self.stops: dict[int, str] = {}
+        """Why episodes were stopped, by their number."""
         self.rows: dict[int, tuple[int, int]] = {}
         """See `ArmEpisodes.rows`."""
 
@@ -56,6 +64,11 @@ class FixedLengthEpisodes(ABC):
         self._look(plant, controller, over)
         return np.array([over])
 
+    def stop(self, why: str, tip: Array | None) -> None:
+        """See `ArmEpisodes`."""
+        self.stops[self._number] = why
+        self.ended += 1
+
     @property
     def done(self) -> bool:
         """True when every episode has ended."""
@@ -63,7 +76,8 @@ class FixedLengthEpisodes(ABC):
 
     def counted(self) -> Metric:
         """How many came to their end."""
-        return Metric(key="episodes", value=self.ended, text=str(self.ended))
+        done, stopped = self.ended - len(self.stops), len(self.stops)
+        return Metric(key="episodes", value=done, text=f"{done}{f'; {stopped} stopped' if stopped else ''}")
 
     @abstractmethod
     def _prepare(self, start: Array, goal: Array) -> None:

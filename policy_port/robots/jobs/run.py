@@ -21,7 +21,7 @@ from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.servo_scale import ServoScale
 from policy_port.robots.arm.session import ArmSession
-from policy_port.robots.arm.stops import Ended, RunEnd, reason
+from policy_port.robots.arm.stops import ArmStopError, Ended, Left, RunEnd, StopsInARowError, reason
 from policy_port.robots.emulator.clock import REAL, Clock
 from policy_port.robots.jobs.answers import Answered
 from policy_port.robots.jobs.frame_spool import FrameSpool
@@ -43,6 +43,8 @@ class Keep:
     """Whether what the cameras saw at each step is kept, in a folder beside the trace."""
     answers: bool = False
     """Whether somebody is asked after each episode whether it succeeded."""
+    stops: int = 1
+    """How many stops in a row end the run; any other ends its episode, and somebody is asked before the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +106,13 @@ def play_real(
             session.warn(job.look(controller, session.cameras, keep.folder))
             frames = FrameSpool(keep.folder / FRAMES) if keep.frames and session.cameras.names else None
             trace = RealTrace(keep.folder / TRACE, _header(session, pilot, job), session, job.tip_links, frames)
-            _perform(session, controller, answered or queue, trace)
+            _perform(session, controller, answered or queue, trace, keep.stops)
         except (Exception, KeyboardInterrupt) as cause:
             stop = cause
         session.close()
         if trace is not None:
-            rows = _rows(queue, answered, seeds)
-            lost = _failure(lambda: trace.close(episodes=rows, stopped=None if stop is None else reason(stop)))
+            ended = {"stopped": None if stop is None else reason(stop), "gave_up": isinstance(stop, StopsInARowError)}
+            lost = _failure(lambda: trace.close(episodes=_rows(queue, answered, seeds), **ended))
     if trace is None or session.ending is None:
         assert stop is not None
         raise stop
@@ -127,7 +129,10 @@ def play_real(
 
 def _rows(queue: ArmEpisodes, answered: Answered | None, seeds: range) -> list[dict[str, Any]]:
     """Each episode as the trace's header has it."""
-    rows: list[dict[str, Any]] = [{"seed": seeds[n], "env": e, "episode": k} for n, (e, k) in queue.rows.items()]
+    rows: list[dict[str, Any]] = [
+        {"seed": seeds[n], "env": e, "episode": k, **({"stopped": queue.stops[n]} if n in queue.stops else {})}
+        for n, (e, k) in queue.rows.items()
+    ]
     if answered is not None:
         rows = [row | {"success": answered.told.get(number)} for number, row in zip(queue.rows, rows, strict=True)]
     return rows
@@ -166,11 +171,27 @@ def _header(session: ArmSession, pilot: Pilot, job: RealJob) -> dict[str, object
     )
 
 
-def _perform(session: ArmSession, controller: Controller, queue: ArmEpisodes, trace: RealTrace) -> None:
-    with session.driving() as supervisor:
-        session.power()
-        task = Recorded(queue, trace)
-        run(supervisor, controller, task, decimation=1, clock=session.clock, observers=(trace,))
+def _perform(session: ArmSession, controller: Controller, queue: ArmEpisodes, trace: RealTrace, most: int) -> None:
+    """Perform every episode; one that the arm's motion has stopped counts as ended, until `most` were in a row."""
+    row, last = 0, -1
+    while not queue.done:
+        try:
+            with session.driving() as supervisor:
+                session.power()
+                task = Recorded(queue, trace)
+                run(supervisor, controller, task, decimation=1, clock=session.clock, observers=(trace,))
+        except ArmStopError as stop:
+            number = len(queue.rows) - 1
+            ended = session.ending
+            if most == 1 or not stop.of_motion or number < 0 or ended is None or ended.left is Left.UNDER_TORQUE:
+                raise
+            trace.complete()
+            queue.stop(why := reason(stop), trace.tip)
+            row, last = row + 1 if number == last + 1 else 1, number
+            if row == most:
+                raise StopsInARowError(most, why) from stop
+            if not queue.done:
+                session.again(f"Episode {number + 1} was stopped, and counts as failed: {why}. The arm: {ended}.")
 
 
 def _failure(write: Callable[[], None]) -> str | None:

@@ -68,8 +68,9 @@ class RealTrace:
             self._recorder = Recorder(path, header, chunk_steps=CHUNK)
         except OSError as cause:
             raise OutputError(f"{path}: {why_unwritten(cause)}; nothing was moved") from cause
-        self._arm, self._supervisor, self._clock = session.arm, session.supervisor, session.clock
-        self._cameras, self._tip_links = session.cameras, tip_links
+        self._session, self._clock, self._cameras, self._tip_links = session, session.clock, session.cameras, tip_links
+        self.tip: Array | None = None
+        """Where the tip was at the episode's last step [m], shape (1, 3); None before there is one."""
         self._rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="trace", daemon=True)
         self._thread.start()
@@ -90,9 +91,7 @@ class RealTrace:
         if self.frames is not None:
             self._cameras.check()
             self.frames.put({name: self._cameras.frame(name) for name in self._cameras.names})
-        if started[0]:
-            self._step, self._episode = 0, self._episode + 1
-        state = controller.state
+        state, arm = controller.state, self._session.arm
         row = {
             "joint_pos": state.joint_pos,
             "joint_vel": state.joint_vel,
@@ -101,18 +100,22 @@ class RealTrace:
             "observation": controller.observation,
             "action": controller.action,
             "target": target,
-            "load": np.zeros((1, len(target[0]))) if self._arm.reading is None else self._arm.reading.load[None],
+            "load": np.zeros((1, len(target[0]))) if arm.reading is None else arm.reading.load[None],
         }
         if self._tip_links:
-            row["tip_pos"] = tip_position(plant, self._tip_links)
+            self.tip = row["tip_pos"] = tip_position(plant, self._tip_links)
         self._pending = {name: np.array(value) for name, value in row.items()} | {
             "time": np.array([self._step * controller.contract.control_dt]),
             "episode": np.array([self._episode]),
             "frame_age": self._cameras.ages()[None],
-            "clock": self._arm.clock.now(),
+            "clock": arm.clock.now(),
         }
-        self._counted = self._supervisor.sends, len(self._clock.lateness)
+        self._counted = self._session.supervisor.sends, len(self._clock.lateness)
         self._step += 1
+
+    def begin(self) -> None:
+        """The next steps are of another episode."""
+        self._step, self._episode, self.tip = 0, self._episode + 1, None
 
     def close(self, **header: Any) -> None:
         """Write what is left, and the entries given here into the header."""
@@ -133,13 +136,13 @@ class RealTrace:
         row, self._pending = self._pending, None
         if row is None:
             return
-        sends, beats = self._counted
-        was_sent = self._supervisor.sends > sends
-        nothing = np.full_like(self._supervisor.followed, np.nan)
-        row["target_sent"] = (self._supervisor.followed if was_sent else nothing)[None].copy()
-        row["observation_age"] = np.array([self._supervisor.age if was_sent else np.nan])
+        (sends, beats), supervisor = self._counted, self._session.supervisor
+        was_sent = supervisor.sends > sends
+        nothing = np.full_like(supervisor.followed, np.nan)
+        row["target_sent"] = (supervisor.followed if was_sent else nothing)[None].copy()
+        row["observation_age"] = np.array([supervisor.age if was_sent else np.nan])
         # The way to rest has a lateness of its own.
-        late = self._clock.lateness[beats] if was_sent and self._supervisor.beats > beats else np.nan
+        late = self._clock.lateness[beats] if was_sent and supervisor.beats > beats else np.nan
         row["lateness"] = np.array([late])
         self._rows.put(row)
 
@@ -160,6 +163,7 @@ class Recorded:
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
         """Start the next episode; see `Task`."""
         self._task.begin(rows, start, command, goal)
+        self._trace.begin()
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:
         """Look at the step just done; see `Task`."""

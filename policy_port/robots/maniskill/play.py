@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -274,14 +275,25 @@ class TaskEpisodes(FixedLengthEpisodes):
 
     def _look(self, plant: Plant, controller: Controller, over: bool) -> None:
         if over and self._reach is not None:
-            tip = tip_position(plant, self._reach.tip_links)[0]
-            distance = float(np.linalg.norm(tip - self._goal))
-            self.finished[self._number] = Episode(
-                seed=self._seeds[self._number],
-                steps=self._age,
-                success=distance <= self._reach.success_distance,
-                final_distance=distance,
-            )
+            self._end(tip_position(plant, self._reach.tip_links), None)
+
+    def stop(self, why: str, tip: Array | None) -> None:
+        """See `ArmEpisodes`."""
+        super().stop(why, tip)
+        self._end(tip, why)
+
+    def _end(self, tip: Array | None, why: str | None) -> None:
+        """Judge the episode by where the tip is [m], shape (1, 3), and by why it was stopped, if it was."""
+        if self._reach is None:
+            return
+        distance = math.inf if tip is None else float(np.linalg.norm(tip[0] - self._goal))
+        self.finished[self._number] = Episode(
+            seed=self._seeds[self._number],
+            steps=self._age,
+            success=why is None and distance <= self._reach.success_distance,
+            final_distance=distance,
+            stopped=why,
+        )
 
 
 def check_actions(contract: Contract, task: RealTask) -> None:

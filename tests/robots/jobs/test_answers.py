@@ -80,7 +80,7 @@ def test_answers_are_counted_and_kept(tmp_path: Path, pilot: Pilot) -> None:
 
 def test_none_of_none_is_no_rate() -> None:
     """Where nobody has answered, or no episode counts, there is no success rate, and no division by nothing."""
-    over: Any = SimpleNamespace(rows={}, judge=lambda *_: np.array([True]), done=True, begin=lambda *_: None)
+    over: Any = SimpleNamespace(rows={}, stops={}, judge=lambda *_: np.array([True]), done=True, begin=lambda *_: None)
     nothing = Answered(over, 2, lambda *_: "-")
     assert nothing.metrics()[0].value is None
     nothing.judge(over, over)

@@ -214,6 +214,7 @@ HEAVY: dict[str, set[str]] = {
         "proof",
         "probe",
         "train",
+        "tasks/picture_looks.py",
         "tasks/so100_ball_env.py",
         "tasks/so100_reach_env.py",
         "tasks/reach_reward.py",

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def accepted(tmp_path_factory: pytest.TempPathFactory, cases_run_here: None) -> Path:
     """A suite whose baseline was written."""
     pytest.importorskip("mujoco")
     pytest.importorskip("mani_skill", reason="the arm's description comes with ManiSkill (extra: sim)")

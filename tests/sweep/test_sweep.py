@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from policy_port.contract import load_contract
 from policy_port.errors import StoppedSweepError, SuiteError
 from policy_port.regress.player import PlantPlayer
+from policy_port.resources import assets_dir
 from policy_port.sweep import worker
 from policy_port.sweep.document import load_sweep
 from policy_port.sweep.run import Outcome, run_sweep
@@ -65,6 +69,31 @@ def test_every_policy_is_played_in_every_plant_on_the_same_seeds(
     cell = {"play": last.cell.play.model_dump(mode="json"), "key": worker.cell_key(found, last.cell.play)}
     assert bench.outcome(cell, last.seed)["error"] == last.error
     bench.close()
+
+
+def test_workers_are_processes(sweep: Path) -> None:
+    """What they write is what this process would have found."""
+    write_sweep(sweep.parent, checkpoints=["runs/b/*"])
+    found = run_sweep(load_sweep(sweep), jobs=1, fresh=True)
+    assert figures(found) == figures(again(sweep))
+
+
+def test_a_worker_ends_when_a_case_takes_too_long_or_nobody_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hang is told; a run that was stopped takes its folder away, on whatever node its workers are."""
+    asked: list[Any] = []
+    monkeypatch.setattr(worker, "end_unless", asked.append)
+    job = worker.WorkerJob(sweep="", out="", timeout=None, work=str(tmp_path / "w"), rows="", ports="", number=0)
+    late: list[Any] = []
+    monkeypatch.setattr(worker.WorkerJob, "do", lambda self, since: late.insert(0, since) or {})
+    job.perform()
+    assert not asked[0](), "no folder"
+    (tmp_path / "w").mkdir()
+    assert asked[0]()
+    late[0][:] = time.monotonic() - 3.0, 2.0
+    assert not asked[0]()
+    assert capsys.readouterr().err == "a case took longer than 2 s; raise the timeout if it needs longer\n"
 
 
 def test_simulators_stay_open(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +226,7 @@ def test_what_is_done_when_a_person_stops_it_is_kept(sweep: Path, monkeypatch: p
         ({"reference": "havy"}, "reference 'havy' is none of the plants; did you mean 'heavy'?"),
         ({"contracts": {"toy": "tyo.yaml"}}, "contract 'toy': tyo.yaml is not there"),
         ({"seeds": [1, 2, 1]}, "`seeds` must differ, given twice: [1]"),
+        ({"seeds": []}, "`seeds` names none"),
         ({"start_noise": 0.0}, "3 episodes would all be the same one"),
         ({"commands": None}, "give exactly one of task, commands and schedule, or seconds"),
         ({"commands": {"walk": {"command": [0.5, 0.0, 0.0]}}}, "`command` goes with `seconds`"),
@@ -218,6 +248,19 @@ def test_a_mistake_is_told_before_anything_runs(
         load_sweep(write_sweep(tmp_path, **changes))
     assert message in str(told.value)
     assert "sweep.yaml" in str(told.value)
+
+
+def test_an_environment_and_a_plant_do_the_same_task(tmp_path: Path) -> None:
+    """An environment brings its task along; beside it, a plant does one `task`, and nothing else."""
+    write_toy(tmp_path)
+    reach = load_contract(assets_dir() / "so100_reach" / "contract.yaml")
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(reach.model_dump(mode="json", exclude_none=True)))
+    plants = {"env": {"id": "PolicyPortSO100Reach-v1"}, "mujoco": {"simulator": "mujoco"}}
+    asked = {"reach": {"task": "so100-reach"}}
+    cells = load_sweep(write_sweep(tmp_path, plants=plants, reference="env", commands=asked, score={})).cells
+    assert [(cell.plant, cell.play.task) for cell in cells[::3]] == [("env", None), ("mujoco", "so100-reach")]
+    with pytest.raises(SuiteError, match="brings its own task: beside it, plants do one `task` alone"):
+        load_sweep(write_sweep(tmp_path, plants=plants, reference="env"))
 
 
 @pytest.mark.parametrize("what", ["checkpoints", "plants", "contracts", "commands"])

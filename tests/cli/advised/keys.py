@@ -414,3 +414,16 @@ TRIED |= {
     "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_step_of_a_trace_tells_the_pose",
     "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",
 }
+
+_SWEPT = "tests.sweep.test_sweep:"
+TRIED |= {
+    "name one under `exclude: [": f"{_SWEPT}test_two_names_of_the_same_thing_are_refused",
+    "say that it is meant with `beyond_training: true`": f"{_SWEPT}test_what_goes_beyond_the_training_has_to_be_meant",
+    "`command` goes with `seconds`": f"{_SWEPT}test_a_mistake_is_told_before_anything_runs",
+    "`seeds` must differ": f"{_SWEPT}test_a_mistake_is_told_before_anything_runs",
+    "`seeds` names none": f"{_SWEPT}test_a_mistake_is_told_before_anything_runs",
+    "beside it, plants do one `task` alone": f"{_SWEPT}test_an_environment_and_a_plant_do_the_same_task",
+    "nothing there, and the intervals say nothing. Raise `start_noise`": (
+        "tests.sweep.test_scores:test_seeds_that_change_nothing_are_told"
+    ),
+}

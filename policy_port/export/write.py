@@ -99,12 +99,10 @@ def write_port(
         without = write_deploy(folder, policy, remap, clip, seed)
         _insist(deploy, without, policy)
         progress(STAGES[2])
-        written = folder / names.ONNX
-        run = run_file(written if written.exists() else folder / names.TORCHSCRIPT)
+        run = run_file(folder / (names.ONNX if (folder / names.ONNX).exists() else names.TORCHSCRIPT))
         draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / names.SAMPLE)
         options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
-        about = _about(policy, options)
-        write_manifest(folder, about | {names.WITHOUT_DEPLOY: without} if without else about)
+        write_manifest(folder, _about(policy, options) | ({names.WITHOUT_DEPLOY: without} if without else {}))
         progress(STAGES[3])
         ready = load_port(folder)
     return ready.moved(Path(out))

@@ -89,24 +89,24 @@ LEFT = ("joint_target", "last_action")
 def detour(contract: Contract, policy: object, num_envs: int) -> str:
     """Why the control loop computes a step in NumPy around the network; "" where one call computes all of it.
 
-    Which is quicker was measured; see benchmarks/README.md.
+    What was measured of it, benchmarks/README.md says.
     """
     if not isinstance(policy, OnnxPolicy) or policy.folded is None:
         return "the port holds no deploy.onnx"
     if num_envs > 1:
-        return f"{num_envs} environments: NumPy's rows are as quick"
+        return f"{num_envs} environments, and the one call is bound for one"
     return remembers(contract)
 
 
 def remembers(contract: Contract) -> str:
-    """What a contract keeps of earlier steps that NumPy keeps more quickly, in words; "" for nothing."""
+    """What a contract keeps of earlier steps beside the row of signals, in words; "" for nothing."""
     observation, action = contract.observation, contract.action
     if any(observation.stack(term).ages != (0,) for term in observation.terms):
-        return "the observation has a history, whose ring is quicker in NumPy"
+        return "the observation has a history, whose ring is as quick in NumPy"
     if any(term.late.steps for term in observation.terms):
-        return "a term is delayed, whose ring is quicker in NumPy"
+        return "a term is delayed, which NumPy keeps in a ring like a history"
     if action.late.steps or action.filter is not None:
-        return "the action is delayed or filtered, which is quicker in NumPy"
+        return "the action is delayed or filtered, whose past NumPy keeps"
     if any(term.adds_to == "motion" for term in action.terms):
         return "the action adds to a reference motion, whose frames NumPy looks up"
     return ""

@@ -91,28 +91,36 @@ def write_port(
     with output_folder(out, force) as folder:
         progress(STAGES[0])
         _write_networks(folder, policy, remap, formats, folded=fold)
-        (folder / names.CONTRACT).write_text(remap.target.to_yaml(), encoding="utf-8")
-        (folder / names.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
-        if remap.mapping is not None:
-            (folder / names.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
-        if (clip := _clip(motion, policy, remap)) is not None:
-            (folder / names.MOTION).write_bytes(packed(clip))
+        clip = _clip(motion, policy, remap)
+        _write_documents(folder, remap, clip)
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
         without = write_deploy(folder, policy, remap, clip, seed)
-        if deploy and without:
-            raise PortError(f"{policy.path}: its control step can't be one graph: {without}. Leave out --deploy")
+        _insist(deploy, without, policy)
         progress(STAGES[2])
-        written = folder / names.ONNX
-        run = run_file(written if written.exists() else folder / names.TORCHSCRIPT)
+        run = run_file(folder / (names.ONNX if (folder / names.ONNX).exists() else names.TORCHSCRIPT))
         draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / names.SAMPLE)
         options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
-        about = _about(policy, options)
-        write_manifest(folder, about | {names.WITHOUT_DEPLOY: without} if without else about)
+        write_manifest(folder, _about(policy, options) | ({names.WITHOUT_DEPLOY: without} if without else {}))
         progress(STAGES[3])
         ready = load_port(folder)
     return ready.moved(Path(out))
+
+
+def _insist(deploy: bool, without: str, policy: LoadedPolicy) -> None:
+    """Refuse a policy that goes without the graph that was asked for."""
+    if deploy and without:
+        raise PortError(f"{policy.path}: its control step can't be one graph: {without}. Leave out --deploy")
+
+
+def _write_documents(folder: Path, remap: Remap, clip: Motion | None) -> None:
+    (folder / names.CONTRACT).write_text(remap.target.to_yaml(), encoding="utf-8")
+    (folder / names.SOURCE_CONTRACT).write_text(remap.source.to_yaml(), encoding="utf-8")
+    if remap.mapping is not None:
+        (folder / names.MAPPING).write_text(remap.mapping.to_yaml(), encoding="utf-8")
+    if clip is not None:
+        (folder / names.MOTION).write_bytes(packed(clip))
 
 
 def _clip(motion: Motion | None, policy: LoadedPolicy, remap: Remap) -> Motion | None:

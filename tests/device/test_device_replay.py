@@ -202,6 +202,39 @@ def test_the_tensors_are_the_plants_own_memory(pilot: Pilot, plant: Any) -> None
     assert not plant.effort()[0].any()
 
 
+@pytest.mark.slow
+def test_worlds_of_mujoco_warp_take_the_same_path(tmp_path: Path) -> None:
+    """The kernels that a GPU runs, on the CPU: targets, a reset by mask and what is measured are MuJoCo's."""
+    from policy_port.plants.newton_plant import NewtonPlant
+    from policy_port.plants.newton_tensors import NewtonTensors
+
+    (path := tmp_path / "tripod.xml").write_text(tripod_mjcf())
+    setup = PlantSetup.from_contract(tripod_contract())
+    told = []
+    for native in (True, False):
+        tensors = NewtonTensors(NewtonPlant(path, setup, num_envs=3, native=native))
+        target, rows = torch.linspace(-0.4, 0.4, 18).reshape(3, 6), torch.tensor([False, True, False])
+        for count in (7, 8):
+            tensors.write(target)
+            tensors.step(count)
+            tensors.read()
+            before = {name: values.clone() for name, values in tensors.state.items()}
+            tensors.reset(rows, tensors.starts(np.full((1, 6), -0.3)))
+            tensors.settle(rows)
+            tensors.read()
+            for name, values in tensors.state.items():
+                assert torch.equal(values[[0, 2]], before[name][[0, 2]]), name
+            assert not tensors.state["base_lin_vel"][1].any()
+            assert not tensors.effort()[1].any()
+        tensors.check_room()
+        tensors.step(3)
+        tensors.read()
+        told.append((tensors.state, tensors.effort()))
+    for name, values in told[0][0].items():
+        np.testing.assert_allclose(told[1][0][name], values, atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(told[1][1], told[0][1], atol=1e-3)
+
+
 def test_a_port_without_torchscript_is_told_what_to_do(pilot: Pilot) -> None:
     """The message names the file and the option that writes it; a port written so runs there."""
     without = dataclasses.replace(pilot, torchscript=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 
 from policy_port.checkpoints.networks.layers import FeedForwardActor, Normaliser
 from policy_port.cli.plant_options import PlantName
-from policy_port.cli.play import PlayOptions, _on_device
+from policy_port.cli.play import _on_device
 from policy_port.contract import Contract
 from policy_port.device.job import MANY, OnDevice, device_job
 from policy_port.errors import TaskError
@@ -238,7 +239,10 @@ def test_worlds_of_mujoco_warp_take_the_same_path(tmp_path: Path) -> None:
 def test_a_port_without_torchscript_is_told_what_to_do(pilot: Pilot) -> None:
     """The message names the file and the option that writes it; a port written so runs there."""
     without = dataclasses.replace(pilot, torchscript=None)
-    with pytest.raises(TaskError, match=r"holds no policy.pt.*--format torchscript,onnx.*leave --no-trace out"):
+    with pytest.raises(
+        TaskError,
+        match=r"holds no policy.pt, which is what runs there; export it with --format torchscript,onnx: leave",
+    ):
         device_job(without, HELD, trace=False, num_envs=4, others={})
     assert isinstance(device_job(pilot, HELD, trace=False, num_envs=4, others={}), OnDevice)
 
@@ -254,10 +258,16 @@ def test_what_needs_the_host_stays_there(pilot: Pilot) -> None:
     assert device_job(pilot, HELD, trace=True, num_envs=MANY + 1, others={}) == ""
 
 
-def test_the_option_goes_with_newton(pilot: Pilot, tmp_path: Path) -> None:
+def test_the_option_goes_with_newton(pilot: Pilot) -> None:
     """Another simulator has no device of its own: refused with the option's name; on Newton it is taken."""
-    options = PlayOptions(ports=[tmp_path], out=tmp_path, plant=PlantName.MUJOCO, trace=False)
+    names = ("video", "plot", "report", "rerun", "dynamics", "schedule", "push", "view", "task")
+    given: dict[str, Any] = dict.fromkeys(names) | {"num_envs": 1, "processes": 1, "ports": ["port"]}
+
+    def chosen(plant: PlantName, trace: bool | None) -> object:
+        return _on_device(SimpleNamespace(plant=plant, trace=trace, **given), pilot, HELD)  # type: ignore[arg-type]
+
     with pytest.raises(typer.BadParameter, match="--trace and --no-trace go with --plant newton, not with mujoco"):
-        _on_device(options, pilot, HELD)
-    assert isinstance(_on_device(dataclasses.replace(options, plant=PlantName.NEWTON), pilot, HELD), OnDevice)
-    assert _on_device(dataclasses.replace(options, trace=None), pilot, HELD) is HELD
+        chosen(PlantName.MUJOCO, False)
+    assert isinstance(chosen(PlantName.NEWTON, False), OnDevice)
+    assert chosen(PlantName.NEWTON, None) is HELD
+    assert chosen(PlantName.MUJOCO, None) is HELD

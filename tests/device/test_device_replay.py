@@ -241,8 +241,7 @@ def test_a_port_without_torchscript_is_told_what_to_do(pilot: Pilot) -> None:
     without = dataclasses.replace(pilot, torchscript=None)
     with pytest.raises(
         TaskError,
-    said = r"holds no policy.pt, which is what runs there; export it with --format torchscript,onnx: leave"
-    with pytest.raises(TaskError, match=said):
+        match=r"holds no policy.pt, which is what runs there; export it with --format torchscript,onnx: leave",
     ):
         device_job(without, HELD, trace=False, num_envs=4, others={})
     assert isinstance(device_job(pilot, HELD, trace=False, num_envs=4, others={}), OnDevice)

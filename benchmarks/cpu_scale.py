@@ -12,7 +12,7 @@ import itertools
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def scale(robot: Robot, turns: Turns, rounds: int) -> None:
             measure(robot, kind, (count, steps, processes), turns, rounds, Path(folder))
 
 
-def measure(robot: Robot, kind: str, sizes: list[int], turns: Turns, rounds: int, folder: Path) -> None:
+def measure(robot: Robot, kind: str, sizes: Sequence[int], turns: Turns, rounds: int, folder: Path) -> None:
     """One line: `sizes` are environments, control steps and processes."""
     contract, onnx, file = robot
     count, steps, processes = sizes
@@ -85,8 +85,8 @@ def measure(robot: Robot, kind: str, sizes: list[int], turns: Turns, rounds: int
             if kind == "mujoco":
                 calls["rollout"] = stack.enter_context(rolled(plant, contract.decimation, steps))
             times = turns(calls, rounds, 1)
-    bare = [name for name in times if name != "replay"]
-    best = min(bare, key=lambda name: statistics.median(times[name]))
+    others = [name for name in times if name != "replay"]
+    best = min(others, key=lambda name: statistics.median(times[name]))
     found = statistics.median(a / b for a, b in zip(times[best], times["replay"], strict=True))
     rates = ", ".join(f"{name} {count * steps / statistics.median(spent):.0f}" for name, spent in times.items())
     print(

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,7 +110,7 @@ def pilot_of(contract: Contract, folder: Path) -> Pilot:
         layers += [nn.Linear(width, following), nn.ELU()]
     actor = FeedForwardActor(
         normaliser=Normaliser(torch.zeros(widths[0]), torch.ones(widths[0]), None),
-        layers=nn.Sequential(*layers, nn.Linear(*widths[-2:])),
+        layers=nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1])),
         head=nn.Identity(),
         obs_size=widths[0],
         action_size=widths[-1],
@@ -121,7 +121,7 @@ def pilot_of(contract: Contract, folder: Path) -> Pilot:
     return Pilot(onnx=folder / "policy.onnx", torchscript=folder / "policy.pt", network_contract=contract)
 
 
-def turns(calls: dict[str, Callable[[], object]], rounds: int, repeats: int, settle: Callable[[], object]) -> Row:
+def turns(calls: Mapping[str, Callable[[], object]], rounds: int, repeats: int, settle: Callable[[], object]) -> Row:
     """Seconds per call of each variant, round by round; `settle` waits for the device."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):

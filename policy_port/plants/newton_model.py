@@ -192,7 +192,7 @@ def _finalize(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = scene.finalize(device=device)
-            room = {} if native else _room(scene)
+            room: dict[str, Any] = {} if native else _room(scene)
             solver = Solver(model, use_mujoco_cpu=native, integrator=integrator, **room)
     except Exception as cause:
         raise RobotError(f"{path}: Newton can't simulate it: {one_line(cause)}") from cause

@@ -68,17 +68,10 @@ class NewtonPlant:
             RobotError: When the file can't be loaded or does not fit the setup.
             MissingDependencyError: When the device is not here.
         """
-        # Warp would tell of every kernel that it loads.
-        warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
-        if device != "cpu" and not warp.is_cuda_available():
-            raise MissingDependencyError(
-                f"Newton was asked to run on {device}, and Warp finds no NVIDIA GPU or driver here; ask for cpu"
-            )
+        _require(device)
         native = is_native(device) if native is None else native
         worlds = 1 if native else num_envs
         robot = build_robot(Path(robot_file), setup, worlds=worlds, meshes=meshes, device=device, native=native)
-        # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
-        mujoco.set_mju_user_warning(lambda message: None)
         self.name = f"newton {newton.__version__}, {'mujoco' if native else 'mujoco warp'} on {device}"
         """Simulator and version, and the solver that did the work."""
         self.joint_names = tuple(joint.name for joint in robot.joints)
@@ -99,11 +92,7 @@ class NewtonPlant:
         self._located, self._physics = locate(robot, foreign=setup.actuation == "model"), Physics()
         self._warp = None if native else WarpModel(robot.solver)
         self._pose = mujoco.MjData(robot.solver.mj_model)
-        # Newton's arrays are optional to the type checker: a model of particles has none of them.
-        model, held = cast(Any, robot.model), cast(Any, robot.solver)
-        self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
-        self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
-        self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
+        self._note_joints()
         self._frame = self.frame_of(None)
         base = self._located.base_body
         self._view = TrackingView(robot.solver.mj_model, base, drawer="MuJoCo, which draws for Newton,")
@@ -113,6 +102,14 @@ class NewtonPlant:
         if setup.falls:
             self._stand(self.start_of(default))
             self._footing.refuse_lost_feet(self._pose, self._file)
+
+    def _note_joints(self) -> None:
+        """Where joints are in a world's coordinates, and where MuJoCo has them."""
+        # Newton's arrays are optional to the type checker: a model of particles has none of them.
+        model, held = cast(Any, self.robot.model), cast(Any, self.robot.solver)
+        self._start = model.joint_q.numpy().reshape(model.world_count, -1)[0].astype(np.float64)
+        self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
+        self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
 
     def reset(self, joint_pos: Array, rows: NDArray[np.bool_] | None = None) -> None:
         """Put environments at rest at `joint_pos` [rad or m], shape (num_envs, joints); see `Plant.reset`."""
@@ -277,3 +274,15 @@ class NewtonPlant:
                 self._pose.qpos[place + 3 : place + 7] = w, x, y, z
         mujoco.mj_kinematics(model, self._pose)
         mujoco.mj_comPos(model, self._pose)
+
+
+def _require(device: str) -> None:
+    """Raise a MissingDependencyError where Warp does not find the device, and have what warns keep quiet."""
+    # Warp would tell of every kernel that it loads.
+    warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
+    # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
+    mujoco.set_mju_user_warning(lambda message: None)
+    if device != "cpu" and not warp.is_cuda_available():
+        raise MissingDependencyError(
+            f"Newton was asked to run on {device}, and Warp finds no NVIDIA GPU or driver here; ask for cpu"
+        )

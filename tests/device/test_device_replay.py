@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 
 from policy_port.checkpoints.networks.layers import FeedForwardActor, Normaliser
 from policy_port.cli.plant_options import PlantName
-from policy_port.cli.play import PlayOptions, _on_device
+from policy_port.cli.play import _on_device
 from policy_port.contract import Contract
 from policy_port.device.job import MANY, OnDevice, device_job
 from policy_port.errors import TaskError
@@ -202,10 +203,46 @@ def test_the_tensors_are_the_plants_own_memory(pilot: Pilot, plant: Any) -> None
     assert not plant.effort()[0].any()
 
 
+@pytest.mark.slow
+def test_worlds_of_mujoco_warp_take_the_same_path(tmp_path: Path) -> None:
+    """The kernels that a GPU runs, on the CPU: targets, a reset by mask and what is measured are MuJoCo's."""
+    from policy_port.plants.newton_plant import NewtonPlant
+    from policy_port.plants.newton_tensors import NewtonTensors
+
+    (path := tmp_path / "tripod.xml").write_text(tripod_mjcf())
+    setup = PlantSetup.from_contract(tripod_contract())
+    told = []
+    for native in (True, False):
+        tensors = NewtonTensors(NewtonPlant(path, setup, num_envs=3, native=native))
+        target, rows = torch.linspace(-0.4, 0.4, 18).reshape(3, 6), torch.tensor([False, True, False])
+        for count in (7, 8):
+            tensors.write(target)
+            tensors.step(count)
+            tensors.read()
+            before = {name: values.clone() for name, values in tensors.state.items()}
+            tensors.reset(rows, tensors.starts(np.full((1, 6), -0.3)))
+            tensors.settle(rows)
+            tensors.read()
+            for name, values in tensors.state.items():
+                assert torch.equal(values[[0, 2]], before[name][[0, 2]]), name
+            assert not tensors.state["base_lin_vel"][1].any()
+            assert not tensors.effort()[1].any()
+        tensors.check_room()
+        tensors.step(3)
+        tensors.read()
+        told.append((tensors.state, tensors.effort()))
+    for name, values in told[0][0].items():
+        np.testing.assert_allclose(told[1][0][name], values, atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(told[1][1], told[0][1], atol=1e-3)
+
+
 def test_a_port_without_torchscript_is_told_what_to_do(pilot: Pilot) -> None:
     """The message names the file and the option that writes it; a port written so runs there."""
     without = dataclasses.replace(pilot, torchscript=None)
-    with pytest.raises(TaskError, match=r"holds no policy.pt.*--format torchscript,onnx.*leave --no-trace out"):
+    with pytest.raises(
+        TaskError,
+        match=r"holds no policy.pt, which is what runs there; export it with --format torchscript,onnx: leave",
+    ):
         device_job(without, HELD, trace=False, num_envs=4, others={})
     assert isinstance(device_job(pilot, HELD, trace=False, num_envs=4, others={}), OnDevice)
 
@@ -221,10 +258,16 @@ def test_what_needs_the_host_stays_there(pilot: Pilot) -> None:
     assert device_job(pilot, HELD, trace=True, num_envs=MANY + 1, others={}) == ""
 
 
-def test_the_option_goes_with_newton(pilot: Pilot, tmp_path: Path) -> None:
+def test_the_option_goes_with_newton(pilot: Pilot) -> None:
     """Another simulator has no device of its own: refused with the option's name; on Newton it is taken."""
-    options = PlayOptions(ports=[tmp_path], out=tmp_path, plant=PlantName.MUJOCO, trace=False)
+    names = ("video", "plot", "report", "rerun", "dynamics", "schedule", "push", "view", "task")
+    given: dict[str, Any] = dict.fromkeys(names) | {"num_envs": 1, "processes": 1, "ports": ["port"]}
+
+    def chosen(plant: PlantName, trace: bool | None) -> object:
+        return _on_device(SimpleNamespace(plant=plant, trace=trace, **given), pilot, HELD)  # type: ignore[arg-type]
+
     with pytest.raises(typer.BadParameter, match="--trace and --no-trace go with --plant newton, not with mujoco"):
-        _on_device(options, pilot, HELD)
-    assert isinstance(_on_device(dataclasses.replace(options, plant=PlantName.NEWTON), pilot, HELD), OnDevice)
-    assert _on_device(dataclasses.replace(options, trace=None), pilot, HELD) is HELD
+        chosen(PlantName.MUJOCO, False)
+    assert isinstance(chosen(PlantName.NEWTON, False), OnDevice)
+    assert chosen(PlantName.NEWTON, None) is HELD
+    assert chosen(PlantName.MUJOCO, None) is HELD

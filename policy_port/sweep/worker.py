@@ -37,12 +37,21 @@ _ASKED = {"name", "task", "commands", "seconds", "goals"}
 """Keys of a play that say nothing of files, so that their contents need no second look."""
 
 
-def cell_key(sweep: ListFile, play: Play) -> str:
+def cell_key(sweep: ListFile, play: Play, looked_at: dict[str, dict[str, str]] | None = None) -> str:
     """Hash of all that the outcome of a seed depends on beside the seed: contents, not names of files.
+
+    Args:
+        sweep: The file that lists the play.
+        play: The play.
+        looked_at: Keeps what files hold, for plays that differ only in what is asked.
 
     Raises:
         PolicyPortError: When the mapping or the robot is not there.
     """
+    looked_at = {} if looked_at is None else looked_at
+    files = play.model_dump_json(exclude=_ASKED)
+    if files not in looked_at:
+        looked_at[files] = fingerprint.dependencies(sweep, play)
     asked = play.model_dump(mode="json", exclude=_CONTENT_KNOWN)
     if play.plant is not None and play.plant.robot is not None:
         # The dependencies hold the folder's robots; this says which of them it is.
@@ -50,7 +59,7 @@ def cell_key(sweep: ListFile, play: Play) -> str:
         asked["plant"]["robot"] = hash_file(file) if file.is_file() else play.plant.robot
     return hash_data(
         {
-            "dependencies": fingerprint.dependencies(sweep, play),
+            "dependencies": looked_at[files],
             "versions": fingerprint.versions(play),
             "source": source_hash(ROOMS),
             "asked": asked,

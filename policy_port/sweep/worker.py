@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -183,8 +184,14 @@ class Bench:
         if known != same:
             if cell_key(self._sweep, play) != key:
                 raise SuiteError("a file that it is made of changed while the sweep ran; run it again")
-            _, pilot = find_pilot(self._sweep, play, self._ports, fingerprint.made_from(self._sweep, play))
+            try:
+                _, pilot = find_pilot(self._sweep, play, self._ports, fingerprint.made_from(self._sweep, play))
+            except PolicyPortError as error:
+                # Whatever is asked of it, it can't be made.
+                pilot = error
             self._pilot = same, pilot
+        if isinstance(pilot, PolicyPortError):
+            raise pilot
         if play.plant is None:
             return open_player(self._sweep, play, pilot)
         asked = (play.plant, pilot.contract)
@@ -204,7 +211,8 @@ class Bench:
 
 def _told(error: Exception) -> str:
     if isinstance(error, PolicyPortError):
-        return in_a_suite(str(error))
+        # Where a port was being made tells nobody anything.
+        return in_a_suite(re.sub(r"\.([0-9a-f]{32})\.[0-9a-f]{8}\.part", r"\1", str(error)))
     # Simulators raise what they like; the worker's log has where.
     traceback.print_exception(error)
     return f"{type(error).__name__}: {one_line(error)}"

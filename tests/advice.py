@@ -75,6 +75,8 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "robots/arm/": ("play",),
     "robots/emulator/": ("emulate",),
     "robots/jobs/": ("play",),
+    "robots/jobs/recorded_poses.py": ("camera solve",),
+    "tasks/": ("play", "distil"),
     "robots/maniskill/": ("play",),
     "system/": (),
     "train/": ("train", "finetune"),

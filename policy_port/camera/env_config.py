@@ -22,6 +22,13 @@ THEIRS = {
     "domain_randomization": "randomise",
 }
 """Keys of env_config.json, and the key of env.yaml that says the same."""
+SAID: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("spawn_box", "pos"): ("spawn_box_pos",),
+    ("spawn_box", "half_size"): ("spawn_box_half_size",),
+    **{(ours,): (theirs,) for theirs, ours in THEIRS.items() if ours != "spawn_box"},
+    ("options",): (),
+}
+"""Where env_config.json has what env.yaml has, for messages."""
 OPTIONS = ("robot_uids", "control_mode", "sensor_configs", "sim_config", "reward_mode", "enable_shadow", "shader_dir")
 """Other options of ManiSkill's environments that either file may give."""
 ROLL = math.radians(0.2)

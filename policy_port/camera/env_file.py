@@ -15,11 +15,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from policy_port.camera.env_config import OPTIONS, THEIRS, as_ours, read_document, written
+from policy_port.camera.env_config import OPTIONS, SAID, THEIRS, as_ours, read_document, written
 from policy_port.camera.picture import OFF_MIDDLE, NetworkPicture, Resizing, middle, picture_spec, picture_view
-from policy_port.camera.view import Quaternion, Vector, View, ViewFields, ViewFile, load_view, view_fields
+from policy_port.camera.view import Fov, Quaternion, Vector, View, ViewFields, ViewFile, load_view, view_fields
 from policy_port.contract.image import Crop, Side
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse
 from policy_port.errors import CameraError, closest
@@ -46,14 +46,6 @@ ANGLES = ("camera_fov_noise", "camera_view_rot_noise")
 """Parts of `randomisation` that are angles [rad]."""
 
 
-def _radians(fov: float) -> float:
-    if fov > math.pi:
-        raise ValueError(f"fov {fov:g} is in degrees; it is in radians here: {math.radians(fov):.4f}")
-    if not 0.02 <= fov <= 3.0:
-        raise ValueError(f"fov {fov:g} is not from 0.02 to 3.0 rad")
-    return fov
-
-
 class LookAt(Strict):
     """A camera that looks at a point, in the environment's frame, as ManiSkill and lerobot-sim2real say it."""
 
@@ -61,13 +53,13 @@ class LookAt(Strict):
     """Where it is [m]."""
     target: Vector
     """What stands in the middle of its picture [m]."""
-    fov: Annotated[float, AfterValidator(_radians)]
+    fov: Fov
     """From the upper edge of the network's picture to the lower [rad]."""
 
     @model_validator(mode="after")
     def _looks_somewhere(self) -> LookAt:
         if math.dist(self.pos, self.target) < 1e-6:
-            raise ValueError(f"camera: pos and target are both {list(self.pos)}; the target is what it looks at")
+            raise ValueError(f"pos and target are both {list(self.pos)}; the target is what it looks at")
         return self
 
 
@@ -356,7 +348,7 @@ def load_env_file(path: Path | str, env: str | None = None) -> EnvFile:
     document = read_document(path)
     if path.suffix == ".json" or set(document.data) & set(THEIRS):
         theirs = document.data
-        document = YamlDocument(path=path, data=as_ours(path, document, env), root=document.root)
+        document = YamlDocument(path=path, data=as_ours(path, document, env), root=document.root, said=SAID)
     elif env is not None and document.data.setdefault("env", env) != env:
         raise CameraError(
             f"{path}:{document.line(('env',))}: is of {document.data['env']}, --env says {env}; leave --env out"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.arrays import Array
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -21,6 +21,18 @@ from policy_port.motion.rotations import about, conjugate, matrix, multiply, rot
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
+
+
+def _radians(fov: float) -> float:
+    if fov > math.pi:
+        raise ValueError(f"fov {fov:g} is in degrees; it is in radians here: {math.radians(fov):.4f}")
+    if not 0.02 <= fov <= 3.0:
+        raise ValueError(f"fov {fov:g} is not from 0.02 to 3.0 rad")
+    return fov
+
+
+Fov = Annotated[float, AfterValidator(_radians)]
+"""A field of view [rad]."""
 
 CV_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """OpenCV's axes, x right, y down, z forward, as columns in a view's axes."""
@@ -209,7 +221,7 @@ def quat_of(turned: Array) -> Array:
 class LensFields(Strict):
     """A camera's lens as it is written in YAML."""
 
-    fov: Annotated[float, Field(ge=0.02, le=3.0)]
+    fov: Fov
     """From the top edge of the picture to the bottom [rad]."""
     size: tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]]
     """Rows and columns of its pictures."""

@@ -21,7 +21,12 @@ PicturesArgument = Annotated[Path, typer.Argument(metavar="PICTURES", help="Fold
 class SolveOptions:
     """What is given on the command line."""
 
-    pictures: PicturesArgument
+    pictures: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PICTURES", help="Folder of pictures with poses.yaml, or a LeRobotDataset.", show_default=False
+        ),
+    ]
     robot: Annotated[str, typer.Option(metavar="FILE", help="URDF or MJCF with meshes, or a name such as so100.")]
     out: Annotated[Path, typer.Option(metavar="FILE", help="The view.yaml; a .png of its name shows the fit.")]
     intrinsics: Annotated[
@@ -62,6 +67,11 @@ class SolveOptions:
         str | None,
         typer.Option(metavar="LINK", help="The link that holds it; without, the last joint's parent."),
     ] = None
+    episode: Annotated[int | None, typer.Option(min=0, help="Episode of a LeRobotDataset; 0, if absent.")] = None
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Camera of a LeRobotDataset that has several."),
+    ] = None
     masks: Annotated[
         Path | None,
         typer.Option(
@@ -83,7 +93,7 @@ def solve(options: SolveOptions) -> None:
     from policy_port.camera.solve_files import Request, solve_view
 
     request = Request(
-        folder=options.pictures,
+        folder=_folder(options),
         robot=options.robot,
         intrinsics=options.intrinsics,
         fov=fov,
@@ -114,6 +124,25 @@ def solve(options: SolveOptions) -> None:
     for note in notes:
         typer.echo(f"note: {note}")
     typer.echo(f"wrote {options.out}")
+
+
+def _folder(options: SolveOptions) -> Path:
+    """The folder of pictures; out of a LeRobotDataset one is made beside the result, and left there."""
+    from policy_port.robots.jobs.recorded_poses import Recorded, is_dataset, write_poses
+
+    given = {name: value for name, value in (("episode", options.episode), ("camera", options.camera)) if value}
+    if not is_dataset(options.pictures):
+        if given:
+            raise typer.BadParameter(f"--{next(iter(given))} is for a LeRobotDataset, which {options.pictures} is not")
+        return options.pictures
+    if options.through is None:
+        raise typer.BadParameter(
+            "a LeRobotDataset has LeRobot's own numbers: give --through, a joint map or a robot file that has one"
+        )
+    folder = options.out.with_name(f"{options.out.stem}_pictures")
+    write_poses(Recorded(dataset=options.pictures, **given), folder, force=options.force)
+    typer.echo(f"wrote {folder}, to which masks and outlines can be added: camera solve {folder}", err=True)
+    return folder
 
 
 def calibrate(

@@ -14,6 +14,7 @@ from policy_port.cli.plant_options import PlantName, SimBackend
 from policy_port.cli.train import LearningOptions, LearningTaskOption, RobotFileOption, summary
 
 if TYPE_CHECKING:
+    from policy_port.contract.image import ImageInput
     from policy_port.train.ppo import Plan
     from policy_port.train.run import Run
 
@@ -49,6 +50,10 @@ class DistilOptions(LearningOptions):
     robot: RobotFileOption = None
     env: Annotated[
         str | None, typer.Option(metavar="ID", help="Learn in a ManiSkill environment, from a teacher of its state.")
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Environment file: --env with its camera, background and randomisation."),
     ] = None
     student_images: Annotated[
         list[str] | None,
@@ -95,7 +100,7 @@ def distil(options: DistilOptions) -> None:
         "agent_yaml": options.teacher_agent,
         "ignore": options.ignore,
     }
-    way = _on_plant if options.env is None else _in_env
+    way = _on_plant if options.env is None and options.config is None else _in_env
     typer.echo(summary(way(options, plan, {name: value for name, value in given.items() if value})))
 
 
@@ -129,11 +134,11 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
 
     from policy_port.cli.export import refuse_unheard
     from policy_port.contract import load_contract
-    from policy_port.train.task_distil import TaskLesson, distil_task, pictures
+    from policy_port.train.task_distil import TaskLesson, distil_task
     from policy_port.train.task_place import TaskPlace
     from policy_port.train.teacher import open_teacher
 
-    images = pictures(options.student_images or ())
+    scene, images = read_scene(options)
     stated = None if options.teacher_contract is None else load_contract(options.teacher_contract)
     lesson = TaskLesson(
         teacher=open_teacher(options.teacher, stated, **given),
@@ -144,7 +149,7 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
     )
     refuse_unheard(lesson.teacher.policy.library, **_unheard(options))
     place = TaskPlace(
-        env_id=options.env or "",
+        **scene,
         control_mode=options.control_mode,
         sim_backend=options.sim_backend.value,
         num_envs=options.num_envs or TASK_ENVS,
@@ -153,6 +158,36 @@ def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
         episode_steps=options.episode_steps,
     )
     return distil_task(lesson, place, plan, plan.tell)
+
+
+def read_scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput, ...]]:
+    """What of the environments the environment file says, and the pictures that the student sees.
+
+    The file's camera is the student's, in the file's size, where no picture is named.
+    """
+    from policy_port.train.task_distil import pictures
+
+    images = pictures(options.student_images or ())
+    if options.config is None:
+        return {"env_id": options.env or ""}, images
+
+    from policy_port.camera.env_file import load_env_file
+    from policy_port.camera.scene import arrange, check_camera_name, make_options
+
+    given = load_env_file(options.config, options.env)
+    check_camera_name(given)
+    if given.image is not None:
+        height, width = given.image.size
+        stated = next((image for image in images if image.name == given.camera_name), None)
+        if stated is not None and (stated.height, stated.width) != (height, width):
+            raise typer.BadParameter(
+                f"--student-images {given.camera_name}={stated.height}x{stated.width}: {options.config} says image: "
+                f"{{size: [{height}, {width}]}}, which is what the arm's camera will show; leave --student-images out"
+            )
+        if not images and options.student_contract is None:
+            images = pictures([f"{given.camera_name}={height}x{width}"])
+    said = {"env_id": given.env, "options": make_options(given), "arrange": lambda base: arrange(base, given)}
+    return said, images
 
 
 def _refuse(why: str, given: dict[str, Any]) -> None:

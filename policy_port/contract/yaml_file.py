@@ -5,6 +5,7 @@ Every value keeps its line; pydantic validates the plain data, and its findings 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,26 +83,42 @@ class YamlDocument:
     path: Path
     data: Any
     root: yaml.Node
+    said: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    """Where the file's keys are others than the data's: the data's, from the root, and the file's."""
     _keys: dict[int, dict[str, tuple[int, yaml.Node]]] = field(default_factory=dict)
 
     def line(self, location: tuple[int | str, ...]) -> int:
         """The 1-based line of the deepest value that `location` leads to.
 
         Args:
-            location: Keys and indices from the root; parts that the file does not have are passed over, which is
-                how pydantic's union tags fall away.
+            location: Keys and indices from the root; parts that the file does not have are passed over, as pydantic's
+                union tags.
         """
-        node = self.root
-        line = node.start_mark.line
+        return self._walk(location)[0]
+
+    def in_file(self, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        """The keys and indices of `location` that the file has: tags of pydantic's unions are left out."""
+        return self._walk(location)[1]
+
+    def _walk(self, location: tuple[int | str, ...]) -> tuple[int, tuple[int | str, ...]]:
+        """The line, and what of a location the file has."""
+        for ours, theirs in self.said.items():
+            if location[: len(ours)] == ours:
+                location = (*theirs, *location[len(ours) :])
+                break
+        node, line, found = self.root, self.root.start_mark.line, []
         for part in location:
             if isinstance(node, yaml.MappingNode):
                 if id(node) not in self._keys:
                     self._keys[id(node)] = {key.value: (key.start_mark.line, value) for key, value in node.value}
-                line, node = self._keys[id(node)].get(str(part), (line, node))
+                if str(part) in self._keys[id(node)]:
+                    line, node = self._keys[id(node)][str(part)]
+                    found.append(part)
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
                 line = node.start_mark.line
-        return line + 1
+                found.append(part)
+        return line + 1, tuple(found)
 
 
 def read_yaml(path: Path | str, error: type[PolicyPortError], data: bytes | None = None) -> YamlDocument:
@@ -144,18 +161,23 @@ def _finding(item: Any, document: YamlDocument) -> str:
     if item["type"] == "unknown_key":
         location += (item["ctx"]["key"],)
     where = f"{document.path}:{document.line(location)}"
+    seen = document.in_file(location)
     message = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if item["type"] == "missing" and isinstance(location[-1], int):
+        return f"{where}: {_dotted(seen)}holds {location[-1]} entries, which are too few"
     if item["type"] == "missing":
-        return f"{where}: the required key '{location[-1]}' is missing in {_dotted(location[:-1]) or 'the file'}"
+        return f"{where}: the required key '{location[-1]}' is missing in {_dotted(seen)[:-2] or 'the file'}"
+    if item["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = "holds no keys (key: value lines)"
     if item["type"] == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in item["ctx"]["expected_tags"].split(",")]
         key, tag = item["ctx"]["discriminator"].strip("'"), item["ctx"]["tag"]
-        return f"{where}: {_dotted(location)}unknown {key} '{tag}'{closest(tag, tags)} Valid: {', '.join(tags)}"
+        return f"{where}: {_dotted(seen)}unknown {key} '{tag}'{closest(tag, tags)} Valid: {', '.join(tags)}"
     if item["type"] in ("unknown_key", "value_error"):
-        return f"{where}: {_dotted(location[:-1] if item['type'] == 'unknown_key' else location)}{message}"
+        return f"{where}: {_dotted(seen[:-1] if item['type'] == 'unknown_key' else seen)}{message}"
     given = item.get("input")
     shown = repr(given) if isinstance(given, str | int | float | bool | None) else type(given).__name__
-    return f"{where}: {_dotted(location)}{message[:1].lower() + message[1:]} (given: {shown})"
+    return f"{where}: {_dotted(seen)}{message[:1].lower() + message[1:]} (given: {shown})"
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

@@ -26,6 +26,7 @@ from sapien.render import RenderBodyComponent, RenderMaterial
 
 from policy_port.errors import TaskError, closest
 from policy_port.tasks.coarse_meshes import coarsen
+from policy_port.tasks.picture_looks import Look, Picture, draw_look, looked_at, read_background
 from policy_port.tasks.reach import SO100_BALL
 from policy_port.tasks.so100_reach_env import SO100ReachEnv
 
@@ -47,7 +48,7 @@ CAMERA_SETTINGS: Final[dict[str, Any]] = {"pos": [0.0, -0.75, 0.48], "target": [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Randomisation:
-    """What differs from episode to episode, each drawn uniformly."""
+    """What differs from episode to episode, each drawn uniformly. The last four are for who goes on to a real table."""
 
     camera_offset: float = 0.01
     """Half width of the camera's position on each axis [m]."""
@@ -59,6 +60,14 @@ class Randomisation:
     """Half width of the table's brightness, and half of it of each of its colours, of 1."""
     light: float = 0.3
     """By which share the light may be stronger or weaker."""
+    pattern: float = 0.0
+    """Greatest contrast of a pattern on the table, boards, blotches and grain: a standard deviation, of 1."""
+    gain: float = 0.0
+    """By which share the picture may be brighter or darker."""
+    white_balance: float = 0.0
+    """By which share each of its colours may be."""
+    blur: float = 0.0
+    """Greatest standard deviation of a point that is out of focus [pixels]."""
 
 
 BALL, TABLE, LIGHT = (1.0, 0.38, 0.05), (0.38, 0.38, 0.38), (0.45, 0.45, 0.45)
@@ -77,6 +86,7 @@ class SO100ReachBallEnv(SO100ReachEnv):
         base_camera_settings: Mapping[str, Any] | None = None,
         domain_randomization: bool = True,
         domain_randomization_config: Mapping[str, float] | Randomisation | None = None,
+        greenscreen_overlay_path: str | None = None,
         mesh_cell: float = MESH_CELL,
         **kwargs: Any,
     ) -> None:
@@ -87,6 +97,8 @@ class SO100ReachBallEnv(SO100ReachEnv):
             base_camera_settings: The camera's `pos`, `target` and `fov`; what is left out is `CAMERA_SETTINGS`'.
             domain_randomization: Whether anything differs but ball and start pose.
             domain_randomization_config: Fields of `Randomisation` that are to be others.
+            greenscreen_overlay_path: A picture, of the camera's size, that is shown wherever neither arm nor ball is,
+                as ManiSkill's digital twins name it; table colours and patterns are not drawn then.
             mesh_cell: How coarsely the arm is drawn [m], see `coarsen`; 0 draws ManiSkill's own meshes.
             **kwargs: Passed on to `SO100ReachEnv`.
 
@@ -108,6 +120,8 @@ class SO100ReachBallEnv(SO100ReachEnv):
         if not domain_randomization:
             given = {field.name: 0.0 for field in dataclasses.fields(Randomisation)}
         self.camera_settings, self._mesh_cell = {**CAMERA_SETTINGS, **camera}, mesh_cell
+        self._background_file = greenscreen_overlay_path
+        self._background: Picture | None = None
         self.randomisation = Randomisation(**given)
         super().__init__(*args, **{"task": SO100_BALL, **kwargs})
 
@@ -132,6 +146,7 @@ class SO100ReachBallEnv(SO100ReachEnv):
         builder = self.scene.create_actor_builder()
         builder.initial_pose = Pose.create(sapien.Pose())
         self._camera_mount = builder.build_kinematic("camera_mount")
+        self._looks: dict[int, Look] = {}
         self.ball = self._drawn("ball", sapien.Pose([0.0, 0.0, BALL_RADIUS]))
 
     def _build_ground(self) -> None:
@@ -161,6 +176,10 @@ class SO100ReachBallEnv(SO100ReachEnv):
         below[:, 2] = BALL_RADIUS
         self.ball.set_pose(Pose.create_from_pq(below))
         rows = common.to_numpy(env_idx)
+        config: Any = self._sensor_configs[CAMERA]
+        self._size = int(config.height), int(config.width)
+        if self._background_file is not None and self._background is None:
+            self._background = read_background(self._background_file, self._size)
         drawn = [self._draw(int(row)) for row in rows]
         eyes, targets = (torch.tensor(np.array(part), dtype=torch.float32) for part in zip(*drawn, strict=True))
         self._camera_mount.set_pose(sapien_utils.look_at(eyes.to(self.device), targets.to(self.device)))
@@ -176,10 +195,22 @@ class SO100ReachBallEnv(SO100ReachEnv):
                 part.material.set_base_color([*colour.tolist(), 1.0])
         light = np.array(LIGHT) * (1.0 + rng.uniform(-1, 1) * drawn.light)
         self.scene.sub_scenes[row].render_system.ambient_light = light.tolist()
+        self._looks[row] = draw_look(np.random.default_rng((int(self.episode_seeds[row]), 2)), drawn, self._size)
         places = [np.array(common.to_numpy(self.camera_settings[key]), np.float64) for key in ("pos", "target")]
         offsets = (drawn.camera_offset, drawn.target_offset)
         eye, target = (place + rng.uniform(-1, 1, 3) * width for place, width in zip(places, offsets, strict=True))
         return eye, target
+
+    def _get_obs_sensor_data(self, apply_texture_transforms: bool = True) -> dict[str, Any]:
+        shown = super()._get_obs_sensor_data(apply_texture_transforms)
+        changes = self._background is not None or any(not look.plain for look in self._looks.values())
+        if apply_texture_transforms and "rgb" in shown[CAMERA] and changes:
+            only = {"rgb": False, "depth": False, "position": False, "segmentation": True}
+            segments = self._sensors[CAMERA].get_obs(**only)["segmentation"][..., 0]
+            behind = (segments == self.table.per_scene_id.view(-1, 1, 1)) | (segments == 0)
+            looks = [self._looks[row] for row in range(self.num_envs)]
+            shown[CAMERA]["rgb"] = looked_at(looks, shown[CAMERA]["rgb"], behind, self._background)
+        return shown
 
     def _get_obs_extra(self, info: dict[str, Any]) -> dict[str, torch.Tensor]:
         return super()._get_obs_extra(info) if self.obs_mode_struct.use_state else {}

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from policy_port.train.distillation import Distillation
 
+WHITE = 255.0
+"""What a byte of a picture is divided by; bytes are kept, which takes a quarter of the memory."""
+
 
 class Aggregated(Distillation):
     """Learns from every rollout since the last checkpoint, mixed, where RSL-RL learns from the newest alone.
@@ -21,39 +24,38 @@ class Aggregated(Distillation):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._kept: list[tuple[TensorDict, Tensor]] = []
+        self._kept: dict[str, Tensor] = {}
+        self._labels_kept = torch.zeros(0)
 
     def update(self) -> dict[str, float]:
         """Learn, in as many epochs as ever, each of them over all that is kept."""
-        storage = self.storage
-        read = self._raw_student.obs_groups + getattr(self._raw_student, "obs_groups_2d", [])
+        storage, pictures = self.storage, getattr(self._raw_student, "obs_groups_2d", [])
         assert storage.observations is not None
         assert storage.privileged_actions is not None
-        seen = storage.observations.select(*read).flatten(0, 1).clone()
-        self._kept.append((seen, storage.privileged_actions.flatten(0, 1).clone()))
+        new = {name: storage.observations[name].flatten(0, 1) for name in self._raw_student.obs_groups}
+        for name in pictures:
+            new[name] = (storage.observations[name].flatten(0, 1) * WHITE).round().to(torch.uint8)
+        labels = storage.privileged_actions.flatten(0, 1)
+        if self._kept:
+            new = {name: torch.cat([self._kept[name], values]) for name, values in new.items()}
+            labels = torch.cat([self._labels_kept, labels])
+        self._kept, self._labels_kept = {name: values.clone() for name, values in new.items()}, labels.clone()
         storage.generator = self._mixed  # pyright: ignore[reportAttributeAccessIssue]
         return super().update()
 
     def load(self, loaded_dict: dict[str, Any], load_cfg: dict[str, Any] | None, strict: bool) -> bool:
         """Load a checkpoint, and begin the data set."""
-        self._kept.clear()
+        self._kept = {}
         return super().load(loaded_dict, load_cfg, strict)
 
     def _mixed(self) -> Iterator[RolloutStorage.Batch]:
         """All that is kept once, in batches of the storage's size."""
-        rows, count = self.storage.num_envs, len(self._kept[0][1])
-        order = torch.randperm(len(self._kept) * count).split(rows)
+        rows = self.storage.num_envs
         dones = torch.zeros(rows, 1, dtype=torch.uint8, device=self.device)
-        for chosen in order:
-            shares = list(self._shares(chosen, count))
-            # TensorDict has a `cat` of its own, which torch's finds.
-            seen: Any = torch.cat([kept[0][mine] for kept, mine in shares])  # pyright: ignore[reportArgumentType]
-            labels = torch.cat([kept[1][mine] for kept, mine in shares])
-            yield RolloutStorage.Batch(observations=seen, privileged_actions=labels, dones=dones)
-
-    def _shares(self, chosen: Tensor, count: int) -> Iterator[tuple[tuple[TensorDict, Tensor], Tensor]]:
-        """Each rollout of which something was chosen, and what of it."""
-        for number, kept in enumerate(self._kept):
-            mine = chosen[chosen // count == number] % count
-            if len(mine):
-                yield kept, mine
+        for chosen in torch.randperm(len(self._labels_kept)).split(rows):
+            seen = {name: values[chosen] for name, values in self._kept.items()}
+            seen = {name: v.float() / WHITE if v.dtype == torch.uint8 else v for name, v in seen.items()}
+            observations = TensorDict(seen, batch_size=[rows])  # pyright: ignore[reportArgumentType]
+            yield RolloutStorage.Batch(
+                observations=observations, privileged_actions=self._labels_kept[chosen], dones=dones
+            )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,8 @@ class TaskPlace:
     """Control steps after which an episode of the training ends; those of the environment, if None."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """More of what the environment is made with, such as `base_camera_settings`."""
+    arrange: Callable[[Any], None] | None = None
+    """Does to each open environment, without its wrappers, what no option says."""
 
     def __post_init__(self) -> None:
         """Refuse a device that is not there."""
@@ -57,7 +61,10 @@ class TaskPlace:
     def document(self) -> dict[str, Any]:
         """What the environments are made of, as plain data."""
         names = ("control_mode", "sim_backend", "episode_steps")
-        return {"env": self.env_id, **{name: getattr(self, name) for name in names}, "options": dict(self.options)}
+        said = {"env": self.env_id, **{name: getattr(self, name) for name in names}, "options": dict(self.options)}
+        if (background := self.options.get("greenscreen_overlay_path")) is not None:
+            said["background_sha256"] = hashlib.sha256(Path(background).read_bytes()).hexdigest()
+        return said
 
 
 class Worlds:
@@ -96,7 +103,10 @@ class Worlds:
 
         def opened(**more: Any) -> Any:
             said = {"control_mode": place.control_mode, "sim_backend": place.sim_backend, **draws, **more}
-            return open_env(place.env_id, **said).unwrapped
+            made = open_env(place.env_id, **said).unwrapped
+            if place.arrange is not None:
+                place.arrange(made)
+            return made
 
         self.envs: list[Any] = [opened()]
         """The environments without their wrappers."""
@@ -106,7 +116,9 @@ class Worlds:
             sizes = self.cameras.options()
             if sizes is not None:
                 self.envs.pop().close()
-            more = {} if sizes is None else {"sensor_configs": sizes}
+            others = dict(place.options.get("sensor_configs", {}))
+            resized = {name: {**others.get(name, {}), **size} for name, size in (sizes or {}).items()}
+            more = {} if sizes is None else {"sensor_configs": others | resized}
             while len(self.envs) < place.num_envs // self._rows_each:
                 self.envs.append(opened(**more))
             with in_state_mode(self.envs[0]):

@@ -87,10 +87,19 @@ def test_a_crop_narrows_what_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("camera: {pos: [1, 0, 0], target: [0, 0, 0], fov: 52}", r"env.yaml:2: .*fov 52 is in degrees.*0\.9076"),
+        (
+            "camera: {pos: [1, 0, 0], target: [0, 0, 0], fov: 52}",
+            r"env.yaml:2: camera\.fov: fov 52 is in degrees.*0\.9076",
+        ),
         ("camera: {pos: [1, 0, 0], targt: [0, 0, 0], fov: 1.0}", "unknown key 'targt'; did you mean 'target'"),
         ("camera: {pos: [1, 0, 0], target: [1, 0, 0], fov: 1.0}", "pos and target are both"),
-        ("camera: {position: [1, 0, 0], rotation: [1, 0, 0, 0], fov: 52, size: [480, 640]}", r"fov.*\(given: 52\)"),
+        (
+            "camera: {position: [1, 0, 0], rotation: [1, 0, 0, 0], fov: 52, size: [480, 640]}",
+            r"2: camera\.fov: fov 52 is in",
+        ),
+        ("camera: {pos: [1, 0], target: [0, 0, 0], fov: 1.0}", r"2: camera\.pos: holds 2 entries, which are too few"),
+        ("camera: {pos: [1, 0, 0], fov: 1.0}", r"2: the required key 'target' is missing in camera$"),
+        ("camera: 3", r"2: camera: holds no keys"),
         ("spawnbox: {}", "unknown key 'spawnbox'; did you mean 'spawn_box'"),
         ("spawn_box: {pos: [0.3, 0.0], half_size: 20}", "half_size.*less than or equal to 1"),
         ("randomisation: {robot_colour: 1}", "does not randomise 'robot_colour'; did you mean 'robot_color'"),
@@ -113,7 +122,11 @@ def test_what_can_not_be_is_refused(tmp_path: Path, text: str, says: str) -> Non
         ({"spawn_box_position": [0.3, 0.0]}, "unknown key 'spawn_box_position'; did you mean 'spawn_box_pos'"),
         ({"base_camera_settings": {"fov": 0.9}}, "lacks pos, target"),
         ({"base_camera_settings": {"extrinsics": "a.npy"}}, "files are a fork's; find the camera"),
-        ({"base_camera_settings": {"pos": [1, 0, 0], "target": [0, 0, 0], "fov": 52}}, "in degrees"),
+        (
+            {"base_camera_settings": {"pos": [1, 0, 0], "target": [0, 0, 0], "fov": 52}},
+            r"1: base_camera_settings\.fov: fov 52 is",
+        ),
+        ({"spawn_box_half_size": 3}, r"1: spawn_box_half_size: input should be"),
         ({"calibration_offset": {}}, "unknown key 'calibration_offset'"),
     ],
 )

@@ -15,6 +15,7 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import Mounting
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError, RobotError, TaskError
+from tests.samples import contract_data
 
 JOINTS = ("hip", "knee", "ankle", "jaw")
 PLANT = ("jaw", "knee", "wheel", "hip", "ankle")
@@ -133,22 +134,13 @@ def contracts(draw: st.DrawFn) -> Contract:
 
 def make_contract(terms: list[dict[str, Any]], **observation: Any) -> Contract:
     return Contract.model_validate(
-        {
-            "contract_version": 1,
-            "name": "test",
-            "robot": "test",
-            "trained_in": "nowhere",
-            "quaternion_order": "wxyz",
-            "timestep": 0.01,
-            "decimation": 2,
-            "base": {"floating": True},
-            "actuation": {"kind": "implicit"},
-            "joints": {n: {"default": 0.1 * (i + 1), "unit": UNITS[n]} for i, n in enumerate(JOINTS)},
-            "observation": {"terms": terms, **observation},
-            "action": {
+        contract_data(
+            joints={n: {"default": 0.1 * (i + 1), "unit": UNITS[n]} for i, n in enumerate(JOINTS)},
+            observation={"terms": terms, **observation},
+            action={
                 "terms": [{"term": "joint_position", "joints": ("knee", "hip"), "scale": 0.5, "offset": "default"}]
             },
-        }
+        )
     )
 
 

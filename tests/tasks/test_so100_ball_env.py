@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
 
 from policy_port.errors import TaskError
 from policy_port.replay.open_env import open_env
 from policy_port.tasks.coarse_meshes import clustered, normals
+from policy_port.tasks.picture_looks import read_background
 from policy_port.tasks.reach import SO100_BALL
 from policy_port.tasks.so100_ball_env import BALL_RADIUS, CAMERA, CAMERA_SETTINGS, ENV_ID, Randomisation
 
@@ -71,6 +74,35 @@ def test_what_is_drawn_follows_from_the_seed_and_can_be_left_out(env: Any) -> No
         assert 0.0 < moved.max() <= 0.03
     finally:
         env.randomisation = Randomisation(**dict.fromkeys(vars(Randomisation()), 0.0))
+
+
+def test_looks_and_a_green_screen_change_what_lies_behind_and_not_where_the_ball_is(
+    env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern shades the table alone, a green screen replaces it, a gain changes everything."""
+    plain = shown(env, 6)
+    none = dict.fromkeys(vars(Randomisation()), 0.0)
+    ball = plain[..., 0] - plain[..., 2] > 60
+    monkeypatch.setattr(env, "randomisation", Randomisation(**none | {"pattern": 0.4}))
+    patterned = shown(env, 6)
+    behind = (patterned != plain).any(axis=-1)
+    assert behind.mean() > 0.8
+    assert not behind[ball].any()
+    monkeypatch.setattr(env, "randomisation", Randomisation(**none | {"gain": 0.4}))
+    ratio = (shown(env, 6) / np.maximum(plain, 1))[(plain.min(axis=-1) > 60) & (plain.max(axis=-1) < 170)]
+    assert ratio == pytest.approx(np.full(ratio.shape, np.median(ratio)), abs=0.02)
+    file = tmp_path / "green.png"
+    green = np.full((64, 64, 3), (10, 200, 30), np.uint8)
+    Image.fromarray(green).save(file)
+    monkeypatch.setattr(env, "randomisation", Randomisation(**none))
+    monkeypatch.setattr(env, "_background", read_background(file, (64, 64)))
+    screened = shown(env, 6)
+    assert (screened == green).all(axis=-1).mean() > 0.8
+    assert (screened[ball, 0] > screened[ball, 2] + 60).all()
+    with pytest.raises(TaskError, match="is 64x64, the camera's picture 32x24; make it with `policy-port camera backg"):
+        read_background(file, (24, 32))
+    with pytest.raises(TaskError, match="is no picture"):
+        read_background(Path(__file__), (64, 64))
 
 
 def test_settings_that_no_such_environment_has_are_refused() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
@@ -19,6 +20,7 @@ from mani_skill.utils import sapien_utils
 from mani_skill.utils.registration import register_env
 
 from policy_port.cli.app import app
+from policy_port.cli.distil import DistilOptions, read_scene
 from policy_port.contract import Contract, load_contract
 from policy_port.errors import PolicyPortError, TaskError, TrainError
 from policy_port.replay.open_env import columns
@@ -182,7 +184,9 @@ def test_a_killed_run_goes_on_to_a_port_that_plays(settings: Path, taught: Taugh
 
 
 def test_rollouts_are_learnt_from_until_the_next_checkpoint(environment: TaskEnvironment, taught: Taught) -> None:
-    """In an iteration the student learns from each step since the last checkpoint as often as epochs say, mixed."""
+    """In an iteration the student learns from each step since the last checkpoint as often as epochs say, mixed;
+    pictures are those of the step to the last bit.
+    """
     from policy_port.train.loop import make_runner
 
     agent = read_agent(DistilAgent, "distil_pictures", None, TINY)
@@ -191,13 +195,15 @@ def test_rollouts_are_learnt_from_until_the_next_checkpoint(environment: TaskEnv
     settings["algorithm"]["class_name"] = module.AGGREGATED
     runner = make_runner("DistillationRunner", environment, settings, seed=0, device="cpu", where="-")
     algorithm, storage = runner.alg, runner.alg.storage
-    for value in (1.0, 2.0):
+    # Colours are bytes of 255.
+    first, second = torch.tensor([51.0, 102.0]) / 255.0
+    for value in (first, second):
         storage.observations[CAMERA][:] = value
         storage.privileged_actions[:] = value
         algorithm.update()
     batches = list(storage.generator())
     shown = torch.cat([batch.observations[CAMERA].flatten(1)[:, 0] for batch in batches])
-    assert sorted(shown.tolist()) == [1.0] * 8 + [2.0] * 8
+    assert sorted(shown.tolist()) == [first] * 8 + [second] * 8
     assert torch.equal(shown, torch.cat([batch.privileged_actions[:, 0] for batch in batches]))
     assert len({tuple(batch.observations[CAMERA][:, 0, 0, 0].tolist()) for batch in batches}) > 2
     algorithm.load(algorithm.save(), None, True)
@@ -320,6 +326,37 @@ def test_each_remedy_leads_on(taught: Taught, environment: TaskEnvironment, tmp_
     told = load_contract(file).model_copy(update={"images": ()})
     student = module.student_of(TaskLesson(teacher=named.teacher, student=told, images=seen), environment._worlds, "E")
     assert [term.label for term in student.observation.terms] == ["joint_pos", "joint_target"]
+
+
+def test_an_environment_file_says_camera_background_and_picture(taught: Taught, tmp_path: Path) -> None:
+    """--config gives training the file's camera and green screen, and the student its picture; a background that
+    changed since is another training, and a picture of another size is refused.
+    """
+    green, file = tmp_path / "green.png", tmp_path / "env.yaml"
+    Image.new("RGB", (32, 24), (10, 200, 30)).save(green)
+    camera = "camera: {pos: [0.1, -0.7, 0.5], target: [0.0, -0.2, 0.05], fov: 0.9}\n"
+    file.write_text(f"env: {ENV_ID}\n{camera}image: {{size: [24, 32]}}\nbackground: green.png\nrandomise: false\n")
+    out = tmp_path / "run"
+    options = DistilOptions(teacher=SHIPPED, out=out, config=file)
+    scene, images = read_scene(options)
+    assert [(image.name, image.height, image.width) for image in images] == [(CAMERA, 24, 32)]
+    made = open_lesson_in(TaskLesson(teacher=taught, images=images), place(num_envs=1, **scene))
+    try:
+        assert worlds(made)[0]._camera_mount.pose.p[0].tolist() == pytest.approx([0.1, -0.7, 0.5])
+        assert worlds(made)[0].scene.sensors[CAMERA].config.fov == 0.9
+        seen = made.get_observations()[CAMERA][0]
+        assert (seen[1] == np.float32(200 / 255)).float().mean() > 0.7
+    finally:
+        made.close()
+    before = place(**scene).document()["background_sha256"]
+    Image.new("RGB", (32, 24), (20, 200, 30)).save(green)
+    assert place(**scene).document()["background_sha256"] != before
+    told = invoke(
+        "distil", SHIPPED / "model.pt", "--config", file, "--student-images", "base_camera=16x16", "--out", out
+    )
+    assert told.exit_code == 2, told.output
+    assert "leave --student-images out" in " ".join(told.output.split())
+    assert not out.exists()
 
 
 def test_options_of_the_other_way_are_refused(tmp_path: Path) -> None:

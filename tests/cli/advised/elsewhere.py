@@ -338,6 +338,7 @@ TRIED |= {
 }
 
 _SEES = "tests.train.test_task_distil:"
+_RECORDED = "tests.robots.jobs.test_recorded_poses:"
 TRIED |= {
     "a student learns on a plant, given --plant, --robot and --student-contract": (
         f"{_SEES}test_options_of_the_other_way_are_refused"
@@ -351,6 +352,18 @@ TRIED |= {
         f"{_SEES}test_what_the_environment_does_not_show_is_refused_and_nothing_is_written"
     ),
     "whose sizes stand in --agent; leave --student out": f"{_SEES}test_each_remedy_leads_on",
+    "counted from 0 (--episode)": f"{_RECORDED}test_what_is_not_there_is_named",
+    "; name one with --camera": f"{_RECORDED}test_what_is_not_there_is_named",
+    "Name another episode (--episode)": f"{_RECORDED}test_what_is_not_there_is_named",
+    "has LeRobot's own numbers: give --through": f"{_RECORDED}test_what_is_not_there_is_named",
+    "is for a LeRobotDataset, which": f"{_RECORDED}test_what_is_not_there_is_named",
+    "which is what the arm's camera will show; leave --student-images out": (
+        f"{_SEES}test_an_environment_file_says_camera_background_and_picture"
+    ),
+    "make it with `policy-port camera background`, which crops and resizes it": (
+        "tests.tasks.test_so100_ball_env:"
+        "test_looks_and_a_green_screen_change_what_lies_behind_and_not_where_the_ball_is"
+    ),
     "--student-images names camera '{}' twice; name each once": f"{_SEES}test_each_remedy_leads_on",
     "give --student-images NAME=HxW, or --student-contract with its terms": f"{_SEES}test_each_remedy_leads_on",
     "states images, and --student-images names some; leave one": f"{_SEES}test_each_remedy_leads_on",
@@ -444,5 +457,8 @@ TRIED |= {
     ),
     "which is what runs there; export it with --format torchscript,onnx": (
         "tests.device.test_device_replay:test_a_port_without_torchscript_is_told_what_to_do"
+    ),
+    "--trace and --no-trace go with --plant newton, not with": (
+        "tests.device.test_device_replay:test_the_option_goes_with_newton"
     ),
 }

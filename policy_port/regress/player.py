@@ -21,7 +21,6 @@ from policy_port.port.pilot import Pilot
 from policy_port.regress.places import stored_places
 from policy_port.regress.play import CommandStep, ListFile, Play
 from policy_port.regress.schedule import Schedule, Told
-from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
 from policy_port.replay.following import start_pose
 from policy_port.replay.goals import HeldGoals
 from policy_port.replay.held import check_told
@@ -81,6 +80,9 @@ class EnvPlayer:
     """Episodes of a ManiSkill environment."""
 
     def __init__(self, case: Play, pilot: Pilot) -> None:
+        # It brings SAPIEN, which no plant of another simulator needs.
+        from policy_port.replay.env_episodes import EnvJob, EpisodeRunner
+
         env = case.env
         assert env is not None
         job = EnvJob(

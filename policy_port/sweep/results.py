@@ -16,6 +16,8 @@ from policy_port.sweep.scores import Scores
 from policy_port.text_table import columns
 
 CASES, SUMMARY, ABOUT = "cases.parquet", "summary.md", "sweep.json"
+MOST_FAILURES = 10
+"""Failures that the summary tells; all of them stand beside their cases."""
 PICTURES = ("curve.png", "ranking.png")
 
 
@@ -109,7 +111,7 @@ def summary(scores: Scores) -> str:
     for one in scores.outcomes:
         if one.failure:
             failures.setdefault(one.failure, []).append(one)
-    for text, ones in failures.items():
+    for text, ones in list(failures.items())[:MOST_FAILURES]:
         names = dict.fromkeys(f"{scores.subject(one.cell).name} on {one.cell.plant}" for one in ones)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         blocks.append(f"{len(ones)} failed ({', '.join(list(names)[:3])}{more}): {text}")

@@ -146,9 +146,10 @@ def _keys(sweep: Sweep) -> tuple[dict[int, str], dict[int, str]]:
     keys: dict[int, str] = {}
     failures: dict[int, str] = {}
     known: dict[str, Cell] = {}
+    looked_at: dict[str, dict[str, str]] = {}
     for number, cell in enumerate(sweep.cells):
         try:
-            keys[number] = cell_key(sweep, cell.play)
+            keys[number] = cell_key(sweep, cell.play, looked_at)
         except PolicyPortError as error:
             failures[number] = str(error)
             continue

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -33,13 +34,25 @@ OPEN_PLANTS = 4
 
 _CONTENT_KNOWN = {"name", "checkpoint", "contract", "mapping", "schedule", "seed", "episodes", "timeout"}
 
+_ASKED = {"name", "task", "commands", "seconds", "goals"}
+"""Keys of a play that say nothing of files, so that their contents need no second look."""
 
-def cell_key(sweep: ListFile, play: Play) -> str:
+
+def cell_key(sweep: ListFile, play: Play, looked_at: dict[str, dict[str, str]] | None = None) -> str:
     """Hash of all that the outcome of a seed depends on beside the seed: contents, not names of files.
+
+    Args:
+        sweep: The file that lists the play.
+        play: The play.
+        looked_at: Keeps what files hold, for plays that differ only in what is asked.
 
     Raises:
         PolicyPortError: When the mapping or the robot is not there.
     """
+    looked_at = {} if looked_at is None else looked_at
+    files = play.model_dump_json(exclude=_ASKED)
+    if files not in looked_at:
+        looked_at[files] = fingerprint.dependencies(sweep, play)
     asked = play.model_dump(mode="json", exclude=_CONTENT_KNOWN)
     if play.plant is not None and play.plant.robot is not None:
         # The dependencies hold the folder's robots; this says which of them it is.
@@ -47,7 +60,7 @@ def cell_key(sweep: ListFile, play: Play) -> str:
         asked["plant"]["robot"] = hash_file(file) if file.is_file() else play.plant.robot
     return hash_data(
         {
-            "dependencies": fingerprint.dependencies(sweep, play),
+            "dependencies": looked_at[files],
             "versions": fingerprint.versions(play),
             "source": source_hash(ROOMS),
             "asked": asked,
@@ -122,6 +135,7 @@ class Bench:
     def __init__(self, job: WorkerJob) -> None:
         self._sweep, self._ports = ListFile(Path(job.sweep)), Path(job.ports)
         self._plants: list[tuple[Any, Any]] = []
+        self._pilot: tuple[Any, Any] = (None, None)
         self._cell: dict[str, Any] | None = None
         self._player: Player | None = None
         self._wrong = ""
@@ -165,9 +179,19 @@ class Bench:
             self._wrong = _told(error)
 
     def _opened(self, play: Play, key: str) -> Player:
-        if cell_key(self._sweep, play) != key:
-            raise SuiteError("a file that it is made of changed while the sweep ran; run it again")
-        _, pilot = find_pilot(self._sweep, play, self._ports, fingerprint.made_from(self._sweep, play))
+        same = play.model_dump(exclude=_ASKED)
+        known, pilot = self._pilot
+        if known != same:
+            if cell_key(self._sweep, play) != key:
+                raise SuiteError("a file that it is made of changed while the sweep ran; run it again")
+            try:
+                _, pilot = find_pilot(self._sweep, play, self._ports, fingerprint.made_from(self._sweep, play))
+            except PolicyPortError as error:
+                # Whatever is asked of it, it can't be made.
+                pilot = error
+            self._pilot = same, pilot
+        if isinstance(pilot, PolicyPortError):
+            raise pilot
         if play.plant is None:
             return open_player(self._sweep, play, pilot)
         asked = (play.plant, pilot.contract)
@@ -187,7 +211,8 @@ class Bench:
 
 def _told(error: Exception) -> str:
     if isinstance(error, PolicyPortError):
-        return in_a_suite(str(error))
+        # Where a port was being made tells nobody anything.
+        return in_a_suite(re.sub(r"\.([0-9a-f]{32})\.[0-9a-f]{8}\.part", r"\1", str(error)))
     # Simulators raise what they like; the worker's log has where.
     traceback.print_exception(error)
     return f"{type(error).__name__}: {one_line(error)}"

@@ -257,6 +257,9 @@ def main() -> None:
     cuda = args.device != "cpu"
     if cuda and not torch.cuda.is_available():
         sys.exit("gpu.py: torch finds no NVIDIA GPU or driver here; --device cpu runs the small version")
+    if not cuda:
+        # Threads of tiny products cost more than they bring.
+        torch.set_num_threads(1)
     args.worlds = args.worlds or ([1, 256, 4096, 16384] if cuda else [1, 16])
     end, found = time.monotonic() + 60.0 * args.minutes, {"about": about(args.device), "rows": [], "parity": {}}
     print(" ".join(f"{name} {value}" for name, value in found["about"].items()))

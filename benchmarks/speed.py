@@ -191,10 +191,8 @@ def recording(rounds: int) -> None:
 
 def replays(rounds: int) -> None:
     """A recorded replay against the bare simulator that is told the same targets, both from the same start."""
-    print(
-        "\nreplay, trace written, over the bare simulator with the same targets; the second ratio has the bare inference "
-        "call in\n  the bare loop as well, what no replay can do without: target 0.90 with one environment, 0.95 with 16"
-    )
+    print("\nreplay, trace written, over the bare simulator with the same targets")
+    print("  the second ratio has the bare inference call in the bare loop too: target 0.90, with 16 environments 0.95")
     with tempfile.TemporaryDirectory() as name:
         cases = {"so100": embedded_robot(Path(name))}
         if SHARED.is_dir():
@@ -329,6 +327,15 @@ def shared_out(rounds: int) -> None:
                 print(f"  {kind:<12}{ratio(times['1'], times[str(processes)]):6.2f} times as fast")
 
 
+def scaled(rounds: int) -> None:
+    """Many environments on all cores; see cpu_scale.py."""
+    import cpu_scale
+
+    with tempfile.TemporaryDirectory() as name:
+        robot = walking_go2(Path(name)) if SHARED.is_dir() else embedded_robot(Path(name))
+        cpu_scale.scale(robot, turns, rounds)
+
+
 def embedded_robot(folder: Path) -> tuple[Contract, Path, str]:
     return (*embedded(folder), "so100")
 
@@ -375,6 +382,7 @@ def main() -> None:
         "replay": (replays, 9),
         "train": (training, 15),
         "processes": (shared_out, 15),
+        "scale": (scaled, 5),
         "start": (starts, 15),
     }
     parser.add_argument("--only", choices=parts, help="one part")

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "system": set(),
     "text_table": set(),
     "trace": set(),
-    "contract": {"files", "plain_yaml", "resources"},
+    "contract": {"files", "plain_yaml", "resources", "text_table"},
     "remap": {"contract", "motion"},
     # Several files that one policy is made of become one network here.
     "checkpoints": {"checkpoints.files", "checkpoints.libraries", "checkpoints.networks"},
@@ -47,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
     # GMR's clips are pickles, which nobody but the reader of strangers' pickles opens.
     "motion": {"contract", "files", "checkpoints.files"},
     # What a bundle of LEAPP computes is held against the contract in it, by running both.
-    "descriptors": {"contract", "checkpoints", "onnx_session", "plain_yaml", "robot_models", "tasks"},
+    "descriptors": {"contract", "checkpoints", "onnx_session", "plain_yaml", "robot_models", "tasks", "text_table"},
     # A TorchScript file in a port is as much a stranger's as any checkpoint, and is read with the same care.
     "port": {
         *("contract", "motion", "remap", "files", "onnx_session", "plain_yaml", "trace"),
@@ -79,7 +79,7 @@ ROOMS: dict[str, set[str]] = {
     "device": {"contract", "control", "deploy", "plants", "port", "replay"},
     # A person at the controls: nothing imports it but the command that opens a view.
     "live": {"control", "motion", "plants", "port", "replay", "trace"},
-    "compare": {"contract", "dynamics", "files", "replay", "report", "trace"},
+    "compare": {"contract", "dynamics", "files", "replay", "report", "text_table", "trace"},
     "mistakes": {"contract", "report", "resources"},
     "verdict": {"contract", "files", "mistakes", "motion", "remap", "port", "report", "trace"},
     # Verdict judges what was recorded and starts no simulator; this room plays, so it needs all that replays need.
@@ -115,7 +115,7 @@ ROOMS: dict[str, set[str]] = {
         *("contract", "control", "dynamics", "files", "motion", "plain_yaml", "plants", "port", "replay", "report"),
         *("resources", "robot_models", "trace", "robots.arm"),
     },
-    "pipeline": {"contract", "files", "report", "robot_models"},
+    "pipeline": {"contract", "files", "report", "robot_models", "text_table"},
     # A camera's picture is made, aligned, solved for and checked here; whoever has an arm hands its pictures in.
     "camera": {
         *("contract", "control", "files", "motion", "plain_yaml", "plants", "port", "replay", "report", "resources"),
@@ -220,6 +220,7 @@ HEAVY: dict[str, set[str]] = {
         "plants/newton_tensors.py",
         # Environments of ManiSkill draw from torch's own generator, which an episode has to seed.
         "replay/env_episodes.py",
+        "replay/env_tensors.py",
         "system",
         "robots/maniskill/env.py",
         "robots/maniskill/task.py",

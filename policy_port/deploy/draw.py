@@ -5,13 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract.sensed_terms import HeightScanTerm
 from policy_port.contract.spec import Contract
 from policy_port.deploy.step import Step
+from policy_port.motion.rotations import rotate, yaw_only
 
 
 def draw_signals(contract: Contract, step: Step, steps: int, batch: int, rng: np.random.Generator) -> dict[str, Array]:
-    """Every signal that a step is given by name, shape (steps, batch, width), joints in the contract's order."""
-    return {name: _signal(name, contract, (steps, batch, step.layout.sizes[name]), rng) for name in step.signals}
+    """Every signal that a step is given by name, shape (steps, batch, width), joints in the contract's order.
+
+    Poses of what carries a scan are there too, so that each ray ends where it must.
+    """
+    scans = [term for term in contract.observation.terms if isinstance(term, HeightScanTerm)]
+    sizes = {name: step.layout.sizes[name] for name in step.signals}
+    for term in scans:
+        sizes |= {name: size for name, size in zip(_pose(term), (3, 4), strict=True)}
+    drawn = {name: _signal(name, contract, (steps, batch, size), rng) for name, size in sizes.items()}
+    for term in scans:
+        place, quat = (drawn[name][:, :, None] for name in _pose(term))
+        turn = {"yaw": yaw_only(quat), "world": np.array([1.0, 0.0, 0.0, 0.0]), "link": quat}[term.frame]
+        deep = rng.uniform(-1.0, -0.2, (steps, batch, len(term.grid), 1))
+        flat = np.broadcast_to(np.array(term.grid), (steps, batch, len(term.grid), 2))
+        rays = np.concatenate([flat, deep], axis=3)
+        drawn[term.scan.name] = (place + rotate(np.broadcast_to(turn, (*rays.shape[:3], 4)), rays)).reshape(
+            steps, batch, -1
+        )
+    return drawn
+
+
+def _pose(term: HeightScanTerm) -> tuple[str, str]:
+    """Signals of the pose of what carries a scan."""
+    return ("base_pos", "base_quat") if term.link is None else (f"link_pos_{term.link}", f"link_quat_{term.link}")
 
 
 def _signal(name: str, contract: Contract, shape: tuple[int, int, int], rng: np.random.Generator) -> Array:

@@ -15,9 +15,9 @@ from policy_port.control.joint_map import joint_indices
 from policy_port.deploy.module import StepModule
 from policy_port.deploy.places import Finder
 from policy_port.deploy.step import by_name
-from policy_port.device.policy import TensorPolicy
 from policy_port.errors import TaskError
 from policy_port.port.runtime import NonFiniteError
+from policy_port.port.tensor_policy import TensorPolicy
 
 JOINTS = ("joint_pos", "joint_vel", "joint_effort")
 """Signals that have a column for each joint."""

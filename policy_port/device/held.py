@@ -11,10 +11,10 @@ import torch
 from policy_port.contract import Contract
 from policy_port.device.controller import Captured, TensorController
 from policy_port.device.figures import Sums
-from policy_port.device.policy import TensorPolicy, find_device, why_no_tensors
 from policy_port.plants.newton_plant import NewtonPlant
 from policy_port.plants.newton_tensors import NewtonTensors
 from policy_port.port.pilot import Pilot
+from policy_port.port.tensor_policy import TensorPolicy, find_device, why_no_tensors
 from policy_port.replay.goals import HeldGoals
 from policy_port.replay.held import Held, asked_words, episode_steps
 from policy_port.replay.held_metrics import held_metrics
@@ -100,6 +100,7 @@ class DeviceReplay:
                 step += 1
                 on_step()
             self.controller.check()
+            self.plant.check_room()
 
     def step(self) -> None:
         """Do one control step in every environment; those whose episode ends start anew."""

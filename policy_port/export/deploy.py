@@ -15,7 +15,7 @@ from policy_port.deploy.describe import described, write_metadata
 from policy_port.deploy.draw import draw_signals
 from policy_port.deploy.step import Step, by_name
 from policy_port.deploy.write import graph_of
-from policy_port.errors import ContractError, MotionError, RobotError, TaskError
+from policy_port.errors import ContractError, EvidenceError, MotionError, RobotError, TaskError, one_line
 from policy_port.export import onnx_graph
 from policy_port.export.fold import fold
 from policy_port.motion.motion import Motion
@@ -56,8 +56,14 @@ def write_deploy(folder: Path, policy: LoadedPolicy, remap: Remap, motion: Motio
 
     from policy_port.proof.deploy import prove_deploy
 
-    prove_deploy(path, policy, remap, motion=motion, seed=seed)
-    signals = draw_signals(contract, found, STEPS, 1, np.random.default_rng(seed))
+    try:
+        prove_deploy(path, policy, remap, motion=motion, seed=seed)
+    except EvidenceError as cause:
+        # What traces of such a contract are never held against proves no graph either.
+        path.unlink()
+        return f"it can't be proved: {one_line(cause)}"
+    drawn = draw_signals(contract, found, STEPS, 1, np.random.default_rng(seed))
+    signals = {name: drawn[name] for name in found.signals}
     reset = [number in (0, STEPS // 2) for number in range(STEPS)]
     sample = DeploySample.run(DeployGraph(path, path.read_bytes()), signals, reset)
     (folder / names.DEPLOY_SAMPLE).write_text(sample.text(), encoding="utf-8", newline="\n")

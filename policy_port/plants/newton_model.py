@@ -192,13 +192,25 @@ def _finalize(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = scene.finalize(device=device)
-            solver = Solver(model, use_mujoco_cpu=native, integrator=integrator)
+            room = {} if native else _room(scene)
+            solver = Solver(model, use_mujoco_cpu=native, integrator=integrator, **room)
     except Exception as cause:
         raise RobotError(f"{path}: Newton can't simulate it: {one_line(cause)}") from cause
     if native:
         # A diverged state must stay visible, not be replaced by the default pose in the middle of a rollout.
         solver.mj_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     return model, solver
+
+
+def _room(scene: newton.ModelBuilder) -> dict[str, int]:
+    """How many contacts and constraints a world of MuJoCo Warp has room for: its own guess is too low for walkers.
+
+    Contacts count that are near, not only those that press; constraints are friction and stops of every joint, and
+    what presses.
+    """
+    worlds = max(1, scene.world_count)
+    shapes = sum(bool(flags & newton.ShapeFlags.COLLIDE_SHAPES) for flags in scene.shape_flags) // worlds
+    return {"nconmax": 64 + 8 * shapes, "njmax": 64 + 3 * scene.joint_dof_count // worlds + 6 * shapes}
 
 
 def _frames(builder: newton.ModelBuilder) -> dict[str, tuple[int, NDArray[np.float64]]]:

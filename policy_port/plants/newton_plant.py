@@ -148,6 +148,7 @@ class NewtonPlant:
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         self.worlds.step(count)
+        self.worlds.check_room()
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
@@ -177,9 +178,7 @@ class NewtonPlant:
 
     def set_physics(self, physics: Physics) -> None:
         """Give environments other physics; see `PhysicalPlant.set_physics`."""
-        # MuJoCo Warp has rows for as many constraints as the file asks for, and friction in a joint is one more.
-        can = tuple(name for name in CAN if self._warp is None or name != "joint_friction")
-        physics.check(self.num_envs, self.joint_names, can=can, simulator=self.name)
+        physics.check(self.num_envs, self.joint_names, can=CAN, simulator=self.name)
         self._give(physics)
 
     def _give(self, physics: Physics) -> None:

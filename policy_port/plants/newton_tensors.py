@@ -13,6 +13,7 @@ from policy_port.arrays import Array
 from policy_port.contract.sensing import Sensing
 from policy_port.errors import RobotError
 from policy_port.plants.newton_plant import NewtonPlant
+from policy_port.plants.newton_worlds import no_room
 
 
 class NewtonTensors:
@@ -47,6 +48,8 @@ class NewtonTensors:
         self._pulls = [self._rows(array) for array in worlds.pulls]
         self._applied = self._rows(worlds.applied)
         self._mask = None if worlds.native else self._rows(worlds.articulations)
+        self._overflow = None if worlds.native else cast("Tensor", warp.to_torch(worlds.overflow))
+        self._overflowed = torch.zeros(plant.num_envs, dtype=torch.bool, device=self.device)
         self._q_index, self._qd_index = self._index(robot.q_index), self._index(robot.qd_index)
         self._damped: tuple[Array, Tensor] = (worlds.damping, self._tensor(worlds.damping))
         self._told = [
@@ -90,8 +93,19 @@ class NewtonTensors:
             moving = twist[:, :3] + torch.linalg.cross(spin, _rotate(turned, lever))
             lin_vel.copy_(_rotate(inverse, moving))
             ang_vel.copy_(_rotate(inverse, spin))
+        if self._overflow is not None:
+            self._overflowed |= self._overflow[: self.num_envs] != 0
         if "joint_effort" in self.state:
             self.state["joint_effort"].copy_(self.effort())
+
+    def check_room(self) -> None:
+        """Look back, from the host, on whether every step had room for its contacts.
+
+        Raises:
+            RobotError: When one had not, naming the environment.
+        """
+        if bool(self._overflowed.any()):
+            raise no_room(int(self._overflowed.to(torch.uint8).argmax()))
 
     def write(self, target: Tensor) -> None:
         """Set joint targets [SI], shape (num_envs, joints), plant joint order; see `Plant.write`."""

@@ -8,6 +8,7 @@ Then the graph is run wrongly in each way in which programs on robots go wrong, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from policy_port.checkpoints.policy import LoadedPolicy
 from policy_port.contract.actions import TARGETS
 from policy_port.contract.spec import Contract
 from policy_port.deploy.draw import draw_signals
-from policy_port.deploy.step import by_name
+from policy_port.deploy.step import Step, by_name
 from policy_port.errors import ProofError
 from policy_port.motion.motion import Motion
 from policy_port.port.deployed import DeployGraph
@@ -32,7 +33,7 @@ from policy_port.proof.inputs import Inputs
 from policy_port.proof.reference import ByNameReference
 from policy_port.proof.runners import ActorRunner, drive, one_thread
 from policy_port.verdict.evidence import Evidence
-from policy_port.verdict.rebuild import decode, rebuild
+from policy_port.verdict.rebuild import FLOOR, decode, rebuild
 
 if TYPE_CHECKING:
     from policy_port.remap import Remap
@@ -73,7 +74,7 @@ def prove_deploy(
     """
     held = _Held(path=path, data=path.read_bytes(), policy=policy, remap=remap, motion=motion, seed=seed)
     with one_thread():
-        right = held.compared(None)
+        right = held.compared(held.run(None))
         names = ("observation", "action", "joint target")
         for name, ratio in zip(names, right, strict=True):
             if not ratio <= 1.0:
@@ -81,8 +82,7 @@ def prove_deploy(
                     f"{path}: its {name} is {ratio:.3g} times further from the checkpoint's than rounding explains: "
                     "this is a bug of policy-port; please report it with the contract"
                 )
-        wrongs = held.faults()
-        faults = {name: None if wrong is None else max(held.compared(wrong)) for name, wrong in wrongs.items()}
+        faults = {name: None if wrong is None else held.noticed(wrong) for name, wrong in held.faults().items()}
     for name, ratio in faults.items():
         if ratio is not None and not ratio > 1.0:
             raise ProofError(
@@ -106,37 +106,63 @@ class _Held:
 
     def drawn(self) -> tuple[Signals, NDArray[np.bool_]]:
         rng = np.random.default_rng(self.seed)
-        signals = draw_signals(self.contract, by_name(self.contract, motion=self.motion), STEPS, ROWS, rng)
+        signals = draw_signals(self.contract, self.step, STEPS, ROWS, rng)
         resets = rng.random((STEPS, ROWS)) < 0.06
         resets[0] = True
         return signals, resets
 
-    def compared(self, wrong: Wrong | None) -> tuple[float, float, float]:
-        """Errors of observation, action and target over what is allowed, of a program that does something wrong."""
+    @functools.cached_property
+    def step(self) -> Step:
+        """The step, for the names of its signals."""
+        return by_name(self.contract, motion=self.motion)
+
+    def run(self, wrong: Wrong | None) -> tuple[Array, Array, Array]:
+        """Observations, actions and targets of a program that does something wrong, shape (steps, rows, numbers)."""
         signals, resets = self.drawn()
         graph = DeployGraph(self.path, self.data, ROWS)
         outputs: dict[str, list[Array]] = {DEPLOY_OBSERVATION: [], DEPLOY_ACTION: [], DEPLOY_TARGET: []}
         for number in range(STEPS):
             if wrong is not stale:
                 graph.reset(resets[number])
-            given = {name: values[number] for name, values in signals.items()}
+            given = {name: signals[name][number] for name in self.step.signals}
             out = graph.step(given if wrong is None else wrong(graph, given))
             for name, values in outputs.items():
                 values.append(np.asarray(out[name], np.float64))
         seen, action, target = (np.stack(values) for values in outputs.values())
+        return seen, action, target
+
+    def noticed(self, wrong: Wrong) -> float | None:
+        """The largest error under a fault over what is allowed; None where it changes nothing."""
+        outputs = self.run(wrong)
+        if all(map(np.array_equal, outputs, self.run(None))):
+            return None
+        return max(self.compared(outputs, thorough=False))
+
+    def compared(self, outputs: tuple[Array, Array, Array], *, thorough: bool = True) -> tuple[float, float, float]:
+        """Errors of observation, action and target over what is allowed.
+
+        Args:
+            outputs: From `run`.
+            thorough: Go on after the observation, where that is wrong.
+        """
+        (signals, resets), (seen, action, target) = self.drawn(), outputs
         evidence = self.evidence(signals, resets, seen, action, target)
         rebuilt, decoded = rebuild(self.contract, evidence), decode(self.contract, evidence)
         shown = _ratio(np.abs(seen - rebuilt.values), rebuilt.allowed, rebuilt.known)
-        if wrong is not None and shown > 1.0:
-            # Noticed already.
+        if shown > 1.0 and not thorough:
             return shown, 0.0, 0.0
-        columns = [self.contract.joint_names.index(name) for name in self.contract.action_joint_names]
-        wanted = self.actions(rebuilt.values, resets)
-        return (
-            shown,
-            float((largest_error(action, wanted[0]) / wanted[1]).max()),
-            _ratio(np.abs(target[..., columns] - decoded.values), decoded.allowed, decoded.known),
-        )
+        names, driven = self.contract.joint_names, self.contract.action_joint_names
+        wanted, allowed = self.actions(rebuilt.values, resets)
+        told = [
+            _ratio(np.abs(target[..., [*map(names.index, driven)]] - decoded.values), decoded.allowed, decoded.known)
+        ]
+        for column, name in enumerate(names):
+            if name not in driven:
+                # What nothing drives stays where it was at the reset.
+                start = np.take_along_axis(signals["joint_pos"][..., column], evidence.since, axis=0)
+                told.append(float(np.abs(target[..., column] - start).max()) / FLOOR)
+        # An error of zero passes even where zero is all that is allowed.
+        return shown, _ratio(largest_error(action, wanted), allowed, np.ones(len(allowed), np.bool_)), max(told)
 
     def actions(self, observation: Array, resets: NDArray[np.bool_]) -> tuple[Array, Array]:
         """The checkpoint's actions on observations, shape (steps, rows, actions), and the error allowed per joint."""
@@ -182,7 +208,7 @@ class _Held:
 
     def faults(self) -> dict[str, Wrong | None]:
         """What programs do wrong, by name; None for what this policy can't have wrong."""
-        step = by_name(self.contract, motion=self.motion)
+        step = self.step
         joints = "joint_pos" in step.signals or "joint_vel" in step.signals
         two = joints and len(self.contract.joint_names) > 1
         return {
@@ -229,4 +255,6 @@ def stale(graph: DeployGraph, signals: Signals) -> Signals:
 
 def _ratio(error: Array, allowed: Array, known: NDArray[np.bool_]) -> float:
     """The largest error over what is allowed, where the rebuilt number is known."""
-    return float(np.where(known, np.nan_to_num(error, nan=np.inf) / np.maximum(allowed, 1e-12), 0.0).max())
+    wrong = known & (error != 0.0)
+    ratio = np.divide(np.nan_to_num(error, nan=np.inf), allowed, out=np.full_like(error, np.inf), where=allowed > 0.0)
+    return float(np.where(wrong, ratio, 0.0).max())

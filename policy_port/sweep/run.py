@@ -8,6 +8,7 @@ import math
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,10 @@ class Kept:
     def __init__(self, folder: Path, *, fresh: bool) -> None:
         self.folder, self._run = folder, secrets.token_hex(6)
         (folder / "rows").mkdir(exist_ok=True)
+        for work in folder.glob("work-*"):
+            # What a killed run has left; one that is under way is younger, or touches it with every chunk.
+            if time.time() - work.stat().st_mtime > 24 * 3600.0:
+                shutil.rmtree(work, ignore_errors=True)
         self._read: dict[Path, int] = {}
         self.rows: dict[str, dict[str, Any]] = {}
         """What is known. Of earlier runs, failures are not: they are tried again."""

@@ -16,7 +16,7 @@ from policy_port.deploy.step import by_name
 from policy_port.deploy.write import graph_of
 from policy_port.errors import TaskError
 from policy_port.port.runtime import OnnxPolicy
-from tests.control.networks import save_mlp
+from tests.control.networks import save_lstm, save_mlp
 from tests.deploy.random_contracts import PLANT, draw_contract, forgetful, measure, motion, mounting
 from tests.deploy.test_module import per_joint
 
@@ -90,3 +90,24 @@ def test_a_broken_measurement_is_named_in_one_call_too(tmp_path: Path) -> None:
     whole.state.joint_vel[:] = np.nan
     with pytest.raises(TaskError, match=r"\[.*\] of contract .* is nan"):
         whole()
+
+
+def test_a_memory_goes_on_in_one_call(tmp_path: Path) -> None:
+    """A recurrent policy's one call is its NumPy path over steps and resets, and leaves its memory where it was."""
+    names = ("hip", "knee", "ankle")
+    terms = [{"term": "joint_pos", "joints": list(names)}, {"term": "constant", "value": [0.5]}]
+    action = {"terms": [{"term": "joint_position", "joints": list(names), "scale": 0.5, "offset": 0.1}]}
+    data = draw_contract(0).model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
+    data = {key: value for key, value in data.items() if key != "motion"}
+    contract = Contract.model_validate(data | {"observation": {"terms": terms}, "action": action})
+    path = save_lstm(tmp_path / "lstm.onnx")
+    plain, whole = (controller_of(contract, path, whole=way) for way in (False, True))
+    assert whole.path == ""
+    for number in range(9):
+        for each in (plain, whole):
+            measure(each, np.random.default_rng(number))
+            if number in (0, 5):
+                each.reset()
+        np.testing.assert_array_equal(plain(), whole())
+    for each, other in zip(plain.policy.memory.values(), whole.policy.memory.values(), strict=True):  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(each, other)

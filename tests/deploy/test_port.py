@@ -66,8 +66,9 @@ def test_every_fault_of_a_program_is_noticed(port: Port, tmp_path: Path, monkeyp
     assert max(found.observation, found.action, found.target) <= 1.0
     assert len(found.faults) == 5
     assert min(ratio or 0.0 for ratio in found.faults.values()) > 1000.0
-    monkeypatch.setattr(proof, "flipped", lambda graph, signals: signals)
-    with pytest.raises(ProofError, match="does not notice 'a joint's sign'"):
+    ratios = iter([0.1] * 3 + [0.9] * 99)
+    monkeypatch.setattr(proof, "_ratio", lambda *given: next(ratios))
+    with pytest.raises(ProofError, match="does not notice 'joints in another order'"):
         prove_deploy(path, network(TOY, tmp_path), identity_remap(TOY))
 
 
@@ -168,7 +169,7 @@ def test_metadata_says_names_units_and_gains(port: Port, example: Any) -> None:
 
 
 def test_the_cpp_example_replays_the_sample(port: Port, tmp_path: Path) -> None:
-    """Built against ONNX Runtime's own headers where ONNXRUNTIME_ROOT names them, it comes within 1e-6 of the sample."""
+    """Built against ONNX Runtime's own headers, where ONNXRUNTIME_ROOT names them, it is within 1e-6 of the sample."""
     root = os.environ.get("ONNXRUNTIME_ROOT", "")
     if not (root and shutil.which("cmake") and shutil.which("c++")):
         pytest.skip("needs cmake, a C++ compiler and ONNXRUNTIME_ROOT with ONNX Runtime's include/ and lib/")

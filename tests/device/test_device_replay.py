@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+import typer
 from torch import nn
 
 from policy_port.checkpoints.networks.layers import FeedForwardActor, Normaliser
+from policy_port.cli.plant_options import PlantName
+from policy_port.cli.play import PlayOptions, _on_device
 from policy_port.contract import Contract
 from policy_port.device.job import MANY, OnDevice, device_job
 from policy_port.errors import TaskError
@@ -215,3 +219,12 @@ def test_what_needs_the_host_stays_there(pilot: Pilot) -> None:
     assert device_job(pilot, HELD, trace=None, num_envs=MANY + 1, others=needs) == "--plot needs the host"
     assert isinstance(device_job(pilot, HELD, trace=None, num_envs=MANY + 1, others={}), OnDevice)
     assert device_job(pilot, HELD, trace=True, num_envs=MANY + 1, others={}) == ""
+
+
+def test_the_option_goes_with_newton(pilot: Pilot, tmp_path: Path) -> None:
+    """Another simulator has no device of its own: refused with the option's name; on Newton it is taken."""
+    options = PlayOptions(ports=[tmp_path], out=tmp_path, plant=PlantName.MUJOCO, trace=False)
+    with pytest.raises(typer.BadParameter, match="--trace and --no-trace go with --plant newton, not with mujoco"):
+        _on_device(options, pilot, HELD)
+    assert isinstance(_on_device(dataclasses.replace(options, plant=PlantName.NEWTON), pilot, HELD), OnDevice)
+    assert _on_device(dataclasses.replace(options, trace=None), pilot, HELD) is HELD

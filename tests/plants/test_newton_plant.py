@@ -165,6 +165,9 @@ def test_worlds_of_mujoco_warp_tell_what_mujoco_tells(device, robot_file, setup_
         told.append((state_of(plant), plant.effort()))
     for key in KEYS:
         np.testing.assert_allclose(getattr(told[1][0], key), getattr(told[0][0], key), atol=1e-4, err_msg=key)
+    plant.worlds.overflow.assign(np.array([0, 0, 1], np.int32))
+    with pytest.raises(RobotError, match=r"environment 2 has more contacts .*simpler collision shapes"):
+        plant.worlds.check_room()
     np.testing.assert_allclose(told[1][1], told[0][1], atol=1e-3)
 
 

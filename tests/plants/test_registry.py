@@ -6,7 +6,7 @@ from typing import get_args
 
 from policy_port.cli.plant_options import PlantName
 from policy_port.plants.registry import SIMULATORS
-from policy_port.regress.suite import PlantCase
+from policy_port.regress.play import PlantCase
 from policy_port.report.about import LIBRARIES
 
 

@@ -17,7 +17,7 @@ from policy_port.regress import process
 ONE_AT_A_TIME = threading.Lock()
 
 
-def here(job: process.Job) -> dict[str, Any]:
+def here(job: process.Job, on_start: object = None) -> dict[str, Any]:
     """What `process.perform` does, in this process: imports take longer than most cases."""
     started = time.monotonic()
     with ONE_AT_A_TIME, warnings.catch_warnings():

@@ -85,6 +85,7 @@ EVERYTHING: dict[str, Any] = {
     "randomisation": {
         "ground_friction": [0.4, 1.0],
         "base_mass": [-0.2, 0.5],
+        "contact_time": [0.01, 0.03],
         "stiffness": [0.8, 1.2],
         "joint_friction": [0.0, 0.1],
         "delay": [0.0, 0.03],

@@ -458,4 +458,7 @@ TRIED |= {
     "which is what runs there; export it with --format torchscript,onnx": (
         "tests.device.test_device_replay:test_a_port_without_torchscript_is_told_what_to_do"
     ),
+    "--trace and --no-trace go with --plant newton, not with": (
+        "tests.device.test_device_replay:test_the_option_goes_with_newton"
+    ),
 }

@@ -60,10 +60,10 @@ class TensorPolicy:
             return action
         return remap.action(action if remap.action_clip is None else action.clamp(*remap.action_clip))
 
-    def reset(self, rows: Tensor) -> None:
-        """Clear the memory of environments, shape (num_envs,)."""
+    def reset(self, rows: Tensor | None = None) -> None:
+        """Clear the memory of environments, shape (num_envs,); of all, if None."""
         for mine, initial in zip(self.memory, self._initial, strict=True):
-            mine.copy_(torch.where(rows[None, :, None], initial, mine))
+            mine.copy_(initial.expand_as(mine) if rows is None else torch.where(rows[None, :, None], initial, mine))
 
 
 def why_no_tensors(pilot: Pilot) -> str:

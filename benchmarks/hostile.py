@@ -156,17 +156,35 @@ def _listing(root: Path) -> dict[str, object]:
 
 def warm_up() -> None:
     """Import what commands import, once: a process forked from this one starts at once."""
-    import mujoco  # noqa: F401
-    import onnx  # noqa: F401
-    import onnxruntime  # noqa: F401
+    import gc
+    import importlib
+    import pkgutil
+
     import torch
 
-    import policy_port.cli.app
-    import policy_port.export.write
-    import policy_port.verdict.verify  # noqa: F401
+    import policy_port
+
+    for library in ("matplotlib.pyplot", "mujoco", "onnx", "onnxruntime", "torch._dynamo"):
+        importlib.import_module(library)
+    for room in (
+        "checkpoints",
+        "cli",
+        "compare",
+        "contract",
+        "descriptors",
+        "export",
+        "port",
+        "regress",
+        "robots",
+        "verdict",
+    ):
+        for found in pkgutil.walk_packages([f"{policy_port.__path__[0]}/{room}"], f"policy_port.{room}."):
+            importlib.import_module(found.name)
 
     warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
     torch.set_num_threads(1)
+    # What is looked through for garbage is copied.
+    gc.freeze()
 
 
 def table(results: list[Ended], codes: tuple[int, ...]) -> Iterator[str]:

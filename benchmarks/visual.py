@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from policy_port.camera.env_file import load_env_file
+from policy_port.camera.scene import make_options
 from policy_port.contract import load_contract
 from policy_port.replay.metrics import success_interval
 from policy_port.tasks.so100_ball_env import CAMERA_SETTINGS, ENV_ID
@@ -32,13 +34,14 @@ OTHERS: dict[str, dict[str, Any]] = {
 """Environments that differ from the one of the training."""
 
 
-def opened(folder: Path, **options: Any) -> TaskEnvironment:
-    """The ball's environment for the policy in a folder and its teacher."""
+def opened(folder: Path, config: Path | None = None, **options: Any) -> TaskEnvironment:
+    """The ball's environment, as an environment file has it, for the policy in a folder and its teacher."""
     lesson = TaskLesson(
         teacher=open_teacher(TEACHER / "model.pt", load_contract(TEACHER / "contract.yaml")),
         student=load_contract(folder / "contract.yaml"),
     )
-    return open_lesson_in(lesson, TaskPlace(env_id=ENV_ID, num_envs=4, options=options))
+    said = {} if config is None else make_options(load_env_file(config))
+    return open_lesson_in(lesson, TaskPlace(env_id=ENV_ID, num_envs=4, options=said | options))
 
 
 def figures(ended: Sequence[Ended]) -> dict[str, Any]:
@@ -53,9 +56,9 @@ def figures(ended: Sequence[Ended]) -> dict[str, Any]:
     }
 
 
-def measured(folder: Path, seeds: range, *, others: bool) -> dict[str, Any]:
+def measured(folder: Path, seeds: range, *, others: bool, config: Path | None) -> dict[str, Any]:
     """Every figure, by who acts and in what."""
-    environment = opened(folder)
+    environment = opened(folder, config)
     student = read_student(folder / "model.pt", environment.contract)
     teacher = open_teacher(TEACHER / "model.pt", load_contract(TEACHER / "contract.yaml")).policy.actor
     found = {
@@ -65,7 +68,7 @@ def measured(folder: Path, seeds: range, *, others: bool) -> dict[str, Any]:
     }
     environment.close()
     for name, options in OTHERS.items() if others else ():
-        environment = opened(folder, **options)
+        environment = opened(folder, config, **options)
         found[f"student, {name}"] = figures(perform(environment, student, seeds, group="student"))
         environment.close()
     return found
@@ -75,10 +78,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--policy", type=Path, default=SHIPPED, help="folder with model.pt, agent.yaml, contract.yaml")
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--config", type=Path, help="env.yaml: the environment as it has it")
     parser.add_argument("--others", action="store_true", help="also where the environment differs")
     parser.add_argument("--write", action="store_true", help="write evaluation.json into the folder")
     given = parser.parse_args()
-    found = measured(given.policy, range(given.seeds), others=given.others)
+    found = measured(given.policy, range(given.seeds), others=given.others, config=given.config)
     for name, one in found.items():
         low, high = one["success_interval"]
         print(

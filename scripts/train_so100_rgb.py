@@ -45,7 +45,8 @@ def contracts_of(given: EnvFile, control_mode: str) -> dict[str, Contract]:
     seeing = "rgb" if "rgb" in modes else "rgb+segmentation"
 
     def described(obs_mode: str) -> Contract:
-        asked = ImportOptions(env=given.env, control_mode=control_mode, obs_mode=obs_mode)
+        name = f"{given.env}_{obs_mode.partition('+')[0]}"
+        asked = ImportOptions(name=name, env=given.env, control_mode=control_mode, obs_mode=obs_mode)
         return import_contract([], "maniskill_env", asked).contract
 
     height, width = given.image.size if given.image is not None else (128, 128)

@@ -68,6 +68,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "plants/setup.py": ("play", "diagnose"),
     "port/": ("export",),
     "regress/": ("regress",),
+    "sweep/": ("sweep",),
     "probe/": ("inspect",),
     "replay/": ("play",),
     "robot_models/": ("play", "diagnose"),

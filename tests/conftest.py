@@ -18,6 +18,10 @@ import pytest
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
+# Before any test imports torch or NumPy: each core has its tests, and several threads would spend most of their time on
+# waiting for one another, at full load.
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 # Before any test imports MuJoCo: a machine without a screen renders through EGL.
 os.environ.setdefault("MUJOCO_GL", "egl")
 # Before any test imports matplotlib: plots are written, never shown.
@@ -75,6 +79,10 @@ def _no_vulkan() -> str:
 
     answer = probe("sapien")
     if answer.get("rendered"):
+        from policy_port.plants.sapien_drawing import drawing_device
+
+        # Tests that make ManiSkill's environments themselves draw much faster beside a renderer that stays.
+        drawing_device()
         return ""
     return f"SAPIEN can't render ({answer.get('error') or answer['reason']}); policy-port doctor says what mends it"
 

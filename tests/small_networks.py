@@ -16,6 +16,7 @@ from policy_port.checkpoints.networks.layers import Clamp, FeedForwardActor, Nor
 from policy_port.checkpoints.policy import LoadedPolicy
 from policy_port.contract import Contract, RobotMapping
 from policy_port.files import sha256
+from tests.samples import contract_data
 
 JOINTS = ("hip", "knee", "ankle", "toe")
 
@@ -69,18 +70,10 @@ def make_actor() -> MakeActor:
 def contract() -> Contract:
     """A walking robot of four joints: an observation of 15 numbers, an action of 4."""
     return Contract.model_validate(
-        {
-            "contract_version": 1,
-            "name": "four",
-            "robot": "four_joints",
-            "trained_in": "a test",
-            "quaternion_order": "wxyz",
-            "timestep": 0.005,
-            "decimation": 4,
-            "base": {"floating": True},
-            "actuation": {"kind": "implicit"},
-            "joints": {name: {"default": 0.1 + 0.2 * i} for i, name in enumerate(JOINTS)},
-            "observation": {
+        contract_data(
+            name="four",
+            joints={name: {"default": 0.1 + 0.2 * i} for i, name in enumerate(JOINTS)},
+            observation={
                 "terms": [
                     {"term": "base_ang_vel", "scale": 0.25},
                     {"term": "joint_pos_rel"},
@@ -88,8 +81,8 @@ def contract() -> Contract:
                     {"term": "last_action"},
                 ]
             },
-            "action": {"terms": [{"term": "joint_position", "scale": 0.3, "offset": "default"}]},
-        }
+            action={"terms": [{"term": "joint_position", "scale": 0.3, "offset": "default"}]},
+        )
     )
 
 

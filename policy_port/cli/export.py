@@ -31,6 +31,10 @@ FoldOption = Annotated[
     bool,
     typer.Option("--fold", help="Fold everything affine into the first and last layer: no cost, weights change."),
 ]
+DeployOption = Annotated[
+    bool,
+    typer.Option("--deploy", help="Insist on deploy.onnx, the whole control step: refuse a policy that has none."),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="LIBRARY", help="Library that wrote the policy, if it can't be told.")
@@ -88,6 +92,7 @@ class _Written:
     out: OutOption
     format_: FormatOption = "torchscript,onnx"
     fold: FoldOption = False
+    deploy: DeployOption = False
     force: ForceOption = False
     library: FromOption = None
     activation: ActivationOption = None
@@ -178,6 +183,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             remap,
             formats=tuple(name.strip() for name in options.format_.split(",") if name.strip()),
             fold=options.fold,
+            deploy=options.deploy,
             recorded=recorded,
             motion=motion,
             seed=options.seed,

@@ -26,12 +26,14 @@ from policy_port.cli.run_folder import policy_file
 MOST = 12
 """How many tensors that are not used are listed."""
 
+ONE_CALL = "the control loop of one environment runs it in one call"
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Inspected:
     file: Annotated[
         Path,
-        typer.Argument(help="Policy file: .pt, .pth, .zip or .onnx, a run's folder, a YAML.", show_default=False),
+        typer.Argument(help="Policy file: .pt, .pth, .zip, .onnx, a port, a run's folder, a YAML.", show_default=False),
     ]
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
     activation: ActivationOption = None
@@ -63,6 +65,7 @@ def inspect(options: _Inspected) -> None:
     from policy_port.checkpoints import inspect_file
     from policy_port.checkpoints.files.networks_yaml import is_wiring
     from policy_port.contract import load_contract
+    from policy_port.port.format import MANIFEST
     from policy_port.probe.file import told_by
 
     wired = options.contract is not None and is_wiring(options.file)
@@ -81,11 +84,37 @@ def inspect(options: _Inspected) -> None:
     if options.probe:
         _probe(options, told)
         return
+    if (options.file / MANIFEST).is_file():
+        _port_folder(options)
+        return
     if options.contract is not None:
         told |= told_by(load_contract(options.contract), options.width)
     found = inspect_file(policy_file(options.file), **told)
     _refuse_unheard(options, str(found["library"]))
     typer.echo(json.dumps(found, indent=2) if options.json else "\n".join(report_lines(found)))
+
+
+def _port_folder(options: _Inspected) -> None:
+    """Print what a port's graph is, and how its control step is computed."""
+    from policy_port.checkpoints import inspect_file
+    from policy_port.deploy.runtime import remembers
+    from policy_port.port.folder import load_port
+    from policy_port.port.format import DEPLOY, WITHOUT_DEPLOY
+
+    port = load_port(options.file)
+    found = inspect_file(port.onnx or port.torchscript)
+    if DEPLOY in port.held:
+        steps = [f"{DEPLOY}: signals by name in, joint targets out"]
+        slower = remembers(port.contract)
+        steps.append(f"the control loop computes it in NumPy around the network: {slower}" if slower else ONE_CALL)
+    else:
+        why = port.manifest.get(WITHOUT_DEPLOY, f"the port was written before there was {DEPLOY}")
+        steps = [f"no {DEPLOY}: {why}", "the control loop computes it in NumPy around the network"]
+    if options.json:
+        typer.echo(json.dumps(found | {"control_step": steps}, indent=2))
+        return
+    lines = [f"{'control step' if not number else '':<13}{line}" for number, line in enumerate(steps)]
+    typer.echo("\n".join([*report_lines(found), *lines]))
 
 
 def _probe(options: _Inspected, told: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import parse_command, parse_goals
+from policy_port.cli.plant_options import PlantName, parse_command, parse_goals
 from policy_port.cli.play_options import EPISODES, PlayOptions, check_options
 from policy_port.cli.play_scheduled import ViewOptions, port_names, read_schedule, scheduled, watched
 
@@ -55,6 +55,7 @@ def _play_in_simulator(options: PlayOptions) -> None:
     through = None if options.through is None else load_mapping(options.through)
     pilots = {name: load_port(path).pilot(through) for name, path in named.items()}
     pilot, job = _job(options, pilots, schedule)
+    job = _on_device(options, pilot, job)
     if options.plant is not None:
         for warning in replay.check_job(pilot.contract, job):
             typer.echo(f"warning: {warning}", err=True)
@@ -86,6 +87,31 @@ def _play_in_simulator(options: PlayOptions) -> None:
     typer.echo(result.table())
     for name in written:
         typer.echo(f"wrote {options.out / name}")
+
+
+def _on_device(
+    options: PlayOptions, pilot: Pilot, job: EpisodeJob | Held | Performance
+) -> EpisodeJob | Held | Performance:
+    """The job, or the same on Newton's device: where that is asked for, or so many environments are."""
+    if options.plant != PlantName.NEWTON:
+        if options.plant is not None and options.trace is not None:
+            raise typer.BadParameter(f"--trace and --no-trace go with --plant newton, not with {options.plant.value}")
+        return job
+    if options.trace is None and options.num_envs == 1:
+        return job
+    from policy_port.device.job import device_job
+
+    needs = ("video", "plot", "report", "rerun", "dynamics", "schedule", "push", "view", "task")
+    others = {f"--{name}": bool(getattr(options, name)) for name in needs} | {
+        "--processes": options.processes > 1,
+        "a second port": len(options.ports) > 1,
+    }
+    found = device_job(pilot, job, trace=options.trace, num_envs=options.num_envs, others=others)
+    if not isinstance(found, str):
+        return found
+    if found:
+        typer.echo(f"note: the loop is on the host, and a trace is kept of all environments: {found}", err=True)
+    return job
 
 
 def _job(

@@ -85,6 +85,15 @@ ControlModeOption = Annotated[str | None, typer.Option(help="Controller of the e
 ProcessesOption = Annotated[
     int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
 ]
+TraceOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--trace/--no-trace",
+        help="With --plant newton: --no-trace keeps statistics alone, and the whole loop on --device. So it is beyond "
+        "256 environments, unless --trace is given.",
+        show_default=False,
+    ),
+]
 
 DAY = 86_400.0
 """The longest episode [s]."""
@@ -119,6 +128,7 @@ class PlayOptions:
     sim_backend: Annotated[SimBackend, typer.Option(help="Where ManiSkill's physics runs.")] = SimBackend.CPU
     device: Annotated[Device, typer.Option(help="Where Newton's physics runs.")] = Device.CPU
     processes: ProcessesOption = 1
+    trace: TraceOption = None
     control_mode: ControlModeOption = None
     no_meshes: MeshesOption = False
     video: Annotated[bool, typer.Option("--video", help="Write video.mp4 of environment 0, 20 s at most.")] = False
@@ -143,7 +153,7 @@ GOES_WITH: dict[tuple[str, ...], frozenset[str]] = {
     ("--plant",): frozenset(
         {
             *("plant", "command", "goal", "motion", "schedule", "push", "view", "view_host", "view_port", "gamepad"),
-            *("timestep", "no_meshes", "processes"),
+            *("timestep", "no_meshes", "processes", "trace"),
         }
     ),
     ("--plant", "--real"): frozenset({"robot", "seconds", "task"}),

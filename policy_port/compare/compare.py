@@ -18,6 +18,7 @@ from policy_port.compare.words import joint_rows, pair_rows, run_rows, sentence
 from policy_port.contract.mapping import RobotMapping
 from policy_port.dynamics.document import Dynamics
 from policy_port.files import json_text
+from policy_port.text_table import columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +51,15 @@ class Comparison:
         """Everything as tables of plain text."""
         parts = [self.verdict, *(f"warning: {warning}" for warning in self.warnings)]
         if self.runs:
-            parts.append(_aligned((("", *self.measures), *run_rows(self.runs, self.measures))))
+            parts.append(columns((("", *self.measures), *run_rows(self.runs, self.measures))))
         if self.pairs:
             head = ("", *(f"{pair.other} against {pair.reference}" for pair in self.pairs))
-            parts.append(_aligned((head, *pair_rows(self.pairs))))
-            parts.append(_aligned((("joint", *head[1:]), *joint_rows(self.pairs))))
+            parts.append(columns((head, *pair_rows(self.pairs))))
+            parts.append(columns((("joint", *head[1:]), *joint_rows(self.pairs))))
         if self.gap is not None:
             parts.append(self.gap.text())
         if self.matrix is not None:
-            parts.append(_aligned((("", "played in PhysX", "played in Newton"), *self.matrix.rows())))
+            parts.append(columns((("", "played in PhysX", "played in Newton"), *self.matrix.rows())))
         parts += [ranking.text() for ranking in self.rankings]
         return "\n\n".join(parts)
 
@@ -140,12 +141,6 @@ def _reference(runs: Sequence[Run], number: int) -> Run:
 
 def _torn(run: Run) -> bool:
     return "finished" not in run.header
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns under each other, each as wide as its widest text."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(f"{t:<{w}}" for t, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _measures(measures: Measures) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -148,7 +149,8 @@ def _newer(term: Term) -> Term:
 
 
 def _unique(label: str, taken: dict[str, Any]) -> str:
-    return next(name for name in (label, *(f"{label} {i}" for i in range(2, 4096))) if name not in taken)
+    numbered = (f"{label} {i}" for i in itertools.count(2))
+    return next(name for name in itertools.chain((label,), numbered) if name not in taken)
 
 
 def _compare(where: str, x: Any, y: Any, tolerance: float, found: dict[str, tuple[Any, Any]]) -> None:

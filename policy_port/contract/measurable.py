@@ -10,6 +10,7 @@ from policy_port.contract.sensors import OWN, SENSORS, Way, row_of
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import Term
 from policy_port.errors import ContractError, closest
+from policy_port.text_table import columns
 
 HISTORY = {"layout": "term_major", "order": "oldest_first", "fill": "first"}
 """How a history is laid out that nothing else states: as Isaac Lab does."""
@@ -226,8 +227,7 @@ class Measurable:
             ("kept" if sees else "dropped", image.name, "image", "camera: pictures" if sees else "it takes camera")
             for image in self.contract.images
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return "\n".join("  ".join([*(f"{t:<{w}}" for t, w in zip(r, widths, strict=False)), r[3]]) for r in rows)
+        return columns(rows)
 
 
 def measurable(contract: Contract, sensors: Sequence[str], chains: Chains | None = None) -> Measurable:

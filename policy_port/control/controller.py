@@ -15,9 +15,10 @@ from policy_port.control.action import ActionDecoder
 from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import PlantState
 from policy_port.control.signals import Mountings, Signals
+from policy_port.deploy.runtime import Bound, RowStep, detour
 from policy_port.errors import TaskError
 from policy_port.motion.motion import Motion
-from policy_port.port.runtime import NonFiniteError, Policy
+from policy_port.port.runtime import NonFiniteError, OnnxPolicy, Policy
 
 
 class ObservationPart(Protocol):
@@ -89,6 +90,15 @@ class Controller:
         self.signals.motion = motion
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
+        self._whole: Callable[[], Float32] | None = None
+        self.path = detour(contract, policy, num_envs) if parts is contract_parts else "a task computes the observation"
+        """Why a step is more than one call of a session; "" where it is one."""
+        if not self.path:
+            assert isinstance(policy, OnnxPolicy)
+            assert isinstance(self._observation, ObservationBuilder)
+            self._whole = RowStep(contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy)).call
+            self._target = self.signals.joint_target
+            self._updates = self._observation.updates
         self._keeps_time = contract.keeps_time
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)
@@ -138,8 +148,13 @@ class Controller:
         if self._keeps_time:
             np.multiply(self._steps, self._period, self.signals.time)
             self._steps += 1.0
-        self._observation.build()
         try:
+            if self._whole is not None:
+                for update in self._updates:
+                    update()
+                self.action = self._whole()
+                return self._target
+            self._observation.build()
             self.action = self.policy.act()
         except NonFiniteError as cause:
             raise TaskError(explain(cause, self.contract)) from None

@@ -67,7 +67,8 @@ class ObservationBuilder:
         readers = [READERS[name](signals) for name in read if name in READERS]
         # What the network is shown of the command comes first: gait clocks go by it.
         shaped = [ShapedCommand(signals)] if contract.command.shaped else []
-        self._updates = tuple(reader.update for reader in (*shaped, *readers))
+        self.updates = tuple(reader.update for reader in (*shaped, *readers))
+        """What computes the signals that nobody measures, to be called in this order."""
         self._delays, self._nothing = _delays(contract, self._raw.shape), nothing(contract)
         past = any(contract.observation.stack(term).ages != (0,) for term in contract.observation.terms)
         self._history = HistoryRing(contract, self.observation) if past else None
@@ -85,7 +86,7 @@ class ObservationBuilder:
         Returns:
             `self.observation`, shape (num_envs, observation size).
         """
-        for update in self._updates:
+        for update in self.updates:
             update()
         raw = self._raw
         # mode="clip" only because the other modes buffer `out`; the columns are in range by construction.

@@ -19,7 +19,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.control.joint_map import joint_indices
 from policy_port.control.plant import Mounting, PlantState, Sensed
-from policy_port.deploy.layout import at_positions, signal_sizes
+from policy_port.deploy.layout import Layout, at_positions, signal_sizes
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
 
@@ -104,6 +104,11 @@ class Signals:
             MotionError: When there is none, or it does not fit.
         """
         return Clip.of(self.contract, self.motion)
+
+    @property
+    def layout(self) -> Layout:
+        """What stands where in the row."""
+        return Layout(joint_names=self.joint_names, sizes=self._sizes)
 
     def columns(self, name: str) -> slice:
         """Where in the row a signal stands."""

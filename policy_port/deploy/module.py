@@ -118,8 +118,6 @@ def _call(node: Node, module: StepModule) -> Call:
 def _operation(node: Node, module: StepModule) -> Callable[..., Tensor]:
     about: dict[str, Any] = node.about
     match node.op:
-        case "Slice":
-            return lambda x: x[:, about["first"] : about["stop"]]
         case "Gather":
             name = f"columns_of_{node.outputs[0]}"
             module.register_buffer(name, torch.tensor(about["columns"]))

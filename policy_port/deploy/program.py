@@ -76,8 +76,6 @@ class Value:
         if chosen == list(range(self.width)):
             return self
         assert chosen, "a value has columns"
-        if chosen == list(range(chosen[0], chosen[0] + len(chosen))):
-            return self.program.add("Slice", [self], len(chosen), self.kind, first=chosen[0], stop=chosen[-1] + 1)
         return self.program.add("Gather", [self], len(chosen), self.kind, columns=tuple(chosen))
 
     def cast(self, kind: Kind) -> Value:
@@ -93,6 +91,9 @@ class Value:
 
     def clip(self, low: ArrayLike, high: ArrayLike) -> Value:
         """Numbers within bounds, one pair for each column; no operation where all are infinite."""
+        lower, upper = np.unique(low), np.unique(high)
+        if len(lower) == len(upper) == 1 and np.isfinite([*lower, *upper]).all():
+            return self.program.add("Clip", [self], self.width, self.kind, low=lower[0], high=upper[0])
         value = self
         for op, bound in (("Max", low), ("Min", high)):
             if np.isfinite(bound).any():

@@ -15,6 +15,9 @@ from policy_port.deploy.places import Finder
 from policy_port.deploy.program import Program, Value
 from policy_port.motion.followed import Clip
 
+VIEW = "signals/"
+"""Goes before the name of a signal that is given beside the row."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
@@ -32,6 +35,8 @@ class Situation:
     """What computes signals that nobody measures, by name."""
     num_envs: int = 1
     """Environments that `mountings` tells of."""
+    views: bool = False
+    """Whether the row's columns can be given beside it as inputs of their own, which saves picking them out."""
 
 
 class Source:
@@ -61,6 +66,9 @@ class Source:
 
     def signal(self, name: str) -> Value:
         """A signal as it was measured or left behind."""
+        if self.situation.views:
+            known = self.program.inputs.get(f"{VIEW}{name}")
+            return known or self.program.input(f"{VIEW}{name}", self.layout.sizes[name])
         return self.row[list(self.layout.columns(name))]
 
     @property

@@ -25,9 +25,11 @@ from policy_port.deploy.source import Situation, Source
 from policy_port.deploy.targets import HELD, joint_targets
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion
+from policy_port.port.format import DEPLOY_ACTION as ACTION
+from policy_port.port.format import DEPLOY_OBSERVATION as OBSERVATION
+from policy_port.port.format import DEPLOY_TARGET as TARGET
 
 ROW, ZERO = "signals", "zero"
-OBSERVATION, ACTION, TARGET = "observation", "action", "joint_target"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +53,13 @@ def of_row(
     mountings: Finder | None = None,
     motion: Motion | None = None,
     num_envs: int = 1,
+    computes: bool = True,
 ) -> Step:
     """The step that reads one row of signals, in which `REMEMBERED` stand as the last step left them.
 
     Whoever resets an environment puts its start into the row: the joint target at the measured positions, and actions
-    of zero.
+    of zero. Unless the step `computes` them, signals that nobody measures stand in the row like the others; whole
+    signals are then inputs of their own (`VIEW`), which are columns of the row's memory.
 
     Raises:
         TaskError: When a term can only be computed by a task environment.
@@ -64,7 +68,8 @@ def of_row(
     """
     program = Program()
     row = program.input(ROW, layout.width)
-    return _built(program, row, (), _situation(contract, layout, mountings, motion, num_envs))
+    situation = _situation(contract, layout, mountings, motion, num_envs)
+    return _built(program, row, (), situation if computes else replace(situation, derived={}, views=True))
 
 
 def by_name(
@@ -153,11 +158,12 @@ def _start_targets(source: Source) -> None:
 
 
 def _observation(source: Source) -> Value:
-    contract, program = source.contract, source.program
+    contract = source.contract
     observation = contract.observation
     step = _step(source)
     if observation.clip is not None:
-        step = program.add("Clip", [step], step.width, step.kind, low=observation.clip[0], high=observation.clip[1])
+        low, high = observation.clip
+        step = step.clip([low] * step.width, [high] * step.width)
     late = [term.late for term in observation.terms for _ in term.elements(contract)]
     nothing = float(np.clip(0.0, *(observation.clip or UNBOUNDED)))
     delays = [(column, delay.steps) for column, delay in enumerate(late)]
@@ -180,7 +186,7 @@ def _step(source: Source) -> Value:
     for signal, at in places:
         if signal == ZERO and ZERO not in layout.sizes:
             columns.append(0)
-        elif signal not in DERIVED:
+        elif signal not in source.situation.derived:
             columns.append(layout.first(signal) + (layout.joint(at) if isinstance(at, str) else at))
         else:
             if signal not in computed:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any
 
 from policy_port.contract import Contract
 from policy_port.contract.command import CommandElement, unit_of
 from policy_port.contract.layout import observation_slots
 from policy_port.contract.shaping import FirstOrder
+from policy_port.text_table import columns
 
 
 def describe(contract: Contract) -> str:
@@ -92,9 +94,7 @@ def _shaping(contract: Contract) -> list[str]:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows in columns, two blanks apart; the last column is not padded."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
-    return "\n".join("  " + line.rstrip() for line in lines)
+    return indent(columns((header, *rows)), "  ", lambda line: True)
 
 
 def _terms(contract: Contract) -> list[tuple[str, ...]]:

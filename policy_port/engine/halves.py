@@ -49,8 +49,8 @@ def write_halves(trace: Path, folder: Path) -> dict[str, Path]:
         if not chosen:
             word = "fitted" if use == "fit" else "held out"
             raise EvidenceError(
-                f"{trace}: all episodes to be {word} were stopped, the last one because {stopped[wanted[-1]]}. Give "
-                "the plan more `clearance` or less `amplitude`, and collect it anew"
+                f"{trace}: all episodes to be {word} were stopped, the last one because {stopped[wanted[-1]]}. "
+                "Collect anew by a plan that stays farther from the table, or moves less"
                 if wanted
                 else f"{trace}: no episode of its plan is to be {word}; write `use: {use}` into a segment"
             )

@@ -19,8 +19,8 @@ from policy_port.report import Picture, Report, Table, draw_png
 SAID = (
     "Success in share of the episodes, in brackets its 95 % interval. Simulated: under the turn's dynamics, turn 0 in "
     "the simulator as it comes. The gap is of the same starts and goals: joints' trajectories at equal times, root "
-    "mean square, and outcomes. A stopped episode counts as failed, and so do those not begun after three stops in a row. "
-    "Intervals: median width of those that both turns identified, over turn 1's."
+    "mean square, and outcomes. A stopped episode counts as failed; after three stops in a row, so do those "
+    "not begun. Intervals: median width of those that both turns identified, over turn 1's."
 )
 
 

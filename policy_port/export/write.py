@@ -21,6 +21,7 @@ from policy_port.contract.spec import check_network_width
 from policy_port.dynamics.document import load_dynamics
 from policy_port.errors import MotionError, OutputError, PortError, closest
 from policy_port.export import onnx_graph
+from policy_port.export.deploy import write_deploy
 from policy_port.export.fold import fold as fold_graph
 from policy_port.export.images import check_images
 from policy_port.export.ported_actor import PortedActor
@@ -53,6 +54,7 @@ def write_port(
     *,
     formats: Sequence[str] = FORMATS,
     fold: bool = False,
+    deploy: bool = False,
     recorded: NDArray[np.float32] | None = None,
     motion: Motion | None = None,
     seed: int = 0,
@@ -67,6 +69,7 @@ def write_port(
         remap: The remap, from `build_remap` or `identity_remap`.
         formats: Any of `FORMATS`.
         fold: Fold the remap into the first and last layer instead of leaving the weights untouched.
+        deploy: Refuse a policy whose control step can't be one graph, which else goes without.
         recorded: Observations of the target's side to prove parity on too, shape (steps, observation size) or
             (steps, environments, observation size).
         motion: The clip that the policy follows, in the parsing that it was trained with, to lie in the port.
@@ -97,12 +100,16 @@ def write_port(
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
+        without = write_deploy(folder, policy, remap, clip, seed)
+        if deploy and without:
+            raise PortError(f"{policy.path}: its control step can't be one graph: {without}. Leave out --deploy")
         progress(STAGES[2])
         written = folder / names.ONNX
         run = run_file(written if written.exists() else folder / names.TORCHSCRIPT)
         draw(run, remap.target.observation_size, seed, remap.target.images).save(folder / names.SAMPLE)
         options = {"formats": list(formats), "fold": fold, "seed": seed, "recorded": recorded is not None}
-        write_manifest(folder, _about(policy, options))
+        about = _about(policy, options)
+        write_manifest(folder, about | {names.WITHOUT_DEPLOY: without} if without else about)
         progress(STAGES[3])
         ready = load_port(folder)
     return ready.moved(Path(out))

@@ -44,6 +44,11 @@ class Predictor(Protocol):
         ...
 
     @property
+    def timestep(self) -> float:
+        """Physics timestep [s]."""
+        ...
+
+    @property
     def quick(self) -> Predictor | None:
         """A quicker simulator of the same robot, in which a search of this one starts; None for one that is quick."""
         ...

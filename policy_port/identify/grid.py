@@ -15,6 +15,8 @@ from policy_port.identify.segments import Integers
 
 FOLLOWED = 4
 """Steps in which the other parameters follow a move."""
+STEPS = (1, 2, 3)
+"""Physics steps by which delays are moved, beside what the caller names."""
 FARTHEST = 1.0
 """Longest of these steps, in standard deviations of the prior."""
 
@@ -74,12 +76,14 @@ def profile(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[
         key: The parameter.
         moves: In standard deviations of its prior.
     """
-    steps = np.array(sorted({0.0, *moves}))
     mine = np.array([index for index, item in enumerate(space.parameters) if item.key == key], np.int64)
+    steps = np.array(sorted({0.0, *moves, *(_whole_steps(problem, space, mine) if key == "delay" else ())}))
     rest = np.array([index for index, item in enumerate(space.parameters) if item.key != key], np.int64)
     low, high = (end[:, None] for end in space.bounds)
     points = np.tile(z[:, None], (1, len(steps)))
     points[mine] = np.clip(points[mine] + steps, low[mine], high[mine])
+    if key == "delay":
+        points = np.stack([_along_lag(space, z, point) for point in points.T], axis=1)
     slope = problem.slope(space, z, problem.residuals(space, z[:, None])[:, 0])
     curve = slope[:, rest].T @ slope[:, rest]
     kept, residual = points.copy(), problem.residuals(space, points)
@@ -96,6 +100,32 @@ def profile(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[
         kept[:, better], least = points[:, better], np.minimum(costs, least)
         by_joint[better] = _by_joint(problem, space, points, residual)[better]
     return Profile(moves=steps, points=kept, costs=by_joint, columns=_columns(space), mine=mine)
+
+
+def _whole_steps(problem: Problem, space: Space, mine: Integers) -> tuple[float, ...]:
+    """Moves of delays by whole physics steps.
+
+    Commands that jump tell within which step they arrive, so that minima lie a step apart with a wall between: a move
+    that is no whole step ends on the wall, where no other parameter makes up for it.
+    """
+    if not len(mine):
+        return ()
+    step = problem.predictor.timestep / space.parameters[int(mine[0])].spread
+    return tuple(sign * count * step for count in STEPS for sign in (-1.0, 1.0))
+
+
+def _along_lag(space: Space, z: Array, moved: Array) -> Array:
+    """A point with other delays, where each joint's inertia makes up for its delay.
+
+    A drive's inertia lags by inertia over damping, so that a longer delay and a smaller inertia move alike. That ridge
+    is curved, and derivatives at its one end don't lead to the other.
+    """
+    before, after = space.values(z), space.values(moved)
+    lag = np.maximum(before["damping"] + before["drive_damping"], 1e-9)
+    after["armature"] = before["armature"] + lag * (before["delay"] - after["delay"])
+    found = space.coordinates(after)
+    # A coordinate that did not move stays to the last bit.
+    return np.where([item.key == "armature" for item in space.parameters], found, moved)
 
 
 def _columns(space: Space) -> Integers:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.identify.doubts import Doubt, doubts
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
 from policy_port.identify.estimate import Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
@@ -42,6 +43,9 @@ LEAST_SEGMENTS = 30
 """Segments that short recordings are cut into, overlapping."""
 JUDGED_QUICK, JUDGED_SLOW, SHOWN = 20_000, 400, 200
 """Most segments, spread evenly, by which a quick and a slow simulator are judged, and that are drawn."""
+WRONG = 3.0
+"""From this multiple of the readings' noise on, errors may come from wrong data: signs turned in hidden arms' leave 4
+to 20 of it."""
 LAG_SEGMENTS = 150
 """Segments that the lag is fitted to."""
 
@@ -105,6 +109,8 @@ class Identified:
     """Their predictions by model [rad]."""
     learned: Learned | None = None
     """Networks beside the drives, kept or not; None where they weren't tried."""
+    doubts: tuple[Doubt, ...] = ()
+    """Mistakes that commands and readings may share."""
 
 
 def identify(
@@ -140,18 +146,31 @@ def identify(
     models = _models(predictor, stock, estimates.values, lag)
     noise, step = reading_noise(cut(fitted, effort.horizon).some(400))
     shown, most = cut(judged, LONG).some(SHOWN), JUDGED_QUICK if predictor.quick is None else JUDGED_SLOW
+    found = tuple(find_misfits(predictor, estimates.values, fitted))
     return Identified(
         estimates=estimates,
         lag=lag,
         errors=tuple(_errors(judged, horizon, most, models) for horizon in sorted({*HORIZONS, effort.horizon})),
         held_out=bool(others),
-        misfits=tuple(find_misfits(predictor, estimates.values, fitted)),
+        misfits=found,
         noise=noise,
         step=step,
         shown=shown,
         predicted={name: model(shown) for name, model in models.items() if name != "lag without bias"},
         learned=learned,
+        doubts=_doubted(problem, space, estimates.values, note) if any(map(_large, found)) else (),
     )
+
+
+def _large(misfit: Misfit) -> bool:
+    return misfit.error > WRONG * misfit.noise
+
+
+def _doubted(problem: Problem, space: Space, values: Values, note: Callable[[str], None]) -> tuple[Doubt, ...]:
+    """Where errors are not noise: whether they would be less without a mistake in the recordings."""
+    note("errors are not noise: whether signs, columns or clocks are wrong")
+    quick = replace(problem, predictor=problem.predictor.quick or problem.predictor)
+    return tuple(doubts(quick, space, space.coordinates(values), problem.predictor.joint_names))
 
 
 def _problem(predictor: Predictor, fitted: Sequence[Recording], effort: Effort) -> tuple[Problem, Lag]:

@@ -8,6 +8,7 @@ from typing import Any
 from policy_port.pipeline.document import Pipeline, Stage
 from policy_port.pipeline.stages import State
 from policy_port.report import Picture, Report, Table, draw_png
+from policy_port.text_table import columns
 
 
 def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
@@ -37,18 +38,16 @@ def pipeline_report(pipeline: Pipeline, states: Mapping[str, State]) -> Report:
 def figures_text(states: Mapping[str, State]) -> str:
     """The figures as a table to print; empty where there is none."""
     table = _table(states)
-    lines = (table.head, *table.rows) if table.rows else ()
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.head))] if lines else []
-    return "\n".join("  ".join(f"{t:<{w}}" for t, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return columns((table.head, *table.rows) if table.rows else ())
 
 
 def _table(states: Mapping[str, State]) -> Table:
-    columns = [name for name, state in states.items() if state.figures]
-    rows = dict.fromkeys(row for name in columns for row in states[name].figures)
+    named = [name for name, state in states.items() if state.figures]
+    rows = dict.fromkeys(row for name in named for row in states[name].figures)
     return Table(
         title="Figures",
-        head=("", *columns),
-        rows=tuple((row, *(_cell(states[name].figures.get(row)) for name in columns)) for row in rows),
+        head=("", *named),
+        rows=tuple((row, *(_cell(states[name].figures.get(row)) for name in named)) for row in rows),
         note="In brackets the 95 % interval over the seeds of the episodes; a dash where a stage does not tell.",
     )
 

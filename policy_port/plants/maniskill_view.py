@@ -9,6 +9,7 @@ from sapien import physx
 
 from policy_port.errors import MissingDependencyError
 from policy_port.plants import maniskill_build as build
+from policy_port.plants.sapien_drawing import drawing_device
 from policy_port.plants.setup import PlantSetup
 
 BACKWARDS = np.array([0.624, -0.743, 0.25]) / np.linalg.norm([0.624, -0.743, 0.25])
@@ -30,7 +31,9 @@ class TrackingView:
         """
         self.shape = (height, width)
         try:
-            self._scene = sapien.Scene([physx.PhysxCpuSystem(), sapien.render.RenderSystem(_device())])
+            self._scene = sapien.Scene(
+                [physx.PhysxCpuSystem(), sapien.render.RenderSystem(sapien.Device(drawing_device()))]
+            )
         except RuntimeError as cause:
             raise MissingDependencyError(
                 f"SAPIEN found no Vulkan device to draw with ({cause}); `policy-port doctor` says what would mend it"
@@ -72,14 +75,6 @@ class TrackingView:
             ):
                 lines.add_box_visual(sapien.Pose(position), half_size, white)
         lines.build_kinematic(name="grid")
-
-
-def _device() -> sapien.Device:
-    """The device that ManiSkill's environments draw on: SAPIEN draws on one device in a process, named in one way."""
-    try:
-        return sapien.Device("cuda")
-    except RuntimeError:
-        return sapien.Device("cpu")
 
 
 def _look_at(eye: NDArray[np.float64], target: NDArray[np.float64]) -> sapien.Pose:

@@ -74,8 +74,8 @@ def is_native(device: str) -> bool:
     return warp.get_device(device).is_cpu
 
 
-def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, device: str) -> NewtonRobot:
-    """Load a robot file and set it up in `worlds` worlds.
+def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, device: str, native: bool) -> NewtonRobot:
+    """Load a robot file and set it up in `worlds` worlds, stepped by MuJoCo's C library or by MuJoCo Warp.
 
     Raises:
         RobotError: When the file can't be loaded or does not fit the setup.
@@ -111,7 +111,7 @@ def build_robot(path: Path, setup: PlantSetup, *, worlds: int, meshes: bool, dev
     scene.replicate(builder, worlds)
     if not any(kind in GROUND and body < 0 for kind, body in zip(builder.shape_type, builder.shape_body, strict=True)):
         scene.add_ground_plane(cfg=newton.ModelBuilder.ShapeConfig(mu=setup.friction))
-    model, solver = _finalize(scene, path, device, _integrator(setup, source))
+    model, solver = _finalize(scene, path, device, _integrator(setup, source), native)
     if source.meant is not None:
         refuse_what_newton_lost(source.meant, solver.mj_model, setup, path)
     return NewtonRobot(
@@ -186,20 +186,31 @@ def _integrator(setup: PlantSetup, source: Source) -> str | None:
 
 
 def _finalize(
-    scene: newton.ModelBuilder, path: Path, device: str, integrator: str | None
+    scene: newton.ModelBuilder, path: Path, device: str, integrator: str | None, native: bool
 ) -> tuple[newton.Model, Solver]:
-    native = is_native(device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = scene.finalize(device=device)
-            solver = Solver(model, use_mujoco_cpu=native, integrator=integrator)
+            room = {} if native else _room(scene)
+            solver = Solver(model, use_mujoco_cpu=native, integrator=integrator, **room)
     except Exception as cause:
         raise RobotError(f"{path}: Newton can't simulate it: {one_line(cause)}") from cause
     if native:
         # A diverged state must stay visible, not be replaced by the default pose in the middle of a rollout.
         solver.mj_model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     return model, solver
+
+
+def _room(scene: newton.ModelBuilder) -> dict[str, int]:
+    """How many contacts and constraints a world of MuJoCo Warp has room for: its own guess is too low for walkers.
+
+    Contacts count that are near, not only those that press; constraints are friction and stops of every joint, and
+    what presses.
+    """
+    worlds = max(1, scene.world_count)
+    shapes = sum(bool(flags & newton.ShapeFlags.COLLIDE_SHAPES) for flags in scene.shape_flags) // worlds
+    return {"nconmax": 64 + 8 * shapes, "njmax": 64 + 3 * scene.joint_dof_count // worlds + 6 * shapes}
 
 
 def _frames(builder: newton.ModelBuilder) -> dict[str, tuple[int, NDArray[np.float64]]]:

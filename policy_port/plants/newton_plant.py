@@ -44,7 +44,14 @@ class NewtonPlant:
     """The second robot of a picture, once one was drawn."""
 
     def __init__(
-        self, robot_file: Path, setup: PlantSetup, *, num_envs: int = 1, meshes: bool = True, device: str = "cpu"
+        self,
+        robot_file: Path,
+        setup: PlantSetup,
+        *,
+        num_envs: int = 1,
+        meshes: bool = True,
+        device: str = "cpu",
+        native: bool | None = None,
     ) -> None:
         """Load the robot and put it at its default pose.
 
@@ -54,6 +61,8 @@ class NewtonPlant:
             num_envs: Number of environments.
             meshes: False leaves every mesh out, visual and collision; `skipped_meshes` counts them.
             device: Warp's name of the device: "cpu", "cuda" or "cuda:1".
+            native: Whether MuJoCo's C library steps; where it is None, it does on the CPU. False there has Warp run
+                the kernels that a GPU would.
 
         Raises:
             RobotError: When the file can't be loaded or does not fit the setup.
@@ -65,12 +74,12 @@ class NewtonPlant:
             raise MissingDependencyError(
                 f"Newton was asked to run on {device}, and Warp finds no NVIDIA GPU or driver here; ask for cpu"
             )
-        native = is_native(device)
-        robot = build_robot(Path(robot_file), setup, worlds=1 if native else num_envs, meshes=meshes, device=device)
+        native = is_native(device) if native is None else native
+        worlds = 1 if native else num_envs
+        robot = build_robot(Path(robot_file), setup, worlds=worlds, meshes=meshes, device=device, native=native)
         # MuJoCo's own handler writes a log into the working folder; what it warns of shows as NaN in the state.
         mujoco.set_mju_user_warning(lambda message: None)
-        solver = "mujoco" if native else "mujoco warp"
-        self.name = f"newton {newton.__version__}, {solver} on {device}"
+        self.name = f"newton {newton.__version__}, {'mujoco' if native else 'mujoco warp'} on {device}"
         """Simulator and version, and the solver that did the work."""
         self.joint_names = tuple(joint.name for joint in robot.joints)
         """Hinges and slides in Newton's order: depth-first, bodies in the <frame>s of an MJCF last first."""
@@ -96,9 +105,9 @@ class NewtonPlant:
         self._joint_q_start, self._joint_type = model.joint_q_start.numpy(), model.joint_type.numpy()
         self._joint_of = held.mjc_jnt_to_newton_jnt.numpy()[0]
         self._frame = self.frame_of(None)
-        drawer = "MuJoCo, which draws for Newton,"
-        self._view = TrackingView(robot.solver.mj_model, self._located.base_body, drawer=drawer)
-        self._footing = Footing(robot.solver.mj_model, self._located.base_body)
+        base = self._located.base_body
+        self._view = TrackingView(robot.solver.mj_model, base, drawer="MuJoCo, which draws for Newton,")
+        self._footing = Footing(robot.solver.mj_model, base)
         default = np.array([joint.default for joint in robot.joints])
         self.reset(np.tile(default, (num_envs, 1)))
         if setup.falls:
@@ -139,6 +148,7 @@ class NewtonPlant:
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         self.worlds.step(count)
+        self.worlds.check_room()
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N], shape (num_envs, joints)."""
@@ -168,9 +178,7 @@ class NewtonPlant:
 
     def set_physics(self, physics: Physics) -> None:
         """Give environments other physics; see `PhysicalPlant.set_physics`."""
-        # MuJoCo Warp has rows for as many constraints as the file asks for, and friction in a joint is one more.
-        can = tuple(name for name in CAN if self._warp is None or name != "joint_friction")
-        physics.check(self.num_envs, self.joint_names, can=can, simulator=self.name)
+        physics.check(self.num_envs, self.joint_names, can=CAN, simulator=self.name)
         self._give(physics)
 
     def _give(self, physics: Physics) -> None:

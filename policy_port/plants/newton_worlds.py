@@ -56,7 +56,9 @@ class Worlds:
         parts = num_envs if self.native else 1
         self._pairs = [(robot.model.state(), robot.model.state()) for _ in range(parts)]
         self._controls: list[Any] = [robot.model.control() for _ in range(parts)]
-        self._told: Any = robot.solver.observables({robot.solver.ObservableKind.QFRC_ACTUATOR})
+        kinds = robot.solver.ObservableKind
+        wanted = {kinds.QFRC_ACTUATOR} if self.native else {kinds.QFRC_ACTUATOR, kinds.OVERFLOW}
+        self._told: Any = robot.solver.observables(wanted)
         present, other = zip(*self._pairs, strict=True)
         self.arrays: dict[str, Any] = {name: _joined(present, name) for name in (*MOVING, "body_f")}
         """The present state, Newton's quantities by name."""
@@ -154,6 +156,16 @@ class Worlds:
             self._settle(count)
             self._capture(count)
 
+    @property
+    def overflow(self) -> Any:
+        """Per world, not 0 where its last step had more contacts or constraints than MuJoCo Warp has room for."""
+        return self._told.overflow
+
+    def check_room(self) -> None:
+        """Raise a RobotError where the last step left contacts out, which would let a robot sink."""
+        if not self.native and self.overflow.numpy().any():
+            raise no_room(int(np.argmax(self.overflow.numpy() != 0)))
+
     def use(self, models: Sequence[mujoco.MjModel]) -> None:
         """Step environments by models of their own from now on; MuJoCo Warp has been told them already."""
         self._mj_models = models
@@ -245,6 +257,14 @@ class Worlds:
         changed = array.numpy()
         changed.reshape(self.num_envs, -1)[where] = values
         array.assign(changed)
+
+
+def no_room(world: int) -> RobotError:
+    """The error for a world in which contacts were left out."""
+    return RobotError(
+        f"Newton: environment {world} has more contacts than MuJoCo Warp has room for, and those left out would let "
+        "the robot sink; give it simpler collision shapes"
+    )
 
 
 def _joined(holders: Sequence[Any], name: str) -> Any:

@@ -46,6 +46,8 @@ class Simulator:
 
     load: Callable[[bool], Callable[..., SimulatedPlant]]
     """Imports its plant: the one on CUDA, if True."""
+    packages: tuple[str, ...]
+    """Whose versions decide what it computes."""
     options: tuple[str, ...] = ()
     """Options that its plant takes beside num_envs and meshes."""
     where: str = "device"
@@ -81,9 +83,17 @@ def _newton(on_cuda: bool) -> Callable[..., SimulatedPlant]:
 
 
 SIMULATORS: dict[str, Simulator] = {
-    "mujoco": Simulator(load=_mujoco, options=("shadows",)),
-    "maniskill": Simulator(load=_maniskill, where="sim_backend", draws_with_mujoco=False),
-    "newton": Simulator(load=_newton, options=("device",), extra="newton", reads_usd=True),
+    "mujoco": Simulator(load=_mujoco, packages=("mujoco",), options=("shadows",)),
+    "maniskill": Simulator(
+        load=_maniskill, packages=("mani_skill", "sapien"), where="sim_backend", draws_with_mujoco=False
+    ),
+    "newton": Simulator(
+        load=_newton,
+        packages=("newton", "mujoco-warp", "mujoco"),
+        options=("device",),
+        extra="newton",
+        reads_usd=True,
+    ),
 }
 """The simulators by name."""
 

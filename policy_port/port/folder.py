@@ -15,10 +15,14 @@ from policy_port.errors import PortError, one_line
 from policy_port.motion.motion import Motion
 from policy_port.motion.read import unpacked
 from policy_port.plain_yaml import text_of
+from policy_port.port.deployed import DeployGraph, DeploySample
+from policy_port.port.folded import network_in
 from policy_port.port.format import (
     CHUNK,
     CONTRACT,
     CONTRACT_KEY,
+    DEPLOY,
+    DEPLOY_SAMPLE,
     MAPPING,
     MOTION,
     ONNX,
@@ -87,6 +91,7 @@ class Port:
             onnx=self.onnx,
             torchscript=self.torchscript,
             held={file: self.held[file.name] for file in (self.onnx, self.torchscript) if file is not None},
+            folded=network_in(self.held[DEPLOY]) if DEPLOY in self.held else None,
             checkpoint_sha256=source if isinstance(source := self.manifest[POLICY].get("sha256"), str) else None,
             network_contract=self.contract,
             made_with=self.mapping,
@@ -142,7 +147,19 @@ def load_port(path: Path | str) -> Port:
     if file is None:
         raise PortError(f"{folder}: holds neither {ONNX} nor {TORCHSCRIPT}")
     port.sample.check(port.run(file), file)
+    if DEPLOY in held:
+        _check_deploy(folder / DEPLOY, held, port.contract)
     return port
+
+
+def _check_deploy(path: Path, held: Mapping[str, bytes], contract: Contract) -> None:
+    """Hold a deploy graph against its port, and replay its sample."""
+    if DEPLOY_SAMPLE not in held:
+        raise PortError(f"{path.parent / DEPLOY_SAMPLE}: is missing beside {DEPLOY}; export the port again")
+    _check_onnx(path, held[DEPLOY], contract)
+    sample = path.parent / DEPLOY_SAMPLE
+    text = text_of(held[DEPLOY_SAMPLE], sample, PortError, what="a deploy graph's sample")
+    DeploySample.read(sample, text).check(DeployGraph(path, held[DEPLOY]), path)
 
 
 def _read_report(path: Path, data: bytes) -> dict[str, Any]:

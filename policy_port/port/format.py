@@ -19,6 +19,10 @@ PARITY = "parity.json"
 SAMPLE = "sample.npz"
 MOTION = "motion.npz"
 """The clip that the policy follows, in the parsing of the port's contract; only where one was given."""
+DEPLOY = "deploy.onnx"
+"""The whole control step as one graph; only where all of it can be in a graph, and in no port of before."""
+DEPLOY_SAMPLE = "deploy_sample.csv"
+"""Signals and the targets that the deploy graph made of them."""
 MANIFEST = "manifest.json"
 
 # The graph's inputs and outputs; images go by their names in the contract.
@@ -27,7 +31,16 @@ ACTIONS = "actions"
 STATE_IN, STATE_OUT = "_in", "_out"
 """What follows the name of a recurrent state where it goes in and comes out."""
 
+# The deploy graph's outputs; its inputs are signals by name, and states.
+DEPLOY_OBSERVATION, DEPLOY_ACTION, DEPLOY_TARGET = "observation", "action", "joint_target"
+INSIDE = "policy/"
+"""Goes before every name of the policy's own graph in it."""
+
 # The metadata of an ONNX file.
+DEPLOY_KEY = "deploy"
+"""What a deploy graph says of itself, as JSON at full precision."""
+DEPLOY_STATES_KEY = "deploy_states"
+"""Input and output of each of its states, tab between, a line each: for programs that read no JSON."""
 CONTRACT_KEY = "contract"
 """The contract, as JSON at full precision."""
 VERSION_KEY = "policy_port_version"
@@ -50,6 +63,8 @@ SAMPLE_IMAGE = "image_"
 
 # The manifest.
 POLICY = "policy"
+WITHOUT_DEPLOY = "without_deploy"
+"""Why there is no deploy graph."""
 DYNAMICS = "dynamics_sha256"
 """Under it: the dynamics that the policy was trained under, as traces have it; only where some were given."""
 FILES = "files"

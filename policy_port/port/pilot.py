@@ -33,6 +33,8 @@ class Pilot:
     """Bytes of graphs that were checked, by file: those of `onnx` run where they are here, else it is read."""
     torchscript: Path | None = None
     """The same network as TorchScript, which runs on a GPU; None where the port holds none."""
+    folded: bytes | None = field(default=None, repr=False)
+    """The graph folded, out of the port's deploy.onnx, for the control loop's one call; None where there is none."""
     motion: Motion | None = None
     """The clip that the policy follows, in the simulator's parsing."""
     checkpoint_sha256: str | None = None
@@ -68,6 +70,7 @@ class Pilot:
             PortError: When the graph can't be loaded, or its images are not the contract's.
         """
         policy = OnnxPolicy(self.onnx, num_envs, self.network_contract.images, self.content)
+        policy.folded = self.folded
         return policy if self.remap is None else RemappedPolicy(policy, self.remap)
 
     def chunking(self) -> Chunking | None:

@@ -133,12 +133,31 @@ class OnnxPolicy:
         self._memory = [{name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(2)]
         # Two bindings take turns: what one call writes, the next one reads.
         self._bindings = (self._bind(0, 1), self._bind(1, 0)) if memory else (self._bind(0, 1),) * 2
-        self._turn = 0
+        self.turn = 0
+        """Which of `memories` the next call reads and writes."""
+        self.folded: bytes | None = None
+        """The same graph with what is affine folded into its weights, out of the port's deploy.onnx; None without."""
+
+    @property
+    def memories(self) -> tuple[dict[str, Float32], dict[str, Float32]]:
+        """Arrays of the recurrent state by the graph's names, in and out, of two calls in turn."""
+        first, second = self._memory
+        return self._in_turn(first, second), self._in_turn(second, first)
+
+    @staticmethod
+    def _in_turn(read: dict[str, Float32], write: dict[str, Float32]) -> dict[str, Float32]:
+        found = {f"{name}{STATE_IN}": state for name, state in read.items()}
+        return found | {f"{name}{STATE_OUT}": state for name, state in write.items()}
+
+    @property
+    def answer(self) -> Float32:
+        """Where the raw action is put."""
+        return self._actions
 
     @property
     def memory(self) -> dict[str, Float32]:
         """The recurrent state that the next call reads, by name, shape (layers, num_envs, size)."""
-        return self._memory[self._turn]
+        return self._memory[self.turn]
 
     def act(self) -> Float32:
         """Run the network on `observation` and images; see `Policy.act`."""
@@ -151,8 +170,15 @@ class OnnxPolicy:
         return self._plan.step()
 
     def _ask(self) -> Float32:
-        self._session.run_with_iobinding(self._bindings[self._turn])
-        self._turn ^= 1
+        return self.answered(self._session.run_with_iobinding(self._bindings[self.turn]))
+
+    def answered(self, _call: None = None) -> Float32:
+        """Take note of a call on the bound arrays, by this or another session.
+
+        Raises:
+            NonFiniteError: When a number of the observation or the action is NaN or infinite.
+        """
+        self.turn ^= 1
         # Zero times NaN or infinity is NaN, which differs from zero; anything finite gives zero.
         if self._both.dot(self._zeros) != 0.0:
             self._explain()
@@ -179,9 +205,10 @@ class OnnxPolicy:
     def _bind(self, read: int, write: int) -> ort.IOBinding:
         binding = self._session.io_binding()
         sources: dict[str, NDArray[Any]] = {OBSERVATION: self.observation, **self._image_buffers}
-        sources |= {f"{name}{STATE_IN}": state for name, state in self._memory[read].items()}
+        in_turn = self._in_turn(self._memory[read], self._memory[write])
+        sources |= {name: state for name, state in in_turn.items() if name.endswith(STATE_IN)}
         results = {ACTIONS: self._actions}
-        results |= {f"{name}{STATE_OUT}": state for name, state in self._memory[write].items()}
+        results |= {name: state for name, state in in_turn.items() if name.endswith(STATE_OUT)}
         for name, array in sources.items():
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in results.items():

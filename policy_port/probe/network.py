@@ -65,7 +65,8 @@ class Network:
     """A network in double precision, asked for actions and for their derivatives."""
 
     def __init__(self, actor: Actor) -> None:
-        self._actor = copy.deepcopy(actor).double()
+        # Only the last observation is differentiated by: whatever came before it needs no graph.
+        self._actor = copy.deepcopy(actor).double().requires_grad_(False)
         self._images = actor.images
 
     def actions(self, obs: Array) -> Array:
@@ -75,7 +76,7 @@ class Network:
             obs: Observations, shape (steps, batch, numbers); all steps are shown where the network remembers.
         """
         with torch.no_grad():
-            return self._last(torch.from_numpy(obs)).numpy()
+            return self._last([*torch.from_numpy(obs)]).numpy()
 
     def response(self, obs: Array) -> Response:
         """The derivatives by the last step's observation, averaged.
@@ -112,10 +113,12 @@ class Network:
         many = max(1, CELLS // (obs.shape[-1] * self._actor.action_size))
         yield from (obs[:, start : start + many] for start in range(0, obs.shape[1], many))
 
-    def _last(self, obs: Tensor) -> Tensor:
-        state = self._actor.initial_state(obs.shape[1], dtype=torch.float64)
-        images = [_grey(image, obs.shape[1]) for image in self._images]
-        action = obs[0]
+    def _last(self, obs: list[Tensor]) -> Tensor:
+        """The actions of the last of some steps, each of shape (batch, numbers)."""
+        batch = len(obs[-1])
+        state = self._actor.initial_state(batch, dtype=torch.float64)
+        images = [_grey(image, batch) for image in self._images]
+        action = obs[-1]
         for step in obs if self._actor.state_names else obs[-1:]:
             action, *rest = self._actor(step, *images, *state)
             state = tuple(rest)
@@ -124,7 +127,7 @@ class Network:
     def _derivatives(self, obs: Array) -> Array:
         """By autograd, shape (batch, actions, numbers)."""
         last = torch.from_numpy(obs[-1]).requires_grad_(True)
-        action = self._last(torch.cat((torch.from_numpy(obs[:-1]), last[None])))
+        action = self._last([*torch.from_numpy(obs[:-1]), last])
         rows = [
             torch.autograd.grad(action[:, i].sum(), last, retain_graph=True, allow_unused=True, materialize_grads=True)
             for i in range(action.shape[1])

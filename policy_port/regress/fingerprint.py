@@ -10,17 +10,13 @@ from policy_port import __version__
 from policy_port.contract import load_contract
 from policy_port.contract.mapping import find_mapping
 from policy_port.files import hash_data, hash_file, hash_files, source_hash
+from policy_port.plants.registry import SIMULATORS
 from policy_port.port.format import CONTRACT, MANIFEST
 from policy_port.regress.play import ListFile, Play
 from policy_port.regress.suite import Case, Suite
 from policy_port.robot_models.find import find_robot, robot_files
 
 ALWAYS = ("numpy", "onnx", "onnxruntime", "torch")
-OF_SIMULATOR = {
-    "mujoco": ("mujoco",),
-    "maniskill": ("mani_skill", "sapien"),
-    "newton": ("newton", "mujoco-warp", "mujoco"),
-}
 
 ROOMS = (
     *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "motion", "plants", "port"),
@@ -33,7 +29,7 @@ def versions(case: Play) -> dict[str, str]:
     """Versions of what computes: this package, the simulator, torch, ONNX Runtime, and the kind of machine."""
     simulator = "maniskill" if case.plant is None else case.plant.simulator
     found = {"policy_port": __version__, "python": platform.python_version(), "machine": _machine()}
-    for name in (*OF_SIMULATOR[simulator], *ALWAYS):
+    for name in (*SIMULATORS[simulator].packages, *ALWAYS):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

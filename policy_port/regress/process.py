@@ -104,7 +104,11 @@ def perform(job: Job, on_start: Callable[[subprocess.Popen[bytes]], None] = lamb
 def child_main(kind: type[Job]) -> None:
     """Do the job that the command line names; what `python -m` of its module runs."""
     end_unless(_same_parent())
-    job = kind(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    do(kind(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+
+
+def do(job: Job) -> None:
+    """Do a job and write what came out; a misuse is a result too."""
     from policy_port.errors import MissingDependencyError, PolicyPortError
     from policy_port.regress.advice import in_a_suite
 

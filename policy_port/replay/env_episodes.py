@@ -73,7 +73,7 @@ class EpisodeRunner:
         try:
             parts = state_parts(self._inner, self._inner._init_raw_obs)
             self._columns = check_fit(job.env_id, self._inner, job.pilot.contract, parts)
-            self._policy = job.pilot.open(num_envs)
+            self._policy: Any = self._open_policy()
             given = job.dynamics
             self._dynamics = given and EnvDynamics(job.env_id, self._inner, given, job.sim_backend)
         except BaseException:
@@ -89,6 +89,10 @@ class EpisodeRunner:
             "images": self._cameras.header(),
         }
         """Simulator, actuation, rates, joint names and cameras of the environment."""
+
+    def _open_policy(self) -> Any:
+        """The policy, with a row for each environment."""
+        return self._job.pilot.open(self._num_envs)
 
     def run(self, seeds: Sequence[int]) -> list[EnvEpisode]:
         """Do one episode per seed, at most as many as there are rows.
@@ -111,7 +115,7 @@ class EpisodeRunner:
             for row in np.flatnonzero(running[:count]):
                 steps[row].append({name: value[row].copy() for name, value in moment.items()})
             if self._job.draw_seed in seeds:
-                frames.append(_array(self._env.render())[seeds.index(self._job.draw_seed)])
+                frames.append(as_array(self._env.render())[seeds.index(self._job.draw_seed)])
             # A copy, because the buffer belongs to the policy's next step.
             observation, _, terminated, truncated, info = self._env.step(self._command(moment["action"]))
             if "success" not in info:
@@ -121,10 +125,10 @@ class EpisodeRunner:
             target = self._target()
             for row in np.flatnonzero(running[:count]):
                 steps[row][-1]["target"] = target[row]
-            once |= running & _array(info["success"]).astype(np.bool_)
-            ended = running & (_array(terminated) | _array(truncated)).astype(np.bool_)
+            once |= running & as_array(info["success"]).astype(np.bool_)
+            ended = running & (as_array(terminated) | as_array(truncated)).astype(np.bool_)
             for row in np.flatnonzero(ended):
-                last[row] = {name: _array(info[name])[row] for name in ("success", "distance") if name in info}
+                last[row] = {name: as_array(info[name])[row] for name in ("success", "distance") if name in info}
             running &= ~ended
             if not running[:count].any():
                 break
@@ -164,7 +168,7 @@ class EpisodeRunner:
 
     def _decide(self, observation: Any, info: dict[str, Any], step: int) -> dict[str, np.ndarray]:
         """Run the policy; return what is worth recording of this moment, rows first."""
-        self._policy.observation[...] = _array(flat_state(observation, self._inner.device))[:, self._columns]
+        self._policy.observation[...] = as_array(flat_state(observation, self._inner.device))[:, self._columns]
         if self._contract.observation.clip is not None:
             np.clip(self._policy.observation, *self._contract.observation.clip, out=self._policy.observation)
         seen = self._cameras.show(observation, self._policy) if self._cameras.cameras else {}
@@ -175,20 +179,20 @@ class EpisodeRunner:
         robot = self._inner.agent.robot
         moment = {
             "time": np.full(self._num_envs, step * self._contract.control_dt),
-            "joint_pos": _array(robot.get_qpos()).astype(np.float64),
-            "joint_vel": _array(robot.get_qvel()).astype(np.float64),
+            "joint_pos": as_array(robot.get_qpos()).astype(np.float64),
+            "joint_vel": as_array(robot.get_qvel()).astype(np.float64),
             "observation": self._policy.observation,
             "action": action,
             **seen,
         }
         if "distance" in info:
-            moment["tip_distance"] = _array(info["distance"]).astype(np.float64)
+            moment["tip_distance"] = as_array(info["distance"]).astype(np.float64)
         return moment
 
     def _target(self) -> np.ndarray:
         """Joint position targets that the last action has set [rad or m], shape (num_envs, joints)."""
         joints = self._inner.agent.robot.active_joints
-        return np.stack([_array(joint.drive_target).reshape(-1) for joint in joints], axis=1).astype(np.float64)
+        return np.stack([as_array(joint.drive_target).reshape(-1) for joint in joints], axis=1).astype(np.float64)
 
     def _command(self, action: np.ndarray) -> np.ndarray:
         return np.clip(action, *self._contract.raw_bounds)
@@ -223,6 +227,6 @@ def _make(job: EnvJob, num_envs: int, options: dict[str, Any]) -> Any:
     )
 
 
-def _array(value: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     """A torch tensor on whatever device, or an array, as an array."""
     return np.asarray(value.cpu() if hasattr(value, "cpu") else value)

@@ -35,13 +35,16 @@ def open_env(env_id: str, *, control_mode: str | None, draws: bool, **options: A
     registered(env_id)
     import gymnasium as gym
 
+    from policy_port.plants.sapien_drawing import drawing_device
+
     if control_mode is not None:
         options["control_mode"] = control_mode
     try:
         with warnings.catch_warnings():
             # gymnasium warns about habits of ManiSkill that no user can change.
             warnings.simplefilter("ignore")
-            return gym.make(env_id, render_backend=_render_backend() if draws else "none", **options)
+            backend = {"cuda": "gpu", "cpu": "cpu"}[drawing_device()] if draws else "none"
+            return gym.make(env_id, render_backend=backend, **options)
     except NotImplementedError as cause:
         raise TaskError(f"{env_id}: {cause}") from None
     except AssertionError as cause:
@@ -188,13 +191,3 @@ def columns(
             )
         found.append(np.arange(size) + starts[name])
     return np.concatenate(found)
-
-
-def _render_backend() -> str:
-    import sapien
-
-    try:
-        sapien.Device("cuda")
-    except RuntimeError:
-        return "cpu"
-    return "gpu"

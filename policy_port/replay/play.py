@@ -88,6 +88,8 @@ class Output:
     """Whether to draw a video of environment 0."""
     video_seconds: float = LONGEST
     """Length at which the video ends [s]."""
+    video_speed: float = 1.0
+    """How many times as fast as what it shows it runs; so many fewer pictures are drawn."""
     plot: bool = False
     """Whether to draw a plot."""
     report: bool = False
@@ -287,7 +289,8 @@ def _observers(
 
 
 def _video(output: Output, control_dt: float, reference: Reference | None = None) -> Video:
-    return Video(output.folder / VIDEO, control_dt, longest=output.video_seconds, reference=reference)
+    shown = {"longest": output.video_seconds, "speed": output.video_speed}
+    return Video(output.folder / VIDEO, control_dt, reference=reference, **shown)
 
 
 def _bar(total: int, unit: str) -> tqdm[Any]:

@@ -71,7 +71,8 @@ def replay_in_env(
                 done.append(episode.ended)
                 on_episode()
             recorder.close(episodes=[{"seed": one.seed, "env": 0, "episode": n} for n, one in enumerate(done)])
-    setting = {**setting_of(header), "task": job.env_id, "seeds": f"{seeds[0]} to {seeds[-1]}"}
+    on_gpu = {"policy": where} if (where := about.get("policy", "")) else {}
+    setting = {**setting_of(header), **on_gpu, "task": job.env_id, "seeds": f"{seeds[0]} to {seeds[-1]}"}
     return Result(setting=setting, metrics=episode_metrics(tuple(done)), episodes=tuple(done))
 
 
@@ -84,7 +85,16 @@ def _performed(
         with in_processes(job, seeds, num_envs) as found:
             yield found
         return
-    with contextlib.closing(EpisodeRunner(job, num_envs)) as runner:
+    kind: type[EpisodeRunner] = EpisodeRunner
+    where = ""
+    if job.sim_backend == "physx_cuda":
+        from policy_port.replay.env_tensors import TensorEpisodes, why_on_the_host
+
+        why = why_on_the_host(job.pilot)
+        kind = EpisodeRunner if why else TensorEpisodes
+        where = f"ONNX Runtime on the host, as {why}" if why else "torch, on the GPU with the environment"
+    with contextlib.closing(kind(job, num_envs)) as runner:
+        runner.about["policy"] = where
         starts = range(0, len(seeds), num_envs)
         yield runner.about, (episode for start in starts for episode in runner.run(seeds[start : start + num_envs]))
 

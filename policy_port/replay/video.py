@@ -26,14 +26,21 @@ class Video:
     """An mp4 that pictures are appended to, one per control step; it keeps as many as a video needs."""
 
     def __init__(
-        self, path: Path, control_dt: float, *, longest: float = LONGEST, reference: Reference | None = None
+        self,
+        path: Path,
+        control_dt: float,
+        *,
+        longest: float = LONGEST,
+        speed: float = 1.0,
+        reference: Reference | None = None,
     ) -> None:
         """Open the file.
 
         Args:
             path: The mp4 to write.
             control_dt: Control period [s].
-            longest: Length at which the video ends [s].
+            longest: How much of what happens is shown [s].
+            speed: How many times as fast as it happened.
             reference: The motion that the robot follows, drawn beside it where the plant can.
 
         Raises:
@@ -41,11 +48,11 @@ class Video:
         """
         import imageio.v2 as imageio
 
-        self.stride = max(1, round(1.0 / (PICTURES_PER_SECOND * control_dt)))
+        self.stride = max(1, round(speed / (PICTURES_PER_SECOND * control_dt)))
         """Control steps per picture."""
         self._step, self._reference = 0, reference
         self._last = round(longest / control_dt)
-        rate = 1.0 / (control_dt * self.stride)
+        rate = speed / (control_dt * self.stride)
         try:
             self._writer = imageio.get_writer(path, format="FFMPEG", fps=rate, quality=7, macro_block_size=2)  # type: ignore[arg-type]
         except (ImportError, OSError, ValueError) as cause:

@@ -15,7 +15,6 @@ from policy_port.contract import Contract, load_contract
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.errors import PolicyPortError, SuiteError, closest
-from policy_port.files import hash_file
 from policy_port.regress.play import CommandStep, Count, EnvCase, ListFile, PlantCase, Play
 from policy_port.regress.suite import Score
 from policy_port.sweep.policies import Policy, find_policies
@@ -120,10 +119,6 @@ class SweepFile(Strict):
         repeated = sorted({seed for seed in self.all_seeds if self.all_seeds.count(seed) > 1})
         if repeated or not self.all_seeds:
             raise ValueError(f"`seeds` must differ, given twice: {repeated}" if repeated else "`seeds` names none")
-        for what, entries in (("plants", self.plants), ("contracts", self.contracts), ("commands", self.commands)):
-            for (first, one), (second, other) in itertools.combinations(entries.items(), 2):
-                if one == other:
-                    raise ValueError(f"{what} '{first}' and '{second}' are the same one under two names; keep one")
         envs = [name for name, plant in self.plants.items() if isinstance(plant, EnvCase)]
         if envs and (self.commands or len(envs) < len(self.plants)) and not self._one_task:
             raise ValueError(
@@ -150,6 +145,12 @@ class Cell:
     plant: str
     command: str
     play: Play
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Where it stands on each axis of the grid, by the axis's key."""
+        policy, contract, plant, command = self.policy.file, self.contract, self.plant, self.command
+        return {"checkpoints": policy, "contracts": contract, "plants": plant, "commands": command}
 
 
 class Sweep(ListFile):
@@ -233,12 +234,6 @@ def _contract(sweep: Sweep, document: YamlDocument, name: str) -> Contract:
         raise SuiteError(
             f"{document.path}:{document.line(('contracts', name))}: contract '{name}': {text} is not there"
         )
-    twins = [other for other, one in sweep.file.contracts.items() if one.contract != text]
-    for other in twins:
-        path = sweep.resolve(sweep.file.contracts[other].contract)
-        same = sweep.file.contracts[other].model_copy(update={"contract": text}) == sweep.file.contracts[name]
-        if same and path.is_file() and hash_file(path) == hash_file(sweep.resolve(text)):
-            raise SuiteError(f"{at}: contracts '{name}' and '{other}' say the same in two files; keep one")
     return load_contract(sweep.resolve(text))
 
 

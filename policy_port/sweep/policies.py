@@ -1,4 +1,4 @@
-"""Which policy files a sweep takes: by pattern, in the order of their training, each content once."""
+"""Which policy files a sweep takes: by pattern, in the order of their training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policy_port.errors import CheckpointError, SuiteError
-from policy_port.files import hash_file
 
 _WORDS = ("iterations?", "iters?", "it", "(?:global_)?steps?", "timesteps?", "epochs?", "ep")
 _BEFORE = tuple(re.compile(rf"(?<![a-z]){word}[_=.-]?(\d+)(?![0-9a-z])", re.IGNORECASE) for word in _WORDS)
@@ -45,25 +44,14 @@ def find_policies(folder: Path, patterns: Sequence[str], exclude: Sequence[str],
         where: The sweep's file, for the messages.
 
     Raises:
-        SuiteError: When a pattern finds no file, nothing is left, or two files hold the same bytes.
+        SuiteError: When a pattern finds no file or nothing is left.
     """
     left_out = {path for pattern in exclude for path in _matches(folder, pattern, where)}
     found = {path: None for pattern in patterns for path in _matches(folder, pattern, where) if path not in left_out}
     if not found:
         raise SuiteError(f"{where}: exclude leaves no checkpoint of the {len(left_out)} that there are")
-    by_content: dict[str, str] = {}
-    for path in found:
-        twin = by_content.setdefault(hash_file(folder / path), path)
-        if twin != path:
-            raise SuiteError(
-                f"{where}: {twin} and {path} hold the same bytes, and would count as two policies: "
-                f"name one of them under `exclude: [{path}]`"
-            )
-    parents = [os.path.dirname(path) for path in found]
-    shared = os.path.commonpath(parents) if len(set(parents)) > 1 and all(parents) else parents[0]
-    shared = shared if len(set(parents)) == 1 or all(parents) else ""
-    policies = [_policy(folder, path, os.path.relpath(path, shared or ".")) for path in found]
-    return tuple(sorted(policies, key=_order))
+    shared = os.path.commonpath([(folder / path).parent for path in found])
+    return tuple(sorted((_policy(folder, path, os.path.relpath(folder / path, shared)) for path in found), key=_order))
 
 
 def iteration_in(path: str) -> int | None:

@@ -113,7 +113,7 @@ def summary(scores: Scores) -> str:
         names = dict.fromkeys(f"{scores.subject(one.cell).name} on {one.cell.plant}" for one in ones)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         blocks.append(f"{len(ones)} failed ({', '.join(list(names)[:3])}{more}): {text}")
-    return "\n\n".join([*blocks, scores.choice().text])
+    return "\n\n".join([*blocks, *scores.doubts(), scores.choice().text])
 
 
 def _table(scores: Scores, command: str | None) -> str:

@@ -8,6 +8,7 @@ import math
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,61 +64,69 @@ def run_sweep(
         Outcomes in the order of the grid.
 
     Raises:
-        SuiteError: When two plants are the same one; nothing is played then.
+        SuiteError: When two names of the grid stand for the same; nothing is played then.
     """
     keys, failures = _keys(sweep)
-    store = Rows(cache_folder(sweep))
-    known = {} if fresh else {key: row for key, row in store.earlier().items() if "failure" not in row}
-    cached = set(known)
+    kept = Kept(cache_folder(sweep), fresh=fresh)
+    cached = set(kept.rows)
     cells = {
         cell: [(seed, hash_data([key, seed])) for seed in sweep.file.all_seeds] for cell, key in sorted(keys.items())
     }
     wanted = {key for cases in cells.values() for _, key in cases}
-    with _bar(len(wanted), len(wanted & cached)) as bar:
+    with tqdm(
+        total=len(wanted), initial=len(wanted & cached), unit="case", delay=2.0, leave=False, disable=None
+    ) as bar:
         while left := {
-            cell: todo for cell, cases in cells.items() if (todo := [c for c in cases if c[1] not in known])
+            cell: todo for cell, cases in cells.items() if (todo := [c for c in cases if c[1] not in kept.rows])
         }:
+            before = len(kept.rows)
+            round_ = _Round(sweep=sweep, keys=keys, left=left, jobs=jobs, kept=kept, bar=bar)
             try:
-                found, why = _round(sweep, keys, left, jobs, performer or on_this_machine(jobs), store, bar)
+                why = round_.play(performer or on_this_machine(jobs))
             except KeyboardInterrupt:
                 raise StoppedSweepError(
-                    f"{sweep.path.name}: stopped with {bar.n} of {len(wanted)} cases done; they are kept, and the same "
-                    "command goes on with the others"
+                    f"{sweep.path.name}: stopped with {len(wanted & kept.rows.keys())} of {len(wanted)} cases done; "
+                    "they are kept, and the same command goes on with the others"
                 ) from None
-            known |= found
-            if not found:
-                known |= {key: {"failure": why} for cases in left.values() for _, key in cases}
+            if len(kept.rows) == before:
+                kept.rows |= {key: {"failure": why} for cases in left.values() for _, key in cases}
     outcomes = []
     for number, cell in enumerate(sweep.cells):
         for seed, key in cells.get(number) or [(seed, "") for seed in sweep.file.all_seeds]:
-            row = known.get(key, {"failure": failures.get(number, "")})
+            row = kept.rows.get(key, {"failure": failures.get(number, "")})
             found = {name: row[name] for name in ("success", "error", "seconds", "simulator", "failure") if name in row}
             outcomes.append(Outcome(cell=cell, seed=seed, key=key, cached=key in cached, **found))
     return tuple(outcomes)
 
 
-class Rows:
+class Kept:
     """Outcomes on disk: a file a worker, a line an outcome, each by the hash of what it depends on."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.run = folder, secrets.token_hex(6)
+    def __init__(self, folder: Path, *, fresh: bool) -> None:
+        self.folder, self._run = folder, secrets.token_hex(6)
         (folder / "rows").mkdir(exist_ok=True)
+        for work in folder.glob("work-*"):
+            # What a killed run has left; one that is under way is younger, or touches it with every chunk.
+            if time.time() - work.stat().st_mtime > 24 * 3600.0:
+                shutil.rmtree(work, ignore_errors=True)
         self._read: dict[Path, int] = {}
+        self.rows: dict[str, dict[str, Any]] = {}
+        """What is known. Of earlier runs, failures are not: they are tried again."""
+        if not fresh:
+            self.rows = {key: row for key, row in self._new("*.jsonl") if "failure" not in row}
 
     def file(self, worker: int) -> Path:
         """Where a worker of this run writes."""
-        return self.folder / "rows" / f"{self.run}-{worker}.jsonl"
+        return self.folder / "rows" / f"{self._run}-{worker}.jsonl"
 
-    def earlier(self) -> dict[str, dict[str, Any]]:
-        """What other runs have found."""
-        return self._new("*.jsonl")
+    def collect(self) -> int:
+        """Take up what this run's workers have written since; how many outcomes that are."""
+        found = self._new(f"{self._run}-*.jsonl")
+        self.rows.update(found)
+        return len(found)
 
-    def new(self) -> dict[str, dict[str, Any]]:
-        """What this run has found since it was last asked."""
-        return self._new(f"{self.run}-*.jsonl")
-
-    def _new(self, pattern: str) -> dict[str, dict[str, Any]]:
-        found = {}
+    def _new(self, pattern: str) -> list[tuple[str, dict[str, Any]]]:
+        found = []
         for path in sorted((self.folder / "rows").glob(pattern)):
             with open(path, "rb") as file:
                 file.seek(self._read.get(path, 0))
@@ -128,98 +137,105 @@ class Rows:
             for line in whole.splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     row = json.loads(line)
-                    found[row["key"]] = row
+                    found.append((row["key"], row))
         return found
 
 
 def _keys(sweep: Sweep) -> tuple[dict[int, str], dict[int, str]]:
     """The hash of each cell, or why there is none."""
-    keys, failures, plants = {}, {}, {}
+    keys: dict[int, str] = {}
+    failures: dict[int, str] = {}
+    known: dict[str, Cell] = {}
     for number, cell in enumerate(sweep.cells):
         try:
             keys[number] = cell_key(sweep, cell.play)
         except PolicyPortError as error:
             failures[number] = str(error)
             continue
-        twin = plants.setdefault(keys[number], cell.plant)
-        if twin != cell.plant:
-            raise SuiteError(f"{sweep.path}: plants '{twin}' and '{cell.plant}' are the same robot in the same "
-                             "simulator; keep one")  # fmt: skip
+        twin = known.setdefault(keys[number], cell)
+        if twin is not cell:
+            what = next(axis for axis in cell.names if cell.names[axis] != twin.names[axis])
+            keep = f"name one under `exclude: [{cell.policy.file}]`" if what == "checkpoints" else "keep one"
+            raise SuiteError(
+                f"{sweep.path}: {what} {twin.names[what]} and {cell.names[what]} are the same under two names, and "
+                f"would count as two; {keep}"
+            )
     return keys, failures
 
 
-def _round(
-    sweep: Sweep,
-    keys: Mapping[int, str],
-    left: Mapping[int, Sequence[tuple[int, str]]],
-    jobs: int,
-    performer: Performer,
-    store: Rows,
-    bar: tqdm[Any],
-) -> tuple[dict[str, Any], str]:
-    """Let workers play what is left, until each has ended: what they found, and why one ended that found nothing."""
-    work = store.folder / f"work-{secrets.token_hex(6)}"
-    cells = {number: place for place, number in enumerate(left)}
-    size = max(1, sum(map(len, left.values())) // (SHARES * jobs))
-    chunks = []
-    for number, cases in left.items():
-        env = sweep.cells[number].play.env
-        step = size if env is None else -(-size // env.num_envs) * env.num_envs
-        chunks += [{"cell": cells[number], "cases": cases[at : at + step]} for at in range(0, len(cases), step)]
-    plays = [{"play": sweep.cells[number].play.model_dump(mode="json"), "key": keys[number]} for number in left]
-    found: dict[str, Any] = {}
-    why = "no worker took it"
-    try:
-        todo = []
-        for worker in range(min(jobs, len(chunks))):
-            (out := work / f"out-{worker}").mkdir(parents=True)
-            todo.append(
-                WorkerJob(
-                    sweep=str(sweep.path),
-                    out=str(out),
-                    timeout=None,
-                    work=str(work),
-                    rows=str(store.file(worker)),
-                    ports=str(store.folder / "ports"),
-                    number=worker,
-                )
+@dataclass(frozen=True, kw_only=True)
+class _Round:
+    """Workers share out what is left, until each has ended."""
+
+    sweep: Sweep
+    keys: Mapping[int, str]
+    left: Mapping[int, Sequence[tuple[int, str]]]
+    """Seeds and keys of each cell's cases."""
+    jobs: int
+    kept: Kept
+    bar: tqdm[Any]
+
+    def play(self, performer: Performer) -> str:
+        """Play; returns why the last worker that did not end well has ended."""
+        work = self.kept.folder / f"work-{secrets.token_hex(6)}"
+        chunks = self._chunks()
+        todo, why = self._jobs(work, min(self.jobs, len(chunks))), "no worker took it"
+        try:
+            for job in todo:
+                Path(job.out).mkdir(parents=True)
+            plays = [
+                {"play": self.sweep.cells[cell].play.model_dump(mode="json"), "key": self.keys[cell]}
+                for cell in self.left
+            ]
+            (work / TODO).write_text(json.dumps({"cells": plays, "chunks": chunks}), encoding="utf-8")
+            with self._watched():
+                for job, result in performer(todo):
+                    said = [result[word] for word in ("crashed", "elsewhere", "failed", "skipped") if word in result]
+                    why = said[0] if said else why
+                    if said and job.begun.exists():
+                        self.kept.rows.setdefault(job.begun.read_text(), {"failure": why})
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return why
+
+    def _chunks(self) -> list[dict[str, Any]]:
+        size = max(1, sum(map(len, self.left.values())) // (SHARES * self.jobs))
+        chunks = []
+        for place, (cell, cases) in enumerate(self.left.items()):
+            env = self.sweep.cells[cell].play.env
+            step = size if env is None else -(-size // env.num_envs) * env.num_envs
+            chunks += [{"cell": place, "cases": cases[at : at + step]} for at in range(0, len(cases), step)]
+        return chunks
+
+    def _jobs(self, work: Path, count: int) -> list[WorkerJob]:
+        return [
+            WorkerJob(
+                sweep=str(self.sweep.path),
+                out=str(work / f"out-{number}"),
+                timeout=None,
+                work=str(work),
+                rows=str(self.kept.file(number)),
+                ports=str(self.kept.folder / "ports"),
+                number=number,
             )
-        (work / TODO).write_text(json.dumps({"cells": plays, "chunks": chunks}), encoding="utf-8")
-        with _watched(store, found, bar):
-            for job, result in performer(todo):
-                if said := next(
-                    (result[word] for word in ("crashed", "elsewhere", "failed", "skipped") if word in result), ""
-                ):
-                    why = said
-                    if job.begun.exists() and (at := job.begun.read_text()) not in found:
-                        found[at] = {"failure": said}
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return found, why
+            for number in range(count)
+        ]
 
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Collect what workers write, as they write it."""
+        ended = threading.Event()
 
-@contextlib.contextmanager
-def _watched(store: Rows, found: dict[str, Any], bar: tqdm[Any]) -> Iterator[None]:
-    """Collect what workers write, as they write it."""
-    ended = threading.Event()
+        def collect() -> None:
+            last = False
+            while not last:
+                last = ended.wait(0.5)
+                self.bar.update(self.kept.collect())
 
-    def collect() -> None:
-        while True:
-            last = ended.wait(0.5)
-            new = store.new()
-            found.update(new)
-            bar.update(len(new))
-            if last:
-                return
-
-    thread = threading.Thread(target=collect)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _bar(total: int, done: int) -> tqdm[Any]:
-    return tqdm(total=total, initial=done, unit="case", delay=2.0, leave=False, disable=None)
+        thread = threading.Thread(target=collect)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

@@ -17,6 +17,9 @@ from policy_port.replay.metrics import success_interval
 from policy_port.sweep.document import Cell, Sweep
 from policy_port.sweep.run import Outcome
 
+ALIKE = 1e-3
+"""Errors that are closer than this share of `cap` are one outcome."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
@@ -120,8 +123,29 @@ class Scores:
         alike = [s.name for s in whole if s != best and not _better(whole[best], whole[s])]
         count = len(self.sweep.file.all_seeds)
         doubt = f" {count} seeds do not tell it from {', '.join(alike)}." if alike else ""
+        doubt = doubt if count > 1 else " One seed says nothing of chance."
         text = f"Best {where}: {best.name}, {float(whole[best].mean()):.3f}, of {len(whole)}."
         return Choice(best=best.name, text=text + doubt + missing)
+
+    def doubts(self) -> list[str]:
+        """Where seeds draw nothing that matters, so that intervals are narrow for no reason."""
+        cap, seeds = self.sweep.file.score.cap or 1.0, self.sweep.file.all_seeds
+        errors: dict[tuple[str, str], dict[Subject, list[float]]] = {}
+        for one in self.outcomes:
+            if one.error is not None and not one.failure:
+                there = errors.setdefault((one.cell.command, one.cell.plant), {})
+                there.setdefault(self.subject(one.cell), []).append(one.error)
+        same = [
+            f"{command} on {plant}"
+            for (command, plant), found in errors.items()
+            if len(seeds) > 1 and all(np.ptp(values) < ALIKE * cap for values in found.values())
+        ]
+        if not same:
+            return []
+        return [
+            f"All {len(seeds)} seeds give each policy the same outcome in {', '.join(same)}: what they draw changes "
+            "nothing there, and the intervals say nothing. Raise `start_noise`, draw a goal, or give one seed."
+        ]
 
 
 def _better(one: Array, other: Array) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from policy_port.errors import PolicyPortError, SuiteError, one_line
-from policy_port.files import hash_data, sha256
+from policy_port.files import hash_data, hash_file, sha256, source_hash
 from policy_port.regress import fingerprint
 from policy_port.regress.advice import in_a_suite
 from policy_port.regress.pilots import find_pilot
@@ -26,6 +26,8 @@ from policy_port.regress.player import Player, open_plant, open_player
 from policy_port.regress.process import Job, child_main, end_unless
 
 TODO = "todo.json"
+ROOMS = (*fingerprint.ROOMS, "sweep")
+"""Rooms of this package that have a part in an outcome."""
 OPEN_PLANTS = 4
 """Simulators that a worker keeps."""
 
@@ -39,13 +41,15 @@ def cell_key(sweep: ListFile, play: Play) -> str:
         PolicyPortError: When the mapping or the robot is not there.
     """
     asked = play.model_dump(mode="json", exclude=_CONTENT_KNOWN)
-    if play.plant is not None:
-        asked["plant"].pop("robot")
+    if play.plant is not None and play.plant.robot is not None:
+        # The dependencies hold the folder's robots; this says which of them it is.
+        file = sweep.resolve(play.plant.robot)
+        asked["plant"]["robot"] = hash_file(file) if file.is_file() else play.plant.robot
     return hash_data(
         {
             "dependencies": fingerprint.dependencies(sweep, play),
             "versions": fingerprint.versions(play),
-            "source": fingerprint.package_source(),
+            "source": source_hash(ROOMS),
             "asked": asked,
         }
     )
@@ -79,7 +83,7 @@ class WorkerJob(Job):
         todo = Path(self.work) / TODO
         plays = [Play.model_validate(cell["play"]) for cell in json.loads(todo.read_text(encoding="utf-8"))["cells"]]
         versions = [fingerprint.versions(play) for play in {(p.plant and p.plant.simulator): p for p in plays}.values()]
-        return hash_data([sha256(todo), versions, fingerprint.package_source()])
+        return hash_data([sha256(todo), versions, source_hash(ROOMS)])
 
     def perform(self) -> dict[str, Any]:
         """Work until nothing is left, the folder is gone, or a case takes too long."""

@@ -29,6 +29,11 @@ class Look:
     blur: float
     """Standard deviation of a point [pixels]."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether it changes nothing."""
+        return self.table is None and bool((self.gain == 1.0).all()) and self.blur == 0.0
+
     def see(self, drawn: Picture, behind: NDArray[np.bool_], background: Picture | None) -> Picture:
         """The picture of a scene.
 

@@ -48,29 +48,29 @@ CAMERA_SETTINGS: Final[dict[str, Any]] = {"pos": [0.0, -0.75, 0.48], "target": [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Randomisation:
-    """What differs from episode to episode, each drawn uniformly."""
+    """What differs from episode to episode, each drawn uniformly. The last four are for who goes on to a real table."""
 
-    camera_offset: float = 0.005
-    """Half width of the camera's position on each axis [m]: what `camera solve` leaves, and some more."""
-    target_offset: float = 0.005
+    camera_offset: float = 0.01
+    """Half width of the camera's position on each axis [m]."""
+    target_offset: float = 0.01
     """Half width of the point that it looks at, on each axis [m]."""
-    ball_colour: float = 0.15
+    ball_colour: float = 0.1
     """Half width of each of the ball's colours, of 1."""
-    table_colour: float = 0.3
-    """Half width of the table's brightness, and three tenths of it of each of its colours, of 1."""
+    table_colour: float = 0.15
+    """Half width of the table's brightness, and half of it of each of its colours, of 1."""
     light: float = 0.3
     """By which share the light may be stronger or weaker."""
-    pattern: float = 0.15
+    pattern: float = 0.0
     """Greatest contrast of a pattern on the table, boards, blotches and grain: a standard deviation, of 1."""
-    gain: float = 0.2
+    gain: float = 0.0
     """By which share the picture may be brighter or darker."""
-    white_balance: float = 0.1
+    white_balance: float = 0.0
     """By which share each of its colours may be."""
-    blur: float = 0.6
+    blur: float = 0.0
     """Greatest standard deviation of a point that is out of focus [pixels]."""
 
 
-BALL, TABLE, LIGHT = (1.0, 0.3, 0.05), (0.38, 0.38, 0.38), (0.45, 0.45, 0.45)
+BALL, TABLE, LIGHT = (1.0, 0.38, 0.05), (0.38, 0.38, 0.38), (0.45, 0.45, 0.45)
 """Colours of ball and table, and the ambient light, in the middle of what is drawn."""
 
 
@@ -188,7 +188,7 @@ class SO100ReachBallEnv(SO100ReachEnv):
         """Colour an environment's episode; returns where its camera is and what it looks at [m], shape (3,) each."""
         drawn, rng = self.randomisation, np.random.default_rng((int(self.episode_seeds[row]), 1))
         ball = np.clip(np.array(BALL) + rng.uniform(-1, 1, 3) * drawn.ball_colour, 0.0, 1.0)
-        table = np.array(TABLE) + (rng.uniform(-1, 1) + rng.uniform(-0.3, 0.3, 3)) * drawn.table_colour
+        table = np.array(TABLE) + (rng.uniform(-1, 1) + rng.uniform(-0.5, 0.5, 3)) * drawn.table_colour
         for actor, colour in ((self.ball, ball), (self.table, np.clip(table, 0.0, 1.0))):
             body: Any = actor._objs[row].find_component_by_type(RenderBodyComponent)
             for part in body.render_shapes[0].parts:
@@ -203,7 +203,8 @@ class SO100ReachBallEnv(SO100ReachEnv):
 
     def _get_obs_sensor_data(self, apply_texture_transforms: bool = True) -> dict[str, Any]:
         shown = super()._get_obs_sensor_data(apply_texture_transforms)
-        if apply_texture_transforms and "rgb" in shown[CAMERA]:
+        changes = self._background is not None or any(not look.plain for look in self._looks.values())
+        if apply_texture_transforms and "rgb" in shown[CAMERA] and changes:
             only = {"rgb": False, "depth": False, "position": False, "segmentation": True}
             segments = self._sensors[CAMERA].get_obs(**only)["segmentation"][..., 0]
             behind = (segments == self.table.per_scene_id.view(-1, 1, 1)) | (segments == 0)

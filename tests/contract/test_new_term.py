@@ -1,10 +1,14 @@
-"""A new observation term is one class: it is observed, remapped and sampled without another line of the package."""
+"""A new observation term is one class: it is observed, remapped and sampled without another line of the package.
+
+What is written once more on purpose, or for people, is asked for by name where it is missing.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pytest
@@ -23,6 +27,7 @@ from policy_port.control import base_terms
 from policy_port.control.observation import ObservationBuilder
 from policy_port.control.signals import Signals
 from policy_port.errors import ContractError
+from policy_port.proof import reference
 from policy_port.proof.reference import ByNameReference, layout
 from policy_port.proof.sampling import sample_observations
 from policy_port.remap import build_remap
@@ -296,3 +301,13 @@ class NoEvidence:
     """A trace of one step that holds no array."""
 
     shape = (1, 1)
+
+
+KINDS = [get_args(kind.model_fields["term"].annotation)[0] for kind in get_args(get_args(ObservationTerm)[0])]
+
+
+def test_every_kind_stands_in_its_twin_and_in_the_documents() -> None:
+    """`KINDS` of proof/reference.py, by which ports are proved, and a page of docs/; sensors.py has its own test."""
+    assert set(KINDS) == set(reference.KINDS)
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (Path(__file__).parents[2] / "docs").glob("*.md"))
+    assert [kind for kind in KINDS if not re.search(rf"\b{kind}\b", pages)] == []

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from policy_port.cli.app import app
 from policy_port.contract import Contract, RobotMapping, load_contract
 from policy_port.contract.base_terms import MeasuredTerm
-from policy_port.contract.diff import differences
 from policy_port.contract.spec import unset_values
 from policy_port.descriptors.describe import describe
 from policy_port.errors import ContractError
@@ -111,25 +110,6 @@ def test_a_place_is_stated_once(stated: dict[str, Any]) -> None:
     place = {"site": "imu"}
     mended = contract(velocity(point=place, frame=place), {"term": "base_ang_vel", "frame": place})
     assert all(isinstance(term, MeasuredTerm) and term.moved for term in mended.observation.terms)
-
-
-def test_contracts_that_differ_in_their_point_are_told_apart() -> None:
-    """A point that is not stated is the link's origin, and any other is another quantity."""
-    plain = contract(velocity())
-    assert differences(plain, contract(velocity(point="link", frame="link"))) == []
-    assert differences(plain, contract(velocity(point="com"))) == [
-        "observation.terms[base_lin_vel].point: link against com"
-    ]
-    assert differences(contract(velocity(point={"site": "a"})), contract(velocity(point={"sensor": "a"}))) == [
-        "observation.terms[base_lin_vel].point.site: a against not stated",
-        "observation.terms[base_lin_vel].point.sensor: not stated against a",
-    ]
-    assert differences(contract(velocity(point=[0, 0, 1])), contract(velocity(point="com"))) == [
-        "observation.terms[base_lin_vel].point: [0.0, 0.0, 1.0] against com"
-    ]
-    assert differences(
-        contract({"term": "base_ang_vel"}), contract({"term": "base_ang_vel", "frame": {"site": "imu"}})
-    ) == ["observation.terms[base_ang_vel].frame: link against {site: imu}"]
 
 
 def test_a_point_that_nobody_states_is_listed() -> None:

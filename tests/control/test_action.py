@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from policy_port.contract import Contract
 from policy_port.control.action import ActionDecoder
 from policy_port.control.signals import Signals
+from tests.samples import contract_data
 
 JOINTS = ("hip", "knee", "ankle", "jaw")
 PLANT = ("jaw", "knee", "wheel", "hip", "ankle")
@@ -26,20 +27,11 @@ bounds = st.tuples(st.floats(-2.0, -0.1), st.floats(0.1, 2.0))
 
 def make_contract(terms: list[dict[str, Any]], raw_clip: Any = None) -> Contract:
     return Contract.model_validate(
-        {
-            "contract_version": 1,
-            "name": "test",
-            "robot": "test",
-            "trained_in": "nowhere",
-            "quaternion_order": "none",
-            "timestep": 0.01,
-            "decimation": 5,
-            "base": {"floating": False},
-            "actuation": {"kind": "implicit"},
-            "joints": {n: {"default": DEFAULTS[n], "unit": UNITS[n]} for n in JOINTS},
-            "observation": {"terms": [{"term": "joint_pos"}]},
-            "action": {"terms": terms, "raw_clip": raw_clip},
-        }
+        contract_data(
+            joints={n: {"default": DEFAULTS[n], "unit": UNITS[n]} for n in JOINTS},
+            observation={"terms": [{"term": "joint_pos"}]},
+            action={"terms": terms, "raw_clip": raw_clip},
+        )
     )
 
 

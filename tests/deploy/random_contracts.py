@@ -129,6 +129,18 @@ def action(draws: Draws, follows: bool, wheels: bool) -> dict[str, Any]:
     return {"terms": terms, "raw_clip": bounds, "delay": delay, "filter": filter_}
 
 
+def forgetful(contract: Contract) -> Contract:
+    """The same without delays, filters and histories."""
+    data = contract.model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
+    for each in data["observation"]["terms"]:
+        for key in ("delay", "history", "group", "ago"):
+            each.pop(key, None)
+    data["observation"].pop("groups", None)
+    for key in ("delay", "filter"):
+        data["action"].pop(key, None)
+    return Contract.model_validate(data)
+
+
 def draw_contract(seed: int) -> Contract:
     """Any terms, units, clips, delays, histories, commands, clocks, sensed things, motions and actions."""
     draws = Draws(seed)

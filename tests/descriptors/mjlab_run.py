@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.descriptors.importing import linear_policy
+from tests.descriptors.importing import imported, linear_policy
 
 JOINTS = ("hip", "knee", "finger", "mimic")
 """The last one is passive: no actuator drives it."""
@@ -227,3 +227,22 @@ def write_run(
     dump(folder / "params/env.yaml", changed(environment(), edits or {}))
     dump(folder / "params/agent.yaml", AGENT | (agent or {}))
     return linear_policy(folder / f"{folder.name}.onnx", width, actions, METADATA | (metadata or {}))
+
+
+ACTUATORS = "scene.entities.robot.articulation.actuators"
+
+
+TERMS = "observations.actor.terms"
+
+
+ACTION = "actions.joint_pos"
+
+
+def made(path: Path, **given: Any) -> Any:
+    """Import a run with the edits given; `options` are the user's."""
+    options = given.pop("options", {})
+    return imported(write_run(path / "walk", **given), **options)
+
+
+def said(result: Any) -> list[dict[str, Any]]:
+    return [term.model_dump(exclude_defaults=True, exclude_none=True) for term in result.contract.observation.terms]

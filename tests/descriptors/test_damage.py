@@ -13,9 +13,9 @@ import yaml
 from policy_port.errors import PolicyPortError
 from tests.checkpoints.onnx import leapp_files
 from tests.descriptors import (
+    leapp_run,
     test_holosoma,
     test_isaac_lab,
-    test_leapp,
     test_lerobot_config,
     test_newton_assets,
     test_onnx_metadata,
@@ -98,7 +98,7 @@ def leapp(path: Path) -> tuple[str, Callable[[Path], object]]:
     whole = leapp_files.plain(path / "d")
     text = whole.read_text(encoding="utf-8")
     whole.unlink()
-    return text, lambda file: imported(file, **test_leapp.GIVEN)
+    return text, lambda file: imported(file, **leapp_run.GIVEN)
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:

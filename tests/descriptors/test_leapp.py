@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +10,15 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from numpy.typing import NDArray
 
 from policy_port.checkpoints.load import load_policy
 from policy_port.contract import Contract
-from policy_port.control.controller import Controller
 from policy_port.errors import CheckpointError, ContractError
-from policy_port.port.runtime import CameraInputs
 from tests.checkpoints.onnx.leapp_files import (
     DEFAULT,
     JOINTS,
     NODE,
     Graph,
-    Moment,
     gravity,
     moments,
     plain,
@@ -36,68 +28,7 @@ from tests.checkpoints.onnx.leapp_files import (
     whole,
 )
 from tests.descriptors.importing import imported, unsourced
-
-GIVEN: dict[str, Any] = {"robot": "toy", "timestep": 0.005, "actuation": "explicit", "settings": {}}
-
-
-class ActorPolicy:
-    """The network of a file, at the controls."""
-
-    images: CameraInputs = {}
-
-    def __init__(self, path: Path) -> None:
-        import torch
-
-        self._torch, self._actor = torch, load_policy(path).actor
-        self.observation = np.zeros((1, self._actor.obs_size), np.float32)
-        self.action_size = self._actor.action_size
-        self.reset()
-
-    def act(self) -> NDArray[np.float32]:
-        with self._torch.no_grad():
-            action, *self._state = self._actor(self._torch.from_numpy(self.observation.copy()), *self._state)
-        return action.numpy()
-
-    def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
-        self._state = list(self._actor.initial_state(1))
-
-
-def contract_of(path: Path, **more: Any) -> Contract:
-    return imported(path, **(GIVEN | more)).contract
-
-
-def ported(path: Path, contract: Contract, steps: Sequence[Moment], model: str = f"{NODE}.onnx") -> NDArray[Any]:
-    """The targets of the network under its contract, in the contract's joint order."""
-    at_origin = contract.model_dump(mode="json", exclude_none=True)
-    for term in at_origin["observation"]["terms"]:
-        # The state below has no centre of mass beside the link's origin.
-        term.pop("point", None)
-    contract = Contract.model_validate(at_origin)
-    controller = Controller(contract, ActorPolicy(path.parent / model), contract.joint_names, 1)
-    controller.reset()
-    rows = []
-    for moment in steps:
-        state = controller.state
-        state.joint_pos[0], state.joint_vel[0] = moment.joint_pos, moment.joint_vel
-        state.base_lin_vel[0], state.base_ang_vel[0] = moment.lin_vel, moment.ang_vel
-        state.base_quat[0] = np.roll(moment.quat, 1)
-        controller.command[0] = moment.command
-        rows.append(controller()[0].copy())
-    return np.array(rows)
-
-
-def agrees(path: Path, **more: Any) -> Contract:
-    """The contract, after the port computed what the whole does."""
-    contract = contract_of(path, **more)
-    assert contract.joint_names == JOINTS
-    np.testing.assert_allclose(ported(path, contract, moments()), whole(path, moments()), atol=1e-6)
-    return contract
-
-
-def terms(contract: Contract) -> list[dict[str, Any]]:
-    return [
-        term.model_dump(mode="json", exclude_none=True, exclude_defaults=True) for term in contract.observation.terms
-    ]
+from tests.descriptors.leapp_run import GIVEN, agrees, contract_of, ported, terms
 
 
 def test_a_velocity_task_is_taken_apart(tmp_path: Path) -> None:
@@ -302,15 +233,6 @@ def test_a_relative_action_is_a_delta_on_the_measured_position(tmp_path: Path) -
     assert action.model_dump()["reference"] == "joint_pos"
 
 
-def test_a_delta_on_another_joints_position_is_refused(tmp_path: Path) -> None:
-    """An output whose names are in another order than the positions that it is added to."""
-    graph = Graph()
-    raw = usual(graph)
-    targets(graph, graph.do("Add", graph.do("Mul", raw, 0.1), "robot_joint_pos"), names=("knee", "hip", "ankle"))
-    with pytest.raises(ContractError, match="adds the target of 'knee' to the position of 'hip'"):
-        contract_of(graph.save(tmp_path))
-
-
 def test_a_recurrent_policy_keeps_its_state_beside_a_contract(tmp_path: Path) -> None:
     """A GRU in Isaac Lab's manner: states in the file, everything else in the contract."""
     graph = Graph()
@@ -386,53 +308,6 @@ def test_env_yaml_of_the_run_says_rates_and_is_held_against_the_frequency(tmp_pa
         imported(path, robot="toy", actuation="explicit")
 
 
-def wrong(place: Sequence[Any], value: Any) -> Callable[[dict[str, Any]], None]:
-    def edit(data: dict[str, Any]) -> None:
-        for key in place[:-1]:
-            data = data[key]
-        data[place[-1]] = value
-
-    return edit
-
-
-def renamed(data: dict[str, Any]) -> None:
-    data["models"][NODE]["inputs"][1]["name"] = data["pipeline"]["inputs"][NODE][1] = "robot_root_ang_vel_w"
-
-
-LIES = [
-    (renamed, r"differ in the input 'robot_root_ang_vel_b': only .*Toy\.onnx has it"),
-    (wrong(["models", NODE, "inputs", 1, "shape"], [1, 4]), "has 3 names for the shape"),
-    (wrong(["models", NODE, "inputs", 6, "shape"], [1, 4]), "leads Toy/last_action_out"),
-    (wrong(["models", NODE, "parameters", "sha256sum"], "0" * 64), "one of the two is of another export"),
-    (wrong(["models", NODE, "parameters", "model_path"], "../other.onnx"), "outside the folder of this file"),
-    (wrong(["models", NODE, "parameters", "model_path"], "other.onnx"), "No such file"),
-    (wrong(["pipeline", "feedback_flow"], {f"{NODE}/last_acton": [f"{NODE}/last_action_in"]}), "did you mean"),
-    (wrong(["pipeline", "feedback_flow"], {}), r"last_action_in\) is not in pipeline.inputs"),
-    (wrong(["pipeline", "inputs", NODE, 0], "last_action_in"), r"lin_vel_b\) is not in pipeline.inputs"),
-    (wrong(["pipeline", "outputs", NODE], ["joint_pos"]), r"kp_gains\) is not in pipeline.outputs"),
-    (wrong(["pipeline", "configs", "frequency"], -50.0), "expected a number above 0"),
-    (
-        wrong(["models", NODE, "inputs", 2, "element_names"], [["qw", "qx", "qy", "qz"]]),
-        "say wxyz, but its projected gravity is computed of xyzw",
-    ),
-    (wrong(["models", NODE, "inputs", 3, "element_names"], [["lin_vel_y", "lin_vel_x", "ang_vel_z"]]), "in the order"),
-    (wrong(["models", NODE, "inputs", 4, "element_names"], None), "which joints these are is unknown"),
-    (wrong(["models", NODE, "outputs", 1, "kind"], "target/joint/velocity"), "is a target/joint/velocity"),
-    (wrong(["models", NODE, "outputs", 1, "element_names"], None), "does not name its joints"),
-    (wrong(["models", NODE, "outputs", 2, "element_names"], [["hip", "knee", "toe"]]), "names 'toe'"),
-    (wrong(["models", NODE, "parameters", "backend"], "jit"), "is exported as jit"),
-    (wrong(["models"], {}), "expected a mapping that names something"),
-]
-
-
-@pytest.mark.parametrize(("edit", "words"), LIES, ids=[words for _, words in LIES])
-def test_a_yaml_that_lies_is_refused_by_name(tmp_path: Path, edit: Callable[[Any], None], words: str) -> None:
-    """An input that is not there, other widths, another file, another quaternion order, other joints."""
-    path = plain(tmp_path, edit=edit)
-    with pytest.raises((ContractError, CheckpointError), match=words):
-        contract_of(path)
-
-
 def test_a_wxyz_quaternion_is_read_in_its_order(tmp_path: Path) -> None:
     """Names and graph agree on wxyz; without names the graph alone tells."""
     for names in (["qw", "qx", "qy", "qz"], None):
@@ -471,41 +346,6 @@ def test_a_height_scan_stays_with_its_task(tmp_path: Path) -> None:
     name = "scanner_pos_w_and_scanner_ray_hits_w"
     told = {f"observation.terms.{name}": {"term": "goal", "name": "scan", "size": 5, "frame": "below the sensor, m"}}
     assert terms(contract_of(path, settings=told))[3]["name"] == "scan"
-
-
-def test_output_says_nothing_where_the_yaml_does(tmp_path: Path) -> None:
-    """--output would contradict the YAML's kinds."""
-    plain(tmp_path)
-    with pytest.raises(CheckpointError, match="leave out --output"):
-        load_policy(tmp_path / f"{NODE}.onnx", outputs={"actions": "joint_pos"})
-    assert load_policy(tmp_path / f"{NODE}.onnx").actor.action_size == 3
-
-
-def test_of_several_models_the_policy_is_named(tmp_path: Path) -> None:
-    """Two policies side by side in one YAML: --policy says which."""
-    path = plain(tmp_path)
-    text = path.read_text(encoding="utf-8")
-    data = yaml.safe_load(text)
-    other = yaml.safe_load(text.replace(NODE, "Other"))
-    (tmp_path / f"{NODE}.onnx").rename(tmp_path / "Other.onnx")
-    plain(tmp_path)
-    data["models"] |= other["models"]
-    for key in ("feedback_flow", "inputs", "outputs"):
-        data["pipeline"][key] |= other["pipeline"][key]
-    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    with pytest.raises(ContractError, match=r"Toy\.onnx, Other\.onnx\. Say which with --policy FILE"):
-        contract_of(path)
-    assert contract_of(path, policy=tmp_path / "Other.onnx").observation_size == 21
-
-
-def test_without_its_yaml_the_file_says_what_is_missing(tmp_path: Path) -> None:
-    """Several vectors and no YAML: the message names it, and with it the file is read."""
-    path = plain(tmp_path)
-    hidden = path.rename(tmp_path / "toy.txt")
-    with pytest.raises(CheckpointError, match="put LEAPP's YAML beside it"):
-        load_policy(tmp_path / f"{NODE}.onnx")
-    hidden.rename(path)
-    assert load_policy(tmp_path / f"{NODE}.onnx").actor.obs_size == 21
 
 
 # Files that LEAPP 0.7.2 and Isaac Lab 3.0.0 wrote themselves.
@@ -563,66 +403,3 @@ def test_leapps_own_files(shared: Path) -> None:
         load_policy(folder / "pipeline/policy.onnx")
     with pytest.raises(CheckpointError, match=r"preprocess is exported as jit"):
         contract_of(folder / "pipeline/pipeline.yaml")
-
-
-def staged(folder: Path) -> Path:
-    """The usual task in two models: the first halves the command, the second is the whole of before."""
-    path = plain(folder)
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    sizes = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in ("raw", "made")]
-    half = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "half")
-    node = onnx.helper.make_node("Mul", ["raw", "half"], ["made"])
-    graph = onnx.helper.make_graph([node], "first", sizes[:1], sizes[1:], [half])
-    opset = [onnx.helper.make_opsetid("", 20)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), str(folder / "first.onnx"))
-    inputs = data["models"][NODE]["inputs"]
-    moved = next(item for item in inputs if item["name"] == "base_velocity")
-    inputs[inputs.index(moved)] = {"name": "base_velocity", "shape": [1, 3], "dtype": "float32", "type": "tensor"}
-    first = {"inputs": [moved | {"name": "raw"}], "outputs": [{"name": "made", "shape": [1, 3]}]}
-    digest = hashlib.sha256((folder / "first.onnx").read_bytes()).hexdigest()
-    own = {"model_path": "first.onnx", "sha256sum": digest}
-    first["parameters"] = data["models"][NODE]["parameters"] | own
-    data["models"] = {"first": first} | data["models"]
-    data["pipeline"]["data_flow"] = {"first/made": [f"{NODE}/base_velocity"]}
-    data["pipeline"]["inputs"]["first"] = ["raw"]
-    data["pipeline"]["inputs"][NODE].remove("base_velocity")
-    path.write_text(json.dumps(data), encoding="utf-8")
-    return path
-
-
-@pytest.mark.parametrize("file", ["first.onnx", f"{NODE}.onnx"])
-def test_models_that_compute_for_each_other_are_one(tmp_path: Path, file: str) -> None:
-    """Given by either of its files, a pipeline of two models is what they compute one after the other: the scale of the
-    first is in the contract, and the last action still goes round.
-    """
-    path, steps = staged(tmp_path / "two"), moments()
-    contract = contract_of(path)
-    (command,) = [term for term in terms(contract) if term["term"] == "velocity_command"]
-    assert command == {"term": "velocity_command", "scale": [1.0, 1.0, 0.125]}
-    halved = [dataclasses.replace(moment, command=moment.command / 2) for moment in steps]
-    wanted = whole(plain(tmp_path / "one"), halved)
-    np.testing.assert_allclose(ported(path, contract, steps, file), wanted, atol=1e-6)
-    assert any("joins first.onnx" in note for note in load_policy(path.parent / file).notes)
-
-
-def test_models_that_can_not_be_joined_are_named(tmp_path: Path) -> None:
-    """One that is no ONNX, one that runs before what it reads, one of another export: each is refused by its name."""
-    path = staged(tmp_path)
-    right = json.loads(path.read_text())
-
-    def refused(words: str, edit: Callable[[Any], None]) -> None:
-        data = json.loads(json.dumps(right))
-        edit(data)
-        path.write_text(json.dumps(data), encoding="utf-8")
-        with pytest.raises(CheckpointError, match=words):
-            load_policy(tmp_path / f"{NODE}.onnx")
-
-    models = right["models"]
-    refused(
-        r"models\.first is exported as jit", lambda data: data["models"]["first"]["parameters"].update(backend="jit")
-    )
-    refused("runs before", lambda data: data.update(models=dict(reversed(models.items()))))
-    refused(
-        r"models\.first\.parameters\.sha256sum",
-        lambda data: data["models"]["first"]["parameters"].update(sha256sum="0" * 64),
-    )

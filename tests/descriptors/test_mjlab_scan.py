@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from policy_port.errors import ContractError
-from tests.descriptors.mjlab_run import WIDTH, Name, environment
-from tests.descriptors.test_mjlab_env import TERMS, made, said
+from tests.descriptors.mjlab_run import TERMS, WIDTH, Name, environment, made, said
 
 SENSORS = "scene.sensors"
 SENSOR: dict[str, Any] = {

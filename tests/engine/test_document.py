@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from policy_port.cli.app import app
 from policy_port.engine.halves import check_apart, write_halves
 from policy_port.errors import EvidenceError, PolicyPortError
+from policy_port.identify.files import Unstated, read_recordings
 from policy_port.resources import assets_dir
 from policy_port.trace import Recorder
 from tests.engine.lab import JOINTS, Lab
@@ -79,10 +80,14 @@ def test_a_real_arm_needs_somebody_at_the_terminal(lab: Lab) -> None:
     assert lab.engine().document.emulated is not None
 
 
-def recorded(file: Path, uses: tuple[str, ...], done: int | None = None, *, seed: int = 0) -> Path:
+def recorded(
+    file: Path, uses: tuple[str, ...], done: int | None = None, *, seed: int = 0, stopped: int | None = None
+) -> Path:
     """A recording of a plan, an episode for each use."""
     rng = np.random.default_rng(seed)
     header = {"joint_names": JOINTS, "control_dt": 0.05, "planned": [{"use": use} for use in uses]}
+    if stopped is not None:
+        header["episodes"] = [{"env": 0, "episode": stopped, "seed": stopped, "stopped": "it stays behind"}]
     with Recorder(file, header, durable=False) as recorder:
         for episode in range(len(uses) if done is None else done):
             for step in range(30):
@@ -105,6 +110,17 @@ def test_a_recording_is_parted_by_episode(tmp_path: Path) -> None:
         recorder.record(episode=np.array([0]))
     with pytest.raises(EvidenceError, match="is no recording of a plan; `policy-port collect` makes them"):
         write_halves(tmp_path / "other.npz", tmp_path)
+
+
+def test_a_stopped_episode_is_no_data(tmp_path: Path) -> None:
+    """What the supervisor stopped is in neither half, and `identify` reads it in no trace; a half needs another."""
+    uses = ("fit", "held_out", "fit")
+    trace = recorded(tmp_path / "trace.npz", uses, stopped=0)
+    assert {item.name[-2:] for item in read_recordings([trace], Unstated())} == {".1", ".2"}
+    (item,) = read_recordings([write_halves(trace, tmp_path)["fit"]], Unstated())
+    assert len(item.measured) == 30
+    with pytest.raises(EvidenceError, match="all episodes to be held out were stopped, .* it stays behind"):
+        write_halves(recorded(tmp_path / "other.npz", uses, stopped=1), tmp_path)
 
 
 def test_what_is_held_out_under_another_name_is_still_found(tmp_path: Path, lab: Lab) -> None:

@@ -87,9 +87,11 @@ def wanted(kind: int, time: Array) -> Array:
     return 0.2 * np.sin(time[:, None, None] * rate + phase).sum(axis=-1)
 
 
-def play(robot: Path, dynamics: Dynamics, kind: int, rows: int = 400, seed: int = 0) -> Recording:
+def play(
+    robot: Path, dynamics: Dynamics, kind: int, rows: int = 400, seed: int = 0, plant_kind: str = "mujoco"
+) -> Recording:
     """What the arm under these dynamics did: each row read, then commanded, then a control step passed."""
-    plant = make_plant("mujoco", robot, SETUP, meshes=False, dynamics=[dynamics], seed=seed)
+    plant = make_plant(plant_kind, robot, SETUP, meshes=False, dynamics=[dynamics], seed=seed)
     time: Any = np.arange(rows) * SETUP.control_dt
     command, measured = wanted(kind, time), np.empty((rows, 2))
     plant.reset(command[:1])

@@ -15,6 +15,7 @@ from policy_port.identify.document import rounded
 from policy_port.identify.errors_left import quantisation
 from policy_port.identify.estimate import ratios_of
 from policy_port.identify.fit import Problem
+from policy_port.identify.grid import profile
 from policy_port.identify.identify import Effort, Identified, find_misfits, identify
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import load_priors, make_space
@@ -117,6 +118,29 @@ def test_a_model_that_lacks_something_is_noticed(
     told = find_misfits(simulators[0], space.values(z), recordings[:3])
     assert {item.joint for item in told} == set(JOINTS)
     assert "are not noise" in str(told[0])
+
+
+def test_a_delay_a_step_off_that_inertia_makes_up_for_is_left(
+    simulators: tuple[MujocoPredictor, MujocoPredictor], recordings: list[Recording]
+) -> None:
+    """Delays a physics step short, with inertia that makes up for it: a whole step leads to the true ones at once."""
+    priors = load_priors("sts3215")
+    fixed = {
+        key: item.model_copy(update={"fit": key in ("delay", "armature", "friction")})
+        for key, item in priors.joint.items()
+    }
+    space = make_space(priors.model_copy(update={"joint": fixed}), JOINTS, simulators[1].stock)
+    for key in space.fixed.keys() & HIDDEN[JOINTS[0]].keys():
+        space.fixed[key] = np.array([HIDDEN[name][key] for name in JOINTS])
+    segments = cut(recordings[:3], 0.9).some(8)
+    problem = Problem(predictor=simulators[0], segments=segments, weights=np.full(2, 250.0), lead=15)
+    true = space.values(space.coordinates(space.fixed))
+    short = {key: array.copy() for key, array in true.items()}
+    short["delay"] -= 0.005
+    short["armature"] += 0.005 * true["damping"]
+    left = space.values(profile(problem, space, space.coordinates(short), "delay", (0.1,)).best)
+    assert np.abs(left["delay"] - true["delay"]).max() < 5e-4
+    assert np.abs(left["armature"] / true["armature"] - 1.0).max() < 0.2
 
 
 def test_what_scales_together_is_moved_together(simulators: tuple[MujocoPredictor, MujocoPredictor]) -> None:

@@ -141,19 +141,15 @@ def test_a_gpu_that_is_not_here_is_said_so(robot_file, setup_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_worlds_of_mujoco_warp_tell_what_mujoco_tells(
-    device, robot_file, setup_of, stand_up, state_of, by_name, monkeypatch
-):
+def test_worlds_of_mujoco_warp_tell_what_mujoco_tells(device, robot_file, setup_of, state_of, by_name):
     """Three worlds in flight, one of them reset; on the CPU too, where Warp runs the kernels that a GPU would."""
-    from policy_port.plants import newton_model, newton_plant
+    from policy_port.plants.newton_plant import NewtonPlant
 
     told = []
     for native in (True, False):
-        for module in (newton_model, newton_plant):
-            monkeypatch.setattr(module, "is_native", lambda name, native=native: native)
         setup = setup_of(NAMES, stiffness=50.0, damping=5.0, height=2.0)
         where = "cpu" if native else device
-        plant = stand_up("newton", robot_file("tripod.urdf"), setup, num_envs=3, device=where)
+        plant = NewtonPlant(robot_file("tripod.urdf"), setup, num_envs=3, device=where, native=native)
         targets = by_name(plant, TARGETS)
         targets[2] *= 0.5
         plant.write(targets)
@@ -169,6 +165,9 @@ def test_worlds_of_mujoco_warp_tell_what_mujoco_tells(
         told.append((state_of(plant), plant.effort()))
     for key in KEYS:
         np.testing.assert_allclose(getattr(told[1][0], key), getattr(told[0][0], key), atol=1e-4, err_msg=key)
+    plant.worlds.overflow.assign(np.array([0, 0, 1], np.int32))
+    with pytest.raises(RobotError, match=r"environment 2 has more contacts .*simpler collision shapes"):
+        plant.worlds.check_room()
     np.testing.assert_allclose(told[1][1], told[0][1], atol=1e-3)
 
 

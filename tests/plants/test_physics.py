@@ -157,12 +157,13 @@ def test_what_can_not_be_is_refused(simulator: Kind, tmp_path: Path) -> None:
 
 
 def all_fields(joints: int) -> Physics:
-    """Every field but joint friction said of environments 0 and 2, and nothing of environment 1."""
+    """Every field said of environments 0 and 2, and nothing of environment 1."""
 
     def of(one: float, other: float, silent: float = np.nan) -> np.ndarray:
         return np.array([one, silent, other])
 
     each = {"stiffness": of(40, 15), "damping": of(2, 0.5), "joint_damping": of(0.3, 0.1), "armature": of(0.02, 0.05)}
+    each["joint_friction"] = of(0.2, 0.1)
     return Physics(
         **{key: np.tile(numbers[:, None], joints) for key, numbers in {**each, "effort_limit": of(2, 5)}.items()},
         ground_friction=of(0.2, 0.9),
@@ -181,20 +182,16 @@ def test_worlds_of_newton_keep_their_physics_to_themselves(
     solvers: tuple[bool, ...],
     robot_file: Kind,
     setup_of: Kind,
-    stand_up: Kind,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its two solvers agree; of whom nothing is said moves as before, bit for bit; taken back, so does everyone."""
     pytest.importorskip("newton")
-    from policy_port.plants import newton_model, newton_plant
+    from policy_port.plants.newton_plant import NewtonPlant
 
     joints = tuple(f"{leg}_{part}" for leg in "abc" for part in ("hip", "knee"))
     set_up = setup_of(joints, actuation=kind, stiffness=20.0, damping=1.0, defaults=dict.fromkeys(joints, 0.1))
     path, told = robot_file("tripod.urdf"), []
     for native in solvers:
-        for module in (newton_model, newton_plant):
-            monkeypatch.setattr(module, "is_native", lambda name, native=native: native)
-        plant = stand_up("newton", path, set_up, num_envs=3)
+        plant = NewtonPlant(path, set_up, num_envs=3, native=native)
 
         def moved(plant: Any = plant) -> np.ndarray:
             plant.reset(np.full((3, 6), 0.1))
@@ -214,7 +211,3 @@ def test_worlds_of_newton_keep_their_physics_to_themselves(
         plant.set_physics(Physics())
         assert (moved() == before).all()
     np.testing.assert_allclose(told[-1], told[0], atol=1e-4)
-    if solvers == (True,):
-        return
-    with pytest.raises(RobotError, match="mujoco warp on cpu can't set joint_friction; it can set ground_friction"):
-        plant.set_physics(Physics(joint_friction=np.zeros((3, 6))))

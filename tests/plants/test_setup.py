@@ -14,18 +14,12 @@ from policy_port.errors import ContractError, MissingDependencyError, RobotError
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.find import find_robot
+from tests.samples import contract_data
 
 
 def contract(**changes: object) -> Contract:
     """A contract of two joints; keyword arguments replace whole keys."""
     data: dict = {
-        "contract_version": 1,
-        "name": "test",
-        "robot": "test",
-        "trained_in": "nowhere",
-        "quaternion_order": "none",
-        "timestep": 0.005,
-        "decimation": 4,
         "base": {"floating": True, "height": 0.4, "frame": "imu"},
         "actuation": {"kind": "explicit", "gravity_compensation": True},
         "joints": {
@@ -33,9 +27,8 @@ def contract(**changes: object) -> Contract:
             "knee": {"default": -0.2, "stiffness": 30.0, "damping": 0.6},
         },
         "observation": {"terms": [{"term": "joint_pos"}]},
-        "action": {"terms": [{"term": "joint_position", "scale": 1.0, "offset": "default"}]},
     }
-    return Contract.model_validate(data | changes)
+    return Contract.model_validate(contract_data(**data | changes))
 
 
 def test_every_number_of_the_contract_arrives():

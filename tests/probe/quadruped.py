@@ -13,6 +13,7 @@ from policy_port.arrays import Array
 from policy_port.checkpoints.networks.layers import FeedForwardActor, perceptron
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
+from tests.samples import contract_data
 
 LEGS, KINDS = ("FL", "FR", "RL", "RR"), ("hip", "thigh", "calf")
 BY_LEG = tuple(f"{leg}_{kind}" for leg in LEGS for kind in KINDS)
@@ -35,20 +36,10 @@ def contract(names: tuple[str, ...] = BY_LEG, terms: tuple[Any, ...] = TERMS, **
     """The contract; a term is its kind, or data."""
     kinds = {"thigh": 0.8, "calf": -1.5}
     data = {
-        "contract_version": 1,
-        "name": "quadruped",
-        "robot": "quadruped",
-        "trained_in": "a test",
-        "quaternion_order": "wxyz",
-        "timestep": 0.005,
-        "decimation": 4,
-        "base": {"floating": True},
-        "actuation": {"kind": "implicit"},
         "joints": {name: {"default": DEFAULTS.get(name, kinds.get(name[3:], 0.0))} for name in names},
         "observation": {"terms": [{"term": term} if isinstance(term, str) else term for term in terms]},
-        "action": {"terms": [{"term": "joint_position", "scale": 0.25, "offset": "default"}]},
     }
-    return Contract.model_validate(data | changes)
+    return Contract.model_validate(contract_data(**data | changes))
 
 
 def linear(weights: Array, normaliser: nn.Module | None = None, head: nn.Module | None = None) -> FeedForwardActor:

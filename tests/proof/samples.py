@@ -18,6 +18,7 @@ from policy_port.checkpoints.policy import LoadedPolicy, OriginalRunner
 from policy_port.contract import Contract, RobotMapping
 from policy_port.port.torchscript import torchscript_on_purpose
 from policy_port.remap import Remap, build_remap, identity_remap
+from tests.samples import contract_data
 
 JOINTS = ("hip", "knee", "ankle", "toe")
 
@@ -113,15 +114,6 @@ def policy_of(net: Net, path: Path, original: OriginalRunner | None = None) -> L
 def contract(**changes: Any) -> Contract:
     """Four joints, an observation of 18 numbers."""
     data = {
-        "contract_version": 1,
-        "name": "four",
-        "robot": "four_joints",
-        "trained_in": "a test",
-        "quaternion_order": "wxyz",
-        "timestep": 0.005,
-        "decimation": 4,
-        "base": {"floating": True},
-        "actuation": {"kind": "implicit"},
         "joints": {name: {"default": 0.1 + 0.2 * i} for i, name in enumerate(JOINTS)},
         "observation": {
             "terms": [
@@ -134,7 +126,7 @@ def contract(**changes: Any) -> Contract:
         },
         "action": {"terms": [{"term": "joint_position", "scale": 0.3, "offset": "default"}]},
     }
-    return Contract.model_validate(data | changes)
+    return Contract.model_validate(contract_data(**data | changes))
 
 
 def plain() -> Remap:

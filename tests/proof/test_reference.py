@@ -12,24 +12,13 @@ import pytest
 from policy_port.contract import Contract, RobotMapping
 from policy_port.proof import reference
 from policy_port.proof.reference import ByNameReference, layout
+from tests.samples import contract_data
 
 
 def _contract(joints: dict[str, Any], terms: list[dict[str, Any]], **changes: Any) -> Contract:
     observation = {"terms": terms} | changes.pop("observation", {})
-    data = {
-        "contract_version": 1,
-        "name": "by_hand",
-        "robot": "by_hand",
-        "trained_in": "nowhere",
-        "quaternion_order": "wxyz",
-        "timestep": 0.005,
-        "decimation": 4,
-        "base": {"floating": True},
-        "actuation": {"kind": "implicit"},
-        "joints": joints,
-        "observation": observation,
-        "action": {"terms": [{"term": "joint_position", "scale": 1.0, "offset": 0.0}]},
-    }
+    action = {"terms": [{"term": "joint_position", "scale": 1.0, "offset": 0.0}]}
+    data = contract_data(joints=joints, observation=observation, action=action)
     return Contract.model_validate(data | changes)
 
 

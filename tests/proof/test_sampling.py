@@ -8,6 +8,7 @@ import pytest
 from policy_port.contract import Contract
 from policy_port.proof.reference import layout
 from policy_port.proof.sampling import GROUPS, admissible, sample_observations
+from tests.samples import contract_data
 
 LEGS = ("hip", "knee")
 
@@ -31,24 +32,12 @@ def _contract(**observation) -> Contract:
     if history > 1:
         observation["history"] = {"layout": "time_major", "order": "newest_first", "fill": "first"}
     return Contract.model_validate(
-        {
-            "contract_version": 1,
-            "name": "sampled",
-            "robot": "sampled",
-            "trained_in": "nowhere",
-            "quaternion_order": "wxyz",
-            "timestep": 0.005,
-            "decimation": 4,
-            "base": {"floating": True},
-            "actuation": {"kind": "implicit"},
-            "joints": {"hip": {"default": 0.2, "lower": -1.0, "upper": 0.0}, "knee": {"default": 40.0, "unit": "deg"}},
-            "observation": {"terms": terms} | observation,
-            "action": {
-                "terms": [{"term": "joint_position", "scale": 0.25, "offset": "default"}],
-                "raw_clip": [-1.0, 1.5],
-            },
-            "command": {"lin_vel_x": [0.0, 1.0], "ang_vel_z": [-0.5, 0.5]},
-        }
+        contract_data(
+            joints={"hip": {"default": 0.2, "lower": -1.0, "upper": 0.0}, "knee": {"default": 40.0, "unit": "deg"}},
+            observation={"terms": terms} | observation,
+            action=contract_data()["action"] | {"raw_clip": [-1.0, 1.5]},
+            command={"lin_vel_x": [0.0, 1.0], "ang_vel_z": [-0.5, 0.5]},
+        )
     )
 
 

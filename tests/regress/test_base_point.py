@@ -23,6 +23,8 @@ from tests.control.networks import save_linear
 from tests.regress.toy import write_cases
 from tests.samples import LEGS, contract_data
 
+pytestmark = pytest.mark.usefixtures("cases_run_here")
+
 ROBOT = "<mujoco><worldbody><body name='base'><freejoint/>{}</body></worldbody>{}</mujoco>".format(
     "<inertial pos='0.02 0.01 -0.03' mass='2' diaginertia='.02 .02 .02'/><site name='imu' pos='.1 0 0' quat='1 0 0 1'/>"
     + "".join(

@@ -15,6 +15,8 @@ from policy_port.regress.run import run_suite
 from policy_port.regress.update import update_suite
 from tests.cli.test_play_held import POINT, make_port
 
+pytestmark = pytest.mark.usefixtures("cases_run_here")
+
 SCAN = {"term": "external", "name": "scan", "size": 2}
 HELD = {"seconds": 0.2, "goals": {"point": "draw", "scan": [0.1, 0.2]}, "episodes": 2}
 

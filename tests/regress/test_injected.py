@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def accepted(tmp_path_factory: pytest.TempPathFactory, cases_run_here: None) -> Path:
     """A suite whose baseline was written."""
     pytest.importorskip("mujoco")
     pytest.importorskip("mani_skill", reason="the arm's description comes with ManiSkill (extra: sim)")
@@ -57,16 +57,16 @@ def last_bit(state: dict[str, Any]) -> None:
 
 
 def other_sums(state: dict[str, Any]) -> None:
+    last_bit(state)
     for first, second in (("mlp.0", "mlp.2"), ("mlp.2", "mlp.4")):
         for name in (f"{first}.weight", f"{first}.bias"):
             state[name] = state[name].flip(0).clone()
         state[f"{second}.weight"] = state[f"{second}.weight"].flip(1).clone()
 
 
-@pytest.mark.parametrize("change", [last_bit, other_sums])
-def test_another_rounding_does_not_alarm(suite: Path, change: Any) -> None:
-    """Weights that differ in their last bit, and sums taken in another order, as another torch would: both pass."""
-    change_weights(suite.parent, change)
+def test_another_rounding_does_not_alarm(suite: Path) -> None:
+    """Weights that differ in their last bit, and sums taken in another order, as another torch would, pass."""
+    change_weights(suite.parent, other_sums)
     code, verdict = regress(suite)
     assert code == 0, verdict
     assert "give the same actions within 0.0e+00" not in verdict, "the rounding really is another one"

@@ -15,11 +15,16 @@ from typing import Any
 import pytest
 
 from policy_port.errors import SuiteError
-from policy_port.regress import fingerprint, load_suite
+from policy_port.regress import fingerprint, load_suite, process
 from policy_port.regress.run import run_suite
 from policy_port.regress.update import update_suite
 from policy_port.regress.verdict import exit_status
+from policy_port.sweep.document import load_sweep
+from policy_port.sweep.run import run_sweep
+from tests.regress.conftest import here
 from tests.regress.toy import meddle, write_cases, write_toy
+from tests.sweep.toy import inline
+from tests.sweep.toy import write_toy as write_toy_sweep
 from tests.test_rooms import PACKAGE, ROOMS
 
 pytestmark = pytest.mark.slow
@@ -30,9 +35,17 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite of two equal cases with its baselines."""
     pytest.importorskip("mujoco")
     suite = write_toy(tmp_path_factory.mktemp("toy"), "first", "second")
-    updated = update_suite(load_suite(suite), jobs=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "perform", here)
+        updated = update_suite(load_suite(suite))
     assert [item.written for item in updated] == [True, True]
     return suite
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For claims that are not about processes."""
+    monkeypatch.setattr(process, "perform", here)
 
 
 @pytest.fixture
@@ -70,15 +83,15 @@ def test_what_a_killed_run_has_finished_is_kept(suite: Path, monkeypatch: pytest
     code = f"open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(120)"
     meddle(suite.parent, monkeypatch, second=code)
     command = [sys.executable, "-c", "from policy_port.cli.app import main; main()", "regress", str(suite)]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=dict(os.environ))
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=dict(os.environ))
     try:
         waited = time.monotonic() + 120
         while not (started.exists() and started.read_text()):
             assert time.monotonic() < waited
             time.sleep(0.2)
     finally:
-        run.send_signal(signal.SIGKILL)
-        run.wait()
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     os.kill(int(started.read_text()), signal.SIGKILL)
     monkeypatch.setenv("PYTHONPATH", "")
     found = run_suite(load_suite(suite))
@@ -88,7 +101,7 @@ def test_what_a_killed_run_has_finished_is_kept(suite: Path, monkeypatch: pytest
     ]
 
 
-def test_unchanged_cases_are_not_run_again(suite: Path) -> None:
+def test_unchanged_cases_are_not_run_again(suite: Path, run_here: None) -> None:
     """Until anything they depend on changes: the robot, here; --fresh runs them all the same."""
     judged: list[str] = []
 
@@ -112,7 +125,7 @@ def test_unchanged_cases_are_not_run_again(suite: Path) -> None:
     assert judged[4:] == ["second"]
 
 
-def test_a_case_that_can_not_run_is_skipped_and_never_passed(suite: Path) -> None:
+def test_a_case_that_can_not_run_is_skipped_and_never_passed(suite: Path, run_here: None) -> None:
     """With the reason; alone it is inconclusive, beside a pass only with --fail-on-skip."""
     write_cases(suite.parent, "first", needs=["../elsewhere"])
     (skipped,) = run_suite(load_suite(suite))
@@ -146,7 +159,7 @@ def test_a_suite_without_baselines_is_refused_before_anything_runs(suite: Path) 
         run_suite(load_suite(suite))
 
 
-def test_update_tells_what_changed(suite: Path) -> None:
+def test_update_tells_what_changed(suite: Path, run_here: None) -> None:
     """The figures with those they replace, how far the case repeats itself, and the files that changed."""
     robot = suite.parent / "toy.xml"
     robot.write_text(robot.read_text().replace("0 0 -0.1", "0 0 -0.3"))
@@ -172,15 +185,19 @@ def test_an_update_of_a_broken_case_leaves_its_baseline(suite: Path, monkeypatch
 
 @pytest.mark.parametrize("nodes", [2])
 def test_a_ray_cluster_says_the_same(suite: Path, nodes: int) -> None:
-    """A local cluster of two nodes gives the verdicts of this machine, number for number; both nodes take part."""
+    """A local cluster of two nodes gives this machine's verdicts and a sweep's outcomes; both nodes take part."""
     pytest.importorskip("ray", reason="ray is not installed (extra: ray)")
     here = run_suite(load_suite(suite))
     script = Path(__file__).with_name("on_two_nodes.py")
-    command = [sys.executable, str(script), str(suite), str(nodes)]
+    (suite.parent / "sweep").mkdir()
+    sweep = write_toy_sweep(suite.parent / "sweep")
+    command = [sys.executable, str(script), str(suite), str(nodes), str(sweep)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     there = json.loads(done.stdout.splitlines()[-1])
-    assert len(set(there["nodes"])) == nodes
+    assert len(set(there["nodes"])) == len(set(there["workers"])) == nodes
+    swept = run_sweep(load_sweep(sweep), jobs=1, fresh=True, performer=inline)
+    assert there["swept"] == [[one.error, ""] for one in swept]
     keys = ("case", "findings", "changes", "status", "sentence")
     local = json.loads(json.dumps([{key: verdict.plain()[key] for key in keys} for verdict in here]))
     assert [{key: verdict[key] for key in keys} for verdict in there["verdicts"]] == local

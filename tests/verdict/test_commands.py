@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 from policy_port.contract import Contract
-from policy_port.contract.diff import differences
 from policy_port.mistakes.edits import plain
 from policy_port.verdict.diagnose import diagnose_contract
 from policy_port.verdict.evidence import Evidence, read_evidence
 from policy_port.verdict.verify import verify_contract
 from tests.control.test_commands import parsing, recorded, schedule, shown
-from tests.samples import contract_data
 
 RIGHT: dict[str, Any] = {
     "elements": [{"wave": "cos"}, {"wave": "sin"}],
@@ -112,18 +110,3 @@ def test_a_mistake_about_what_is_told_is_named_and_mended(
     told = "\n".join(diagnosis.lines())
     assert re.search(words, told), told
     assert verify_contract(first.contract, seen).ok, told
-
-
-def test_the_older_names_of_a_term_are_the_newer_ones() -> None:
-    """velocity_command is a command of three, gait_phase a clock of sines and cosines."""
-    older = [{"term": "velocity_command", "scale": [2.0, 2.0, 0.25]}, {"term": "gait_phase", "period": 0.8}]
-    scales = {"lin_vel_x": 2.0, "lin_vel_y": 2.0, "ang_vel_z": 0.25}
-    waves = [{"wave": "sin"}, {"wave": "cos"}]
-    newer = [
-        {"term": "command", "elements": list(scales), "scale": scales},
-        {"term": "gait_clock", "elements": waves, "period": 0.8},
-    ]
-    one, other = (Contract.model_validate(contract_data(observation={"terms": terms})) for terms in (older, newer))
-    assert differences(one, other) == []
-    swapped = [newer[0], newer[1] | {"elements": waves[::-1]}]
-    assert differences(one, Contract.model_validate(contract_data(observation={"terms": swapped}))) != []

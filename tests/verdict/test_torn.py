@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,20 @@ def contract_of(name: str) -> Contract:
     return toy() if name == "toy" else stacked(fill=name)
 
 
+@cache
+def whole(name: str, *, network: bool = True) -> Arrays:
+    """What is torn: runs of a contract, with or without its network; nobody writes into it."""
+    contract = contract_of(name)
+    return simulate(contract, lengths=LENGTHS, act=Perceptron(contract).act if network else None)
+
+
 @pytest.mark.parametrize("name", ["toy", "first", "zero"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_right_port_passes_whatever_the_clock(tmp_path: Path, shape: str, name: str) -> None:
     """Observations, targets and actions are compared and equal; only rows whose past is unknown are left out."""
     contract = contract_of(name)
-    network = Perceptron(contract)
-    arrays = SHAPES[shape](simulate(contract, lengths=LENGTHS, act=network.act))
-    verdict = verify_contract(contract, evidence(tmp_path, contract, arrays), network)
+    arrays = SHAPES[shape](whole(name))
+    verdict = verify_contract(contract, evidence(tmp_path, contract, arrays), Perceptron(contract))
     assert verdict.ok, verdict.text()
     (action,) = [check for check in verdict.checks if check.label == "action"]
     assert (action.status, action.rows, action.rows_left_out) == ("equal", len(arrays["action"]), 0)
@@ -82,12 +89,11 @@ def test_a_right_port_passes_whatever_the_clock(tmp_path: Path, shape: str, name
     assert all(check.rows_left_out <= 3 * 4 for check in verdict.checks)
 
 
-@pytest.mark.parametrize("name", ["toy", "first"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_other_weights_are_caught_whatever_the_clock(tmp_path: Path, shape: str, name: str) -> None:
-    """A network of the same widths with other weights is wrong, in every shape of a trace."""
-    contract = contract_of(name)
-    arrays = SHAPES[shape](simulate(contract, lengths=LENGTHS, act=Perceptron(contract).act))
+def test_other_weights_are_caught_whatever_the_clock(tmp_path: Path, shape: str) -> None:
+    """A network of the same widths with other weights is wrong, in every shape of a trace; with a history, too."""
+    contract = contract_of("first")
+    arrays = SHAPES[shape](whole("first"))
     verdict = verify_contract(contract, evidence(tmp_path, contract, arrays), Perceptron(contract, seed=1))
     assert [check.label for check in verdict.wrong] == ["action"]
     assert "another network" in verdict.text()
@@ -97,21 +103,25 @@ def test_other_weights_are_caught_whatever_the_clock(tmp_path: Path, shape: str,
 def test_a_fault_in_any_row_of_the_action_is_caught(tmp_path: Path, shape: str) -> None:
     """Without memory there is no row that does not tell: one wrong number in the first or the last is wrong."""
     contract = toy()
-    network = Perceptron(contract)
+    arrays = SHAPES[shape](whole("toy"))
     for row in (0, -1):
-        arrays = SHAPES[shape](simulate(contract, lengths=LENGTHS, act=network.act))
-        arrays["action"] = arrays["action"].copy()
-        arrays["action"][row, 1] += 0.01
-        verdict = verify_contract(contract, evidence(tmp_path, contract, arrays), network)
+        action = arrays["action"].copy()
+        action[row, 1] += 0.01
+        trace = evidence(tmp_path, contract, arrays | {"action": action})
+        verdict = verify_contract(contract, trace, Perceptron(contract))
         assert "action" in {check.label for check in verdict.wrong}
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("mistake", ["scale missing", "two joints", "default left out", "action offset", "one sign"])
+WRONG = ("scale missing", "two joints", "default left out", "action offset", "one sign")
+TURNS = [(shape, WRONG[i % len(WRONG)]) for i, shape in enumerate(SHAPES)]
+"""Each shape with one mistake, and the most torn one with all."""
+
+
+@pytest.mark.parametrize(("shape", "mistake"), [*TURNS, *(("gaps", mistake) for mistake in WRONG)])
 def test_a_mistake_in_the_contract_is_caught_whatever_the_clock(tmp_path: Path, shape: str, mistake: str) -> None:
     """A torn trace shows what a whole one shows."""
     contract = toy()
-    arrays = SHAPES[shape](simulate(contract, lengths=LENGTHS))
+    arrays = SHAPES[shape](whole("toy", network=False))
     change, _, labels = MISTAKES[mistake]
     verdict = verify_contract(edited(contract, change), evidence(tmp_path, contract, arrays))
     assert {check.label for check in verdict.wrong} == labels
@@ -121,7 +131,7 @@ def test_a_mistake_in_the_contract_is_caught_whatever_the_clock(tmp_path: Path, 
 def test_a_wrong_gait_period_is_caught_whatever_the_clock(tmp_path: Path, shape: str) -> None:
     """Where no clock tells the origin of a gait, its rate still does."""
     contract = toy()
-    arrays = SHAPES[shape](simulate(contract, lengths=LENGTHS))
+    arrays = SHAPES[shape](whole("toy", network=False))
     wrong = edited(contract, MISTAKES["gait"][0])
     assert not verify_contract(wrong, evidence(tmp_path, contract, arrays)).ok
 

@@ -125,8 +125,8 @@ class Judge:
         if since[worst] > self._robot.timing.tracking:
             raise ArmStopError(
                 f"{self._names[worst]} stays {abs(target[worst] - angles[worst]):.2f} rad behind its target: something "
-                f"blocks it, or it is too weak for what it carries. Where nothing blocks it, take weight off, or raise "
-                f"`tracking_error` of {self._names[worst]} in the robot file above {self._allowed[worst]:g} (at most 1)",
+                "blocks it, or it is too weak for what it carries. Where nothing blocks it, take weight off, or raise "
+                f"its `tracking_error` in the robot file above {self._allowed[worst]:g} (at most 1)",
                 may_move=True,
                 of_motion=True,
             )

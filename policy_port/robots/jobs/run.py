@@ -44,7 +44,7 @@ class Keep:
     answers: bool = False
     """Whether somebody is asked after each episode whether it succeeded."""
     stops: int = 1
-    """How many stops in a row end the run; before that, each ends its episode, and somebody is asked before the next."""
+    """How many stops in a row end the run; any other ends its episode, and somebody is asked before the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +112,7 @@ def play_real(
         session.close()
         if trace is not None:
             ended = {"stopped": None if stop is None else reason(stop), "gave_up": isinstance(stop, StopsInARowError)}
-            rows = _rows(queue, answered, seeds)
-            lost = _failure(lambda: trace.close(episodes=rows, **ended))
+            lost = _failure(lambda: trace.close(episodes=_rows(queue, answered, seeds), **ended))
     if trace is None or session.ending is None:
         assert stop is not None
         raise stop

@@ -173,14 +173,13 @@ class Remembers(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [Views, Infers, Pads, Expands, Remembers])
-@pytest.mark.parametrize("rows", [1, 7])
-def test_a_batch_of_one_that_is_written_in_is_opened(tmp_path: Path, kind: type[nn.Module], rows: int) -> None:
+def test_a_batch_of_one_that_is_written_in_is_opened(tmp_path: Path, kind: type[nn.Module]) -> None:
     """A file for one observation becomes an actor of any number, which equals the file row by row."""
     torch.manual_seed(3)
     policy = load_policy(saved(tmp_path / "policy.pt", kind()), width=12)
     assert policy.actor.obs_size == 12
     assert any("takes one observation at a time" in note for note in policy.notes)
-    assert difference(policy, rows) < 1e-6
+    assert max(difference(policy, rows) for rows in (1, 7)) < 1e-6
 
 
 def test_a_batch_of_one_is_proved(tmp_path: Path, contract: Contract) -> None:

@@ -8,7 +8,7 @@ _GAPS = "tests.cli.test_contract:test_every_gap_takes_the_flag_that_it_names"
 _AGAIN = "tests.port.test_runtime:test_a_foreign_graph_plays_once_it_is_exported"
 _DEGREES = "tests.robots.jobs.test_free_job:test_a_port_in_degrees_without_its_mapping"
 _FOLLOWING = "tests.replay.test_following:"
-_MJLAB = "tests.descriptors.test_mjlab_env:"
+_MJLAB = "tests.descriptors.test_mjlab_env"
 _TABLES = "tests.checkpoints.libraries.test_skrl_expressions:test_tables_that_do_not_fit_their_names_are_refused"
 _LEAPP, _HOLOSOMA = "tests.descriptors.test_leapp", "tests.descriptors.test_holosoma"
 _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads_on"
@@ -16,7 +16,7 @@ _TOLD = "test_what_the_user_knows_is_taken_as_the_messages_ask"
 
 _OUTWARDS = "tests.descriptors.outwards.test_write:test_motors_are_never_numbered_by_guess"
 _PAD = "tests.live.test_gamepad:"
-_BUNDLE = "tests.descriptors.outwards.test_leapp_bundle:"
+_BUNDLE = "tests.descriptors.outwards.test_leapp_bundle_refused"
 _VERSE = "tests.descriptors.test_humanoidverse:"
 _COMMANDS, _LISTS = "tests.replay.test_named_commands:", "tests.descriptors.test_deploy_lists:"
 _PLAYED, _SEEN = "tests.cli.test_play_scheduled:", "tests.live.test_browser:test_a_taken_port_is_refused"
@@ -42,6 +42,9 @@ TRIED: dict[str, str] = {
     ),
     "goes with --emulated: a real camera stands where it stands": (
         "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
+    ),
+    "nobody can press Enter here: leave --stops out": (
+        "tests.robots.jobs.test_stops:test_after_a_stop_somebody_has_to_be_there"
     ),
     "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
     "--config, --accept and --ask go with --real": _DEPLOYED,
@@ -133,10 +136,10 @@ TRIED: dict[str, str] = {
     "and the contract has the policy's order alone. Name a YAML with --names": _OUTWARDS,
     "--to mjlab: its metadata stands in the policy's ONNX file; give that with --policy FILE.onnx": _OUTWARDS,
     "--{} means nothing to --to {}; leave it out": _OUTWARDS,
-    "{}: is a port, which has its policy; leave --policy out": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
-    "--to leapp: the network is one of its models": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
-    "`policy-port export` writes it so: export it with this contract": f"{_BUNDLE}test_a_ports_folder_stands_for_both",
-    "write it anew by `policy-port contract write`, or": f"{_BUNDLE}test_a_bundle_that_was_changed_is_refused",
+    "{}: is a port, which has its policy; leave --policy out": f"{_BUNDLE}:test_a_ports_folder_stands_for_both",
+    "--to leapp: the network is one of its models": f"{_BUNDLE}:test_a_ports_folder_stands_for_both",
+    "`policy-port export` writes it so: export it with this contract": f"{_BUNDLE}:test_a_ports_folder_stands_for_both",
+    "write it anew by `policy-port contract write`, or": f"{_BUNDLE}:test_a_bundle_that_was_changed_is_refused",
     "--gamepad {}: is Linux's other interface; give": f"{_PAD}test_what_is_no_gamepad_is_refused",
     "--gamepad {}: may not be read by this user": f"{_PAD}test_what_is_no_gamepad_is_refused",
     "--gamepad {}: is no joystick of Linux's; give": f"{_PAD}test_what_is_no_gamepad_is_refused",
@@ -237,8 +240,8 @@ TRIED: dict[str, str] = {
     "move this joint by hand and see with `policy-port robot check`": (
         "tests.robots.arm.test_before_motion:test_two_exchanged_ids_are_not_confirmed"
     ),
-    "says which output is what; leave out --output": f"{_LEAPP}:test_output_says_nothing_where_the_yaml_does",
-    "to do with each other: {}. Say which with --policy FILE": f"{_LEAPP}:test_of_several_models_the_policy_is_named",
+    "says which output is what; leave out --output": f"{_LEAPP}_refused:test_output_says_nothing_where_the_yaml_does",
+    "with each other: {}. Say which with --policy FILE": f"{_LEAPP}_joined:test_of_several_models_the_policy_is_named",
     "of the run has them, or give --set": f"{_LEAPP}:test_gains_of_zero_are_left_out_and_said",
     "network reads it. If you know what it is, say --set": f"{_LEAPP}:test_a_height_scan_stays_with_its_task",
     "default=NUMBER, or one by one --set": f"{_LEAPP}:test_targets_with_a_memory_are_the_action_themselves",
@@ -253,24 +256,24 @@ TRIED: dict[str, str] = {
     ),
     # A run of mjlab.
     "mjlab acts in the order of its joints, of which these are": (
-        f"{_MJLAB}test_driven_joints_are_named_in_the_joints_order"
+        f"{_MJLAB}:test_driven_joints_are_named_in_the_joints_order"
     ),
-    "mjlab's is the IMU's: give --layout mjlab_tracking": f"{_MJLAB}test_mjlabs_tracking_is_not_beyondmimics",
+    "mjlab's is the IMU's: give --layout mjlab_tracking": f"{_MJLAB}:test_mjlabs_tracking_is_not_beyondmimics",
     "give the bounds that hold with --set action.terms.{}.clip": (
-        f"{_MJLAB}test_a_clip_of_some_joints_may_be_given_for_all"
+        f"{_MJLAB}_refused:test_a_clip_of_some_joints_may_be_given_for_all"
     ),
     "if you know what it does, state the action yourself: --set action.terms='[{term: KIND, ...}]'": (
-        f"{_MJLAB}test_a_refused_term_or_action_may_be_stated_whole"
+        f"{_MJLAB}_refused:test_a_refused_term_or_action_may_be_stated_whole"
     ),
-    "--layout {} was not needed": f"{_MJLAB}test_a_layout_is_not_needed_beside_env_yaml",
-    "has at full precision; leave it out of --precise": f"{_MJLAB}test_a_keyframes_pose_is_the_metadatas",
+    "--layout {} was not needed": f"{_MJLAB}:test_a_layout_is_not_needed_beside_env_yaml",
+    "has at full precision; leave it out of --precise": f"{_MJLAB}:test_a_keyframes_pose_is_the_metadatas",
     "which only its task knows{}: give its size with --size": (
-        f"{_MJLAB}test_terms_of_tasks_are_external_with_their_size"
+        f"{_MJLAB}:test_terms_of_tasks_are_external_with_their_size"
     ),
     "or name the driven joints in their order with --set action.terms.0.joints": (
-        f"{_MJLAB}test_an_onnx_file_away_from_a_strange_run_is_read_by_itself"
+        f"{_MJLAB}:test_an_onnx_file_away_from_a_strange_run_is_read_by_itself"
     ),
-    "--layout {} or {}, the task whose terms these are": f"{_MJLAB}test_mjlabs_tracking_is_not_beyondmimics",
+    "--layout {} or {}, the task whose terms these are": f"{_MJLAB}:test_mjlabs_tracking_is_not_beyondmimics",
     "If you know it better, give it with --set observation.terms": (
         "tests.descriptors.test_onnx_terms:test_rounding_of_a_scale_or_bound_is_told"
     ),
@@ -440,4 +443,22 @@ TRIED |= {
     "the field of view is given as {} degrees": f"{_SOLVED}test_a_wrong_field_of_view_is_told",
     "give one of --intrinsics and --fov": f"{_SOLVES}test_the_lens_is_asked_for",
     "give the lens: --intrinsics FILE, --fov DEG, or --fov free": f"{_SOLVES}test_the_lens_is_asked_for",
+}
+
+_SWEPT = "tests.sweep.test_scores:test_results_of_something_else_are_not_written_over"
+TRIED |= {
+    "is there and no sweep's results; name another folder with --out": _SWEPT,
+    "holds the results of {}; name another folder with --out": _SWEPT,
+}
+
+TRIED |= {
+    "--no-trace has the whole loop on Newton's device, and": (
+        "tests.device.test_device_replay:test_what_needs_the_host_stays_there"
+    ),
+    "which is what runs there; export it with --format torchscript,onnx": (
+        "tests.device.test_device_replay:test_a_port_without_torchscript_is_told_what_to_do"
+    ),
+    "--trace and --no-trace go with --plant newton, not with": (
+        "tests.device.test_device_replay:test_the_option_goes_with_newton"
+    ),
 }

@@ -163,6 +163,11 @@ WRITTEN: list[Trial | Note] = [
         "can't be folded into the weights: {} stands {} layer and {}. Leave out --fold",
         "remap tanh.onnx --contract arm/port/contract.yaml --mapping degrees/map.yaml --out new",
     ),
+    Trial(
+        "export seen.onnx --contract seen.yaml --out new --format onnx --deploy",
+        "{}: its control step can't be one graph: {}. Leave out --deploy",
+        "export seen.onnx --contract seen.yaml --out new --format onnx",
+    ),
     *(
         Trial(
             f"export {name}.onnx --contract {name}.yaml --out new",

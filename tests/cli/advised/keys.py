@@ -203,6 +203,7 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 
 _ENGINE = "tests.engine.test_document:"
 TRIED: dict[str, str] = {
+    "raise its `tracking_error` in the": "tests.robots.jobs.test_stops:test_three_stops_in_a_row_end_the_run",
     "To rehearse without an arm, write `emulated: {}` into the file": (
         f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal"
     ),
@@ -412,4 +413,17 @@ TRIED |= {
     "write unit: lerobot, or leave --through out": "tests.camera.test_shots:test_units_are_strict",
     "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_step_of_a_trace_tells_the_pose",
     "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",
+}
+
+_SWEPT = "tests.sweep.test_sweep:"
+TRIED |= {
+    "name one under `exclude: [": f"{_SWEPT}test_two_names_of_the_same_thing_are_refused",
+    "say that it is meant with `beyond_training: true`": f"{_SWEPT}test_what_goes_beyond_the_training_has_to_be_meant",
+    "`command` goes with `seconds`": f"{_SWEPT}test_a_mistake_is_told_before_anything_runs",
+    "`seeds` must differ": f"{_SWEPT}test_a_mistake_is_told_before_anything_runs",
+    "`seeds` names none": f"{_SWEPT}test_a_mistake_is_told_before_anything_runs",
+    "beside it, plants do one `task` alone": f"{_SWEPT}test_an_environment_and_a_plant_do_the_same_task",
+    "nothing there, and the intervals say nothing. Raise `start_noise`": (
+        "tests.sweep.test_scores:test_seeds_that_change_nothing_are_told"
+    ),
 }

@@ -92,7 +92,7 @@ TRIALS = [
     ),
     Trial(
         f"{TOY_ON} --command 0,0,0 --emulated",
-        "--fault, --fast and --dataset go with --real",
+        "--fault, --fast, --stops and --dataset go with --real",
         f"{TOY_ON} --command 0,0,0 --emulated --real",
         "does not go with --real",
     ),

@@ -106,7 +106,7 @@ PLANTS: list[Trial | Note] = [
         ON.format("maniskill", "arm/arm.xml") + " --video",
         "SAPIEN found no Vulkan device to draw with ({}); `policy-port doctor`",
         "doctor",
-        before=broken("policy_port.plants.maniskill_view._device", RuntimeError("none")),
+        before=broken("policy_port.plants.maniskill_view.drawing_device", RuntimeError("none")),
     ),
     Trial(
         f"{WALK} --num-envs 2 --processes 2",

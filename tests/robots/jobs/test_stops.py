@@ -1,4 +1,4 @@
-"""A stop of the arm's supervisor ends an episode, not the run: it counts as failed, and a person is asked before more."""
+"""A stop of the arm's supervisor ends an episode, not the run: it counts as failed, and one is asked before more."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
 from benchmarks.disturbed_arm import SoakArm
+from policy_port.cli.app import app
 from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.console import Console
 from policy_port.robots.emulator.clock import VirtualClock
@@ -94,7 +96,7 @@ def test_three_stops_in_a_row_end_the_run(arm: SoakArm, pilot: Pilot, tmp_path: 
     done = play(arm, pilot, tmp_path, tracking_error=0.005)
     assert done.exit_code == 1
     assert done.end.sentence.startswith("stopped 3 times in a row, the last time because ")
-    assert "raise `tracking_error` of " in done.end.sentence
+    assert "raise its `tracking_error` in the robot file above 0.005" in done.end.sentence
     assert Trace(tmp_path / "trace.npz").header["gave_up"] is True
     # What the message says: the bound raised.
     assert play(arm, pilot, _made(tmp_path / "again"), tracking_error=0.3).exit_code == 0
@@ -106,6 +108,16 @@ def test_what_the_motion_did_not_bring_about_ends_the_run(arm: SoakArm, pilot: P
     assert done.exit_code == 1
     assert "servos report gripper: overheated" in done.end.sentence
     assert not [question for question in ASKED if "counts as failed" in question]
+
+
+def test_after_a_stop_somebody_has_to_be_there(tmp_path: Path) -> None:
+    """Without a terminal a real arm is not moved again: --stops is refused, and without it the port is asked for."""
+    line = ["play", "so100-reach", "--real", "--robot", "so100", "--continuous", "--out", str(tmp_path / "out")]
+    for more, says in (["--stops", "3"], "nobody can press Enter here: leave --stops out"), ([], "names no port"):
+        done = CliRunner().invoke(app, [*line, *more])
+        assert done.exit_code == 2
+        assert says in " ".join(done.output.split())
+        assert not (tmp_path / "out").exists()
 
 
 def _made(folder: Path) -> Path:

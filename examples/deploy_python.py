@@ -1,0 +1,88 @@
+"""A port's whole control step in your own program: NumPy and ONNX Runtime, nothing of policy_port.
+
+`python deploy_python.py PORT` replays the port's stored sample as its self-test and exits with 1 if a target differs.
+Copy `DeployedPolicy` into your robot's program: fill the signals by name, ask for the targets, reset at every start.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+
+class DeployedPolicy:
+    """The graph, its states, and checks of what is cheap to check: names, widths, quaternions, ranges, a reset."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.about = json.loads(self._session.get_modelmeta().custom_metadata_map["deploy"])
+        """joint_names, joints (drive, gains, limits), control_dt [s], signals (name, unit, elements), states."""
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        self._states: dict[str, np.ndarray] | None = None
+
+    def reset(self) -> None:
+        """Before the first step of every episode: every state to zeros."""
+        self._states = {
+            state["input"]: np.zeros([1 if size == "batch" else size for size in state["shape"]], state["type"])
+            for state in self.about["states"]
+        }
+
+    def __call__(self, signals: dict[str, dict[str, float]]) -> dict[str, float]:
+        """Joint targets by joint name, of signals as numbers by element name: {"joint_pos": {"FL_hip": 0.1, ...}}."""
+        if self._states is None:
+            raise RuntimeError("call reset() before the first step")
+        fed = {signal["name"]: self._row(signal, signals) for signal in self.about["signals"]}
+        found = dict(zip(self._outputs, self._session.run(None, {**fed, **self._states}), strict=True))
+        self._states = {state["input"]: found[state["output"]] for state in self.about["states"]}
+        target = found["joint_target"][0]
+        if not np.isfinite(target).all():
+            raise ValueError(f"a target is no number: {target}; one of the signals is none, or diverged")
+        return dict(zip(self.about["joint_names"], target.tolist(), strict=True))
+
+    def _row(self, signal: dict, signals: dict[str, dict[str, float]]) -> np.ndarray:
+        """One signal in the graph's order, by name and never by position."""
+        name, given = signal["name"], signals[signal["name"]]
+        if set(given) != set(signal["elements"]):
+            raise ValueError(f"{name} has {sorted(given)}, the policy reads {signal['elements']} ({signal['unit']})")
+        row = np.array([[given[element] for element in signal["elements"]]])
+        if name.endswith("quat") and abs(np.linalg.norm(row) - 1.0) > 1e-2:
+            raise ValueError(f"{name} has length {np.linalg.norm(row):.3f}; it is {signal['unit']}")
+        turning = (
+            [self.about["joints"][joint]["kind"] == "turn" for joint in signal["elements"]]
+            if name == "joint_pos"
+            else []
+        )
+        if turning and np.abs(row[0][turning]).max() > 4.0 * np.pi:
+            raise ValueError(f"joint_pos is up to {np.abs(row).max():.1f} rad: are these degrees or ticks?")
+        return row
+
+
+def self_test(folder: Path) -> float:
+    """The largest difference between targets now and in the port's sample [rad or m]."""
+    policy, worst = DeployedPolicy(folder / "deploy.onnx"), 0.0
+    with (folder / "deploy_sample.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            numbers = {name: float(text) for name, text in row.items()}
+            if numbers.pop("reset"):
+                policy.reset()
+            by: dict[str, dict[str, float]] = {}
+            for column, number in numbers.items():
+                signal, _, element = column.partition("/")
+                by.setdefault(signal, {})[element] = number
+            stored = by.pop("joint_target")
+            told = policy(by)
+            worst = max(worst, *(abs(told[name] - stored[name]) for name in stored))
+    return worst
+
+
+if __name__ == "__main__":
+    difference = self_test(Path(sys.argv[1]))
+    print(f"largest difference of a target from the port's sample: {difference:.3g}")
+    sys.exit(0 if difference < 1e-5 else 1)

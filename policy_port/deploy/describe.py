@@ -1,0 +1,125 @@
+"""What a deploy graph says of itself: names, widths, units, rates, drives and states, as JSON at full precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+
+from policy_port.contract.command import unit_of
+from policy_port.contract.joints import UNIT_PER_SI
+from policy_port.contract.spec import Contract
+from policy_port.deploy.step import Step
+from policy_port.port.format import (
+    DEPLOY_ACTION,
+    DEPLOY_KEY,
+    DEPLOY_OBSERVATION,
+    DEPLOY_STATES_KEY,
+    DEPLOY_TARGET,
+    STATE_IN,
+    STATE_OUT,
+)
+
+RESET = "before the first step of an episode, put zeros into every state; the first step then starts what needs more"
+_UNITS = {
+    "joint_vel": "rad/s, or m/s where the joint slides",
+    "joint_effort": "N m, or N where the joint slides; what the drive applied last",
+    "base_pos": "m, origin of the base frame in the world",
+    "base_quat": "unit quaternion w, x, y, z: base frame in the world",
+    "base_lin_vel": "m/s, of the base frame's origin, in the base frame",
+    "base_ang_vel": "rad/s, in the base frame",
+}
+_OF_LINKS = {
+    "link_pos": "m, origin in the world",
+    "link_quat": "unit quaternion w, x, y, z: link in the world",
+    "link_lin_vel": "m/s, of its origin, in its own axes",
+    "link_ang_vel": "rad/s, in its own axes",
+    "contact_force": "N, in the world",
+    "height_scan": "m, where each ray ends in the world, x, y and z ray by ray; NaN where it hits nothing",
+}
+_ELEMENTS = {
+    "base_quat": list("wxyz"),
+    "base_pos": list("xyz"),
+    "base_lin_vel": list("xyz"),
+    "base_ang_vel": list("xyz"),
+}
+
+
+def described(contract: Contract, step: Step, model: onnx.ModelProto) -> dict[str, Any]:
+    """The metadata of a graph, as plain data."""
+    memory = [
+        each for each in model.graph.input if each.name.endswith(STATE_IN) and each.name not in step.program.inputs
+    ]
+    states = [_state(given, left, model) for given, left in step.states.values()]
+    states += [_state(each.name, each.name.removesuffix(STATE_IN) + STATE_OUT, model) for each in memory]
+    return {
+        "deploy_version": 1,
+        "name": contract.name,
+        "robot": contract.robot,
+        "control_dt": contract.control_dt,
+        "timestep": contract.timestep,
+        "decimation": contract.decimation,
+        "joint_names": list(contract.joint_names),
+        "joints": _joints(contract),
+        "signals": [_signal(contract, name, step.layout.sizes[name]) for name in step.signals],
+        "outputs": [DEPLOY_OBSERVATION, DEPLOY_ACTION, DEPLOY_TARGET],
+        "states": states,
+        "reset": RESET,
+        "between": contract.action.between,
+        "delay_physics_steps": contract.action.late.physics_steps or 0,
+    }
+
+
+def _state(given: str, left: str, model: onnx.ModelProto) -> dict[str, Any]:
+    value = next(each for each in model.graph.input if each.name == given).type.tensor_type
+    kind = "float32" if value.elem_type == onnx.TensorProto.FLOAT else "float64"
+    shape = [dim.dim_value or "batch" for dim in value.shape.dim]
+    return {"input": given, "output": left, "type": kind, "shape": shape, "initial": 0.0}
+
+
+def _joints(contract: Contract) -> dict[str, dict[str, Any]]:
+    drives = contract.drives
+    target = {"position": "rad or m", "velocity": "rad/s or m/s", "effort": "N m or N"}
+    return {
+        name: {
+            "drive": drives[name],
+            "target": target[drives[name]],
+            "kind": "slide" if joint.unit == "m" else "turn",
+            "default": joint.default / UNIT_PER_SI[joint.unit],
+            **{
+                key: getattr(joint, key)
+                for key in ("stiffness", "damping", "effort_limit", "armature")
+                if getattr(joint, key) is not None
+            },
+        }
+        for name, joint in contract.joints.items()
+    }
+
+
+def _signal(contract: Contract, name: str, width: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "type": "float64", "width": width}
+    if name in ("joint_pos", "joint_vel", "joint_effort"):
+        return found | {
+            "unit": _UNITS.get(name, "rad, or m where the joint slides"),
+            "elements": list(contract.joint_names),
+        }
+    if name == "velocity_command":
+        names = contract.command.names
+        return found | {
+            "unit": "; ".join(f"{each}: {unit_of(contract.command, each)}" for each in names),
+            "elements": list(names),
+            "default": list(contract.command.defaults),
+            "range": [contract.command.bounds(each) for each in names],
+        }
+    if name == "goal":
+        goals = [term for term in contract.observation.terms if term.term == "goal"]
+        elements = [f"{term.label}.{index}" for term in goals for index in term.elements(contract)]
+        return found | {"unit": "; ".join(f"{term.label}: {term.frame}" for term in goals), "elements": elements}
+    unit = _UNITS.get(name) or next(text for start, text in _OF_LINKS.items() if name.startswith(start))
+    return found | {"unit": unit, "elements": _ELEMENTS.get(name, [str(index) for index in range(width)])}
+
+
+def write_metadata(model: onnx.ModelProto, described_as: str, states: list[tuple[str, str]]) -> None:
+    """Put both texts into a graph."""
+    for key, value in ((DEPLOY_KEY, described_as), (DEPLOY_STATES_KEY, "\n".join(map("\t".join, states)))):
+        model.metadata_props.add(key=key, value=value)

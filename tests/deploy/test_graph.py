@@ -1,0 +1,113 @@
+"""The step in ONNX Runtime, by name and as the control loop runs it, against the NumPy controller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from policy_port.contract import Contract
+from policy_port.control.controller import Controller
+from policy_port.deploy.runtime import remembers
+from policy_port.deploy.step import by_name
+from policy_port.deploy.write import graph_of
+from policy_port.errors import TaskError
+from policy_port.port.runtime import OnnxPolicy
+from tests.control.networks import save_lstm, save_mlp
+from tests.deploy.random_contracts import PLANT, draw_contract, forgetful, measure, motion, mounting
+from tests.deploy.test_module import per_joint
+
+
+def network_of(contract: Contract, folder: Path) -> Path:
+    return save_mlp(folder / "policy.onnx", (contract.observation_size, 8, contract.action_size))
+
+
+def controller_of(contract: Contract, path: Path, *, whole: bool) -> Controller:
+    policy = OnnxPolicy(path)
+    policy.folded = path.read_bytes() if whole else None
+    return Controller(contract, policy, PLANT, 1, mountings=mounting, motion=motion() if contract.motion else None)
+
+
+def test_the_graph_by_name_is_the_controller(tmp_path: Path) -> None:
+    """deploy.onnx's graph gives the NumPy path's observation, action and targets; zeroed states are a reset."""
+    for seed in range(200, 208):
+        contract, clip = draw_contract(seed), motion()
+        path = network_of(contract, tmp_path)
+        controller = controller_of(contract, path, whole=False)
+        step = by_name(contract, mountings=mounting, motion=clip if contract.motion else None)
+        model = graph_of(step, onnx.load(path))
+        onnx.checker.check_model(model, full_check=True)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        names = [node.name for node in session.get_outputs()]
+        kinds = step.program.inputs
+        zeros = {name: np.zeros((1, kinds[name].width), kinds[name].kind) for name, _ in step.states.values()}
+        rng, order, state = np.random.default_rng(seed), [PLANT.index(name) for name in contract.joint_names], zeros
+        for number in range(12):
+            measure(controller, rng)
+            if number in (0, 7):
+                controller.reset()
+                state = zeros
+            signals = {name: per_joint(controller.signals.view(name), name, order) for name in step.signals}
+            target = controller()
+            out = dict(zip(names, session.run(None, {**signals, **state}), strict=True))
+            state = {given: out[left] for given, left in step.states.values()}
+            told = f"seed {seed}, step {number}: {contract.to_yaml()}"
+            np.testing.assert_allclose(out["observation"], controller.observation, 1e-6, 1e-6, err_msg=told)
+            np.testing.assert_allclose(out["action"], controller.action, 1e-6, 1e-6, err_msg=told)
+            np.testing.assert_allclose(out["joint_target"], target[:, order], 1e-6, 1e-6, err_msg=told)
+
+
+def test_the_loops_one_call_is_the_numpy_path(tmp_path: Path) -> None:
+    """Observation and targets bit for bit, whatever the plant's joint order, and what is recorded of them."""
+    for seed in range(25):
+        contract = forgetful(draw_contract(seed))
+        if remembers(contract):
+            continue
+        path = network_of(contract, tmp_path)
+        plain, whole = (controller_of(contract, path, whole=way) for way in (False, True))
+        assert (whole.path, plain.path) == ("", "the port holds no deploy.onnx")
+        for number in range(6):
+            for each in (plain, whole):
+                measure(each, np.random.default_rng(number))
+                if number in (0, 4):
+                    each.reset()
+            np.testing.assert_array_equal(plain(), whole(), err_msg=f"seed {seed}: {contract.to_yaml()}")
+            np.testing.assert_array_equal(plain.observation, whole.observation)
+            np.testing.assert_array_equal(plain.action, whole.action)
+            np.testing.assert_array_equal(plain.signals.row, whole.signals.row)
+
+
+def test_a_broken_measurement_is_named_in_one_call_too(tmp_path: Path) -> None:
+    """A NaN is refused by term and joint, as the NumPy path does."""
+    drawn = (forgetful(draw_contract(seed)) for seed in range(60))
+    contract = next(c for c in drawn if any(term.term == "joint_vel" for term in c.observation.terms))
+    whole = controller_of(contract, network_of(contract, tmp_path), whole=True)
+    measure(whole, np.random.default_rng(0))
+    whole.reset()
+    whole.state.joint_vel[:] = np.nan
+    with pytest.raises(TaskError, match=r"\[.*\] of contract .* is nan"):
+        whole()
+
+
+def test_a_memory_goes_on_in_one_call(tmp_path: Path) -> None:
+    """A recurrent policy's one call is its NumPy path over steps and resets, and leaves its memory where it was."""
+    names = ("hip", "knee", "ankle")
+    terms = [{"term": "joint_pos", "joints": list(names)}, {"term": "constant", "value": [0.5]}]
+    action = {"terms": [{"term": "joint_position", "joints": list(names), "scale": 0.5, "offset": 0.1}]}
+    data = draw_contract(0).model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
+    data = {key: value for key, value in data.items() if key != "motion"}
+    contract = Contract.model_validate(data | {"observation": {"terms": terms}, "action": action})
+    path = save_lstm(tmp_path / "lstm.onnx")
+    plain, whole = (controller_of(contract, path, whole=way) for way in (False, True))
+    assert whole.path == ""
+    for number in range(9):
+        for each in (plain, whole):
+            measure(each, np.random.default_rng(number))
+            if number in (0, 5):
+                each.reset()
+        np.testing.assert_array_equal(plain(), whole())
+    for each, other in zip(plain.policy.memory.values(), whole.policy.memory.values(), strict=True):  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(each, other)

@@ -1,0 +1,181 @@
+"""deploy.onnx of a port: written, proved, loaded, refused where it was changed, and run by programs of others."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from policy_port.checkpoints import LoadedPolicy, load_policy
+from policy_port.cli.app import app
+from policy_port.contract import Contract
+from policy_port.errors import PortError, ProofError
+from policy_port.export.write import write_port
+from policy_port.port.folder import Port, load_port
+from policy_port.port.manifest import write_manifest
+from policy_port.proof import deploy as proof
+from policy_port.proof.deploy import prove_deploy
+from policy_port.remap import identity_remap
+from tests.conftest import ROOT
+from tests.control.networks import save_mlp
+from tests.samples import contract_data
+
+TERMS = [
+    {"term": "projected_gravity"},
+    {"term": "velocity_command"},
+    {"term": "joint_pos_rel", "history": 3},
+    {"term": "last_action"},
+    {"term": "gait_phase", "period": 0.8},
+]
+HISTORY = {"layout": "term_major", "order": "oldest_first", "fill": "first"}
+TOY = Contract.model_validate(contract_data(observation={"terms": TERMS, "history": HISTORY}))
+
+
+def network(contract: Contract, folder: Path) -> LoadedPolicy:
+    sizes = (contract.observation_size, 8, contract.action_size)
+    return load_policy(save_mlp(folder / "mlp.onnx", sizes))
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Port:
+    folder = tmp_path_factory.mktemp("deploy")
+    return write_port(folder / "port", network(TOY, folder), identity_remap(TOY), formats=("onnx",))
+
+
+@pytest.fixture(scope="module")
+def example() -> Any:
+    spec = importlib.util.spec_from_file_location("deploy_python", ROOT / "examples" / "deploy_python.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_fault_of_a_program_is_noticed(port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Order, sign, stale states, quaternion and clock each are thousands of times what the proof allows."""
+    path = port.path / "deploy.onnx"
+    found = prove_deploy(path, network(TOY, tmp_path), identity_remap(TOY))
+    assert max(found.observation, found.action, found.target) <= 1.0
+    assert len(found.faults) == 5
+    assert min(ratio or 0.0 for ratio in found.faults.values()) > 1000.0
+    ratios = iter([0.1] * 3 + [0.9] * 99)
+    monkeypatch.setattr(proof, "_ratio", lambda *given: next(ratios))
+    with pytest.raises(ProofError, match="does not notice 'joints in another order'"):
+        prove_deploy(path, network(TOY, tmp_path), identity_remap(TOY))
+
+
+def test_a_graph_of_another_contract_is_no_port(port: Port, tmp_path: Path) -> None:
+    """The proof refuses a graph whose scale is another one."""
+    terms = [{**term, "scale": 1.001} if term["term"] == "joint_pos_rel" else term for term in TERMS]
+    other = Contract.model_validate(contract_data(observation={"terms": terms, "history": HISTORY}))
+    with pytest.raises(ProofError, match=r"its observation is .* further from the checkpoint's"):
+        prove_deploy(port.path / "deploy.onnx", network(TOY, tmp_path), identity_remap(other))
+
+
+def test_a_users_program_replays_the_sample(port: Port, example: Any) -> None:
+    """The example needs nothing of this package, and its targets are the port's to 1e-6."""
+    assert "policy_port" not in {name for name in vars(example) if not name.startswith("__")}
+    assert example.self_test(port.path) < 1e-6
+
+
+def test_the_example_notices_what_is_cheap_to_notice(port: Port, example: Any) -> None:
+    """No reset, degrees, a wrong quaternion and a missing joint are errors that say what is expected."""
+    policy = example.DeployedPolicy(port.path / "deploy.onnx")
+    good = {signal["name"]: dict.fromkeys(signal["elements"], 0.1) for signal in policy.about["signals"]} | {
+        "base_quat": {"w": 1.0, "x": 0.0, "y": 0.0, "z": 0.0}
+    }
+    with pytest.raises(RuntimeError, match="call reset"):
+        policy(good)
+    policy.reset()
+    assert set(policy(good)) == set(TOY.joint_names)
+    wrong = {
+        "degrees or ticks": {"joint_pos": dict.fromkeys(TOY.joint_names, 45.0)},
+        "has length": {"base_quat": {"w": 1.0, "x": 1.0, "y": 0.0, "z": 0.0}},
+        "the policy reads": {"joint_pos": {"left_hip": 0.1}},
+    }
+    for said, change in wrong.items():
+        with pytest.raises(ValueError, match=said):
+            policy(good | change)
+
+
+def test_a_changed_sample_is_noticed_by_port_and_program(port: Port, example: Any, tmp_path: Path) -> None:
+    """A stored target that is another one fails the load, and the example's self-test."""
+    copy = shutil.copytree(port.path, tmp_path / "port")
+    sample = copy / "deploy_sample.csv"
+    head, *rows = sample.read_text().splitlines()
+    cells = rows[3].split(",")
+    rows[3] = ",".join([*cells[:-1], repr(float(cells[-1]) + 0.01)])
+    sample.write_text("\n".join([head, *rows]) + "\n")
+    renewed(copy, port)
+    with pytest.raises(PortError, match=r"joint_target/right_knee of step 3"):
+        load_port(copy)
+    assert example.self_test(copy) > 1e-3
+
+
+def test_a_port_of_before_still_loads(port: Port, tmp_path: Path) -> None:
+    """Without deploy.onnx a port is a port, and inspect says why there is none; half of the pair is refused."""
+    copy = shutil.copytree(port.path, tmp_path / "port")
+    (copy / "deploy_sample.csv").unlink()
+    renewed(copy, port)
+    with pytest.raises(PortError, match=r"deploy_sample.csv: is missing"):
+        load_port(copy)
+    (copy / "deploy.onnx").unlink()
+    renewed(copy, port)
+    assert load_port(copy).pilot().folded is None
+    shown = CliRunner().invoke(app, ["inspect", str(copy)])
+    assert "no deploy.onnx: the port was written before" in shown.output, shown.output
+    shown = CliRunner().invoke(app, ["inspect", str(port.path)])
+    assert "in NumPy around the network: the observation has a history" in shown.output, shown.output
+
+
+def renewed(copy: Path, port: Port) -> None:
+    """Write the manifest of what lies there now."""
+    (copy / "manifest.json").unlink()
+    about = {key: value for key, value in port.manifest.items() if key not in ("files", "sha256_of_the_rest")}
+    write_manifest(copy, about)
+
+
+def test_what_no_graph_can_hold_is_said(tmp_path: Path) -> None:
+    """A place on the robot that only a plant knows: the port goes without and says why, --deploy refuses."""
+    terms = [{"term": "base_lin_vel", "point": "com"}, {"term": "joint_pos"}]
+    contract = Contract.model_validate(contract_data(observation={"terms": terms}))
+    policy = network(contract, tmp_path)
+    port = write_port(tmp_path / "port", policy, identity_remap(contract), formats=("onnx",))
+    assert "'base_lin_vel' is at com" in port.manifest["without_deploy"]
+    with pytest.raises(PortError, match=r"can't be one graph: .* is at com.* Leave out --deploy"):
+        write_port(tmp_path / "other", policy, identity_remap(contract), formats=("onnx",), deploy=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_metadata_says_names_units_and_gains(port: Port, example: Any) -> None:
+    """Order, widths, units, rate, drives and gains are read from the file, at full precision."""
+    about = example.DeployedPolicy(port.path / "deploy.onnx").about
+    assert about["joint_names"] == list(TOY.joint_names)
+    assert about["control_dt"] == TOY.control_dt
+    assert [joint["stiffness"] for joint in about["joints"].values()] == [10.0, 11.0, 12.0, 13.0]
+    signals = {signal["name"]: signal for signal in about["signals"]}
+    assert set(signals) == {"joint_pos", "base_quat", "velocity_command"}
+    assert signals["base_quat"]["elements"] == list("wxyz")
+    assert {state["input"] for state in about["states"]} == {"last_action_in", "observation_history_in", "steps_in"}
+    assert np.isclose(about["joints"]["left_hip"]["default"], 0.1, rtol=0.0, atol=0.0)
+
+
+def test_the_cpp_example_replays_the_sample(port: Port, tmp_path: Path) -> None:
+    """Built against ONNX Runtime's own headers, where ONNXRUNTIME_ROOT names them, it is within 1e-6 of the sample."""
+    root = os.environ.get("ONNXRUNTIME_ROOT", "")
+    if not (root and shutil.which("cmake") and shutil.which("c++")):
+        pytest.skip("needs cmake, a C++ compiler and ONNXRUNTIME_ROOT with ONNX Runtime's include/ and lib/")
+    source = ROOT / "examples" / "deploy_cpp"
+    configure = ["cmake", "-S", source, "-B", tmp_path, f"-DONNXRUNTIME_ROOT={root}"]
+    for command in (configure, ["cmake", "--build", tmp_path]):
+        subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run([tmp_path / "deploy_cpp", port.path], check=True, capture_output=True, text=True)
+    assert float(done.stdout.rpartition(":")[2]) < 1e-6

@@ -73,6 +73,7 @@ def mistakes() -> None:
         wrong = replace(problem, segments=mistake.segments(problem.segments))
         z = wrong.minimise(space, space.coordinates(mistake.values(space.values(true))), 5)
         wrong = whole.weighed(wrong, space, z)
+        z = wrong.minimise(space, z, 3)
         told = [str(one) for one in doubts.doubts(wrong, space, z, joints)]
         print(f"data {mistake.what}: {told or 'no doubt'}", flush=True)
 

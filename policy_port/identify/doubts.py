@@ -21,11 +21,11 @@ FOLLOW = ("offset", "stiffness", "damping", "friction", "delay")
 """Parameters of the joints concerned that are searched once more."""
 ROUNDS = 3
 """Iterations of that search."""
-FEW, SHARE = 6, 8
+FEW, SHARE = 8, 8
 """Least segments that are looked at, and of how many one is, spread evenly."""
 CLEARLY = 0.7
 """A mistake is believed where undoing it leaves less than this share of the cost."""
-ALIKE, LIKELY = 0.05, 3
+ALIKE, LIKELY = 0.05, 6
 """How much undoing a mistake has to change the cost to be looked at, and how many are looked at closely."""
 RATES = (0.5, 2.0)
 """Clocks that are tried."""

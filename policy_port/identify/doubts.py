@@ -15,7 +15,7 @@ import numpy as np
 from policy_port.arrays import Array
 from policy_port.identify.fit import Problem
 from policy_port.identify.parameters import Space, Values
-from policy_port.identify.segments import Segments
+from policy_port.identify.segments import Integers, Segments
 
 FOLLOW = ("offset", "stiffness", "damping", "friction", "delay")
 """Parameters of the joints concerned that are searched once more."""
@@ -52,7 +52,7 @@ class _Undone:
     joints: tuple[int, ...]
     """Those concerned; none for all."""
     sign: Array
-    order: Array
+    order: Integers
     rate: float = 1.0
 
     def segments(self, segments: Segments) -> Segments:
@@ -128,7 +128,8 @@ def doubts(problem: Problem, space: Space, z: Array, joints: Sequence[str]) -> l
 
 def _mistakes(joints: Sequence[str]) -> Iterator[_Undone]:
     count = len(joints)
-    same, plus = np.arange(count), np.ones(count)
+    same: Integers = np.arange(count, dtype=np.int64)
+    plus = np.ones(count)
     for index, name in enumerate(joints):
         sign = np.where(same == index, -1.0, 1.0)
         yield _Undone(what=f"with {name} turned over, in commands and readings", joints=(index,), sign=sign, order=same)

@@ -43,7 +43,7 @@ def test_the_mistake_is_named(arm: Path, recordings: list[Recording], mistake: M
     space = make_space(priors.model_copy(update={"joint": fixed}), JOINTS, predictor.stock)
     for key in space.fixed.keys() & HIDDEN[JOINTS[0]].keys():
         # The same of both: what is not searched favours no order.
-        space.fixed[key] = np.full(2, np.mean([HIDDEN[name][key] for name in JOINTS]))
+        space.fixed[key] = np.full(2, sum(HIDDEN[name][key] for name in JOINTS) / 2.0)
     items = [replace(one, measured=mistake(one.measured), command=mistake(one.command)) for one in recordings[:3]]
     problem = Problem(predictor=predictor, segments=cut(items, 0.9).some(6), weights=np.full(2, 250.0), lead=15)
     z = problem.minimise(space, space.coordinates(space.fixed), 5)

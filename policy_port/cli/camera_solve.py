@@ -130,17 +130,18 @@ def _folder(options: SolveOptions) -> Path:
     """The folder of pictures; out of a LeRobotDataset one is made beside the result, and left there."""
     from policy_port.robots.jobs.recorded_poses import Recorded, is_dataset, write_poses
 
-    given = {name: value for name, value in (("episode", options.episode), ("camera", options.camera)) if value}
     if not is_dataset(options.pictures):
-        if given:
-            raise typer.BadParameter(f"--{next(iter(given))} is for a LeRobotDataset, which {options.pictures} is not")
+        stray = "episode" if options.episode is not None else "camera" if options.camera else None
+        if stray is not None:
+            raise typer.BadParameter(f"--{stray} is for a LeRobotDataset, which {options.pictures} is not")
         return options.pictures
     if options.through is None:
         raise typer.BadParameter(
             "a LeRobotDataset has LeRobot's own numbers: give --through, a joint map or a robot file that has one"
         )
     folder = options.out.with_name(f"{options.out.stem}_pictures")
-    write_poses(Recorded(dataset=options.pictures, **given), folder, force=options.force)
+    recorded = Recorded(dataset=options.pictures, episode=options.episode or 0, camera=options.camera)
+    write_poses(recorded, folder, force=options.force)
     typer.echo(f"wrote {folder}, to which masks and outlines can be added: camera solve {folder}", err=True)
     return folder
 

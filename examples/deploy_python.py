@@ -39,7 +39,8 @@ class DeployedPolicy:
         if self._states is None:
             raise RuntimeError("call reset() before the first step")
         fed = {signal["name"]: self._row(signal, signals) for signal in self.about["signals"]}
-        found = dict(zip(self._outputs, self._session.run(None, {**fed, **self._states}), strict=True))
+        outputs = [np.asarray(values) for values in self._session.run(None, {**fed, **self._states})]
+        found = dict(zip(self._outputs, outputs, strict=True))
         self._states = {state["input"]: found[state["output"]] for state in self.about["states"]}
         target = found["joint_target"][0]
         if not np.isfinite(target).all():

@@ -102,7 +102,9 @@ def _port_folder(options: _Inspected) -> None:
     from policy_port.port.format import DEPLOY, WITHOUT_DEPLOY
 
     port = load_port(options.file)
-    found = inspect_file(port.onnx or port.torchscript)
+    file = port.onnx or port.torchscript
+    assert file is not None, "a port holds one of the two"
+    found = inspect_file(file)
     if DEPLOY in port.held:
         steps = [f"{DEPLOY}: signals by name in, joint targets out"]
         slower = remembers(port.contract)

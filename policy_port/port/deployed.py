@@ -55,9 +55,10 @@ class DeployGraph:
 
     def step(self, signals: Mapping[str, Array]) -> Feed:
         """Perform a step on signals by name, shape (batch, width)."""
-        found = dict(zip(self._outputs, self._session.run(None, {**signals, **self.states}), strict=True))
-        self.states = {state["input"]: np.array(found[state["output"]]) for state in self.about["states"]}
-        return found
+        found = [np.asarray(values) for values in self._session.run(None, {**signals, **self.states})]
+        outputs = dict(zip(self._outputs, found, strict=True))
+        self.states = {state["input"]: np.array(outputs[state["output"]]) for state in self.about["states"]}
+        return outputs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -188,7 +188,7 @@ class _Held:
         since = np.maximum.accumulate(np.where(resets, np.arange(STEPS)[:, None], 0), axis=0)
         arrays = {"command" if name == "velocity_command" else name: values for name, values in signals.items()}
         arrays |= {"observation": seen, "action": action}
-        arrays |= {TARGETS[drive]: target for drive in {*contract.drives.values()}}
+        arrays |= {TARGETS[drive]: target for drive in contract.drives.values()}
         yes, no = np.ones(shape, np.bool_), np.zeros(shape, np.bool_)
         return Evidence(
             path=self.path,
@@ -201,7 +201,7 @@ class _Held:
             unsure=no,
             counted=yes,
             usable=yes,
-            time=(np.arange(STEPS)[:, None] - since) * contract.control_dt,
+            time=(np.arange(STEPS)[:, None] - since).astype(np.float64) * contract.control_dt,
             rounding=2.0**-24,
             motion=self.motion,
         )

@@ -52,7 +52,8 @@ def test_the_graph_by_name_is_the_controller(tmp_path: Path) -> None:
                 state = zeros
             signals = {name: per_joint(controller.signals.view(name), name, order) for name in step.signals}
             target = controller()
-            out = dict(zip(names, session.run(None, {**signals, **state}), strict=True))
+            found = [np.asarray(values) for values in session.run(None, {**signals, **state})]
+            out = dict(zip(names, found, strict=True))
             state = {given: out[left] for given, left in step.states.values()}
             told = f"seed {seed}, step {number}: {contract.to_yaml()}"
             np.testing.assert_allclose(out["observation"], controller.observation, 1e-6, 1e-6, err_msg=told)

@@ -28,6 +28,8 @@ from policy_port.remap import build_remap, identity_remap
 PARITY = '{"max_error": 1e-7, "max_ratio": 0.1}'
 FILES = {
     "contract.yaml",
+    "deploy.onnx",
+    "deploy_sample.csv",
     "manifest.json",
     "mapping.yaml",
     "parity.json",
@@ -180,7 +182,8 @@ def test_one_format_is_enough(no_proof, tmp_path, make_actor, make_policy, remap
     """A port of one format holds that file only, and its sample is replayed from it."""
     port = write_port(tmp_path / "port", make_policy(make_actor("gru")), remap, formats=formats, fold=folded)
     assert (port.onnx is not None, port.torchscript is not None) == ("onnx" in formats, "torchscript" in formats)
-    assert {file.name for file in port.path.iterdir()} == FILES - {"policy.pt" if "onnx" in formats else "policy.onnx"}
+    without = {"policy.pt"} if "onnx" in formats else {"policy.onnx", "deploy.onnx", "deploy_sample.csv"}
+    assert {file.name for file in port.path.iterdir()} == FILES - without
 
 
 @pytest.mark.parametrize("kind", ["mlp", "lstm", "gru"])

@@ -97,7 +97,9 @@ class Value:
         value = self
         for op, bound in (("Max", low), ("Min", high)):
             if np.isfinite(bound).any():
-                value = self.program.apply(op, value, np.asarray(bound))
+                # A port's graphs hold finite numbers only; no float32 is beyond these.
+                most = float(np.finfo(np.float32).max)
+                value = self.program.apply(op, value, np.nan_to_num(bound, posinf=most, neginf=-most))
         return value
 
     def times(self, matrix: NDArray[np.float64]) -> Value:

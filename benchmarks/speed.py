@@ -222,10 +222,12 @@ def replay_once(
     standing = FallRule(min_height=-np.inf, max_tilt=np.pi, text="never")
     header = trace_header(contract, simulator=plant.name, timestep=plant.timestep, decimation=decimation)
     targets: list[np.ndarray] = []
+    # A point above the table, for an arm that reaches.
+    goals = {term.label: (0.25, 0.0, 0.2) for term in contract.observation.terms if term.term == "goal"}
     walk = Held(command=(0.5, 0.0, 0.0), seconds=steps * contract.control_dt)
 
     def perform(*observers: Callable[..., None]) -> None:
-        task = HeldEpisodes(walk, HeldGoals(contract, {}), steps, count, standing)
+        task = HeldEpisodes(walk, HeldGoals(contract, goals), steps, count, standing)
         run(plant, controller, task, decimation=decimation, clock=SimulatedTime(), observers=observers)
 
     traces = (folder / f"{label} {count} {number}.npz" for number in itertools.count())

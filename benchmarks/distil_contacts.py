@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,8 @@ def beliefs(run: Run, plant_name: str, physics: dict[str, float]) -> Iterator[tu
     calm = task.model_copy(update={"randomisation": type(task.randomisation)()})
     environment = PlantEnvironment(plant, contracts, "teacher", calm, seed=5)
     if physics:
-        set_physics(plant, Physics(**{name: np.full(ENVS, value) for name, value in physics.items()}))
+        given: dict[str, Any] = {name: np.full(ENVS, value) for name, value in physics.items()}
+        set_physics(plant, Physics(**given))
     for step in range(STEPS):
         seen = environment.get_observations()
         student.observation[...] = seen["student"].numpy()

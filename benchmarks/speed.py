@@ -224,7 +224,7 @@ def replay_once(
     targets: list[np.ndarray] = []
     # A point above the table, for an arm that reaches.
     goals = {term.label: (0.25, 0.0, 0.2) for term in contract.observation.terms if term.term == "goal"}
-    walk = Held(command=(0.5, 0.0, 0.0), seconds=steps * contract.control_dt)
+    walk = Held(command=(0.5, 0.0, 0.0) if contract.commanded else None, seconds=steps * contract.control_dt)
 
     def perform(*observers: Callable[..., None]) -> None:
         task = HeldEpisodes(walk, HeldGoals(contract, goals), steps, count, standing)

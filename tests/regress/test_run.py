@@ -189,8 +189,9 @@ def test_a_ray_cluster_says_the_same(suite: Path, nodes: int) -> None:
     pytest.importorskip("ray", reason="ray is not installed (extra: ray)")
     here = run_suite(load_suite(suite))
     script = Path(__file__).with_name("on_two_nodes.py")
-    (suite.parent / "sweep").mkdir()
-    sweep = write_toy_sweep(suite.parent / "sweep")
+    # Not in the suite's folder, whose robot files are all the robot's.
+    (suite.parents[1] / "swept").mkdir()
+    sweep = write_toy_sweep(suite.parents[1] / "swept")
     command = [sys.executable, str(script), str(suite), str(nodes), str(sweep)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -26,6 +26,8 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "camera/page.py": ("camera align",),
     "camera/shots.py": ("camera solve",),
     "camera/solve": ("camera solve",),
+    "cli/arm_options.py": ("play",),
+    "cli/arm_run.py": ("play", "collect"),
     "cli/camera_align.py": ("camera align",),
     "cli/camera_background.py": ("camera background",),
     "cli/camera_check.py": ("camera check",),
@@ -56,6 +58,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "contract/": ("play",),
     "contract/measurable.py": ("contract measurable",),
     "descriptors/": ("contract import",),
+    "device/": ("play",),
     "dynamics/": ("play",),
     "engine/": ("engine",),
     "descriptors/outwards/": ("contract write",),
@@ -174,14 +177,24 @@ def _text(node: ast.AST) -> str | None:
     return None
 
 
+# The table of commands: a line of help of each.
+HELP = ("COMMANDS", "GROUPS")
+
+
 def _no_messages(nodes: list[ast.AST]) -> Iterator[ast.AST]:
     for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value
         elif isinstance(node, ast.JoinedStr):
             yield from node.values
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _name(node.func) in NOT_MESSAGES:
+        elif _is_help(node) or (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _name(node.func) in NOT_MESSAGES
+        ):
             yield from ast.walk(node)
+
+
+def _is_help(node: ast.AST) -> bool:
+    return isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in HELP
 
 
 def _name(function: ast.Attribute) -> str:

@@ -8,9 +8,8 @@ from functools import cache
 from typing import Any
 
 import pytest
-import typer
 
-from policy_port.cli.app import app
+from policy_port.cli.app import COMMANDS, GROUPS, command_named
 from tests.advice import PACKAGE, Message, messages, printed_by
 
 # An option of another command than the one that prints the message, which then says so -> that command.
@@ -51,9 +50,15 @@ def options_of() -> dict[str, set[str]]:
             for part, inner in command.commands.items():
                 walk(inner, f"{name} {part}".strip())
             return
-        found[name] = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        found[name] = {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+            if option.startswith("--")
+        }
 
-    walk(typer.main.get_command(app), "")
+    for name in {**COMMANDS, **GROUPS}:
+        walk(command_named(name), name)
     return found
 
 

@@ -390,16 +390,14 @@ def page_commands() -> list[str]:
 
 def test_the_pages_commands_have_their_options() -> None:
     """Every command of policy-port in docs/isaac_lab.md is one, with options that it has."""
-    import typer
-
-    from policy_port.cli.app import app
+    from policy_port.cli.app import command_named
 
     seen = 0
     for line in page_commands():
         program, *words = line.partition("  #")[0].split()
         if program != "policy-port":
             continue
-        command: Any = typer.main.get_command(app)
+        command: Any = command_named(words.pop(0))
         while hasattr(command, "commands"):
             command = command.commands[words.pop(0)]
         options = {name for parameter in command.params for name in parameter.opts}

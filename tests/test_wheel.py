@@ -99,7 +99,7 @@ def test_the_wheel_states_its_extras_and_licence(wheel: Path) -> None:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         fields = HeaderParser().parsestr(archive.read(name).decode())
         assert any(entry.endswith("/licenses/LICENSE") for entry in archive.namelist())
-    extras = {"sim", "newton", "real", "dataset", "view", "ray", "train", "identify", "camera", "docs", "dev"}
+    extras = {"sim", "newton", "real", "dataset", "view", "ray", "train", "identify", "camera", "sweep", "docs", "dev"}
     assert set(fields.get_all("Provides-Extra") or ()) == extras
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.12"

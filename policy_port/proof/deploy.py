@@ -74,7 +74,7 @@ def prove_deploy(
     """
     held = _Held(path=path, data=path.read_bytes(), policy=policy, remap=remap, motion=motion, seed=seed)
     with one_thread():
-        right = held.compared(held.run(None))
+        right = held.compared(held.right)
         names = ("observation", "action", "joint target")
         for name, ratio in zip(names, right, strict=True):
             if not ratio <= 1.0:
@@ -131,10 +131,15 @@ class _Held:
         seen, action, target = (np.stack(values) for values in outputs.values())
         return seen, action, target
 
+    @functools.cached_property
+    def right(self) -> tuple[Array, Array, Array]:
+        """What a program that does nothing wrong is told."""
+        return self.run(None)
+
     def noticed(self, wrong: Wrong) -> float | None:
         """The largest error under a fault over what is allowed; None where it changes nothing."""
         outputs = self.run(wrong)
-        if all(map(np.array_equal, outputs, self.run(None))):
+        if all(map(np.array_equal, outputs, self.right)):
             return None
         return max(self.compared(outputs, thorough=False))
 

@@ -19,8 +19,8 @@ from policy_port.robot_models.find import find_robot, robot_files
 ALWAYS = ("numpy", "onnx", "onnxruntime", "torch")
 
 ROOMS = (
-    *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "motion", "plants", "port"),
-    *("proof", "regress", "remap", "replay", "robot_models", "tasks"),
+    *("checkpoints", "contract", "control", "deploy", "dynamics", "export", "mistakes", "motion", "plants", "port"),
+    *("proof", "regress", "remap", "replay", "robot_models", "tasks", "verdict"),
 )
 """Rooms of this package that have a part in a verdict."""
 

@@ -134,7 +134,7 @@ def test_a_right_contract_is_status_zero(policy: Path, right: Path) -> None:
     status, said = run("inspect", policy, "--probe", "--contract", right)
     assert status == 0, said
     for part in (
-        "contract    quadruped",
+        "contract    toy",
         "moves ",
         "joint_pos_rel: each action answers its own joint",
         "proves nothing",
@@ -158,7 +158,7 @@ def test_the_probe_as_json(policy: Path, right: Path) -> None:
     """One document, strict JSON, with every action's shares."""
     status, said = run("inspect", policy, "--probe", "--contract", right, "--json")
     found = json.loads(said, parse_constant=lambda word: pytest.fail(word))
-    assert (status, found["ok"], found["contract"]) == (0, True, "quadruped")
+    assert (status, found["ok"], found["contract"]) == (0, True, "toy")
     assert np.shape([block["shares"] for block in found["blocks"]]) == (6, 12)
 
 

@@ -31,6 +31,7 @@ class StandIn:
 
     onnx: Path | None
     contract: Contract
+    torchscript: Path | None = None
     mapping: RobotMapping | None = None
     motion: Any = None
     path: Path = Path("PORT")

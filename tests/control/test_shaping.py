@@ -33,7 +33,7 @@ def shaped(action: dict[str, Any], observation: list[dict[str, Any]] | None = No
     return Contract.model_validate(data)
 
 
-def out_of(filter_: dict[str, Any], given_: list[float], held: float, dt: float = 0.05) -> list[float]:
+def out_of(filter_: dict[str, Any], given_: list[float], held: float, dt: float = 0.02) -> list[float]:
     """What a filter makes of numbers, by its definition."""
     if filter_["kind"] == "moving_average":
         steps = filter_["steps"]

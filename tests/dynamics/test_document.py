@@ -126,16 +126,16 @@ def test_a_network_travels_with_its_document(tmp_path: Path) -> None:
     ("change", "says"),
     [
         (("net.onnx", "gone.onnx"), "gone.onnx can't be read"),
-        (("net.onnx", "../net.onnx"), "actuator[0].file"),
+        (("net.onnx", "../net.onnx"), "actuator.file"),
         (("net.onnx", "net.h5"), "ends in none of .onnx"),
-        (("position_error", "pos_error"), "actuator[0].inputs[0].name"),
+        (("position_error", "pos_error"), "actuator.inputs[0].name"),
         (("scale: -1.0", "scale: 0.0"), "by 0 the network learns nothing"),
         (("[0, 1, 2]}", "[0, 1, 1]}"), "one stands twice"),
-        (("spacing: 0.005", "spacing: 5"), "actuator[0].spacing"),
+        (("spacing: 0.005", "spacing: 5"), "actuator.spacing"),
         (("output: torque", "output: torque\n  state: {layers: 2, width: 8}"), "an LSTM remembers by its state"),
         (("output: torque", "output: torque\n  saturation_effort: 9.0"), "give both or neither"),
         (("output: torque", "output: torque\n  hidden: 8"), "unknown key 'hidden'"),
-        (("sha256: ", "sha256: f"), "actuator[0].sha256"),
+        (("sha256: ", "sha256: f"), "actuator.sha256"),
     ],
 )
 def test_an_actuator_is_read_strictly(tmp_path: Path, change: tuple[str, str], says: str) -> None:

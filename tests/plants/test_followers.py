@@ -64,7 +64,7 @@ def _angle(plant, link: str) -> float:
     if hasattr(plant, "_robots"):
         matrix = plant._robots[0].link(link).entity_pose.to_transformation_matrix()
         return float(np.arctan2(matrix[1, 0], matrix[0, 0]))
-    _, _, z, w = plant._groups[0].host("body_q")[0, plant._find(link)[0], 3:]
+    _, _, z, w = plant.worlds.host("body_q")[0, plant.frame_of(link)[0], 3:]
     return float(2 * np.arctan2(z, w))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,7 +183,7 @@ class TraceObserver:
         self._steps = np.zeros(num_envs)
         self._time = np.zeros(num_envs)
         # Of one environment, plain numbers take a fifth of the time.
-        self._clock = memoryview(self._time) if num_envs == 1 else None
+        self._clock = cast("memoryview[float]", memoryview(self._time)) if num_envs == 1 else None
         self._episode = np.full(num_envs, -1)
         self._tip = np.zeros((num_envs, 3))
         self._driven: list[tuple[Array, Array]] = []

@@ -99,7 +99,7 @@ class Value:
         value = self
         for op, bound in (("Max", low), ("Min", high)):
             if np.isfinite(bound).any():
-                value = self.program.apply(op, value, bound)
+                value = self.program.apply(op, value, np.asarray(bound))
         return value
 
     def times(self, matrix: NDArray[np.float64]) -> Value:

@@ -17,7 +17,7 @@ from policy_port.deploy.step import ACTION, OBSERVATION, ROW, of_row
 from policy_port.deploy.write import graph_of
 from policy_port.errors import PortError
 from policy_port.onnx_session import bound_call, open_session
-from policy_port.port.quick import quicker
+from policy_port.port.quick import narrower, quicker
 from policy_port.port.runtime import OnnxPolicy
 
 
@@ -51,7 +51,7 @@ class RowStep:
         step = of_row(contract, bound.layout, computes=False)
         assert not step.states, "a step that remembers more than a row holds is not run here"
         network = onnx.load_model_from_string(policy.folded)
-        graph = quicker(graph_of(step, network, 1)).SerializeToString()
+        graph = narrower(quicker(graph_of(step, network, 1))).SerializeToString()
         self._session = open_session(graph, PortError, f"contract '{contract.name}', its control step:")
         arrays: dict[str, NDArray[Any]] = {OBSERVATION: policy.observation, ACTION: policy.answer, ROW: bound.row}
         for name in (*step.program.inputs, *LEFT):

@@ -76,7 +76,7 @@ NOTES = (
     "  physx_anymal's by its falls too. What it lacks is in [distil_contacts.md](distil_contacts.md): it takes",
     "  itself for 5 to 7 % slower, as in MuJoCo with contacts of 0.01 s.",
     "- With contacts drawn (`--drawn`: contact_time 0.01 to 0.025 s, ground_friction 0.7 to 1.25, 240 iterations)",
-    "  mjw_anymal's student holds in SAPIEN, and in MuJoCo misses by one fall: 8 of 200, its teacher 5, so that 7",
+    "  mjw_anymal's student holds in SAPIEN and Newton; in MuJoCo it misses by one fall: 8 of 200, its teacher 5, 7",
     "  would do. On 200 other seeds (from 5,000,000 on) it holds there, with 96.4 (94.7 to 97.9) % and 4 falls to",
     "  2; the checkpoint of iteration 240, which 32 episodes did not choose, has 96.9 % and 5 falls on those.",
     "- That training took 6.2 minutes, 3.8 of them the CPU's, exports left out, at a load of 4 to 7 by other work.",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from policy_port.export.onnx_graph import build_onnx, check, state_inputs
 from policy_port.export.ported_actor import PortedActor
 from policy_port.export.tracing import trace
-from policy_port.port.quick import quicker
+from policy_port.port.quick import narrower, quicker
 from policy_port.remap import build_remap
 
 
@@ -37,3 +39,34 @@ def test_a_graph_without_a_remap_stays(make_actor):
     actor = make_actor("gru")
     model = build_onnx(trace(actor), actor)
     assert quicker(model).SerializeToString() == model.SerializeToString()
+
+
+def scaled(width: int, *more: onnx.NodeProto, left: tuple[str, ...] = ("y",)) -> onnx.ModelProto:
+    """y = x * factor + x_last, x of this width and the others of three columns, in float64."""
+    row = numpy_helper.from_array(np.array([[0.25, -3.0, 0.1]]), "factor")
+    nodes = [helper.make_node("Mul", ["x", "factor"], ["m"]), helper.make_node("Add", ["m", "last"], ["y"]), *more]
+    sizes = {"x": width, "last": 3, "m": 3, "y": 3, "z": 3}
+    of = {name: helper.make_tensor_value_info(name, TensorProto.DOUBLE, [1, size]) for name, size in sizes.items()}
+    graph = helper.make_graph(nodes, "step", [of["x"], of["last"]], [of[name] for name in left], [row])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_product_and_a_sum_are_one_operation_bit_for_bit(rng):
+    """They are where nothing else needs the product; a column spread over a row, or a product that is read, stays."""
+    twice = helper.make_node("Neg", ["m"], ["z"])
+    for model, left in (
+        (scaled(3), ["Gemm"]),
+        (scaled(1), ["Mul", "Add"]),
+        (scaled(3, left=("y", "m")), ["Mul", "Add"]),
+        (scaled(3, twice, left=("y", "z")), ["Mul", "Add", "Neg"]),
+    ):
+        fewer = narrower(model)
+        onnx.checker.check_model(fewer, full_check=True)
+        assert [node.op_type for node in fewer.graph.node] == left
+        for _ in range(20):
+            feed = {
+                each.name: rng.normal(size=(1, each.type.tensor_type.shape.dim[1].dim_value))
+                for each in model.graph.input
+            }
+            runs = [onnxruntime.InferenceSession(each.SerializeToString()).run(None, feed) for each in (model, fewer)]
+            np.testing.assert_array_equal(*(run[0] for run in runs))

@@ -50,6 +50,11 @@ def narrower(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = fewer.graph
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     leaving = {output.name for output in graph.output}
+    shapes = onnx.shape_inference.infer_shapes(fewer).graph
+    sizes = {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*shapes.value_info, *shapes.input, *shapes.output)
+    }
     for first in [node for node in graph.node if node.op_type == "Mul"]:
         factors = [known.get(name) for name in first.input]
         readers = [node for node in graph.node if first.output[0] in node.input]
@@ -57,9 +62,12 @@ def narrower(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         if len(readers) != 1 or readers[0].op_type != "Add" or not _is_row(factors[1]):
             continue
+        # One column would be spread over the row, which a product of matrices does not do.
+        if sizes.get(first.input[0]) != factors[1].shape:
+            continue
         [second] = readers
         [added] = [name for name in second.input if name != first.output[0]] or [""]
-        if not added or (added in known and known[added].shape != factors[1].shape):
+        if (known[added].shape if added in known else sizes.get(added)) != factors[1].shape:
             continue
         matrix = f"{first.output[0]}/diagonal"
         graph.initializer.append(numpy_helper.from_array(np.diag(factors[1][0]), matrix))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -44,7 +45,8 @@ def open_env(env_id: str, *, control_mode: str | None, draws: bool, **options: A
             # gymnasium warns about habits of ManiSkill that no user can change.
             warnings.simplefilter("ignore")
             backend = {"cuda": "gpu", "cpu": "cpu"}[drawing_device()] if draws else "none"
-            return gym.make(env_id, render_backend=backend, **options)
+            # Environments turn what they are given into tensors in place; who gives it writes it into files.
+            return gym.make(env_id, render_backend=backend, **copy.deepcopy(options))
     except NotImplementedError as cause:
         raise TaskError(f"{env_id}: {cause}") from None
     except AssertionError as cause:

@@ -1,6 +1,7 @@
 """A port's whole control step in your own program: NumPy and ONNX Runtime, nothing of policy_port.
 
-`python deploy_python.py PORT` replays the port's stored sample as its self-test and exits with 1 if a target differs.
+`python deploy_python.py PORT` replays the port's stored sample as its self-test and exits with 1 if a target
+differs, with 2 if it can't be run.
 Copy `DeployedPolicy` into your robot's program: fill the signals by name, ask for the targets, reset at every start.
 """
 
@@ -22,8 +23,17 @@ class DeployedPolicy:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.about = json.loads(self._session.get_modelmeta().custom_metadata_map["deploy"])
+        described = self._session.get_modelmeta().custom_metadata_map.get("deploy")
+        if described is None:
+            raise ValueError(f"{path}: is no deploy.onnx of a port")
+        self.about = json.loads(described)
         """joint_names, joints (drive, gains, limits), control_dt [s], signals (name, unit, elements), states."""
+        # Only these can't turn on and on, as wheels do.
+        self._held_joints = [
+            name
+            for name, joint in self.about["joints"].items()
+            if joint["drive"] == "position" and joint["kind"] == "turn"
+        ]
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._states: dict[str, np.ndarray] | None = None
 
@@ -49,27 +59,28 @@ class DeployedPolicy:
 
     def _row(self, signal: dict, signals: dict[str, dict[str, float]]) -> np.ndarray:
         """One signal in the graph's order, by name and never by position."""
-        name, given = signal["name"], signals[signal["name"]]
-        if set(given) != set(signal["elements"]):
-            raise ValueError(f"{name} has {sorted(given)}, the policy reads {signal['elements']} ({signal['unit']})")
-        row = np.array([[given[element] for element in signal["elements"]]])
-        if name.endswith("quat") and abs(np.linalg.norm(row) - 1.0) > 1e-2:
+        name, given = signal["name"], signals.get(signal["name"])
+        if not isinstance(given, dict) or set(given) != set(signal["elements"]):
+            raise ValueError(f"{name} is {given}, the policy reads a number for each of {signal['elements']}, "
+                             f"{signal['unit']}")  # fmt: skip
+        row = np.array([[given[element] for element in signal["elements"]]], np.float64)
+        if not np.isfinite(row).all():
+            raise ValueError(f"{name} has what is no number: {given}")
+        if name == "base_quat" and abs(np.linalg.norm(row) - 1.0) > 1e-2:
             raise ValueError(f"{name} has length {np.linalg.norm(row):.3f}; it is {signal['unit']}")
-        turning = (
-            [self.about["joints"][joint]["kind"] == "turn" for joint in signal["elements"]]
-            if name == "joint_pos"
-            else []
-        )
-        if turning and np.abs(row[0][turning]).max() > 4.0 * np.pi:
-            raise ValueError(f"joint_pos is up to {np.abs(row).max():.1f} rad: are these degrees or ticks?")
+        far = [joint for joint in self._held_joints if name == "joint_pos" and abs(given[joint]) > 4.0 * np.pi]
+        if far:
+            raise ValueError(f"{far[0]} is at {given[far[0]]:.1f} rad: are these degrees or ticks?")
         return row
 
 
 def self_test(folder: Path) -> float:
     """The largest difference between targets now and in the port's sample [rad or m]."""
-    policy, worst = DeployedPolicy(folder / "deploy.onnx"), 0.0
+    policy, differences = DeployedPolicy(folder / "deploy.onnx"), []
     with (folder / "deploy_sample.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
+            if None in row.values():
+                raise ValueError(f"{file.name}: is cut short")
             numbers = {name: float(text) for name, text in row.items()}
             if numbers.pop("reset"):
                 policy.reset()
@@ -78,12 +89,20 @@ def self_test(folder: Path) -> float:
                 signal, _, element = column.partition("/")
                 by.setdefault(signal, {})[element] = number
             stored = by.pop("joint_target")
-            told = policy(by)
-            worst = max(worst, *(abs(told[name] - stored[name]) for name in stored))
-    return worst
+            differences += [abs(target - stored[name]) for name, target in policy(by).items()]
+    if not differences:
+        raise ValueError(f"{file.name}: holds no step")
+    # Of a NaN, max() of Python would say nothing.
+    return float(np.max(differences))
 
 
 if __name__ == "__main__":
-    difference = self_test(Path(sys.argv[1]))
+    if len(sys.argv) != 2:
+        sys.exit("usage: python deploy_python.py PORT")
+    try:
+        difference = self_test(Path(sys.argv[1]))
+    except Exception as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)
     print(f"largest difference of a target from the port's sample: {difference:.3g}")
     sys.exit(0 if difference < 1e-5 else 1)

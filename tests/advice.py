@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from policy_port.cli.app import COMMANDS
+
 PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
@@ -117,8 +119,9 @@ class Message:
 
 
 def messages() -> list[Message]:
-    """Every text that names an option or a command, docstrings and the help of options aside."""
-    found = [Message(file, line, text) for file, line, text, said in _texts() if said]
+    """Every text that names an option or a command, docstrings and the help of options and commands aside."""
+    helped = {line for _, line in COMMANDS.values()}
+    found = [Message(file, line, text) for file, line, text, said in _texts() if said and text not in helped]
     # A sentence, not a style sheet, and not an option's bare name.
     return [each for each in found if _sentence(each.text) and (each.options or each.commands)]
 

@@ -1,6 +1,7 @@
 // A port's whole control step in C++: ONNX Runtime and nothing else.
 //
-// `deploy_cpp PORT` replays the port's stored sample as its self-test; it exits with 1 if a target differs.
+// `deploy_cpp PORT` replays the port's stored sample as its self-test; it exits with 1 if a target differs, 2 if
+// it can't be run.
 // Take `DeployedPolicy` into your robot's program: signals by name in, joint targets out, reset at every start.
 #include <onnxruntime_cxx_api.h>
 
@@ -50,6 +51,7 @@ class DeployedPolicy {
       const bool state = states_.count(input.name) > 0;
       if (!state && (!signals.count(input.name) || signals.at(input.name).size() != input.numbers()))
         throw std::runtime_error(input.name + ": " + std::to_string(input.numbers()) + " numbers are read");
+      if (!state) check(input.name, signals.at(input.name));
       void* data = state ? static_cast<void*>(held_[input.name].data())
                          : const_cast<double*>(signals.at(input.name).data());
       given.push_back(Ort::Value::CreateTensor(memory, data, input.bytes(), input.shape.data(), input.shape.size(), input.type));
@@ -85,6 +87,16 @@ class DeployedPolicy {
     size_t bytes() const { return numbers() * (type == ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE ? 8 : 4); }
   };
 
+  static void check(const std::string& name, const Row& row) {
+    double squares = 0.0;
+    for (double number : row) {
+      if (!std::isfinite(number)) throw std::runtime_error(name + ": has what is no number");
+      squares += number * number;
+    }
+    if (name == "base_quat" && std::abs(std::sqrt(squares) - 1.0) > 1e-2)
+      throw std::runtime_error(name + ": is no unit quaternion w, x, y, z");
+  }
+
   Described described(size_t i, bool input) {
     auto name = input ? session_.GetInputNameAllocated(i, allocator_) : session_.GetOutputNameAllocated(i, allocator_);
     auto kind = input ? session_.GetInputTypeInfo(i) : session_.GetOutputTypeInfo(i);
@@ -117,12 +129,16 @@ int main(int count, char** words) try {
     Rows by;
     std::istringstream cells(line);
     for (const auto& column : columns) {
-      std::getline(cells, cell, ',');
+      if (!std::getline(cells, cell, ',')) throw std::runtime_error("deploy_sample.csv is cut short");
       by[column].push_back(std::strtod(cell.c_str(), nullptr));
     }
     if (by["reset"][0] != 0.0) policy.reset();
     const Row stored = by["joint_target"], told = policy(by);
-    for (size_t i = 0; i < stored.size(); ++i) worst = std::max(worst, std::abs(told.at(i) - stored[i]));
+    if (stored.size() != told.size()) throw std::runtime_error("deploy_sample.csv is another graph's");
+    for (size_t i = 0; i < stored.size(); ++i) {
+      if (!std::isfinite(stored[i])) throw std::runtime_error("deploy_sample.csv has a target that is no number");
+      worst = std::max(worst, std::abs(told[i] - stored[i]));
+    }
   }
   if (!steps) throw std::runtime_error("the port has no deploy_sample.csv");
   std::printf("largest difference of a target from the port's sample: %.3g\n", worst);

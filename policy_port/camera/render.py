@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from policy_port.camera.links import Arm
 from policy_port.camera.view import View
 from policy_port.errors import MissingDependencyError
+from policy_port.plants.mujoco_renderer import Renderer
 from policy_port.plants.mujoco_scene import add_scenery
 
 CAMERA = "policy_port view"
@@ -62,7 +63,7 @@ class Twin:
         self.data = mujoco.MjData(self.model)
         self._base = int(self.model.body(root.name).id)
         self._camera = int(self.model.camera(CAMERA).id)
-        self._renderer: mujoco.Renderer | None = None
+        self._renderer: Renderer | None = None
 
     def render(self, view: View, joint_pos: Mapping[str, float]) -> Drawn:
         """Draw the arm.
@@ -92,13 +93,10 @@ class Twin:
     def close(self) -> None:
         """Free the graphics context. Calling it twice is harmless."""
         if self._renderer is not None:
-            if self._renderer._gl_context is not None:
-                # MuJoCo frees what it has drawn with in whichever context is current, which may be another twin's.
-                self._renderer._gl_context.make_current()
             self._renderer.close()
             self._renderer = None
 
-    def _pointed(self, view: View, joint_pos: Mapping[str, float]) -> mujoco.Renderer:
+    def _pointed(self, view: View, joint_pos: Mapping[str, float]) -> Renderer:
         model, camera = self.model, self._camera
         rows, columns = view.size
         placed = view.in_frame(model.body_pos[self._base], model.body_quat[self._base])
@@ -113,14 +111,14 @@ class Twin:
         renderer.update_scene(self.data, camera=camera)
         return renderer
 
-    def _opened(self, rows: int, columns: int) -> mujoco.Renderer:
+    def _opened(self, rows: int, columns: int) -> Renderer:
         if self._renderer is not None and (self._renderer.height, self._renderer.width) == (rows, columns):
             return self._renderer
         self.close()
         self.model.vis.global_.offwidth = max(self.model.vis.global_.offwidth, columns)
         self.model.vis.global_.offheight = max(self.model.vis.global_.offheight, rows)
         try:
-            self._renderer = mujoco.Renderer(self.model, rows, columns)
+            self._renderer = Renderer(self.model, rows, columns)
         except Exception as cause:
             raise MissingDependencyError(
                 f"MuJoCo can't draw off screen here ({cause}). Set MUJOCO_GL=egl; on Debian and Ubuntu it needs "

@@ -90,20 +90,21 @@ class Controller:
         self.signals.motion = motion
         check_network_width(contract, policy.observation.shape[1], policy.action_size, policy="the policy")
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
-        self._whole: Callable[[], Float32] | None = None
+        self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)
+        """What the network put out in the last step, before raw_clip, shape (num_envs, action size)."""
+        self._whole: Callable[[], object] | None = None
         self.path = detour(contract, policy, num_envs) if parts is contract_parts else "a task computes the observation"
         """Why a step is more than one call of a session; "" where it is one."""
         if not self.path:
             assert isinstance(policy, OnnxPolicy)
             assert isinstance(self._observation, ObservationBuilder)
-            self._whole = RowStep(contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy)).call
-            self._target = self.signals.joint_target
-            self._updates = self._observation.updates
+            step = RowStep(contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy))
+            self._whole, self._updates = step.call, self._observation.updates
+            self._broken, self._explain = policy.broken, policy.explain
+            self._target, self.action = self.signals.joint_target, policy.answer
         self._keeps_time = contract.keeps_time
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)
-        self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)
-        """What the network put out in the last step, before raw_clip, shape (num_envs, action size)."""
 
     @property
     def state(self) -> PlantState:
@@ -152,7 +153,9 @@ class Controller:
             if self._whole is not None:
                 for update in self._updates:
                     update()
-                self.action = self._whole()
+                self._whole()
+                if self._broken():
+                    self._explain()
                 return self._target
             self._observation.build()
             self.action = self.policy.act()

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 Constant = float | NDArray[Any] | Sequence[float]
 Kind = str
 """Type of a value's numbers: float64, float32, int64 or bool."""
+LARGEST = float(np.finfo(np.float32).max)
+"""What stands for infinity in a constant."""
 
 
 class Node(NamedTuple):
@@ -97,9 +99,7 @@ class Value:
         value = self
         for op, bound in (("Max", low), ("Min", high)):
             if np.isfinite(bound).any():
-                # A port's graphs hold finite numbers only; no float32 is beyond these.
-                most = float(np.finfo(np.float32).max)
-                value = self.program.apply(op, value, np.nan_to_num(bound, posinf=most, neginf=-most))
+                value = self.program.apply(op, value, np.asarray(bound))
         return value
 
     def times(self, matrix: NDArray[np.float64]) -> Value:
@@ -124,6 +124,9 @@ class Program:
     def constant(self, numbers: Constant, kind: Kind = "float64") -> str:
         """The name of a constant of shape (1, columns), or of the shape of a matrix."""
         array = np.atleast_2d(np.asarray(numbers, np.dtype(kind)))
+        if np.isinf(array).any():
+            # A port's graphs hold finite numbers only; no signal is beyond these.
+            array = np.clip(array, -LARGEST, LARGEST)
         for name, known in self.constants.items():
             if known.dtype == array.dtype and known.shape == array.shape and known.tobytes() == array.tobytes():
                 return name

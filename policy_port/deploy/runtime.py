@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array, Float32
+from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.deploy.layout import Layout
 from policy_port.deploy.source import VIEW
 from policy_port.deploy.step import ACTION, OBSERVATION, ROW, of_row
 from policy_port.deploy.write import graph_of
 from policy_port.errors import PortError
-from policy_port.onnx_session import open_session
-from policy_port.port.quick import quicker
+from policy_port.onnx_session import bound_call, open_session
+from policy_port.port.quick import narrower, quicker
 from policy_port.port.runtime import OnnxPolicy
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,7 @@ class RowStep:
         step = of_row(contract, bound.layout, computes=False)
         assert not step.states, "a step that remembers more than a row holds is not run here"
         network = onnx.load_model_from_string(policy.folded)
-        graph = quicker(graph_of(step, network, 1)).SerializeToString()
+        graph = narrower(quicker(graph_of(step, network, 1))).SerializeToString()
         self._session = open_session(graph, PortError, f"contract '{contract.name}', its control step:")
         arrays: dict[str, NDArray[Any]] = {OBSERVATION: policy.observation, ACTION: policy.answer, ROW: bound.row}
         for name in (*step.program.inputs, *LEFT):
@@ -62,16 +59,17 @@ class RowStep:
                 columns = bound.layout.columns(name.removeprefix(VIEW))
                 arrays[name] = bound.row[:, columns.start : columns.stop]
         first, second = (self._bind({**arrays, **memory}) for memory in policy.memories)
-        run, answered = self._session.run_with_iobinding, policy.answered
-        if policy.memory:
-            turns = (first, second)
-            self.call: Callable[[], Float32] = lambda: answered(run(turns[policy.turn]))
-        else:
-            self.call = lambda: answered(run(first))
-        """Performs the step and returns the raw action, as the network put it out; targets and the last action are in
-        the row. Raises `NonFiniteError`, when a number of the observation or the action is NaN or infinite."""
+        turns = (first, second)
 
-    def _bind(self, arrays: Mapping[str, NDArray[Any]]) -> ort.IOBinding:
+        def in_turn() -> None:
+            turns[policy.turn]()
+            policy.turn ^= 1
+
+        self.call: Callable[[], object] = in_turn if policy.memory else first
+        """Performs the step: the raw action is in `policy.answer` then, targets and the last action in the row. Whether
+        all of it is finite, `policy.broken` says."""
+
+    def _bind(self, arrays: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
         binding = self._session.io_binding()
         for node in self._session.get_inputs():
             array = arrays[node.name]
@@ -79,7 +77,7 @@ class RowStep:
         for node in self._session.get_outputs():
             array = arrays[node.name]
             binding.bind_output(node.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        return binding
+        return bound_call(self._session, binding)
 
 
 LEFT = ("joint_target", "last_action")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import MissingDependencyError
+from policy_port.plants.mujoco_renderer import Renderer
 
 GHOST = (0.95, 0.55, 0.15, 0.4)
 """Colour of a reference beside the robot."""
@@ -116,7 +117,7 @@ class TrackingView:
         self._model = model
         self._base = base_body
         self._drawer = drawer
-        self._renderer: mujoco.Renderer | None = None
+        self._renderer: Renderer | None = None
         self._camera = mujoco.MjvCamera()
         self._camera.azimuth, self._camera.elevation = 130.0, -14.0
         self._lift = 0.0
@@ -171,7 +172,7 @@ class TrackingView:
             self._renderer.close()
             self._renderer = None
 
-    def _open(self, data: mujoco.MjData, height: int, width: int) -> mujoco.Renderer:
+    def _open(self, data: mujoco.MjData, height: int, width: int) -> Renderer:
         model = self._model
         mine = model.body_rootid == self._base
         reach = float(np.linalg.norm(data.xpos[mine] - data.xpos[self._base], axis=1).max())
@@ -184,7 +185,7 @@ class TrackingView:
         self._camera.distance = 2.4 * size
         self._lift = 0.0 if model.body_dofnum[self._base] else 0.35 * size
         try:
-            return mujoco.Renderer(model, height, width)
+            return Renderer(model, height, width)
         except Exception as cause:
             raise MissingDependencyError(
                 f"{self._drawer} can't draw off screen here ({cause}). Set MUJOCO_GL=egl; on Debian and Ubuntu it "

@@ -16,10 +16,10 @@ from policy_port.robot_models.coupling import Followers, in_chain_order
 ActuationKind = Literal["implicit", "explicit", "model"]
 
 MAPPED = "; or remap the policy by a mapping that has it under rename, or under only_in_source"
-HELD = "only_in_target of the mapping, with the position to hold, stiffness and damping"
+HELD = "under only_in_target of the mapping, with the position to hold, stiffness and damping"
 NAMED = (
-    "joints of the contract, with default, stiffness and damping, and name in its action's `joints` those that the "
-    "policy drives"
+    "under joints of the contract, with default, stiffness and damping, and name in its action's `joints` those that "
+    "the policy drives"
 )
 """What to do where joints do not fit: with a policy's mapping, and where there is none."""
 
@@ -144,7 +144,7 @@ class PlantSetup:
         if idle:
             raise RobotError(
                 f"{robot}: nobody drives joint {', '.join(idle)}: the contract does not name "
-                f"{'it' if len(idle) == 1 else 'them'}. List {'it' if len(idle) == 1 else 'them'} under "
+                f"{'it' if len(idle) == 1 else 'them'}. List {'it' if len(idle) == 1 else 'them'} "
                 + (HELD if self.ported else NAMED)
             )
         for name, follower in following.items():

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 _DOMAIN = "ai.onnx.ml"
+_WIDEST = 32
+"""Columns up to which a product with a diagonal matrix is quicker than two operations."""
 
 
 def quicker(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,3 +37,37 @@ def quicker(model: onnx.ModelProto) -> onnx.ModelProto:
     if changed and all(entry.domain != _DOMAIN for entry in quick.opset_import):
         quick.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 3))
     return quick
+
+
+def narrower(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with each product by a row of constants and the sum behind it, in float64, as one operation.
+
+    An operation costs 0.3 us whatever it does, and a product with a diagonal matrix of a robot's width no more than
+    that. Its other numbers are zeros, so the result is the same bit for bit.
+    """
+    fewer = onnx.ModelProto()
+    fewer.CopyFrom(model)
+    graph = fewer.graph
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    leaving = {output.name for output in graph.output}
+    for first in [node for node in graph.node if node.op_type == "Mul"]:
+        factors = [known.get(name) for name in first.input]
+        readers = [node for node in graph.node if first.output[0] in node.input]
+        if factors[0] is not None or factors[1] is None or first.output[0] in leaving:
+            continue
+        if len(readers) != 1 or readers[0].op_type != "Add" or not _is_row(factors[1]):
+            continue
+        [second] = readers
+        [added] = [name for name in second.input if name != first.output[0]] or [""]
+        if not added or (added in known and known[added].shape != factors[1].shape):
+            continue
+        matrix = f"{first.output[0]}/diagonal"
+        graph.initializer.append(numpy_helper.from_array(np.diag(factors[1][0]), matrix))
+        second.op_type = "Gemm"
+        second.input[:] = [first.input[0], matrix, added]
+        graph.node.remove(first)
+    return fewer
+
+
+def _is_row(factor: NDArray[Any]) -> bool:
+    return factor.dtype == np.float64 and factor.ndim == 2 and len(factor) == 1 and 1 < factor.shape[1] <= _WIDEST

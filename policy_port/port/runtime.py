@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,7 @@ from policy_port.arrays import Float32
 from policy_port.contract.image import ImageInput
 from policy_port.contract.spec import check_network_width
 from policy_port.errors import PortError, TaskError
-from policy_port.onnx_session import open_session
+from policy_port.onnx_session import bound_call, open_session
 from policy_port.port.chunks import Chunking
 from policy_port.port.format import ACTIONS, OBSERVATION, STATE_IN, STATE_OUT, metadata
 from policy_port.port.images import CameraInputs, FrameError, camera_inputs, check_graph
@@ -119,7 +120,10 @@ class OnnxPolicy:
         # Observation and action share memory, so that one product tells whether both are finite.
         split = num_envs * obs_size
         self._both = np.zeros(split + num_envs * math.prod(answer_size), np.float32)
-        self._zeros = np.zeros_like(self._both)
+        # Zero times NaN or infinity is NaN, which is true; anything finite gives zero, which is not.
+        self.broken: Callable[[], object] = partial(self._both.dot, np.zeros_like(self._both))
+        """Gives something true, when a number of the observation or the action is NaN or infinite; `explain` says
+        which."""
         self.observation: Float32 = self._both[:split].reshape(num_envs, obs_size)
         """The input, shape (num_envs, observation size)."""
         self._actions = self._both[split:].reshape(num_envs, *answer_size)
@@ -132,7 +136,7 @@ class OnnxPolicy:
         shapes = {name: _shape(path, inputs[f"{name}{STATE_IN}"], num_envs, batch_axis=1) for name in memory}
         self._memory = [{name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(2)]
         # Two bindings take turns: what one call writes, the next one reads.
-        self._bindings = (self._bind(0, 1), self._bind(1, 0)) if memory else (self._bind(0, 1),) * 2
+        self._calls = (self._bind(0, 1), self._bind(1, 0)) if memory else (self._bind(0, 1),) * 2
         self.turn = 0
         """Which of `memories` the next call reads and writes."""
         self.folded: bytes | None = None
@@ -170,18 +174,10 @@ class OnnxPolicy:
         return self._plan.step()
 
     def _ask(self) -> Float32:
-        return self.answered(self._session.run_with_iobinding(self._bindings[self.turn]))
-
-    def answered(self, _call: None = None) -> Float32:
-        """Take note of a call on the bound arrays, by this or another session.
-
-        Raises:
-            NonFiniteError: When a number of the observation or the action is NaN or infinite.
-        """
+        self._calls[self.turn]()
         self.turn ^= 1
-        # Zero times NaN or infinity is NaN, which differs from zero; anything finite gives zero.
-        if self._both.dot(self._zeros) != 0.0:
-            self._explain()
+        if self.broken():
+            self.explain()
         return self._actions
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
@@ -202,7 +198,7 @@ class OnnxPolicy:
                 )
             camera.fresh = False
 
-    def _bind(self, read: int, write: int) -> ort.IOBinding:
+    def _bind(self, read: int, write: int) -> Callable[[], object]:
         binding = self._session.io_binding()
         sources: dict[str, NDArray[Any]] = {OBSERVATION: self.observation, **self._image_buffers}
         in_turn = self._in_turn(self._memory[read], self._memory[write])
@@ -213,9 +209,10 @@ class OnnxPolicy:
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in results.items():
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        return binding
+        return bound_call(self._session, binding)
 
-    def _explain(self) -> None:
+    def explain(self) -> None:
+        """Raise `NonFiniteError` for the first number of the observation, or else the action, that is not finite."""
         latest = self._actions
         if self._plan is not None:
             # The first step of the chunk that holds the number.

@@ -55,15 +55,6 @@ def mapping_of(suite: ListFile, text: str) -> RobotMapping:
 
 
 def _made(suite: ListFile, case: Play, ports: Path, key: str) -> Port:
-    from policy_port.checkpoints import load_policy
-    from policy_port.checkpoints.policy import NO_STATISTICS
-    from policy_port.contract.layout import observation_blocks
-    from policy_port.contract.named_columns import named_columns
-    from policy_port.export.write import write_port
-    from policy_port.remap import build_remap, identity_remap
-
-    assert case.checkpoint is not None
-    assert case.contract is not None
     ports.mkdir(parents=True, exist_ok=True)
     folder = ports / key
     # Cases that share a policy run side by side; the first one makes the port, the others wait for it.
@@ -73,22 +64,34 @@ def _made(suite: ListFile, case: Play, ports: Path, key: str) -> Port:
             os.utime(folder)
             return load_port(folder)
         _forget_old(ports)
-        contract = load_contract(suite.resolve(case.contract))
-        remap = (
-            identity_remap(contract) if case.mapping is None else build_remap(contract, mapping_of(suite, case.mapping))
-        )
-        statistics = case.statistics
-        policy = load_policy(
-            suite.resolve(case.checkpoint),
-            kind=case.library,
-            statistics=statistics if statistics in (None, NO_STATISTICS) else suite.resolve(statistics),
-            width=contract.observation_size,
-            terms=observation_blocks(contract),
-            names=named_columns(contract),
-            activation=case.activation,
-            ignore=case.ignore,
-        )
-        return write_port(folder, policy, remap, formats=("onnx",), fold=case.fold)
+        return _make(suite, case, folder)
+
+
+def _make(suite: ListFile, case: Play, folder: Path) -> Port:
+    # What makes a port takes seconds to import, and most cases find theirs made.
+    from policy_port.checkpoints import load_policy
+    from policy_port.checkpoints.policy import NO_STATISTICS
+    from policy_port.contract.layout import observation_blocks
+    from policy_port.contract.named_columns import named_columns
+    from policy_port.export.write import write_port
+    from policy_port.remap import build_remap, identity_remap
+
+    assert case.checkpoint is not None
+    assert case.contract is not None
+    contract = load_contract(suite.resolve(case.contract))
+    remap = identity_remap(contract) if case.mapping is None else build_remap(contract, mapping_of(suite, case.mapping))
+    statistics = case.statistics
+    policy = load_policy(
+        suite.resolve(case.checkpoint),
+        kind=case.library,
+        statistics=statistics if statistics in (None, NO_STATISTICS) else suite.resolve(statistics),
+        width=contract.observation_size,
+        terms=observation_blocks(contract),
+        names=named_columns(contract),
+        activation=case.activation,
+        ignore=case.ignore,
+    )
+    return write_port(folder, policy, remap, formats=("onnx",), fold=case.fold)
 
 
 def _forget_old(ports: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from policy_port.regress.play import CommandStep, Count, EnvCase, ListFile, Plan
 from policy_port.regress.suite import Score
 from policy_port.sweep.policies import Policy, find_policies
 
+MOST_SEEDS = 1_000_000
+"""More would be a slip of the finger."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
@@ -98,7 +101,7 @@ class SweepFile(Strict):
     """The plant that counts: others are judged by how well they rank the policies as it does."""
     commands: dict[Name, Asked] = {}
     """What is asked on the plants, by a name; environments bring their task along."""
-    seeds: Count | tuple[Annotated[int, Field(ge=0)], ...]
+    seeds: Annotated[Count, Field(le=MOST_SEEDS)] | tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]
     """How many, from 0 on, or which: every policy gets the same ones."""
     start_noise: NonNegative = 0.0
     """Episodes under a command start up to this far from the default pose, uniform by seed [rad or m]."""
@@ -116,7 +119,7 @@ class SweepFile(Strict):
             raise ValueError(
                 f"reference '{self.reference}' is none of the plants{hint} They are {', '.join(self.plants)}"
             )
-        repeated = sorted({seed for seed in self.all_seeds if self.all_seeds.count(seed) > 1})
+        repeated = sorted(seed for seed, times in Counter(self.all_seeds).items() if times > 1)
         if repeated or not self.all_seeds:
             raise ValueError(f"`seeds` must differ, given twice: {repeated}" if repeated else "`seeds` names none")
         envs = [name for name, plant in self.plants.items() if isinstance(plant, EnvCase)]

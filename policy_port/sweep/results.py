@@ -71,7 +71,8 @@ def parquet(scores: Scores) -> bytes:
     sweep = scores.sweep
     types = {"seed": pyarrow.int64(), "iteration": pyarrow.int64(), "success": pyarrow.bool_()}
     numbers = dict.fromkeys(("error", "score", "seconds"), pyarrow.float64())
-    rows = [_row(scores, one) for one in scores.outcomes]
+    hashes = {policy.file: hash_file(sweep.resolve(policy.file)) for policy in sweep.policies}
+    rows = [_row(scores, one, hashes[one.cell.policy.file]) for one in scores.outcomes]
     names = list(rows[0])
     kinds = {**dict.fromkeys(names, pyarrow.string()), **types, **numbers}
     about = {b"sweep": sweep.path.read_bytes(), b"sweep_sha256": sweep.sha256.encode()}
@@ -81,7 +82,7 @@ def parquet(scores: Scores) -> bytes:
     return stream.getvalue()
 
 
-def _row(scores: Scores, one: Outcome) -> dict[str, Any]:
+def _row(scores: Scores, one: Outcome, checkpoint_sha256: str) -> dict[str, Any]:
     cell, played = one.cell, not one.failure
     return {
         "checkpoint": cell.policy.file,
@@ -97,7 +98,7 @@ def _row(scores: Scores, one: Outcome) -> dict[str, Any]:
         "seconds": one.seconds if played else None,
         "simulator": one.simulator or None,
         "failure": one.failure or None,
-        "checkpoint_sha256": hash_file(scores.sweep.resolve(cell.policy.file)),
+        "checkpoint_sha256": checkpoint_sha256,
         "key": one.key or None,
     }
 

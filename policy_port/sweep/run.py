@@ -24,7 +24,7 @@ from policy_port.sweep.document import Cell, Sweep
 from policy_port.sweep.worker import TODO, WorkerJob, cell_key
 
 SHARES = 8
-"""Chunks a worker at least, so that all end at about the same time."""
+"""A worker takes at most this part of its share of what is left: chunks get smaller, and all workers end together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,12 +200,16 @@ class _Round:
         return why
 
     def _chunks(self) -> list[dict[str, Any]]:
-        size = max(1, sum(map(len, self.left.values())) // (SHARES * self.jobs))
-        chunks = []
+        left, chunks = sum(map(len, self.left.values())), []
         for place, (cell, cases) in enumerate(self.left.items()):
             env = self.sweep.cells[cell].play.env
-            step = size if env is None else -(-size // env.num_envs) * env.num_envs
-            chunks += [{"cell": place, "cases": cases[at : at + step]} for at in range(0, len(cases), step)]
+            together = 1 if env is None else env.num_envs
+            while cases:
+                size = max(1, left // (SHARES * self.jobs))
+                # Environments play that many at a time anyway.
+                size = -(-size // together) * together
+                chunks.append({"cell": place, "cases": cases[:size]})
+                left, cases = left - len(cases[:size]), cases[size:]
         return chunks
 
     def _jobs(self, work: Path, count: int) -> list[WorkerJob]:

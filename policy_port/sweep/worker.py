@@ -228,3 +228,7 @@ def _tickets(work: Path, count: int) -> Iterator[int]:
 
 if __name__ == "__main__":
     child_main(WorkerJob)
+    # All is closed and on disk; torch alone would take a second to go.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -108,7 +108,7 @@ def test_file(tmp_path: Path) -> None:
     text = file.read_text()
     for old, new, message in (
         ("fov:", "fovy:", r"unknown key 'fovy'; did you mean 'fov'"),
-        ("fov: 0.9", "fov: 50.0", r"fov: .*less than or equal to 3"),
+        ("fov: 0.9", "fov: 50.0", "fov: fov 50 is in degrees; it is in radians here: 0.8727"),
         ("rotation: [", "rotation: [9.0, ", "rotation"),
         ("0.1, 0.0, 0.0, 0.0]", "0.1]", "distortion has 1 numbers"),
     ):

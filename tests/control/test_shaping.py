@@ -90,11 +90,11 @@ def test_targets_are_the_definitions(stated: Any, late: int, fill: str, num_envs
                 before = raw[0] if fill == "first" else 0.0
                 raw = ([before] * late + raw)[:episode]
                 if filter_.get("of") == "raw":
-                    raw = out_of(filter_, raw, raw[0] if filter_["fill"] == "first" else 0.0)
+                    raw = out_of(filter_, raw, raw[0] if filter_["fill"] == "first" else 0.0, contract.control_dt)
                 target = [default + 0.5 * value for value in raw]
                 if filter_.get("of") == "target":
                     first = {"start": start[env, place], "default": default, "first": target[0]}[filter_["fill"]]
-                    target = out_of(filter_, target, first)
+                    target = out_of(filter_, target, first, contract.control_dt)
                 np.testing.assert_allclose([row[env, place] for row in made], target, rtol=1e-12, atol=1e-12)
             wheel = PLANT.index("wheel")
             np.testing.assert_allclose([row[env, wheel] for row in made], start[env, wheel], rtol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import shutil
 import subprocess
@@ -100,10 +101,29 @@ def test_the_example_notices_what_is_cheap_to_notice(port: Port, example: Any) -
         "degrees or ticks": {"joint_pos": dict.fromkeys(TOY.joint_names, 45.0)},
         "has length": {"base_quat": {"w": 1.0, "x": 1.0, "y": 0.0, "z": 0.0}},
         "the policy reads": {"joint_pos": {"left_hip": 0.1}},
+        "joint_pos is None, the policy reads": {"joint_pos": None},
+        "is no number": {"velocity_command": good["velocity_command"] | {"lin_vel_x": math.inf}},
     }
     for said, change in wrong.items():
         with pytest.raises(ValueError, match=said):
             policy(good | change)
+    whole = {name: {element: round(number) for element, number in row.items()} for name, row in good.items()}
+    single = {name: {element: np.float32(number) for element, number in row.items()} for name, row in good.items()}
+    assert set(policy(whole)) == set(policy(single)) == set(TOY.joint_names)
+
+
+def test_a_wheel_may_turn_on(example: Any, tmp_path: Path) -> None:
+    """A joint that is not driven to positions may be further round than 4 pi."""
+    joints = {"left": {"default": 0.0, "damping": 0.0, "effort_limit": 1.0}}
+    terms = {
+        "observation": {"terms": [{"term": "joint_pos"}]},
+        "action": {"terms": [{"term": "joint_effort", "scale": 1.0}]},
+    }
+    contract = Contract.model_validate(contract_data(joints=joints, **terms))
+    port = write_port(tmp_path / "port", network(contract, tmp_path), identity_remap(contract), formats=("onnx",))
+    policy = example.DeployedPolicy(port.path / "deploy.onnx")
+    policy.reset()
+    assert set(policy({"joint_pos": {"left": 50.0}})) == {"left"}
 
 
 def test_a_changed_sample_is_noticed_by_port_and_program(port: Port, example: Any, tmp_path: Path) -> None:
@@ -118,6 +138,17 @@ def test_a_changed_sample_is_noticed_by_port_and_program(port: Port, example: An
     with pytest.raises(PortError, match=r"joint_target/right_knee of step 3"):
         load_port(copy)
     assert example.self_test(copy) > 1e-3
+    rows[3] = ",".join([*cells[:-1], "nan"])
+    for text, said in (("\n".join([head, *rows]), None), (head, "holds no step"), (f"{head}\n{cells[0]}", "cut short")):
+        sample.write_text(text + "\n")
+        if said is None:
+            assert math.isnan(example.self_test(copy))
+            continue
+        with pytest.raises(ValueError, match=said):
+            example.self_test(copy)
+    shutil.copy(copy / "policy.onnx", copy / "deploy.onnx")
+    with pytest.raises(ValueError, match="is no deploy.onnx of a port"):
+        example.self_test(copy)
 
 
 def test_a_port_of_before_still_loads(port: Port, tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_contact_forces_on_a_gpu_are_refused(plant: Any, monkeypatch: pytest.Mon
         RobotError, match="tells no contact forces, which an observation term reads; play it with --"
     )
     if plant.name.startswith("newton"):
-        monkeypatch.setattr(plant._robot.solver, "use_mujoco_cpu", False)
+        monkeypatch.setattr(plant.robot.solver, "use_mujoco_cpu", False)
         with refused:
             stand(plant, contract).build()
     elif "sapien" in plant.name:

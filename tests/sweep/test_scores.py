@@ -103,6 +103,7 @@ def test_seeds_that_change_nothing_are_told(tmp_path: Path) -> None:
         ]
         text = summary(Scores(sweep, found))
         assert ("same outcome in walk on heavy: what they draw changes nothing" in text) == (error == 1e-4)
+        assert ("Raise `start_noise`" in text) == (error == 1e-4)
         assert ("One seed says nothing of chance" in text) == (seeds == 1)
 
 

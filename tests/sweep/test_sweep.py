@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -76,6 +77,22 @@ def test_workers_are_processes(sweep: Path) -> None:
     write_sweep(sweep.parent, checkpoints=["runs/b/*"])
     found = run_sweep(load_sweep(sweep), jobs=1, fresh=True)
     assert figures(found) == figures(again(sweep))
+
+
+def test_chunks_get_smaller_so_that_no_worker_waits(sweep: Path) -> None:
+    """They hold every case once, at first an eighth of a worker's share, at last one."""
+    write_sweep(sweep.parent, checkpoints=["runs/b/*"], seeds=20)
+    sizes: list[int] = []
+
+    def looked(todo: Any) -> Any:
+        chunks = json.loads((Path(todo[0].work) / worker.TODO).read_text())["chunks"]
+        sizes.extend(len(chunk["cases"]) for chunk in chunks)
+        return inline(todo)
+
+    found = run_sweep(load_sweep(sweep), jobs=1, fresh=True, performer=looked)
+    assert len(found) == sum(sizes) == 40
+    assert (sizes[0], sizes[-1]) == (5, 1)
+    assert all(one.error is not None for one in found)
 
 
 def test_a_worker_ends_when_a_case_takes_too_long_or_nobody_wants_it(
@@ -227,6 +244,8 @@ def test_what_is_done_when_a_person_stops_it_is_kept(sweep: Path, monkeypatch: p
         ({"contracts": {"toy": "tyo.yaml"}}, "contract 'toy': tyo.yaml is not there"),
         ({"seeds": [1, 2, 1]}, "`seeds` must differ, given twice: [1]"),
         ({"seeds": []}, "`seeds` names none"),
+        ({"seeds": [2**32]}, "less than 4294967296"),
+        ({"seeds": 10**10}, "less than or equal to 1000000"),
         ({"start_noise": 0.0}, "3 episodes would all be the same one"),
         ({"commands": None}, "give exactly one of task, commands and schedule, or seconds"),
         ({"commands": {"walk": {"command": [0.5, 0.0, 0.0]}}}, "`command` goes with `seconds`"),

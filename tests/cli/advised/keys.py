@@ -94,7 +94,7 @@ EDITS = [
         REMAP.format("arm/port/contract.yaml", "called.yaml"),
     ),
     Edit(
-        "Make both 0 in the contract, or under only_in_target of the mapping",
+        ", or under only_in_target of the mapping where it stands there",
         "led.yaml",
         {"joints.j2.stiffness": 0.0, "joints.j2.damping": 0.0},
         PLAY.format("mujoco", "coupled.xml"),
@@ -203,6 +203,9 @@ _WIRED = "tests.checkpoints.test_wiring:test_each_key_that_a_message_names_leads
 
 _ENGINE = "tests.engine.test_document:"
 TRIED: dict[str, str] = {
+    "name a new folder in `out`, or by --out": (
+        "tests.pipeline.test_stages:test_a_folder_of_somebody_else_is_left_alone"
+    ),
     "raise its `tracking_error` in the": "tests.robots.jobs.test_stops:test_three_stops_in_a_row_end_the_run",
     "To rehearse without an arm, write `emulated: {}` into the file": (
         f"{_ENGINE}test_a_real_arm_needs_somebody_at_the_terminal"
@@ -214,7 +217,7 @@ TRIED: dict[str, str] = {
     ),
     "write fit: false to leave one alone": "tests.identify.test_checks:test_priors_state_every_parameter",
     "`after` names stages, such as": "tests.pipeline.test_stages:test_a_stage_waits_for_those_that_it_comes_after",
-    "and name in its action's `joints` those that the": (
+    "and name in its action's `joints` those that": (
         "tests.train.test_environment:test_a_remedy_for_joints_is_one_that_a_training_has"
     ),
     "and a pipeline makes a folder; name another one in `out`": "tests.pipeline.test_stages:test_the_file_is_strict",

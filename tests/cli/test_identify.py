@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.dynamics.document import load_dynamics
+from policy_port.identify import identify as identifying
 from policy_port.trace import Recorder
 from tests.identify.hidden_arm import ARM, HIDDEN, JOINTS, dynamics_of, play
 
@@ -99,6 +101,7 @@ def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.Mon
     # The page is as dear as the document.
     code, said = run(folder, "whole.npz", "--report", "new.html", monkeypatch=monkeypatch)
     assert (code, "new.html: exists" in said, (folder / "new.yaml").exists()) == (2, True, False)
+    monkeypatch.setattr(identifying, "WRONG", math.inf)  # Once is enough for doubts.
     assert run(folder, "whole.npz", "--report", "new.html", "--force", monkeypatch=monkeypatch)[0] == 0
     (folder / "new.yaml").unlink()
 
@@ -128,6 +131,8 @@ def test_what_is_refused_writes_nothing_and_names_what_to_do(
 ) -> None:
     """Wrong data and options end with status 2 and leave no file; the remedy that is named works."""
     monkeypatch.chdir(folder)
+    # Why errors are not noise is not the question here, and looking for it takes most of the time.
+    monkeypatch.setattr(identifying, "WRONG", math.inf)
     quick = "--out new.yaml --segments 8 --priors few.yaml".split()
     given = arguments.split()
     robot = [] if "--robot" in given else ["--robot", "arm.xml"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -375,3 +376,13 @@ def test_what_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert ".venv-other is a link, and what it leads to is not emptied from here" in done.stderr
     assert (theirs / "precious").exists()
+
+
+def test_both_opencvs_are_of_one_version() -> None:
+    """SAPIEN and LeRobot ask for two packages of the same files: of two versions, chance decides which one works."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("opencv-python")]
+    versions = {line.split("==")[0]: line.split("==")[1] for line in lines}
+    assert set(versions) == {"opencv-python", "opencv-python-headless"}
+    assert len(set(versions.values())) == 1, versions
+    installed = {name: importlib.metadata.version(name) for name in versions}
+    assert installed == versions, "set up again: scripts/test makes what constraints.txt says"

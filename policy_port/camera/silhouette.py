@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from policy_port.arrays import Array
 from policy_port.camera.links import Links
@@ -161,8 +162,9 @@ class Outlines:
         rows, columns = self.size
         # Beyond the picture the distance grows on, so that a view that loses the arm is no good one.
         held = np.clip(pixels, 0, [columns - 1, rows - 1])
-        x, y = held[:, :1].astype(np.float32), (held[:, 1:] + rows * index[:, None]).astype(np.float32)
-        field = cv2.remap(self.fields.reshape(-1, columns), x, y, cv2.INTER_LINEAR)[:, 0]
+        # Not by cv2.remap: OpenCV 4 places pixels by 1/32 only, and over less than that all derivatives vanish.
+        at = (held[:, 1] + rows * index, held[:, 0])
+        field = ndimage.map_coordinates(self.fields.reshape(-1, columns), at, order=1, mode="nearest")
         away = pixels - held
         return field.astype(np.float64) + np.sqrt(np.einsum("ni,ni->n", away, away))
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,7 @@ from policy_port.remap import identity_remap
 from policy_port.robots.arm.robot_file import find_robot_file
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.trace import Trace
-from tests.cli.test_play_real import read_until
+from tests.cli.person import at_a_terminal
 from tests.robots.jobs.act_folder import START, contract_document
 
 
@@ -104,31 +100,17 @@ def test_a_rehearsal_says_what_nobody_measured(port: Path, robot: Path, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.real_time
 def test_somebody_prepares_the_scene_between_two_episodes(port: Path, robot: Path, tmp_path: Path) -> None:
     """In a terminal, without --continuous: steps are let through, and the second episode waits for Enter too."""
-    near, far = pty.openpty()
     out = tmp_path / "run"
     given = ("--real", "--emulated", "--robot", robot, "--seconds", 0.2, "--episodes", 2, *THROUGH, "--out", out)
-    code = "from policy_port.cli.app import main; main()"
-    run = subprocess.Popen(
-        [sys.executable, "-c", code, "play", str(port), *map(str, given)],
-        stdin=far,
-        stdout=subprocess.PIPE,
-        stderr=far,
-        text=True,
-    )
-    os.close(far)
-    try:
-        read_until(near, "The arm will move")
-        os.write(near, b"\n")
-        read_until(near, "step 1 ")
-        os.write(near, b"c\n")
-        read_until(near, "Prepare the scene for episode 2 of 2.")
-        os.write(near, b"\n")
-        output, _ = run.communicate(timeout=60)
-    finally:
-        run.kill()
-        os.close(near)
-    assert run.returncode == 0, output
+    with at_a_terminal("play", port, *given) as person:
+        person.reads("The arm will move")
+        person.types()
+        person.reads("step 1 ")
+        person.types("c")
+        person.reads("Prepare the scene for episode 2 of 2.")
+        person.types()
+        output, _ = person.command.communicate(timeout=60)
+    assert person.command.returncode == 0, output
     assert Trace(out / "trace.npz")["episode"][:, 0].tolist() == [0, 0, 0, 1, 1, 1]

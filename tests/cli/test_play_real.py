@@ -6,11 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import pty
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +16,7 @@ from policy_port.cli.app import app
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs import run
 from policy_port.trace import Recorder, Trace
+from tests.cli.person import at_a_terminal
 
 REAL = ["play", "so100-reach", "--real", "--robot", "so100"]
 
@@ -136,33 +132,19 @@ def test_a_full_disk_is_one_message(
 
 
 @pytest.mark.slow
-@pytest.mark.real_time
 def test_steps_wait_for_enter(tmp_path: Path) -> None:
     """In a terminal each step is asked for; Ctrl-C at the question ends at rest, with a report and exit status 130."""
     pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
-    near, far = pty.openpty()
-    code = "from policy_port.cli.app import main; main()"
-    run = subprocess.Popen(
-        [sys.executable, "-c", code, *REAL, "--emulated", "--out", str(tmp_path / "run"), "--report", "--plot"],
-        stdin=far,
-        stdout=subprocess.PIPE,
-        stderr=far,
-        text=True,
-    )
-    os.close(far)
-    try:
-        read_until(near, "The arm will move")
-        os.write(near, b"\n")
+    with at_a_terminal(*REAL, "--emulated", "--out", tmp_path / "run", "--report", "--plot") as person:
+        person.reads("The arm will move")
+        person.types()
         for step in (1, 2, 3):
-            read_until(near, f"step {step} ")
-            os.write(near, b"\n")
-        read_until(near, "step 4 ")
-        run.send_signal(2)
-        output, _ = run.communicate(timeout=30)
-    finally:
-        run.kill()
-        os.close(near)
-    assert run.returncode == 130, output
+            person.reads(f"step {step} ")
+            person.types()
+        person.reads("step 4 ")
+        person.command.send_signal(2)
+        output, _ = person.command.communicate(timeout=60)
+    assert person.command.returncode == 130, output
     assert "stopped by SIGINT" in output
     assert "at rest, torque off" in output
     trace = Trace(tmp_path / "run" / "trace.npz")
@@ -170,14 +152,3 @@ def test_steps_wait_for_enter(tmp_path: Path) -> None:
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Stopped: stopped by SIGINT. No episode came to its end. The arm: at rest, torque off." in page
     assert (tmp_path / "run" / "plot.png").is_file()
-
-
-def read_until(terminal: int, text: str) -> None:
-    heard, end = "", time.monotonic() + 60.0
-    while text not in heard:
-        assert time.monotonic() < end, f"'{text}' did not come: {heard}"
-        if select.select([terminal], (), (), 0.5)[0]:
-            try:
-                heard += os.read(terminal, 4096).decode()
-            except OSError:
-                pytest.fail(f"the program has ended before '{text}': {heard}")

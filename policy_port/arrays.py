@@ -13,5 +13,8 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 """What networks read and write."""
 
+Integers = NDArray[np.int64]
+"""Indices and counts."""
+
 Pixels = NDArray[Any]
 """Images, bytes or float32, in the layout that a docstring names."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from policy_port.errors import EvidenceError
-from policy_port.identify.files import Unstated, read_recordings
-from policy_port.identify.recording import Recording
+from policy_port.identify.files import Unstated, motion, read_recordings
 from policy_port.trace import Recorder, Trace, TraceError
 
 USES = ("fit", "held_out")
@@ -70,15 +68,10 @@ def check_apart(fit: Sequence[Path], held_out: Sequence[Path]) -> None:
         EvidenceError: Naming both.
     """
     unstated = Unstated()
-    known = {_motion(one): one.name for one in read_recordings(fit, unstated)} if held_out else {}
+    known = {motion(one): one.name for one in read_recordings(fit, unstated)} if held_out else {}
     for one in read_recordings(held_out, unstated) if known else ():
-        if (other := known.get(_motion(one))) is not None:
+        if (other := known.get(motion(one))) is not None:
             raise EvidenceError(
                 f"{one.name}: is held out, and the same motion is fitted in {other}: the error of what was not fitted "
                 "would be that of what was. Take one of them out"
             )
-
-
-def _motion(recording: Recording) -> str:
-    """What was measured, whatever it is called."""
-    return hashlib.sha256(np.ascontiguousarray(recording.measured).tobytes()).hexdigest()

@@ -12,10 +12,10 @@ from itertools import combinations
 
 import numpy as np
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.identify.fit import Problem
 from policy_port.identify.parameters import Space, Values
-from policy_port.identify.segments import Integers, Segments
+from policy_port.identify.segments import Segments
 
 FOLLOW = ("offset", "stiffness", "damping", "friction", "delay")
 """Parameters of the joints concerned that are searched once more."""

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.identify.fit import FREE, Problem
 from policy_port.identify.grid import Profile
 from policy_port.identify.parameters import SCALED, Space, Values
-from policy_port.identify.segments import Integers
 
 LEVEL = 0.95
 """Of intervals."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,18 @@ def read_recordings(paths: Sequence[Path], unstated: Unstated) -> list[Recording
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise EvidenceError(f"{twice[0]}: is given twice; each recording counts once")
+    known = dict[str, Recording]()
+    for recording in found:
+        other = known.setdefault(motion(recording), recording)
+        # Episodes of one file may be alike: a simulator does the same twice.
+        if other.files != recording.files:
+            raise EvidenceError(f"{recording.name}: is the motion of {other.name}, given twice; take one of them out")
     return found
+
+
+def motion(recording: Recording) -> str:
+    """What was measured, whatever it is called."""
+    return hashlib.sha256(np.ascontiguousarray(recording.measured).tobytes()).hexdigest()
 
 
 def _read(path: Path, unstated: Unstated) -> Iterator[Recording]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.identify.fit import Problem
 from policy_port.identify.parameters import Space
-from policy_port.identify.segments import Integers
 
 FOLLOWED = 4
 """Steps in which the other parameters follow a move."""

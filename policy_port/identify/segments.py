@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import savgol_filter
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.identify.recording import Recording
-
-Integers = NDArray[np.int64]
 
 SMOOTHED = 5
 """Rows over which the velocity at a start is estimated: a parabola's slope, as noise would drown differences."""

@@ -11,7 +11,7 @@ from policy_port.dynamics.document import Dynamics, write_dynamics
 from policy_port.errors import EvidenceError, RobotError
 from policy_port.identify.checks import check_recordings
 from policy_port.identify.document import dynamics_of, with_networks
-from policy_port.identify.files import Unstated, read_recordings
+from policy_port.identify.files import Unstated, motion, read_recordings
 from policy_port.identify.fit import Predictor
 from policy_port.identify.floating import PRIORS, Walked, identify_walk, load_legged
 from policy_port.identify.floating_document import walk_dynamics
@@ -216,6 +216,12 @@ def read_split(request: Request, joints: tuple[str, ...]) -> Split:
     }
     if both:
         raise EvidenceError(f"{min(both)}: is both fitted and held out; a recording is one or the other")
+    known = {motion(item): item.name for item in given[0]}
+    for item in given[1]:
+        if (other := known.get(motion(item))) is not None:
+            raise EvidenceError(
+                f"{item.name}: is held out, and the same motion is fitted in {other}; take one of them out"
+            )
     if request.hold_out_after is not None:
         if len(fitted) != 1:
             raise EvidenceError(

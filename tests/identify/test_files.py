@@ -11,6 +11,7 @@ import pytest
 from policy_port.contract import load_mapping
 from policy_port.errors import EvidenceError
 from policy_port.identify.files import Unstated, read_recordings
+from policy_port.identify.session import Request, read_split
 from policy_port.trace import Recorder
 
 ROWS = 30
@@ -19,11 +20,11 @@ WAVE = np.stack([np.sin(TIME), np.cos(TIME)], axis=1)
 NONE = Unstated()
 
 
-def sage(folder: Path) -> Path:
+def sage(folder: Path, size: float = 0.9) -> Path:
     """A motion as SAGE writes it."""
     folder.mkdir()
     (folder / "joint_list.txt").write_text("shoulder\nelbow\n")
-    for name, kind, values in (("control", "CONTROL", WAVE), ("state_motor", "STATE_MOTOR", 0.9 * WAVE)):
+    for name, kind, values in (("control", "CONTROL", WAVE), ("state_motor", "STATE_MOTOR", size * WAVE)):
         rows = [f'{kind},{t * 1e6},"{list(map(float, row))}"' for t, row in zip(TIME, values, strict=True)]
         (folder / f"{name}.csv").write_text("\n".join(["type,timestamp,positions", *rows]))
     return folder
@@ -32,7 +33,7 @@ def sage(folder: Path) -> Path:
 def test_a_folder_of_sage_is_read(tmp_path: Path) -> None:
     """Microseconds become seconds, names come from the list, and a folder of motions gives each."""
     sage(tmp_path / "a")
-    sage(tmp_path / "b")
+    sage(tmp_path / "b", 0.8)
     found = read_recordings([tmp_path], NONE)
     assert [Path(item.name).name for item in found] == ["a", "b"]
     assert found[0].joint_names == ("shoulder", "elbow")
@@ -140,3 +141,14 @@ def test_what_holds_no_recording_is_refused(tmp_path: Path) -> None:
     folder = sage(tmp_path / "a")
     with pytest.raises(EvidenceError, match="given twice"):
         read_recordings([folder, folder], NONE)
+
+
+def test_a_motion_that_is_given_under_two_names_is_refused(tmp_path: Path) -> None:
+    """A copy would count twice, or be held out of a fit to itself: both names are told; without one, all are read."""
+    one, copy, other = sage(tmp_path / "one"), sage(tmp_path / "copy"), sage(tmp_path / "other", 0.7)
+    with pytest.raises(EvidenceError, match=r"copy: is the motion of .*one, given twice; take one of them out"):
+        read_recordings([one, copy, other], NONE)
+    assert len(read_recordings([one, other], NONE)) == 2
+    request = Request(plant="mujoco", robot="arm.xml", data=(one, other), held_out=(copy,))
+    with pytest.raises(EvidenceError, match=r"copy: is held out, and the same motion is fitted in .*one"):
+        read_split(request, ("shoulder", "elbow"))

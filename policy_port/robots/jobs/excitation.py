@@ -8,18 +8,20 @@ from typing import Literal
 
 import numpy as np
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.errors import TaskError
-from policy_port.plants.clearance import Clearance
+from policy_port.plants.clearance import Clearance, Pair
 from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.emulator.simulated import so100_setup
 from policy_port.robots.jobs.plan import LONGEST, Bounds, Plan, Segment, moves
 
-TRIES = 400
+TRIES = 1000
 """Poses that are tried for an episode."""
-FINE = 0.03
-"""Distance between two poses that are looked at [rad]."""
+BETWEEN = 0.6
+"""Distance between two poses of an episode from which the way to rest is looked at [rad]."""
+SLACK = 0.002
+"""How much closer links may come on the way to rest than they lie there [m]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,10 @@ class PlannedEpisode:
 
 
 def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode, ...]:
-    """Compute every target of a plan, and look at each in MuJoCo.
+    """Compute every target of a plan, and look in MuJoCo at the way from each to the next.
 
-    The way from one episode to the next and the way to rest, on which the arm may be led at any time, are looked at
-    too. What touches in the rest pose may touch on the way to it.
+    The way from one episode to the next and the ways to rest, on which the arm may be led at any time, are looked at
+    too. Links that lie closer than `clearance` in the rest pose come no closer on the way to it.
 
     Args:
         plan: The plan.
@@ -78,13 +80,13 @@ class _Search:
         setup = so100_setup(dict.fromkeys(names, 0.0))
         self._clear = Clearance(find_robot(robot.name), setup, limits, plan.clearance)
         self._order = [names.index(name) for name in self._clear.joint_names]
-        self._rest = np.array(robot.pose("rest"))
-        self._lying = self._touching(self._rest[None])
+        self._rest = np.array(robot.pose("rest"))[self._order]
+        self._lying = self._clear.lenient(self._rest, SLACK)
         self._last: Array | None = None
 
     def place(self, segment: Segment, label: str, offsets: Array) -> Array:
         """The targets of an episode; see `realise`."""
-        period, blocked = 1.0 / self._plan.control_frequency, frozenset[tuple[str, str]]()
+        period, blocked = 1.0 / self._plan.control_frequency, frozenset[Pair]()
         if segment.kind == "replay":
             candidates = [offsets]
         else:
@@ -121,25 +123,23 @@ class _Search:
             pose[index] = value
         return pose
 
-    def _blocked(self, targets: Array) -> frozenset[tuple[str, str]]:
-        """Pairs that touch in an episode, on the way to it, or on the way from it to rest."""
-        moved = np.concatenate([[0.0], np.abs(np.diff(targets, axis=0)).max(axis=1).cumsum()])
-        rows = np.unique(np.searchsorted(moved, np.arange(0.0, moved[-1] + FINE, FINE)).clip(max=len(targets) - 1))
+    def _blocked(self, targets: Array) -> frozenset[Pair]:
+        """Pairs that come too close in an episode, on the way to it, or on the way to rest from anywhere in it."""
+        clear, targets = self._clear, targets[:, self._order]
         # Most poses that are no good are so where they start.
-        if found := self._touching(targets[:1]):
+        if found := clear.near(targets[:1], targets[:1]):
             return found
-        # The way to the first pose begins at rest, and any pose may be the last.
-        found = self._touching(_line(targets[0], self._rest)) - self._lying
-        found |= self._touching(targets[rows])
-        if not found and self._last is not None:
-            found |= self._touching(_line(self._last, targets[0]))
-        return found
-
-    def _touching(self, poses: Array) -> frozenset[tuple[str, str]]:
-        return self._clear.on_the_way(poses[:, self._order])
+        starts, ends = targets[:-1], targets[1:]
+        if self._last is not None:
+            last = self._last[self._order][None]
+            starts, ends = np.concatenate([starts, last]), np.concatenate([ends, targets[:1]])
+        # The way to the first pose begins at rest, and the arm may be led there at any time.
+        home = targets[_spread(targets)]
+        return clear.near(starts, ends) or clear.near(home, np.broadcast_to(self._rest, home.shape), self._lying)
 
 
-def _line(start: Array, end: Array) -> Array:
-    """Poses along a straight line in joint space, shape (poses, joints)."""
-    count = max(2, int(np.ceil(np.abs(end - start).max() / FINE)))
-    return start + (end - start) * np.linspace(0.0, 1.0, count)[:, None]
+def _spread(targets: Array) -> Integers:
+    """Rows of a path that are `BETWEEN` apart, the first and the last among them."""
+    moved = np.concatenate([[0.0], np.abs(np.diff(targets, axis=0)).max(axis=1).cumsum()])
+    rows = np.searchsorted(moved, np.arange(0.0, moved[-1], BETWEEN))
+    return np.unique([*rows, len(targets) - 1]).astype(np.int64)

@@ -80,10 +80,21 @@ class Plan(Strict):
     """One after the other."""
     margin: NonNegative = 0.1
     """Distance that is kept from the joints' limits [rad]."""
-    clearance: NonNegative = 0.015
+    clearance: Annotated[NonNegative, Field(le=0.1)] = 0.015
     """Distance that links keep from each other and from the ground [m]."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of poses, phases and walks."""
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Plan:
+        limit = 0.5 * self.control_frequency
+        for number, segment in enumerate(self.segments):
+            if segment.kind in ("chirp", "multisine") and segment.high > limit:
+                raise ValueError(
+                    f"segments[{number}]: high {segment.high:g} Hz is above {limit:g} Hz, half of control_frequency: "
+                    "targets so far apart would be those of a slower sine"
+                )
+        return self
 
 
 def load_plan(path: Path | str) -> tuple[Plan, Path]:

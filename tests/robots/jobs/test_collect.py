@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -14,10 +16,13 @@ pytest.importorskip("mani_skill", reason="ManiSkill, which ships the arm's descr
 
 from policy_port.dynamics.document import Dynamics
 from policy_port.errors import TaskError
+from policy_port.plants.mujoco_model import build_robot
+from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import load_robot_file
 from policy_port.robots.emulator.clock import VirtualClock
+from policy_port.robots.emulator.simulated import so100_setup
 from policy_port.robots.jobs.collect_job import CollectJob
 from policy_port.robots.jobs.excitation import PlannedEpisode, realise
 from policy_port.robots.jobs.information import information
@@ -149,3 +154,37 @@ def test_a_recorded_episode_is_replayed_at_its_own_rate(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValidationError, match=says):
             plan(segment | wrong)
+
+
+def test_clearance_is_kept_on_the_whole_way_and_not_at_poses_alone() -> None:
+    """Between targets too, measured apart by MuJoCo's distances, no link is closer to the ground or the base."""
+    asked, kept = 0.04, {"world", "Base"}
+    episodes = realise(plan({**SHORT[1], "pose": None}, {**SHORT[1], "kind": "walk", "pose": None},
+                            clearance=asked), ROBOT, Path())  # fmt: skip
+    robot = build_robot(find_robot("so100"), so100_setup(dict.fromkeys(ROBOT.joint_names, 0.0)), meshes=True)
+    model, data = robot.model, mujoco.MjData(robot.model)
+    shapes = [shape for shape in range(model.ngeom) if model.geom_contype[shape]]
+    names = {shape: model.body(int(model.geom_bodyid[shape])).name for shape in shapes}
+    moving = [shape for shape in shapes if names[shape].endswith(("Lower_Arm", "Roll", "Jaw"))]
+    pairs = [(one, other) for one in shapes if names[one] in kept for other in moving]
+    order, least = [ROBOT.joint_names.index(joint.name) for joint in robot.joints], np.inf
+    path = np.concatenate([one.targets for one in episodes])[:, order]
+    for start, end in itertools.pairwise(path):
+        for share in (0.0, 0.25, 0.5, 0.75):
+            data.qpos[robot.qpos_index] = start + share * (end - start)
+            mujoco.mj_kinematics(model, data)
+            least = min(least, *(mujoco.mj_geomDistance(model, data, one, other, 0.5, None) for one, other in pairs))
+    assert least >= asked
+
+
+def test_a_clearance_that_cannot_be_kept_and_a_sine_that_cannot_be_sent_are_refused() -> None:
+    """More than a decimetre is refused with the bound, a sine above half of the rate with that half."""
+    with pytest.raises(ValidationError, match="less than or equal to 0.1"):
+        plan(clearance=0.11)
+    for kind in ("chirp", "multisine"):
+        segment = {"kind": kind, "seconds": 1.0, "low": 1.0, "high": 10.1}
+        with pytest.raises(ValidationError, match=r"high 10\.1 Hz is above 10 Hz, half of control_frequency"):
+            plan(segment, control_frequency=20.0)
+        plan(segment | {"high": 10.0}, control_frequency=20.0)
+    # Steps have no frequency.
+    plan({"kind": "steps", "seconds": 1.0, "high": 50.0})

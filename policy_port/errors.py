@@ -99,9 +99,10 @@ class ProofError(PolicyPortError):
 
 
 def closest(name: str, candidates: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the nearest candidate, or "" when none is near."""
-    near = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    """Return "; did you mean 'x'?" for the nearest candidate, whatever its case, or "" when none is near."""
+    known = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return f"; did you mean '{known[near[0]]}'?" if near else ""
 
 
 def one_line(cause: BaseException) -> str:

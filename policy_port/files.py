@@ -61,6 +61,21 @@ def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator
         raise
 
 
+def check_output_folder(path: str | os.PathLike[str], force: bool = False) -> None:
+    """Refuse at once what `output_folder` would refuse once everything was computed.
+
+    Raises:
+        OutputError: `path` is taken, or can't be written to.
+    """
+    target = _resolved(path)
+    _refuse_taken(target, force)
+    there = next(parent for parent in target.parents if os.path.lexists(parent))
+    if not there.is_dir():
+        raise OutputError(f"{target}: can't be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{target}: can't be made: nothing may be written in {there}; name another folder")
+
+
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write a whole file, or leave what was there as it was.
 

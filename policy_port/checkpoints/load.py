@@ -15,6 +15,7 @@ from torch import Tensor
 from policy_port.checkpoints.actor import ImageSpec
 from policy_port.checkpoints.files.networks_yaml import is_wiring
 from policy_port.checkpoints.files.safe_load import read_source
+from policy_port.checkpoints.files.wrapped import COMPILED, DISTRIBUTED
 from policy_port.checkpoints.libraries.lerobot_folder import read_folder
 from policy_port.checkpoints.libraries.training_only import split_ignored, unexplained
 from policy_port.checkpoints.policy import NO_STATISTICS, Loaded, LoadedPolicy, LoadOptions, Source
@@ -33,6 +34,9 @@ LIBRARIES: dict[str, tuple[str, str]] = {
     "lerobot": ("lerobot", "libraries.lerobot"),
 }
 """By the name that `--from` takes: the container of a library's files, and the module that loads them."""
+
+
+_WRAPPERS = {COMPILED: "torch.compile", DISTRIBUTED: "distributed training"}
 
 
 def load_policy(
@@ -116,7 +120,8 @@ def _judged(
     actor = loaded.actor.eval().requires_grad_(False)
     strange = unexplained(loaded.rest, library, loaded.training, actor.obs_size) if loaded.rest else ()
     left, ignored = split_ignored(ignore, loaded.rest, strange, source.path)
-    told = [f"ignored as --ignore says: {', '.join(map(str, ignored))}"] if ignored else []
+    told = [f"names are given without {word}., which {_WRAPPERS[word]} puts into them" for word in source.wrappers]
+    told += [f"ignored as --ignore says: {', '.join(map(str, ignored))}"] if ignored else []
     return LoadedPolicy(
         path=source.path,
         sha256=source.sha256,

@@ -209,3 +209,5 @@ class Source:
     """The archive's members without the leading folder; empty for a file that is not an archive."""
     tree: dict[str, object] = field(repr=False)
     """The nested dict of tensors of a "torch" container; empty for the others."""
+    wrappers: tuple[str, ...] = ()
+    """Words of torch's wrappers that the file's names hold and those in `tree` don't."""

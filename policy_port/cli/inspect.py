@@ -101,7 +101,7 @@ def _port_folder(options: _Inspected) -> None:
     from policy_port.port.folder import load_port
     from policy_port.port.format import DEPLOY, WITHOUT_DEPLOY
 
-    port = load_port(options.file)
+    port = load_port(options.file, whole=True)
     file = port.onnx or port.torchscript
     assert file is not None, "a port holds one of the two"
     found = inspect_file(file)

@@ -59,15 +59,15 @@ class LearningOptions:
     )
     force: Annotated[bool, typer.Option("--force", help="Begin anew in the place of what is in --out.")] = False
 
-    def plan(self, critic_contract: Path | None = None) -> Plan:
-        """How the run is to go."""
-        from policy_port.train.ppo import Plan
+    def plan(self, stage: str, critic_contract: Path | None = None) -> Plan:
+        """How the run of a command is to go, in a folder that can be its."""
+        from policy_port.train.ppo import Plan, check_out
 
         if self.resume and self.force:
             raise typer.BadParameter(
                 "--resume goes on with what is in --out and --force replaces it; give one of the two"
             )
-        return Plan(
+        plan = Plan(
             out=self.out,
             agent=self.agent,
             critic_contract=critic_contract,
@@ -77,6 +77,8 @@ class LearningOptions:
             force=self.force,
             tell=lambda note: typer.echo(f"note: {note}", err=True),
         )
+        check_out(plan, stage)
+        return plan
 
     def place(self, plant: PlantName, robot: str, task: str | None, num_envs: int) -> Place:
         """Where it takes place."""
@@ -111,8 +113,9 @@ def train(options: TrainOptions) -> None:
     """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
     from policy_port.train.ppo import train as learn
 
+    plan = options.plan("train", options.critic_contract)
     place = options.place(options.plant, options.robot, options.task, options.num_envs)
-    typer.echo(summary(learn(options.contract, place, options.plan(options.critic_contract))))
+    typer.echo(summary(learn(options.contract, place, plan)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,7 @@ def finetune(options: FinetuneOptions) -> None:
     from policy_port.train.finetune import open_start, place_of
     from policy_port.train.reach import finetune_reach
 
+    plan = options.plan("finetune", options.critic_contract)
     start = open_start(options.student, options.contract)
     place = place_of(
         start,
@@ -157,7 +161,7 @@ def finetune(options: FinetuneOptions) -> None:
     )
     place = replace(place, randomise=None if options.randomise is None else options.randomise.value)
     tuned = improve if read_reach(place.task) is None else finetune_reach
-    typer.echo(summary(tuned(start, place, options.plan(options.critic_contract))))
+    typer.echo(summary(tuned(start, place, plan)))
 
 
 def _short(path: Path) -> str:

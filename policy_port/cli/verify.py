@@ -62,7 +62,7 @@ def verify(
     from policy_port.verdict.verify import verify_port
 
     evidence = read_evidence(trace)
-    verdict = verify_port(load_port(port), evidence, side=side.value if side else None, engine=engine.value)
+    verdict = verify_port(load_port(port, whole=True), evidence, side=side.value if side else None, engine=engine.value)
     typer.echo(verdict.json().rstrip() if json else verdict.text())
     if report is not None:
         write_report(report, verify_report(verdict, port))

@@ -28,7 +28,7 @@ from policy_port.export.ported_actor import PortedActor
 from policy_port.export.sample import draw
 from policy_port.export.torchscript import save_torchscript
 from policy_port.export.tracing import trace
-from policy_port.files import output_folder
+from policy_port.files import output_folder, sha256
 from policy_port.motion.followed import Clip
 from policy_port.motion.motion import Motion, packed
 from policy_port.motion.read import clip_of_arrays
@@ -90,9 +90,9 @@ def write_port(
     _check(policy, remap, formats)
     with output_folder(out, force) as folder:
         progress(STAGES[0])
-        _write_networks(folder, policy, remap, formats, folded=fold)
         clip = _clip(motion, policy, remap)
         _write_documents(folder, remap, clip)
+        _write_networks(folder, policy, remap, formats, folded=fold)
         progress(STAGES[1])
         report = _prove(folder, policy, remap, recorded, seed)
         (folder / names.PARITY).write_text(report, encoding="utf-8")
@@ -165,6 +165,8 @@ def _write_networks(folder: Path, policy: LoadedPolicy, remap: Remap, formats: S
         names.SOURCE_KEY: policy.sha256,
         names.PRODUCER_KEY: f"policy-port {__version__}",
     }
+    if (folder / names.MOTION).exists():
+        metadata[names.MOTION_KEY] = sha256(folder / names.MOTION)
     metadata |= {key: repr(value) for key, value in _chunking(policy.actor).items() if value is not None}
     if "onnx" in formats or folded:
         _refuse_initial_state(policy)

@@ -121,7 +121,9 @@ class DeploySample:
             first += signal["width"]
         again = DeploySample.run(graph, signals, [bool(value) for value in self.rows[:, 0]])
         if again.columns != self.columns:
-            raise PortError(f"{where}: its sample has other columns than the graph has signals; export the port again")
+            raise PortError(
+                f"{where}: its columns are not the signals and joints of deploy.onnx. Export the port again"
+            )
         wanted = self.rows[:, first:]
         error = np.nan_to_num(np.abs(again.rows[:, first:] - wanted), nan=np.inf)
         allowed = TOLERANCE * max(float(np.abs(wanted).max()), 1e-3)
@@ -129,7 +131,7 @@ class DeploySample:
             step, joint = (int(i) for i in np.unravel_index(error.argmax(), error.shape))
             name, found = self.columns[first + joint], again.rows[step, first + joint]
             raise PortError(
-                f"{where}: does not compute here what it computed when it was written: {name} of step {step} is "
-                f"{found}, stored is {wanted[step, joint]} (allowed difference {allowed:.2g}). Export it again on this "
-                "machine"
+                f"{where}: deploy.onnx does not compute here what it computed when it was written: {name} of step "
+                f"{step} is {found}, stored is {wanted[step, joint]} (allowed difference {allowed:.2g}). Export it "
+                "again on this machine"
             )

@@ -8,19 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from policy_port.contract import Contract, RobotMapping, load_contract, load_mapping
 from policy_port.errors import PortError, one_line
 from policy_port.motion.motion import Motion
 from policy_port.motion.read import unpacked
 from policy_port.plain_yaml import text_of
+from policy_port.port import whose
 from policy_port.port.deployed import DeployGraph, DeploySample
 from policy_port.port.folded import network_in
 from policy_port.port.format import (
     CHUNK,
     CONTRACT,
-    CONTRACT_KEY,
     DEPLOY,
     DEPLOY_SAMPLE,
     MAPPING,
@@ -32,7 +30,6 @@ from policy_port.port.format import (
     SOURCE_CONTRACT,
     TORCHSCRIPT,
     constants,
-    metadata,
 )
 from policy_port.port.manifest import MAX_BYTES, check_manifest
 from policy_port.port.pilot import Pilot
@@ -113,13 +110,17 @@ class Port:
         )
 
 
-def load_port(path: Path | str) -> Port:
-    """Read a port, hold every file against the manifest, and replay the sample.
+def load_port(path: Path | str, *, whole: bool = False) -> Port:
+    """Read a port, hold every file against the manifest and all of them against one another, and replay the sample.
+
+    Args:
+        path: The folder.
+        whole: Replay the sample on TorchScript beside ONNX too.
 
     Raises:
-        PortError: When a file is missing, changed or unknown, a weight is not finite, the ONNX file carries another
-            contract, or the sample comes out differently.
-        CheckpointError: When a port of TorchScript alone does not load, or does more than a network has need of.
+        PortError: When a file is missing, changed, unknown or another policy's, a weight is not finite, or the sample
+            comes out differently.
+        CheckpointError: When TorchScript that is replayed does not load, or does more than a network has need of.
     """
     folder = Path(path)
     manifest, held = check_manifest(folder)
@@ -141,25 +142,30 @@ def load_port(path: Path | str) -> Port:
         motion=unpacked(folder / MOTION, held[MOTION]) if MOTION in held else None,
         held=held,
     )
-    if onnx is not None:
-        _check_onnx(onnx, held[ONNX], port.contract)
-    file = onnx or torchscript
-    if file is None:
+    if not (onnx or torchscript):
         raise PortError(f"{folder}: holds neither {ONNX} nor {TORCHSCRIPT}")
-    port.sample.check(port.run(file), file)
+    for name in (ONNX, DEPLOY):
+        if name in held:
+            _check_onnx(folder / name, held[name])
+    said = whose.said_by(folder, held)
+    whose.check_contracts(folder, port.contract, said)
+    whose.check_source(folder, port.contract, port.source_contract, port.mapping)
+    whose.check_checkpoint(folder, manifest, port.parity, said)
+    whose.check_parity(folder, port.parity, port.contract, port.source_contract)
+    whose.check_motion(folder, held, said)
+    whose.check_answers(folder, held, port.sample, torchscript=whole)
     if DEPLOY in held:
-        _check_deploy(folder / DEPLOY, held, port.contract)
+        _check_deploy(folder / DEPLOY, held)
     return port
 
 
-def _check_deploy(path: Path, held: Mapping[str, bytes], contract: Contract) -> None:
-    """Hold a deploy graph against its port, and replay its sample."""
-    if DEPLOY_SAMPLE not in held:
-        raise PortError(f"{path.parent / DEPLOY_SAMPLE}: is missing beside {DEPLOY}; export the port again")
-    _check_onnx(path, held[DEPLOY], contract)
+def _check_deploy(path: Path, held: Mapping[str, bytes]) -> None:
+    """Replay a deploy graph's own sample."""
     sample = path.parent / DEPLOY_SAMPLE
+    if DEPLOY_SAMPLE not in held:
+        raise PortError(f"{sample}: is missing beside {DEPLOY}; export the port again")
     text = text_of(held[DEPLOY_SAMPLE], sample, PortError, what="a deploy graph's sample")
-    DeploySample.read(sample, text).check(DeployGraph(path, held[DEPLOY]), path)
+    DeploySample.read(sample, text).check(DeployGraph(path, held[DEPLOY]), sample)
 
 
 def _read_report(path: Path, data: bytes) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def _read_report(path: Path, data: bytes) -> dict[str, Any]:
     return report
 
 
-def _check_onnx(path: Path, data: bytes, contract: Contract) -> None:
+def _check_onnx(path: Path, data: bytes) -> None:
     import numpy as np
     import onnx
 
@@ -192,13 +198,3 @@ def _check_onnx(path: Path, data: bytes, contract: Contract) -> None:
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise PortError(f"{path}: weight '{name}' holds NaN or infinity; the policy was broken before its export")
-    inside = metadata(model).get(CONTRACT_KEY)
-    if inside is None or _contract_in(inside) != contract:
-        raise PortError(f"{path}: carries another contract than {CONTRACT} beside it; export it again")
-
-
-def _contract_in(text: str) -> Contract | None:
-    try:
-        return Contract.model_validate_json(text)
-    except ValidationError:
-        return None

@@ -33,6 +33,12 @@ def draw_physics(task: VelocityTask, contract: Contract, plant: SimulatedPlant, 
     for key in ("ground_friction", "base_mass", "contact_time"):
         if (bounds := getattr(given, key)) is not None:
             drawn[key] = rng.uniform(bounds[0], bounds[1], rows)
+    if given.contact_time is not None and given.contact_time[0] < 2.0 * plant.timestep:
+        raise TaskError(
+            f"randomisation.contact_time of task '{task.name}' begins at {given.contact_time[0]:g} s, and contacts "
+            f"take two timesteps at least, {2.0 * plant.timestep:g} s at the contract's {plant.timestep:g}; let it "
+            "begin there"
+        )
     if given.joint_friction is not None:
         drawn["joint_friction"] = rng.uniform(*given.joint_friction, (rows, len(names)))
     for key in ("stiffness", "damping", "effort_limit"):

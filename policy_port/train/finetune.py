@@ -61,6 +61,12 @@ def open_start(source: Path, contract: Path | None) -> Start:
         CheckpointError: When the file can't be read.
         ContractError: When contract and network differ in width.
     """
+    if source.is_dir() and not (source / "run.yaml").is_file():
+        raise TrainError(
+            f"{source}: is no run's folder, as distil and train write them (it has no run.yaml). finetune starts from "
+            "such a folder, or from an RSL-RL checkpoint (model_N.pt) with its agent.yaml beside it and --contract; a "
+            "port's weights can't be trained on, so give the run or checkpoint that it was made of"
+        )
     run = open_run(source) if source.is_dir() else None
     file = source if run is None else run.result()[0]
     if run is None and contract is None:

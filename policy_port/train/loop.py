@@ -22,7 +22,7 @@ import torch
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
-from policy_port.errors import MissingDependencyError, StoppedTrainingError, TrainError, one_line
+from policy_port.errors import MissingDependencyError, OutputError, StoppedTrainingError, TrainError, one_line
 from policy_port.train.curve import Curve
 from policy_port.train.run import Run, State
 
@@ -175,6 +175,8 @@ def _kept(run: Run) -> Iterator[None]:
         raise StoppedTrainingError(f"stopped; {kept}. Go on with --resume") from None
     except TrainError as error:
         raise TrainError(f"{error}; {kept}") from error
+    except OutputError as error:
+        raise OutputError(f"{error}; {kept}. Make room, and go on with --resume") from error
     except (ValueError, RuntimeError) as error:
         # What RSL-RL's own check says of an observation, a reward or an end that is NaN; and torch, of a deviation.
         diverged = "elements of std" in str(error)

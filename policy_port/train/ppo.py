@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from policy_port.contract import Contract, load_contract
+from policy_port.errors import TrainError
+from policy_port.files import check_output_folder
 from policy_port.tasks.reach_training import read_reach
 from policy_port.train.disturbance import quiet_sensors
 from policy_port.train.environment import PlantEnvironment
@@ -142,6 +144,24 @@ def begun_as[Settings: Agent](agent: Settings, stage: str, plan: Plan) -> Settin
     if plan.resume:
         iterations = read_agent(type(agent), stage, open_run(plan.out).path / "agent.yaml").max_iterations
     return agent if iterations is None else agent.model_copy(update={"max_iterations": iterations})
+
+
+def check_out(plan: Plan, stage: str) -> None:
+    """Refuse a folder that can't be the run's, before anything is computed.
+
+    Raises:
+        OutputError: It is taken, or can't be written to.
+        TrainError: What is to be gone on with is no run, or one of another command.
+    """
+    if not plan.resume:
+        check_output_folder(plan.out, plan.force)
+        return
+    begun = open_run(plan.out).record.stage
+    if begun != stage:
+        raise TrainError(
+            f"{plan.out}: is a run of `policy-port {begun}`, and {stage} can't go on with it; give `policy-port "
+            f"{begun}` with --resume and what the run was begun with"
+        )
 
 
 def open_folder(plan: Plan, record: Record, files: Mapping[str, str], runner: Any) -> Run:

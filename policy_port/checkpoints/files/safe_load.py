@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from policy_port.checkpoints.files.pickle_scan import PickleScan, scan_pickle
+from policy_port.checkpoints.files.wrapped import unwrapped
 from policy_port.checkpoints.policy import Source
 from policy_port.errors import CheckpointError, UnsafeFileError
 
@@ -95,13 +96,14 @@ def source_of(path: Path, data: bytes) -> Source:
     digest = hashlib.sha256(data).hexdigest()
     members: dict[str, bytes] = {}
     tree: dict[str, object] = {}
+    wrappers: tuple[str, ...] = ()
     if data.startswith(b"PK\x03\x04"):
         members = read_archive(data, str(path))
         if any(name.startswith("code/") for name in members):
             container = "torchscript"
         elif "data.pkl" in members:
             container = "torch"
-            tree = load_tensors(members, str(path))
+            tree, wrappers = unwrapped(load_tensors(members, str(path)), str(path))
         elif "policy.pth" in members and "data" in members:
             container = "sb3"
         else:
@@ -113,7 +115,9 @@ def source_of(path: Path, data: bytes) -> Source:
         container = "onnx"
     else:
         raise _foreign(path, data)
-    return Source(path=path, data=data, sha256=digest, container=container, members=members, tree=tree)
+    return Source(
+        path=path, data=data, sha256=digest, container=container, members=members, tree=tree, wrappers=wrappers
+    )
 
 
 def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:

@@ -19,7 +19,6 @@ EPSILON = 1e-5
 """Added to the variance, inside the square root."""
 CLIP = 5.0
 """Bound of the normalised observation."""
-_COMPILED = "_orig_mod."
 _NETWORK = "model.a2c_network"
 _BESIDE, _INSIDE = "running_mean_std", "model.running_mean_std"
 """Where the normaliser of observations stands: until early 2022 beside the model, where the player still prefers it."""
@@ -71,12 +70,9 @@ def evidence(source: Source) -> tuple[str, ...]:
 def load(source: Source, options: LoadOptions) -> Loaded:
     """Build the actor of an rl_games checkpoint."""
     where = str(source.path)
-    model = source.tree.get("model")
-    if not isinstance(model, dict):
+    if not isinstance(source.tree.get("model"), dict):
         raise CheckpointError(f"{where}: has no model; it is not an rl_games checkpoint")
-    # torch.compile puts its prefix before every name; rl_games 1.6.5 compiles by default.
-    plain = {str(name).replace(_COMPILED, ""): value for name, value in model.items()}
-    bag = TensorBag({**source.tree, "model": plain}, where)
+    bag = TensorBag(source.tree, where)
     stated = Stated.of(source, options)
     _require_known(bag, stated)
     mlp = stated.section("params", "network", "mlp")

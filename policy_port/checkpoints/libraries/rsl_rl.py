@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from policy_port.checkpoints.files.tensors import TensorBag
 from policy_port.checkpoints.libraries.rsl_rl_images import Encoders, has_encoders, take_encoders
 from policy_port.checkpoints.libraries.rsl_rl_layout import Layout, layout_of
 from policy_port.checkpoints.libraries.stated import Stated, is_on, known_class
+from policy_port.checkpoints.libraries.training_only import TRAINING_ONLY
 from policy_port.checkpoints.networks.activations import RSL_RL_ACTIVATIONS
 from policy_port.checkpoints.networks.assemble import described_memory
 from policy_port.checkpoints.networks.layers import (
@@ -63,8 +66,35 @@ SUPPORTED = (
 """What of it is read, in words."""
 
 
+_BARE = {
+    "model_state_dict": (r"(actor|student)\.\d+\.weight", r"(std|log_std)|(critic|teacher)\.\d+\.weight"),
+    "actor_state_dict": (r"mlp\.\d+\.weight", r"distribution\..*|std|log_std|obs_normalizer\._mean"),
+}
+"""By the table that RSL-RL keeps them in: names of which a bare state dict has some of each pattern."""
+
+
+_BESIDE = {
+    "model_state_dict": "version 2's normaliser among it",
+    "actor_state_dict": "which is nothing that the actor needs",
+}
+
+
+def _table_of_bare(source: Source) -> str | None:
+    """The table that a bare state dict was taken out of; None where the file is none."""
+    tree = source.tree
+    if source.container != "torch" or not tree or not all(isinstance(value, torch.Tensor) for value in tree.values()):
+        return None
+    for table, patterns in _BARE.items():
+        if all(any(re.fullmatch(pattern, name) for name in tree) for pattern in patterns):
+            return table
+    return None
+
+
 def evidence(source: Source) -> tuple[str, ...]:
     """Why this is an RSL-RL file, or nothing."""
+    bare = _table_of_bare(source)
+    if bare is not None:
+        return (f"a bare state dict with the names of RSL-RL's {bare}",)
     found = tuple(key for key in _CONTAINERS if isinstance(source.tree.get(key), dict))
     if not found or "iter" not in source.tree:
         return ()
@@ -77,7 +107,23 @@ def evidence(source: Source) -> tuple[str, ...]:
 
 
 def load(source: Source, options: LoadOptions) -> Loaded:
-    """Build the actor of an RSL-RL checkpoint."""
+    """Build the actor of an RSL-RL checkpoint, or of the bare state dict of one."""
+    table = _table_of_bare(source)
+    if table is None:
+        return _load(source, options)
+    # Read in its table, told under its own names.
+    found = _load(replace(source, tree={table: dict(source.tree)}), options)
+    inside = f"{table}."
+    places = (*TRAINING_ONLY["rsl_rl"], *found.training)
+    return replace(
+        found,
+        rest=tuple(leftover._replace(name=leftover.name.removeprefix(inside)) for leftover in found.rest),
+        training=(*found.training, *(place.removeprefix(inside) for place in places if place.startswith(inside))),
+        notes=(*found.notes, f"a bare state dict: what RSL-RL keeps beside {table} is not here, {_BESIDE[table]}"),
+    )
+
+
+def _load(source: Source, options: LoadOptions) -> Loaded:
     where = str(source.path)
     bag = TensorBag(source.tree, where)
     layout = layout_of(source, bag, options)

@@ -30,7 +30,12 @@ _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 _DEPLOYED = "tests.cli.test_play_config:test_what_an_environment_file_goes_with"
 _SEES = "tests.robots.emulator.test_view:"
 
+_EARLY = "tests.train.test_refused_early:"
+
 TRIED: dict[str, str] = {
+    "with --resume and what the run was begun with": f"{_EARLY}test_a_run_of_another_command_names_that_command",
+    "Make room, and go on with --resume": f"{_EARLY}test_a_full_disk_says_what_is_kept",
+    "beside it and --contract; a port's weights": f"{_RUNS}test_a_checkpoint_alone_needs_its_contract",
     "Leave it out of the student's contract (policy-port contract measurable writes one)": (
         _TAUGHT + "test_what_a_student_will_lack_is_told"
     ),

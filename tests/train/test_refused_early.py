@@ -1,0 +1,121 @@
+"""What can't come to an end is refused before anything is computed, and what was computed is kept."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from policy_port.cli.app import app
+from policy_port.errors import OutputError, closest
+from policy_port.train import place
+from policy_port.train.loop import _kept
+from policy_port.train.run import Run, open_run
+
+pytest.importorskip("rsl_rl", reason="needs policy-port[train]")
+
+from tests.train import rover
+from tests.train.test_ppo import SHORT
+
+ON = ("--plant", "mujoco", "--robot", "robot.xml", "--task", "task.yaml", "--num-envs", "4", "--agent", "agent.yaml")
+COMMANDS = {
+    "train": ("train", "student.yaml", *ON),
+    "distil": ("distil", "run", "--student-contract", "student.yaml", *ON),
+    "finetune": ("finetune", "run", *ON),
+}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rover's files, a run of two iterations, a file, and a folder that holds something."""
+    folder = tmp_path_factory.mktemp("rover")
+    rover.write(folder)
+    (folder / "agent.yaml").write_text(rover.agent_yaml({**rover.AGENT, **SHORT}))
+    (folder / "file").write_text("mine")
+    (folder / "foreign").mkdir()
+    (folder / "foreign" / "thesis.txt").write_text("mine")
+    done = invoke(folder, *COMMANDS["train"], "--out", "run")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def invoke(folder: Path, *words: str) -> Result:
+    with pytest.MonkeyPatch.context() as where:
+        where.chdir(folder)
+        return CliRunner().invoke(app, words)
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulator that is stood up is too late."""
+
+    def too_late(*given: object, **more: object) -> None:
+        raise AssertionError("a simulator was made")
+
+    monkeypatch.setattr(place, "make_plant", too_late)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("file", "file: is a file; name a folder"),
+        ("foreign", "foreign: exists and is not empty"),
+        ("file/run", "can't be made"),
+        ("run", "run: exists and is not empty"),
+    ],
+)
+def test_an_out_that_cannot_be_the_runs_is_refused_first(
+    work: Path, nothing_is_computed: None, command: str, out: str, says: str
+) -> None:
+    """A file, a foreign folder, a place below a file: exit 2 before a simulator stands, and nothing is touched."""
+    done = invoke(work, *COMMANDS[command], "--out", out)
+    assert done.exit_code == 2, done.output
+    assert says in " ".join(done.output.split()), done.output
+    assert (work / "file").read_text() == (work / "foreign" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["distil", "finetune"])
+def test_a_run_of_another_command_names_that_command(work: Path, nothing_is_computed: None, command: str) -> None:
+    """The run is train's, and train is what goes on with it."""
+    done = invoke(work, *COMMANDS[command], "--out", "run", "--resume")
+    assert done.exit_code == 2, done.output
+    assert "is a run of `policy-port train`" in " ".join(done.output.split()), done.output
+    gone_on = invoke(work, *COMMANDS["train"], "--out", "run", "--resume", "--iterations", "2")
+    assert "is a run of" not in gone_on.output
+
+
+def test_a_full_disk_says_what_is_kept(work: Path) -> None:
+    """The checkpoint before the one that found no room is named, and how to go on."""
+    run: Run = open_run(work / "run")
+    with pytest.raises(OutputError, match=r"keeps model_2\.pt and the curve up to it\. Make room"), _kept(run):
+        raise OutputError(f"{run.path}/model_4.pt: can't be written: {errno.ENOSPC}")
+
+
+def test_contacts_shorter_than_two_timesteps_are_refused(work: Path) -> None:
+    """MuJoCo would silently take two timesteps for less, so every environment would have the same contacts."""
+    task = yaml.safe_load((work / "task.yaml").read_text())
+    task["randomisation"] = {**task["randomisation"], "contact_time": [0.0001, 0.02]}
+    (work / "hard.yaml").write_text(yaml.safe_dump(task))
+    words = ["hard.yaml" if word == "task.yaml" else word for word in COMMANDS["train"]]
+    done = invoke(work, *words, "--out", "hard")
+    assert done.exit_code == 2, done.output
+    assert "randomisation.contact_time" in done.output
+    assert "two timesteps" in " ".join(done.output.split())
+    assert not (work / "hard").exists()
+
+
+def test_finetune_says_what_it_can_start_from(work: Path, nothing_is_computed: None) -> None:
+    """A folder that is no run's."""
+    done = invoke(work, "finetune", "foreign", *ON, "--out", "tuned")
+    assert done.exit_code == 2, done.output
+    assert "finetune starts from such a folder, or from an RSL-RL checkpoint" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("given", "known"), [("TRACK_LIN_VEL", "track_lin_vel"), ("fl_hip", "FL_hip_joint")])
+def test_a_name_is_suggested_whatever_its_case(given: str, known: str) -> None:
+    """Case is the commonest slip, and no reason to find nothing."""
+    assert closest(given, ["gravity", known]) == f"; did you mean '{known}'?"

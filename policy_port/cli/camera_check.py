@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port.cli.arm_options import EmulatedViewOption, FaultOption
+
 if TYPE_CHECKING:
     from policy_port.camera.env_file import EnvFile
     from policy_port.camera.view import View
-    from policy_port.robots.emulator.lens import Outlook
 
 FRAMES = 8
 """Frames that are looked at."""
@@ -27,6 +28,8 @@ def check(
     ] = None,
     camera: Annotated[str | None, typer.Option(metavar="NAME", help="The robot file's camera; the only one.")] = None,
     emulated: Annotated[bool, typer.Option("--emulated", help="An emulated arm and camera, to rehearse with.")] = False,
+    emulated_view: EmulatedViewOption = None,
+    fault: FaultOption = None,
     store: Annotated[
         bool, typer.Option("--store", help="All is right now: write what is seen beside the view.")
     ] = False,
@@ -38,12 +41,13 @@ def check(
     from policy_port.camera.check import check_camera, reference, refuse
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.reference import beside, colourful, load_reference, write_reference
-    from policy_port.cli.arm import reached
+    from policy_port.cli.arm import check_emulated, outlook_of, reached
     from policy_port.robots.arm.robot_file import load_robot_file
     from policy_port.robots.jobs.looking import camera_of, look_at_arm
 
     if (config is None) == (view is None):
         raise typer.BadParameter("give one of --config and --view")
+    check_emulated(emulated, emulated_view=emulated_view, fault=fault)
     known = load_robot_file(robot)
     given = None if config is None else load_env_file(config, env)
     name = camera or (given.camera_name if given is not None else next(iter(known.cameras), "base_camera"))
@@ -52,7 +56,8 @@ def check(
     stored = load_reference(beside(path)) if beside(path).exists() and not store else None
     bounds = camera_of(known, name)
     looks = _view(path, given, (bounds.height, bounds.width))
-    with reached(known, emulated=emulated, outlook=seen_from(name, looks)) as (there, _):
+    outlook = outlook_of(name, looks, emulated_view) if emulated else None
+    with reached(known, emulated=emulated, faults=fault or (), outlook=outlook) as (there, _):
         seen = look_at_arm(there, name, FRAMES)
     if store:
         kept = reference(seen.frames, looks, seen.joint_pos, known.name)
@@ -82,10 +87,3 @@ def _view(path: Path, given: EnvFile | None, size: tuple[int, int]) -> View:
         return load_view(path).view
     known = given.image is not None and given.image.camera_size is not None
     return (given if known else given.with_image(camera_size=size)).frame_view()
-
-
-def seen_from(camera: str, view: View) -> Outlook:
-    """What an emulated arm's camera shows that stands where its view says."""
-    from policy_port.robots.emulator.lens import Outlook
-
-    return Outlook(views={camera: view})

@@ -50,8 +50,8 @@ POSES: dict[str, tuple[float, ...]] = {
     "low": (-0.3, -0.4, 0.9, 0.3, 0.0, -0.8),
 }
 """Poses that tell most together [rad], in the order of the robot file's `joint_names`; all are clear of the table. The
-gripper stays near its rest and off its stop: at half of the torque, its servo reports an overload when it is under way for
-two seconds or pressed shut."""
+gripper stays near its rest and off its stop: at half of the torque, its servo reports an overload when it is under
+way for two seconds or pressed shut."""
 STRETCH = 0.9
 """How far the gripper is led in one go [rad]; see `POSES`."""
 
@@ -348,7 +348,7 @@ class AlignJob:
 
 
 def lead_to(session: ArmSession, pose: NDArray[np.float64]) -> None:
-    """Lead the arm to a pose [rad], shape (joints,); a gripper that was opened by hand rests on its way, as its servo asks for it."""
+    """Lead the arm to a pose [rad], shape (joints,); a gripper that a hand has opened rests on its way."""
     start = np.array(session.arm.angles)
     stretches = max(1, int(np.ceil(abs(pose[-1] - start[-1]) / STRETCH)))
     for stretch in range(1, stretches + 1):

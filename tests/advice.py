@@ -26,6 +26,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "camera/page.py": ("camera align",),
     "camera/shots.py": ("camera solve",),
     "camera/solve": ("camera solve",),
+    "cli/arm.py": ("play", "camera align"),
     "cli/arm_options.py": ("play",),
     "cli/arm_run.py": ("play", "collect"),
     "cli/camera_align.py": ("camera align",),

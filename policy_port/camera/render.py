@@ -57,6 +57,7 @@ class Twin:
             add(spec, root)
         spec.worldbody.add_camera(name=CAMERA)
         self.model = spec.compile()
+        self._groups = self.model.geom_group.copy()
         self.model.vis.map.znear, self.model.vis.map.zfar = 0.005, 50.0
         # Software drivers sprinkle the ground with black dots where shadows end: that must be out of sight.
         self.model.stat.extent, self.model.vis.map.shadowclip = 1.0, 6.0
@@ -86,8 +87,10 @@ class Twin:
         mine = self.model.body_rootid[self.model.geom_bodyid] == self._base
         return Drawn(rgb=rgb, mask=(geom >= 0) & mine[geom])
 
-    def rgb(self, view: View, joint_pos: Mapping[str, float]) -> NDArray[np.uint8]:
-        """The picture alone, in half the time; see `render`."""
+    def rgb(self, view: View, joint_pos: Mapping[str, float], *, bare: bool = False) -> NDArray[np.uint8]:
+        """The picture alone, in half the time; see `render`. `bare` leaves the arm out."""
+        mine = self.model.body_rootid[self.model.geom_bodyid] == self._base
+        self.model.geom_group[:] = np.where(mine & bare, HIDDEN, self._groups)
         return self._pointed(view, joint_pos).render()
 
     def close(self) -> None:

@@ -5,13 +5,52 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
+    from policy_port.camera.view import View
     from policy_port.robots.arm.robot_file import RobotFile
     from policy_port.robots.emulator import EmulatedArm
     from policy_port.robots.emulator.clock import Clock
     from policy_port.robots.emulator.lens import Outlook
+
+
+ITS_OWN = {
+    "fault": "a real arm has faults of its own",
+    "fast": "a real arm has the time of its own",
+    "emulated-view": "a real camera stands where it stands",
+}
+"""Options that only an emulated arm has, and why."""
+
+
+def check_emulated(emulated: bool, **given: object) -> None:
+    """Refuse options of `ITS_OWN` that are given, by name, for a real arm."""
+    for name, value in given.items():
+        if value and not emulated:
+            option = name.replace("_", "-")
+            raise typer.BadParameter(f"--{option} goes with --emulated: {ITS_OWN[option]}")
+
+
+def outlook_of(camera: str, believed: View, given: Path | None, **more: Any) -> Outlook:
+    """What an emulated arm's camera sees: from the view of a file, or from where the camera is taken to stand.
+
+    Raises:
+        CameraError: When the file is no view, or is of pictures of other proportions.
+    """
+    from policy_port.camera.view import load_view
+    from policy_port.errors import CameraError
+    from policy_port.robots.emulator.lens import Outlook
+
+    view = believed if given is None else load_view(given).view
+    (rows, columns), (height, width) = view.size, believed.size
+    if rows * width != columns * height:
+        raise CameraError(
+            f"{given}: is of pictures of {columns}x{rows}, camera '{camera}' delivers {width}x{height}, of other "
+            f"proportions; write size: [{height}, {width}] into it"
+        )
+    return Outlook(views={camera: view}, **more)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,10 @@ AcceptOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="With --config: go on in spite of this finding of its check. Repeatable."),
 ]
+EmulatedViewOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="view.yaml of where an emulated arm's camera truly stands; nobody else is told."),
+]
 AskOption = Annotated[
     bool, typer.Option("--ask", help="With --real: ask after each episode whether it succeeded, and write it down.")
 ]
@@ -53,10 +57,11 @@ class ArmOptions:
     config: ConfigOption = None
     accept: AcceptOption = None
     ask: AskOption = False
+    emulated_view: EmulatedViewOption = None
 
     def check_unused(self) -> None:
         """Refuse any of it, where --real is not given."""
         if self.emulated or self.continuous or self.fault or self.dataset or self.fast or self.stops > 1:
             raise typer.BadParameter("--emulated, --continuous, --fault, --fast, --stops and --dataset go with --real")
-        if self.config is not None or self.accept or self.ask:
-            raise typer.BadParameter("--config, --accept and --ask go with --real")
+        if self.config is not None or self.accept or self.ask or self.emulated_view is not None:
+            raise typer.BadParameter("--config, --accept, --ask and --emulated-view go with --real")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port.cli.arm import check_emulated, outlook_of
+from policy_port.cli.arm_options import EmulatedViewOption, FaultOption
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
@@ -24,10 +26,6 @@ OFF = 0.04, 0.07
 ConfigOption = Annotated[
     Path, typer.Option(metavar="FILE", help="env.yaml or env_config.json; the pose is written back.")
 ]
-EmulatedViewOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="With --emulated: view.yaml of where its camera is.", show_default=False),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +36,9 @@ class AlignOptions:
     robot: Annotated[str, typer.Option(metavar="FILE", help="Robot file with a camera of the same name.")]
     env: Annotated[str | None, typer.Option(metavar="ID", help="ManiSkill task environment; the file's.")] = None
     emulated: Annotated[bool, typer.Option("--emulated", help="An emulated arm and camera, to rehearse with.")] = False
-    view: EmulatedViewOption = None
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", metavar="SPEC", help="Fault of the emulated arm; `emulate --faults` lists them."),
-    ] = None
+    emulated_view: EmulatedViewOption = None
+    fault: FaultOption = None
+    fast: Annotated[bool, typer.Option("--fast", help="With --emulated: as fast as this machine computes.")] = False
     snapshots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where snapshots go; snapshots/ beside the file, if not given.")
     ] = None
@@ -56,9 +52,7 @@ def align(options: AlignOptions) -> None:
 
     The arm has no torque unless the page asks for it. The page is only for this machine; its address has a token.
     """
-    if not options.emulated and (options.view is not None or options.fault):
-        stray = "--view" if options.view is not None else "--fault"
-        raise typer.BadParameter(f"{stray} goes with --emulated: a real camera stands where it stands")
+    check_emulated(options.emulated, emulated_view=options.emulated_view, fault=options.fault, fast=options.fast)
     # Pictures are drawn on a thread of their own, which only EGL allows; MuJoCo chooses when it is first imported.
     os.environ.setdefault("MUJOCO_GL", "egl")
 
@@ -66,6 +60,7 @@ def align(options: AlignOptions) -> None:
     from policy_port.camera.env_file import load_env_file
     from policy_port.cli.arm import reached
     from policy_port.robots.arm.robot_file import load_robot_file
+    from policy_port.robots.emulator.clock import REAL, VirtualClock
     from policy_port.robots.jobs.align_job import Aligned, AlignJob, ended
     from policy_port.robots.jobs.pictures import whole_frames
 
@@ -76,13 +71,21 @@ def align(options: AlignOptions) -> None:
     html = Path(pages.__file__).with_name("align.html")
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(contextlib.closing(pages.Page(html, port=options.port)))
-        outlook = emulated_outlook(env, options.view, options.seed) if options.emulated else None
+        outlook = emulated_outlook(env, options.emulated_view, options.seed) if options.emulated else None
+        clock = VirtualClock() if options.fast else None
         known, on_torque = stack.enter_context(
-            reached(robot, emulated=options.emulated, faults=options.fault or (), seed=options.seed, outlook=outlook)
+            reached(
+                robot,
+                emulated=options.emulated,
+                faults=options.fault or (),
+                seed=options.seed,
+                clock=clock,
+                outlook=outlook,
+            )
         )
         snapshots = options.snapshots or options.config.parent / SNAPSHOTS
         what = Aligned(robot=known, env=env, given=given, path=options.config, snapshots=snapshots)
-        job = AlignJob(what, page, on_torque)
+        job = AlignJob(what, page, on_torque, clock or REAL)
         typer.echo(f"page: {page.address}")
         typer.echo(f"on another machine: ssh -L {page.port}:127.0.0.1:{page.port} THIS_MACHINE, then the same there")
         typer.echo("Torque is off. Closing the page, or Ctrl-C, ends it.")
@@ -97,14 +100,9 @@ def emulated_outlook(env: EnvFile, view: Path | None, seed: int) -> Outlook:
     """What an emulated camera sees: from a view of its own, or from beside where the environment file has it."""
     import numpy as np
 
-    from policy_port.camera.view import load_view
-    from policy_port.robots.emulator.lens import Outlook
-
-    if view is not None:
-        return Outlook(views={env.camera_name: load_view(view).view})
     shift, turn = np.random.default_rng(seed).normal(size=(2, 3))
     moved = env.frame_view().moved(OFF[0] * shift / np.linalg.norm(shift), OFF[1] * turn / np.linalg.norm(turn))
-    return Outlook(views={env.camera_name: moved})
+    return outlook_of(env.camera_name, moved, view)
 
 
 def check_writable(file: Path) -> None:

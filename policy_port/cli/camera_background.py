@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port.cli.arm import check_emulated, outlook_of
+from policy_port.cli.arm_options import EmulatedViewOption, FaultOption
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class BackgroundOptions:
         str | None, typer.Option(metavar="CAMERA", help="Index, device, address of a stream, or folder of stills.")
     ] = None
     emulated: Annotated[bool, typer.Option("--emulated", help="An emulated arm and camera, to rehearse with.")] = False
+    emulated_view: EmulatedViewOption = None
+    fault: FaultOption = None
     frames: Annotated[int, typer.Option(min=1, max=100, help="Frames whose median is taken.")] = FRAMES
     inpaint: Annotated[bool, typer.Option("--inpaint", help="Fill in what the arm covers.")] = False
     whole: Annotated[
@@ -47,12 +51,13 @@ def background(options: BackgroundOptions) -> None:
     from policy_port.camera.background import ArmThere, make_background
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.stills import as_source, grab, write_still
-    from policy_port.errors import OutputError
+    from policy_port.errors import CameraError, OutputError
 
     if (options.robot is None) == (options.source is None):
         raise typer.BadParameter("give one of --robot and --source")
     if options.emulated and options.robot is None:
         raise typer.BadParameter("--emulated goes with --robot")
+    check_emulated(options.emulated, emulated_view=options.emulated_view, fault=options.fault)
     if options.whole and options.inpaint:
         raise typer.BadParameter("--whole goes without --inpaint: camera solve needs what really is behind the arm")
     if options.out.exists() and not options.force:
@@ -61,7 +66,6 @@ def background(options: BackgroundOptions) -> None:
     arm = None
     if options.robot is not None:
         from policy_port.cli.arm import reached
-        from policy_port.cli.camera_check import seen_from
         from policy_port.robots.arm.robot_file import load_robot_file
         from policy_port.robots.jobs.looking import camera_of, look_at_arm
 
@@ -69,8 +73,10 @@ def background(options: BackgroundOptions) -> None:
         bounds = camera_of(known, given.camera_name)
         given = _sized(given, (bounds.height, bounds.width))
         view = None if given.camera is None else given.frame_view()
-        outlook = None if view is None else seen_from(given.camera_name, view)
-        with reached(known, emulated=options.emulated, outlook=outlook) as (there, _):
+        if view is None and options.emulated_view is not None:
+            raise typer.BadParameter("--emulated-view goes with a camera in the environment file: write one there")
+        outlook = None if view is None else outlook_of(given.camera_name, view, options.emulated_view)
+        with reached(known, emulated=options.emulated, faults=options.fault or (), outlook=outlook) as (there, _):
             seen = look_at_arm(there, given.camera_name, options.frames)
         taken = list(seen.frames)
         if view is not None:
@@ -78,6 +84,11 @@ def background(options: BackgroundOptions) -> None:
     else:
         wanted = None if given.image is None else given.image.camera_size
         taken = grab(as_source(options.source or ""), options.frames, size=wanted)
+        if len(taken) == 1:
+            raise CameraError(
+                f"--source {options.source}: gives a single picture, which still holds the arm or whoever passes by, "
+                "and does not tell whether something moves: give a folder of several stills, or more --frames"
+            )
         rows, columns = taken[0].image.shape[:2]
         given = _sized(given, (rows, columns))
     made = make_background(taken, given.picture(), arm, inpaint=options.inpaint)

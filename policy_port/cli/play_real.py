@@ -66,7 +66,7 @@ def play_on_arm(options: PlayOptions) -> None:
             job,
             range(options.seed, options.seed + episodes),
             console,
-            outlook=_outlook(scene, table),
+            outlook=_outlook(scene, table, arm.emulated_view),
             begun=None if table is None else table.of,
         )
     task = options.env or (None if options.seconds is None else UNSTATED)
@@ -75,15 +75,13 @@ def play_on_arm(options: PlayOptions) -> None:
 
 def _check_options(options: PlayOptions) -> str:
     """Refuse options that contradict each other; return the robot file."""
+    from policy_port.cli.arm import check_emulated
     from policy_port.replay.play import find_task
 
     arm = options.arm
     if options.robot is None:
         raise typer.BadParameter("--real needs --robot: a robot file such as my_arm.yaml, or so100 to rehearse")
-    if arm.fault and not arm.emulated:
-        raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
-    if arm.fast and not arm.emulated:
-        raise typer.BadParameter("--fast goes with --emulated: a real arm has the time of its own")
+    check_emulated(arm.emulated, fault=arm.fault, fast=arm.fast, emulated_view=arm.emulated_view)
     if options.dynamics is not None and not arm.emulated:
         raise typer.BadParameter("--dynamics goes with --emulated: a real arm has dynamics of its own")
     if sum(choice is not None for choice in (options.task, options.env, options.seconds)) > 1:
@@ -94,6 +92,8 @@ def _check_options(options: PlayOptions) -> str:
     for name, given in (("control-mode", options.control_mode), ("config", arm.config)):
         if given is not None and options.env is None:
             raise typer.BadParameter(f"--{name} goes with --env")
+    if arm.emulated_view is not None and arm.config is None:
+        raise typer.BadParameter("--emulated-view goes with --config, whose camera it is")
     if arm.accept and arm.config is None:
         raise typer.BadParameter("--accept goes with --config, whose camera is checked")
     if options.task is not None:
@@ -111,14 +111,14 @@ def _scene(options: PlayOptions, robot: RobotFile) -> EnvFile | None:
     return whole_frames(load_env_file(options.arm.config, options.env), robot)
 
 
-def _outlook(scene: EnvFile | None, table: Table | None) -> Outlook | None:
-    """What an emulated arm's camera sees from where the environment file has it: the arm and its table."""
+def _outlook(scene: EnvFile | None, table: Table | None, given: Path | None) -> Outlook | None:
+    """What an emulated arm's camera sees from where it stands: the arm and its table."""
     if scene is None:
         return None
-    from policy_port.robots.emulator.lens import Outlook
+    from policy_port.cli.arm import outlook_of
 
     things = () if table is None else table.things
-    return Outlook(views={scene.camera_name: scene.frame_view()}, things=things)
+    return outlook_of(scene.camera_name, scene.frame_view(), given, things=things)
 
 
 @contextlib.contextmanager

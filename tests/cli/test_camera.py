@@ -19,7 +19,7 @@ from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import find_robot_file, load_robot_file
 from policy_port.robots.jobs import looking
 from policy_port.robots.jobs.looking import ArmSeen, look_at_arm
-from tests.camera.setups import POSE, VIEW, drawn, frames
+from tests.camera.setups import POSE, VIEW, drawn, frames, twin
 
 CAMERAS = "cameras: {base_camera: {source: 0, width: 320, height: 240, fps: 30, crop: [0, 40, 240, 240]}}\n"
 
@@ -90,6 +90,10 @@ def test_a_background_from_an_arm_and_from_stills(desk: Path) -> None:
     given = "background", "--config", "env.yaml", "--out", "bg.png", "--no-compare"
     assert "give one of --robot and --source" in said(*given)[1]
     assert "--emulated goes with --robot" in said(*given, "--source", "0", "--emulated")[1]
+    plain = yaml.safe_dump({"env": "PolicyPortSO100Reach-v1", "image": {"size": [48, 48], "camera_size": [240, 320]}})
+    (desk / "plain.yaml").write_text(plain)
+    blind = "--config", "plain.yaml", "--robot", "arm.yaml", "--emulated", "--emulated-view", "view.yaml"
+    refused("goes with a camera in the environment file", "background", *blind, "--out", "bg.png")
     code, text = said(*given, "--robot", "arm.yaml")
     assert (code, "take it out of the picture, or --inpaint" in text) == (0, True)
     assert read_still(desk / "bg.png").shape == (48, 48, 3)
@@ -99,6 +103,11 @@ def test_a_background_from_an_arm_and_from_stills(desk: Path) -> None:
     (desk / "stills").mkdir()
     for index in range(3):
         write_still(desk / "stills" / f"{index}.png", np.full((240, 320, 3), 90 + index, np.uint8))
+    (desk / "one").mkdir()
+    write_still(desk / "one" / "0.png", read_still(desk / "stills" / "0.png"))
+    before = (desk / "bg.png").read_bytes()
+    refused("single picture, which still holds the arm.*several stills", *given, "--source", "one", "--force")
+    assert (desk / "bg.png").read_bytes() == before
     code, text = said(*given, "--source", "stills", "--force")
     assert (code, "that takes --robot and a camera's view" in text) == (0, True)
     assert read_still(desk / "bg.png").mean() == 91
@@ -129,6 +138,31 @@ def test_an_emulated_camera_is_right_where_its_view_says(desk: Path, monkeypatch
     assert (code, "is as its view says" in text or "accepted" in text) == (0, True), text
     code, text = said("background", *given, "--out", "bg.png", "--no-compare", "--frames", "3")
     assert (code, "the arm covers" in text) == (0, True), text
+
+
+def test_an_emulated_camera_stands_where_it_is_told_to(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hidden view is one for check and background; with --fault the check tells it, and bare-camera has no arm."""
+    monkeypatch.setattr(looking, "look_at_arm", look_at_arm)
+    hidden = VIEW.moved(0.05 * VIEW.matrix[:, 1])
+    (desk / "hidden.yaml").write_text(yaml.safe_dump(view_fields(hidden)))
+    given = "--config", "env.yaml", "--robot", "arm.yaml", "--emulated"
+    busy = "--accept", "rate", "--accept", "age"
+    refused("moved: the arm is", "check", *given, *busy, "--emulated-view", "hidden.yaml")
+    refused("mirrored: left and right", "check", *given, *busy, "--fault", "mirror-camera")
+    whole = "background", *given, "--no-compare", "--frames", "3", "--whole", "--emulated-view", "hidden.yaml"
+    assert said(*whole, "--out", "arm.png")[0] == 0
+    code, text = said(*whole, "--out", "bare.png", "--fault", "bare-camera")
+    assert (code, "the arm covers" in text) == (0, False), text
+    there = np.abs(read_still(desk / "arm.png").astype(int) - read_still(desk / "bare.png")).max(axis=-1) > 40
+    mask = twin().render(hidden, looked_at(desk)).mask
+    assert (there & mask).sum() > 0.5 * mask.sum()
+    assert (there & ~mask).sum() < 0.1 * mask.sum()
+
+
+def looked_at(desk: Path) -> dict[str, float]:
+    """Where an emulated arm rests, by joint."""
+    robot = load_robot_file(desk / "arm.yaml")
+    return dict(zip(robot.joint_names, robot.pose("rest"), strict=True))
 
 
 def test_an_arm_is_looked_at_without_torque(desk: Path) -> None:

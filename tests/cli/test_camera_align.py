@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
@@ -14,6 +15,7 @@ pytest.importorskip("mani_skill", reason="ManiSkill, which ships the robot descr
 pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 
 from policy_port.camera.env_file import EnvFile
+from policy_port.camera.view import View, view_fields
 from policy_port.cli.app import app
 from policy_port.robots.arm.robot_file import find_robot_file
 
@@ -50,6 +52,11 @@ def test_bad_input_is_refused_before_the_arm(files: Path, monkeypatch: pytest.Mo
     refused(files, "env.yml", config="env.yml")
     refused(files, "--env says PickCubeSO100-v1; leave --env out", "--env", "PickCubeSO100-v1")
     refused(files, "--fault goes with --emulated", "--fault", "stall-camera")
+    refused(files, "--fast goes with --emulated", "--fast")
+    refused(files, "--emulated-view goes with --emulated", "--emulated-view", "view.yaml")
+    (files / "view.yaml").write_text(yaml.safe_dump(view_fields(View.at([1, 0, 0], [1, 0, 0, 0], fov=1, size=(9, 16)))))
+    wide = "is of pictures of 16x9, camera 'base_camera' delivers 160x120, of other proportions; write size: [120, 160]"
+    refused(files, wide, "--emulated", "--emulated-view", str(files / "view.yaml"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refused(files, f"--port {port}: the page can't listen", "--emulated", "--port", port)

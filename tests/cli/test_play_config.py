@@ -29,8 +29,9 @@ def test_what_an_environment_file_goes_with(tmp_path: Path) -> None:
     blind = ["--real", "--emulated", "--continuous", "--robot", "so100"]
     env = ["--env", "PolicyPortSO100Reach-v1"]
     for given, says in (
-        ([*env, *config], "--config, --accept and --ask go with --real"),
-        ([*env, "--ask"], "--config, --accept and --ask go with --real"),
+        ([*env, *config], "--config, --accept, --ask and --emulated-view go with --real"),
+        ([*env, "--ask"], "--config, --accept, --ask and --emulated-view go with --real"),
+        ([*real, *env, "--emulated-view", "v.yaml"], "--emulated-view goes with --config, whose camera it is"),
         ([*real, *config], "--config goes with --env"),
         ([*real, "--control-mode", "pd"], "--control-mode goes with --env"),
         ([*real, *env, "--accept", "moved"], "--accept goes with --config, whose camera is checked"),

@@ -105,7 +105,7 @@ class ArmCameras:
         return image[kept(self._bounds[name].crop)]
 
     def take(self, name: str, count: int, patience: float) -> tuple[list[Frame], float]:
-        """Take frames one after the other, while nothing moves.
+        """Take frames one after the other, while nothing moves; all of them after the question.
 
         Args:
             name: The camera.
@@ -120,10 +120,13 @@ class ArmCameras:
         """
         camera, frames = self._cameras[name], []
         due = time.perf_counter() + patience
+        before, on_its_way = camera.latest_timestamp, True
         while len(frames) < count:
             stamp, image = camera.latest_timestamp, camera.latest_frame
-            if stamp is not None and (not frames or stamp != frames[-1].stamp):
-                frames.append(Frame(image[kept(self._bounds[name].crop)].copy(), stamp))
+            if stamp is not None and stamp != before:
+                if not on_its_way:
+                    frames.append(Frame(image[kept(self._bounds[name].crop)].copy(), stamp))
+                before, on_its_way = stamp, False
                 due = time.perf_counter() + patience
             elif time.perf_counter() > due:
                 raise RobotError(f"camera '{name}' has given no frame for {patience:g} s; plug it in again")

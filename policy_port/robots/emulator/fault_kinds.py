@@ -96,6 +96,7 @@ KINDS = (
     FaultKind("swap-camera", "red and blue are exchanged", "camera"),
     FaultKind("blur-camera", "it is out of focus by so much", "camera", "pixels", 3.0, most=50.0),
     FaultKind("gain-camera", "pictures are so many times as bright", "camera", "times", 2.0, most=20.0),
+    FaultKind("bare-camera", "the arm is taken out of its view; table and things stay", "camera", viewed=True),
     FaultKind("move-camera", "it stands so far to its left", "camera", "metres", 0.03, -1.0, 1.0, viewed=True),
     FaultKind("zoom-camera", "its field of view is so much higher", "camera", "degrees", 5.0, -60.0, 60.0, viewed=True),
 )

@@ -51,7 +51,8 @@ def open_scene(
         if view != bent:
             bend, bent = Bend(view), view
         _place(twin, things())
-        return struck_lens(spec.lens, faults, spec.name).see(bend(twin.rgb(bend.straight, angles())))
+        bare = faults.find("bare-camera", spec.name) is not None
+        return struck_lens(spec.lens, faults, spec.name).see(bend(twin.rgb(bend.straight, angles(), bare=bare)))
 
     return Pictures(draw, twin.close)
 

@@ -27,6 +27,7 @@ from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
 from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.arm.stops import ArmStopError, LineError, RunEnd
 from policy_port.robots.emulator.clock import REAL, Clock
+from policy_port.robots.jobs.looking import MOVED, PATIENCE
 
 CONTROL_DT = 0.05
 """Period in which the arm is led [s]."""
@@ -39,16 +40,20 @@ FRAME = 0.1
 SMOOTH = 0.1
 """Weight of the newest picture in the rate that is shown."""
 POSES: dict[str, tuple[float, ...]] = {
-    "raised": (0.0, -0.9, 0.5, 0.9, 0.0, 0.0),
-    "left": (0.8, -0.6, 0.6, 0.3, 0.0, -0.6),
-    "right": (-0.8, -0.6, 0.6, 0.3, 0.0, -0.6),
-    "forwards": (0.0, 0.2, 0.1, 0.2, 0.8, -0.4),
-    "forwards left": (0.5, 0.0, 0.3, 0.4, -0.8, 0.4),
-    "forwards right": (-0.5, 0.0, 0.3, 0.4, 0.8, 0.4),
-    "upright": (0.4, -1.2, -0.4, -0.6, 0.5, 0.2),
+    "raised": (0.0, -0.9, 0.5, 0.9, 0.0, -0.35),
+    "left": (0.8, -0.6, 0.6, 0.3, 0.0, -0.7),
+    "right": (-0.8, -0.6, 0.6, 0.3, 0.0, -0.9),
+    "forwards": (0.0, 0.2, 0.1, 0.2, 0.8, -0.6),
+    "forwards left": (0.5, 0.0, 0.3, 0.4, -0.8, -0.35),
+    "forwards right": (-0.5, 0.0, 0.3, 0.4, 0.8, -0.45),
+    "upright": (0.4, -1.2, -0.4, -0.6, 0.5, -0.55),
     "low": (-0.3, -0.4, 0.9, 0.3, 0.0, -0.8),
 }
-"""Poses that tell most together [rad], in the order of the robot file's `joint_names`; all are clear of the table."""
+"""Poses that tell most together [rad], in the order of the robot file's `joint_names`; all are clear of the table. The
+gripper stays near its rest and off its stop: at half of the torque, its servo reports an overload when it is under
+way for two seconds or pressed shut."""
+STRETCH = 0.9
+"""How far the gripper is led in one go [rad]; see `POSES`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,7 @@ class AlignJob:
         self._said, self._failed, self._saved = "", False, False
         self._kept = dict(self.alignment.numbers)
         self._rate = self._stamp = 0.0
+        self._looks = 0
         self._heard, self._silent = machine.monotonic(), ""
 
     def run(self) -> RunEnd:
@@ -179,16 +185,18 @@ class AlignJob:
                 self._torque = True
             elif wish["do"] == "pose" and self._torque and wish.get("name") in POSES:
                 self._busy = True
-                session.lead(np.array([POSES[wish["name"]]]))
+                lead_to(session, np.array(POSES[wish["name"]]))
                 self._busy = False
 
     def _look(self, session: ArmSession) -> None:
         with session.driving() as supervisor:
             if self._torque:
                 supervisor.watch()
+                self._looks += 1
                 return
             try:
                 supervisor.read(session.state)
+                self._looks += 1
                 self._heard, self._silent = machine.monotonic(), ""
             except LineError as cause:
                 # Nothing can happen to an arm without torque; it may have been led by hand, and stays open.
@@ -218,7 +226,7 @@ class AlignJob:
             frame: NDArray[np.uint8] = np.zeros((camera.height, camera.width, 3), np.uint8)
             while not self._over.wait(FRAME):
                 session = self._session
-                self._hear(session, frame)
+                self._hear(session)
                 seen, notice = (None, "") if session is None else self._see(session)
                 frame = frame if seen is None else seen
                 if session is not None:
@@ -254,7 +262,7 @@ class AlignJob:
             cv2.rectangle(picture, (left, top), (left + width - 1, top + height - 1), (255, 255, 255), 1)
         return picture
 
-    def _hear(self, session: ArmSession | None, frame: NDArray[np.uint8]) -> None:
+    def _hear(self, session: ArmSession | None) -> None:
         """Do what the page asks about the pictures, and hand on what it asks of the arm."""
         if self._page.gone and self._busy and session is not None:
             session.signals.received = session.signals.received or PAGE
@@ -263,7 +271,7 @@ class AlignJob:
             if wish["do"] == "save":
                 self._do(self._save)
             elif wish["do"] == "snapshot":
-                self._do(lambda: self._snapshot(session, frame))
+                self._do(lambda: self._snapshot(session))
             elif wish["do"] == "rest" and self._busy and session is not None:
                 # On its way to a pose it is stopped as Ctrl-C stops it.
                 session.signals.received = session.signals.received or PAGE
@@ -283,13 +291,29 @@ class AlignJob:
         self._saved, self._kept = True, dict(self.alignment.numbers)
         return f"saved in {self._what.path}"
 
-    def _snapshot(self, session: ArmSession | None, frame: NDArray[np.uint8]) -> str:
+    def _snapshot(self, session: ArmSession | None) -> str:
         if session is None:
             raise RobotError("the arm is not open, so nobody knows where its joints are")
+        if self._busy:
+            raise RobotError("the arm is on its way: let it arrive, and take the picture then")
         if self._see(session)[0] is None:
             raise RobotError("the camera shows nothing new, so there is nothing to keep")
-        joints = dict(zip(session.arm.joint_names, session.arm.angles.tolist(), strict=True))
-        return f"wrote {add_snapshot(self._what.snapshots, frame, joints)}"
+        before = np.array(session.arm.angles)
+        (frame,), _ = session.cameras.take(self._what.env.camera_name, 1, PATIENCE)
+        after = self._measured(session)
+        if self._busy or np.abs(after - before).max() > MOVED:
+            raise RobotError("the arm moved while its picture was taken, and nothing was kept: let it stand still")
+        joints = dict(zip(session.arm.joint_names, after.tolist(), strict=True))
+        return f"wrote {add_snapshot(self._what.snapshots, frame.image, joints)}"
+
+    def _measured(self, session: ArmSession) -> NDArray[np.float64]:
+        """Where the joints are, measured after the question by the thread that has the arm."""
+        asked, due = self._looks, machine.monotonic() + SILENT
+        # The look under way may have measured before.
+        while self._looks < asked + 2:
+            if self._over.wait(0.01) or machine.monotonic() > due:
+                raise RobotError("the arm does not answer, so nobody knows where its joints are")
+        return np.array(session.arm.angles)
 
     def _tell(self, text: str, *, failed: bool = False) -> None:
         self._said, self._failed = text, failed
@@ -321,6 +345,14 @@ class AlignJob:
             "failed": self._failed,
             "saved": self._saved,
         }
+
+
+def lead_to(session: ArmSession, pose: NDArray[np.float64]) -> None:
+    """Lead the arm to a pose [rad], shape (joints,); a gripper that a hand has opened rests on its way."""
+    start = np.array(session.arm.angles)
+    stretches = max(1, int(np.ceil(abs(pose[-1] - start[-1]) / STRETCH)))
+    for stretch in range(1, stretches + 1):
+        session.lead((start + (pose - start) * stretch / stretches)[None])
 
 
 def ended(end: RunEnd) -> str:

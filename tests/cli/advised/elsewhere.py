@@ -45,14 +45,13 @@ TRIED: dict[str, str] = {
     "is no recording of a plan; `policy-port collect` makes them": (
         "tests.engine.test_document:test_a_recording_is_parted_by_episode"
     ),
-    "goes with --emulated: a real camera stands where it stands": (
-        "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
-    ),
+    "--{} goes with --emulated: {}": "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm",
+    "--emulated-view goes with --config, whose camera it is": _DEPLOYED,
     "nobody can press Enter here: leave --stops out": (
         "tests.robots.jobs.test_stops:test_after_a_stop_somebody_has_to_be_there"
     ),
     "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
-    "--config, --accept and --ask go with --real": _DEPLOYED,
+    "--config, --accept, --ask and --emulated-view go with --real": _DEPLOYED,
     "--accept goes with --config, whose camera is checked": _DEPLOYED,
     "--{} goes with --env": _DEPLOYED,
     "reads no picture, so there is no camera: leave --config out": _DEPLOYED,
@@ -407,6 +406,8 @@ TRIED |= {
     "Make it with `policy-port camera background`": _SIZED,
     "give one of --robot and --source": _FROM_STILLS,
     "--emulated goes with --robot": _FROM_STILLS,
+    "--emulated-view goes with a camera in the environment file": _FROM_STILLS,
+    "give a folder of several stills, or more --frames": _FROM_STILLS,
     "exists already; --force replaces it": _FROM_STILLS,
     "give one of --config and --view": _STORED,
     "`policy-port camera check --store` writes it while all is right": _STORED,

@@ -330,6 +330,9 @@ _ASKED = "tests.camera.test_env_file:test_what_is_not_known_is_asked_for"
 TRIED |= {
     "is not known: write robot_pose: {position: [x, y, z], rotation: [w, x, y, z]}": _ASKED,
     "write image: {size: [128, 128], camera_size: [480, 640]}": _ASKED,
+    "of other proportions; write size: [{}, {}] into it": (
+        "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm"
+    ),
 }
 
 NO_ADVICE = ("lerobot-calibrate", "Let the policy warm up in `rehearse`", "and name the `port`")

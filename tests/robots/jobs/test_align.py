@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 pytest.importorskip("mani_skill", reason="ManiSkill, which ships the robot description, is not installed")
@@ -23,12 +24,15 @@ import policy_port.camera.page as pages
 from policy_port.camera.env_file import EnvFile, LookAt, load_env_file
 from policy_port.camera.links import Arm, Links
 from policy_port.camera.page import Page
+from policy_port.camera.stills import read_still
 from policy_port.errors import PolicyPortError, RobotError
 from policy_port.robots.arm.emulated import Rehearsal, emulate
 from policy_port.robots.arm.robot_file import CameraBounds, RobotFile
+from policy_port.robots.arm.session import ArmSession
 from policy_port.robots.arm.stops import RunEnd
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.emulator.lens import Outlook
+from policy_port.robots.jobs import align_job
 from policy_port.robots.jobs.align_job import POSES, Aligned, AlignJob, ended
 from policy_port.robots.jobs.pictures import whole_frames
 from tests.camera.chromium import chromium
@@ -189,6 +193,57 @@ def test_the_arm_is_led_stopped_and_looked_after(tmp_path: Path) -> None:
         assert "page was closed" in page.state["ended"]
         assert (tmp_path / "snapshots" / "picture_00.png").exists()
         assert page.picture is not None
+
+
+@pytest.mark.parametrize("approach", [0.5, 0.44])
+def test_no_pose_strains_the_gripper(approach: float) -> None:
+    """From rest, from a gripper that a hand has opened, and from pose to pose, at a speed that is shipped or slower."""
+    clock, robot = VirtualClock(), unhurried(approach_speed=approach)
+    with emulate(robot, clock=clock) as rehearsal:
+        console = align_job.PageConsole()
+        with ArmSession(rehearsal.robot, align_job.CONTROL_DT, console, rehearsal.let_go, clock) as session:
+            session.open()
+            session.warn()
+            session.power()
+            for name, pose in POSES.items():
+                align_job.lead_to(session, np.array(robot.pose("rest")))
+                align_job.lead_to(session, np.array(pose))
+                assert np.abs(session.arm.angles - pose).max() < 0.1, name
+            opened = np.array([*POSES["low"][:-1], 1.0])
+            align_job.lead_to(session, opened)
+            align_job.lead_to(session, np.array(POSES["low"]))
+
+
+def test_a_snapshot_is_taken_after_it_was_asked_for(tmp_path: Path) -> None:
+    """The camera is slow: what it showed when it was asked is the arm before it was moved, and is not kept."""
+    with alignment(tmp_path) as there:
+        page, arm = NoPage(), there.rehearsal.arm
+
+        def person() -> None:
+            page.wait("rate", lambda rate: rate and "pictures per second" in rate)
+            arm.inject("slow-camera:base_camera:0.6")
+            time.sleep(1.5)
+            for number, push in enumerate((0, 700, 700)):
+                arm.inject(f"push:shoulder_pan:{push}")
+                # Once the arm is measured there, its picture of before is still the latest one.
+                wanted = arm.angles()["shoulder_pan"]
+                job = there.job
+                end = time.monotonic() + PATIENCE
+                while abs(job._session.arm.angles[0] - wanted) > 0.01:  # type: ignore[union-attr]
+                    assert time.monotonic() < end
+                    time.sleep(0.005)
+                page.wish("snapshot")
+                page.wait("said", lambda said, at=number: said and f"picture_{at:02d}" in said)
+            page.gone = True
+
+        assert there.run(cast(Page, page), person).arm.at_rest
+        table = yaml.safe_load((tmp_path / "snapshots" / "poses.yaml").read_text())["pictures"]
+        pictures = [read_still(tmp_path / "snapshots" / row["file"]).astype(int) for row in table]
+        pans = [row["joint_pos"]["shoulder_pan"] for row in table]
+        assert min(abs(np.diff(pans))) > 0.5
+        # An arm elsewhere is another picture; the same one twice differs by its noise alone.
+        for one, other in itertools.pairwise(pictures):
+            assert (np.abs(one - other).max(axis=-1) > 40).mean() > 0.01
 
 
 def test_the_page_stops_the_arm_on_its_way(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def joint_indices(wanted: Sequence[str], available: Sequence[str], *, wanted_by:
         raise RobotError(
             f"{wanted_by} names joint '{missing[0]}', which the robot does not "
             f"have{closest(missing[0], available) or '.'} Missing: {', '.join(missing)}. "
-            f"The robot's joints are: {', '.join(available)}. Use the robot file that the contract was written for, or map the names"
+            f"The robot's joints are: {', '.join(available)}. Use the robot file that the contract was written for, or "
+            "map the names"
         )
     return np.array([position[name] for name in wanted], dtype=np.intp)

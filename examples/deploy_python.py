@@ -76,6 +76,9 @@ class DeployedPolicy:
 
 def self_test(folder: Path) -> float:
     """The largest difference between targets now and in the port's sample [rad or m]."""
+    for name in ("deploy.onnx", "deploy_sample.csv"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: has no {name}; give the folder that policy-port export --deploy wrote")
     policy, differences = DeployedPolicy(folder / "deploy.onnx"), []
     names = ["joint_target", *(signal["name"] for signal in policy.about["signals"])]
     with (folder / "deploy_sample.csv").open(encoding="utf-8") as file:

@@ -112,6 +112,15 @@ def test_the_example_notices_what_is_cheap_to_notice(port: Port, example: Any) -
     assert set(policy(whole)) == set(policy(single)) == set(TOY.joint_names)
 
 
+def test_a_missing_file_is_named(port: Port, example: Any, tmp_path: Path) -> None:
+    """A folder that is no port, or whose sample is gone, is refused by the file's name and with what to give."""
+    copy = shutil.copytree(port.path, tmp_path / "port")
+    for name in ("deploy_sample.csv", "deploy.onnx"):
+        (copy / name).unlink()
+        with pytest.raises(ValueError, match=rf"has no {name}; give the folder that policy-port export --deploy wrote"):
+            example.self_test(copy)
+
+
 def test_a_wheel_may_turn_on(example: Any, tmp_path: Path) -> None:
     """A joint that is not driven to positions may be further round than 4 pi."""
     joints = {"left": {"default": 0.0, "damping": 0.0, "effort_limit": 1.0}}

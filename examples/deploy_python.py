@@ -76,7 +76,11 @@ class DeployedPolicy:
 
 def self_test(folder: Path) -> float:
     """The largest difference between targets now and in the port's sample [rad or m]."""
+    for name in ("deploy.onnx", "deploy_sample.csv"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: has no {name}; give the folder that policy-port export --deploy wrote")
     policy, differences = DeployedPolicy(folder / "deploy.onnx"), []
+    names = ["joint_target", *(signal["name"] for signal in policy.about["signals"])]
     with (folder / "deploy_sample.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if None in row.values():
@@ -86,8 +90,8 @@ def self_test(folder: Path) -> float:
                 policy.reset()
             by: dict[str, dict[str, float]] = {}
             for column, number in numbers.items():
-                signal, _, element = column.partition("/")
-                by.setdefault(signal, {})[element] = number
+                signal = next(name for name in names if column.startswith(f"{name}/"))
+                by.setdefault(signal, {})[column.removeprefix(f"{signal}/")] = number
             stored = by.pop("joint_target")
             differences += [abs(target - stored[name]) for name, target in policy(by).items()]
     if not differences:

@@ -117,6 +117,9 @@ class DeployedPolicy {
 
 int main(int count, char** words) try {
   if (count != 2) throw std::runtime_error("usage: deploy_cpp PORT");
+  for (const std::string name : {"/deploy.onnx", "/deploy_sample.csv"})
+    if (!std::ifstream(words[1] + name))
+      throw std::runtime_error(words[1] + name + ": is missing; give the folder that policy-port export --deploy wrote");
   DeployedPolicy policy(std::string(words[1]) + "/deploy.onnx");
   std::ifstream file(std::string(words[1]) + "/deploy_sample.csv");
   std::vector<std::string> columns;

@@ -196,7 +196,7 @@ def _library(source: Source, kind: str | None) -> tuple[str, tuple[str, ...]]:
     if kind is not None:
         if kind not in LIBRARIES:
             known = ", ".join(LIBRARIES)
-            raise CheckpointError(f"--from {kind}: unknown{closest(kind, LIBRARIES)}. Known are {known}")
+            raise CheckpointError(f"--from {kind}: unknown{closest(kind, LIBRARIES) or '.'} Known are {known}")
         if kind not in fitting:
             raise CheckpointError(
                 f"{source.path}: --from {kind} does not fit; the file is a {source.container} file"

@@ -191,7 +191,7 @@ class _Wirer:
             without = "" if self.names else "; a contract's groups and terms are known with its --contract alone"
             raise self.error(
                 pick.where,
-                f"is '{pick.of}', which is no part, group or term{closest(pick.of, known)}. There are "
+                f"is '{pick.of}', which is no part, group or term{closest(pick.of, known) or '.'} There are "
                 f"{', '.join(known)}{without}",
             )
 

@@ -189,7 +189,7 @@ def _check_joints(names: tuple[str, ...] | None, joints: Collection[str], where:
     for name in names:
         if name not in joints:
             raise ValueError(
-                f"{where} names joint '{name}', which is not in joints{closest(name, joints)}. "
+                f"{where} names joint '{name}', which is not in joints{closest(name, joints) or '.'} "
                 f"The joints are: {', '.join(joints)}"
             )
 

@@ -156,7 +156,7 @@ class RobotMapping(Strict):
             for name in names:
                 if name not in known:
                     raise ValueError(
-                        f"{key} names joint '{name}', which is not in {side}_joint_names{closest(name, known)}. "
+                        f"{key} names joint '{name}', which is not in {side}_joint_names{closest(name, known) or '.'} "
                         f"They are: {', '.join(known)}"
                     )
         if self.match == "position":
@@ -188,14 +188,14 @@ class RobotMapping(Strict):
                 free = [name for name in self.target_joint_names if name not in wanted]
                 raise ValueError(
                     f"source joint '{source}' has no counterpart '{target}' in target_joint_names"
-                    f"{closest(target, free)}. Unmatched target joints: {', '.join(free) or 'none'}. Add it there, to "
-                    "`rename`, or to `only_in_source`"
+                    f"{closest(target, free) or '.'} Unmatched target joints: {', '.join(free) or 'none'}. Add it "
+                    "there, to `rename`, or to `only_in_source`"
                 )
         for name in self.target_joint_names:
             if name not in wanted and name not in self.only_in_target:
                 raise ValueError(
                     f"target joint '{name}' has no counterpart in source_joint_names"
-                    f"{closest(name, self.source_joint_names)}. Add it there, to `rename`, or to `only_in_target`"
+                    f"{closest(name, self.source_joint_names) or '.'} Add it there, to `rename`, or to `only_in_target`"
                 )
         both = [name for name in wanted if name in self.only_in_target]
         if both:
@@ -272,7 +272,7 @@ def find_mapping(path: Path | str) -> Path:
     if given.name.removesuffix(".yaml") in shipped and given.parent == Path("."):
         return shipped[given.name.removesuffix(".yaml")]
     raise MappingError(
-        f"{path}: no such file, and no shipped mapping has that name{closest(given.stem, shipped)}. "
+        f"{path}: no such file, and no shipped mapping has that name{closest(given.stem, shipped) or '.'} "
         f"Shipped: {', '.join(shipped)}"
     )
 

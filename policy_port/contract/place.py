@@ -35,6 +35,16 @@ class Place(Strict):
 
 Offset = tuple[float, float, float]
 
+PLACE_SIGNALS = {"base_com": 3, "site_pos_": 3, "sensor_pos_": 3, "site_quat_": 4, "sensor_quat_": 4}
+"""What the names of signals begin with that say where a place is on the base, and their widths."""
+
+
+def place_signal(place: Place | Literal["com"], what: Literal["pos", "quat"]) -> str:
+    """Name of the signal, and of a trace's array, that says where a place is: "site_pos_imu"."""
+    if not isinstance(place, Place):
+        return "base_com"
+    return f"site_{what}_{place.site}" if place.site is not None else f"sensor_{what}_{place.sensor}"
+
 
 def _place(value: Any, key: str, choices: str) -> Place:
     """A place as a contract writes it."""

@@ -28,8 +28,9 @@ def joint_indices(wanted: Sequence[str], available: Sequence[str], *, wanted_by:
     missing = [name for name in wanted if name not in position]
     if missing:
         raise RobotError(
-            f"{wanted_by} names joint '{missing[0]}', which the robot does not have{closest(missing[0], available)}. "
-            f"Missing: {', '.join(missing)}. The robot's joints are: {', '.join(available)}. "
-            "Use the robot file that the contract was written for, or map the names"
+            f"{wanted_by} names joint '{missing[0]}', which the robot does not "
+            f"have{closest(missing[0], available) or '.'} Missing: {', '.join(missing)}. "
+            f"The robot's joints are: {', '.join(available)}. Use the robot file that the contract was written for, or "
+            "map the names"
         )
     return np.array([position[name] for name in wanted], dtype=np.intp)

@@ -9,15 +9,17 @@ from functools import partial
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.contract.base_terms import MeasuredTerm
+from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.command_terms import GaitClockTerm, StandingPhase, StandingValue
+from policy_port.contract.place import place_signal
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.contract.time_terms import ElapsedTerm
+from policy_port.deploy.layout import place_sizes
 from policy_port.deploy.places import VECTORS, moving
 from policy_port.deploy.program import Value
 from policy_port.deploy.reference import MOTION
 from policy_port.deploy.sensed import sensed
-from policy_port.deploy.source import Source
+from policy_port.deploy.source import Source, conjugate, cross, rotate
 from policy_port.errors import PortError
 
 EXACT = 1e-9
@@ -59,11 +61,26 @@ def moved(source: Source) -> Value:
     """Vectors of the base at another point or in other axes, of every term that reads one."""
     contract = source.contract
     terms = [term for term in contract.observation.terms if isinstance(term, MeasuredTerm) and term.moved]
+    told = place_sizes(contract)
+    if told and told.keys() <= source.layout.sizes.keys():
+        return source.program.concat([_moved(term, source) for term in terms])
     matrix = np.concatenate([_matrix(term, source) for term in terms])
     blocks = [index for index in range(len(VECTORS)) if matrix[:, 3 * index : 3 * index + 3].any()]
     parts = [source.found(VECTORS[index]) for index in blocks]
     columns = [column for index in blocks for column in range(3 * index, 3 * index + 3)]
     return source.program.concat(parts).times(matrix[:, columns].T)
+
+
+def _moved(term: MeasuredTerm, source: Source) -> Value:
+    """The term, where signals say where its places are."""
+    vector = source.found(term.term)
+    if isinstance(term, BaseLinVelTerm) and term.point is not None and term.point != "link":
+        offset = term.point if isinstance(term.point, tuple) else source.signal(place_signal(term.point, "pos"))
+        turning = source.signal("base_ang_vel")
+        vector = vector + cross(turning, np.array(offset) if isinstance(offset, tuple) else offset)
+    if term.axes_of is None:
+        return vector
+    return rotate(conjugate(source.signal(place_signal(term.axes_of, "quat"))), vector)
 
 
 def _matrix(term: MeasuredTerm, source: Source) -> Array:

@@ -8,7 +8,9 @@ import onnx
 
 from policy_port.contract.command import unit_of
 from policy_port.contract.joints import UNIT_PER_SI
+from policy_port.contract.place import PLACE_SIGNALS
 from policy_port.contract.spec import Contract
+from policy_port.deploy.layout import is_quaternion
 from policy_port.deploy.step import Step
 from policy_port.port.format import (
     DEPLOY_ACTION,
@@ -29,12 +31,17 @@ _UNITS = {
     "base_lin_vel": "m/s, of the base frame's origin, in the base frame",
     "base_ang_vel": "rad/s, in the base frame",
 }
-_OF_LINKS = {
+_OF_OTHERS = {
     "link_pos": "m, origin in the world",
     "link_quat": "unit quaternion w, x, y, z: link in the world",
     "link_lin_vel": "m/s, of its origin, in its own axes",
     "link_ang_vel": "rad/s, in its own axes",
     "contact_force": "N, in the world",
+    "base_com": "m, centre of mass of the base link, in the base frame; a constant of the robot",
+    "site_pos": "m, of the site in the base frame; a constant of the robot",
+    "site_quat": "unit quaternion w, x, y, z: site in the base frame; a constant of the robot",
+    "sensor_pos": "m, of where the sensor is mounted, in the base frame; a constant of the robot",
+    "sensor_quat": "unit quaternion w, x, y, z: the sensor's site in the base frame; a constant of the robot",
     "height_scan": "m, where each ray ends in the world, x, y and z ray by ray; NaN where it hits nothing",
 }
 _ELEMENTS = {
@@ -115,8 +122,11 @@ def _signal(contract: Contract, name: str, width: int) -> dict[str, Any]:
         goals = [term for term in contract.observation.terms if term.term == "goal"]
         elements = [f"{term.label}.{index}" for term in goals for index in term.elements(contract)]
         return found | {"unit": "; ".join(f"{term.label}: {term.frame}" for term in goals), "elements": elements}
-    unit = _UNITS.get(name) or next(text for start, text in _OF_LINKS.items() if name.startswith(start))
-    return found | {"unit": unit, "elements": _ELEMENTS.get(name, [str(index) for index in range(width)])}
+    unit = _UNITS.get(name) or next(text for start, text in _OF_OTHERS.items() if name.startswith(start))
+    elements = _ELEMENTS.get(name, [str(index) for index in range(width)])
+    if name.startswith(tuple(PLACE_SIGNALS)):
+        elements = list("wxyz" if is_quaternion(name) else "xyz")
+    return found | {"unit": unit, "elements": elements}
 
 
 def write_metadata(model: onnx.ModelProto, described_as: str, states: list[tuple[str, str]]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract.place import PLACE_SIGNALS
 from policy_port.contract.sensed_terms import HeightScanTerm
 from policy_port.contract.spec import Contract
+from policy_port.deploy.layout import is_quaternion
 from policy_port.deploy.step import Step
 from policy_port.motion.rotations import rotate, yaw_only
 
@@ -39,7 +41,7 @@ def _pose(term: HeightScanTerm) -> tuple[str, str]:
 
 
 def _signal(name: str, contract: Contract, shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
-    if name.endswith("quat") or name.startswith("link_quat"):
+    if is_quaternion(name):
         quat = rng.normal(size=shape) + np.array([2.0, 0.0, 0.0, 0.0])
         return quat / np.linalg.norm(quat, axis=2, keepdims=True)
     if name == "joint_pos":
@@ -51,5 +53,7 @@ def _signal(name: str, contract: Contract, shape: tuple[int, int, int], rng: np.
         # Told to stand in some steps, where the defaults are zero.
         told = rng.uniform(low, high, shape)
         return np.where(rng.random((*shape[:2], 1)) < 0.2, np.array(contract.command.defaults), told)
+    if name.startswith(tuple(PLACE_SIGNALS)):
+        return 0.3 * rng.normal(size=shape)
     scale = {"joint_vel": 2.0, "base_pos": 0.3, "joint_effort": 20.0}.get(name, 1.0)
     return (50.0 if name.startswith("contact_force") else scale) * rng.normal(size=shape)

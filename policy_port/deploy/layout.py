@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from policy_port.arrays import Array
+from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
+from policy_port.contract.place import Place, place_signal
 from policy_port.contract.spec import Contract
 
 REMEMBERED = ("joint_target", "last_action", "filtered_action")
@@ -40,6 +42,24 @@ def signal_sizes(contract: Contract, joints: int) -> dict[str, int]:
         for name, size in term.columns(contract).items():
             sizes[name] = sizes.get(name, 0) + size
     return sizes
+
+
+def place_sizes(contract: Contract) -> dict[str, int]:
+    """Columns of each signal that says where a place is on the base, by name, of the places that terms name."""
+    terms = [term for term in contract.observation.terms if isinstance(term, MeasuredTerm)]
+    sizes = {}
+    for term in terms:
+        point = term.point if isinstance(term, BaseLinVelTerm) else None
+        if point == "com" or isinstance(point, Place):
+            sizes[place_signal(point, "pos")] = 3
+        if term.axes_of is not None:
+            sizes[place_signal(term.axes_of, "quat")] = 4
+    return sizes
+
+
+def is_quaternion(signal: str) -> bool:
+    """Whether a signal is a unit quaternion."""
+    return signal == "base_quat" or signal.startswith(("link_quat_", "site_quat_", "sensor_quat_"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from policy_port.contract.layout import observation_slots
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
 from policy_port.deploy.derived import DERIVED
-from policy_port.deploy.layout import REMEMBERED, Layout, affine, at_positions, observed, signal_sizes
+from policy_port.deploy.layout import REMEMBERED, Layout, affine, at_positions, observed, place_sizes, signal_sizes
 from policy_port.deploy.past import IN, OUT
 from policy_port.deploy.places import Finder
 from policy_port.deploy.program import Program, Value
@@ -77,9 +77,10 @@ def by_name(
 ) -> Step:
     """The step that is given signals by name, joints in the contract's order; see `of_row`.
 
-    What `REMEMBERED` are is a state like any other: the first step after a reset starts them.
+    What `REMEMBERED` are is a state like any other: the first step after a reset starts them. Without `mountings`,
+    where the places are that terms name are signals too (`place_sizes`).
     """
-    sizes = signal_sizes(contract, len(contract.joint_names))
+    sizes = signal_sizes(contract, len(contract.joint_names)) | (place_sizes(contract) if mountings is None else {})
     read = tuple(name for name in sizes if name != ZERO)
     for _ in range(2):
         # Once to see what is read, once with that alone.

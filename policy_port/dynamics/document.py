@@ -250,7 +250,7 @@ class Dynamics(Strict):
         document = plain(self)
         for name, value in values.items():
             if name not in dict(self.estimates()):
-                raise DynamicsError(f"no parameter '{name}'{closest(name, dict(self.estimates())) or ''}")
+                raise DynamicsError(f"no parameter '{name}'{closest(name, dict(self.estimates()))}")
             joint, _, key = name.rpartition(".")
             common = document.get("common", {})
             if joint:

@@ -20,12 +20,12 @@ def check_images(contract: Contract, actor: Actor, *, policy: str) -> None:
     for name in read.keys() - stated.keys():
         raise ContractError(
             f"{policy}: the network reads the image {read[name]}, which contract '{contract.name}' does not "
-            f"have{closest(name, stated)}. Its images are: {', '.join(stated) or 'none'}. Add it under images"
+            f"have{closest(name, stated) or '.'} Its images are: {', '.join(stated) or 'none'}. Add it under images"
         )
     for name in stated.keys() - read.keys():
         raise ContractError(
             f"contract '{contract.name}' has the image '{name}', which the network in {policy} does not "
-            f"read{closest(name, read)}. It reads: {', '.join(map(str, actor.images)) or 'no images'}"
+            f"read{closest(name, read) or '.'} It reads: {', '.join(map(str, actor.images)) or 'no images'}"
         )
     if list(stated) != list(read):
         raise ContractError(

@@ -183,8 +183,13 @@ def _stages(
 ) -> Iterator[Stage]:
     kind, each = raw.get("run"), raw.get("each", {})
     if not isinstance(kind, str) or kind not in commands:
-        given = "says not what to run" if kind is None else f"runs '{kind}', no command{closest(str(kind), commands)}"
-        raise TrainError(f"{_at(document, name, 'run')}: stage '{name}' {given}. `run` is one of {', '.join(commands)}")
+        given = (
+            "says not what to run."
+            if kind is None
+            else f"runs '{kind}', no command{closest(str(kind), commands) or '.'}"
+        )
+        given = f"{given} `run` is one of {', '.join(commands)}"
+        raise TrainError(f"{_at(document, name, 'run')}: stage '{name}' {given}")
     command = commands[kind]
     if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
         raise TrainError(f"{_at(document, name, 'each')}: stage '{name}': `each` names options, each with its values")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import sapien
-from sapien import physx
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sapien
+    from sapien import physx
 
 STICKING = 1e6
 """Gain by which a joint under friction is stopped [N m s/rad or N s/m]: what bounds it is the friction."""

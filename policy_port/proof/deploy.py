@@ -23,6 +23,7 @@ from policy_port.checkpoints.policy import LoadedPolicy
 from policy_port.contract.actions import TARGETS
 from policy_port.contract.spec import Contract
 from policy_port.deploy.draw import draw_signals
+from policy_port.deploy.layout import is_quaternion
 from policy_port.deploy.step import Step, by_name
 from policy_port.errors import ProofError
 from policy_port.motion.motion import Motion
@@ -220,7 +221,7 @@ class _Held:
             "joints in another order": swapped if two else None,
             "a joint's sign": flipped if joints else None,
             "states kept over a reset": stale if step.states and len({*step.states} - {"steps"}) else None,
-            "a quaternion as x, y, z, w": rolled if "base_quat" in step.signals else None,
+            "a quaternion as x, y, z, w": rolled if any(map(is_quaternion, step.signals)) else None,
             "a clock that is a step late": Late() if self.contract.keeps_time else None,
         }
 
@@ -236,8 +237,8 @@ def flipped(graph: DeployGraph, signals: Signals) -> Signals:
 
 
 def rolled(graph: DeployGraph, signals: Signals) -> Signals:
-    """The quaternion in the order of other libraries."""
-    return signals | {"base_quat": np.roll(signals["base_quat"], -1, axis=1)}
+    """Quaternions in the order of other libraries."""
+    return {name: np.roll(row, -1, axis=1) if is_quaternion(name) else row for name, row in signals.items()}
 
 
 class Late:

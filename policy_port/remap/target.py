@@ -138,8 +138,8 @@ def check_fits(source: Contract, mapping: RobotMapping) -> None:
     for label in mapping.terms:
         if label not in labels:
             raise MappingError(
-                f"terms names '{label}', which contract '{source.name}' does not observe{closest(label, labels)}. "
-                f"Its terms: {', '.join(labels)}"
+                f"terms names '{label}', which contract '{source.name}' does not observe"
+                f"{closest(label, labels) or '.'} Its terms: {', '.join(labels)}"
             )
 
 

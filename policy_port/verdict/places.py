@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
-from policy_port.contract.place import Place
+from policy_port.contract.place import place_signal
 from policy_port.contract.spec import Contract
 from policy_port.verdict.evidence import Evidence, Mask, Read, Values
 from policy_port.verdict.fits import SLACK, present, with_rows_ahead
 from policy_port.verdict.rebuild import FLOOR, ROUNDINGS, factors
-from policy_port.verdict.recorded_arrays import COM
 from policy_port.verdict.signals import base_vector, recorded_place, turned_into
 
 TOLD = 0.01
@@ -84,7 +83,7 @@ def missing(evidence: Evidence, term: MeasuredTerm) -> tuple[str, ...]:
         or recorded_place(evidence, point, "pos") is not None
     ):
         return ()
-    return (array_name(point, "pos"),)
+    return (place_signal(point, "pos"),)
 
 
 def assumed_axes(evidence: Evidence, term: MeasuredTerm) -> str:
@@ -92,14 +91,7 @@ def assumed_axes(evidence: Evidence, term: MeasuredTerm) -> str:
     place = term.axes_of
     if place is None or recorded_place(evidence, place, "quat") is not None:
         return ""
-    return f"taken to be in the base link's axes, as the trace has no {array_name(place, 'quat')}"
-
-
-def array_name(place: Place | Literal["com", "link"], what: str) -> str:
-    """Name of the array that holds where a place is."""
-    if not isinstance(place, Place):
-        return COM
-    return f"site_{what}_{place.site}" if place.site is not None else f"sensor_{what}_{place.sensor}"
+    return f"taken to be in the base link's axes, as the trace has no {place_signal(place, 'quat')}"
 
 
 def shown_vector(contract: Contract, evidence: Evidence, term: MeasuredTerm) -> Shown | None:

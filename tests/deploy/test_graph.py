@@ -11,6 +11,7 @@ import pytest
 
 from policy_port.contract import Contract
 from policy_port.control.controller import Controller
+from policy_port.deploy.layout import place_sizes
 from policy_port.deploy.runtime import remembers
 from policy_port.deploy.step import by_name
 from policy_port.deploy.write import graph_of
@@ -60,6 +61,42 @@ def test_the_graph_by_name_is_the_controller(tmp_path: Path) -> None:
             np.testing.assert_allclose(out["observation"], controller.observation, 1e-6, 1e-6, err_msg=told)
             np.testing.assert_allclose(out["action"], controller.action, 1e-6, 1e-6, err_msg=told)
             np.testing.assert_allclose(out["joint_target"], target[:, order], 1e-6, 1e-6, err_msg=told)
+
+
+def test_places_given_by_name_are_the_controllers(tmp_path: Path) -> None:
+    """Told where its places are, deploy.onnx's graph gives what the controller does that asks the plant."""
+    told = {"base_com": mounting("com").position, "site_quat_imu": quaternion(mounting("imu").rotation)[None]}
+    placed = 0
+    for seed in range(300, 330):
+        contract, clip = draw_contract(seed), motion()
+        if not place_sizes(contract):
+            continue
+        path = network_of(contract, tmp_path)
+        controller = controller_of(contract, path, whole=False)
+        step = by_name(contract, motion=clip if contract.motion else None)
+        placed += any(name in told for name in step.signals)
+        session = onnxruntime.InferenceSession(graph_of(step, onnx.load(path)).SerializeToString())
+        kinds = step.program.inputs
+        zeros = {name: np.zeros((1, kinds[name].width), kinds[name].kind) for name, _ in step.states.values()}
+        order = [PLANT.index(name) for name in contract.joint_names]
+        measure(controller, np.random.default_rng(seed))
+        controller.reset()
+        measured = controller.signals.column
+        signals = {
+            name: per_joint(controller.signals.view(name), name, order) if name in measured else told[name]
+            for name in step.signals
+        }
+        controller()
+        [observation] = session.run(["observation"], {**signals, **zeros})
+        np.testing.assert_allclose(observation, controller.observation, 1e-6, 1e-6, err_msg=contract.to_yaml())
+    assert placed > 3
+
+
+def quaternion(rotation: np.ndarray) -> np.ndarray:
+    """Of a rotation by less than a half turn."""
+    w = np.sqrt(1.0 + np.trace(rotation)) / 2.0
+    skew = rotation - rotation.T
+    return np.array([w, *(np.array([skew[2, 1], skew[0, 2], skew[1, 0]]) / (4.0 * w))])
 
 
 def test_the_loops_one_call_is_the_numpy_path(tmp_path: Path) -> None:

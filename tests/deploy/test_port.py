@@ -112,6 +112,15 @@ def test_the_example_notices_what_is_cheap_to_notice(port: Port, example: Any) -
     assert set(policy(whole)) == set(policy(single)) == set(TOY.joint_names)
 
 
+def test_a_missing_file_is_named(port: Port, example: Any, tmp_path: Path) -> None:
+    """A folder that is no port, or whose sample is gone, is refused by the file's name and with what to give."""
+    copy = shutil.copytree(port.path, tmp_path / "port")
+    for name in ("deploy_sample.csv", "deploy.onnx"):
+        (copy / name).unlink()
+        with pytest.raises(ValueError, match=rf"has no {name}; give the folder that policy-port export --deploy wrote"):
+            example.self_test(copy)
+
+
 def test_a_wheel_may_turn_on(example: Any, tmp_path: Path) -> None:
     """A joint that is not driven to positions may be further round than 4 pi."""
     joints = {"left": {"default": 0.0, "damping": 0.0, "effort_limit": 1.0}}
@@ -175,15 +184,47 @@ def renewed(copy: Path, port: Port) -> None:
 
 
 def test_what_no_graph_can_hold_is_said(tmp_path: Path) -> None:
-    """A place on the robot that only a plant knows: the port goes without and says why, --deploy refuses."""
-    terms = [{"term": "base_lin_vel", "point": "com"}, {"term": "joint_pos"}]
+    """What only a task computes: the port goes without and says why, --deploy refuses."""
+    terms = [{"term": "external", "size": 2, "name": "map"}, {"term": "joint_pos"}]
     contract = Contract.model_validate(contract_data(observation={"terms": terms}))
     policy = network(contract, tmp_path)
     port = write_port(tmp_path / "port", policy, identity_remap(contract), formats=("onnx",))
-    assert "'base_lin_vel' is at com" in port.manifest["without_deploy"]
-    with pytest.raises(PortError, match=r"can't be one graph: .* is at com.* Leave out --deploy"):
+    assert "'map' of contract 'toy' can only be computed by the task environment" in port.manifest["without_deploy"]
+    with pytest.raises(PortError, match=r"can't be one graph: .*'map'.* Leave out --deploy"):
         write_port(tmp_path / "other", policy, identity_remap(contract), formats=("onnx",), deploy=True)
     assert not (tmp_path / "other").exists()
+
+
+PLACED = [
+    {"term": "base_lin_vel", "point": "com"},
+    {"term": "base_ang_vel", "frame": {"site": "robot/imu"}},
+    {"term": "base_lin_vel", "name": "shown", "point": {"sensor": "speed"}, "history": 2},
+    {"term": "base_lin_vel", "name": "nose", "point": [0.3, 0.0, 0.1], "frame": {"site": "robot/imu"}},
+    {"term": "projected_gravity", "frame": {"site": "robot/imu"}},
+]
+
+
+@pytest.mark.parametrize("terms", [*([term] for term in PLACED), PLACED], ids=lambda terms: terms[-1]["term"])
+def test_where_places_are_is_given_by_name(terms: list[dict[str, Any]], example: Any, tmp_path: Path) -> None:
+    """Velocities at the centre of mass, at a site or a sensor, and axes of a site: each is proved, and replayed."""
+    terms = [*terms, {"term": "joint_pos"}]
+    contract = Contract.model_validate(contract_data(observation={"terms": terms, "history": HISTORY}))
+    policy = network(contract, tmp_path)
+    port = write_port(tmp_path / "port", policy, identity_remap(contract), formats=("onnx",), deploy=True)
+    assert example.self_test(port.path) < 1e-6
+    assert load_port(port.path).pilot().folded is not None
+    found = prove_deploy(port.path / "deploy.onnx", policy, identity_remap(contract))
+    assert (found.faults["a quaternion as x, y, z, w"] is None) == (terms[0].get("point") == "com" and len(terms) == 2)
+    about = example.DeployedPolicy(port.path / "deploy.onnx").about
+    signals = {signal["name"]: signal for signal in about["signals"]}
+    wanted = {"base_com": "xyz"} if terms[0].get("point") == "com" else {}
+    wanted |= {"site_quat_robot/imu": "wxyz"} if any("frame" in term for term in terms) else {}
+    if any("sensor" in (term.get("point") or ()) for term in terms):
+        wanted |= {"sensor_pos_speed": "xyz", "sensor_quat_speed": "wxyz"}
+    for name, elements in wanted.items():
+        assert signals[name]["elements"] == list(elements)
+        assert "in the base frame; a constant of the robot" in signals[name]["unit"]
+    assert {name for name in signals if name.startswith(("base_com", "site", "sensor"))} == set(wanted)
 
 
 def test_metadata_says_names_units_and_gains(port: Port, example: Any) -> None:

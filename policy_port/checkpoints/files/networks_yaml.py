@@ -103,7 +103,8 @@ class _Reader:
         result = data["result"]
         if not isinstance(result, str) or result not in parts:
             raise self.error(
-                "result", f"is {result!r}, which is no part{closest(str(result), parts)}. The parts are {_all(parts)}"
+                "result",
+                f"is {result!r}, which is no part{closest(str(result), parts) or '.'} The parts are {_all(parts)}",
             )
         return Wiring(path=self.path, parts=parts, result=result)
 
@@ -206,7 +207,9 @@ class _Reader:
     def keys(self, data: dict[Any, Any], where: str, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
         for key in data:
             if key not in known:
-                raise self.error(f"{where}{key}", f"is unknown{closest(str(key), known)}. Known are {_all(known)}")
+                raise self.error(
+                    f"{where}{key}", f"is unknown{closest(str(key), known) or '.'} Known are {_all(known)}"
+                )
         for key in needed:
             if key not in data:
                 raise self.error(f"{where}{key}", "is missing")

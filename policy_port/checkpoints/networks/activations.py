@@ -40,6 +40,6 @@ def activation_named(
     key = name.strip().lower()
     if key not in table:
         raise CheckpointError(
-            f"{where}: activation '{name}' is unknown{closest(key, table)}. Known are {', '.join(sorted(table))}"
+            f"{where}: activation '{name}' is unknown{closest(key, table) or '.'} Known are {', '.join(sorted(table))}"
         )
     return table[key]

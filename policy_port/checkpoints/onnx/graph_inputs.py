@@ -177,14 +177,14 @@ def _check_given(given: Mapping[str, str], states: Sequence[str], outputs: Mappi
     for role, output in given.items():
         if role != ACTIONS and role not in states:
             raise CheckpointError(
-                f"{where}: --output {role}={output}: there is no state {role}{closest(role, states)}. Its states are "
-                f"{', '.join(states) or 'none'}"
+                f"{where}: --output {role}={output}: there is no state {role}{closest(role, states) or '.'} Its "
+                f"states are {', '.join(states) or 'none'}"
             )
         if output not in outputs:
             told = output if role == ACTIONS else f"{role}={output}"
             raise CheckpointError(
-                f"{where}: --output {told}: there is no output {output}{closest(output, outputs)}. Its outputs are "
-                f"{_listed(outputs)}"
+                f"{where}: --output {told}: there is no output {output}{closest(output, outputs) or '.'} Its "
+                f"outputs are {_listed(outputs)}"
             )
 
 

@@ -66,7 +66,7 @@ def refuse_operator(operator: str, where: str, also: frozenset[str] = frozenset(
         raise UnsafeFileError(f"{where}: {operator} {REASONS[operator]}")
     if operator not in OPERATORS and operator not in also:
         raise UnsafeFileError(
-            f"{where}: calls {operator}, which a policy network has no need of{closest(operator, OPERATORS)}. "
+            f"{where}: calls {operator}, which a policy network has no need of{closest(operator, OPERATORS) or '.'} "
             "The file was not loaded"
         )
 

@@ -67,12 +67,17 @@ class Tab:
             self.ask("Page.close")
 
 
-@contextlib.contextmanager
-def chromium(address: str, folder: Path) -> Iterator[Tab]:
-    """Open a page; skips where there is no Chromium."""
+def need_chromium() -> None:
+    """Skip where there is no Chromium: on the test's own thread, for nowhere else is it heard."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there")
-    aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+
+
+@contextlib.contextmanager
+def chromium(address: str, folder: Path) -> Iterator[Tab]:
+    """Open a page; see `need_chromium`."""
+    import aiohttp
+
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--window-size=1280,760"]
     command = [str(CHROMIUM), *flags, f"--user-data-dir={folder}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

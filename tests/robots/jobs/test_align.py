@@ -35,7 +35,7 @@ from policy_port.robots.emulator.lens import Outlook
 from policy_port.robots.jobs import align_job
 from policy_port.robots.jobs.align_job import POSES, Aligned, AlignJob, ended
 from policy_port.robots.jobs.pictures import whole_frames
-from tests.camera.chromium import chromium
+from tests.camera.chromium import chromium, need_chromium
 from tests.robots.unhurried import unhurried
 
 ENV = {
@@ -68,7 +68,7 @@ class Alignment:
                 person()
             except BaseException as failure:
                 failures.append(failure)
-                page.gone = True  # type: ignore[misc]
+                job._failure = failure
 
         thread = threading.Thread(target=act)
         thread.start()
@@ -121,6 +121,7 @@ def torque_free(there: Alignment) -> bool:
 @pytest.mark.slow
 def test_the_page_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It opens, shows a moving picture, a key changes the fov, saving writes; closed, the arm rests without torque."""
+    need_chromium()
     monkeypatch.setattr(pages, "GRACE", 0.3)
     pixels = (
         "(() => {const c = document.createElement('canvas'), i = document.querySelector('#picture'); c.width = 64;"
@@ -160,6 +161,19 @@ def test_the_page_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert isinstance(saved, LookAt)
         assert saved.fov == pytest.approx(0.7 + np.radians(0.5))
         assert there.rehearsal.arm.goals()
+
+
+def test_a_person_who_fails_ends_the_test(tmp_path: Path) -> None:
+    """A page that nobody opens would be waited for without an end."""
+
+    def person() -> None:
+        raise AssertionError("no browser")
+
+    html = Path(pages.__file__).with_name("align.html")
+    with alignment(tmp_path) as there, contextlib.closing(Page(html)) as page:
+        with pytest.raises(AssertionError, match="no browser"):
+            there.run(page, person)
+        assert torque_free(there)
 
 
 def test_the_arm_is_led_stopped_and_looked_after(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def place_sizes(contract: Contract) -> dict[str, int]:
     sizes = {}
     for term in terms:
         point = term.point if isinstance(term, BaseLinVelTerm) else None
-        if point == "com" or isinstance(point, Place):
+        if isinstance(point, Place) or (isinstance(point, str) and point == "com"):
             sizes[place_signal(point, "pos")] = 3
         if term.axes_of is not None:
             sizes[place_signal(term.axes_of, "quat")] = 4

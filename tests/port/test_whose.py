@@ -130,3 +130,16 @@ def test_a_network_that_lies_about_its_checkpoint_is_named(made, make_policy, tm
     shown = CliRunner().invoke(app, ["inspect", str(one)])
     assert shown.exit_code == 2, shown.output
     assert name in shown.output
+
+
+def test_the_whole_port_again_is_of_one_policy(made, tmp_path: Path) -> None:
+    """Copied again from where it came, or written again as `policy-port remap` and `export` do it."""
+    one, other = made("one", 0), made("other", 1)
+    shutil.copytree(one, tmp_path / "kept")
+    for again in (lambda: shutil.copytree(tmp_path / "kept", one), lambda: made("one", 0)):
+        put(one, "policy.onnx", other, summed=True)
+        with pytest.raises(PortError, match="Copy the whole port again from where it came, or write it again with"):
+            load_port(one, whole=True)
+        shutil.rmtree(one)
+        again()
+        load_port(one, whole=True)

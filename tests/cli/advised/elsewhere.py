@@ -453,6 +453,9 @@ TRIED |= {
 
 _SWEPT = "tests.sweep.test_scores:test_results_of_something_else_are_not_written_over"
 TRIED |= {
+    "Copy the whole port again from where it came, or write it again with": (
+        "tests.port.test_whose:test_the_whole_port_again_is_of_one_policy"
+    ),
     "is there and no sweep's results; name another folder with --out": _SWEPT,
     "holds the results of {}; name another folder with --out": _SWEPT,
 }

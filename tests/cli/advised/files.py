@@ -75,7 +75,7 @@ LOADED: list[Trial | Note] = [
     ),
     Trial(
         "inspect which.onnx --output mo",
-        "{}: --output {}: there is no output {}{}. Its outputs are {}",
+        "{}: --output {}: there is no output {}{} Its outputs are {}",
         "inspect which.onnx --output mu",
     ),
     Trial(
@@ -85,7 +85,7 @@ LOADED: list[Trial | Note] = [
     ),
     Trial(
         "inspect lstm.onnx --output b=y --output aa=x",
-        "{}: --output {}={}: there is no state {}{}. Its states are {}",
+        "{}: --output {}={}: there is no state {}{} Its states are {}",
         "inspect lstm.onnx --output b=y --output a=x",
     ),
     Trial("inspect lstm.onnx --output b=x --output a=x", CARRY, "inspect lstm.onnx --output b=y --output a=x"),

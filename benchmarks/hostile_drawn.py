@@ -201,8 +201,13 @@ def draw(good: Good, family: str, count: int, seed: int, tried: Callable[[Case],
         suite = ("here/.regress_cache", "here/s.baselines") if family == "suite" else ()
         return tried(Case(family, name, kind.args, both, (*Case.may_write, *suite)))
 
-    if kind.drawn and (right := attempt(lambda folder: good.copy(folder, kind.drawn), "right")).faults((0,)):
-        raise RuntimeError(f"the right input of {family} fails: {right.faults((0,))}, {right.said}")
+    for left in (2, 1, 0) if kind.drawn else ():
+        right = attempt(lambda folder: good.copy(folder, kind.drawn), "right")
+        # An emulated arm in real time may miss an answer on a busy machine; what is wrong is wrong every time.
+        if not (wrong := right.faults((0,))):
+            break
+        if not left:
+            raise RuntimeError(f"the right input of {family} fails: {wrong}, {right.said}")
 
     @hypothesis.seed(seed)
     @settings(

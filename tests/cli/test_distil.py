@@ -36,7 +36,7 @@ def test_a_student_is_distilled_by_the_command(tmp_path: Path, monkeypatch: pyte
     for more, says in (
         ("--resume --force", "give one of the two"),
         ("", "exists and is not empty"),
-        ("--activation elu", "means nothing to a file of torchscript"),
+        ("--activation elu --out new", "means nothing to a file of torchscript"),
     ):
         again = CliRunner().invoke(app, [*words.split(), *more.split()])
         assert again.exit_code == 2

@@ -74,8 +74,8 @@ def test_a_checkpoint_alone_needs_its_contract(work: Path) -> None:
         ("train student.yaml", TRAINED, "exists and is not empty; name another folder, or replace it with --force"),
         ("train student.yaml", (*TRAINED, "--resume", "--force"), "--force replaces it; give one of the two"),
         ("train student.yaml", (*TRAINED, "--resume", "--seed", "1"), "is out of date and can't be resumed"),
-        ("finetune elsewhere", (), "is no run's folder"),
-        ("finetune task.yaml", ("--contract", "student.yaml"), "task.yaml"),
+        ("finetune elsewhere", ("--out", "new"), "is no run's folder"),
+        ("finetune task.yaml", ("--contract", "student.yaml", "--out", "new"), "task.yaml"),
     ],
 )
 def test_a_misuse_is_told(work: Path, command: str, more: tuple[str, ...], says: str) -> None:
@@ -86,6 +86,7 @@ def test_a_misuse_is_told(work: Path, command: str, more: tuple[str, ...], says:
     assert done.exit_code == 2, done.output
     assert says in " ".join(done.output.replace("│", " ").split())
     assert {file: file.stat().st_mtime_ns for file in (work / "run").iterdir()} == before
+    assert not (work / "new").exists()
 
 
 def test_a_run_is_gone_on_with(work: Path) -> None:

@@ -40,7 +40,8 @@ def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode,
     """Compute every target of a plan, and look in MuJoCo at the way from each to the next.
 
     The way from one episode to the next and the ways to rest, on which the arm may be led at any time, are looked at
-    too. Links that lie closer than `clearance` in the rest pose come no closer on the way to it.
+    too, the latter from poses `BETWEEN` apart. Links that lie closer than `clearance` in the rest pose come at most
+    `SLACK` closer on the way to it.
 
     Args:
         plan: The plan.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MUJOCO_GL", "egl")
 # Before any test imports matplotlib: plots are written, never shown.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell starts what it puts into the background with Ctrl-C ignored, and all below inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.small_networks"]
 

@@ -50,7 +50,7 @@ def close(tmp_path: Path, setup_of, stand_up, state_of):
         setup = setup_of(names, **{"stiffness": 20.0, "damping": 2.0, "floating": False, **options})
         plant = stand_up(kind, path, setup)
         plant.write(np.full((1, len(names)), 0.4))
-        plant.step(1500)
+        plant.step(600)
         angle = {f"j{i}": _angle(plant, f"f{i}") for i in (1, 2)}
         return plant.joint_names, state_of(plant).joint_pos[0], angle
 
@@ -94,7 +94,7 @@ def test_a_named_follower_is_read_and_never_driven(kind, text, tmp_path, setup_o
     plant = stand_up(kind, path, setup)
     np.testing.assert_allclose(state_of(plant).joint_pos, [[0.2, -0.2]], atol=1e-6)
     plant.write(np.array([[0.4, 1.0]]))
-    plant.step(1500)
+    plant.step(600)
     np.testing.assert_allclose(state_of(plant).joint_pos, [[0.4, -0.4]], atol=0.002)
     np.testing.assert_allclose(plant.effort(), 0.0, atol=0.02)
 
@@ -173,7 +173,7 @@ def test_followers_of_followers(kind, tmp_path, setup_of, stand_up):
     path.write_text(gripper_urdf().replace("</robot>", third))
     plant = stand_up(kind, path, setup_of(("j1",), stiffness=20.0, damping=2.0, floating=False))
     plant.write(np.array([[0.4]]))
-    plant.step(1500)
+    plant.step(600)
     assert _angle(plant, "f3") == pytest.approx(-0.1, abs=0.005)
 
 
@@ -184,6 +184,6 @@ def test_the_reported_grippers_close(kind, file, shared, setup_of, stand_up):
     path = shared / "failing_inputs" / "coupled_joints" / file
     plant = stand_up(kind, path, setup_of(("j1",), stiffness=20.0, damping=2.0, floating=False))
     plant.write(np.array([[0.4]]))
-    plant.step(1500)
+    plant.step(600)
     assert [_angle(plant, "f1"), _angle(plant, "f2")] == pytest.approx([0.4, -0.4], abs=0.002)
     assert re.search("j1", plant.joint_names[0])

@@ -145,7 +145,7 @@ REFUSED = {
 def held(plant, state_of) -> np.ndarray:
     """j1, j2 where they are told, and the base's pose."""
     plant.write(np.array([[TARGETS.get(name, 0.1) for name in plant.joint_names]]))
-    plant.step(1500)
+    plant.step(600)
     state = state_of(plant)
     joints = [state.joint_pos[0, i] for i, name in enumerate(plant.joint_names) if name in TARGETS]
     return np.array([*joints, *state.base_pos[0], *state.base_quat[0]])

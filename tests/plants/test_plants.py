@@ -42,7 +42,7 @@ def test_a_drive_settles_at_the_target_of_its_own_joint(
     )
     plant = stand_up(kind, robot_file("tripod.urdf"), setup)
     plant.write(by_name(plant, TARGETS))
-    plant.step(1500)
+    plant.step(600)
     state = state_of(plant)
     np.testing.assert_allclose(state.joint_pos, by_name(plant, TARGETS), atol=2e-3)
     np.testing.assert_allclose(state.joint_vel, 0.0, atol=2e-3)

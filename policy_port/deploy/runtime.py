@@ -48,7 +48,7 @@ class RowStep:
         """
         policy = bound.policy
         assert policy.folded is not None, "whoever has no folded network goes the other way"
-        step = of_row(contract, bound.layout, computes=False)
+        step = of_row(contract, bound.layout)
         assert not step.states, "a step that remembers more than a row holds is not run here"
         network = onnx.load_model_from_string(policy.folded)
         graph = narrower(quicker(graph_of(step, network, 1))).SerializeToString()

@@ -344,7 +344,10 @@ def test_the_cpp_example_replays_the_sample(port: Port, tmp_path: Path) -> None:
         done = subprocess.run([tmp_path / "deploy_cpp", path], check=True, capture_output=True, text=True)
         assert float(done.stdout.rpartition(":")[2]) < 1e-6
     head, *rows = [line.split(",") for line in (placed / "deploy_sample.csv").read_text().splitlines()]
-    turned = [[str(DEGREES * float(x)) if n.startswith("joint_pos") else x for n, x in zip(head, r)] for r in rows]
+    turned = [
+        [str(DEGREES * float(x)) if n.startswith("joint_pos") else x for n, x in zip(head, r, strict=True)]
+        for r in rows
+    ]
     (placed / "deploy_sample.csv").write_text("\n".join(",".join(row) for row in (head, *turned)) + "\n")
     done = subprocess.run([tmp_path / "deploy_cpp", placed], capture_output=True, text=True)
     assert (done.returncode, "is it in degrees" in done.stderr) == (2, True)

@@ -30,6 +30,8 @@ from policy_port.port.format import DEPLOY_OBSERVATION as OBSERVATION
 from policy_port.port.format import DEPLOY_TARGET as TARGET
 
 ROW, ZERO = "signals", "zero"
+BROKEN = "broken"
+"""Output of the step of a row: true where a number of the observation or the action is NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,10 @@ def _built(program: Program, row: Value, by: tuple[str, ...], situation: Situati
         remembered["filtered_action"] = in_force
     remembered["joint_target"] = _targets(source, in_force)
     outputs = {OBSERVATION: observation, ACTION: raw, TARGET: remembered["joint_target"]}
+    if not by:
+        # Zero times NaN or infinity is NaN, which is true; anything finite gives zero, which is not.
+        both = program.concat([observation, raw])
+        outputs[BROKEN] = both.times(np.zeros((both.width, 1)))
     states = {}
     for name, value in remembered.items():
         if not by:

@@ -17,7 +17,7 @@ import onnxruntime
 
 
 class DeployedPolicy:
-    """The graph, its states, and checks of what is cheap to check: names, widths, quaternions, ranges, a reset."""
+    """The graph, its states, and checks of what is cheap to check: names, widths, quaternions, units, a reset."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -27,13 +27,7 @@ class DeployedPolicy:
         if described is None:
             raise ValueError(f"{path}: is no deploy.onnx of a port")
         self.about = json.loads(described)
-        """joint_names, joints (drive, gains, limits), control_dt [s], signals (name, unit, elements), states."""
-        # Only these can't turn on and on, as wheels do.
-        self._held_joints = [
-            name
-            for name, joint in self.about["joints"].items()
-            if joint["drive"] == "position" and joint["kind"] == "turn"
-        ]
+        """joint_names, joints (drive, gains, lower, upper), control_dt [s], signals (name, unit, elements), states."""
         self._outputs = [node.name for node in self._session.get_outputs()]
         self._states: dict[str, np.ndarray] | None = None
 
@@ -43,12 +37,15 @@ class DeployedPolicy:
             state["input"]: np.zeros([1 if size == "batch" else size for size in state["shape"]], state["type"])
             for state in self.about["states"]
         }
+        self._before: dict[str, dict[str, float]] = {}
+        self._steps, self._way, self._told = 0, 0.0, 0.0
 
     def __call__(self, signals: dict[str, dict[str, float]]) -> dict[str, float]:
         """Joint targets by joint name, of signals as numbers by element name: {"joint_pos": {"FL_hip": 0.1, ...}}."""
         if self._states is None:
             raise RuntimeError("call reset() before the first step")
         fed = {signal["name"]: self._row(signal, signals) for signal in self.about["signals"]}
+        self._check_units(*(signals[name] if name in fed else {} for name in ("joint_pos", "joint_vel")))
         outputs = [np.asarray(values) for values in self._session.run(None, {**fed, **self._states})]
         found = dict(zip(self._outputs, outputs, strict=True))
         self._states = {state["input"]: found[state["output"]] for state in self.about["states"]}
@@ -68,10 +65,38 @@ class DeployedPolicy:
             raise ValueError(f"{name} has what is no number: {given}")
         if name == "base_quat" and abs(np.linalg.norm(row) - 1.0) > 1e-2:
             raise ValueError(f"{name} has length {np.linalg.norm(row):.3f}; it is {signal['unit']}")
-        far = [joint for joint in self._held_joints if name == "joint_pos" and abs(given[joint]) > 4.0 * np.pi]
-        if far:
-            raise ValueError(f"{far[0]} is at {given[far[0]]:.1f} rad: are these degrees or ticks?")
         return row
+
+    def _check_units(self, place: dict[str, float], speed: dict[str, float]) -> None:
+        """Refuse degrees, encoder ticks, millimetres and degrees per second, by what is plausible of each joint."""
+        dt, before = self.about["control_dt"], self._before
+        for name, joint in self.about["joints"].items():
+            unit = "m" if joint["kind"] == "slide" else "rad"
+            (low, high), fastest = joint["plausible"]["position"], joint["plausible"]["speed"]
+            if name in speed and abs(speed[name]) > fastest:
+                raise ValueError(f"joint_vel of {name} is {speed[name]:.4g}, more than {fastest:.4g} {unit}/s: "
+                                 "is it in degrees or mm per second?")  # fmt: skip
+            if name not in place:
+                continue
+            at, was = place[name], before.get("place", place)[name]
+            wrong = "is it in degrees, encoder ticks or mm?"
+            if (low is not None and at < low) or (high is not None and at > high):
+                known = {key: joint[key] for key in ("lower", "upper", "default") if key in joint}
+                raise ValueError(f"joint_pos of {name} is {at:.4g}, far from {known} {unit}: {wrong}")
+            if joint["drive"] != "position":
+                continue  # a wheel may start a new turn
+            if abs(at - was) > fastest * dt:
+                raise ValueError(f"joint_pos of {name} went from {was:.4g} to {at:.4g} in one step, faster than "
+                                 f"{fastest:.4g} {unit}/s: {wrong} After a pause, reset()")  # fmt: skip
+            if name in speed:
+                self._way += abs(at - was)
+                self._told += 0.5 * abs(speed[name] + before.get("speed", speed)[name]) * dt
+        self._before, self._steps = {"place": dict(place), "speed": dict(speed)}, self._steps + 1
+        # A joint that stands still trembles, and so does its measurement: 0.3 rad/s, and 0.003 rad a step.
+        still = self._steps * len(place) * (0.3 * dt + 0.003)
+        if self._steps >= 25 and abs(self._told - self._way) > 7.0 * min(self._told, self._way) + still:
+            raise ValueError(f"since the reset the joints went {self._way:.4g} in all by joint_pos and "
+                             f"{self._told:.4g} by joint_vel: one of them is not in SI units")  # fmt: skip
 
 
 def self_test(folder: Path) -> float:
@@ -80,7 +105,10 @@ def self_test(folder: Path) -> float:
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: has no {name}; give the folder that policy-port export --deploy wrote")
     policy, differences = DeployedPolicy(folder / "deploy.onnx"), []
-    names = ["joint_target", *(signal["name"] for signal in policy.about["signals"])]
+    # A name may hold a slash, so that no cut at one would do.
+    columns = {f"{signal['name']}/{element}": (signal["name"], element)
+               for signal in policy.about["signals"] for element in signal["elements"]}  # fmt: skip
+    columns |= {f"joint_target/{name}": ("joint_target", name) for name in policy.about["joint_names"]}
     with (folder / "deploy_sample.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if None in row.values():
@@ -89,9 +117,10 @@ def self_test(folder: Path) -> float:
             if numbers.pop("reset"):
                 policy.reset()
             by: dict[str, dict[str, float]] = {}
+            if numbers.keys() != columns.keys():
+                raise ValueError(f"{file.name}: is another graph's")
             for column, number in numbers.items():
-                signal = next(name for name in names if column.startswith(f"{name}/"))
-                by.setdefault(signal, {})[column.removeprefix(f"{signal}/")] = number
+                by.setdefault(columns[column][0], {})[columns[column][1]] = number
             stored = by.pop("joint_target")
             differences += [abs(target - stored[name]) for name, target in policy(by).items()]
     if not differences:

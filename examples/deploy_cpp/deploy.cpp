@@ -32,11 +32,37 @@ class DeployedPolicy {
     if (!text) throw std::runtime_error(path + ": is no deploy.onnx of a port");
     std::istringstream lines(text.get());
     for (std::string in, out; std::getline(lines, in, '\t') && std::getline(lines, out);) states_[in] = out;
+    // The control period, then of each joint what is plausible: NAME, unit, lowest, highest, fastest, held; tabs between.
+    text = session_.GetModelMetadata().LookupCustomMetadataMapAllocated("deploy_joints", allocator_);
+    if (!text) throw std::runtime_error(path + ": says nothing of its joints; export the port again");
+    lines = std::istringstream(text.get());
+    std::string line, cell;
+    if (std::getline(lines, line)) period_ = std::strtod(line.c_str(), nullptr);
+    while (std::getline(lines, line)) {
+      std::vector<std::string> cells;
+      for (std::istringstream row(line); std::getline(row, cell, '\t');) cells.push_back(cell);
+      if (cells.size() != 6) throw std::runtime_error(path + ": has joints of another version; export the port again");
+      const auto number = [&](size_t i) { return std::strtod(cells[i].c_str(), nullptr); };
+      joints_.push_back({cells[0], cells[1], number(2), number(3), number(4), cells[5] == "1"});
+    }
+  }
+
+  // The input whose name begins a column of the sample: names may hold a slash, so the longest that fits.
+  std::string signal_of(const std::string& column) const {
+    std::string found = column.rfind("joint_target/", 0) == 0 ? "joint_target" : "";
+    for (const auto& input : inputs_)
+      if (!states_.count(input.name) && input.name.size() > found.size() && column.rfind(input.name + "/", 0) == 0)
+        found = input.name;
+    if (found.empty() && column != "reset") throw std::runtime_error("deploy_sample.csv: '" + column + "' is no signal");
+    return found.empty() ? column : found;
   }
 
   // Before the first step of every episode: every state to zeros.
   void reset() {
     held_.clear();
+    place_.clear();
+    speed_.clear();
+    steps_ = way_ = told_ = 0.0;
     for (const auto& input : inputs_)
       if (states_.count(input.name)) held_[input.name].assign(input.bytes(), 0);
   }
@@ -57,6 +83,7 @@ class DeployedPolicy {
       given.push_back(Ort::Value::CreateTensor(memory, data, input.bytes(), input.shape.data(), input.shape.size(), input.type));
       in.push_back(input.name.c_str());
     }
+    check_units(signals);
     for (const auto& name : outputs_) out.push_back(name.c_str());
     auto found = session_.Run(Ort::RunOptions{nullptr}, in.data(), given.data(), in.size(), out.data(), out.size());
     Row target;
@@ -97,6 +124,45 @@ class DeployedPolicy {
       throw std::runtime_error(name + ": is no unit quaternion w, x, y, z");
   }
 
+  struct Joint {
+    std::string name, unit;
+    double low, high, fastest;
+    bool held;  // driven to positions; a wheel may start a new turn
+  };
+
+  // Degrees, encoder ticks, millimetres and degrees per second are refused, by what is plausible of each joint.
+  void check_units(const Rows& signals) {
+    const auto found = [&](const char* name) {
+      return signals.count(name) && signals.at(name).size() == joints_.size() ? signals.at(name) : Row();
+    };
+    const Row place = found("joint_pos"), speed = found("joint_vel");
+    for (size_t i = 0; i < joints_.size(); ++i) {
+      const auto& joint = joints_[i];
+      const auto refuse = [&](const std::string& what, double number, const std::string& why) {
+        throw std::runtime_error(what + " of " + joint.name + " is " + std::to_string(number) + why);
+      };
+      if (!speed.empty() && std::abs(speed[i]) > joint.fastest)
+        refuse("joint_vel", speed[i], ", faster than plausible: is it in degrees per second or mm per second?");
+      if (place.empty()) continue;
+      if (place[i] < joint.low || place[i] > joint.high)
+        refuse("joint_pos", place[i], " " + joint.unit + ", not plausible: is it in degrees, encoder ticks or mm?");
+      if (!joint.held) continue;
+      const double step = place_.empty() ? 0.0 : std::abs(place[i] - place_[i]);
+      if (step > joint.fastest * period_)
+        refuse("joint_pos", place[i], " " + joint.unit + ", a step of " + std::to_string(step) +
+               ": is it in degrees, encoder ticks or mm? After a pause, reset()");
+      if (speed.empty()) continue;
+      way_ += step;
+      told_ += 0.5 * std::abs(speed[i] + (speed_.empty() ? speed[i] : speed_[i])) * period_;
+    }
+    place_ = place, speed_ = speed, steps_ += 1.0;
+    // A joint that stands still trembles, and so does its measurement: 0.3 rad/s, and 0.003 rad a step.
+    const double still = steps_ * static_cast<double>(place.size()) * (0.3 * period_ + 0.003);
+    if (steps_ >= 25.0 && std::abs(told_ - way_) > 7.0 * std::min(told_, way_) + still)
+      throw std::runtime_error("since the reset the joints went " + std::to_string(way_) + " in all by joint_pos, " +
+                               std::to_string(told_) + " by joint_vel: one of them is not in SI units");
+  }
+
   Described described(size_t i, bool input) {
     auto name = input ? session_.GetInputNameAllocated(i, allocator_) : session_.GetOutputNameAllocated(i, allocator_);
     auto kind = input ? session_.GetInputTypeInfo(i) : session_.GetOutputTypeInfo(i);
@@ -113,6 +179,9 @@ class DeployedPolicy {
   std::vector<std::string> outputs_;
   std::map<std::string, std::string> states_;
   std::map<std::string, std::vector<char>> held_;
+  std::vector<Joint> joints_;
+  double period_ = 0.0, steps_ = 0.0, way_ = 0.0, told_ = 0.0;
+  Row place_, speed_;
 };
 
 int main(int count, char** words) try {
@@ -125,7 +194,7 @@ int main(int count, char** words) try {
   std::vector<std::string> columns;
   std::string line, cell;
   std::getline(file, line);
-  for (std::istringstream head(line); std::getline(head, cell, ',');) columns.push_back(cell.substr(0, cell.find('/')));
+  for (std::istringstream head(line); std::getline(head, cell, ',');) columns.push_back(policy.signal_of(cell));
   double worst = 0.0;
   size_t steps = 0;
   for (; std::getline(file, line); ++steps) {

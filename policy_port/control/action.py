@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
-from policy_port.control.motion_terms import ReferenceTargets
+from policy_port.control.derived import computed
 from policy_port.control.reshaping import reshaping, target_smoothing
 from policy_port.control.signals import Signals
+from policy_port.deploy.reference import targets
 from policy_port.deploy.targets import HELD, joint_targets
 
 
@@ -66,7 +69,9 @@ class ActionDecoder:
         self._raw = np.zeros_like(self._gain)
         self._measured = np.zeros_like(self._raw)
         followed = tuple(name for name, drive in driven.items() if drive.reference == "motion")
-        self._motion = ReferenceTargets(signals, followed) if followed else None
+        self._reference = np.zeros_like(self._raw)
+        wanted = {"reference": (partial(targets, names=followed), self._reference)}
+        self._follow = computed(signals, wanted) if followed else None
 
     def decode(self, action: NDArray[np.float32]) -> Array:
         """Set `signals.last_action` and `signals.joint_target` from the network's output.
@@ -95,8 +100,9 @@ class ActionDecoder:
         if self._adds_to_pos:
             np.multiply(self._joint_pos, self._keep_pos, self._measured)
             np.add(raw, self._measured, raw)
-        if self._motion is not None:
-            np.add(raw, self._motion.read(), raw)
+        if self._follow is not None:
+            self._follow()
+            np.add(raw, self._reference, raw)
         if self._adds_to_target:
             if self._shifts:
                 np.add(raw, self._bias, raw)

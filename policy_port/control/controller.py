@@ -92,19 +92,12 @@ class Controller:
         self._observation, self._decoder = parts(contract, self.signals, policy.observation)
         self.action: Float32 = np.zeros((num_envs, contract.action_size), np.float32)
         """What the network put out in the last step, before raw_clip, shape (num_envs, action size)."""
-        self._whole: Callable[[], object] | None = None
-        self.path = detour(contract, policy, num_envs) if parts is contract_parts else "a task computes the observation"
-        """Why a step is more than one call of a session; "" where it is one."""
-        if not self.path:
-            assert isinstance(policy, OnnxPolicy)
-            assert isinstance(self._observation, ObservationBuilder)
-            step = RowStep(contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy))
-            self._whole, self._updates = step.call, self._observation.updates
-            self._broken, self._explain = policy.broken, policy.explain
-            self._target, self.action = self.signals.joint_target, policy.answer
         self._keeps_time = contract.keeps_time
         self._steps = np.zeros((num_envs, 1))
         self._period = np.array(contract.control_dt)
+        self.path = detour(contract, policy, num_envs) if parts is contract_parts else "a task computes the observation"
+        """Why a step is more than one call of a session; "" where it is one."""
+        self._perform = self._in_parts if self.path else self._in_one_call()
 
     @property
     def state(self) -> PlantState:
@@ -146,22 +139,44 @@ class Controller:
         Raises:
             TaskError: When an observation or an action is NaN or infinite, naming it.
         """
+        return self._perform()
+
+    def _count(self) -> None:
+        """What time it is in this step."""
+        np.multiply(self._steps, self._period, self.signals.time)
+        self._steps += 1.0
+
+    def _in_parts(self) -> Array:
         if self._keeps_time:
-            np.multiply(self._steps, self._period, self.signals.time)
-            self._steps += 1.0
+            self._count()
         try:
-            if self._whole is not None:
-                for update in self._updates:
-                    update()
-                self._whole()
-                if self._broken():
-                    self._explain()
-                return self._target
             self._observation.build()
             self.action = self.policy.act()
         except NonFiniteError as cause:
             raise TaskError(explain(cause, self.contract)) from None
         return self._decoder.decode(self.action)
+
+    def _in_one_call(self) -> Callable[[], Array]:
+        """The step as one call; all that it needs is at hand, since each look for it would be a share of the step."""
+        policy, observation = self.policy, self._observation
+        assert isinstance(policy, OnnxPolicy)
+        assert isinstance(observation, ObservationBuilder)
+        step = RowStep(self.contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy))
+        updates = (self._count, *observation.updates) if self._keeps_time else observation.updates
+        call, broken, target, self.action = step.call, step.broken, self.signals.joint_target, policy.answer
+
+        def perform() -> Array:
+            for update in updates:
+                update()
+            call()
+            if broken[0]:
+                try:
+                    policy.explain()
+                except NonFiniteError as cause:
+                    raise TaskError(explain(cause, self.contract)) from None
+            return target
+
+        return perform
 
 
 def explain(cause: NonFiniteError, contract: Contract) -> str:

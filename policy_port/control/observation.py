@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from policy_port.contract.spec import Contract
 from policy_port.contract.term import UNBOUNDED
-from policy_port.control.base_terms import READERS
-from policy_port.control.command_terms import ShapedCommand
+from policy_port.control.derived import updates
 from policy_port.control.history import HistoryRing, nothing
 from policy_port.control.shaping import Delay
 from policy_port.control.signals import Signals
@@ -63,11 +62,7 @@ class ObservationBuilder:
             np.full_like(self._raw, bound) for bound in contract.observation.clip or UNBOUNDED
         )
 
-        read = dict.fromkeys(r.signal for term in contract.observation.terms for r in term.readings(contract))
-        readers = [READERS[name](signals) for name in read if name in READERS]
-        # What the network is shown of the command comes first: gait clocks go by it.
-        shaped = [ShapedCommand(signals)] if contract.command.shaped else []
-        self.updates = tuple(reader.update for reader in (*shaped, *readers))
+        self.updates = updates(signals)
         """What computes the signals that nobody measures, to be called in this order."""
         self._delays, self._nothing = _delays(contract, self._raw.shape), nothing(contract)
         past = any(contract.observation.stack(term).ages != (0,) for term in contract.observation.terms)

@@ -1,4 +1,4 @@
-"""Signals that are computed, not measured; `control` has a class for each that says the same for NumPy."""
+"""Signals that are computed, not measured: gravity in the base frame, gait clocks, the base at another point."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from functools import partial
 
 import numpy as np
 
-from policy_port.arrays import Array
 from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.command_terms import GaitClockTerm, StandingPhase, StandingValue
 from policy_port.contract.place import place_signal
 from policy_port.contract.task_terms import GaitPhaseTerm
 from policy_port.contract.time_terms import ElapsedTerm
-from policy_port.deploy.layout import place_sizes
-from policy_port.deploy.places import VECTORS, moving
+from policy_port.deploy import places
 from policy_port.deploy.program import Value
 from policy_port.deploy.reference import MOTION
 from policy_port.deploy.sensed import sensed
 from policy_port.deploy.source import Source, conjugate, cross, rotate
-from policy_port.errors import PortError
 
 EXACT = 1e-9
 """A phase nearer than this below a whole cycle is at its start: rounding must not show the end instead [cycles]."""
@@ -59,39 +56,23 @@ def elapsed(source: Source) -> Value:
 
 def moved(source: Source) -> Value:
     """Vectors of the base at another point or in other axes, of every term that reads one."""
-    contract = source.contract
-    terms = [term for term in contract.observation.terms if isinstance(term, MeasuredTerm) and term.moved]
-    told = place_sizes(contract)
-    if told and told.keys() <= source.layout.sizes.keys():
-        return source.program.concat([_moved(term, source) for term in terms])
-    matrix = np.concatenate([_matrix(term, source) for term in terms])
-    blocks = [index for index in range(len(VECTORS)) if matrix[:, 3 * index : 3 * index + 3].any()]
-    parts = [source.found(VECTORS[index]) for index in blocks]
-    columns = [column for index in blocks for column in range(3 * index, 3 * index + 3)]
-    return source.program.concat(parts).times(matrix[:, columns].T)
+    terms = [term for term in source.contract.observation.terms if isinstance(term, MeasuredTerm) and term.moved]
+    return source.program.concat([_moved(term, source) for term in terms])
 
 
 def _moved(term: MeasuredTerm, source: Source) -> Value:
-    """The term, where signals say where its places are."""
-    vector = source.found(term.term)
-    if isinstance(term, BaseLinVelTerm) and term.point is not None and term.point != "link":
-        offset = term.point if isinstance(term.point, tuple) else source.signal(place_signal(term.point, "pos"))
-        turning = source.signal("base_ang_vel")
-        vector = vector + cross(turning, np.array(offset) if isinstance(offset, tuple) else offset)
+    """A velocity at another point is v + w x r."""
+    contract, told, vector = source.contract, source.layout.sizes, source.found(term.term)
+    if isinstance(term, BaseLinVelTerm) and term.point not in (None, "link"):
+        name = "" if isinstance(term.point, tuple) else place_signal(term.point, "pos")
+        at = source.signal(name) if name in told else places.point(term, contract, source.mountings)
+        vector = vector + cross(source.signal("base_ang_vel"), at)
     if term.axes_of is None:
         return vector
-    return rotate(conjugate(source.signal(place_signal(term.axes_of, "quat"))), vector)
-
-
-def _matrix(term: MeasuredTerm, source: Source) -> Array:
-    """What the term is of the base's vectors, shape (3, 9): the same in every environment."""
-    found = moving(term, source.contract, source.mountings, source.num_envs)
-    if (found != found[:1]).any():
-        raise PortError(
-            f"contract '{source.contract.name}': '{term.label}' is {term.where}, which is elsewhere in each "
-            "environment, and a graph has one place for all"
-        )
-    return found[0]
+    name = place_signal(term.axes_of, "quat")
+    if name in told:
+        return rotate(conjugate(source.signal(name)), vector)
+    return vector.times(places.rotation(term, contract, source.mountings))
 
 
 def command_in_force(source: Source) -> Value:

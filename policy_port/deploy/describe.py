@@ -1,19 +1,22 @@
-"""What a deploy graph says of itself: names, widths, units, rates, drives and states, as JSON at full precision."""
+"""What a deploy graph says of itself: names, widths, units, rates, drives, limits, states; JSON at full precision."""
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import onnx
 
 from policy_port.contract.command import unit_of
-from policy_port.contract.joints import UNIT_PER_SI
+from policy_port.contract.joints import UNIT_PER_SI, Joint
 from policy_port.contract.place import PLACE_SIGNALS
 from policy_port.contract.spec import Contract
 from policy_port.deploy.layout import is_quaternion
 from policy_port.deploy.step import Step
 from policy_port.port.format import (
     DEPLOY_ACTION,
+    DEPLOY_JOINTS_KEY,
     DEPLOY_KEY,
     DEPLOY_OBSERVATION,
     DEPLOY_STATES_KEY,
@@ -23,6 +26,8 @@ from policy_port.port.format import (
 )
 
 RESET = "before the first step of an episode, put zeros into every state; the first step then starts what needs more"
+FARTHEST = {"rad": (2.0 * math.pi, 60.0, 0.05), "m": (2.0, 5.0, 0.005)}
+"""Of a joint that turns and of one that slides: how far from its default, how fast, and how far beyond a limit."""
 _UNITS = {
     "joint_vel": "rad/s, or m/s where the joint slides",
     "joint_effort": "N m, or N where the joint slides; what the drive applied last",
@@ -92,15 +97,49 @@ def _joints(contract: Contract) -> dict[str, dict[str, Any]]:
             "drive": drives[name],
             "target": target[drives[name]],
             "kind": "slide" if joint.unit == "m" else "turn",
-            "default": joint.default / UNIT_PER_SI[joint.unit],
-            **{
-                key: getattr(joint, key)
-                for key in ("stiffness", "damping", "effort_limit", "armature")
-                if getattr(joint, key) is not None
-            },
+            **{key: value / UNIT_PER_SI[joint.unit] for key, value in _numbers(joint, "default", "lower", "upper")},
+            **dict(_numbers(joint, "stiffness", "damping", "effort_limit", "armature")),
+            "plausible": _plausible(joint, drives[name]),
         }
         for name, joint in contract.joints.items()
     }
+
+
+def _numbers(joint: Joint, *keys: str) -> list[tuple[str, float]]:
+    """What a joint says of these."""
+    return [(key, getattr(joint, key)) for key in keys if getattr(joint, key) is not None]
+
+
+def _plausible(joint: Joint, drive: str) -> dict[str, Any]:
+    """What no measurement in SI units is beyond: of degrees, encoder ticks and millimetres nearly every one is.
+
+    A real joint is a little beyond its limits now and then. What is not driven to positions may turn on and on.
+    """
+    unit, held = UNIT_PER_SI[joint.unit], drive == "position"
+    far, fast, slack = FARTHEST["m" if joint.unit == "m" else "rad"]
+    default = joint.default / unit
+    low, high = (default - far, default + far) if held else (None, None)
+    if joint.lower is not None and joint.upper is not None:
+        slack += 0.1 * (joint.upper - joint.lower) / unit
+    low = low if joint.lower is None else joint.lower / unit - slack
+    high = high if joint.upper is None else joint.upper / unit + slack
+    return {"position": [low, high], "speed": fast if held else 10.0 * fast}
+
+
+def checks(about: dict[str, Any]) -> str:
+    """What is plausible of each joint, a line each, for programs that read no JSON.
+
+    Name, unit, lowest and highest position, speed, and 1 where it is driven to positions, tabs between them; the first
+    line is the control period [s].
+    """
+    lines = [repr(about["control_dt"])]
+    for name in about["joint_names"]:
+        joint = about["joints"][name]
+        low, high = joint["plausible"]["position"]
+        bounds = (-math.inf if low is None else low, math.inf if high is None else high, joint["plausible"]["speed"])
+        unit, held = "m" if joint["kind"] == "slide" else "rad", int(joint["drive"] == "position")
+        lines.append("\t".join([name, unit, *map(repr, bounds), str(held)]))
+    return "\n".join(lines)
 
 
 def _signal(contract: Contract, name: str, width: int) -> dict[str, Any]:
@@ -129,7 +168,9 @@ def _signal(contract: Contract, name: str, width: int) -> dict[str, Any]:
     return found | {"unit": unit, "elements": elements}
 
 
-def write_metadata(model: onnx.ModelProto, described_as: str, states: list[tuple[str, str]]) -> None:
-    """Put both texts into a graph."""
-    for key, value in ((DEPLOY_KEY, described_as), (DEPLOY_STATES_KEY, "\n".join(map("\t".join, states)))):
+def write_metadata(model: onnx.ModelProto, about: dict[str, Any]) -> None:
+    """Put what a graph says of itself into it."""
+    states = "\n".join(f"{state['input']}\t{state['output']}" for state in about["states"])
+    texts = {DEPLOY_KEY: json.dumps(about), DEPLOY_STATES_KEY: states, DEPLOY_JOINTS_KEY: checks(about)}
+    for key, value in texts.items():
         model.metadata_props.add(key=key, value=value)

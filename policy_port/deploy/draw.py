@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from policy_port.arrays import Array
@@ -35,6 +37,24 @@ def draw_signals(contract: Contract, step: Step, steps: int, batch: int, rng: np
     return drawn
 
 
+def move(contract: Contract, drawn: dict[str, Array], reset: Sequence[bool]) -> None:
+    """Let joints go as their velocities say between two resets, and no farther than their limits."""
+    if "joint_pos" not in drawn:
+        return
+    place, speed = drawn["joint_pos"], drawn.get("joint_vel")
+    for step, starts in enumerate(reset):
+        if not starts:
+            way = 0.0 if speed is None else contract.control_dt * speed[step]
+            place[step] = np.clip(place[step - 1] + way, *_limits(contract))
+
+
+def _limits(contract: Contract) -> Array:
+    """Lower and upper limit of each joint [SI], infinite where it has none, shape (2, joints)."""
+    joints = [(contract.joints[name], contract.per_si(name)) for name in contract.joint_names]
+    low = [-np.inf if joint.lower is None else joint.lower / unit for joint, unit in joints]
+    return np.array([low, [np.inf if joint.upper is None else joint.upper / unit for joint, unit in joints]])
+
+
 def _pose(term: HeightScanTerm) -> tuple[str, str]:
     """Signals of the pose of what carries a scan."""
     return ("base_pos", "base_quat") if term.link is None else (f"link_pos_{term.link}", f"link_quat_{term.link}")
@@ -46,7 +66,11 @@ def _signal(name: str, contract: Contract, shape: tuple[int, int, int], rng: np.
         return quat / np.linalg.norm(quat, axis=2, keepdims=True)
     if name == "joint_pos":
         default = [contract.joints[joint].default / contract.per_si(joint) for joint in contract.joint_names]
-        return np.array(default) + 0.3 * rng.normal(size=shape)
+        return np.clip(np.array(default) + 0.3 * rng.normal(size=shape), *_limits(contract))
+    if name == "joint_vel":
+        # A joint that slides goes slower, in numbers.
+        usual = [0.2 if contract.joints[joint].unit == "m" else 2.0 for joint in contract.joint_names]
+        return np.array(usual) * rng.normal(size=shape)
     if name == "velocity_command":
         bounds = [contract.command.bounds(element) or (-1.0, 1.0) for element in contract.command.names]
         low, high = np.transpose(bounds)
@@ -55,5 +79,5 @@ def _signal(name: str, contract: Contract, shape: tuple[int, int, int], rng: np.
         return np.where(rng.random((*shape[:2], 1)) < 0.2, np.array(contract.command.defaults), told)
     if name.startswith(tuple(PLACE_SIGNALS)):
         return 0.3 * rng.normal(size=shape)
-    scale = {"joint_vel": 2.0, "base_pos": 0.3, "joint_effort": 20.0}.get(name, 1.0)
+    scale = {"base_pos": 0.3, "joint_effort": 20.0}.get(name, 1.0)
     return (50.0 if name.startswith("contact_force") else scale) * rng.normal(size=shape)

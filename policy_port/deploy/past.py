@@ -17,13 +17,15 @@ from policy_port.deploy.program import Kind, Program, Value
 STEPS = "steps"
 """The counter: control steps since reset."""
 IN, OUT = "_in", "_out"
+TIME = "time"
+"""Time since reset [s], where whoever runs the program counts it."""
 
 
 class States:
     """The states of a program, and its counter where one is needed."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, control_dt: float) -> None:
+        self.program, self._period = program, control_dt
         self.held: dict[str, tuple[Value, Value]] = {}
         """Each state: as it goes in and as it comes out."""
         self._fresh: Value | None = None
@@ -40,6 +42,8 @@ class States:
     @property
     def steps(self) -> Value:
         """The counter, shape (num_envs, 1)."""
+        if self._steps is None and (time := self.program.inputs.get(TIME)) is not None:
+            self._steps = (time / self._period).call("Round")
         if self._steps is None:
             self._steps = self.take(STEPS, 1)
             self.put(STEPS, self._steps + 1.0)

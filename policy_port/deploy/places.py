@@ -1,4 +1,4 @@
-"""What a vector of the base is at another point or in another frame's axes, as a matrix."""
+"""Where the points and the axes are on the base in which terms want its vectors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from policy_port.contract.base_terms import BaseLinVelTerm, MeasuredTerm
 from policy_port.contract.place import Place
 from policy_port.contract.spec import Contract
 from policy_port.errors import RobotError
-
-VECTORS = ("base_lin_vel", "base_ang_vel", "projected_gravity")
-"""The vectors of the base, as they stand one after the other in the row of signals."""
 
 
 class Mounted(Protocol):
@@ -44,38 +41,24 @@ class Mounted(Protocol):
 Finder = Callable[[Place | Literal["com"]], Mounted]
 
 
-def moving(term: MeasuredTerm, contract: Contract, mountings: Finder | None, num_envs: int) -> Array:
-    """What the term is of the base's nine numbers: R' and R' [r]x of a frame's axes R and a point r.
+def rotation(term: MeasuredTerm, contract: Contract, mountings: Finder | None) -> Array:
+    """The axes that the term is in, as columns in the base frame, shape (3, 3).
 
-    Args:
-        term: The term.
-        contract: Its contract, for messages.
-        mountings: Where places are on the base; needed where the term names one.
-        num_envs: Number of environments, whose points may differ.
+    Raises:
+        RobotError: When nobody says where they are.
+    """
+    assert term.axes_of is not None
+    return _mounting(term, term.axes_of, contract, mountings).rotation
 
-    Returns:
-        A matrix for the vectors of `VECTORS` one after the other, shape (num_envs, 3, 9).
+
+def point(term: BaseLinVelTerm, contract: Contract, mountings: Finder | None) -> Array:
+    """The term's point in the base frame [m], shape (1, 3), or a row for each environment where they differ.
 
     Raises:
         RobotError: When a place is named and nobody says where it is, or it is no velocimeter.
     """
-    matrix = np.zeros((num_envs, 3, 9))
-    first = 3 * VECTORS.index(term.term)
-    matrix[:, :, first : first + 3] = np.eye(3)
-    if isinstance(term, BaseLinVelTerm) and term.point not in (None, "link"):
-        x, y, z = _point(term, contract, mountings, num_envs).T
-        matrix[:, 0, 4], matrix[:, 0, 5] = z, -y
-        matrix[:, 1, 3], matrix[:, 1, 5] = -z, x
-        matrix[:, 2, 3], matrix[:, 2, 4] = y, -x
-    if term.axes_of is not None:
-        matrix = _mounting(term, term.axes_of, contract, mountings).rotation.T @ matrix
-    return matrix
-
-
-def _point(term: BaseLinVelTerm, contract: Contract, mountings: Finder | None, num_envs: int) -> Array:
-    """The term's point in the base frame [m], shape (num_envs, 3)."""
     if isinstance(term.point, tuple):
-        return np.tile(term.point, (num_envs, 1))
+        return np.array([term.point])
     assert term.point == "com" or isinstance(term.point, Place)
     mounting = _mounting(term, term.point, contract, mountings)
     if mounting.sensor not in ("", "velocimeter"):
@@ -84,7 +67,8 @@ def _point(term: BaseLinVelTerm, contract: Contract, mountings: Finder | None, n
             f"{mounting.sensor} in the robot file, and velocities are read by a velocimeter. Name that, or write "
             f"point: {{site: {mounting.site}}}"
         )
-    return mounting.position
+    same = (mounting.position == mounting.position[:1]).all()
+    return mounting.position[:1] if same else mounting.position
 
 
 def _mounting(

@@ -104,7 +104,7 @@ class Value:
 
     def times(self, matrix: NDArray[np.float64]) -> Value:
         """The product with a matrix of shape (width, columns)."""
-        return self.program.add("MatMul", [self, self.program.constant(matrix)], matrix.shape[1], self.kind)
+        return self.program.add("MatMul", [self, self.program.constant(matrix, self.kind)], matrix.shape[1], self.kind)
 
 
 class Program:

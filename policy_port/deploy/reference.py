@@ -1,4 +1,4 @@
-"""Signals of a reference motion, whose frames are tables in the program; `control.motion_terms` has them for NumPy."""
+"""Signals of a reference motion, whose frames are tables in the program."""
 
 from __future__ import annotations
 

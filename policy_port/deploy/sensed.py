@@ -1,4 +1,4 @@
-"""Signals of poses, contacts and scans, as `control.sensed_terms` has them for NumPy."""
+"""Signals of poses, contacts and scans: what terms make of where links are and what a plant senses beside."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from policy_port.contract.spec import Contract
 from policy_port.deploy.layout import Layout
-from policy_port.deploy.past import States
+from policy_port.deploy.past import TIME, States
 from policy_port.deploy.places import Finder
 from policy_port.deploy.program import Program, Value
 from policy_port.motion.followed import Clip
@@ -33,8 +33,6 @@ class Situation:
     """Gives the motion as the contract follows it, or raises `MotionError`."""
     derived: Mapping[str, Callable[[Source], Value]]
     """What computes signals that nobody measures, by name."""
-    num_envs: int = 1
-    """Environments that `mountings` tells of."""
     views: bool = False
     """Whether the row's columns can be given beside it as inputs of their own, which saves picking them out."""
 
@@ -52,7 +50,7 @@ class Source:
         """
         self.program, self.row, self.situation = program, row, situation
         self.contract, self.layout = situation.contract, situation.layout
-        self.states = States(program)
+        self.states = States(program, situation.contract.control_dt)
         self.computed: dict[str, Value] = {}
         """What was computed already, by name."""
 
@@ -81,15 +79,10 @@ class Source:
         """Where places are on the base."""
         return self.situation.mountings
 
-    @property
-    def num_envs(self) -> int:
-        """Environments that places on the base are told of."""
-        return self.situation.num_envs
-
     @functools.cached_property
     def time(self) -> Value:
         """Time since reset [s], shape (num_envs, 1)."""
-        return self.states.steps * self.contract.control_dt
+        return self.program.inputs.get(TIME) or self.states.steps * self.contract.control_dt
 
     @property
     def command(self) -> Value:

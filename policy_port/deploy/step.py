@@ -1,7 +1,7 @@
 """A whole control step as a program: signals to observation, observation to action, action to targets.
 
-It says the same as `control.observation` and `control.action` do for NumPy, in the same order; the plan of numbers is
-one for both (`layout`, `targets`).
+What nobody measures is worked out here once for all (`derived`). Gather, scale and targets are planned once (`layout`,
+`targets`); `control.observation` and `control.action` do them in NumPy's buffers, in the same order.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from policy_port.port.format import DEPLOY_OBSERVATION as OBSERVATION
 from policy_port.port.format import DEPLOY_TARGET as TARGET
 
 ROW, ZERO = "signals", "zero"
+BROKEN = "broken"
+"""Output of the step of a row: true where a number of the observation or the action is NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,62 +48,50 @@ class Step:
     """Input and output of each state. All start as zeros, and are set to zeros at a reset."""
 
 
-def of_row(
-    contract: Contract,
-    layout: Layout,
-    *,
-    mountings: Finder | None = None,
-    motion: Motion | None = None,
-    num_envs: int = 1,
-    computes: bool = True,
-) -> Step:
+def of_row(contract: Contract, layout: Layout) -> Step:
     """The step that reads one row of signals, in which `REMEMBERED` stand as the last step left them.
 
     Whoever resets an environment puts its start into the row: the joint target at the measured positions, and actions
-    of zero. Unless the step `computes` them, signals that nobody measures stand in the row like the others; whole
-    signals are then inputs of their own (`VIEW`), which are columns of the row's memory.
+    of zero. Signals that nobody measures stand in the row like the others. Whole signals are inputs of their own
+    (`VIEW`), which are columns of the row's memory.
 
     Raises:
         TaskError: When a term can only be computed by a task environment.
-        RobotError: When a term names a place on the base, and `mountings` is None.
-        MotionError: When the contract follows a motion, and there is none or another.
     """
     program = Program()
     row = program.input(ROW, layout.width)
-    situation = _situation(contract, layout, mountings, motion, num_envs)
-    return _built(program, row, (), situation if computes else replace(situation, derived={}, views=True))
+    return _built(program, row, (), replace(_situation(contract, layout, None, None), derived={}, views=True))
 
 
-def by_name(
-    contract: Contract, *, mountings: Finder | None = None, motion: Motion | None = None, num_envs: int = 1
-) -> Step:
-    """The step that is given signals by name, joints in the contract's order; see `of_row`.
+def by_name(contract: Contract, *, mountings: Finder | None = None, motion: Motion | None = None) -> Step:
+    """The step that is given signals by name, joints in the contract's order.
 
     What `REMEMBERED` are is a state like any other: the first step after a reset starts them. Without `mountings`,
     where the places are that terms name are signals too (`place_sizes`).
+
+    Raises:
+        TaskError: When a term can only be computed by a task environment.
+        RobotError: When nobody knows a place on the base that a term names.
+        MotionError: When the contract follows a motion, and there is none or another.
     """
     sizes = signal_sizes(contract, len(contract.joint_names)) | (place_sizes(contract) if mountings is None else {})
     read = tuple(name for name in sizes if name != ZERO)
     for _ in range(2):
         # Once to see what is read, once with that alone.
         layout = Layout(joint_names=contract.joint_names, sizes={name: sizes[name] for name in read})
-        situation = _situation(contract, layout, mountings, motion, num_envs)
+        situation = _situation(contract, layout, mountings, motion)
         program = Program()
         step = _built(program, _joined(program, situation), read, situation)
         read = tuple(name for name in read if name in layout.used)
     return replace(step, signals=tuple(name for name in step.signals if name in step.program.inputs))
 
 
-def _situation(
-    contract: Contract, layout: Layout, mountings: Finder | None, motion: Motion | None, num_envs: int
-) -> Situation:
+def _situation(contract: Contract, layout: Layout, mountings: Finder | None, motion: Motion | None) -> Situation:
     @functools.cache
     def clip() -> Clip:
         return Clip.of(contract, motion)
 
-    return Situation(
-        contract=contract, layout=layout, mountings=mountings, clip=clip, derived=DERIVED, num_envs=num_envs
-    )
+    return Situation(contract=contract, layout=layout, mountings=mountings, clip=clip, derived=DERIVED)
 
 
 def _joined(program: Program, situation: Situation) -> Value:
@@ -127,6 +117,10 @@ def _built(program: Program, row: Value, by: tuple[str, ...], situation: Situati
         remembered["filtered_action"] = in_force
     remembered["joint_target"] = _targets(source, in_force)
     outputs = {OBSERVATION: observation, ACTION: raw, TARGET: remembered["joint_target"]}
+    if not by:
+        # Zero times NaN or infinity is NaN, which is true; anything finite gives zero, which is not.
+        both = program.concat([observation, raw])
+        outputs[BROKEN] = both.times(np.zeros((both.width, 1)))
     states = {}
     for name, value in remembered.items():
         if not by:

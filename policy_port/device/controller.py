@@ -57,7 +57,7 @@ class TensorController:
         self.num_envs, self.device = len(joint_pos), joint_pos.device
         order = joint_indices(contract.joint_names, joint_names, wanted_by=f"contract '{contract.name}'")
         self._from_plant = torch.as_tensor(order, dtype=torch.int64, device=self.device)
-        step = by_name(contract, mountings=mountings, num_envs=self.num_envs)
+        step = by_name(contract, mountings=mountings)
         self._module = StepModule(step).to(self.device, torch.float32)
         self._state = self._module.initial_state(self.num_envs, self.device)
         rows, names = self.num_envs, contract.command.names

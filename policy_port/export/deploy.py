@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import onnx
 
 from policy_port.contract.spec import Contract
 from policy_port.deploy.describe import described, write_metadata
-from policy_port.deploy.draw import draw_signals
+from policy_port.deploy.draw import draw_signals, move
 from policy_port.deploy.step import Step, by_name
 from policy_port.deploy.write import graph_of
 from policy_port.errors import ContractError, EvidenceError, MotionError, RobotError, TaskError, one_line
@@ -48,8 +47,7 @@ def write_deploy(folder: Path, policy: LoadedPolicy, remap: Remap, motion: Motio
     graph = graph_of(found, fold(network, observation=False, action=False))
     metadata: Mapping[str, str] = names.metadata(network)
     onnx_graph.set_metadata(graph, metadata)
-    about = described(contract, found, graph)
-    write_metadata(graph, json.dumps(about), [(state["input"], state["output"]) for state in about["states"]])
+    write_metadata(graph, described(contract, found, graph))
     onnx_graph.check(graph)
     path = folder / names.DEPLOY
     path.write_bytes(graph.SerializeToString())
@@ -63,8 +61,9 @@ def write_deploy(folder: Path, policy: LoadedPolicy, remap: Remap, motion: Motio
         path.unlink()
         return f"it can't be proved: {one_line(cause)}"
     drawn = draw_signals(contract, found, STEPS, 1, np.random.default_rng(seed))
-    signals = {name: drawn[name] for name in found.signals}
     reset = [number in (0, STEPS // 2) for number in range(STEPS)]
+    move(contract, drawn, reset)
+    signals = {name: drawn[name] for name in found.signals}
     sample = DeploySample.run(DeployGraph(path, path.read_bytes()), signals, reset)
     (folder / names.DEPLOY_SAMPLE).write_text(sample.text(), encoding="utf-8", newline="\n")
     return ""

@@ -23,9 +23,11 @@ from policy_port.contract.mapping import JointConversion
 from policy_port.contract.term import Reading, Term
 from policy_port.contract.terms import Observation, ObservationTerm
 from policy_port.contract.yaml_file import parse, read_yaml
-from policy_port.control import base_terms
 from policy_port.control.observation import ObservationBuilder
 from policy_port.control.signals import Signals
+from policy_port.deploy.derived import DERIVED
+from policy_port.deploy.program import Value
+from policy_port.deploy.source import Source
 from policy_port.errors import ContractError
 from policy_port.proof import reference
 from policy_port.proof.reference import ByNameReference, layout
@@ -96,15 +98,10 @@ class BasePitch(Term):
         return 0.3 * draws.smooth()[..., None]
 
 
-class PitchReader:
-    """Fills the column of base_pitch from the base's orientation."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._quat, self._pitch = signals.state.base_quat, signals.view("base_pitch")
-
-    def update(self) -> None:
-        w, x, y, z = self._quat.T
-        self._pitch[:, 0] = np.arcsin(2.0 * (w * y - z * x))
+def pitch(source: Source) -> Value:
+    """What fills the column of base_pitch: from the base's orientation."""
+    w, x, y, z = (source.signal("base_quat")[index] for index in range(4))
+    return ((w * y - z * x) * 2.0).call("Asin")
 
 
 class MoreTerms(Observation):
@@ -238,8 +235,8 @@ def test_it_is_sampled() -> None:
 
 @pytest.mark.parametrize("num_envs", [1, 2])
 def test_it_may_bring_a_signal_of_its_own(monkeypatch: pytest.MonkeyPatch, num_envs: int) -> None:
-    """Its columns are laid out, one after the other where two terms have some, and its reader fills them."""
-    monkeypatch.setitem(base_terms.READERS, "base_pitch", PitchReader)
+    """Its columns are laid out, one after the other where two terms have some, and what computes it fills them."""
+    monkeypatch.setitem(DERIVED, "base_pitch", pitch)
     made = contract({"term": "base_pitch"}, {"term": "goal", "size": 1, "frame": "m"})
     signals = Signals(made, LEGS, num_envs)
     signals.goal[:] = 5.0

@@ -26,7 +26,7 @@ def compare(seed: int) -> None:
     network = Network(contract, ENVS)
     places = lambda place: mounting(place, ENVS)  # noqa: E731
     controller = Controller(contract, network, PLANT, ENVS, mountings=places, motion=clip if contract.motion else None)
-    step = by_name(contract, mountings=places, motion=clip if contract.motion else None, num_envs=ENVS)
+    step = by_name(contract, mountings=places, motion=clip if contract.motion else None)
     module = StepModule(step)
     state = module.initial_state(ENVS)
     rng, order = np.random.default_rng(seed), [PLANT.index(name) for name in contract.joint_names]

@@ -98,7 +98,7 @@ def test_the_example_notices_what_is_cheap_to_notice(port: Port, example: Any) -
     policy.reset()
     assert set(policy(good)) == set(TOY.joint_names)
     wrong = {
-        "degrees or ticks": {"joint_pos": dict.fromkeys(TOY.joint_names, 45.0)},
+        "in degrees, encoder ticks or mm": {"joint_pos": dict.fromkeys(TOY.joint_names, 45.0)},
         "has length": {"base_quat": {"w": 1.0, "x": 1.0, "y": 0.0, "z": 0.0}},
         "the policy reads": {"joint_pos": {"left_hip": 0.1}},
         "joint_pos is None, the policy reads": {"joint_pos": None},
@@ -240,8 +240,92 @@ def test_metadata_says_names_units_and_gains(port: Port, example: Any) -> None:
     assert np.isclose(about["joints"]["left_hip"]["default"], 0.1, rtol=0.0, atol=0.0)
 
 
+def moving(names: Any, number: int, slow: float = 0.5) -> dict[str, dict[str, float]]:
+    """A robot that swings its joints about 0.1 rad, as its sensors say it at 50 Hz."""
+    angle = [number * 0.02 * slow / 0.3 + 0.5 * index for index in range(len(names))]
+    place = {name: 0.1 + 0.3 * math.sin(each) for name, each in zip(names, angle, strict=True)}
+    return {"joint_pos": place, "joint_vel": {n: slow * math.cos(a) for n, a in zip(names, angle, strict=True)}}
+
+
+def scaled(signals: dict[str, dict[str, float]], **factors: float) -> dict[str, dict[str, float]]:
+    return {name: {j: factors.get(name, 1.0) * x for j, x in row.items()} for name, row in signals.items()}
+
+
+DEGREES = 180.0 / math.pi
+UNITS = {
+    "degrees": {"joint_pos": DEGREES, "joint_vel": DEGREES},
+    "positions in degrees": {"joint_pos": DEGREES},
+    "ticks": {"joint_pos": 4096 / math.tau},
+    "mm": {"joint_pos": 1000.0},
+    "velocities in degrees per second": {"joint_vel": DEGREES},
+}
+
+
+@pytest.fixture(scope="module")
+def unit_ports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Ports that read positions and velocities, of joints with limits, with none, and that slide."""
+    found = {}
+    for name, joint in {
+        "limits": {"unit": "deg", "lower": -33.3, "upper": 71.7, "default": 10.0},
+        "none": {},
+        "slides": {"unit": "m", "upper": 0.04, "default": 0.02},
+    }.items():
+        joints = {name: {"stiffness": 10.0, "damping": 1.0, "default": 0.1, **joint} for name in TOY.joint_names}
+        observed = {"terms": [{"term": "joint_pos"}, {"term": "joint_vel"}]}
+        contract = Contract.model_validate(contract_data(joints=joints, observation=observed))
+        folder = tmp_path_factory.mktemp(name)
+        policy, remap = network(contract, folder), identity_remap(contract)
+        found[name] = write_port(folder / "port", policy, remap, formats=("onnx",)).path
+    return found
+
+
+@pytest.mark.parametrize("limits", ["limits", "none"])
+def test_other_units_are_refused_by_limits_and_by_steps(limits: str, example: Any, unit_ports: dict[str, Path]) -> None:
+    """A second of slow motion in any other unit is refused in words; in SI units no step of four seconds is."""
+    assert example.self_test(unit_ports[limits]) < 1e-6, "the stored sample is plausible too"
+    policy = example.DeployedPolicy(unit_ports[limits] / "deploy.onnx")
+    for slow in (0.1, 0.5, 20.0):
+        policy.reset()
+        for number in range(200):
+            policy(moving(TOY.joint_names, number, slow))
+    for name, factors in UNITS.items():
+        policy.reset()
+        with pytest.raises(ValueError, match=r"joint_(pos|vel).*(degrees|SI units)"):
+            for number in range(50):
+                policy(scaled(moving(TOY.joint_names, number), **factors))
+                assert number < 49, name
+
+
+def test_a_robot_that_stands_and_trembles_is_right(example: Any, unit_ports: dict[str, Path]) -> None:
+    """Noise of an encoder and of its derivative, and one blow, are no other unit."""
+    policy = example.DeployedPolicy(unit_ports["none"] / "deploy.onnx")
+    policy.reset()
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        place = dict(zip(TOY.joint_names, 0.1 + 0.0008 * rng.normal(size=4), strict=True))
+        speed = dict(zip(TOY.joint_names, 0.3 * rng.normal(size=4) + (15.0 if number == 40 else 0.0), strict=True))
+        policy({"joint_pos": place, "joint_vel": speed})
+
+
+def test_limits_are_in_si_at_full_precision(example: Any, unit_ports: dict[str, Path]) -> None:
+    """A contract's degrees become radians, unrounded; a joint that slides has its metres, and only the limit it has."""
+    joint = example.DeployedPolicy(unit_ports["limits"] / "deploy.onnx").about["joints"]["left_hip"]
+    assert (joint["lower"], joint["upper"]) == (-33.3 / DEGREES, 71.7 / DEGREES)
+    policy = example.DeployedPolicy(unit_ports["slides"] / "deploy.onnx")
+    assert (policy.about["joints"]["left_hip"]["upper"], "lower" in policy.about["joints"]["left_hip"]) == (0.04, False)
+    assert example.self_test(unit_ports["slides"]) < 1e-6
+    policy.reset()
+    still = dict.fromkeys(TOY.joint_names, 0.0)
+    policy({"joint_pos": dict.fromkeys(TOY.joint_names, 0.04), "joint_vel": still})
+    with pytest.raises(ValueError, match=r"joint_pos of left_hip is 20, far from .*'upper': 0.04.* m: .* or mm"):
+        policy({"joint_pos": dict.fromkeys(TOY.joint_names, 20.0), "joint_vel": still})
+
+
 def test_the_cpp_example_replays_the_sample(port: Port, tmp_path: Path) -> None:
-    """Built against ONNX Runtime's own headers, where they are at hand, it is within 1e-6 of the sample."""
+    """Built against ONNX Runtime's own headers, where they are at hand, it is within 1e-6 of the sample.
+
+    A site's name may hold a slash, and positions in degrees are refused.
+    """
     root = os.environ.get("ONNXRUNTIME_ROOT", "")
     headers = root or Path("/usr/include/onnxruntime/onnxruntime_cxx_api.h").is_file()
     if not (headers and shutil.which("cmake") and shutil.which("c++")):
@@ -253,5 +337,17 @@ def test_the_cpp_example_replays_the_sample(port: Port, tmp_path: Path) -> None:
     configure = ["cmake", "-S", source, "-B", tmp_path, f"-DONNXRUNTIME_ROOT={root}"]
     for command in (configure, ["cmake", "--build", tmp_path]):
         subprocess.run(command, check=True, capture_output=True)
-    done = subprocess.run([tmp_path / "deploy_cpp", port.path], check=True, capture_output=True, text=True)
-    assert float(done.stdout.rpartition(":")[2]) < 1e-6
+    contract = Contract.model_validate(contract_data(observation={"terms": [PLACED[1], {"term": "joint_pos"}]}))
+    policy, remap = network(contract, tmp_path), identity_remap(contract)
+    placed = write_port(tmp_path / "port", policy, remap, formats=("onnx",)).path
+    for path in (port.path, placed):
+        done = subprocess.run([tmp_path / "deploy_cpp", path], check=True, capture_output=True, text=True)
+        assert float(done.stdout.rpartition(":")[2]) < 1e-6
+    head, *rows = [line.split(",") for line in (placed / "deploy_sample.csv").read_text().splitlines()]
+    turned = [
+        [str(DEGREES * float(x)) if n.startswith("joint_pos") else x for n, x in zip(head, r, strict=True)]
+        for r in rows
+    ]
+    (placed / "deploy_sample.csv").write_text("\n".join(",".join(row) for row in (head, *turned)) + "\n")
+    done = subprocess.run([tmp_path / "deploy_cpp", placed], capture_output=True, text=True)
+    assert (done.returncode, "is it in degrees" in done.stderr) == (2, True)

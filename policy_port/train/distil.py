@@ -224,8 +224,8 @@ def look_at_teacher(lesson: Lesson, place: Place, task: VelocityTask) -> None:
     did = (
         f"falls in {100 * fell:.0f} % of {trial.episodes} episodes"
         if fell > LOST
-        else f"tracks the velocity by {tracking:.3f} of the most there is; standing still does so by {still:.3f}, and a "
-        f"teacher must by {least:.3f} (a tenth of the rest more) in {trial.episodes} episodes"
+        else f"tracks the velocity by {tracking:.3f} of the most there is; standing still does so by {still:.3f}, and "
+        f"a teacher must by {least:.3f} (a tenth of the rest more) in {trial.episodes} episodes"
     )
     raise TrainError(
         f"teacher {lesson.teacher.policy.path}: {did} of task '{task.name}' on {place.robot}. "

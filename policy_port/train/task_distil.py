@@ -214,8 +214,14 @@ def notes(lesson: TaskLesson, environment: TaskEnvironment, agent: DistilAgent, 
         f"{iterations} iterations of {agent.num_steps_per_env} steps in {environment.num_envs} environments, "
         f"{steps:,} steps in all" + (f", each with its pictures ({seen})" if seen else "")
     )
-    unmeasured = [finding for finding in measured(student, ("encoders",)) if finding.way is None]
-    found += [f"student: '{finding.term.label}' is measured by no encoder: {finding.words}" for finding in unmeasured]
+    findings = measured(student, ("encoders",))
+    found += [
+        f"student: '{finding.term.label}' is measured by no encoder: {finding.words}"
+        for finding in findings
+        if finding.way is None
+    ]
+    if perfect := [finding.term.label for finding in findings if finding.way is not None and finding.way.sensors]:
+        found.append(f"no noise is added here to {', '.join(perfect)}, which real encoders err in")
     if {str(slot) for slot in observation_slots(lesson.teacher.contract)} <= {
         str(slot) for slot in observation_slots(student)
     }:

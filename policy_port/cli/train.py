@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
 
@@ -39,9 +40,14 @@ class LearningOptions:
     """What every training is given on the command line."""
 
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder: checkpoints, curve, report.")]
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, max=counts.SEED, help="Seed of networks, commands and everything else.")
+    ] = 0
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="Iterations of the whole training, in the place of max_iterations.")
+        int | None,
+        typer.Option(
+            min=1, max=counts.ITERATIONS, help="Iterations of the whole training, in the place of max_iterations."
+        ),
     ] = None
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop at a checkpoint after this time [min].")] = None
     agent: Annotated[
@@ -104,7 +110,7 @@ class TrainOptions(LearningOptions):
     plant: Annotated[PlantName, typer.Option(help="Simulator to train in.")]
     robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
     task: LearningTaskOption = "velocity"
-    num_envs: Annotated[int, typer.Option(min=1, max=65536, help="Environments side by side.")] = 64
+    num_envs: Annotated[int, typer.Option(min=1, max=counts.ENVS, help="Environments side by side.")] = 64
     critic_contract: CriticOption = None
 
 
@@ -130,7 +136,7 @@ class FinetuneOptions(LearningOptions):
     robot: RobotFileOption = None
     task: LearningTaskOption = None
     num_envs: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Environments; as many as the run had, if absent.")
+        int | None, typer.Option(min=1, max=counts.ENVS, help="Environments; as many as the run had, if absent.")
     ] = None
     critic_contract: CriticOption = None
 

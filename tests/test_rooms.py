@@ -15,8 +15,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
 
 # A room is a folder of the package or a single file at its top; a folder in a room is a room too. Each may import
-# itself and the rooms in its row, or only one file of another room; everything may import `arrays`, `counts`, `errors` and
-# the version in the package's own file. A row stands for its own files alone: a room in a room has its own row.
+# itself and the rooms in its row, or only one file of another room; everything may import `arrays`, `counts`, `errors`
+# and the version in the package's own file. A row stands for its own files alone: a room in a room has its own row.
 ROOMS: dict[str, set[str]] = {
     "arrays": set(),
     "counts": set(),

@@ -97,7 +97,7 @@ def distil(options: DistilOptions) -> None:
     The student drives, the teacher says what it would have done. Of the checkpoints the one that tracks the velocity
     best, of --env the one that succeeds most often, is the result, held against the teacher in the same episodes.
     """
-    plan = options.plan("distil")
+    plan = options.plan()
     given = {
         "kind": options.library,
         "activation": options.activation,

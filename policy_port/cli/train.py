@@ -65,15 +65,15 @@ class LearningOptions:
     )
     force: Annotated[bool, typer.Option("--force", help="Begin anew in the place of what is in --out.")] = False
 
-    def plan(self, stage: str, critic_contract: Path | None = None) -> Plan:
-        """How the run of a command is to go, in a folder that can be its."""
-        from policy_port.train.ppo import Plan, check_out
+    def plan(self, critic_contract: Path | None = None) -> Plan:
+        """How the run of a command is to go."""
+        from policy_port.train.ppo import Plan
 
         if self.resume and self.force:
             raise typer.BadParameter(
                 "--resume goes on with what is in --out and --force replaces it; give one of the two"
             )
-        plan = Plan(
+        return Plan(
             out=self.out,
             agent=self.agent,
             critic_contract=critic_contract,
@@ -83,8 +83,6 @@ class LearningOptions:
             force=self.force,
             tell=lambda note: typer.echo(f"note: {note}", err=True),
         )
-        check_out(plan, stage)
-        return plan
 
     def place(self, plant: PlantName, robot: str, task: str | None, num_envs: int) -> Place:
         """Where it takes place."""
@@ -119,7 +117,7 @@ def train(options: TrainOptions) -> None:
     """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
     from policy_port.train.ppo import train as learn
 
-    plan = options.plan("train", options.critic_contract)
+    plan = options.plan(options.critic_contract)
     place = options.place(options.plant, options.robot, options.task, options.num_envs)
     typer.echo(summary(learn(options.contract, place, plan)))
 
@@ -153,7 +151,7 @@ def finetune(options: FinetuneOptions) -> None:
     from policy_port.train.finetune import open_start, place_of
     from policy_port.train.reach import finetune_reach
 
-    plan = options.plan("finetune", options.critic_contract)
+    plan = options.plan(options.critic_contract)
     start = open_start(options.student, options.contract)
     place = place_of(
         start,

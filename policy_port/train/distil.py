@@ -26,7 +26,7 @@ from policy_port.train.figures import compared
 from policy_port.train.judge import Judge, best_of, trial_of
 from policy_port.train.loop import learn, make_runner
 from policy_port.train.place import Place
-from policy_port.train.ppo import Plan, begun_as, open_folder
+from policy_port.train.ppo import Plan, begun_as, check_out, open_folder
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, make_record
 from policy_port.train.settings import DistilAgent, read_agent
@@ -120,6 +120,7 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
+    check_out(plan, "distil")
     agent = settings_of(lesson, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")

@@ -25,7 +25,7 @@ from policy_port.errors import TaskError, TrainError
 from policy_port.replay.metrics import success_interval
 from policy_port.train.distil import STUDENTS, Settling
 from policy_port.train.loop import learn, make_runner, one_thread
-from policy_port.train.ppo import Plan, begun_as, open_folder
+from policy_port.train.ppo import Plan, begun_as, check_out, open_folder
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, make_record
 from policy_port.train.settings import DistilAgent, read_agent
@@ -138,6 +138,7 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
+    check_out(plan, "distil")
     agent = settings_of(lesson, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = open_lesson_in(lesson, place)

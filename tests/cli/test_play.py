@@ -217,7 +217,7 @@ def test_an_output_that_exists_is_refused(port: StandIn, made: list[dict[str, An
     assert (code, "--force" in error) == (2, True)
     assert not made, "refused before the simulator starts"
     assert run(*WALK, "--out", tmp_path / "run", "--force")[0] == 0
-    assert not old.exists()
+    assert old.read_text() != '{"metrics": {}}'
 
 
 def test_a_port_without_onnx_is_refused(port: StandIn, tmp_path: Path) -> None:

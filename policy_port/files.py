@@ -18,6 +18,14 @@ from typing import Any
 from policy_port.errors import OutputError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OURS = {
+    "manifest.json": b'"sha256_of_the_rest"',
+    "run.yaml": b"policy_port_run",
+    "metrics.json": b'"metrics"',
+    "comparison.json": b'"verdict"',
+    "poses.yaml": b"poses_version",
+}
+"""A file of each kind of folder that may be replaced, and what stands in its first MiB."""
 
 
 @contextlib.contextmanager
@@ -69,6 +77,15 @@ def check_output_folder(path: str | os.PathLike[str], force: bool = False) -> No
     """
     target = _resolved(path)
     _refuse_taken(target, force)
+    check_writable(target)
+
+
+def check_writable(target: Path) -> None:
+    """Refuse a file or folder that can't be made where it is to be.
+
+    Raises:
+        OutputError: Naming what stands in the way.
+    """
     there = next(parent for parent in target.parents if os.path.lexists(parent))
     if not there.is_dir():
         raise OutputError(f"{target}: can't be made: {there} is a file")
@@ -162,10 +179,8 @@ def _refuse_taken(target: Path, force: bool) -> None:
         raise OutputError(f"{target}: is a file; name a folder that does not exist yet")
     if not any(target.iterdir()):
         return
-    if not force:
-        raise OutputError(f"{target}: exists and is not empty; name another folder, or replace it with --force")
     # A slip such as `--out . --force` must not cost a user their work.
-    if (
+    if force and (
         Path.cwd().is_relative_to(target)
         or Path.home().resolve().is_relative_to(target)
         or target.is_mount()
@@ -175,6 +190,23 @@ def _refuse_taken(target: Path, force: bool) -> None:
             f"{target}: is the working folder, a home folder, a disk or a repository, and is not replaced "
             "even with --force; name a folder inside it"
         )
+    if not _is_ours(target):
+        held = sorted(entry.name for entry in target.iterdir())
+        raise OutputError(
+            f"{target}: exists and is not empty, and is nothing that policy-port made: it holds {', '.join(held[:3])}"
+            f"{f' and {len(held) - 3} more' if len(held) > 3 else ''}; name another folder"
+        )
+    if not force:
+        raise OutputError(f"{target}: exists and is not empty; name another folder, or replace it with --force")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is one that this package wrote, by a file that each has."""
+    for name, mark in _OURS.items():
+        with contextlib.suppress(OSError), open(folder / name, "rb") as file:
+            if mark in file.read(1 << 20):
+                return True
+    return False
 
 
 def _missing_parents(target: Path) -> list[Path]:

@@ -12,11 +12,18 @@ from pathlib import Path
 import pytest
 
 from policy_port.errors import OutputError
-from policy_port.files import output_folder, sha256, write_atomic
+from policy_port.files import check_output_folder, output_folder, sha256, write_atomic
 
 
 def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
+
+
+def older(out: Path) -> Path:
+    """A folder that a command wrote before."""
+    out.mkdir()
+    (out / "run.yaml").write_text("policy_port_run: 1\n")
+    return out
 
 
 def test_the_folder_appears_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -52,12 +59,10 @@ def test_any_ending_but_a_good_one_leaves_nothing(tmp_path: Path, stop: type[Bas
 
 def test_a_folder_in_use_is_refused_without_force(tmp_path: Path) -> None:
     """A folder with content is refused with the way out, before any work is done."""
-    out = tmp_path / "port"
-    out.mkdir()
-    (out / "old").write_text("old")
+    out = older(tmp_path / "port")
     with pytest.raises(OutputError, match=r"port: exists and is not empty; .* --force"), output_folder(out):
         pytest.fail("the block must not start")
-    assert (out / "old").read_text() == "old"
+    assert names(out) == ["run.yaml"]
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
@@ -71,12 +76,10 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 
 def test_force_replaces_only_after_success(tmp_path: Path) -> None:
     """With force the old folder survives a failure and is wholly gone after a success."""
-    out = tmp_path / "port"
-    out.mkdir()
-    (out / "old").write_text("old")
+    out = older(tmp_path / "port")
     with pytest.raises(ValueError, match="stop"), output_folder(out, force=True):
         raise ValueError("stop")
-    assert names(out) == ["old"]
+    assert names(out) == ["run.yaml"]
     with output_folder(out, force=True) as folder:
         (folder / "new").write_text("new")
     assert names(out) == ["new"]
@@ -85,9 +88,7 @@ def test_force_replaces_only_after_success(tmp_path: Path) -> None:
 
 def test_force_puts_the_old_folder_back_when_the_rename_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt between the two renames leaves the old folder where it was."""
-    out = tmp_path / "port"
-    out.mkdir()
-    (out / "old").write_text("old")
+    out = older(tmp_path / "port")
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
@@ -99,7 +100,7 @@ def test_force_puts_the_old_folder_back_when_the_rename_fails(tmp_path: Path, mo
     with pytest.raises(KeyboardInterrupt), output_folder(out, force=True):
         pass
     assert names(tmp_path) == ["port"]
-    assert names(out) == ["old"]
+    assert names(out) == ["run.yaml"]
 
 
 def test_force_never_replaces_the_working_folder_a_home_or_a_repository(
@@ -116,6 +117,31 @@ def test_force_never_replaces_the_working_folder_a_home_or_a_repository(
             output_folder(tmp_path / folder, force=True),
         ):
             pytest.fail("the block must not start")
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("file", ["thesis.tex", "run.yaml", "manifest.json", "metrics.json"])
+def test_a_folder_that_something_else_made_is_never_replaced(tmp_path: Path, file: str, force: bool) -> None:
+    """Also one whose file is called as one of ours; no message tells to force it."""
+    out = tmp_path / "mine"
+    (out / "deep").mkdir(parents=True)
+    (out / file).write_text("{files: mine}")
+    for act in (lambda: check_output_folder(out, force), lambda: output_folder(out, force).__enter__()):
+        with pytest.raises(OutputError, match="nothing that policy-port made: it holds deep, ") as caught:
+            act()
+        assert "force" not in str(caught.value)
+    assert names(out) == sorted(["deep", file])
+
+
+@pytest.mark.parametrize("stands", ["", "out"])
+def test_a_place_that_may_not_be_written_to_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: str
+) -> None:
+    """The folder in which nothing may be written is named, whoever asks: root may write everywhere, so it is told."""
+    (tmp_path / stands).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(OutputError, match=rf"out: can't be made: nothing may be written in {tmp_path}; name another"):
+        check_output_folder(tmp_path / "out")
 
 
 def test_a_file_in_the_place_is_refused_even_with_force(tmp_path: Path) -> None:
@@ -165,7 +191,7 @@ def test_a_write_that_the_system_stops_leaves_nothing(tmp_path: Path) -> None:
         import resource, sys
         from pathlib import Path
         from policy_port.errors import OutputError
-        from policy_port.files import output_folder, write_atomic
+        from policy_port.files import check_output_folder, output_folder, write_atomic
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
         out = Path(sys.argv[1])

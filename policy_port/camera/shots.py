@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from policy_port import counts
 from policy_port.camera.links import Arm
 from policy_port.camera.masks import by_background, by_colour, by_outline, cleaned
 from policy_port.camera.silhouette import Mask, Shot
@@ -38,7 +39,7 @@ class PictureOfPose(Strict):
     """Beside the table."""
     joint_pos: dict[str, float] | None = None
     """By joint name, in the table's unit."""
-    step: Annotated[int, Field(ge=0)] | None = None
+    step: Annotated[int, Field(ge=0, le=counts.ITERATIONS)] | None = None
     """Instead of `joint_pos`: the step of the trace that it was taken at."""
     mask: str | None = None
     """A picture beside the table, other than black where the arm is."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.arm import check_emulated, outlook_of
 from policy_port.cli.arm_options import EmulatedViewOption, FaultOption
 from policy_port.cli.options import takes
@@ -43,7 +44,9 @@ class AlignOptions:
         Path | None, typer.Option(metavar="DIR", help="Where snapshots go; snapshots/ beside the file, if not given.")
     ] = None
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of the page; 0 is any that is free.")] = 0
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the emulated arm and of where its camera stands.")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, max=counts.SEED, help="Seed of the emulated arm and of where its camera stands.")
+    ] = 0
 
 
 @takes(AlignOptions)

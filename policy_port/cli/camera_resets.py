@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from policy_port import counts
+
 RATE = 15.0
 """Resets a second of the video."""
 
@@ -19,7 +21,7 @@ def resets(
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="env.yaml or env_config.json.")] = None,
     resets: Annotated[int, typer.Option(min=1, max=300, help="How often.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first reset.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=counts.SEED, help="Seed of the first reset.")] = 0,
 ) -> None:
     """Show where an environment's episodes start, and how much of it its camera sees."""
     from policy_port.camera.env_file import EnvFile, load_env_file

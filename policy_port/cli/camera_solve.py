@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class SolveOptions:
         str | None,
         typer.Option(metavar="LINK", help="The link that holds it; without, the last joint's parent."),
     ] = None
-    episode: Annotated[int | None, typer.Option(min=0, help="Episode of a LeRobotDataset; 0, if absent.")] = None
+    episode: Annotated[
+        int | None, typer.Option(min=0, max=counts.EPISODES, help="Episode of a LeRobotDataset; 0, if absent.")
+    ] = None
     camera: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Camera of a LeRobotDataset that has several."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import StopsOption
 
@@ -57,7 +58,7 @@ class CollectOptions:
     ] = None
     plot: Annotated[bool, typer.Option("--plot", help="Write plot.png.")] = False
     report: Annotated[bool, typer.Option("--report", help="Write report.html.")] = False
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the emulated arm's noise and faults.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=counts.SEED, help="Seed of the emulated arm's noise and faults.")] = 0
 
 
 @takes(CollectOptions)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import MeshesOption, PlantName, RobotOption, TaskOption, parse_command
 from policy_port.cli.verify import NOT_VERIFIED, PortArgument, ReportOption, SideOption, TraceSide
@@ -34,10 +35,13 @@ CommandOption = Annotated[
     typer.Option(metavar="VX,VY,WZ", help=f"With --plant: velocity command, varied by the trials; {COMMAND}, if none."),
 ]
 SecondsOption = Annotated[
-    float | None, typer.Option(min=1.0, help=f"With --plant: length of the walks that count [s]; {SECONDS:g}, if none.")
+    float | None,
+    typer.Option(
+        min=1.0, max=counts.DAY, help=f"With --plant: length of the walks that count [s]; {SECONDS:g}, if none."
+    ),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option(min=0, help="With --plant: seed of start poses and episodes; 0, if none.")
+    int | None, typer.Option(min=0, max=counts.SEED, help="With --plant: seed of start poses and episodes; 0, if none.")
 ]
 WriteOption = Annotated[
     Path | None, typer.Option(help="Contract file to write, mended by the first hypothesis.", metavar="YAML")

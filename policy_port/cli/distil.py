@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import PlantName, SimBackend
 from policy_port.cli.train import LearningOptions, LearningTaskOption, RobotFileOption, summary
@@ -61,7 +62,10 @@ class DistilOptions(LearningOptions):
     ] = None
     control_mode: Annotated[str | None, typer.Option(help="Controller of --env; its default, if absent.")] = None
     episode_steps: Annotated[
-        int | None, typer.Option(min=2, help="Steps of an episode while learning in --env; its own, if absent.")
+        int | None,
+        typer.Option(
+            min=2, max=counts.ITERATIONS, help="Steps of an episode while learning in --env; its own, if absent."
+        ),
     ] = None
     sim_backend: Annotated[SimBackend, typer.Option(help="Where the physics of --env runs.")] = SimBackend.CPU
     teacher_contract: Annotated[
@@ -72,7 +76,7 @@ class DistilOptions(LearningOptions):
     ] = None
     task: LearningTaskOption = None
     num_envs: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Environments side by side; 256, of --env 16.")
+        int | None, typer.Option(min=1, max=counts.ENVS, help="Environments side by side; 256, of --env 16.")
     ] = None
     library: Annotated[str | None, typer.Option("--from", help="Library that wrote the teacher's file.")] = None
     activation: Annotated[str | None, typer.Option(help="The teacher's activation, where its file does not say.")] = (
@@ -93,7 +97,7 @@ def distil(options: DistilOptions) -> None:
     The student drives, the teacher says what it would have done. Of the checkpoints the one that tracks the velocity
     best, of --env the one that succeeds most often, is the result, held against the teacher in the same episodes.
     """
-    plan = options.plan("distil")
+    plan = options.plan()
     given = {
         "kind": options.library,
         "activation": options.activation,

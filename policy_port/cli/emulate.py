@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class EmulateOptions:
     lens: LensOption = None
     fault: FaultOption = None
     faults: Annotated[bool, typer.Option("--faults", help="List the kinds of faults and end.")] = False
-    seed: Annotated[int, typer.Option(help="Seed of the faults that strike at random.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=counts.SEED, help="Seed of the faults that strike at random.")] = 0
     duration: DurationOption = None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.run_folder import policy_contract, policy_file
 
@@ -73,7 +74,7 @@ RecordedOption = Annotated[
     Path | None, typer.Option(help="Trace, .npz or .npy with observations of the port's side to prove parity on too.")
 ]
 MappingOption = Annotated[str, typer.Option("--mapping", help="Mapping file, or the name of a shipped one.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the observations that parity draws.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=counts.SEED, help="Seed of the observations that parity draws.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 
 
@@ -62,7 +63,7 @@ SegmentsOption = Annotated[
 TimestepOption = Annotated[
     float | None, typer.Option(min=1e-4, max=0.05, help="Physics timestep [s]; the contract's, or 0.005.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the bootstrap.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=counts.SEED, help="Seed of the bootstrap.")]
 ActuatorOption = Annotated[
     ActuatorKind, typer.Option(help="network: also train one beside each drive, kept if held-out errors fall for sure.")
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.export import (
     ActivationOption,
     AgentOption,
@@ -42,7 +43,8 @@ class _Inspected:
     output: OutputOption = None
     mean: MeanOption = False
     width: Annotated[
-        int | None, typer.Option(min=1, help="Width of the observation, where the file does not say it.")
+        int | None,
+        typer.Option(min=1, max=counts.NUMBERS, help="Width of the observation, where the file does not say it."),
     ] = None
     teacher: Annotated[bool, typer.Option("--teacher", help="The teacher of a distillation file.")] = False
     library: FromOption = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.plant_options import PlantName
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ def measure(
     plant: Annotated[PlantName, typer.Option()],
     robot: Annotated[str, typer.Option()],
     task: Annotated[str, typer.Option()],
-    episodes: Annotated[int, typer.Option(min=2)] = 40,
-    seconds: Annotated[float, typer.Option(min=0.1)] = 10.0,
-    seed: Annotated[int, typer.Option(min=0)] = 1_000_000,
+    episodes: Annotated[int, typer.Option(min=2, max=counts.EPISODES)] = 40,
+    seconds: Annotated[float, typer.Option(min=0.1, max=counts.DAY)] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, max=counts.SEED)] = 1_000_000,
 ) -> None:
     """Let a port, or a run's result, perform drawn episodes of a velocity task, and keep the figures."""
     from policy_port.train import measure as measuring

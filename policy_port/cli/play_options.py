@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.arm_options import ArmOptions
 from policy_port.cli.plant_options import DynamicsOption, MeshesOption, PlantName, RobotOption, SimBackend, TaskOption
 from policy_port.cli.play_scheduled import (
@@ -53,7 +54,11 @@ SecondsOption = Annotated[
 ]
 EpisodesOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Episodes of --env or --task, 100 if not given; with --seconds one per environment."),
+    typer.Option(
+        min=1,
+        max=counts.EPISODES,
+        help="Episodes of --env or --task, 100 if not given; with --seconds one per environment.",
+    ),
 ]
 GoalOption = Annotated[
     list[str] | None,
@@ -71,9 +76,11 @@ MotionOption = Annotated[
     ),
 ]
 NumEnvsOption = Annotated[
-    int, typer.Option(min=1, help="Environments at a time; with --env on physx_cpu each is a process.")
+    int, typer.Option(min=1, max=counts.ENVS, help="Environments at a time; with --env on physx_cpu each is a process.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the first episode; episode e has seed + e.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=counts.SEED, help="Seed of the first episode; episode e has seed + e.")
+]
 ThroughOption = Annotated[
     str | None,
     typer.Option(metavar="MAP", help="Mapping that the port was made with: the simulator speaks its source side."),
@@ -83,7 +90,12 @@ TimestepOption = Annotated[
 ]
 ControlModeOption = Annotated[str | None, typer.Option(help="Controller of the environment, with --env.")]
 ProcessesOption = Annotated[
-    int, typer.Option(min=1, help="Share the environments of --plant out among processes; the numbers stay the same.")
+    int,
+    typer.Option(
+        min=1,
+        max=counts.PROCESSES,
+        help="Share the environments of --plant out among processes; the numbers stay the same.",
+    ),
 ]
 TraceOption = Annotated[
     bool | None,
@@ -94,9 +106,6 @@ TraceOption = Annotated[
         show_default=False,
     ),
 ]
-
-DAY = 86_400.0
-"""The longest episode [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +206,11 @@ def _check_way(options: PlayOptions) -> None:
         raise typer.BadParameter(f"{strays} goes with {other}")
     _check_staged(options)
     if options.plant is None:
+        if options.sim_backend is SimBackend.CPU and options.num_envs > counts.PROCESSES:
+            raise typer.BadParameter(
+                f"--num-envs {options.num_envs}: with --env on physx_cpu each is a process, and "
+                f"{counts.PROCESSES} are the most"
+            )
         return
     from policy_port.port.format import MOTION
 
@@ -218,9 +232,9 @@ def _check_way(options: PlayOptions) -> None:
     if options.task is not None and (options.seconds is not None or options.goal or options.motion):
         stray = "--motion" if options.motion else "--goal" if options.goal else "--seconds"
         raise typer.BadParameter(f"{stray} does not go with --task: the task has goals and a length of its own")
-    if options.seconds is not None and not 0.0 < options.seconds <= DAY:
+    if options.seconds is not None and not 0.0 < options.seconds <= counts.DAY:
         raise typer.BadParameter(
-            f"--seconds takes a finite length above 0, a day ({DAY:g} s) at most, given: {options.seconds:g}"
+            f"--seconds takes a finite length above 0, a day ({counts.DAY:g} s) at most, given: {options.seconds:g}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class RegressOptions:
     """What is given on the command line."""
 
     suite: Annotated[Path, typer.Argument(metavar="SUITE", help="Suite, NAME.regress.yaml; docs/ci.md says more.")]
-    jobs: Annotated[int, typer.Option(min=1, help="Cases at a time, each a process.")] = 1
+    jobs: Annotated[int, typer.Option(min=1, max=counts.PROCESSES, help="Cases at a time, each a process.")] = 1
     update: Annotated[
         bool, typer.Option("--update", help="Write the baselines and say what changed, instead of judging.")
     ] = False

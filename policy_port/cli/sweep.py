@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 
 
@@ -20,7 +21,8 @@ class SweepOptions:
         Path | None, typer.Option(help="Folder of the results; NAME.results beside the file, if absent.")
     ] = None
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Workers at a time; one a core, if absent.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=counts.PROCESSES, help="Workers at a time; one a core, if absent.", show_default=False),
     ] = None
     ray: Annotated[bool, typer.Option("--ray", help="Spread them over the Ray cluster at RAY_ADDRESS.")] = False
     plot: Annotated[bool, typer.Option("--plot", help="Draw the learning curves and the ranking.")] = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
 
@@ -39,9 +40,14 @@ class LearningOptions:
     """What every training is given on the command line."""
 
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run's folder: checkpoints, curve, report.")]
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of networks, commands and everything else.")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, max=counts.SEED, help="Seed of networks, commands and everything else.")
+    ] = 0
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="Iterations of the whole training, in the place of max_iterations.")
+        int | None,
+        typer.Option(
+            min=1, max=counts.ITERATIONS, help="Iterations of the whole training, in the place of max_iterations."
+        ),
     ] = None
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop at a checkpoint after this time [min].")] = None
     agent: Annotated[
@@ -59,15 +65,15 @@ class LearningOptions:
     )
     force: Annotated[bool, typer.Option("--force", help="Begin anew in the place of what is in --out.")] = False
 
-    def plan(self, stage: str, critic_contract: Path | None = None) -> Plan:
-        """How the run of a command is to go, in a folder that can be its."""
-        from policy_port.train.ppo import Plan, check_out
+    def plan(self, critic_contract: Path | None = None) -> Plan:
+        """How the run of a command is to go."""
+        from policy_port.train.ppo import Plan
 
         if self.resume and self.force:
             raise typer.BadParameter(
                 "--resume goes on with what is in --out and --force replaces it; give one of the two"
             )
-        plan = Plan(
+        return Plan(
             out=self.out,
             agent=self.agent,
             critic_contract=critic_contract,
@@ -77,8 +83,6 @@ class LearningOptions:
             force=self.force,
             tell=lambda note: typer.echo(f"note: {note}", err=True),
         )
-        check_out(plan, stage)
-        return plan
 
     def place(self, plant: PlantName, robot: str, task: str | None, num_envs: int) -> Place:
         """Where it takes place."""
@@ -104,7 +108,7 @@ class TrainOptions(LearningOptions):
     plant: Annotated[PlantName, typer.Option(help="Simulator to train in.")]
     robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
     task: LearningTaskOption = "velocity"
-    num_envs: Annotated[int, typer.Option(min=1, max=65536, help="Environments side by side.")] = 64
+    num_envs: Annotated[int, typer.Option(min=1, max=counts.ENVS, help="Environments side by side.")] = 64
     critic_contract: CriticOption = None
 
 
@@ -113,7 +117,7 @@ def train(options: TrainOptions) -> None:
     """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
     from policy_port.train.ppo import train as learn
 
-    plan = options.plan("train", options.critic_contract)
+    plan = options.plan(options.critic_contract)
     place = options.place(options.plant, options.robot, options.task, options.num_envs)
     typer.echo(summary(learn(options.contract, place, plan)))
 
@@ -130,7 +134,7 @@ class FinetuneOptions(LearningOptions):
     robot: RobotFileOption = None
     task: LearningTaskOption = None
     num_envs: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Environments; as many as the run had, if absent.")
+        int | None, typer.Option(min=1, max=counts.ENVS, help="Environments; as many as the run had, if absent.")
     ] = None
     critic_contract: CriticOption = None
 
@@ -147,7 +151,7 @@ def finetune(options: FinetuneOptions) -> None:
     from policy_port.train.finetune import open_start, place_of
     from policy_port.train.reach import finetune_reach
 
-    plan = options.plan("finetune", options.critic_contract)
+    plan = options.plan(options.critic_contract)
     start = open_start(options.student, options.contract)
     place = place_of(
         start,

@@ -5,7 +5,7 @@ Every value keeps its line; pydantic validates the plain data, and its findings 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,11 +149,64 @@ def parse[Model: BaseModel](model: type[Model], document: YamlDocument, error: t
     try:
         return model.model_validate(document.data)
     except ValidationError as cause:
-        items = cause.errors(include_url=False)
+        items = one_each(cause.errors(include_url=False), document.data)
         findings = [_finding(item, document) for item in items[:MAX_FINDINGS]]
         if len(items) > MAX_FINDINGS:
             findings.append(f"{document.path}: and {len(items) - MAX_FINDINGS} more such errors")
         raise error("\n".join(dict.fromkeys(findings))) from None
+
+
+def one_each(items: Sequence[Any], data: Any, start: int = 0) -> list[Any]:
+    """One of pydantic's errors for each mistake.
+
+    Of a value that may be one thing or another pydantic tells what is wrong with it as each of them, and of a list
+    whose entries are wrong that it is too short as well.
+
+    Args:
+        items: The errors.
+        data: What was validated.
+        start: Parts of their locations that have been looked at.
+    """
+    places: dict[Any, dict[Any, list[Any]]] = {}
+    for number, item in enumerate(items):
+        if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
+            continue
+        location, at = item["loc"], _tag_at(item, data, start)
+        members = places.setdefault(number if at is None else location[:at], {})
+        members.setdefault(None if at is None else location[at], []).append(item)
+    found: list[Any] = []
+    for place, members in places.items():
+        meant = _meant(members)
+        found += meant if isinstance(place, int) else one_each(meant, data, len(place) + 1)
+    return found
+
+
+def _tag_at(item: Any, data: Any, start: int) -> int | None:
+    """Where pydantic's name of a kind of value stands in an error's location, which leads through `data` elsewhere."""
+    last = len(item["loc"]) - 1
+    for at, part in enumerate(item["loc"]):
+        if (part in data) if isinstance(data, dict) else isinstance(data, list) and part in range(len(data)):
+            data = data[part]
+        elif at >= start:
+            return None if at == last and item["type"] == "missing" else at
+    return None
+
+
+def _meant(members: Mapping[Any, list[Any]]) -> list[Any]:
+    """What is wrong with a value as the kind of thing that it most likely is; as any of them, if it is like none."""
+    kinds = list(members.values())
+    if len(kinds) == 1:
+        return kinds[0]
+
+    def unlike(errors: list[Any], tag: Any) -> bool:
+        return errors[0]["loc"][-1] == tag and errors[0]["type"].endswith(("_type", "literal_error"))
+
+    like = [errors for tag, errors in members.items() if not unlike(errors, tag)]
+    if like:
+        return min(like, key=len)
+    should = "Input should be "
+    words = " or ".join(dict.fromkeys(error["msg"].removeprefix(should) for errors in kinds for error in errors))
+    return [{**kinds[0][0], "msg": should + words}]
 
 
 def _finding(item: Any, document: YamlDocument) -> str:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from policy_port.contract import Contract
 from policy_port.contract.base_terms import VELOCITY_COMMAND
+from policy_port.contract.yaml_file import one_each
 from policy_port.descriptors.dotted import assign, covers, find, label
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.record import Record
@@ -149,7 +150,8 @@ class Draft:
         try:
             return Contract.model_validate(self.data | {"sources": kept})
         except ValidationError as cause:
-            raise ContractError("\n".join(dict.fromkeys(map(self._finding, cause.errors(include_url=False))))) from None
+            items = one_each(cause.errors(include_url=False), self.data)
+            raise ContractError("\n".join(dict.fromkeys(map(self._finding, items)))) from None
 
     def _apply(self, options: ImportOptions) -> None:
         given: list[tuple[str, Any, str]] = [

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from policy_port import counts
 from policy_port.contract import Contract, load_contract
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.dynamics.document import check_robot, load_dynamics
@@ -26,8 +27,7 @@ from policy_port.train.run import open_run
 
 EMBEDDED = "so100-reach"
 """Word that stands for the policy that ships with the package."""
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, le=counts.SEED)]
 
 
 class Emulated(Strict):
@@ -57,7 +57,7 @@ class Identifying(Strict):
     """Link whose added mass is searched."""
     priors: str = "sts3215"
     """Bounds and priors."""
-    segments: Annotated[int, Field(ge=8)] = 96
+    segments: Annotated[int, Field(ge=8, le=2000)] = 96
     """Stretches that are fitted."""
     horizon: Annotated[float, Field(ge=0.05, le=60.0)] = 0.5
     """How far ahead predictions look [s]."""
@@ -72,8 +72,8 @@ class Identifying(Strict):
 class Tuning(Strict):
     """See `policy-port finetune`."""
 
-    iterations: Count | None = None
-    num_envs: Count = 64
+    iterations: Annotated[int, Field(ge=1, le=counts.ITERATIONS)] | None = None
+    num_envs: Annotated[int, Field(ge=1, le=counts.ENVS)] = 64
     agent: str | None = None
     seed: Seed = 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from policy_port.errors import OutputError, PolicyPortError, TrainError
-from policy_port.files import hash_data, hash_file, hash_files, json_text, source_hash, write_atomic
+from policy_port.files import check_writable, hash_data, hash_file, hash_files, json_text, source_hash, write_atomic
 from policy_port.pipeline.document import REFERENCE, Pipeline, Stage
 from policy_port.report.about import versions
 from policy_port.robot_models.find import ROBOT_FILES, robot_files
@@ -80,6 +80,7 @@ class Running:
         """
         states: dict[str, State] = {}
         refuse_foreign(self.pipeline.out, [stage.name for stage in self.pipeline.stages])
+        check_writable(self.pipeline.out / STATES / "lock")
         try:
             (self.pipeline.out / STATES).mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ from policy_port.remap import build_remap
 
 ANOTHER = 1e-3
 """Difference of two networks' answers that no rounding makes, as a fraction of the largest: parity allows a tenth."""
+
+ROUNDED = 1e-12
+"""Difference of two numbers of a contract that rounding makes, as a fraction of them, or of 1 if that is more."""
 
 _ADVICE = "Copy the whole port again from where it came, or write it again with `policy-port remap` or `export`"
 
@@ -66,12 +70,15 @@ def check_contracts(folder: Path, contract: Contract, said: Said) -> None:
 def check_source(folder: Path, contract: Contract, source: Contract, mapping: RobotMapping | None) -> None:
     """Hold the source's contract and the mapping against the contract that they lead to.
 
+    Another version of this package may have written the port, with other words of where numbers are from, and with
+    numbers that it reckoned in another order.
+
     Raises:
         PortError: Naming the file that does not lead there.
     """
     file = folder / names.SOURCE_CONTRACT
     if mapping is None:
-        if source != contract:
+        if not _says_the_same(source, contract):
             raise PortError(f"{file}: is another contract than {names.CONTRACT}, without a mapping between. {_ADVICE}")
         return
     if mapping.target_joint_names != contract.joint_names:
@@ -86,11 +93,26 @@ def check_source(folder: Path, contract: Contract, source: Contract, mapping: Ro
             f"{file}: does not go with {names.MAPPING} beside it, so one of the two belongs to another port: "
             f"{one_line(cause)}. {_ADVICE}"
         ) from None
-    if reached != contract:
+    if not _says_the_same(reached, contract):
         raise PortError(
             f"{file}: leads through {names.MAPPING} to another contract than {names.CONTRACT}, so one of the two "
             f"belongs to another port. {_ADVICE}"
         )
+
+
+def _says_the_same(one: Any, other: Any) -> bool:
+    """Whether two contracts, or parts of them, mean the same: all but the sources, and rounding."""
+    if isinstance(one, Contract) and isinstance(other, Contract):
+        return one == other or _says_the_same(
+            one.model_dump(exclude={"sources"}), other.model_dump(exclude={"sources"})
+        )
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_says_the_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_says_the_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDED, abs_tol=ROUNDED)
+    return bool(one == other)
 
 
 def check_parity(folder: Path, parity: Mapping[str, Any], contract: Contract, source: Contract) -> None:

@@ -8,11 +8,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from policy_port import counts
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict
 from policy_port.files import sha256
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=counts.EPISODES)]
+Seed = Annotated[int, Field(ge=0, le=counts.SEED)]
+Seconds = Annotated[float, Field(gt=0.0, le=counts.DAY)]
 
 
 class PlantCase(Strict):
@@ -39,7 +42,7 @@ class EnvCase(Strict):
     """One of the environment's controllers; its own default, if not given."""
     sim_backend: Literal["physx_cpu", "physx_cuda"] = "physx_cpu"
     """Where the physics runs."""
-    num_envs: Count = 1
+    num_envs: Annotated[int, Field(ge=1, le=counts.ENVS)] = 1
     """Environments in one batch, on physx_cuda."""
 
 
@@ -49,7 +52,7 @@ class CommandStep(Strict):
     command: tuple[float, float, float] | dict[str, float]
     """lin_vel_x [m/s], lin_vel_y [m/s], ang_vel_z [rad/s]; or elements of the contract's command by name, the others at
     their defaults."""
-    seconds: Positive
+    seconds: Seconds
     """How long [s]."""
 
 
@@ -86,20 +89,20 @@ class Play(Strict):
     """Command schedule on a plant, one after the other in each episode."""
     schedule: str | None = None
     """Schedule as `play --schedule` takes it, instead of commands: ramps and pushes; its `seconds` say how long."""
-    seconds: Positive | None = None
+    seconds: Seconds | None = None
     """Length of an episode on a plant of a policy that reads no command [s]."""
     goals: dict[str, tuple[float, ...] | Literal["draw"]] = {}
     """With commands or seconds: what each goal or external term is held at, before its scale; draw: from its range in
     each episode."""
     start_noise: NonNegative = 0.0
     """With commands or seconds: episodes start up to this far from the default pose, uniform by seed [rad or m]."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Seed of the first episode; episode e has seed + e."""
     episodes: Count = 1
     """Episodes at most; a statistical expectation stops as soon as the answer is clear."""
     needs: tuple[str, ...] = ()
     """Files and folders without which the case is skipped instead of being a mistake."""
-    timeout: Positive = 600.0
+    timeout: Seconds = 600.0
     """Seconds after which the case's process is killed."""
 
     @model_validator(mode="after")

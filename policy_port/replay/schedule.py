@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from policy_port import counts
 from policy_port.arrays import Array
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -88,7 +89,7 @@ class Schedule(Strict):
     """What happens in each episode; times are counted from its reset."""
 
     schedule_version: Literal[1] = 1
-    seconds: Annotated[float, Field(gt=0.0, le=86_400.0)] | None = None
+    seconds: Annotated[float, Field(gt=0.0, le=counts.DAY)] | None = None
     """Length of an episode [s]."""
     command: tuple[CommandEntry, ...] = ()
     """The command; the first entry is at 0."""

@@ -26,6 +26,8 @@ class ReachNoise(Strict):
 
     joint_pos: NonNegative = 0.0
     """Standard deviation [rad]."""
+    joint_vel: NonNegative = 0.0
+    """Standard deviation [rad/s]."""
 
 
 class ReachTraining(Strict):

@@ -26,7 +26,7 @@ from policy_port.train.figures import compared
 from policy_port.train.judge import Judge, best_of, trial_of
 from policy_port.train.loop import learn, make_runner
 from policy_port.train.place import Place
-from policy_port.train.ppo import Plan, begun_as, open_folder
+from policy_port.train.ppo import Plan, begun_as, check_out, open_folder
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, make_record
 from policy_port.train.settings import DistilAgent, read_agent
@@ -48,6 +48,9 @@ LAST_RATE = 0.02
 
 LOST = 0.5
 """A teacher that falls in a larger share of the episodes teaches nothing that is worth a copy."""
+
+WON = 0.1
+"""Least share of the tracking that standing still leaves which a teacher must win: a walking one wins most of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,7 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
+    check_out(plan, "distil")
     agent = settings_of(lesson, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")
@@ -209,20 +213,20 @@ def look_at_teacher(lesson: Lesson, place: Place, task: VelocityTask) -> None:
     """Refuse a teacher that can't do the task.
 
     Raises:
-        TrainError: When it falls, or follows the command worse than a robot that stands still.
+        TrainError: When it falls, or follows the command hardly better than a robot that stands still.
     """
     trial, contract = trial_of(task, EPISODES), lesson.teacher.contract
     scores = Judge(contract, place).of_actor(lesson.teacher.policy.actor, trial)
-    seeds = [trial.seed + number for number in range(trial.episodes)]
-    told = np.stack([trial.commands(seed, contract.control_dt) for seed in seeds])
+    told = np.stack([trial.commands(trial.seed + number, contract.control_dt) for number in range(trial.episodes)])
     still = float(tracking_of(np.linalg.norm(told[..., :2], axis=-1), told[..., 2]).mean())
-    fell, tracking = float(scores.fell.mean()), float(scores.tracking.mean())
-    if fell <= LOST and tracking >= still:
+    fell, tracking, least = float(scores.fell.mean()), float(scores.tracking.mean()), still + WON * (1.0 - still)
+    if fell <= LOST and tracking >= least:
         return
     did = (
         f"falls in {100 * fell:.0f} % of {trial.episodes} episodes"
         if fell > LOST
-        else f"tracks the velocity by {tracking:.3f} of the most there is, one that stands still by {still:.3f},"
+        else f"tracks the velocity by {tracking:.3f} of the most there is; standing still does so by {still:.3f}, and "
+        f"a teacher must by {least:.3f} (a tenth of the rest more) in {trial.episodes} episodes"
     )
     raise TrainError(
         f"teacher {lesson.teacher.policy.path}: {did} of task '{task.name}' on {place.robot}. "

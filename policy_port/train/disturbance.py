@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.contract import Contract
 from policy_port.contract.measurable import measured
-from policy_port.contract.sensors import OF_A_ROBOT
+from policy_port.contract.sensors import SENSORS
 from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.errors import TaskError
 from policy_port.plants.physics import Physics, set_physics
@@ -75,24 +75,25 @@ class Randomised:
 
 ERRS = {
     **dict.fromkeys(("joint_pos", "joint_pos_rel"), "joint_pos"),
-    "joint_vel": "joint_vel",
-    "base_ang_vel": "base_ang_vel",
-    **dict.fromkeys(("projected_gravity", "base_euler", "base_quat"), "orientation"),
+    **dict.fromkeys(("projected_gravity", "base_euler", "base_quat", "heading", "heading_error"), "orientation"),
 }
-"""The noise of a task that is in the numbers of an observation term."""
+"""The noise of a task that is in the numbers of an observation term, where it is not called as the term."""
 
 
 def quiet_sensors(task: VelocityTask | ReachTraining, contract: Contract) -> list[str]:
-    """What a policy for a real robot will find noisier there than in its training; nothing of one that is none."""
+    """What a policy for a real robot will find noisier there than in its training, a sentence each."""
     noise = task.noise.model_dump()
-    if any(finding.way is None for finding in measured(contract, OF_A_ROBOT)):
-        return []
-    read = dict.fromkeys(ERRS[term.term] for term in contract.observation.terms if term.term in ERRS)
-    silent = [name for name in read if noise.get(name) == 0.0]
+    sensed = (found.term for found in measured(contract, tuple(SENSORS)) if found.way is None or found.way.sensors)
+    quiet = [name for name in dict.fromkeys(ERRS.get(term.term, term.term) for term in sensed) if not noise.get(name)]
+    silent, never = ([name for name in quiet if (name in noise) == known] for known in (True, False))
+    reads = f"which contract '{contract.name}' reads and real sensors err in"
     return [
-        f"task '{task.name}' adds no noise to {', '.join(silent)}, which contract '{contract.name}' reads and real "
-        "sensors err in; state how much under noise in the task file"
-    ] * bool(silent)
+        f"task '{task.name}' adds no noise to {', '.join(silent)}, {reads}; unless the policy is only to teach, state "
+        "how much under noise in the task file"
+    ] * bool(silent) + [
+        f"task '{task.name}' knows no noise of {', '.join(never)}, {reads}: a real robot does worse than what is "
+        "measured here"
+    ] * bool(never)
 
 
 class SensorNoise:

@@ -24,7 +24,7 @@ from policy_port.train.figures import KEPT, MORE_FALLS, Comparison, compared
 from policy_port.train.judge import Judge, best_of
 from policy_port.train.loop import Score
 from policy_port.train.place import Place
-from policy_port.train.ppo import Job, Plan, perform
+from policy_port.train.ppo import Job, Plan, check_out, perform
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, State, open_run, read_state
 from policy_port.train.settings import Network, PpoAgent, read_agent
@@ -180,6 +180,7 @@ def tune(
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
+    check_out(plan, "finetune")
     agent = read_agent(PpoAgent, settings, plan.agent, {"actor": start.network})
     where = str(plan.agent or "the shipped settings of finetune")
     job = Job(

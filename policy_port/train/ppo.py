@@ -9,7 +9,7 @@ from typing import Any
 
 from policy_port.contract import Contract, load_contract
 from policy_port.errors import TrainError
-from policy_port.files import check_output_folder
+from policy_port.files import check_output_folder, check_writable
 from policy_port.tasks.reach_training import read_reach
 from policy_port.train.disturbance import quiet_sensors
 from policy_port.train.environment import PlantEnvironment
@@ -78,6 +78,7 @@ def train(contract: Path, place: Place, plan: Plan) -> Run:
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
+    check_out(plan, "train")
     agent = read_agent(PpoAgent, "train", plan.agent)
     where = str(plan.agent or "the shipped settings of train")
     run = perform(Job(stage="train", contract=load_contract(contract), agent=agent, where=where), place, plan)
@@ -162,6 +163,7 @@ def check_out(plan: Plan, stage: str) -> None:
             f"{plan.out}: is a run of `policy-port {begun}`, and {stage} can't go on with it; give `policy-port "
             f"{begun}` with --resume and what the run was begun with"
         )
+    check_writable(plan.out.resolve() / "run.yaml")
 
 
 def open_folder(plan: Plan, record: Record, files: Mapping[str, str], runner: Any) -> Run:

@@ -166,8 +166,11 @@ class ReachEnvironment:
             if name != self.acting:
                 signals.joint_target[...] = self.signals.joint_target
                 signals.last_action[...] = self.signals.last_action
-            elif noise := self.task.noise.joint_pos:
-                signals.state.joint_pos[...] += self._rng.normal(0.0, noise, signals.state.joint_pos.shape)
+            else:
+                for key, noise in self.task.noise.model_dump().items():
+                    if noise:
+                        measured = getattr(signals.state, key)
+                        measured += self._rng.normal(0.0, noise, measured.shape)
             signals.goal[...] = self._goal
             signals.time[...] = self.episode_length_buf.cpu().numpy()[:, None] * self.contract.control_dt
             built[name] = self._tensor(self._builders[name].build().copy())

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from policy_port import counts
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.errors import TrainError
 from policy_port.resources import assets_dir
 
-Count = Annotated[int, Field(ge=1, le=100_000_000)]
+Count = Annotated[int, Field(ge=1, le=counts.STEPS)]
+Iterations = Annotated[int, Field(ge=1, le=counts.ITERATIONS)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -72,7 +74,7 @@ class Ppo(Strict):
 
     class_name: Literal["PPO"] = "PPO"
     num_learning_epochs: Count = 5
-    num_mini_batches: Count = 4
+    num_mini_batches: Annotated[int, Field(ge=1, le=counts.ENVS)] = 4
     clip_param: Positive = 0.2
     gamma: Share = 0.99
     lam: Share = 0.95
@@ -105,9 +107,9 @@ class Agent(Strict):
 
     num_steps_per_env: Count = 24
     """Steps of each environment in an iteration."""
-    max_iterations: Count
+    max_iterations: Iterations
     """Iterations of the whole training."""
-    save_interval: Count = 50
+    save_interval: Iterations = 50
     """Iterations between two checkpoints. At each of them every environment starts anew, from a seed of its own."""
 
     def to_yaml(self) -> str:
@@ -131,7 +133,7 @@ class PpoAgent(Agent):
     actor: Network
     critic: Network
     algorithm: Ppo
-    critic_warmup: Annotated[int, Field(ge=0)] = 0
+    critic_warmup: Annotated[int, Field(ge=0, le=counts.ITERATIONS)] = 0
     """Iterations at the start in which only the critic learns, and the actor stays as it is."""
 
     @model_validator(mode="after")

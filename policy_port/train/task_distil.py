@@ -25,7 +25,7 @@ from policy_port.errors import TaskError, TrainError
 from policy_port.replay.metrics import success_interval
 from policy_port.train.distil import STUDENTS, Settling
 from policy_port.train.loop import learn, make_runner, one_thread
-from policy_port.train.ppo import Plan, begun_as, open_folder
+from policy_port.train.ppo import Plan, begun_as, check_out, open_folder
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, make_record
 from policy_port.train.settings import DistilAgent, read_agent
@@ -138,6 +138,7 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
+    check_out(plan, "distil")
     agent = settings_of(lesson, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = open_lesson_in(lesson, place)
@@ -214,8 +215,14 @@ def notes(lesson: TaskLesson, environment: TaskEnvironment, agent: DistilAgent, 
         f"{iterations} iterations of {agent.num_steps_per_env} steps in {environment.num_envs} environments, "
         f"{steps:,} steps in all" + (f", each with its pictures ({seen})" if seen else "")
     )
-    unmeasured = [finding for finding in measured(student, ("encoders",)) if finding.way is None]
-    found += [f"student: '{finding.term.label}' is measured by no encoder: {finding.words}" for finding in unmeasured]
+    findings = measured(student, ("encoders",))
+    found += [
+        f"student: '{finding.term.label}' is measured by no encoder: {finding.words}"
+        for finding in findings
+        if finding.way is None
+    ]
+    if perfect := [finding.term.label for finding in findings if finding.way is not None and finding.way.sensors]:
+        found.append(f"no noise is added here to {', '.join(perfect)}, which real encoders err in")
     if {str(slot) for slot in observation_slots(lesson.teacher.contract)} <= {
         str(slot) for slot in observation_slots(student)
     }:

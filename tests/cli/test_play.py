@@ -205,14 +205,19 @@ def _arm() -> tuple[str, ...]:
 
 
 def test_an_output_that_exists_is_refused(port: StandIn, made: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Without --force nothing is touched, with it the folder is replaced."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine").touch()
+    """Without --force nothing is touched, with it a run's folder is replaced, and never somebody else's."""
+    old = tmp_path / "run" / "metrics.json"
+    old.parent.mkdir()
+    old.write_text("mine")
+    for force in ((), ("--force",)):
+        code, _, error = run(*WALK, "--out", tmp_path / "run", *force)
+        assert (code, "nothing that policy-port made: it holds metrics.json" in error) == (2, True)
+    old.write_text('{"metrics": {}}')
     code, _, error = run(*WALK, "--out", tmp_path / "run")
     assert (code, "--force" in error) == (2, True)
     assert not made, "refused before the simulator starts"
     assert run(*WALK, "--out", tmp_path / "run", "--force")[0] == 0
-    assert not (tmp_path / "run" / "mine").exists()
+    assert old.read_text() != '{"metrics": {}}'
 
 
 def test_a_port_without_onnx_is_refused(port: StandIn, tmp_path: Path) -> None:

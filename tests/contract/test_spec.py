@@ -93,6 +93,48 @@ def test_mistakes_are_told_where_they_stand(tmp_path: Path, changes: dict[str, A
         load_contract(written(tmp_path, contract_data(**changes)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"observation": {"terms": [{"term": "joint_pos", "scael": 1.0}]}},
+            "observation.terms[0]: unknown key 'scael'",
+        ),
+        ({"observation": {"terms": [{"term": "joint_po"}]}}, "unknown term 'joint_po'; did you mean 'joint_pos'?"),
+        ({"action": {"terms": [{"term": "joint_effort"}]}}, "required key 'scale' is missing in action.terms[0]"),
+        ({"images": [{"name": "front", "heigth": 3}]}, "images[0]: unknown key 'heigth'"),
+        (
+            {"observation": {"terms": [{"term": "base_ang_vel", "scale": "x"}]}},
+            "terms[0].scale: input should be a valid number or a valid tuple",
+        ),
+        ({"observation": {"terms": [{"term": "base_ang_vel", "scale": [1.0, 2.0]}]}}, "holds 2 entries, which are"),
+        ({"observation": {"terms": [{"term": "base_ang_vel", "clip": [0.0, "x"]}]}}, "clip[1]: input should be a va"),
+        (
+            {"action": {"terms": [{"term": "joint_position", "scale": 1.0, "offset": {"left_hip": None}}]}},
+            "offset.left_hip: input should be a valid number",
+        ),
+        ({"action": {"terms": [{"term": "joint_position", "scale": 1.0, "offset": "defualt"}]}}, "'default'"),
+        ({"joints": {"a": {"default": True}}}, "joints.a.default: input should be a valid number (given: True)"),
+        ({"observation": {"terms": []}}, "observation.terms: tuple should have at least 1 item"),
+    ],
+)
+def test_one_mistake_is_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Also in the only entry of a list, and in what may be one thing or another."""
+    with pytest.raises(ContractError) as caught:
+        load_contract(written(tmp_path, contract_data(**changes)))
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1, caught.value
+
+
+def test_each_of_several_mistakes_is_told(tmp_path: Path) -> None:
+    """Two in one list, one of them in a value that may be one thing or another, and one elsewhere."""
+    terms = [{"term": "base_ang_vel", "scale": "x"}, {"term": "joint_pos", "scael": 1.0}]
+    changes = {"observation": {"terms": terms}, "timestep": "fast"}
+    with pytest.raises(ContractError) as caught:
+        load_contract(written(tmp_path, contract_data(**changes)))
+    assert len(str(caught.value).splitlines()) == 3, caught.value
+
+
 @pytest.mark.parametrize("key", ["timestep", "decimation", "base", "actuation", "contract_version"])
 def test_nothing_that_matters_has_a_default(tmp_path: Path, key: str) -> None:
     """Leaving out what the weights assume is an error, never a guess."""

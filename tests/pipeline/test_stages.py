@@ -269,6 +269,23 @@ def test_the_file_is_strict(lab: Lab) -> None:
     Running(pipeline=elsewhere, parts=running.parts, say=lambda text: None).run()
 
 
+def test_a_folder_that_may_not_be_written_to_is_said_before_a_stage_runs(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new folder and one of before alike: where, and nothing is called; root may write everywhere, so it is told."""
+    lab.run()
+    lab.write({"first": STAGES["teacher"], **STAGES})
+    for out, asked in ((lab.folder / "toy", lab.folder / "toy" / ".stages"), (lab.folder / "deep" / "new", lab.folder)):
+        lab.calls.clear()
+        found = read_pipeline(lab.folder / "toy.yaml", lab.commands, out)
+        with monkeypatch.context() as rights:
+            rights.setattr("os.access", lambda path, mode, asked=asked: Path(path) != asked)
+            with pytest.raises(OutputError, match=f"can't be made: nothing may be written in {asked}; name another"):
+                Running(pipeline=found, parts={}, say=print).run()
+        assert not lab.calls
+    assert not (lab.folder / "deep").exists()
+
+
 def test_a_folder_of_somebody_else_is_left_alone(lab: Lab) -> None:
     """A folder that holds what no pipeline made, or only other stages, is refused untouched; another one is taken."""
     foreign = lab.folder / "home"

@@ -9,16 +9,17 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from policy_port.cli.app import app
-from policy_port.contract import Contract, RobotMapping
+from policy_port.contract import Contract, RobotMapping, load_contract
 from policy_port.errors import PortError
 from policy_port.export.write import write_port
 from policy_port.files import sha256
 from policy_port.port.folder import load_port
-from policy_port.port.format import FILES, MANIFEST, OWN_SUM
+from policy_port.port.format import CONTRACT_KEY, FILES, MANIFEST, OWN_SUM
 from policy_port.port.manifest import write_manifest
 from policy_port.remap import build_remap
 from tests.samples import contract_data
@@ -143,3 +144,33 @@ def test_the_whole_port_again_is_of_one_policy(made, tmp_path: Path) -> None:
         shutil.rmtree(one)
         again()
         load_port(one, whole=True)
+
+
+def as_before(text: str, moved: float) -> str:
+    """A contract as an older version wrote it: no sources, nothing that is by default, a number reckoned otherwise."""
+    data = Contract.model_validate_json(text).model_dump(mode="json", exclude_defaults=True, exclude={"sources"})
+    data["joints"]["knee"]["default"] *= 1.0 + moved
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(("moved", "passes"), [(1e-15, True), (1e-9, False)])
+def test_a_port_of_an_older_version_still_loads(made, moved: float, passes: bool) -> None:
+    """What a contract said less of, and the last bit of a number, make no other policy of it; another number does."""
+    port = made("one", 0)
+    (port / "policy.pt").unlink()
+    target = load_contract(port / "contract.yaml")
+    (port / "contract.yaml").write_text(as_before(target.model_dump_json(), moved))
+    source = load_contract(port / "source_contract.yaml")
+    (port / "source_contract.yaml").write_text(as_before(source.model_dump_json(), 0.0))
+    for name in ("policy.onnx", "deploy.onnx"):
+        model = onnx.load(port / name)
+        for entry in model.metadata_props:
+            if entry.key == CONTRACT_KEY:
+                entry.value = as_before(entry.value, moved)
+        onnx.save(model, port / name)
+    summed_anew(port)
+    if passes:
+        assert load_port(port).contract == load_contract(port / "contract.yaml")
+        return
+    with pytest.raises(PortError, match="another contract than contract.yaml"):
+        load_port(port)

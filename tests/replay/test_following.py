@@ -10,6 +10,7 @@ from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
+import onnx
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -18,7 +19,7 @@ from policy_port.checkpoints import load_policy
 from policy_port.cli.app import app
 from policy_port.contract import Contract
 from policy_port.control.signals import Signals
-from policy_port.errors import MotionError, TaskError
+from policy_port.errors import MotionError, PortError, TaskError
 from policy_port.export.write import write_port
 from policy_port.motion.followed import Clip
 from policy_port.motion.read import read_motion
@@ -38,6 +39,7 @@ from policy_port.trace import Trace
 from tests.control.networks import save_linear
 from tests.motion.test_following import ROBOT as FLOATING
 from tests.motion.test_following import following, some_clip
+from tests.port.test_whose import summed_anew
 from tests.regress.toy import ROBOT
 from tests.samples import LEGS, contract_data
 
@@ -233,6 +235,37 @@ def test_a_changed_clip_is_refused(folder: Path) -> None:
     done = run("play", port, "--plant", "mujoco", "--robot", folder / "toy.xml", "--out", folder / "run")
     assert done.exit_code == 2
     assert "motion.npz: was changed after the port was written" in done.output
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ("other", "motion.npz: .*goes with the clip"),
+        ("none", "motion.npz: is missing; policy.onnx, deploy.onnx were"),
+        ("sum", "policy.onnx: belongs to another policy: it goes with the clip 000000000000"),
+    ],
+)
+def test_a_clip_of_another_port_is_refused(folder: Path, kept: str, says: str) -> None:
+    """Another port's clip, none, and a network that says another clip's sum, each under a manifest summed anew."""
+    shorter = (folder / "clip.csv").read_text().splitlines()[:40]
+    (folder / "shorter.csv").write_text("\n".join(shorter))
+    other = (made(folder, "--motion", folder / "shorter.csv") / "motion.npz").read_bytes() if kept == "other" else b""
+    port = made(folder, "--motion", folder / "clip.csv")
+    if kept == "other":
+        (port / "motion.npz").write_bytes(other)
+    elif kept == "none":
+        (port / "motion.npz").unlink()
+    else:
+        model = onnx.load(port / "policy.onnx")
+        (entry,) = [entry for entry in model.metadata_props if entry.key == "motion_sha256"]
+        entry.value = "0" * 64
+        onnx.save(model, port / "policy.onnx")
+    summed_anew(port)
+    with pytest.raises(PortError, match=says):
+        load_port(port)
+    done = run("play", port, "--plant", "mujoco", "--robot", folder / "toy.xml", "--out", folder / "run")
+    assert done.exit_code == 2
+    assert not (folder / "run").exists()
 
 
 @pytest.mark.slow

@@ -245,7 +245,7 @@ def test_what_is_done_when_a_person_stops_it_is_kept(sweep: Path, monkeypatch: p
         ({"seeds": [1, 2, 1]}, "`seeds` must differ, given twice: [1]"),
         ({"seeds": []}, "`seeds` names none"),
         ({"seeds": [2**32]}, "less than 4294967296"),
-        ({"seeds": 10**10}, "less than or equal to 1000000"),
+        ({"seeds": 10**10}, "less than or equal to 100000 "),
         ({"start_noise": 0.0}, "3 episodes would all be the same one"),
         ({"commands": None}, "give exactly one of task, commands and schedule, or seconds"),
         ({"commands": {"walk": {"command": [0.5, 0.0, 0.0]}}}, "`command` goes with `seconds`"),

@@ -212,20 +212,26 @@ def test_a_teacher_that_was_exchanged_is_refused(files: dict[str, Path], tmp_pat
 
 
 def test_what_cannot_teach_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
-    """A contract of another width is told with both; a file needs a contract; a teacher that does not do the task, as
-    one whose wheels were exchanged by its contract, is told before anything is written.
-    """
+    """A contract of another width is told with both, and a file needs a contract."""
     with pytest.raises(ContractError, match=r"teacher .*policy.pt: the network reads 9 numbers, .* describes 10"):
         open_teacher(files["policy"], rover.contract("student"))
     with pytest.raises(ContractError, match="give --teacher-contract"):
         open_teacher(files["policy"], None)
-    backwards = tmp_path / "backwards.pt"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(-1.0, "falls|tracks"), (0.0, "standing still"), (0.02, "standing still")]
+)
+def test_a_teacher_that_cannot_do_the_task_is_refused(
+    files: dict[str, Path], tmp_path: Path, share: float, words: str
+) -> None:
+    """One that drives backwards, one that only stands still, and one that hardly moves, before anything is written."""
     with torch.no_grad():
         network = controller()
-        network.weight *= -1.0  # type: ignore[operator]
-    torch.jit.script(torch.nn.Sequential(network)).save(backwards)
-    lesson = open_lesson(backwards, files["teacher"], files["student"])
-    with pytest.raises(TrainError, match=r"backwards.pt: (falls|tracks).*nothing to learn from it"):
+        network.weight *= share  # type: ignore[operator]
+    torch.jit.script(torch.nn.Sequential(network)).save(tmp_path / "idle.pt")
+    lesson = open_lesson(tmp_path / "idle.pt", files["teacher"], files["student"])
+    with pytest.raises(TrainError, match=rf"idle.pt: .*({words}).*nothing to learn from it"):
         distil(lesson, place(files), Plan(out=tmp_path / "run", agent=files["agent"]))
     assert not (tmp_path / "run").exists()
 

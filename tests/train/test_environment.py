@@ -390,11 +390,31 @@ def test_a_remedy_for_joints_is_one_that_a_training_has(tmp_path: Path, out: Pat
     assert "bolts its base down, and contract 'hopper' says base.floating: true. Give the base a <fr" in refused(**held)
 
 
-def test_sensors_without_noise_are_told() -> None:
-    """A task that adds no noise to what a policy for a real robot reads is told; not so that of a teacher."""
-    teacher = hopper_contract()
-    student = measurable(teacher, ("imu", "encoders")).student()
-    assert quiet_sensors(hopper_task(**EVERYTHING), student) == []
-    (note,) = quiet_sensors(hopper_task(noise={"joint_pos": 0.01}), student)
-    assert "adds no noise to base_ang_vel, orientation, joint_vel, which" in note
-    assert quiet_sensors(hopper_task(), teacher) == []
+@pytest.mark.parametrize(
+    ("noise", "told"),
+    [
+        ({}, "base_lin_vel, base_ang_vel, orientation, joint_pos, joint_vel"),
+        (dict.fromkeys(EVERYTHING["noise"], 0.0), "base_lin_vel, base_ang_vel, orientation, joint_pos, joint_vel"),
+        ({"joint_pos": 0.01}, "base_lin_vel, base_ang_vel, orientation, joint_vel"),
+        ({**EVERYTHING["noise"], "base_lin_vel": 0.1, "joint_vel": 0.0}, "joint_vel"),
+        ({**EVERYTHING["noise"], "base_lin_vel": 0.1}, ""),
+    ],
+)
+def test_sensors_without_noise_are_told(noise: dict[str, float], told: str) -> None:
+    """No table, zeros throughout, one sensor alone left out: each sensor that the policy reads is named."""
+    notes = quiet_sensors(hopper_task(noise=noise), hopper_contract())
+    assert [note.partition("adds no noise to ")[2].partition(", which")[0] for note in notes] == [told] * bool(told)
+    assert all("state how much under noise in the task file" in note for note in notes)
+    student = measurable(hopper_contract(), ("imu", "encoders")).student()
+    assert [note.replace("base_lin_vel, ", "").replace("hopper_student", "hopper") for note in notes] == [
+        note.replace("hopper_student", "hopper") for note in quiet_sensors(hopper_task(noise=noise), student)
+    ]
+
+
+def test_what_a_task_can_make_no_noise_of_is_told() -> None:
+    """A switch at a foot never bounces here; what is told or computed needs no noise."""
+    told = {"observation": {"terms": [{"term": "velocity_command"}, {"term": "last_action"}]}}
+    assert quiet_sensors(hopper_task(), hopper_contract(**told)) == []
+    told["observation"]["terms"].append({"term": "contact", "links": ["left_foot"], "threshold": 1.0})
+    (note,) = quiet_sensors(hopper_task(), hopper_contract(**told))
+    assert "knows no noise of contact, which contract 'hopper' reads" in note

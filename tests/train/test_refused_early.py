@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ def test_an_out_that_cannot_be_the_runs_is_refused_first(
     assert done.exit_code == 2, done.output
     assert says in " ".join(done.output.split()), done.output
     assert (work / "file").read_text() == (work / "foreign" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_force_replaces_no_folder_of_somebody_else(work: Path, nothing_is_computed: None, command: str) -> None:
+    """Before anything is computed, and the folder is as it was."""
+    done = invoke(work, *COMMANDS[command], "--out", "foreign", "--force")
+    assert done.exit_code == 2, done.output
+    assert "nothing that policy-port made: it holds thesis.txt" in " ".join(done.output.split()), done.output
+    assert (work / "foreign" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("command", "resumed"), [*((command, False) for command in COMMANDS), ("train", True)])
+def test_a_place_without_write_permission_is_refused_first(
+    work: Path, nothing_is_computed: None, monkeypatch: pytest.MonkeyPatch, command: str, resumed: bool
+) -> None:
+    """A new run and one that is gone on with; root may write everywhere, so the system's answer is given here."""
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    done = invoke(work, *COMMANDS[command], "--out", "run" if resumed else "new", *["--resume"] * resumed)
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.output.split())
+    assert f"can't be made: nothing may be written in {work}{'/run' * resumed}; name another folder" in said
+    assert not (work / "new").exists()
 
 
 @pytest.mark.parametrize("command", ["distil", "finetune"])

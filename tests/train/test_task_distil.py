@@ -164,6 +164,7 @@ def test_a_killed_run_goes_on_to_a_port_that_plays(settings: Path, taught: Taugh
     told: list[str] = []
     run = distil_task(lesson, place(), Plan(out=whole, agent=settings), told.append)
     assert any("16 steps in all" in note and "base_camera 16x16" in note for note in told)
+    assert any(note.startswith("no noise is added here to joint_pos, ") for note in told)
     assert "without its pictures in 0" in run.result()[1]
     distil_task(lesson, place(), Plan(out=cut, agent=settings, minutes=0.0), told.append)
     assert max(open_run(cut).checkpoints()) == 1

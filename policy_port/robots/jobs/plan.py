@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from policy_port import counts
 from policy_port.arrays import Array
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -35,7 +36,7 @@ class Segment(Strict):
     walk: a random walk, as a policy's targets go; replay: the targets of a trace."""
     joints: Literal["each", "all"] | tuple[str, ...] = "all"
     """each: one joint after the other, an episode each; all, or those named: together."""
-    seconds: Annotated[Positive, Field(le=86_400.0)]
+    seconds: Annotated[Positive, Field(le=counts.DAY)]
     """Length of an episode [s]."""
     amplitude: Positive = 0.2
     """Largest distance from the pose [rad]; less where a joint's limits ask for it."""
@@ -51,7 +52,7 @@ class Segment(Strict):
     """Standard deviation of a random walk's step [rad]."""
     like: str | None = None
     """A trace whose steps the walk has instead, or whose targets are replayed; beside the plan."""
-    episode: Annotated[int, Field(ge=0)] = 0
+    episode: Annotated[int, Field(ge=0, le=counts.EPISODES)] = 0
     """Which episode of that trace is replayed."""
     pose: dict[str, float] | None = None
     """Where it starts [rad]; joints that are not named are as sampled. None: sampled, clear of everything."""
@@ -82,7 +83,7 @@ class Plan(Strict):
     """Distance that is kept from the joints' limits [rad]."""
     clearance: Annotated[NonNegative, Field(le=0.1)] = 0.015
     """Distance that links keep from each other and from the ground [m]."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=counts.SEED)] = 0
     """Of poses, phases and walks."""
 
     @model_validator(mode="after")

@@ -259,7 +259,7 @@ def build(folder: Path) -> None:
     mapping = {"source_joint_names": names, "target_joint_names": names, "joints": degrees}
     (folder / "degrees" / "map.yaml").write_text(yaml.safe_dump(mapping))
     (folder / "full").mkdir()
-    (folder / "full" / "file").touch()
+    (folder / "full" / "metrics.json").write_text('{"metrics": {}}')
     made("export toy/linear.onnx --contract toy/port/contract.yaml --format torchscript --out bare")
     made(f"{TOY_ON.replace('new', 'walk')} --command 0.5,0,0 --seconds 1")
     made(f"{ARM_ON.replace('new', 'held')} --seconds 1 --goal point=0,0,0.1")

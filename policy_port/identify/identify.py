@@ -12,9 +12,9 @@ import numpy as np
 from policy_port.arrays import Array
 from policy_port.identify.doubts import Doubt, doubts
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
-from policy_port.identify.estimate import Estimates, estimate
+from policy_port.identify.estimate import LEVEL, Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
-from policy_port.identify.grid import profile
+from policy_port.identify.grid import minima, profile, twins
 from policy_port.identify.lag import Lag, fit_lag
 from policy_port.identify.learned import Learned, learn
 from policy_port.identify.mujoco_predictor import MujocoPredictor
@@ -134,9 +134,10 @@ def identify(
     fitted, others = recordings
     problem, lag = _problem(predictor, fitted, effort)
     note(f"{problem.segments.count} segments of {problem.segments.horizon:.2f} s")
-    problem, z = search(problem, space, _start(problem, space, lag), effort.rounds, note)
+    problem, z, elsewhere = search(problem, space, _start(problem, space, lag), effort.rounds, note)
     delays = profile(problem, space, z, "delay", FINE)
-    estimates = estimate(problem, space, delays, note, effort.seed)
+    again = twins(problem, space, delays.best, elsewhere, LEVEL)
+    estimates = estimate(problem, space, (delays, again), note, effort.seed)
     learned = None
     if effort.network and isinstance(predictor, MujocoPredictor):
         bare = _without_play(problem, space, z)
@@ -194,21 +195,24 @@ def _start(problem: Problem, space: Space, lag: Lag) -> Array:
     return space.coordinates(values)
 
 
-def search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]) -> tuple[Problem, Array]:
-    """The problem as it is about its minimum, and the minimum's coordinates.
+def search(
+    problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]
+) -> tuple[Problem, Array, list[Array]]:
+    """The problem as it is about its minimum, the minimum's coordinates, and those of other minima along the delays.
 
     Derivatives lead near it, profiles of backlash and delay out of where they end. A slow simulator's search starts
     where a quick one's ended, if that serves it.
     """
     quick, grids, turns = problem.predictor.quick, GRIDS, TURNS
+    fast = replace(problem, predictor=quick or problem.predictor)
+    note(f"searching{' in MuJoCo for a start' if quick else ''}")
+    there, *others = minima(fast, space, fast.minimise(space, z, rounds), rounds)
+    z = there if quick is None else min((z, there), key=lambda one: problem.cost(space, one))
     if quick is not None:
-        note("searching in MuJoCo for a start")
-        there = replace(problem, predictor=quick).minimise(space, z, rounds)
-        z = min((z, there), key=lambda one: problem.cost(space, one))
         # Of a slow simulator half the rounds, every second move and one turn.
         rounds, grids, turns = -(-rounds // 2), {key: moves[1::2] for key, moves in GRIDS.items()}, 1
-    note("searching")
-    z = problem.minimise(space, z, rounds)
+        note("searching")
+        z = problem.minimise(space, z, rounds)
     searched = {item.key for item in space.parameters}
     for turn in range(turns):
         note(f"backlash and delays moved, the others following ({turn + 1})")
@@ -219,7 +223,8 @@ def search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable
         z = problem.minimise(space, z, rounds // 2)
         if problem.cost(space, before) - problem.cost(space, z) < SETTLED:
             break
-    return weighed(problem, space, z), z
+    problem = weighed(problem, space, z)
+    return problem, z, [problem.minimise(space, one, rounds // 2) for one in others]
 
 
 def _without_play(problem: Problem, space: Space, z: Array) -> Values:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.identify.doubts import Doubt, doubts
+from policy_port.identify.doubts import check_doubts
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
 from policy_port.identify.estimate import LEVEL, Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
@@ -109,8 +109,6 @@ class Identified:
     """Their predictions by model [rad]."""
     learned: Learned | None = None
     """Networks beside the drives, kept or not; None where they weren't tried."""
-    doubts: tuple[Doubt, ...] = ()
-    """Mistakes that commands and readings may share."""
 
 
 def identify(
@@ -130,6 +128,9 @@ def identify(
         recordings: What is fitted, and what is held out (may be none).
         effort: How much is done.
         note: Told what is being done.
+
+    Raises:
+        EvidenceError: When the recordings are clearly predicted better without a mistake, naming it.
     """
     fitted, others = recordings
     problem, lag = _problem(predictor, fitted, effort)
@@ -138,6 +139,11 @@ def identify(
     delays = profile(problem, space, z, "delay", FINE)
     again = twins(problem, space, delays.best, elsewhere, LEVEL)
     estimates = estimate(problem, space, (delays, again), note, effort.seed)
+    found = tuple(find_misfits(predictor, estimates.values, fitted))
+    if any(one.error > WRONG * one.noise for one in found):
+        note("errors are not noise: whether signs, columns, units or clocks are wrong")
+        quick = replace(problem, predictor=predictor.quick or predictor)
+        check_doubts(quick, space, space.coordinates(estimates.values))
     learned = None
     if effort.network and isinstance(predictor, MujocoPredictor):
         bare = _without_play(problem, space, z)
@@ -147,7 +153,6 @@ def identify(
     models = _models(predictor, stock, estimates.values, lag)
     noise, step = reading_noise(cut(fitted, effort.horizon).some(400))
     shown, most = cut(judged, LONG).some(SHOWN), JUDGED_QUICK if predictor.quick is None else JUDGED_SLOW
-    found = tuple(find_misfits(predictor, estimates.values, fitted))
     return Identified(
         estimates=estimates,
         lag=lag,
@@ -159,19 +164,7 @@ def identify(
         shown=shown,
         predicted={name: model(shown) for name, model in models.items() if name != "lag without bias"},
         learned=learned,
-        doubts=_doubted(problem, space, estimates.values, note) if any(map(_large, found)) else (),
     )
-
-
-def _large(misfit: Misfit) -> bool:
-    return misfit.error > WRONG * misfit.noise
-
-
-def _doubted(problem: Problem, space: Space, values: Values, note: Callable[[str], None]) -> tuple[Doubt, ...]:
-    """Where errors are not noise: whether they would be less without a mistake in the recordings."""
-    note("errors are not noise: whether signs, columns or clocks are wrong")
-    quick = replace(problem, predictor=problem.predictor.quick or problem.predictor)
-    return tuple(doubts(quick, space, space.coordinates(values), problem.predictor.joint_names))
 
 
 def _problem(predictor: Predictor, fitted: Sequence[Recording], effort: Effort) -> tuple[Problem, Lag]:

@@ -64,17 +64,16 @@ def delay() -> None:
 def mistakes() -> None:
     """Fit recordings with each mistake, and name those without which they are predicted better."""
     problem, space, true = problem_of(3, 8)
-    joints = problem.predictor.joint_names
-    known = {one.what: one for one in doubts._mistakes(joints)}
+    known = {one.what: one for one in doubts._mistakes(problem, space)}
     right = next(iter(known.values()))
     made = [replace(right, what="right", joints=(), sign=np.abs(right.sign))]
     made += [one for what, one in known.items() if any(f"with {name}" in what for name in MADE)]
     for mistake in made:
         wrong = replace(problem, segments=mistake.segments(problem.segments))
-        z = wrong.minimise(space, space.coordinates(mistake.values(space.values(true))), 5)
+        z = wrong.minimise(space, mistake.start(problem, space, true)[1], 5)
         wrong = whole.weighed(wrong, space, z)
         z = wrong.minimise(space, z, 3)
-        told = [str(one) for one in doubts.doubts(wrong, space, z, joints)]
+        told = [str(one) for one in doubts.doubts(wrong, space, z)]
         print(f"data {mistake.what}: {told or 'no doubt'}", flush=True)
 
 

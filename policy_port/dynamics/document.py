@@ -330,12 +330,17 @@ def check_robot(dynamics: Dynamics, robot: Path, joints: tuple[str, ...]) -> Non
                 f"the dynamics of {dynamics.robot.file} have a joint '{name}', and {robot} has none"
                 f"{closest(name, joints) or '.'} Its joints are: {', '.join(joints)}. They are another robot's"
             )
-    if dynamics.robot.sha256 is not None and dynamics.robot.sha256 != sha256(robot):
-        raise DynamicsError(
-            f"the dynamics were identified with {dynamics.robot.file} (SHA-256 {dynamics.robot.sha256[:12]}...), and "
-            f"{robot} is another file ({sha256(robot)[:12]}...), to whose masses they may not fit. Give --robot that "
-            "file, or leave `sha256` out under `robot` of the dynamics to use them all the same"
-        )
+    known = dynamics.robot.sha256
+    if known is not None and known != sha256(robot):
+        said = f" (SHA-256 {known[:12]}...), and {robot} is another file ({sha256(robot)[:12]}...)"
+    elif Path(dynamics.robot.file).stem != robot.stem:
+        said = f", and {robot} is another robot's, whatever its joints are called"
+    else:
+        return
+    raise DynamicsError(
+        f"the dynamics were identified with {dynamics.robot.file}{said}, to whose masses they may not fit. Give "
+        f"--robot that file, or write `robot: {{file: {robot.name}}}` into the dynamics to use them all the same"
+    )
 
 
 def check_delay(dynamics: Dynamics, seconds: float) -> None:

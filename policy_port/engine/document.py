@@ -259,9 +259,7 @@ def _check_emulated(engine: Engine, at: _Places) -> None:
     if emulated is None or emulated.dynamics is None:
         return
     dynamics = load_dynamics(engine.beside(emulated.dynamics))
-    if Path(dynamics.robot.file).stem != engine.robot.stem:
-        raise DynamicsError(
-            f"{at('emulated', 'dynamics')}: {emulated.dynamics} is of {dynamics.robot.file}, another robot than "
-            f"{engine.robot.name}"
-        )
-    check_robot(dynamics, engine.robot, joint_names(engine.robot))
+    try:
+        check_robot(dynamics, engine.robot, joint_names(engine.robot))
+    except DynamicsError as error:
+        raise DynamicsError(f"{at('emulated', 'dynamics')}: {error}") from None

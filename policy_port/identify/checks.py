@@ -9,6 +9,7 @@ import numpy as np
 
 from policy_port.arrays import Array
 from policy_port.errors import EvidenceError
+from policy_port.identify.errors_left import quantisation
 from policy_port.identify.recording import Recording
 
 MOVES = 0.05
@@ -35,6 +36,12 @@ LATEST = 0.4
 """Longest lag of a motion behind its commands [s]."""
 APART = 0.08
 """By how much the lags of one robot's recordings may differ [s]."""
+UNIT = 0.03
+"""How near the ratio of two encoders' steps is to a degree's radians where one of them was read in the other unit."""
+COARSEST = 0.03
+"""Largest step of an encoder [rad]."""
+LIKE, EXPLAINS = 0.7, 0.5
+"""Least correlation at which something else is named, and what share of the way to 1 it leaves at most."""
 FOLLOWS, LARGE = 0.5, 0.2
 """Least correlation of a joint with its own commands, where they span so much [rad] that no dead band hides them."""
 
@@ -53,10 +60,12 @@ def check_recordings(recordings: Sequence[Recording], limits: Array, horizon: fl
     for item in recordings:
         _check_length(item, horizon)
         _check_units(item, limits)
+        _check_steps(item)
         _check_stale(item)
+        _check_whole(item)
         for joint in range(len(item.joint_names)):
             _check_following(item, joint)
-    lags = {item.name: lag for item in recordings if (lag := _check_clocks(item)) is not None}
+    lags = {item.name: lag for item in recordings if (lag := _check_clocks(item, recordings)) is not None}
     if len(lags) > 1:
         usual = float(np.median(list(lags.values())))
         name = max(lags, key=lambda one: abs(lags[one] - usual))
@@ -99,9 +108,44 @@ def _check_stale(item: Recording) -> None:
         )
 
 
-def _check_clocks(item: Recording) -> float | None:
+def _check_steps(item: Recording) -> None:
+    """Refuse a joint whose encoder's step is the others' in another unit: how far it moves need not show that."""
+    steps = np.array([quantisation(column) for column in item.measured.T])
+    for joint, step in enumerate(steps):
+        others = np.delete(steps, joint)
+        usual = float(np.median(others[others > 0.0])) if step > 0.0 and (others > 0.0).any() else 0.0
+        # Of two that differ so, the one is wrong whose step no encoder has.
+        for ratio, odd, read in (
+            (np.rad2deg(1.0), step > COARSEST, "degrees"),
+            (np.deg2rad(1.0), usual < COARSEST, "radians that were taken for degrees"),
+        ):
+            if usual > 0.0 and odd and abs(step / usual / ratio - 1.0) < UNIT:
+                raise EvidenceError(
+                    f"{item.name}: readings of {item.joint_names[joint]} come in steps of {step:.2g}, those of the "
+                    f"other joints of {usual:.2g} rad: they are {read}. Mend its unit in the file that --mapping names"
+                )
+
+
+def _check_whole(item: Recording) -> None:
+    """Refuse rows that were dropped and the rest written as if none was missing: a steady motion jumps there."""
+    speed = np.diff(item.measured, axis=0) / np.diff(item.time)[:, None]
+    before, jump, after = speed[:-2], speed[1:-1], speed[2:]
+    least, most = np.minimum(np.abs(before), np.abs(after)), np.maximum(np.abs(before), np.abs(after))
+    steady = (np.sign(before) == np.sign(after)) & (most < 1.5 * least) & (least * item.period > 3.0 * STILL)
+    far = steady & (np.sign(jump) == np.sign(after)) & (np.abs(jump) > 2.5 * most)
+    if far.any():
+        row, joint = np.argwhere(far)[0]
+        raise EvidenceError(
+            f"{item.name}: {item.joint_names[joint]} turns at {before[row, joint]:.3g} rad/s, in row {row + 2} at "
+            f"{jump[row, joint]:.3g} and after it at {after[row, joint]:.3g}: about "
+            f"{round(float(jump[row, joint] / after[row, joint])) - 1} rows are missing there, and time stamps don't "
+            "say so. Write each row with the time at which it was read, or cut the recording there"
+        )
+
+
+def _check_clocks(item: Recording, others: Sequence[Recording] = ()) -> float | None:
     """The recording's lag, after looking at its beginning and end: a clock that runs faster shows between them."""
-    whole, part, halves = _check_lag(item), len(item.time) * 3 // 5, []
+    whole, part, halves = _check_lag(item, others), len(item.time) * 3 // 5, []
     for rows in (slice(None, part), slice(-part, None)):
         cut = {key: getattr(item, key)[rows] for key in ("time", "measured", "sent", "command")}
         try:
@@ -136,8 +180,10 @@ def _check_units(item: Recording, limits: Array) -> None:
         said = f"{item.name}: {what} of {name} go from {span[0]:.4g} to {span[1]:.4g}"
         file = f"the robot file's limits are {limits[worst, 0]:.3g} to {limits[worst, 1]:.3g} rad"
         if inside[worst] <= MARGIN and np.abs(values).max() > 2.0 * np.pi:
+            stroke = degrees == name and span[0] >= -1.0 and span[1] <= 101.0
             raise EvidenceError(
-                f"{said}, {file}: they are in degrees. Give the unit with --mapping FILE (unit: deg for {degrees})"
+                f"{said}, {file}: they are in {'percent of its stroke, or in ' if stroke else ''}degrees. Give the "
+                f"unit with --mapping FILE (unit: {'percent with its scale, or ' if stroke else ''}deg for {degrees})"
             )
         raise EvidenceError(
             f"{said}, {file}: it is another robot's recording, another joint's column, or has another zero or unit. "
@@ -214,40 +260,86 @@ def _check_following(item: Recording, joint: int) -> None:
         )
 
 
-def _check_lag(item: Recording) -> float | None:
+def _check_lag(item: Recording, others: Sequence[Recording] = ()) -> float | None:
     """The recording's lag [s]; None where nothing moves enough to tell."""
     found: list[float] = []
-    step = item.period
-    grid = np.arange(item.time[0], item.time[-1], step)
+    step, (command, measured) = item.period, _on_grid(item, item)
     reach = round((LATEST + 0.6) / step)
     for joint, name in enumerate(item.joint_names):
-        if np.ptp(item.command[:, joint]) < LARGE or len(grid) < 4 * reach:
+        if np.ptp(item.command[:, joint]) < LARGE or len(command) < 4 * reach:
             continue
-        held = np.searchsorted(item.sent, grid, side="right").clip(1) - 1
-        command, measured = item.command[held, joint], np.interp(grid, item.time, item.measured[:, joint])
-        middle = command[reach:-reach] - command[reach:-reach].mean()
-        scores = np.array(
-            [_correlation(middle, measured[reach + lag : len(grid) - reach + lag]) for lag in range(-reach, reach + 1)]
-        )
+        scores = _scores(command[:, joint], measured[:, joint], reach)
         best = int(scores.argmax()) - reach
         near = scores[reach : reach + 1 + round(LATEST / step)]
         if scores.max() < FOLLOWS or -near.min() > scores.max():
+            why = _explained(item, joint, others, float(near.max())) or (
+                "the columns are of different joints, a sign is wrong, or the joint is stuck"
+            )
             raise EvidenceError(
-                f"{item.name}: {name} does not follow its commands (correlation {near.max():.2f} at best): the "
-                "columns are of different joints, a sign is wrong, or the joint is stuck. State names and signs with "
-                "--mapping FILE"
+                f"{item.name}: {name} does not follow its commands (correlation {near.max():.2f} at best): {why}. "
+                "State names and signs with --mapping FILE, and record the positions that were commanded and read"
             )
         sharp = scores.max() - scores[0] > 0.05 and scores.max() - scores[-1] > 0.05
         if not sharp:
             continue
         if best * step < -2.0 * step or best * step > LATEST:
             how = "before" if best < 0 else "after"
+            why = "the time stamps of commands and readings are shifted against each other"
+            if -LATEST < best * step < 0.0:
+                why = f"commands and readings are exchanged, or {why}"
+            why = _explained(item, joint, others, float(scores.max())) or why
             raise EvidenceError(
-                f"{item.name}: {name} moves {abs(best) * step * 1e3:.0f} ms {how} its commands: the time stamps of "
-                "commands and readings are shifted against each other. Mend them, or record both on one clock"
+                f"{item.name}: {name} moves {abs(best) * step * 1e3:.0f} ms {how} its commands: {why}. Mend that, or "
+                "record both on one clock"
             )
         found.append(best * step)
     return float(np.median(found)) if found else None
+
+
+def _on_grid(told: Recording, read: Recording) -> tuple[Array, Array]:
+    """Commands of one recording and readings of another at the same times, a period apart, shape (rows, joints)."""
+    grid = np.arange(read.time[0], min(read.time[-1], told.time[-1]), read.period)
+    held = np.searchsorted(told.sent, grid, side="right").clip(1) - 1
+    return told.command[held], np.stack([np.interp(grid, read.time, column) for column in read.measured.T], axis=1)
+
+
+def _scores(command: Array, measured: Array, reach: int) -> Array:
+    """Correlation of readings with commands that were sent `reach` rows later to `reach` rows earlier."""
+    middle = command[reach:-reach] - command[reach:-reach].mean()
+    count = len(command)
+    return np.array(
+        [_correlation(middle, measured[reach + lag : count - reach + lag]) for lag in range(-reach, reach + 1)]
+    )
+
+
+def _explained(item: Recording, joint: int, others: Sequence[Recording], usual: float) -> str | None:
+    """What a joint would follow clearly better than its commands (correlation `usual`), in words; None if nothing."""
+    (command, measured), name = _on_grid(item, item), item.joint_names[joint]
+    told, read = command[:, joint], measured[:, joint]
+    late, reach = round(LATEST / item.period), round((LATEST + 0.6) / item.period)
+    count = np.arange(len(read))
+    path = np.cumsum(read - read.mean())
+    tried = {
+        f"the sign of {name} is wrong in readings or commands": (told, -read),
+        f"what was read of {name} are velocities, not positions": (
+            told,
+            path - np.polyval(np.polyfit(count, path, 1), count),
+        ),
+    }
+    for other, label in enumerate(item.joint_names):
+        if other != joint:
+            tried[f"columns of {name} and {label} are exchanged in readings or commands"] = told, measured[:, other]
+    for one in others:
+        if one is not item and len(one.time) >= 4 * reach:
+            foreign, mine = _on_grid(one, item)
+            tried[f"its readings follow the commands of {one.name}"] = foreign[:, joint], mine[:, joint]
+    score = {
+        what: float(_scores(pair[0], pair[1], reach)[reach : reach + 1 + late].max())
+        for what, pair in tried.items()
+        if len(pair[0]) >= 4 * reach and np.ptp(pair[0]) > 0.0
+    }
+    best = max(score, key=lambda what: score[what])
+    return best if score[best] > max(LIKE, 1.0 - EXPLAINS * (1.0 - usual)) else None
 
 
 def _correlation(centred: Array, other: Array) -> float:

@@ -1,20 +1,22 @@
 """Mistakes in commands and readings alike: would the recordings be predicted better without one?
 
-A turned sign, two exchanged joints and a wrong clock move as right ones do, and differ by gravity and inertia alone. So
-no recording by itself tells them; the model does, where it predicts clearly better once the mistake is undone.
+A turned sign, two exchanged joints and a wrong clock move as right ones do, and differ by gravity and
+inertia alone, and readings of another scale look like a drive that gives way. So no recording by itself tells them; the
+model does, where it predicts clearly better once the mistake is undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from policy_port.arrays import Array, Integers
+from policy_port.errors import EvidenceError
 from policy_port.identify.fit import Problem
-from policy_port.identify.parameters import Space, Values
+from policy_port.identify.parameters import Parameter, Space
 from policy_port.identify.segments import Segments
 
 FOLLOW = ("offset", "stiffness", "damping", "friction", "delay")
@@ -25,10 +27,13 @@ FEW, SHARE = 8, 8
 """Least segments that are looked at, and of how many one is, spread evenly."""
 CLEARLY = 0.7
 """A mistake is believed where undoing it leaves less than this share of the cost."""
-ALIKE, LIKELY = 0.05, 6
-"""How much undoing a mistake has to change the cost to be looked at, and how many are looked at closely."""
+ALIKE, WORSE, LIKELY = 0.05, 1.5, 4
+"""How much undoing a mistake has to change the cost to be looked at closely, how much it may add before that,
+and how many are looked at so."""
 RATES = (0.5, 2.0)
 """Clocks that are tried."""
+GAINS, FREELY = (0.8, 1.25), 0.7
+"""Between these readings are of the right scale, and how far it is searched (standard deviation of the logarithm)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +54,19 @@ class _Undone:
     """A mistake, undone."""
 
     what: str
-    joints: tuple[int, ...]
+    order: Integers
+    """Where each column is from."""
+    joints: tuple[int, ...] = ()
     """Those concerned; none for all."""
     sign: Array
-    order: Integers
+    """What each column is multiplied by."""
     rate: float = 1.0
+    gain: bool = False
+    """Whether the scale of the joint's readings is searched, and is the mistake."""
+
+    def problem(self, problem: Problem) -> Problem:
+        """What is fitted without it."""
+        return replace(problem, segments=self.segments(problem.segments), weights=problem.weights[self.order])
 
     def segments(self, segments: Segments) -> Segments:
         """What was recorded without it."""
@@ -82,16 +95,45 @@ class _Undone:
             measured=turned(segments.measured),
         )
 
-    def values(self, values: Values) -> Values:
-        """Where the search without it starts: each joint's numbers go with its column."""
-        found = {key: array[self.order] if len(array) > 1 else array.copy() for key, array in values.items()}
+    def start(self, problem: Problem, space: Space, z: Array) -> tuple[Space, Array]:
+        """What is searched without it, and from where: each joint's numbers go with its column."""
+        found = {key: array[self.order] if len(array) > 1 else array.copy() for key, array in space.values(z).items()}
         found["offset"] = found["offset"] * self.sign
         for key, power in (("delay", 1), ("damping", 1), ("drive_damping", 1), ("armature", 2)):
             found[key] = found[key] * self.rate**power
-        return found
+        if self.gain:
+            (joint,), name = self.joints, f"{problem.predictor.joint_names[self.joints[0]]}.gain"
+            gain = Parameter(name=name, key="gain", column=joint, prior=1.0, spread=FREELY, log=True,
+                             bounds=(0.01, 100.0), source="")  # fmt: skip
+            space = replace(space, parameters=(*space.parameters, gain))
+            found["gain"] = found["gain"].copy()
+            found["gain"][joint] = _scale(problem.segments, joint)
+        return space, space.coordinates(found)
+
+    def read(self, space: Space, z: Array) -> str | None:
+        """What it is in words, once searched; None where that shows that it is none."""
+        if not self.gain:
+            return self.what
+        gain = float(space.values(z)["gain"][self.joints[0]])
+        return None if GAINS[0] < gain < GAINS[1] else self.what.format(1.0 / gain)
 
 
-def doubts(problem: Problem, space: Space, z: Array, joints: Sequence[str]) -> list[Doubt]:
+def check_doubts(problem: Problem, space: Space, z: Array) -> None:
+    """Refuse recordings that would clearly be predicted better without a mistake.
+
+    Raises:
+        EvidenceError: Naming the mistakes, the likeliest first.
+    """
+    found = doubts(problem, space, z)
+    if found:
+        raise EvidenceError(
+            f"{', '.join(item.name for item in problem.segments.recordings)}: {found[0]}"
+            f"{''.join(f'; or ({one.share:.0%}) {one.what}' for one in found[1:3])}. State names, signs, zeros and "
+            "units with --mapping FILE, the true rate with --rate HZ, or give the robot file of the robot that moved"
+        )
+
+
+def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
     """Mistakes without which the recordings would clearly be predicted better, the likeliest first.
 
     Each is undone, and the joints concerned are searched once more; of the likeliest, all parameters are.
@@ -100,44 +142,58 @@ def doubts(problem: Problem, space: Space, z: Array, joints: Sequence[str]) -> l
         problem: What was fitted.
         space: What was searched.
         z: The minimum.
-        joints: Names of the joints.
     """
+    joints = problem.predictor.joint_names
     few = replace(problem, segments=problem.segments.some(max(FEW, problem.segments.count // SHARE)))
-    usual, tried = few.cost(space, z), list[tuple[float, _Undone, Array]]()
-    for undone in _mistakes(joints):
-        other = replace(few, segments=undone.segments(few.segments))
-        start = undone.values(space.values(z))
+    usual, tried = few.cost(space, z), list[tuple[float, _Undone, Space, Array]]()
+    for undone in _mistakes(few, space):
+        other = undone.problem(few)
+        whole, point = undone.start(few, space, z)
         names = [joints[index] for index in undone.joints or range(len(joints))]
-        followers = {f"{name}.{key}" for name in names for key in (FOLLOW if undone.joints else ("damping", "delay"))}
-        rest = space.without([item.name for item in space.parameters if item.name not in followers])
-        rest.fixed.update({key: array.copy() for key, array in start.items()})
+        keys = (*FOLLOW, "gain") if undone.joints else ("damping", "delay")
+        followers = {f"{name}.{key}" for name in names for key in keys}
+        rest = whole.without([item.name for item in whole.parameters if item.name not in followers])
+        rest.fixed.update({key: array.copy() for key, array in whole.values(point).items()})
         if rest.parameters:
-            start = rest.values(other.minimise(rest, rest.coordinates(start), ROUNDS))
-        point = space.coordinates(start)
-        tried.append((other.cost(space, point) / usual, undone, point))
+            point = whole.coordinates(rest.values(other.minimise(rest, rest.coordinates(rest.fixed), ROUNDS)))
+        tried.append((other.cost(whole, point) / usual, undone, whole, point))
     # What changes nothing can't be told: a joint that turns upright looks the same turned over.
-    likely = sorted((one for one in tried if abs(one[0] - 1.0) > ALIKE), key=lambda one: one[0])[:LIKELY]
-    again, found = few.cost(space, few.minimise(space, z, ROUNDS)), []
-    for _, undone, point in likely:
-        other = replace(few, segments=undone.segments(few.segments))
-        share = other.cost(space, other.minimise(space, point, ROUNDS)) / again
-        if share < CLEARLY:
-            found.append(Doubt(what=undone.what, share=share))
+    likely = sorted((one for one in tried if abs(one[0] - 1.0) > ALIKE and one[0] < WORSE), key=lambda one: one[0])[
+        :LIKELY
+    ]
+    again, found = few.cost(space, few.minimise(space, z, ROUNDS)) if likely else usual, list[Doubt]()
+    for _, undone, whole, point in likely:
+        other = undone.problem(few)
+        end = other.minimise(whole, point, ROUNDS)
+        share, what = other.cost(whole, end) / again, undone.read(whole, end)
+        if share < CLEARLY and what is not None:
+            found.append(Doubt(what=what, share=share))
     return sorted(found, key=lambda one: one.share)
 
 
-def _mistakes(joints: Sequence[str]) -> Iterator[_Undone]:
+def _scale(segments: Segments, joint: int) -> float:
+    """How far a joint moves over how far it is told to."""
+    spans = [(np.std(item.measured[:, joint]), np.std(item.command[:, joint])) for item in segments.recordings]
+    read, told = np.sum(spans, axis=0)
+    return float(np.clip(read / max(told, 1e-9), 0.02, 50.0))
+
+
+def _mistakes(problem: Problem, space: Space) -> Iterator[_Undone]:
+    joints = problem.predictor.joint_names
     count = len(joints)
     same: Integers = np.arange(count, dtype=np.int64)
     plus = np.ones(count)
+    both = "in commands and readings"
     for index, name in enumerate(joints):
-        sign = np.where(same == index, -1.0, 1.0)
-        yield _Undone(what=f"with {name} turned over, in commands and readings", joints=(index,), sign=sign, order=same)
+        sign, mine = np.where(same == index, -1.0, 1.0), {"joints": (index,), "order": same}
+        yield _Undone(what=f"with {name} turned over, {both}", sign=sign, **mine)
+        if not any(item.key == "gain" and item.column == index for item in space.parameters):
+            what = f"with {name}'s readings {{:.2g}} times as large, its commands as they are"
+            yield _Undone(what=what, sign=plus, gain=True, **mine)
     for one, two in combinations(range(count), 2):
         order = same.copy()
         order[[one, two]] = two, one
-        what = f"with {joints[one]} and {joints[two]} exchanged, in commands and readings"
+        what = f"with {joints[one]} and {joints[two]} exchanged, {both}"
         yield _Undone(what=what, joints=(one, two), sign=plus, order=order)
     for rate in RATES:
-        what = f"with time stamps {rate:g} times as far apart"
-        yield _Undone(what=what, joints=(), sign=plus, order=same, rate=rate)
+        yield _Undone(what=f"with time stamps {rate:g} times as far apart", sign=plus, order=same, rate=rate)

@@ -70,7 +70,7 @@ def reading_noise(segments: Segments) -> tuple[Array, Array]:
 def quantisation(readings: Array) -> float:
     """Step of which readings are whole multiples [rad], 0 where there is none."""
     levels = np.unique(np.round(readings, 9))
-    if len(levels) < 3 or len(levels) > 0.5 * len(readings):
+    if len(levels) < 3:
         return 0.0
     gaps = np.diff(levels)
     least = float(np.quantile(gaps, 0.05))

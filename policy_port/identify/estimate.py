@@ -11,7 +11,7 @@ from scipy import stats
 
 from policy_port.arrays import Array, Integers
 from policy_port.identify.fit import FREE, Problem
-from policy_port.identify.grid import Profile
+from policy_port.identify.grid import Profile, Twins
 from policy_port.identify.parameters import SCALED, Space, Values
 
 LEVEL = 0.95
@@ -52,6 +52,8 @@ class Estimates:
     """Of coordinates (standard deviations of the priors), shape (parameters, parameters)."""
     centre: Array
     """Coordinates of the minimum with all parameters free."""
+    twins: Twins
+    """Delays that predict as well as those that stand."""
 
     def said_of(self, pair: tuple[str, str, float]) -> str:
         """A pair in words."""
@@ -71,21 +73,35 @@ class Estimates:
             for joint, keys in groups.items()
         ]
         within = [{f"{joint}.{key}" for key in keys} for joint, keys in groups.items()]
+        told = dict(zip(names, self.value.tolist(), strict=True))
+        for name, others in self.twins.items():
+            other = " or ".join(f"{one:.3g}" for one in others)
+            said.append(
+                f"{name} may as well be {other} as {told[name]:.3g} s: these recordings repeat themselves; record "
+                "steps or a random walk too"
+            )
         return said + [self.said_of(pair) for pair in self.pairs if not any({*pair[:2]} <= one for one in within)]
 
 
-def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[str], None], seed: int = 0) -> Estimates:
+def estimate(
+    problem: Problem,
+    space: Space,
+    moved: tuple[Profile, Twins],
+    note: Callable[[str], None],
+    seed: int = 0,
+) -> Estimates:
     """Judge a minimum, let unidentified parameters keep their priors, and search the others once more.
 
     Args:
         problem: What was fitted.
         space: What was searched.
-        delays: The minimum, and what moving each delay costs, which tells their intervals: curvature can't where
-            derivatives change at each whole number of physics steps.
+        moved: The minimum, and what moving each delay costs, which tells their intervals: curvature can't where
+            derivatives change at each whole number of physics steps; and delays far off that serve as well.
         note: Told what is being done.
         seed: Of the bootstrap.
     """
     note("intervals")
+    delays, twins = moved
     z = delays.best
     residual, slope = problem.jacobian(space, z)
     count = len(z)
@@ -95,6 +111,9 @@ def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[st
     spread = np.sqrt(np.diag(covariance)) * stats.norm.ppf(0.5 + LEVEL / 2.0)
     near = np.stack([z - spread, z + spread], axis=1)
     near[delays.mine] = delays.interval(LEVEL)
+    for index, item in enumerate(space.parameters):
+        there = [item.coordinate(one) for one in twins.get(item.name, ())]
+        near[index] = min([near[index, 0], *there]), max([near[index, 1], *there])
     drawn = _bootstrap(problem, residual[:-count], data, z, np.random.default_rng(seed))
     wide = np.stack([np.minimum(near[:, 0], drawn[:, 0]), np.maximum(near[:, 1], drawn[:, 1])], axis=1)
     half = np.diff(wide, axis=1)[:, 0] / 2.0 / stats.norm.ppf(0.5 + LEVEL / 2.0)
@@ -125,6 +144,7 @@ def estimate(problem: Problem, space: Space, delays: Profile, note: Callable[[st
         ratios=ratios_of(space, covariance),
         covariance=covariance,
         centre=z,
+        twins=twins,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -18,6 +18,15 @@ STEPS = (1, 2, 3)
 """Physics steps by which delays are moved, beside what the caller names."""
 FARTHEST = 1.0
 """Longest of these steps, in standard deviations of the prior."""
+SCANNED, APART = 0.01, 0.03
+"""Step in which all delays are looked at, and how far apart two minima are that a search does not join [s]."""
+FEW, SHARE = 8, 4
+"""Least segments that are looked at then, and of how many one is."""
+AS_GOOD, MOST = 6.0, 3
+"""A minimum that costs a joint at most so many times its least is refined too, and how many are of each joint."""
+
+Twins = dict[str, list[float]]
+"""Delays far from those found that predict as well, by parameter [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,31 @@ class Profile:
         for joint in range(self.costs.shape[1]):
             own = self.columns == joint
             found[own] = self.points[own, int(self.costs[:, joint].argmin())]
+        return found
+
+    def starts(self, apart: float) -> list[Array]:
+        """`best`, then the points from which each joint's coordinates are those of its next best minimum.
+
+        Args:
+            apart: How far apart two minima are, in standard deviations of the prior.
+        """
+        found = [self.best]
+        for row in self.mine:
+            place, first = np.unique(self.points[row], return_index=True)
+            joint = int(self.columns[row])
+            cost = self.costs[first, joint]
+            around = np.concatenate([[np.inf], cost, [np.inf]])
+            least = np.flatnonzero((cost <= around[:-2]) & (cost <= around[2:]))
+            kept: list[int] = []
+            for index in least[cost[least].argsort()]:
+                near = any(abs(place[index] - place[one]) < apart for one in kept)
+                if not near and cost[index] <= AS_GOOD * cost.min() and len(kept) < MOST:
+                    kept.append(int(index))
+            for rank, index in enumerate(kept[1:], 1):
+                if rank == len(found):
+                    found.append(self.best)
+                own = self.columns == joint
+                found[rank][own] = self.points[own, first[index]]
         return found
 
     def interval(self, level: float) -> Array:
@@ -99,6 +133,55 @@ def profile(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[
         kept[:, better], least = points[:, better], np.minimum(costs, least)
         by_joint[better] = _by_joint(problem, space, points, residual)[better]
     return Profile(moves=steps, points=kept, costs=by_joint, columns=_columns(space), mine=mine)
+
+
+def minima(problem: Problem, space: Space, z: Array, rounds: int) -> list[Array]:
+    """What is reached from every minimum along the delays; first, of each joint the coordinates that serve it best.
+
+    Where a motion repeats, a delay longer by its period predicts nearly as well, damping and inertia making up for what
+    is left, and no step leads from the one to the other.
+
+    Args:
+        problem: What is fitted.
+        space: What is searched.
+        z: Coordinates to start from.
+        rounds: Most iterations from each minimum.
+    """
+    mine = np.array([index for index, item in enumerate(space.parameters) if item.key == "delay"], np.int64)
+    if not len(mine):
+        return [z]
+    width = SCANNED / space.parameters[int(mine[0])].spread
+    low, high = ((end - z)[mine] / width for end in space.bounds)
+    few = replace(problem, segments=problem.segments.some(max(FEW, problem.segments.count // SHARE)))
+    scan = profile(few, space, z, "delay", (np.arange(np.floor(low.min()), high.max() + 1.0) * width).tolist())
+    starts = scan.starts(APART / space.parameters[int(mine[0])].spread)
+    if len(starts) == 1:
+        return [min((z, *starts), key=lambda one: problem.cost(space, one))]
+    ends = [problem.minimise(space, one, rounds) for one in starts]
+    points = np.stack([z, *ends], axis=1)
+    residual = problem.residuals(space, points)
+    least = points[:, int((residual**2).sum(axis=0).argmin())].copy()
+    mixed, by_joint = least.copy(), _by_joint(problem, space, points, residual)
+    for joint, column in enumerate(by_joint.argmin(axis=0)):
+        own = scan.columns == joint
+        mixed[own] = points[own, column]
+    return [min((mixed, least), key=lambda one: problem.cost(space, one)), *ends]
+
+
+def twins(problem: Problem, space: Space, z: Array, others: Sequence[Array], level: float) -> Twins:
+    """Delays that the recordings tell as little from those at `z` as chance would."""
+    found: Twins = {}
+    columns, bound = _columns(space), stats.chi2.ppf(level, 1)
+    for other in others:
+        points = np.stack([z, other], axis=1)
+        costs = _by_joint(problem, space, points, problem.residuals(space, points))
+        for row, item in enumerate(space.parameters):
+            own = columns == columns[row]
+            told = costs[:, columns[row]] - (points[own] ** 2).sum(axis=0)
+            apart = item.key == "delay" and abs(item.value(z[row]) - item.value(other[row])) >= APART
+            if apart and told[1] - told[0] < bound:
+                found[item.name] = sorted([*found.get(item.name, ()), item.value(float(other[row]))])
+    return found
 
 
 def _whole_steps(problem: Problem, space: Space, mine: Integers) -> tuple[float, ...]:

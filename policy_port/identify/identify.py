@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.identify.doubts import Doubt, doubts
+from policy_port.identify.doubts import check_doubts
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
-from policy_port.identify.estimate import Estimates, estimate
+from policy_port.identify.estimate import LEVEL, Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
-from policy_port.identify.grid import profile
+from policy_port.identify.grid import minima, profile, twins
 from policy_port.identify.lag import Lag, fit_lag
 from policy_port.identify.learned import Learned, learn
 from policy_port.identify.mujoco_predictor import MujocoPredictor
@@ -109,8 +109,6 @@ class Identified:
     """Their predictions by model [rad]."""
     learned: Learned | None = None
     """Networks beside the drives, kept or not; None where they weren't tried."""
-    doubts: tuple[Doubt, ...] = ()
-    """Mistakes that commands and readings may share."""
 
 
 def identify(
@@ -130,13 +128,22 @@ def identify(
         recordings: What is fitted, and what is held out (may be none).
         effort: How much is done.
         note: Told what is being done.
+
+    Raises:
+        EvidenceError: When the recordings are clearly predicted better without a mistake, naming it.
     """
     fitted, others = recordings
     problem, lag = _problem(predictor, fitted, effort)
     note(f"{problem.segments.count} segments of {problem.segments.horizon:.2f} s")
-    problem, z = search(problem, space, _start(problem, space, lag), effort.rounds, note)
+    problem, z, elsewhere = search(problem, space, _start(problem, space, lag), effort.rounds, note)
     delays = profile(problem, space, z, "delay", FINE)
-    estimates = estimate(problem, space, delays, note, effort.seed)
+    again = twins(problem, space, delays.best, elsewhere, LEVEL)
+    estimates = estimate(problem, space, (delays, again), note, effort.seed)
+    found = tuple(find_misfits(predictor, estimates.values, fitted))
+    if any(one.error > WRONG * one.noise for one in found):
+        note("errors are not noise: whether signs, columns, units or clocks are wrong")
+        quick = replace(problem, predictor=predictor.quick or predictor)
+        check_doubts(quick, space, space.coordinates(estimates.values))
     learned = None
     if effort.network and isinstance(predictor, MujocoPredictor):
         bare = _without_play(problem, space, z)
@@ -146,7 +153,6 @@ def identify(
     models = _models(predictor, stock, estimates.values, lag)
     noise, step = reading_noise(cut(fitted, effort.horizon).some(400))
     shown, most = cut(judged, LONG).some(SHOWN), JUDGED_QUICK if predictor.quick is None else JUDGED_SLOW
-    found = tuple(find_misfits(predictor, estimates.values, fitted))
     return Identified(
         estimates=estimates,
         lag=lag,
@@ -158,19 +164,7 @@ def identify(
         shown=shown,
         predicted={name: model(shown) for name, model in models.items() if name != "lag without bias"},
         learned=learned,
-        doubts=_doubted(problem, space, estimates.values, note) if any(map(_large, found)) else (),
     )
-
-
-def _large(misfit: Misfit) -> bool:
-    return misfit.error > WRONG * misfit.noise
-
-
-def _doubted(problem: Problem, space: Space, values: Values, note: Callable[[str], None]) -> tuple[Doubt, ...]:
-    """Where errors are not noise: whether they would be less without a mistake in the recordings."""
-    note("errors are not noise: whether signs, columns or clocks are wrong")
-    quick = replace(problem, predictor=problem.predictor.quick or problem.predictor)
-    return tuple(doubts(quick, space, space.coordinates(values), problem.predictor.joint_names))
 
 
 def _problem(predictor: Predictor, fitted: Sequence[Recording], effort: Effort) -> tuple[Problem, Lag]:
@@ -194,21 +188,24 @@ def _start(problem: Problem, space: Space, lag: Lag) -> Array:
     return space.coordinates(values)
 
 
-def search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]) -> tuple[Problem, Array]:
-    """The problem as it is about its minimum, and the minimum's coordinates.
+def search(
+    problem: Problem, space: Space, z: Array, rounds: int, note: Callable[[str], None]
+) -> tuple[Problem, Array, list[Array]]:
+    """The problem as it is about its minimum, the minimum's coordinates, and those of other minima along the delays.
 
     Derivatives lead near it, profiles of backlash and delay out of where they end. A slow simulator's search starts
     where a quick one's ended, if that serves it.
     """
     quick, grids, turns = problem.predictor.quick, GRIDS, TURNS
+    fast = replace(problem, predictor=quick or problem.predictor)
+    note(f"searching{' in MuJoCo for a start' if quick else ''}")
+    there, *others = minima(fast, space, fast.minimise(space, z, rounds), rounds)
+    z = there if quick is None else min((z, there), key=lambda one: problem.cost(space, one))
     if quick is not None:
-        note("searching in MuJoCo for a start")
-        there = replace(problem, predictor=quick).minimise(space, z, rounds)
-        z = min((z, there), key=lambda one: problem.cost(space, one))
         # Of a slow simulator half the rounds, every second move and one turn.
         rounds, grids, turns = -(-rounds // 2), {key: moves[1::2] for key, moves in GRIDS.items()}, 1
-    note("searching")
-    z = problem.minimise(space, z, rounds)
+        note("searching")
+        z = problem.minimise(space, z, rounds)
     searched = {item.key for item in space.parameters}
     for turn in range(turns):
         note(f"backlash and delays moved, the others following ({turn + 1})")
@@ -219,7 +216,8 @@ def search(problem: Problem, space: Space, z: Array, rounds: int, note: Callable
         z = problem.minimise(space, z, rounds // 2)
         if problem.cost(space, before) - problem.cost(space, z) < SETTLED:
             break
-    return weighed(problem, space, z), z
+    problem = weighed(problem, space, z)
+    return problem, z, [problem.minimise(space, one, rounds // 2) for one in others]
 
 
 def _without_play(problem: Problem, space: Space, z: Array) -> Values:

@@ -55,7 +55,6 @@ def summary(found: Identified, joints: Sequence[str]) -> str:
         lines.append(f"not identified by these recordings: {', '.join(unknown)}")
     lines += found.estimates.together
     lines += [f"misfit: {item}" for item in found.misfits]
-    lines += [f"wrong data? {item}" for item in found.doubts]
     lines += [str(found.learned)] if found.learned else []
     return "\n".join(lines) + "\n"
 
@@ -70,7 +69,6 @@ def make_report(
         tone="good" if _better(found) else "bad",
         warnings=(
             *(() if found.held_out else ("Nothing was held out: errors are of what was fitted.",)),
-            *(f"Wrong data? {str(item).capitalize()}." for item in found.doubts),
             *(f"Misfit: {item}. Intervals are of a model that is wrong there." for item in found.misfits),
             *(f"{said}." for said in found.estimates.together),
             *((f"{found.learned}.",) if found.learned else ()),

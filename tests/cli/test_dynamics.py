@@ -16,6 +16,7 @@ pytest.importorskip("onnxruntime")
 from policy_port.cli.app import app
 from policy_port.cli.play_real import embedded
 from policy_port.dynamics.document import load_dynamics
+from policy_port.resources import assets_dir
 from policy_port.trace import Trace
 from tests.compare.recordings import FREQUENCY, walk
 
@@ -83,6 +84,33 @@ def test_what_does_not_fit_is_refused(way: str, joint: str, common: str, says: s
         plant = ("--plant", "maniskill", "--task", "so100-reach")
         done = invoke("play", port, *plant, "--episodes", 1, "--out", tmp_path / "out", "--dynamics", file)
         assert done.exit_code == 0, done.output
+
+
+CONSUMERS: dict[str, tuple[str, ...]] = {
+    "plant": ("play", "PORT", "--plant", "mujoco", "--task", "so100-reach", "--out", "OUT"),
+    "env": ("play", "PORT", "--env", "PolicyPortSO100Reach-v1", "--out", "OUT"),
+    "arm": ("play", "PORT", "--real", "--robot", "so100", "--emulated", "--fast", "--out", "OUT"),
+    "collect": ("collect", "--robot", "so100", "--emulated", "--fast", "--plan", "PLAN", "--out", "OUT"),
+    "preview": ("collect", "--robot", "so100", "--preview", "--plan", "PLAN", "--out", "OUT"),
+    "emulate": ("emulate", "so100", "--model", "mujoco"),
+    "train": ("train", "CONTRACT", "--plant", "mujoco", "--robot", "so100", "--task", "so100-reach", "--out", "OUT"),
+}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_another_robots_dynamics_are_refused_wherever_they_are_given(consumer: str, port: Path, tmp_path: Path) -> None:
+    """Of a robot with the same joints, without a hash: exit 2, both named, and no folder."""
+    file = dynamics(tmp_path, "friction: 0.1")
+    file.write_text(file.read_text().replace("so100.urdf", "so101_new_calib.xml"))
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("policy_port_plan: 1\ncontrol_frequency: 30\nsegments: [{kind: steps, seconds: 1.0}]\n")
+    contract = assets_dir() / "so100_reach" / "contract.yaml"
+    places = {"PORT": port, "OUT": tmp_path / "out", "PLAN": plan, "CONTRACT": contract}
+    done = invoke(*(places.get(one, one) for one in CONSUMERS[consumer]), "--dynamics", file)
+    assert done.exit_code == 2, done.output
+    assert "so101_new_calib.xml, and" in done.output
+    assert "is another robot's, whatever its joints are called" in done.output.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
 
 
 def test_compare_tells_the_gap_before_and_after(tmp_path: Path) -> None:

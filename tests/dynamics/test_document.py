@@ -85,16 +85,17 @@ def test_other_values_stand_where_their_names_say(tmp_path: Path) -> None:
 
 
 def test_another_robots_dynamics_are_refused_by_joint_and_by_file(tmp_path: Path) -> None:
-    """A joint that the robot lacks and a description with other content are named; without its hash it is taken."""
+    """A joint that the robot lacks and a description of other content or name are named."""
     robot = tmp_path / "arm.xml"
     robot.write_text("<mujoco/>")
     document = load_dynamics(given(tmp_path, EMPTY + "joints: {elbow: {delay: 0.01}}"))
     check_robot(document, robot, ("shoulder", "elbow"))
     with pytest.raises(DynamicsError, match="a joint 'elbow', and .*did you mean 'elbow1'"):
         check_robot(document, robot, ("shoulder", "elbow1"))
-    other = Dynamics.model_validate({**document.model_dump(), "robot": {"file": "arm.xml", "sha256": "a" * 64}})
-    with pytest.raises(DynamicsError, match="leave `sha256` out under `robot`"):
-        check_robot(other, robot, ("elbow",))
+    for of in ({"file": "arm.xml", "sha256": "a" * 64}, {"file": "leg.xml"}):
+        other = Dynamics.model_validate({**document.model_dump(), "robot": of})
+        with pytest.raises(DynamicsError, match="or write `robot: {file: arm.xml}` into the dynamics"):
+            check_robot(other, robot, ("elbow",))
 
 
 ACTUATOR = """

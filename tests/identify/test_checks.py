@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy.signal import savgol_filter
 
 from policy_port.contract import RobotMapping
 from policy_port.errors import DynamicsError, EvidenceError
@@ -91,6 +92,36 @@ def confused(item: Recording) -> Recording:
     return replace(item, measured=item.command, command=item.measured)
 
 
+def velocities(item: Recording) -> Recording:
+    """Velocities stand where positions should."""
+    return replace(item, measured=savgol_filter(item.measured, 15, 2, deriv=1, delta=item.period, axis=0))
+
+
+def anothers(item: Recording) -> Recording:
+    """Commands of a motion that nobody made."""
+    phase = np.random.default_rng(9).uniform(0.0, 6.0, 2)
+    return replace(item, command=0.4 * np.sin(2.3 * item.time[:, None] + phase))
+
+
+def unstamped(item: Recording) -> Recording:
+    """Five rows in a hundred are missing, and those left are stamped as if none was."""
+    rows = np.flatnonzero(np.arange(len(item.time)) % 100 < 95)
+    clock = item.time[: len(rows)]
+    return replace(item, time=clock, sent=clock, measured=item.measured[rows], command=item.command[rows])
+
+
+def finer(item: Recording) -> Recording:
+    """The elbow's radians were taken for degrees; both joints' encoders have steps of 0.0015 rad."""
+    by = np.array([1.0, np.deg2rad(1.0)])
+    return replace(item, measured=by * np.round(item.measured / 0.0015) * 0.0015, command=by * item.command)
+
+
+def percent(item: Recording) -> Recording:
+    """The elbow in percent of its stroke, as LeRobot has grippers."""
+    scale, zero = np.array([1.0, 50.0]), np.array([0.0, 50.0])
+    return replace(item, measured=scale * item.measured + zero, command=scale * item.command + zero)
+
+
 def stale(item: Recording) -> Recording:
     """Readings come every third row, and are repeated until then."""
     return replace(item, measured=item.measured[np.arange(len(item.time)) // 3 * 3])
@@ -128,11 +159,16 @@ def shrunk(item: Recording) -> Recording:
         (clipped_commands, "commands were clipped"),
         (early, "time stamps of commands and readings are shifted"),
         (late, "time stamps of commands and readings are shifted"),
-        (exchanged, "does not follow its commands"),
-        (turned, "does not follow its commands"),
+        (exchanged, "columns of shoulder and elbow are exchanged"),
+        (turned, "the sign of shoulder is wrong"),
+        (velocities, "what was read of shoulder are velocities"),
+        (anothers, "does not follow its commands"),
+        (unstamped, r"about \d+ rows are missing there"),
+        (finer, "elbow come in steps of 2.6e-05.* radians that were taken for degrees"),
         (shrunk, "no command moves a joint"),
         (elbow_in_degrees, r"unit: deg for elbow\)"),
-        (confused, "before its commands: the time stamps"),
+        (percent, r"in percent of its stroke, or in degrees.*unit: percent with its scale, or deg for elbow\)"),
+        (confused, "before its commands: commands and readings are exchanged, or the time stamps"),
         (stale, "repeat the last row's readings while the arm moves"),
         (unwritten, "joint elbow moves by .* while its commands stand still"),
         (drifting, "the clocks of commands and readings run apart"),
@@ -156,6 +192,13 @@ def test_one_recording_on_another_clock_is_named(recordings: list[Recording]) ->
         check_recordings([shifted, *recordings[1:]], LIMITS)
     with pytest.raises(EvidenceError, match="in the other recordings after"):
         check_recordings([shifted, replace(recordings[0], name="even")], LIMITS)
+
+
+def test_commands_of_another_recording_are_named(recordings: list[Recording]) -> None:
+    """A file whose commands are another's is told by which one's they are."""
+    odd = replace(recordings[0], name="odd", command=recordings[2].command)
+    with pytest.raises(EvidenceError, match="odd: .* its readings follow the commands of motion 0"):
+        check_recordings([odd, *recordings], LIMITS)
 
 
 def test_what_is_short_is_looked_less_far_ahead(recordings: list[Recording]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ surfaces, how masks are ragged. From benchmarks/camera_solve.py: with less, the 
 PER_LINK = 0.25
 """By how much one link's outline may be wider than the others' in every picture [pixels worked in]. A joint's zero and
 the camera's place trade off against each other, and this is what tells them apart. From benchmarks/camera_solve.py."""
+LIKELY_ZERO = math.radians(4.0)
+"""By how much a joint's zero usually is off [rad]: one that the pictures hardly tell stays where it is said."""
 STEPS = 5
 """Steps of a pass, and shorter ones tried in its place, at most."""
 PASSES = (6.0, 3.0, 1.5, 1.0, 1.0, 1.0)
@@ -158,6 +161,16 @@ class _Pass:
         placed = self._still if zeros == self.zeros else self._placed(zeros)
         return self.outlines.distances(self.picture, placed, view)
 
+    def unlikely(self, numbers: Array) -> tuple[Array, Array]:
+        """How far zeros are from where they are said to be, in `LIKELY_ZERO`, and its derivatives' diagonal."""
+        off, slope = np.zeros(len(numbers)), np.zeros(len(numbers))
+        names = self.unknowns.names
+        for name in self.unknowns.zeros:
+            place = names.index(name)
+            off[place] = (self.zeros.get(name, 0.0) + numbers[place]) / LIKELY_ZERO
+            slope[place] = 1.0 / LIKELY_ZERO
+        return off, slope
+
     def residual(self, numbers: Array) -> Array:
         """Distances less what the masks' edges are off [pixels]."""
         count = len(self.unknowns.names)
@@ -183,18 +196,23 @@ def _descended(now: _Pass, numbers: Array, scale: float) -> Array:
     Written out, by normal equations: SciPy's takes singular values of the whole Jacobian, whose threads wait for each
     other ten times as long as they compute on a machine that does anything else.
     """
+
+    def costing(numbers: Array, residual: Array) -> float:
+        return float(np.log1p((residual / scale) ** 2).sum() + (now.unlikely(numbers)[0] ** 2).sum())
+
     damping = 1e-3
     residual = now.residual(numbers)
-    cost = float(np.log1p((residual / scale) ** 2).sum())
+    cost = costing(numbers, residual)
     for _ in range(STEPS):
         weight = 1.0 / (1.0 + (residual / scale) ** 2)
         jac = now.jacobian(numbers)
-        normal = np.einsum("ni,nj->ij", jac * weight[:, None], jac)
-        gradient = np.einsum("ni,n->i", jac, weight * residual)
+        off, slope = now.unlikely(numbers)
+        normal = np.einsum("ni,nj->ij", jac * weight[:, None], jac) + np.diag((scale * slope) ** 2)
+        gradient = np.einsum("ni,n->i", jac, weight * residual) + scale**2 * slope * off
         for _ in range(STEPS):
             tried = numbers - np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-9), gradient)
             there = now.residual(tried)
-            lower = float(np.log1p((there / scale) ** 2).sum())
+            lower = costing(tried, there)
             damping *= 0.1 if lower < cost else 10.0
             if lower < cost:
                 break

@@ -26,7 +26,7 @@ LEAST_OVERLAP = 0.8
 """Smallest mean overlap of a pose that is believed; ragged masks of an arm far away come to 0.87."""
 OUTLIER = 3.0
 """A picture whose outline lies off so many times as far as the others' is of another pose."""
-ZERO, FOV, SIGMAS = math.radians(2.0), 1.0, 4.0
+ZERO, FOV, SIGMAS = math.radians(1.0), 1.0, 4.0
 """A zero [rad] or field of view [degrees] that is off by so much, and so many standard deviations, is told."""
 CHECKED = (3.0, 1.5, 1.0, 1.0)
 """Passes of a refinement that starts at another's end."""
@@ -123,11 +123,12 @@ def solve(problem: Problem) -> Solved:
     told_overlaps, overlaps = _overlaps(outlines, told), _overlaps(outlines, best)
     _refuse_outlier(problem, told, told_overlaps)
     if told_overlaps.mean() >= LEAST_OVERLAP:
+        # A distortion that is none bends the arm as joints' zeros would.
+        if problem.lens.distortion:
+            _refuse_straight(outlines, best, unknowns)
         _refuse_given(problem, told)
     if overlaps.mean() < LEAST_OVERLAP:
         raise CameraError(_no_fit(problem, float(overlaps.mean())))
-    if problem.lens.distortion:
-        _refuse_straight(outlines, best, unknowns)
     return _result(problem, start, outlines, best, overlaps)
 
 

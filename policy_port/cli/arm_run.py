@@ -115,11 +115,12 @@ class ArmRun:
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a folder that is there already."""
+    """Refuse a folder that is there already, but for one that a run left which was refused before anything moved."""
     from policy_port.errors import OutputError
+    from policy_port.robots.jobs.pictures import PLACEMENT, VIEWS
 
     # A run on an arm is never undone: its folder is there from the first step on, whatever ends the run.
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {VIEWS, PLACEMENT}):
         raise OutputError(f"{out}: exists already; name a folder that does not exist yet")
 
 

@@ -175,6 +175,9 @@ class SO100ReachBallEnv(SO100ReachEnv):
         below = self.goal[env_idx].clone()
         below[:, 2] = BALL_RADIUS
         self.ball.set_pose(Pose.create_from_pq(below))
+        # Opened without a renderer it has physics and no camera: nothing is coloured then.
+        if not self.scene.can_render():
+            return
         rows = common.to_numpy(env_idx)
         config: Any = self._sensor_configs[CAMERA]
         self._size = int(config.height), int(config.width)

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from policy_port.cli.app import app
+from policy_port.cli.arm_run import check_folder
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs import run
 from policy_port.trace import Recorder, Trace
@@ -53,8 +54,11 @@ def test_a_robot_file_without_a_port_leads_to_no_arm(tmp_path: Path) -> None:
 
 
 def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
-    """What an arm has done stays on record."""
+    """What an arm has done stays on record; pictures of a run that was refused before anything moved are none of it."""
     (tmp_path / "run").mkdir()
+    for name in ("views.png", "placement.png"):
+        (tmp_path / "run" / name).touch()
+    check_folder(tmp_path / "run")
     (tmp_path / "run" / "trace.npz").touch()
     assert "exists already" in refused(*REAL, "--emulated", "--continuous", "--out", str(tmp_path / "run"))
 

@@ -105,6 +105,15 @@ def test_looks_and_a_green_screen_change_what_lies_behind_and_not_where_the_ball
         read_background(Path(__file__), (64, 64))
 
 
+def test_without_a_renderer_it_has_its_physics() -> None:
+    """Opened for its physics alone, as benchmarks/gpu.py does, it resets to the same ball and steps."""
+    bare = open_env(ENV_ID, control_mode=None, draws=False, sim_backend="physx_cpu").unwrapped
+    observation = bare.reset(seed=1)[0]
+    assert bare.ball.pose.p[0, :2].tolist() == pytest.approx(SO100_BALL.episode(1)[1][:2].tolist(), abs=1e-6)
+    assert bare.step(np.zeros(6, np.float32))[0].shape == observation.shape
+    bare.close()
+
+
 def test_settings_that_no_such_environment_has_are_refused() -> None:
     """A misspelt key of either table is named beside those that there are; a whole dataclass is taken as it is."""
     with pytest.raises(TaskError, match=r"base_camera_settings has no 'position'.* It has pos, target, fov"):

@@ -19,8 +19,8 @@ from policy_port.robots.arm.preflight import refuse
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.jobs.looking import camera_of
 
-VIEWS = "views.png"
-"""Picture of what the cameras see."""
+VIEWS, PLACEMENT = "views.png", "placement.png"
+"""Pictures, made before anything moves, of what the cameras see and where objects belong."""
 BAND = 24
 """Rows of the band that a camera's name stands in."""
 GAP = 4

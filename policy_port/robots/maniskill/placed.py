@@ -27,7 +27,6 @@ TINT = 0.4
 """Weight of the colour in which starts are shown."""
 LARGE = 512
 """Rows of the picture for a person, about."""
-PLACEMENT = "placement.png"
 
 
 @dataclass(frozen=True, kw_only=True)

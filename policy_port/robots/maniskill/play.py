@@ -30,9 +30,9 @@ from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.preflight import check_joints
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.session import ArmSession
-from policy_port.robots.jobs.pictures import Pictures, enlarged, write_views
+from policy_port.robots.jobs.pictures import PLACEMENT, Pictures, enlarged, write_views
 from policy_port.robots.jobs.reach_job import TIP, FixedLengthEpisodes, judged
-from policy_port.robots.maniskill.placed import PLACEMENT, Placed, deployed
+from policy_port.robots.maniskill.placed import Placed, deployed
 from policy_port.robots.maniskill.table import Table
 from policy_port.robots.maniskill.task import RealTask
 from policy_port.robots.maniskill.terms import SCENES, Origin

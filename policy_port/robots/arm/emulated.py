@@ -15,7 +15,7 @@ from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
 from policy_port.robots.arm.session import without_torque
 from policy_port.robots.emulator import EmulatedArm
 from policy_port.robots.emulator.calibration import DEFAULT_CALIBRATION, read_calibration
-from policy_port.robots.emulator.clock import REAL, Clock
+from policy_port.robots.emulator.clock import REAL, Clock, VirtualClock
 from policy_port.robots.emulator.lens import Outlook
 from policy_port.robots.emulator.options import ArmChoices, CameraSpec
 from policy_port.robots.emulator.tick_map import tick_scales
@@ -101,17 +101,22 @@ def emulate(
         def arm(
             lying: Literal["rest", "check"],
             *faults: str,
+            time: Clock = clock,
             cameras: Sequence[CameraSpec] = (),
             **more: Unpack[ArmChoices],
         ) -> EmulatedArm:
             more |= {"mapping": truth.mapping, "latency": LATENCY}
             more["pose"] = dict(zip(MOTORS, truth.pose(lying), strict=True))
-            return EmulatedArm(calibration, cameras=cameras, faults=faults, process=clock is REAL, clock=clock, **more)
+            real = time is REAL
+            return EmulatedArm(calibration, cameras=cameras, faults=faults, process=real, clock=time, **more)
 
         there = {"calibration_dir": Path(folder)}
-        with arm("check", HELD) as held:
+        # Nobody waits for an arm that is only read, and lies still: it needs neither a process nor real time.
+        still = VirtualClock()
+        with arm("check", HELD, time=still) as held:
             held.write_calibration(Path(folder) / f"{robot.id}.json")
-            with without_torque(robot.model_copy(update=there | {"port": held.port}), time=clock) as reached:
+            patient = on_its_own_clock(robot.model_copy(update=there | {"port": held.port}))
+            with without_torque(patient, time=still) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
         choices: ArmChoices = {"dynamics": dynamics, "seed": seed, "things": outlook.things}
         choices |= {"model": "servo" if dynamics is None else "mujoco"}

@@ -159,7 +159,7 @@ def main() -> None:
         "the same port as `play` runs it (in brackets where that is another figure), and wrong ports judged on the",
         "evidence that it recorded (those that change a number).",
         "",
-        f"**{same}** of {len(walked)} walks have the same figures to every digit shown.",
+        f"**{same}** of {len(walked)} runs have the same figures to every digit shown.",
         "",
         *(head, "|---" * (len(FIGURES) + 3) + "|", *walked),
         "",

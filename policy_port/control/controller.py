@@ -163,15 +163,16 @@ class Controller:
         assert isinstance(observation, ObservationBuilder)
         step = RowStep(self.contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy))
         updates = (self._count, *observation.updates) if self._keeps_time else observation.updates
-        call, broken, target, self.action = step.call, step.broken, self.signals.joint_target, policy.answer
+        call, action, target, self.action = step.call, step.action, self.signals.joint_target, policy.answer
 
         def perform() -> Array:
             for update in updates:
                 update()
             call()
-            if broken[0]:
+            # Of anything finite this is zero, and false.
+            if action[0] * 0.0:
                 try:
-                    policy.explain()
+                    step.explain()
                 except NonFiniteError as cause:
                     raise TaskError(explain(cause, self.contract)) from None
             return target

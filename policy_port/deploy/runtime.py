@@ -14,7 +14,7 @@ from policy_port.arrays import Array
 from policy_port.contract.spec import Contract
 from policy_port.deploy.layout import Layout
 from policy_port.deploy.source import VIEW
-from policy_port.deploy.step import ACTION, BROKEN, OBSERVATION, ROW, of_row
+from policy_port.deploy.step import ACTION, OBSERVATION, ROW, of_row
 from policy_port.deploy.write import graph_of
 from policy_port.errors import PortError
 from policy_port.onnx_session import bound_call, open_session
@@ -47,16 +47,14 @@ class RowStep:
         Raises:
             PortError: When ONNX Runtime can't load the graph.
         """
-        policy = bound.policy
+        self._policy = policy = bound.policy
         assert policy.folded is not None, "whoever has no folded network goes the other way"
         step = of_row(contract, bound.layout)
         assert not step.states, "a step that remembers more than a row holds is not run here"
         network = onnx.load_model_from_string(policy.folded)
         graph = narrower(quicker(graph_of(step, network, 1))).SerializeToString()
         self._session = open_session(graph, PortError, f"contract '{contract.name}', its control step:")
-        flag = np.zeros((1, 1), np.float32)
         arrays: dict[str, NDArray[Any]] = {OBSERVATION: policy.observation, ACTION: policy.answer, ROW: bound.row}
-        arrays[BROKEN] = flag
         for name in (*step.program.inputs, *LEFT):
             if name != ROW:
                 columns = bound.layout.columns(name.removeprefix(VIEW))
@@ -70,10 +68,17 @@ class RowStep:
 
         self.call: Callable[[], object] = in_turn if policy.memory else first
         """Performs the step: the raw action is in `policy.answer` then, targets and the last action in the row."""
-        # In the same call, and read as a plain number: asked of NumPy afterwards it costs a tenth of a small network.
-        self.broken: Sequence[float] = cast("Sequence[float]", memoryview(flag.reshape(-1)))
-        """One number, true when something of the observation or the action was not finite; `policy.explain` says what.
-        """
+        self.action: Sequence[float] = cast("Sequence[float]", memoryview(policy.answer.reshape(-1)))
+        """The raw action as plain numbers; all of them are NaN when one of it or of the observation was not finite."""
+
+    def explain(self) -> None:
+        """Raise `NonFiniteError` for what was not finite."""
+        # Once more, from the same memory: this call has put a NaN in the place of what was found.
+        policy = self._policy
+        policy.turn ^= bool(policy.memory)
+        policy.act()
+        policy.answer.fill(np.nan)
+        policy.explain()
 
     def _bind(self, arrays: Mapping[str, NDArray[Any]]) -> Callable[[], object]:
         binding = self._session.io_binding()

@@ -30,8 +30,6 @@ from policy_port.port.format import DEPLOY_OBSERVATION as OBSERVATION
 from policy_port.port.format import DEPLOY_TARGET as TARGET
 
 ROW, ZERO = "signals", "zero"
-BROKEN = "broken"
-"""Output of the step of a row: true where a number of the observation or the action is NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +109,17 @@ def _built(program: Program, row: Value, by: tuple[str, ...], situation: Situati
         _start_targets(source)
     observation = _observation(source)
     raw = program.network(observation, contract.action_size)
+    if not by:
+        # Zero times NaN or infinity is NaN: where one number of the observation or the action is none, no action is.
+        # One look then tells, and none of finite numbers changes.
+        nothing = observation.times(np.zeros((observation.width, raw.width)))
+        raw = program.add("Gemm", [raw, program.constant(np.eye(raw.width), raw.kind), nothing], raw.width, raw.kind)
     remembered = {"last_action": _clipped(source, raw)}
     in_force = _in_force(source, remembered["last_action"])
     if contract.action.reshapes_raw:
         remembered["filtered_action"] = in_force
     remembered["joint_target"] = _targets(source, in_force)
     outputs = {OBSERVATION: observation, ACTION: raw, TARGET: remembered["joint_target"]}
-    if not by:
-        # Zero times NaN or infinity is NaN, which is true; anything finite gives zero, which is not.
-        both = program.concat([observation, raw])
-        outputs[BROKEN] = both.times(np.zeros((both.width, 1)))
     states = {}
     for name, value in remembered.items():
         if not by:

@@ -131,6 +131,25 @@ def test_a_broken_measurement_is_named_in_one_call_too(tmp_path: Path) -> None:
         whole()
 
 
+def test_a_broken_policy_is_named_by_its_joint_in_one_call_too(tmp_path: Path) -> None:
+    """One action that overflows is refused by that joint's name, though the call spreads a NaN over all of them."""
+    contract = next(c for c in map(forgetful, map(draw_contract, range(60))) if not remembers(c) and c.action_size > 1)
+    model = onnx.load(network_of(contract, tmp_path))
+    for tensor in model.graph.initializer:
+        if list(tensor.dims) == [8, contract.action_size]:
+            weights = onnx.numpy_helper.to_array(tensor).copy()
+            weights[:, 1] = 3e38
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights, tensor.name))
+    onnx.save(model, tmp_path / "policy.onnx")
+    whole = controller_of(contract, tmp_path / "policy.onnx", whole=True)
+    measure(whole, np.random.default_rng(0))
+    whole.reset()
+    with pytest.raises(TaskError, match=f"action of joint '{contract.action_joint_names[1]}' .* is -?(inf|nan)"):
+        for number in range(40):
+            measure(whole, np.random.default_rng(number))
+            whole()
+
+
 def test_a_memory_goes_on_in_one_call(tmp_path: Path) -> None:
     """A recurrent policy's one call is its NumPy path over steps and resets, and leaves its memory where it was."""
     names = ("hip", "knee", "ankle")

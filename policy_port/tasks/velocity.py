@@ -38,6 +38,12 @@ def _of_a_robot(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _in_seconds(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[1] > 1.0:
+        raise ValueError(f"no drive hears its target more than a second late (given: {list(bounds)}); mind the unit")
+    return bounds
+
+
 Speeds = Annotated[Bounds, AfterValidator(_of_a_robot)]
 
 
@@ -116,7 +122,7 @@ class Noise(Strict):
     """[m/s]"""
     base_ang_vel: NonNegative = 0.0
     """[rad/s]"""
-    orientation: NonNegative = 0.0
+    orientation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Turn of the measured base about each of its axes [rad]: projected gravity errs by as much."""
 
     @property
@@ -143,7 +149,7 @@ class Randomisation(Strict):
     """Factor on the effort limits that the contract states, a draw per joint."""
     joint_friction: Reach | None = None
     """Friction loss of the joints [N m or N], a draw per joint."""
-    delay: Reach | None = None
+    delay: Annotated[Reach, AfterValidator(_in_seconds)] | None = None
     """How late targets reach the drives [s], in whole physics steps, a draw per environment."""
 
 
@@ -193,6 +199,13 @@ class VelocityTask(Strict):
     @model_validator(mode="after")
     def _parts_agree(self) -> VelocityTask:
         for name, reward in self.rewards.items():
+            good = REWARDS[name].good
+            if reward.weight * (1.0 if good else -1.0) < 0.0:
+                does, should = ("charge", "reward") if good else ("reward", "charge")
+                raise ValueError(
+                    f"rewards.{name}: weight {reward.weight:g} would {does} what the term is there to {should}; write "
+                    f"{-reward.weight:g}"
+                )
             for key, value in reward.params.items():
                 self._check(name, key, value)
         if not any(reward.weight > 0.0 for reward in self.rewards.values()):

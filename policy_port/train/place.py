@@ -74,6 +74,11 @@ class Place:
             raise TrainError("--randomise draws from a dynamics.yaml; give it with --dynamics FILE")
         check_device(self.device)
 
+    def files(self) -> list[Path]:
+        """What is read of it, where it is not named by what ships."""
+        given = (self.robot, self.task, self.dynamics)
+        return [Path(file) for file in given if file is not None and Path(file).is_file()]
+
     def texts(self) -> dict[str, str | bytes]:
         """What of it a run's folder keeps beside the task, by name."""
         if self.dynamics is None:

@@ -20,7 +20,7 @@ from policy_port.plants.setup import PlantSetup
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import find_robot
 from policy_port.tasks.velocity import VelocityTask, load_task, shipped_tasks
-from policy_port.train.environment import PlantEnvironment, make_environment, refuse_other_robot
+from policy_port.train.environment import PlantEnvironment, make_environment, refuse_hopeless, refuse_other_robot
 
 ANY = "velocity"
 """The task's kind: the shipped velocity task whose links the robot has."""
@@ -136,7 +136,7 @@ class Place:
         _refuse_bolted(self.robot, contracts[acting])
         plant = self.make_plant(contracts[acting], self.num_envs, learning=True)
         try:
-            return make_environment(
+            environment = make_environment(
                 plant=plant,
                 robot=self.robot,
                 contracts=contracts,
@@ -146,6 +146,8 @@ class Place:
                 seed=self.seed,
                 device=self.device,
             )
+            refuse_hopeless(environment)
+            return environment
         except BaseException:
             plant.close()
             raise

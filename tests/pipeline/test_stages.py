@@ -269,6 +269,14 @@ def test_the_file_is_strict(lab: Lab) -> None:
     Running(pipeline=elsewhere, parts=running.parts, say=lambda text: None).run()
 
 
+@pytest.mark.parametrize("values", [["mujoco", "mujoco"], ["a/b", "a.b"]])
+def test_two_stages_of_one_name_are_refused(lab: Lab, values: list[str]) -> None:
+    """The second would put the first's folder aside."""
+    lab.write({"teacher": STAGES["teacher"], "play": {"run": "play", "port": "@teacher", "each": {"plant": values}}})
+    with pytest.raises(TrainError, match="`each` makes play.(mujoco|a_b) twice, and a stage's folder is called by"):
+        lab.running()
+
+
 def test_a_part_that_no_stage_has_is_told_before_one_runs(lab: Lab) -> None:
     """Also of the last stage: the first may take hours."""
     lab.write({**STAGES, "port": {"run": "export", "policy": "@student:weigths"}})

@@ -173,6 +173,26 @@ def test_contacts_shorter_than_two_timesteps_are_refused(work: Path) -> None:
     assert not (work / "hard").exists()
 
 
+@pytest.mark.parametrize(
+    ("terminations", "says"),
+    [
+        ({"contact_links": ["hull"]}, "or one of hull touching something. Loosen"),
+        ({"max_tilt": 1e-9}, "base below 0.051 m or tilted beyond 0.00 rad. Loosen `terminations` in the task"),
+    ],
+)
+def test_episodes_that_end_as_they_begin_are_refused(work: Path, terminations: dict[str, object], says: str) -> None:
+    """A robot that has failed where it stands learns nothing, however long it is trained."""
+    task = yaml.safe_load((work / "task.yaml").read_text())
+    (work / "hopeless.yaml").write_text(yaml.safe_dump({**task, "terminations": terminations}))
+    words = ["hopeless.yaml" if word == "task.yaml" else word for word in COMMANDS["train"]]
+    done = invoke(work, *words, "--out", "hopeless")
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.output.split())
+    assert "every episode ends within 0.1 s, as actions of zero show" in said
+    assert says in said
+    assert not (work / "hopeless").exists()
+
+
 def test_finetune_says_what_it_can_start_from(work: Path, nothing_is_computed: None) -> None:
     """A folder that is no run's."""
     done = invoke(work, "finetune", "foreign", *ON, "--out", "tuned")

@@ -198,7 +198,7 @@ def _refuse_taken(target: Path, force: bool, reads: Iterable[str | os.PathLike[s
     if not _is_ours(target):
         held = sorted(entry.name for entry in target.iterdir())
         raise OutputError(
-            f"{target}: exists and is not empty, and is nothing that policy-port made: it holds {', '.join(held[:3])}"
+            f"{target}: exists and is not empty, and no command made it: it holds {', '.join(held[:3])}"
             f"{f' and {len(held) - 3} more' if len(held) > 3 else ''}; name another folder"
         )
     for read in reads:

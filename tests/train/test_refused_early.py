@@ -85,7 +85,7 @@ def test_force_replaces_no_folder_of_somebody_else(work: Path, nothing_is_comput
     """Before anything is computed, and the folder is as it was."""
     done = invoke(work, *COMMANDS[command], "--out", "foreign", "--force")
     assert done.exit_code == 2, done.output
-    assert "nothing that policy-port made: it holds thesis.txt" in " ".join(done.output.split()), done.output
+    assert "no command made it: it holds thesis.txt" in " ".join(done.output.split()), done.output
     assert (work / "foreign" / "thesis.txt").read_text() == "mine"
 
 

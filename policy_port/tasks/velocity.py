@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from policy_port.contract.joints import Positive
+from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Bounds, in_order
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -22,7 +22,6 @@ from policy_port.errors import TaskError, closest
 from policy_port.resources import assets_dir
 from policy_port.tasks.velocity_rewards import REWARDS
 
-NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Span = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 """A range above 0."""

@@ -10,6 +10,8 @@ ITERATIONS = 1_000_000
 """Iterations of a training, and steps of an episode of a task environment."""
 STEPS = 10_000
 """Control steps that are kept of an environment, and parts that they are cut into."""
+KEPT = 2**24
+"""Steps of all environments together that an iteration of a training keeps; the largest trainings keep 2**22."""
 NUMBERS = 1_000_000
 """Numbers of an observation."""
 SEED = 2**31 - 1

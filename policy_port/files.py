@@ -29,7 +29,9 @@ _OURS = {
 
 
 @contextlib.contextmanager
-def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
+def output_folder(
+    path: str | os.PathLike[str], force: bool = False, reads: Iterable[str | os.PathLike[str]] = ()
+) -> Iterator[Path]:
     """Give a temporary folder to write into, which becomes `path` once the block has ended well.
 
     Whatever ends the block otherwise, Ctrl-C included, removes all that was written and leaves an older
@@ -38,6 +40,7 @@ def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator
     Args:
         path: Where the finished folder shall be. Missing parents are made.
         force: Replace a folder that is already there and not empty.
+        reads: What the output is made of, which may not be in the folder that is replaced.
 
     Yields:
         The temporary folder. It lies beside `path`, so that the final rename stays on one file system.
@@ -46,7 +49,7 @@ def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator
         OutputError: `path` is taken, can't be written to, or the disk is full.
     """
     target = _resolved(path)
-    _refuse_taken(target, force)
+    _refuse_taken(target, force, reads)
     made_parents = _missing_parents(target)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
@@ -69,14 +72,16 @@ def output_folder(path: str | os.PathLike[str], force: bool = False) -> Iterator
         raise
 
 
-def check_output_folder(path: str | os.PathLike[str], force: bool = False) -> None:
+def check_output_folder(
+    path: str | os.PathLike[str], force: bool = False, reads: Iterable[str | os.PathLike[str]] = ()
+) -> None:
     """Refuse at once what `output_folder` would refuse once everything was computed.
 
     Raises:
         OutputError: `path` is taken, or can't be written to.
     """
     target = _resolved(path)
-    _refuse_taken(target, force)
+    _refuse_taken(target, force, reads)
     check_writable(target)
 
 
@@ -172,7 +177,7 @@ def _resolved(path: str | os.PathLike[str]) -> Path:
         raise OutputError(f"{path}: can't be written: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _refuse_taken(target: Path, force: bool) -> None:
+def _refuse_taken(target: Path, force: bool, reads: Iterable[str | os.PathLike[str]]) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -193,9 +198,14 @@ def _refuse_taken(target: Path, force: bool) -> None:
     if not _is_ours(target):
         held = sorted(entry.name for entry in target.iterdir())
         raise OutputError(
-            f"{target}: exists and is not empty, and is nothing that policy-port made: it holds {', '.join(held[:3])}"
+            f"{target}: exists and is not empty, and no command made it: it holds {', '.join(held[:3])}"
             f"{f' and {len(held) - 3} more' if len(held) > 3 else ''}; name another folder"
         )
+    for read in reads:
+        if _resolved(read).is_relative_to(target):
+            raise OutputError(
+                f"{target}: exists and is not empty, and holds {read}, which is read here; name another folder"
+            )
     if not force:
         raise OutputError(f"{target}: exists and is not empty; name another folder, or replace it with --force")
 

@@ -127,7 +127,7 @@ def test_a_folder_that_something_else_made_is_never_replaced(tmp_path: Path, fil
     (out / "deep").mkdir(parents=True)
     (out / file).write_text("{files: mine}")
     for act in (lambda: check_output_folder(out, force), lambda: output_folder(out, force).__enter__()):
-        with pytest.raises(OutputError, match="nothing that policy-port made: it holds deep, ") as caught:
+        with pytest.raises(OutputError, match="no command made it: it holds deep, ") as caught:
             act()
         assert "force" not in str(caught.value)
     assert names(out) == sorted(["deep", file])

@@ -83,7 +83,7 @@ def compare(options: CompareOptions) -> None:
     tagged = {key: read_run(path, key) for key, path in tags}
     dynamics = None if options.dynamics is None else load_dynamics(options.dynamics)
     found = compare_runs(read, tagged=tagged, mappings=mappings, rankings=rankings, dynamics=dynamics)
-    written = [] if options.out is None else _write(found, options.out, options)
+    written = [] if options.out is None else _write(found, options.out, options, [*paths, *(path for _, path in tags)])
     if options.json:
         typer.echo(found.json().rstrip())
         return
@@ -92,14 +92,14 @@ def compare(options: CompareOptions) -> None:
         typer.echo(f"wrote {options.out}/{file}")
 
 
-def _write(found: Comparison, out: Path, options: CompareOptions) -> list[str]:
+def _write(found: Comparison, out: Path, options: CompareOptions, runs: list[Path]) -> list[str]:
     """Names of the files that were written into `out`."""
     from policy_port.compare.plots import pictures
     from policy_port.compare.report import comparison_report
     from policy_port.files import output_folder, write_atomic
     from policy_port.report import write_report
 
-    with output_folder(out, options.force) as folder:
+    with output_folder(out, options.force, runs) as folder:
         write_atomic(folder / "comparison.json", found.json())
         if options.report:
             write_report(folder / "report.html", comparison_report(found))

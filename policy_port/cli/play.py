@@ -59,7 +59,7 @@ def _play_in_simulator(options: PlayOptions) -> None:
     if options.plant is not None:
         for warning in replay.check_job(pilot.contract, job):
             typer.echo(f"warning: {warning}", err=True)
-    with output_folder(options.out, options.force) as folder:
+    with output_folder(options.out, options.force, options.ports) as folder:
         wanted = {name: getattr(options, name) for name in ("video", "plot", "report", "rerun")}
         output = replay.Output(folder=folder, **wanted)
         dynamics = None if options.dynamics is None else load_dynamics(options.dynamics)

@@ -88,7 +88,7 @@ def write_port(
         OutputError: When `out` is taken or can't be written.
     """
     _check(policy, remap, formats)
-    with output_folder(out, force) as folder:
+    with output_folder(out, force, (policy.path,)) as folder:
         progress(STAGES[0])
         clip = _clip(motion, policy, remap)
         _write_documents(folder, remap, clip)

@@ -142,6 +142,12 @@ def read_pipeline(path: Path, commands: Mapping[str, Command], out: Path | None 
             _check_references(stage, families, document)
         families[name] = tuple(stage.name for stage in made)
         stages += made
+    names = [stage.name for stage in stages]
+    if repeated := next((stage for stage in stages if names.count(stage.name) > 1), None):
+        raise TrainError(
+            f"{_at(document, repeated.family, 'each')}: stage '{repeated.family}': `each` makes {repeated.name} twice, "
+            "and a stage's folder is called by its name; let the values differ in letters or digits"
+        )
     if len(stages) > LARGEST:
         raise TrainError(f"{path}: {len(stages)} stages are more than the {LARGEST} that a pipeline may have")
     for option in found.scale:

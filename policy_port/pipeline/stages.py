@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from policy_port.errors import OutputError, PolicyPortError, TrainError
+from policy_port.errors import OutputError, PolicyPortError, TrainError, closest
 from policy_port.files import check_writable, hash_data, hash_file, hash_files, json_text, source_hash, write_atomic
-from policy_port.pipeline.document import REFERENCE, Pipeline, Stage
+from policy_port.pipeline.document import REFERENCE, Pipeline, Stage, texts
 from policy_port.report.about import versions
 from policy_port.robot_models.find import ROBOT_FILES, robot_files
 
@@ -66,6 +66,7 @@ class Running:
     def plan(self) -> dict[str, Plan]:
         """What would be done with each stage; one behind a stage that is to run will run."""
         found: dict[str, Plan] = {}
+        self._check_parts()
         refuse_foreign(self.pipeline.out, [stage.name for stage in self.pipeline.stages])
         for stage in self.pipeline.stages:
             behind = any(found[name] != "done" for name in self._named(stage))
@@ -81,6 +82,7 @@ class Running:
         states: dict[str, State] = {}
         refuse_foreign(self.pipeline.out, [stage.name for stage in self.pipeline.stages])
         check_writable(self.pipeline.out / STATES / "lock")
+        self._check_parts()
         try:
             (self.pipeline.out / STATES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -94,6 +96,17 @@ class Running:
                     raise
                 self.on_stage(states)
         return states
+
+    def _check_parts(self) -> None:
+        """Refuse a part that no stage has before the first one runs, which may take hours."""
+        for stage in self.pipeline.stages:
+            for match in map(REFERENCE.fullmatch, texts(stage.options)):
+                if match is None or match["part"] is None or match["part"] in self.parts:
+                    continue
+                raise TrainError(
+                    f"{self.pipeline.file}: stage '{stage.name}' names {match[0]}: a stage has no part "
+                    f"'{match['part']}'{closest(match['part'], self.parts) or '.'} There are {', '.join(self.parts)}"
+                )
 
     def _stage(self, stage: Stage, title: str) -> State:
         key = self._key(stage)
@@ -186,8 +199,6 @@ class Running:
         part = match["part"]
         if part is None:
             return [str(folder) for folder in folders]
-        if part not in self.parts:
-            raise TrainError(f"{text}: a stage has no part '{part}'; there are {', '.join(self.parts)}")
         return [str(self.parts[part](folder)) for folder in folders]
 
     def _named(self, stage: Stage) -> tuple[str, ...]:

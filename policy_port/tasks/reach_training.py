@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from policy_port.contract.joints import NonNegative
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import PolicyPortError, TaskError
 from policy_port.resources import assets_dir
@@ -18,7 +19,6 @@ JUDGED: dict[str, ReachTask] = {"so100-reach": SO100_REACH}
 """Tasks by the name that `play --task` takes."""
 KIND = "reach"
 Range = tuple[float, float]
-NonNegative = Annotated[float, Field(ge=0.0)]
 
 
 class ReachNoise(Strict):

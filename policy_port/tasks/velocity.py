@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from policy_port.contract.joints import Positive
+from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.sensing import Sensing
 from policy_port.contract.term import Bounds, in_order
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -22,7 +22,6 @@ from policy_port.errors import TaskError, closest
 from policy_port.resources import assets_dir
 from policy_port.tasks.velocity_rewards import REWARDS
 
-NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Span = Annotated[tuple[Positive, Positive], AfterValidator(in_order)]
 """A range above 0."""
@@ -35,6 +34,12 @@ FASTEST = 50.0
 def _of_a_robot(bounds: tuple[float, float]) -> tuple[float, float]:
     if max(map(abs, bounds)) > FASTEST:
         raise ValueError(f"no robot moves at more than {FASTEST:g} m/s or rad/s (given: {list(bounds)}); mind the unit")
+    return bounds
+
+
+def _in_seconds(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[1] > 1.0:
+        raise ValueError(f"no drive hears its target more than a second late (given: {list(bounds)}); mind the unit")
     return bounds
 
 
@@ -116,7 +121,7 @@ class Noise(Strict):
     """[m/s]"""
     base_ang_vel: NonNegative = 0.0
     """[rad/s]"""
-    orientation: NonNegative = 0.0
+    orientation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Turn of the measured base about each of its axes [rad]: projected gravity errs by as much."""
 
     @property
@@ -143,7 +148,7 @@ class Randomisation(Strict):
     """Factor on the effort limits that the contract states, a draw per joint."""
     joint_friction: Reach | None = None
     """Friction loss of the joints [N m or N], a draw per joint."""
-    delay: Reach | None = None
+    delay: Annotated[Reach, AfterValidator(_in_seconds)] | None = None
     """How late targets reach the drives [s], in whole physics steps, a draw per environment."""
 
 
@@ -193,6 +198,13 @@ class VelocityTask(Strict):
     @model_validator(mode="after")
     def _parts_agree(self) -> VelocityTask:
         for name, reward in self.rewards.items():
+            good = REWARDS[name].good
+            if reward.weight * (1.0 if good else -1.0) < 0.0:
+                does, should = ("charge", "reward") if good else ("reward", "charge")
+                raise ValueError(
+                    f"rewards.{name}: weight {reward.weight:g} would {does} what the term is there to {should}; write "
+                    f"{-reward.weight:g}"
+                )
             for key, value in reward.params.items():
                 self._check(name, key, value)
         if not any(reward.weight > 0.0 for reward in self.rewards.values()):

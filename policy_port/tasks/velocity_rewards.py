@@ -189,13 +189,15 @@ class RewardTerm(NamedTuple):
     """Its parameters: a number, or a tuple of joint names or of numbers, a number per foot."""
     needs: tuple[str, ...] = ()
     """"contact", "foot_speed", "effort"."""
+    good: bool = False
+    """Whether more of it is better; of all others less is."""
 
 
 FEET = ("contact", "foot_speed")
 
 REWARDS: dict[str, RewardTerm] = {
-    "track_lin_vel_xy_exp": RewardTerm(track_lin_vel_xy_exp, {"std": 0.5}),
-    "track_ang_vel_z_exp": RewardTerm(track_ang_vel_z_exp, {"std": 0.5}),
+    "track_lin_vel_xy_exp": RewardTerm(track_lin_vel_xy_exp, {"std": 0.5}, good=True),
+    "track_ang_vel_z_exp": RewardTerm(track_ang_vel_z_exp, {"std": 0.5}, good=True),
     "lin_vel_z_l2": RewardTerm(lin_vel_z_l2),
     "ang_vel_xy_l2": RewardTerm(ang_vel_xy_l2),
     "flat_orientation_l2": RewardTerm(flat_orientation_l2),
@@ -208,11 +210,15 @@ REWARDS: dict[str, RewardTerm] = {
     "joint_deviation_l1": RewardTerm(joint_deviation_l1, {"joints": ()}),
     "stand_still": RewardTerm(stand_still),
     "feet_slide": RewardTerm(feet_slide, needs=FEET),
-    "feet_air_time": RewardTerm(feet_air_time, {"threshold": 0.5}, ("contact",)),
-    "feet_air_time_positive_biped": RewardTerm(feet_air_time_positive_biped, {"threshold": 0.4}, ("contact",)),
-    "feet_gait": RewardTerm(feet_gait, {"period": 0.5, "threshold": 0.5, "offset": (0.0, 0.5, 0.5, 0.0)}, ("contact",)),
+    "feet_air_time": RewardTerm(feet_air_time, {"threshold": 0.5}, ("contact",), good=True),
+    "feet_air_time_positive_biped": RewardTerm(
+        feet_air_time_positive_biped, {"threshold": 0.4}, ("contact",), good=True
+    ),
+    "feet_gait": RewardTerm(
+        feet_gait, {"period": 0.5, "threshold": 0.5, "offset": (0.0, 0.5, 0.5, 0.0)}, ("contact",), good=True
+    ),
     "foot_clearance": RewardTerm(foot_clearance, {"target_height": 0.08}, ("foot_speed",)),
-    "is_alive": RewardTerm(is_alive),
+    "is_alive": RewardTerm(is_alive, good=True),
     "is_terminated": RewardTerm(is_terminated),
 }
 """The reward terms by the name that a task file gives them."""

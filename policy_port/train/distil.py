@@ -20,7 +20,7 @@ from policy_port.contract.measurable import measured
 from policy_port.contract.sensors import OF_A_ROBOT
 from policy_port.errors import TrainError
 from policy_port.tasks.velocity import VelocityTask
-from policy_port.train.disturbance import quiet_sensors
+from policy_port.train.disturbance import odd_commands, quiet_sensors
 from policy_port.train.evaluate import tracking_of
 from policy_port.train.figures import compared
 from policy_port.train.judge import Judge, best_of, trial_of
@@ -120,12 +120,13 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
-    check_out(plan, "distil")
+    check_out(plan, "distil", lesson.teacher.policy.path, *place.files())
     agent = settings_of(lesson, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")
     try:
-        for note in (*lesson.notes(), *quiet_sensors(environment.task, lesson.student)):
+        told = odd_commands(environment.task, lesson.student, lesson.teacher.contract)
+        for note in (*lesson.notes(), *quiet_sensors(environment.task, lesson.student), *told):
             plan.tell(note)
         look_at_teacher(lesson, place, environment.task)
         settings = agent.runner_settings(student=["student"], teacher=["teacher"])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
+from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.contract.measurable import measured
 from policy_port.contract.sensors import SENSORS
 from policy_port.control.plant import PlantState, SimulatedPlant
@@ -94,6 +95,28 @@ def quiet_sensors(task: VelocityTask | ReachTraining, contract: Contract) -> lis
         f"task '{task.name}' knows no noise of {', '.join(never)}, {reads}: a real robot does worse than what is "
         "measured here"
     ] * bool(never)
+
+
+def odd_commands(task: VelocityTask | ReachTraining, *contracts: Contract) -> list[str]:
+    """What is odd about the commands that a task draws, a sentence each."""
+    if isinstance(task, ReachTraining):
+        return []
+    drawn = {name: getattr(task.command, name) for name in VELOCITY_COMMAND}
+    found = [f"task '{task.name}' tells the robot nothing but to stand still"] * (
+        task.command.standing == 1.0 or not any(map(any, drawn.values()))
+    )
+    for contract in contracts:
+        ranges = {name: contract.command.bounds(name) for name in VELOCITY_COMMAND}
+        beyond = [
+            f"{name} {list(drawn[name])}, where it says {list(known)}"
+            for name, known in ranges.items()
+            if known is not None and not known[0] <= drawn[name][0] <= drawn[name][1] <= known[1]
+        ]
+        if beyond:
+            found.append(
+                f"task '{task.name}' draws commands beyond those of contract '{contract.name}': {'; '.join(beyond)}"
+            )
+    return found
 
 
 class SensorNoise:

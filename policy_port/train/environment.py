@@ -29,6 +29,8 @@ from policy_port.train.labels import ActionConversion
 from policy_port.train.scoring import Scoring
 
 Rows = NDArray[np.bool_]
+AT_ONCE = 0.1
+"""Time in which no robot falls that a policy could hold up [s]."""
 
 
 class PlantEnvironment:
@@ -49,7 +51,7 @@ class PlantEnvironment:
         device: str = "cpu",
     ) -> None:
         """Connect them and begin; see `make_environment`."""
-        self.plant, self.task, self.acting = plant, task, acting
+        self.plant, self.task, self.acting, self.seed = plant, task, acting, seed
         self.groups = make_groups(contracts, acting, plant)
         """What each contract sees, by the name of its observation group."""
         own = self.groups[acting]
@@ -175,6 +177,11 @@ class PlantEnvironment:
                 raise TrainError(f"there is no observation group '{name}'; there are: {', '.join(self.groups)}")
         return ActionConversion(self.groups[of].contract, self.groups[to].contract).labels(values)
 
+    @property
+    def failure(self) -> str:
+        """When a robot counts as fallen, in words."""
+        return self._scoring.rule
+
     def close(self) -> None:
         """Free the simulator."""
         self.plant.close()
@@ -292,6 +299,28 @@ def _refuse_pointless(task: VelocityTask, acting: Contract) -> None:
         raise TaskError(
             f"contract '{acting.name}', which acts, has no observation term 'velocity_command', and task '{task.name}' "
             "draws commands: it could not know what it is told. Add the term, or let the task tell one command alone"
+        )
+
+
+def refuse_hopeless(environment: PlantEnvironment) -> None:
+    """Refuse a task whose every episode ends as it begins, and begin anew.
+
+    Raises:
+        TaskError: Saying what may end them.
+    """
+    task, dt = environment.task, environment.contract.control_dt
+    failed = torch.zeros(environment.num_envs, dtype=torch.bool, device=environment.device)
+    still = torch.zeros(environment.num_envs, environment.num_actions)
+    for _ in range(max(1, round(AT_ONCE / dt))):
+        _, _, ended, extras = environment.step(still)
+        failed |= ended.bool() & ~extras["time_outs"].bool()
+    environment.begin(environment.seed)
+    if failed.all():
+        touching = ", ".join(task.terminations.contact_links)
+        raise TaskError(
+            f"task '{task.name}': every episode ends within {AT_ONCE:g} s, as actions of zero show: "
+            f"{environment.failure}{f', or one of {touching} touching something' if touching else ''}. Loosen "
+            "`terminations` in the task; links on which the robot stands don't belong in contact_links"
         )
 
 

@@ -67,11 +67,19 @@ def open_start(source: Path, contract: Path | None) -> Start:
             "such a folder, or from an RSL-RL checkpoint (model_N.pt) with its agent.yaml beside it and --contract; a "
             "port's weights can't be trained on, so give the run or checkpoint that it was made of"
         )
+    if not source.exists():
+        raise TrainError(f"{source}: no such file or folder")
     run = open_run(source) if source.is_dir() else None
     file = source if run is None else run.result()[0]
     if run is None and contract is None:
         raise TrainError(f"{source}: does not say what its numbers mean; give --contract, or a run's folder")
-    stated = run.contract() if run is not None and contract is None else load_contract(contract or "")
+    own = None if run is None else run.contract()
+    stated = own if own is not None and contract is None else load_contract(contract or "")
+    if own is not None and stated != own:
+        raise TrainError(
+            f"{source}: holds its own contract, and --contract gives another one. Leave --contract out, or name the "
+            f"checkpoint in it: {file}"
+        )
     loaded = load_policy(file, kind="rsl_rl", width=stated.observation_size)
     check_network_width(stated, loaded.actor.obs_size, loaded.actor.action_size, policy=str(file))
     state = read_state(file)
@@ -180,9 +188,11 @@ def tune(
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
-    check_out(plan, "finetune")
+    check_out(plan, "finetune", start.file, *place.files())
     agent = read_agent(PpoAgent, settings, plan.agent, {"actor": start.network})
     where = str(plan.agent or "the shipped settings of finetune")
+    if start.run is not None and not (start.run.path / "result.yaml").is_file():
+        plan.tell(f"{start.run.path} has not come to its end: {start.file.name}, its newest checkpoint, is taken")
     job = Job(
         stage="finetune",
         contract=start.contract,

@@ -22,6 +22,7 @@ import torch
 from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
+from policy_port import counts
 from policy_port.errors import MissingDependencyError, OutputError, StoppedTrainingError, TrainError, one_line
 from policy_port.train.curve import Curve
 from policy_port.train.run import Run, State
@@ -44,7 +45,7 @@ def make_runner(kind: str, environment: Any, settings: dict[str, Any], *, seed: 
         where: The settings' file, for the message.
 
     Raises:
-        TrainError: When RSL-RL refuses the settings.
+        TrainError: When RSL-RL refuses the settings, or an iteration would keep more than any memory holds.
         MissingDependencyError: When RSL-RL is not installed.
     """
     try:
@@ -53,6 +54,12 @@ def make_runner(kind: str, environment: Any, settings: dict[str, Any], *, seed: 
         raise MissingDependencyError(
             f"training needs the Python package {cause.name}, which is not installed: pip install 'policy-port[train]'"
         ) from None
+    steps, envs = settings["num_steps_per_env"], environment.num_envs
+    if steps * envs > counts.KEPT:
+        raise TrainError(
+            f"{where}: num_steps_per_env {steps} in {envs} environments are {steps * envs:,} steps, and an iteration "
+            f"keeps {counts.KEPT:,} at most; set it to {counts.KEPT // envs}, or say --num-envs {counts.KEPT // steps}"
+        )
     _seed(seed)
     try:
         with _quiet():

@@ -20,7 +20,7 @@ from policy_port.plants.setup import PlantSetup
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import find_robot
 from policy_port.tasks.velocity import VelocityTask, load_task, shipped_tasks
-from policy_port.train.environment import PlantEnvironment, make_environment, refuse_other_robot
+from policy_port.train.environment import PlantEnvironment, make_environment, refuse_hopeless, refuse_other_robot
 
 ANY = "velocity"
 """The task's kind: the shipped velocity task whose links the robot has."""
@@ -73,6 +73,11 @@ class Place:
         if self.randomise is not None and self.dynamics is None:
             raise TrainError("--randomise draws from a dynamics.yaml; give it with --dynamics FILE")
         check_device(self.device)
+
+    def files(self) -> list[Path]:
+        """What is read of it, where it is not named by what ships."""
+        given = (self.robot, self.task, self.dynamics)
+        return [Path(file) for file in given if file is not None and Path(file).is_file()]
 
     def texts(self) -> dict[str, str | bytes]:
         """What of it a run's folder keeps beside the task, by name."""
@@ -131,7 +136,7 @@ class Place:
         _refuse_bolted(self.robot, contracts[acting])
         plant = self.make_plant(contracts[acting], self.num_envs, learning=True)
         try:
-            return make_environment(
+            environment = make_environment(
                 plant=plant,
                 robot=self.robot,
                 contracts=contracts,
@@ -141,6 +146,8 @@ class Place:
                 seed=self.seed,
                 device=self.device,
             )
+            refuse_hopeless(environment)
+            return environment
         except BaseException:
             plant.close()
             raise

@@ -11,7 +11,7 @@ from policy_port.contract import Contract, load_contract
 from policy_port.errors import TrainError
 from policy_port.files import check_output_folder, check_writable
 from policy_port.tasks.reach_training import read_reach
-from policy_port.train.disturbance import quiet_sensors
+from policy_port.train.disturbance import odd_commands, quiet_sensors
 from policy_port.train.environment import PlantEnvironment
 from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
@@ -78,7 +78,7 @@ def train(contract: Path, place: Place, plan: Plan) -> Run:
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
-    check_out(plan, "train")
+    check_out(plan, "train", contract, *place.files())
     agent = read_agent(PpoAgent, "train", plan.agent)
     where = str(plan.agent or "the shipped settings of train")
     run = perform(Job(stage="train", contract=load_contract(contract), agent=agent, where=where), place, plan)
@@ -103,7 +103,7 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
             where=job.where,
         )
         job.take(runner.alg)
-        for note in quiet_sensors(environment.task, job.contract):
+        for note in (*quiet_sensors(environment.task, job.contract), *odd_commands(environment.task, job.contract)):
             plan.tell(note)
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/actor.yaml": job.contract.to_yaml()}
         texts["contracts/critic.yaml"] = critic.to_yaml()
@@ -147,15 +147,21 @@ def begun_as[Settings: Agent](agent: Settings, stage: str, plan: Plan) -> Settin
     return agent if iterations is None else agent.model_copy(update={"max_iterations": iterations})
 
 
-def check_out(plan: Plan, stage: str) -> None:
+def check_out(plan: Plan, stage: str, *reads: str | Path) -> None:
     """Refuse a folder that can't be the run's, before anything is computed.
+
+    Args:
+        plan: How the run is to go.
+        stage: Its command.
+        *reads: What it is made of beside the plan's files.
 
     Raises:
         OutputError: It is taken, or can't be written to.
         TrainError: What is to be gone on with is no run, or one of another command.
     """
     if not plan.resume:
-        check_output_folder(plan.out, plan.force)
+        given = (file for file in (plan.agent, plan.critic_contract) if file is not None)
+        check_output_folder(plan.out, plan.force, (*reads, *given))
         return
     begun = open_run(plan.out).record.stage
     if begun != stage:

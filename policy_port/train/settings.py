@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from policy_port import counts
+from policy_port.contract.joints import Positive
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.errors import TrainError
 from policy_port.resources import assets_dir
@@ -17,7 +18,6 @@ from policy_port.resources import assets_dir
 Count = Annotated[int, Field(ge=1, le=counts.STEPS)]
 Iterations = Annotated[int, Field(ge=1, le=counts.ITERATIONS)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
-Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Activation = Literal[
     "elu", "selu", "relu", "crelu", "lrelu", "tanh", "sigmoid", "softplus", "gelu", "swish", "mish", "identity"

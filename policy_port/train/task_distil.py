@@ -138,7 +138,7 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
     Raises:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
-    check_out(plan, "distil")
+    check_out(plan, "distil", lesson.teacher.policy.path)
     agent = settings_of(lesson, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = open_lesson_in(lesson, place)

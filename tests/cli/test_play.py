@@ -211,7 +211,7 @@ def test_an_output_that_exists_is_refused(port: StandIn, made: list[dict[str, An
     old.write_text("mine")
     for force in ((), ("--force",)):
         code, _, error = run(*WALK, "--out", tmp_path / "run", *force)
-        assert (code, "nothing that policy-port made: it holds metrics.json" in error) == (2, True)
+        assert (code, "no command made it: it holds metrics.json" in error) == (2, True)
     old.write_text('{"metrics": {}}')
     code, _, error = run(*WALK, "--out", tmp_path / "run")
     assert (code, "--force" in error) == (2, True)

@@ -199,7 +199,7 @@ WRONG = [
     ({"teacher": {"run": "train", "contract": "c.yaml", "iterations": 0}}, "iterations: 0 is not between 1 and any"),
     ({"student": {"run": "distil", "teacher": "@teachr"}}, "names @teachr, which is no stage before it; did you mean"),
     ({"student": {"run": "distil", "teacher": "@student"}}, "@student, which is no stage before it"),
-    ({"student": {"run": "distil", "teacher": "@teacher:wings"}}, "no part 'wings'; there are weights"),
+    ({"student": {"run": "distil", "teacher": "@teacher:wings"}}, "no part 'wings'.* There are weights"),
     ({"late": {"run": "export", "policy": "@play"}}, "@play is 2 stages, and one is taken"),
     ({"port": {"run": "export", "policy": "c.yaml", "after": ["teacher"]}}, '`after` names stages, such as "@port"'),
     ({"port": {"run": "export", "each": {"policy": []}}}, "`each` names options, each with its values"),
@@ -252,7 +252,7 @@ def test_the_file_is_strict(lab: Lab) -> None:
             read_pipeline(lab.folder / "toy", lab.commands, out)
     nowhere = read_pipeline(lab.folder / "toy.yaml", lab.commands, Path("/proc/nowhere"))
     with pytest.raises(OutputError, match="nowhere: can't be made"):
-        Running(pipeline=nowhere, parts={}, say=print).run()
+        Running(pipeline=nowhere, parts={"weights": Path}, say=print).run()
     lab.write(out="a")
     (lab.folder / "toy.yaml").replace(lab.folder / "toy")
     assert read_pipeline(lab.folder / "toy", lab.commands).out == lab.folder / "a"
@@ -267,6 +267,23 @@ def test_the_file_is_strict(lab: Lab) -> None:
     Running(pipeline=running.pipeline, parts=running.parts, say=lambda text: None, on_stage=again).run()
     elsewhere = read_pipeline(lab.folder / "toy.yaml", lab.commands, lab.folder / "b")
     Running(pipeline=elsewhere, parts=running.parts, say=lambda text: None).run()
+
+
+@pytest.mark.parametrize("values", [["mujoco", "mujoco"], ["a/b", "a.b"]])
+def test_two_stages_of_one_name_are_refused(lab: Lab, values: list[str]) -> None:
+    """The second would put the first's folder aside."""
+    lab.write({"teacher": STAGES["teacher"], "play": {"run": "play", "port": "@teacher", "each": {"plant": values}}})
+    with pytest.raises(TrainError, match="`each` makes play.(mujoco|a_b) twice, and a stage's folder is called by"):
+        lab.running()
+
+
+def test_a_part_that_no_stage_has_is_told_before_one_runs(lab: Lab) -> None:
+    """Also of the last stage: the first may take hours."""
+    lab.write({**STAGES, "port": {"run": "export", "policy": "@student:weigths"}})
+    for act in (lab.run, lab.running().plan):
+        with pytest.raises(TrainError, match="stage 'port' names @student:weigths: .* did you mean 'weights'"):
+            act()
+    assert not lab.calls
 
 
 def test_a_folder_that_may_not_be_written_to_is_said_before_a_stage_runs(

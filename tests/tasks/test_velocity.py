@@ -114,7 +114,9 @@ def test_a_task_senses_what_its_rewards_read() -> None:
 
     def senses(*rewards: str, **changed: Any) -> tuple[int, int, bool]:
         data = task.model_dump(exclude={"rewards", "terminations"}) | changed
-        made = VelocityTask.model_validate({**data, "rewards": {name: {"weight": 1.0} for name in rewards}})
+        made = VelocityTask.model_validate(
+            {**data, "rewards": {**{name: {"weight": 0.0} for name in rewards}, "is_alive": {"weight": 1.0}}}
+        )
         return len(made.senses.links), len(made.senses.contacts), made.senses.effort
 
     assert senses("track_lin_vel_xy_exp") == (0, 0, False)
@@ -150,6 +152,10 @@ def changed(**parts: Any) -> str:
         ),
         ({"rewards__joint_deviation_l1__params__joints": 3.0}, "is a list of joint names"),
         ({"rewards__track_lin_vel_xy_exp__params__std": 0.0}, "std is greater than 0"),
+        ({"rewards__action_rate_l2__weight": 0.01}, "would reward what the term is there to charge; write -0.01"),
+        ({"rewards__track_ang_vel_z_exp__weight": -1.0}, "would charge what the term is there to reward; write 1"),
+        ({"randomisation__delay": [0.0, 20.0]}, "more than a second late.*mind the unit"),
+        ({"noise__orientation": 3.0}, "less than or equal to 0.5"),
         ({"rewards": {"energy": {"weight": -1.0}}}, "no term has a positive weight"),
         ({"rewards": {}}, "at least 1"),
         ({"command__lin_vel_x": [1.0, -1.0]}, "the lower bound 1.0 is above"),

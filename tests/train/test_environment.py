@@ -17,7 +17,7 @@ from policy_port.errors import PolicyPortError, RobotError, TaskError, TrainErro
 from policy_port.plants.mujoco_plant import MujocoPlant
 from policy_port.plants.physics import Physics
 from policy_port.plants.setup import PlantSetup
-from policy_port.train.disturbance import quiet_sensors
+from policy_port.train.disturbance import odd_commands, quiet_sensors
 from policy_port.train.environment import PlantEnvironment, make_environment
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan, train
@@ -418,3 +418,13 @@ def test_what_a_task_can_make_no_noise_of_is_told() -> None:
     told["observation"]["terms"].append({"term": "contact", "links": ["left_foot"], "threshold": 1.0})
     (note,) = quiet_sensors(hopper_task(), hopper_contract(**told))
     assert "knows no noise of contact, which contract 'hopper' reads" in note
+
+
+def test_commands_that_are_odd_are_told() -> None:
+    """A task that only lets stand, and one that asks for more than a contract says its policy knows."""
+    assert odd_commands(hopper_task(), hopper_contract()) == []
+    for command in ({"lin_vel_x": [0.0, 0.0]}, {"lin_vel_x": [-1.0, 1.0], "standing": 1.0}):
+        assert "nothing but to stand still" in odd_commands(hopper_task(command=command))[0]
+    narrow = hopper_contract(command={"lin_vel_x": [-0.3, 0.6], "lin_vel_y": [0.0, 0.0]})
+    (note,) = odd_commands(hopper_task(), narrow)
+    assert "beyond those of contract 'hopper': lin_vel_x [-0.5, 0.5], where it says [-0.3, 0.6]" in note

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 import tests.train.point_mass as point_mass
 from policy_port.checkpoints import load_policy
 from policy_port.errors import OutputError, StoppedTrainingError, TrainError
+from policy_port.train.loop import make_runner
 from policy_port.train.run import Run, open_run, read_state
 from tests.train.point_mass import AGENT, PointMass, train
 
@@ -76,6 +79,20 @@ def test_a_rate_that_is_too_high_is_told(out: Path, monkeypatch: pytest.MonkeyPa
             train(out, PointMass())
     assert caught.value.exit_code == 2
     assert list(train(out.with_name("lower"), PointMass(), minutes=1e-9).checkpoints()) == [0, 2]
+
+
+def test_more_steps_than_memory_holds_are_refused() -> None:
+    """What is told instead, fewer steps or a smaller --num-envs, is enough."""
+    settings = AGENT.runner_settings(actor=["actor"], critic=["critic"]) | {"num_steps_per_env": 10_000}
+    many: Any = SimpleNamespace(num_envs=65_536)
+    with pytest.raises(TrainError, match="16,777,216 at most; set it to 256, or say --num-envs 1677"):
+        make_runner("OnPolicyRunner", many, settings, seed=0, device="cpu", where="agent.yaml")
+    for steps, envs in ((256, 65_536), (10_000, 1677)):
+        many.num_envs = envs
+        with pytest.raises(TrainError, match="RSL-RL can't build"):
+            make_runner(
+                "OnPolicyRunner", many, settings | {"num_steps_per_env": steps}, seed=0, device="cpu", where="a"
+            )
 
 
 def test_ctrl_c_keeps_the_last_checkpoint(whole: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_force_replaces_no_folder_of_somebody_else(work: Path, nothing_is_comput
     """Before anything is computed, and the folder is as it was."""
     done = invoke(work, *COMMANDS[command], "--out", "foreign", "--force")
     assert done.exit_code == 2, done.output
-    assert "nothing that policy-port made: it holds thesis.txt" in " ".join(done.output.split()), done.output
+    assert "no command made it: it holds thesis.txt" in " ".join(done.output.split()), done.output
     assert (work / "foreign" / "thesis.txt").read_text() == "mine"
 
 
@@ -99,6 +100,47 @@ def test_a_place_without_write_permission_is_refused_first(
     said = " ".join(done.output.split())
     assert f"can't be made: nothing may be written in {work}{'/run' * resumed}; name another folder" in said
     assert not (work / "new").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_force_does_not_replace_what_is_read(work: Path, nothing_is_computed: None, command: str) -> None:
+    """A run is not replaced by what is learnt from it, nor one that holds the contract or the task."""
+    words = ["run/task.yaml" if word == "task.yaml" else word for word in COMMANDS[command]]
+    for given in (words, COMMANDS[command]) if command != "train" else (words,):
+        done = invoke(work, *given, "--out", "run", "--force")
+        assert done.exit_code == 2, done.output
+        assert "which is read here; name another folder" in " ".join(done.output.split()), done.output
+    assert open_run(work / "run").checkpoints()
+
+
+def test_finetune_takes_no_other_contract_than_the_runs(work: Path, nothing_is_computed: None) -> None:
+    """Weights under a contract that they were not trained with are a mistake; for the file alone it is one's own."""
+    stated = yaml.safe_load((work / "student.yaml").read_text())
+    stated["action"]["terms"][0]["scale"] = 5.0
+    (work / "other.yaml").write_text(yaml.safe_dump(stated))
+    done = invoke(work, "finetune", "run", *ON, "--contract", "other.yaml", "--out", "tuned")
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.output.split())
+    assert "run: holds its own contract, and --contract gives another one. Leave --contract out, or name the" in said
+    for more in (
+        ("run",),
+        ("run", "--contract", "student.yaml"),
+        (f"{work}/run/model_2.pt", "--contract", "other.yaml"),
+    ):
+        with pytest.raises(AssertionError, match="a simulator was made"):
+            raise invoke(work, "finetune", *more, *ON, "--out", "tuned").exception or SystemExit
+
+
+def test_finetune_says_what_is_not_there_and_what_has_not_ended(
+    work: Path, nothing_is_computed: None, tmp_path: Path
+) -> None:
+    """A misspelt run is no file without a contract, and the newest checkpoint of a run that was cut is told."""
+    done = invoke(work, "finetune", "rum", *ON, "--out", "tuned")
+    assert (done.exit_code, "rum: no such file or folder" in done.output) == (2, True), done.output
+    shutil.copytree(work / "run", tmp_path / "cut")
+    (tmp_path / "cut" / "result.yaml").unlink()
+    done = invoke(work, "finetune", str(tmp_path / "cut"), *ON, "--out", "tuned")
+    assert "has not come to its end: model_2.pt, its newest checkpoint, is taken" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("command", ["distil", "finetune"])
@@ -129,6 +171,26 @@ def test_contacts_shorter_than_two_timesteps_are_refused(work: Path) -> None:
     assert "randomisation.contact_time" in done.output
     assert "two timesteps" in " ".join(done.output.split())
     assert not (work / "hard").exists()
+
+
+@pytest.mark.parametrize(
+    ("terminations", "says"),
+    [
+        ({"contact_links": ["hull"]}, "or one of hull touching something. Loosen"),
+        ({"max_tilt": 1e-9}, "base below 0.051 m or tilted beyond 0.00 rad. Loosen `terminations` in the task"),
+    ],
+)
+def test_episodes_that_end_as_they_begin_are_refused(work: Path, terminations: dict[str, object], says: str) -> None:
+    """A robot that has failed where it stands learns nothing, however long it is trained."""
+    task = yaml.safe_load((work / "task.yaml").read_text())
+    (work / "hopeless.yaml").write_text(yaml.safe_dump({**task, "terminations": terminations}))
+    words = ["hopeless.yaml" if word == "task.yaml" else word for word in COMMANDS["train"]]
+    done = invoke(work, *words, "--out", "hopeless")
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.output.split())
+    assert "every episode ends within 0.1 s, as actions of zero show" in said
+    assert says in said
+    assert not (work / "hopeless").exists()
 
 
 def test_finetune_says_what_it_can_start_from(work: Path, nothing_is_computed: None) -> None:

@@ -105,6 +105,10 @@ TRIED: dict[str, str] = {
     "and is no port and no run's folder, which would; give --teacher-contract": (
         f"{_TAUGHT}test_what_cannot_teach_is_refused"
     ),
+    "at most; set it to {}, or say --num-envs {}": (
+        "tests.train.test_loop:test_more_steps_than_memory_holds_are_refused"
+    ),
+    "Leave --contract out, or name the": f"{_EARLY}test_finetune_takes_no_other_contract_than_the_runs",
     "Leave --teacher-contract out, or name the network": f"{_TAUGHT}test_a_teacher_is_the_same_from_every_kind_of_file",
     "or begin a new run with another --out": f"{_TAUGHT}test_a_teacher_that_was_exchanged_is_refused",
     "stopped; {}. Go on with --resume": "tests.train.test_loop:test_ctrl_c_keeps_the_last_checkpoint",

@@ -36,7 +36,7 @@ PORT = "export arm/linear.onnx --contract {} --format onnx --force --out keyed"
 REMAP = "remap arm/linear.onnx --contract {} --mapping {} --format onnx --force --out keyed"
 FREE = "export free/model_0.pt --activation elu --contract {} --format onnx --force --out keyed"
 PLAY = "play keyed --plant {} --robot {} --seconds 0.1 --goal point=draw --out new"
-UPDATE = "regress keyed/{}.regress.yaml --update"
+UPDATE = "regress suites/{}.regress.yaml --update"
 NO_COUNTERPART = "source joint '{}' has no counterpart '{}' in target_joint_names"
 NO_SOURCE = "target joint '{}' has no counterpart in source_joint_names"
 GAINS = {f"joints.{name}.{key}": 1.0 for name in ("j1", "j2") for key in ("stiffness", "damping")}
@@ -162,7 +162,7 @@ EDITS = [
     ),
     Edit(
         "; give `seconds: {}` instead of commands",
-        "keyed/walk.regress.yaml",
+        "suites/walk.regress.yaml",
         {"cases.0.commands": None, "cases.0.seconds": 0.5},
         UPDATE.format("walk"),
         ends="reads goal 'point'",
@@ -170,7 +170,7 @@ EDITS = [
     *(
         Edit(
             "`cap` goes with `measure: error`, which needs it",
-            "keyed/capless.regress.yaml",
+            "suites/capless.regress.yaml",
             change,
             UPDATE.format("capless"),
             ends="nothing can be counted as success",
@@ -182,7 +182,7 @@ EDITS = [
     ),
     Edit(
         "lists such paths under `needs`",
-        "keyed/absent.regress.yaml",
+        "suites/absent.regress.yaml",
         {"cases.0.needs": ["not_here"]},
         UPDATE.format("absent"),
     ),
@@ -404,7 +404,7 @@ def build(folder: Path) -> None:
         "capless": case | {"expect": {"statistical": {"measure": "error"}}},
         "absent": case | {"port": "not_here"},
     }.items():
-        put(f"keyed/{name}.regress.yaml", {"suite_version": 1, "cases": [wrong]})
+        put(f"suites/{name}.regress.yaml", {"suite_version": 1, "cases": [wrong]})
     limitless = contract_document(images=[])
     for end in ("lower", "upper"):
         del limitless["joints"]["shoulder_pan.pos"][end]
@@ -414,7 +414,10 @@ def build(folder: Path) -> None:
     put("beyond.yaml", beyond)
 
 
+_STAGES, _EARLY = "tests.pipeline.test_stages:", "tests.train.test_refused_early:"
 TRIED |= {
+    "stage '{}': `each` makes {} twice": f"{_STAGES}test_two_stages_of_one_name_are_refused",
+    "Loosen `terminations` in the task": f"{_EARLY}test_episodes_that_end_as_they_begin_are_refused",
     "write unit: deg, or unit: lerobot and --through": "tests.camera.test_shots:test_units_are_strict",
     "write unit: lerobot, or leave --through out": "tests.camera.test_shots:test_units_are_strict",
     "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_step_of_a_trace_tells_the_pose",

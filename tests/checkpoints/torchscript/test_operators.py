@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 
+from policy_port.checkpoints.torchscript import scan
 from policy_port.checkpoints.torchscript.scan import OPERATORS, refuse_operator, scan_code
 from policy_port.errors import UnsafeFileError
 from policy_port.port.torchscript import _WRITTEN_ONLY
@@ -26,8 +27,10 @@ def test_what_touches_files_is_on_no_list() -> None:
     assert not named & ALLOWED
 
 
-def test_every_other_operator_is_refused_by_the_scan() -> None:
+def test_every_other_operator_is_refused_by_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operator of this torch is in the lists or refused by name, in both spellings of the code."""
+    # Looking for the nearest name takes nearly all of the time, and what is refused has nothing to do with it.
+    monkeypatch.setattr(scan, "closest", lambda *_: "")
     refused = [name for name in KNOWN if name not in ALLOWED]
     assert len(refused) > 1000
     for name in refused:

@@ -435,6 +435,7 @@ TRIED |= {
     "it is not fixed to '{}' (name another with --board-link)": (
         "tests.camera.test_board:test_a_held_board_tells_the_pose"
     ),
+    "times as large as --board says, and the": "tests.camera.test_board:test_a_held_board_tells_the_pose",
     "All of the table would be within them in degrees": f"{_SHOTS}test_units_are_strict",
     "and --through, which is for LeRobot's numbers": f"{_SHOTS}test_units_are_strict",
     "which only a joint map can turn into radians: give --through": f"{_SHOTS}test_units_are_strict",

@@ -240,7 +240,7 @@ def _no_fit(problem: Problem, reached: float) -> str:
         "Look at what was taken for the arm: --masks FOLDER writes it. Where that is not the whole arm, as with a pale "
         "arm on a pale table, lay a coloured cloth under it and take them again, or give the arm's --colour, or "
         "click its corners (outline in poses.yaml). Where it is, look whether each row of poses.yaml is its picture's; "
-        "give the camera's --intrinsics if its field of view was guessed, --zeros where a joint may be calibrated wrongly"
+        "give the camera's --intrinsics if its field of view was guessed, --zeros where a joint is calibrated wrongly"
     )
 
 

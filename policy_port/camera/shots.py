@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from policy_port.camera.links import Arm
-from policy_port.camera.masks import by_background, by_colour, by_outline, cleaned
+from policy_port.camera.masks import CHANGED, by_background, by_colour, by_outline, cleaned
 from policy_port.camera.silhouette import Mask, Shot
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
@@ -136,6 +136,11 @@ def read_shots(
                 f"{file}: the robot is not in view: the mask has {int(mask.sum())} pixels of {mask.size}. Take the "
                 "picture out of the table, or look at its mask, background or colours"
             )
+        if mask.mean() > CHANGED:
+            raise CameraError(
+                f"{file}: {mask.mean():.0%} of it would be the arm: a mask is white where the arm is and black "
+                "elsewhere, and a --colour is the arm's alone"
+            )
         shots.append(Shot(name=item.file, joint_pos=joint_pos, mask=mask))
         pictures.append(picture)
         files += [file] + ([] if item.mask is None else [folder / item.mask])
@@ -173,10 +178,21 @@ def _mask(
             raise CameraError(f"{folder / item.mask}: is {_size(mask)}, its picture {item.file} is {_size(picture)}")
         return cleaned(mask.max(axis=2) > 127)
     if item.outline is not None:
+        corner = next(
+            (at for part in item.outline for at in part if not (0 <= at[0] <= size[1] and 0 <= at[1] <= size[0])), None
+        )
+        if corner is not None:
+            raise CameraError(
+                f"{folder / POSES}: {item.file}: the corner {list(corner)} of its outline is outside of the picture, "
+                f"which is {_size(picture)}: write column and row, in this order"
+            )
         return by_outline(item.outline, size)
     if empty is not None:
         if empty.shape != picture.shape:
-            raise CameraError(f"the background is {_size(empty)}, {folder / item.file} is {_size(picture)}")
+            raise CameraError(
+                f"the background is {_size(empty)}, {folder / item.file} is {_size(picture)}: photograph the camera's "
+                "whole frame, with `policy-port camera background --whole`"
+            )
         try:
             return by_background(picture, empty)
         except CameraError as cause:

@@ -34,6 +34,19 @@ def _radians(fov: float) -> float:
 Fov = Annotated[float, AfterValidator(_radians)]
 """A field of view [rad]."""
 
+FURTHEST = 20.0
+"""A camera, or what it looks at, is no further from the robot [m]."""
+
+
+def _metres(place: Vector) -> Vector:
+    if max(map(abs, place)) > FURTHEST:
+        raise ValueError(f"{list(place)} is further than {FURTHEST:g} m away: in millimetres? It is in metres here")
+    return place
+
+
+Position = Annotated[Vector, AfterValidator(_metres)]
+"""Where something stands [m]."""
+
 CV_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """OpenCV's axes, x right, y down, z forward, as columns in a view's axes."""
 MUJOCO_AXES = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -247,7 +260,7 @@ class LensFields(Strict):
 class ViewFields(LensFields):
     """A view as it is written in YAML; what is not stated is as in `View`."""
 
-    position: Vector
+    position: Position
     """In the frame of the robot's base link [m]."""
     rotation: Quaternion
     """wxyz, from the camera's axes (x forward, y left, z up) to the base's."""

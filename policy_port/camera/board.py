@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,8 +234,7 @@ def by_held_board(
         raise CameraError(
             f"--board-link {link}: no such link{closest(link, names) or '.'} There are: {', '.join(names[1:])}"
         )
-    body = names.index(link)
-    frames = [tuple(part[body] for part in links.frames(joint_pos[item.name])) for item in seen]
+    frames = [tuple(part[names.index(link)] for part in links.frames(joint_pos[item.name])) for item in seen]
     straight = View.at([0, 0, 0], [1, 0, 0, 0], **lens.lens)
     matrix, bent = straight.intrinsics(), np.array(lens.distortion)
     turns, shifts = [], []
@@ -271,6 +270,14 @@ def by_held_board(
             "with --board-link), slipped, has another size than --board says, or the joint positions are another "
             "unit's. Nothing was written"
         )
+    _refuse_size(off, best, seen)
+    looks = cv2.Rodrigues(best.x[:3])[0]
+    view = View.of_extrinsics(looks.T, -looks.T @ best.x[3:6], **lens.lens)
+    return BySight(view=view, uncertainty=_known(best, looks, view, seen), error=error)
+
+
+def _refuse_size(off: Callable[[Array], Array], best: Any, seen: Sequence[Seen]) -> None:
+    """Set the board's size free once more: where it changes, it was said wrongly."""
     free: Any = least_squares(off, np.append(best.x, 1.0), method="lm", max_nfev=300)
     size, std = float(free.x[12]), math.sqrt(float(_covariance(free, seen)[12, 12]))
     if abs(size - 1.0) > max(SCALE, SIGMAS * std):
@@ -279,9 +286,6 @@ def by_held_board(
             "camera would stand as much too near or too far: measure a square, or a tag, with a ruler, and mend "
             "--board. Nothing was written"
         )
-    looks = cv2.Rodrigues(best.x[:3])[0]
-    view = View.of_extrinsics(looks.T, -looks.T @ best.x[3:6], **lens.lens)
-    return BySight(view=view, uncertainty=_known(best, looks, view, seen), error=error)
 
 
 def _hand_eye(frames: list[Any], turns: list[Any], shifts: list[Any]) -> Array:

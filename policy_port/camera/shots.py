@@ -130,21 +130,28 @@ def read_shots(
                 f"{file}: is {_size(picture)}, {poses.pictures[0].file} is {_size(pictures[0])}; one camera's pictures "
                 "have one size"
             )
-        mask = _mask(item, folder, picture, empty, colours) if masks else np.zeros(picture.shape[:2], np.bool_)
-        if masks and mask.mean() < 1e-3:
-            raise CameraError(
-                f"{file}: the robot is not in view: the mask has {int(mask.sum())} pixels of {mask.size}. Take the "
-                "picture out of the table, or look at its mask, background or colours"
-            )
-        if mask.mean() > CHANGED:
-            raise CameraError(
-                f"{file}: {mask.mean():.0%} of it would be the arm: a mask is white where the arm is and black "
-                "elsewhere, and a --colour is the arm's alone"
-            )
+        mask = np.zeros(picture.shape[:2], np.bool_)
+        if masks:
+            mask = _mask(item, folder, picture, empty, colours)
+            _refuse_share(file, mask)
         shots.append(Shot(name=item.file, joint_pos=joint_pos, mask=mask))
         pictures.append(picture)
         files += [file] + ([] if item.mask is None else [folder / item.mask])
     return Photographs(shots=tuple(shots), pictures=tuple(pictures), files=tuple(files))
+
+
+def _refuse_share(file: Path, mask: Mask) -> None:
+    """Refuse a mask that leaves out the arm, or hardly anything."""
+    if mask.mean() < 1e-3:
+        raise CameraError(
+            f"{file}: the robot is not in view: the mask has {int(mask.sum())} pixels of {mask.size}. Take the "
+            "picture out of the table, or look at its mask, background or colours"
+        )
+    if mask.mean() > CHANGED:
+        raise CameraError(
+            f"{file}: {mask.mean():.0%} of it would be the arm: a mask is white where the arm is and black "
+            "elsewhere, and a --colour is the arm's alone"
+        )
 
 
 def read_picture(file: Path) -> NDArray[np.uint8]:

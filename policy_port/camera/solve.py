@@ -224,15 +224,14 @@ def _no_fit(problem: Problem, reached: float) -> str:
     flipped = [replace(shot, mask=np.ascontiguousarray(shot.mask[:, ::-1])) for shot in problem.shots]
     other = replace(problem, near=False)
     overlap = Overlap(problem.links, flipped, rows=problem.effort.rows, count=problem.effort.coarse_points)
-    straight = Overlap(problem.links, problem.shots, rows=problem.effort.rows, count=problem.effort.coarse_points)
-    there, here = (
-        float(overlap.of(_first(other, flipped)).mean()),
-        float(straight.of(_first(other, problem.shots)).mean()),
-    )
+    there, here = float(overlap.of(_first(other, flipped)).mean()), reached
+    if problem.near:
+        straight = Overlap(problem.links, problem.shots, rows=problem.effort.rows, count=problem.effort.coarse_points)
+        here = float(straight.of(_first(other, problem.shots)).mean())
     if there > here + MIRRORED:
         return text + (
             f"The pictures are mirrored: turned over left to right they overlap by {there:.2f}. Switch the camera's "
-            "mirroring off"
+            "mirroring off. An arm whose first joint is counted the other way round looks the same: see to its sign"
         )
     if problem.near and here > reached + MIRRORED:
         return text + f"Elsewhere around the arm the overlap is {here:.2f}: leave --start out"

@@ -230,7 +230,6 @@ def refine(
     unknowns: Unknowns,
     *,
     zeros: Zeros | None = None,
-    use: NDArray[np.bool_] | None = None,
     passes: Sequence[float] = PASSES,
 ) -> Refined:
     """Move a camera until the arm's outlines lie on those of the masks.
@@ -240,10 +239,9 @@ def refine(
         view: Where to start, some centimetres and degrees off.
         unknowns: What to solve for.
         zeros: By how much joints stand further than they say [rad], to start from; none, if not given.
-        use: Which pictures are used, shape (pictures,); all, if not given.
         passes: As `PASSES`.
     """
-    chosen = range(len(outlines.shots)) if use is None else np.flatnonzero(use).tolist()
+    chosen = range(len(outlines.shots))
     found: dict[str, float] = {name: 0.0 for name in unknowns.zeros} | dict(zeros or {})
     full, view = view.size, outlines.view(view)
     count, edges = len(unknowns.names), np.zeros(len(chosen))
@@ -258,7 +256,6 @@ def refine(
     residual, jacobian = last.residual(numbers), last.jacobian(numbers)
     weight = 1.0 / np.sqrt(1.0 + (residual / passes[-1]) ** 2)
     rows = [slice(*ends) for ends in zip(last.ends[:-1], last.ends[1:], strict=True)]
-    kept = [*range(count)]
     return Refined(
         view=view.resized(full),
         zeros=found,
@@ -267,7 +264,8 @@ def refine(
         distance=last.distance,
         unknowns=unknowns,
         jacobian=[
-            (jacobian[part] * weight[part, None])[:, [*kept, count + picture]] for picture, part in enumerate(rows)
+            (jacobian[part] * weight[part, None])[:, [*range(count), count + picture]]
+            for picture, part in enumerate(rows)
         ],
         residual=[residual[part] * weight[part] for part in rows],
         links=[outlines.link(part) for part in last.contours],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -155,7 +155,7 @@ def _without_arm(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     view = arm.view.resized((frame.shape[0], frame.shape[1]))
     with drawing(arm.robot) as twin:
-        mask = twin.render(replace(view, principal=(0.0, 0.0), distortion=()), arm.joint_pos).mask
+        mask = twin.render(view.straight, arm.joint_pos).mask
         seen = look([Frame(frame, 0.0)], view, arm.joint_pos, twin) if mask.any() else None
     astray = [] if seen is None else [item for item in placed(seen, None) if item.name != "not_found"]
     if seen is None or astray or seen.at_place < ARM:

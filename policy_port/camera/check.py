@@ -146,7 +146,7 @@ def check_camera(
         astray = placed(seen, stored)
         if astray:
             for name, other in (others or {}).items():
-                drawn = Overlay(twin.render(_straight(other), joint_positions))
+                drawn = Overlay(twin.render(other.straight, joint_positions))
                 if drawn.at_place(_resized(seen.image, other)) > seen.at_place + BOUNDS.better:
                     text = f"shows what camera '{name}' is to show: the two are exchanged. Exchange their sources"
                     astray = [Finding("another", text)]
@@ -158,7 +158,7 @@ def look(frames: Sequence[Frame], view: View, joint_positions: Mapping[str, floa
     """Measure where an arm is in frames; see `check_camera`."""
     spec = picture_spec("camera", size=view.size, camera_size=view.size)
     image = NetworkPicture(spec, view).straight(median([frame.image for frame in frames]))
-    drawn = twin.render(_straight(view), joint_positions)
+    drawn = twin.render(view.straight, joint_positions)
     overlay = Overlay(drawn)
     return Seen(image, overlay, overlay.seen(image), overlay.at_place(image), drawn.mask, drawn.rgb)
 
@@ -339,10 +339,6 @@ def _sharpness(seen: Seen, stored: Reference | None) -> list[Finding]:
         return []
     return [Finding("focus", f"edges are {width:.1f} pixels of 480 rows wide, the bound is {most:.1f}: focus its lens, "
                     "wipe it, and switch its autofocus off")]  # fmt: skip
-
-
-def _straight(view: View) -> View:
-    return View.at(view.position, view.rotation, fov=view.fov, size=view.size)
 
 
 def _resized(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:

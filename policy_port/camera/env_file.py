@@ -308,9 +308,7 @@ class EnvFile(Strict):
         if not isinstance(self.camera, ViewFields):
             return 0.0
         seen = self.drawn_view().in_frame(*self.stand)
-        level = View.looking_at(seen.position, looked_at(seen), fov=seen.fov, size=seen.size)
-        turned = level.matrix.T @ seen.matrix
-        return float(math.atan2(turned[2, 1], turned[1, 1]))
+        return seen.roll_to(looked_at(seen))
 
     def text(self) -> str:
         """The text of an env.yaml."""

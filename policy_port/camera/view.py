@@ -118,6 +118,16 @@ class View:
         return self.matrix[:, 0]
 
     @property
+    def straight(self) -> View:
+        """The same camera with a lens that bends nothing and looks through its picture's middle."""
+        return replace(self, principal=(0.0, 0.0), distortion=())
+
+    def roll_to(self, target: Any) -> float:
+        """Turn about the line of sight [rad] against a level camera that stands there and looks at a point (3,) [m]."""
+        turned = View.looking_at(self.position, target, fov=self.fov, size=self.size).matrix.T @ self.matrix
+        return math.atan2(turned[2, 1], turned[1, 1])
+
+    @property
     def mujoco_quat(self) -> Array:
         """The rotation as MuJoCo's cameras have it, shape (4,) wxyz."""
         return multiply(np.array(self.rotation), quat_of(MUJOCO_AXES))

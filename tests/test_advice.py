@@ -35,6 +35,7 @@ NAMED_FOR: dict[tuple[str, str], str] = {
     ("train/task_distil.py", "--obs-mode"): "contract import",
     ("regress/pilots.py", "--normalize-states"): "",
     ("verdict/sides.py", "--engine"): "verify",
+    ("camera/shots.py", "--whole"): "camera background",
 }
 # Options of other people's programs.
 FOREIGN = {("checkpoints/libraries/maniskill.py", "--normalize-states"), ("system/findings.py", "--force-reinstall")}

@@ -62,11 +62,8 @@ class Alignment:
         """
         view = env.frame_view()
         target = _base_frame(env, env.camera.target, view) if isinstance(env.camera, LookAt) else looked_at(view)
-        level = View.looking_at(view.position, target, fov=view.fov, size=view.size)
-        # By how much it is turned about its own axis against one that looks the same way.
-        turned = level.matrix.T @ view.matrix
-        roll = math.atan2(turned[2, 1], turned[1, 1])
-        return cls(dict(zip(FIELDS, (*view.position, *target, roll, view.fov), strict=True)), view)
+        numbers = *view.position, *target, view.roll_to(target), view.fov
+        return cls(dict(zip(FIELDS, numbers, strict=True)), view)
 
     @property
     def view(self) -> View:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.camera.overlay import Overlay
+from policy_port.camera.check import drawing, look, placed
 from policy_port.camera.picture import NetworkPicture
 from policy_port.camera.reference import balance, brightness
 from policy_port.camera.render import Twin
@@ -91,7 +91,7 @@ def make_background(
             )
         notes.append("whether the arm is in the picture was not looked at: that takes --robot and a camera's view")
     else:
-        still, said = _without_arm(still, arm, inpaint=inpaint)
+        still, said = _without_arm(frame, still, arm, inpaint=inpaint)
         notes += said
     # The lens is undone already.
     return Background(NetworkPicture(picture.spec)(still), frame, tuple(notes))
@@ -150,28 +150,29 @@ def _refuse_moving(images: Sequence[NDArray[np.uint8]]) -> None:
             )
 
 
-def _without_arm(still: NDArray[np.uint8], arm: ArmThere, *, inpaint: bool) -> tuple[NDArray[np.uint8], list[str]]:
-    twin = arm.robot if isinstance(arm.robot, Twin) else Twin(arm.robot)
-    try:
-        straight = View.at(arm.view.position, arm.view.rotation, fov=arm.view.fov, size=arm.view.size)
-        drawn = twin.render(straight.resized((still.shape[0], still.shape[1])), arm.joint_pos)
-    finally:
-        if twin is not arm.robot:
-            twin.close()
-    there = float(drawn.mask.mean()) > 0.0 and Overlay(drawn).at_place(still) >= ARM
-    if not there:
+def _without_arm(
+    frame: NDArray[np.uint8], still: NDArray[np.uint8], arm: ArmThere, *, inpaint: bool
+) -> tuple[NDArray[np.uint8], list[str]]:
+    view = arm.view.resized((frame.shape[0], frame.shape[1]))
+    with drawing(arm.robot) as twin:
+        mask = twin.render(view.straight, arm.joint_pos).mask
+        seen = look([Frame(frame, 0.0)], view, arm.joint_pos, twin) if mask.any() else None
+    astray = [] if seen is None else [item for item in placed(seen, None) if item.name != "not_found"]
+    if seen is None or astray or seen.at_place < ARM:
         if inpaint:
             raise CameraError(
                 "the arm is not where its view and its joints say, and what it covers can't be filled in. Leave "
                 "--inpaint out if it is not in the picture; else `policy-port camera solve` finds the view"
             )
-        return still, []
-    share = f"the arm covers {drawn.mask.mean():.1%} of the picture"
+        return still, [
+            f"the arm is in the picture, and not where its view says: {item.name}: {item.text}" for item in astray
+        ]
+    share = f"the arm covers {mask.mean():.1%} of the picture"
     if not inpaint:
         return still, [
             f"{share}, and the policy would be trained in front of it: take it out of the picture, or --inpaint"
         ]
     wide = 2 * round(AROUND * still.shape[0]) + 1
-    mask = cv2.dilate(drawn.mask.astype(np.uint8), np.ones((wide, wide)))
-    filled = cv2.inpaint(still, mask, 3, cv2.INPAINT_TELEA)
+    wider = cv2.dilate(mask.astype(np.uint8), np.ones((wide, wide)))
+    filled = cv2.inpaint(still, wider, 3, cv2.INPAINT_TELEA)
     return np.asarray(filled, np.uint8), [f"{share} and was filled in; look whether its shadow is left"]

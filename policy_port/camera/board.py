@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ WORST_ERROR = 2.0
 
 LOOSE = 0.02
 """The same of a board that is fixed to an arm, whose joints are never quite where they say [rows of the picture]."""
+SCALE, SIGMAS = 0.03, 4.0
+"""Share by which a board's size is off by the arm's own motion, and standard deviations, from which on it is told."""
 
 
 class LensFile(LensFields):
@@ -225,15 +227,14 @@ def by_held_board(
         lens: The camera's.
 
     Raises:
-        CameraError: When the board does not move with the link, or the arm turned it too little.
+        CameraError: When the board does not move with the link, the arm turned it too little, or it has another size.
     """
     names = [links.arm.model.body(body).name for body in range(links.arm.model.nbody)]
     if link not in names:
         raise CameraError(
             f"--board-link {link}: no such link{closest(link, names) or '.'} There are: {', '.join(names[1:])}"
         )
-    body = names.index(link)
-    frames = [tuple(part[body] for part in links.frames(joint_pos[item.name])) for item in seen]
+    frames = [tuple(part[names.index(link)] for part in links.frames(joint_pos[item.name])) for item in seen]
     straight = View.at([0, 0, 0], [1, 0, 0, 0], **lens.lens)
     matrix, bent = straight.intrinsics(), np.array(lens.distortion)
     turns, shifts = [], []
@@ -253,21 +254,38 @@ def by_held_board(
 
     def off(numbers: Array) -> Array:
         looks, stands = cv2.Rodrigues(numbers[:3])[0], numbers[3:6]
-        on, at = cv2.Rodrigues(numbers[6:9])[0], numbers[9:]
-        placed = np.einsum("nij,nj->ni", turned, points @ on.T + at) + origin
+        on, at = cv2.Rodrigues(numbers[6:9])[0], numbers[9:12]
+        # Its size is a thirteenth number, where that is set free.
+        placed = (
+            np.einsum("nij,nj->ni", turned, (numbers[12] if len(numbers) > 12 else 1.0) * points @ on.T + at) + origin
+        )
         there: Any = cv2.projectPoints((placed - stands) @ looks, np.zeros(3), np.zeros(3), matrix, bent)[0]
         return (there.reshape(-1, 2) - pixels).ravel()
 
-    best: Any = least_squares(off, start, method="lm", max_nfev=1500)
+    best: Any = least_squares(off, start, method="lm", max_nfev=300)
     error = float(np.sqrt(2.0 * np.mean(off(best.x) ** 2)))
     if error > LOOSE * lens.size[0]:
         raise CameraError(
             f"the board's corners are off by {error:.0f} pixels at best: it is not fixed to '{link}' (name another "
-            "with --board-link), slipped, or the joint positions are another unit's. Nothing was written"
+            "with --board-link), slipped, has another size than --board says, or the joint positions are another "
+            "unit's. Nothing was written"
         )
+    _refuse_size(off, best, seen)
     looks = cv2.Rodrigues(best.x[:3])[0]
     view = View.of_extrinsics(looks.T, -looks.T @ best.x[3:6], **lens.lens)
     return BySight(view=view, uncertainty=_known(best, looks, view, seen), error=error)
+
+
+def _refuse_size(off: Callable[[Array], Array], best: Any, seen: Sequence[Seen]) -> None:
+    """Set the board's size free once more: where it changes, it was said wrongly."""
+    free: Any = least_squares(off, np.append(best.x, 1.0), method="lm", max_nfev=300)
+    size, std = float(free.x[12]), math.sqrt(float(_covariance(free, seen)[12, 12]))
+    if abs(size - 1.0) > max(SCALE, SIGMAS * std):
+        raise CameraError(
+            f"by the arm's own motion the board is {size:.3f} +- {std:.3f} times as large as --board says, and the "
+            "camera would stand as much too near or too far: measure a square, or a tag, with a ruler, and mend "
+            "--board. Nothing was written"
+        )
 
 
 def _hand_eye(frames: list[Any], turns: list[Any], shifts: list[Any]) -> Array:
@@ -290,7 +308,7 @@ def _hand_eye(frames: list[Any], turns: list[Any], shifts: list[Any]) -> Array:
     return np.concatenate([turned[0], place[3:], turned[1], place[:3]]).astype(np.float64)
 
 
-def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncertainty:
+def _covariance(best: Any, seen: Sequence[Seen]) -> Array:
     """By the jackknife over pictures: what joints are off by moves all corners of one together."""
     count, ends = len(seen), np.cumsum([0, *(2 * len(item.points) for item in seen)])
     normal, gradient = best.jac.T @ best.jac, best.jac.T @ best.fun
@@ -299,7 +317,11 @@ def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncerta
         jac, fun = best.jac[first:last], best.fun[first:last]
         left.append(-np.linalg.pinv(normal - jac.T @ jac) @ (gradient - jac.T @ fun))
     away = np.array(left) - np.mean(left, axis=0)
-    covariance = (count - 1) / count * away.T @ away
+    return (count - 1) / count * away.T @ away
+
+
+def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncertainty:
+    covariance = _covariance(best, seen)
     # A small change of a rotation vector turns about these axes of the camera.
     step, turned = 1e-6, []
     for axis in np.eye(3):
@@ -307,7 +329,7 @@ def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncerta
         turned.append(view.matrix.T @ cv2.Rodrigues(other @ looks.T)[0].ravel() / step)
     about = np.array(turned).T
     std = np.sqrt(np.diag(covariance))[3:6], np.sqrt(np.diag(about @ covariance[:3, :3] @ about.T))
-    wide = float(student.ppf(1.0 - 0.025 / 3.0, count - 1))
+    wide = float(student.ppf(1.0 - 0.025 / 3.0, len(seen) - 1))
     return Uncertainty(
         position=three(std[0]),
         direction=three(std[1]),

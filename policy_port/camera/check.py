@@ -141,24 +141,24 @@ def check_camera(
         raise CameraError(
             "what is stored was stored with another view; store it again with `policy-port camera check --store`"
         )
-    with _drawing(robot) as twin:
+    with drawing(robot) as twin:
         seen = look(frames, view, joint_positions, twin)
-        placed = _placed(seen, stored)
-        if placed:
+        astray = placed(seen, stored)
+        if astray:
             for name, other in (others or {}).items():
-                drawn = Overlay(twin.render(_straight(other), joint_positions))
+                drawn = Overlay(twin.render(other.straight, joint_positions))
                 if drawn.at_place(_resized(seen.image, other)) > seen.at_place + BOUNDS.better:
                     text = f"shows what camera '{name}' is to show: the two are exchanged. Exchange their sources"
-                    placed = [Finding("another", text)]
+                    astray = [Finding("another", text)]
                     break
-    return timed + placed + _colours(seen, stored) + _light(seen, stored) + _sharpness(seen, stored)
+    return timed + astray + _colours(seen, stored) + _light(seen, stored) + _sharpness(seen, stored)
 
 
 def look(frames: Sequence[Frame], view: View, joint_positions: Mapping[str, float], twin: Twin) -> Seen:
     """Measure where an arm is in frames; see `check_camera`."""
     spec = picture_spec("camera", size=view.size, camera_size=view.size)
     image = NetworkPicture(spec, view).straight(median([frame.image for frame in frames]))
-    drawn = twin.render(_straight(view), joint_positions)
+    drawn = twin.render(view.straight, joint_positions)
     overlay = Overlay(drawn)
     return Seen(image, overlay, overlay.seen(image), overlay.at_place(image), drawn.mask, drawn.rgb)
 
@@ -171,7 +171,7 @@ def reference(
     Raises:
         CameraError: When it is not: its findings.
     """
-    with _drawing(robot) as twin:
+    with drawing(robot) as twin:
         findings = check_camera(frames, view, joint_positions, twin, None, now=frames[-1].stamp)
         if findings:
             raise CameraError("nothing was stored: " + "; ".join(f"{item.name}: {item.text}" for item in findings))
@@ -246,7 +246,7 @@ def _timing(frames: Sequence[Frame], view: View, fps: float | None, now: float |
     return found
 
 
-def _placed(seen: Seen, stored: Reference | None) -> list[Finding]:
+def placed(seen: Seen, stored: Reference | None) -> list[Finding]:
     """Whether the arm is where the view says, and the right way round."""
     place = seen.place
     least = max(BOUNDS.found, BOUNDS.kept * stored.overlay if stored else 0.0)
@@ -341,16 +341,12 @@ def _sharpness(seen: Seen, stored: Reference | None) -> list[Finding]:
                     "wipe it, and switch its autofocus off")]  # fmt: skip
 
 
-def _straight(view: View) -> View:
-    return View.at(view.position, view.rotation, fov=view.fov, size=view.size)
-
-
 def _resized(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, view.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @contextlib.contextmanager
-def _drawing(robot: Twin | Path | str) -> Iterator[Twin]:
+def drawing(robot: Twin | Path | str) -> Iterator[Twin]:
     """A robot's twin, closed afterwards where it was opened here."""
     twin = robot if isinstance(robot, Twin) else Twin(robot)
     try:

@@ -19,7 +19,17 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from policy_port.camera.env_config import OPTIONS, SAID, THEIRS, as_ours, read_document, written
 from policy_port.camera.picture import OFF_MIDDLE, NetworkPicture, Resizing, middle, picture_spec, picture_view
-from policy_port.camera.view import Fov, Quaternion, Vector, View, ViewFields, ViewFile, load_view, view_fields
+from policy_port.camera.view import (
+    Fov,
+    Position,
+    Quaternion,
+    Vector,
+    View,
+    ViewFields,
+    ViewFile,
+    load_view,
+    view_fields,
+)
 from policy_port.contract.image import Crop, Side
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse
 from policy_port.errors import CameraError, closest
@@ -49,9 +59,9 @@ ANGLES = ("camera_fov_noise", "camera_view_rot_noise")
 class LookAt(Strict):
     """A camera that looks at a point, in the environment's frame, as ManiSkill and lerobot-sim2real say it."""
 
-    pos: Vector
+    pos: Position
     """Where it is [m]."""
-    target: Vector
+    target: Position
     """What stands in the middle of its picture [m]."""
     fov: Fov
     """From the upper edge of the network's picture to the lower [rad]."""
@@ -75,7 +85,7 @@ class SpawnBox(Strict):
 class Stand(Strict):
     """Where the robot's base stands in the environment."""
 
-    position: Vector
+    position: Position
     """[m]"""
     rotation: Quaternion
     """wxyz"""
@@ -298,9 +308,7 @@ class EnvFile(Strict):
         if not isinstance(self.camera, ViewFields):
             return 0.0
         seen = self.drawn_view().in_frame(*self.stand)
-        level = View.looking_at(seen.position, looked_at(seen), fov=seen.fov, size=seen.size)
-        turned = level.matrix.T @ seen.matrix
-        return float(math.atan2(turned[2, 1], turned[1, 1]))
+        return seen.roll_to(looked_at(seen))
 
     def text(self) -> str:
         """The text of an env.yaml."""

@@ -139,12 +139,12 @@ def _without_edge(jac: Array, res: Array) -> tuple[Array, Array]:
 class _Pass:
     """Residuals and derivatives for outlines that are held fixed on the arm while the camera moves."""
 
-    def __init__(self, outlines: Outlines, use: Sequence[int], view: View, zeros: Zeros, unknowns: Unknowns) -> None:
-        self.outlines, self.use, self.view, self.zeros, self.unknowns = outlines, use, view, zeros, unknowns
-        self.contours = [outlines.contour(index, view, zeros) for index in use]
+    def __init__(self, outlines: Outlines, view: View, zeros: Zeros, unknowns: Unknowns) -> None:
+        self.outlines, self.view, self.zeros, self.unknowns = outlines, view, zeros, unknowns
+        self.contours = [outlines.contour(index, view, zeros) for index in range(len(outlines.shots))]
         lengths = [len(part) for part in self.contours]
         self.ends = np.cumsum([0, *lengths])
-        self.picture = np.repeat(np.asarray(use, dtype=np.intp), lengths)
+        self.picture = np.repeat(np.arange(len(lengths)), lengths)
         self._still = self._placed(zeros)
 
     @property
@@ -153,8 +153,7 @@ class _Pass:
         return float(np.median(self.view.project(self._still)[1]))
 
     def _placed(self, zeros: Zeros) -> Array:
-        pairs = zip(self.use, self.contours, strict=True)
-        return np.concatenate([self.outlines.placed(index, part, zeros) for index, part in pairs])
+        return np.concatenate([self.outlines.placed(index, part, zeros) for index, part in enumerate(self.contours)])
 
     def _distances(self, change: Array) -> Array:
         view, zeros = self.unknowns.applied(self.view, self.zeros, change)
@@ -230,7 +229,6 @@ def refine(
     unknowns: Unknowns,
     *,
     zeros: Zeros | None = None,
-    use: NDArray[np.bool_] | None = None,
     passes: Sequence[float] = PASSES,
 ) -> Refined:
     """Move a camera until the arm's outlines lie on those of the masks.
@@ -240,25 +238,22 @@ def refine(
         view: Where to start, some centimetres and degrees off.
         unknowns: What to solve for.
         zeros: By how much joints stand further than they say [rad], to start from; none, if not given.
-        use: Which pictures are used, shape (pictures,); all, if not given.
         passes: As `PASSES`.
     """
-    chosen = range(len(outlines.shots)) if use is None else np.flatnonzero(use).tolist()
     found: dict[str, float] = {name: 0.0 for name in unknowns.zeros} | dict(zeros or {})
     full, view = view.size, outlines.view(view)
-    count, edges = len(unknowns.names), np.zeros(len(chosen))
+    count, edges = len(unknowns.names), np.zeros(len(outlines.shots))
     for scale in passes:
-        now = _Pass(outlines, chosen, view, found, unknowns)
+        now = _Pass(outlines, view, found, unknowns)
         numbers = np.concatenate([np.zeros(count), edges])
         best = _descended(now, numbers, scale)
         view, found = unknowns.applied(view, found, best[:count])
         edges = best[count:]
-    last = _Pass(outlines, chosen, view, found, unknowns)
+    last = _Pass(outlines, view, found, unknowns)
     numbers = np.concatenate([np.zeros(count), edges])
     residual, jacobian = last.residual(numbers), last.jacobian(numbers)
     weight = 1.0 / np.sqrt(1.0 + (residual / passes[-1]) ** 2)
     rows = [slice(*ends) for ends in zip(last.ends[:-1], last.ends[1:], strict=True)]
-    kept = [*range(count)]
     return Refined(
         view=view.resized(full),
         zeros=found,
@@ -267,7 +262,8 @@ def refine(
         distance=last.distance,
         unknowns=unknowns,
         jacobian=[
-            (jacobian[part] * weight[part, None])[:, [*kept, count + picture]] for picture, part in enumerate(rows)
+            (jacobian[part] * weight[part, None])[:, [*range(count), count + picture]]
+            for picture, part in enumerate(rows)
         ],
         residual=[residual[part] * weight[part] for part in rows],
         links=[outlines.link(part) for part in last.contours],

@@ -8,25 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from policy_port import counts
 from policy_port.camera.links import Arm
-from policy_port.camera.masks import by_background, by_colour, by_outline, cleaned
+from policy_port.camera.masks import CHANGED, by_background, by_colour, by_outline, cleaned
 from policy_port.camera.silhouette import Mask, Shot
+from policy_port.camera.stills import read_still
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import CameraError, closest
-from policy_port.plain_yaml import read_bytes
 from policy_port.trace import Trace
 
 POSES = "poses.yaml"
 """The table of joint positions in a folder of pictures."""
-MAX_BYTES = 64 * 2**20
-"""Largest picture read."""
 SLACK = 0.35
 """How far beyond its limit a joint may be by its table [rad]: zeros are off, limits are rounded."""
 UNITS = {"rad": 1.0, "deg": math.pi / 180.0}
@@ -120,40 +117,39 @@ def read_shots(
                 else "and --through, which is for LeRobot's numbers; write unit: lerobot, or leave --through out"
             )
         )
-    empty = None if background is None else read_picture(background)
+    empty = None if background is None else read_still(background)
     files = [table] + ([] if background is None else [background])
     shots, pictures = [], []
     for item, joint_pos in zip(poses.pictures, _positions(poses, table, arm, through), strict=True):
         file = folder / item.file
-        picture = read_picture(file)
+        picture = read_still(file)
         if pictures and picture.shape != pictures[0].shape:
             raise CameraError(
                 f"{file}: is {_size(picture)}, {poses.pictures[0].file} is {_size(pictures[0])}; one camera's pictures "
                 "have one size"
             )
-        mask = _mask(item, folder, picture, empty, colours) if masks else np.zeros(picture.shape[:2], np.bool_)
-        if masks and mask.mean() < 1e-3:
-            raise CameraError(
-                f"{file}: the robot is not in view: the mask has {int(mask.sum())} pixels of {mask.size}. Take the "
-                "picture out of the table, or look at its mask, background or colours"
-            )
+        mask = np.zeros(picture.shape[:2], np.bool_)
+        if masks:
+            mask = _mask(item, folder, picture, empty, colours)
+            _refuse_share(file, mask)
         shots.append(Shot(name=item.file, joint_pos=joint_pos, mask=mask))
         pictures.append(picture)
         files += [file] + ([] if item.mask is None else [folder / item.mask])
     return Photographs(shots=tuple(shots), pictures=tuple(pictures), files=tuple(files))
 
 
-def read_picture(file: Path) -> NDArray[np.uint8]:
-    """A picture, RGB, shape (rows, columns, 3).
-
-    Raises:
-        CameraError: When there is none.
-    """
-    data = read_bytes(file, CameraError, what="a picture", max_bytes=MAX_BYTES)
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if found is None:
-        raise CameraError(f"{file}: is no picture that OpenCV reads; give a PNG or a JPEG")
-    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+def _refuse_share(file: Path, mask: Mask) -> None:
+    """Refuse a mask that leaves out the arm, or hardly anything."""
+    if mask.mean() < 1e-3:
+        raise CameraError(
+            f"{file}: the robot is not in view: the mask has {int(mask.sum())} pixels of {mask.size}. Take the "
+            "picture out of the table, or look at its mask, background or colours"
+        )
+    if mask.mean() > CHANGED:
+        raise CameraError(
+            f"{file}: {mask.mean():.0%} of it would be the arm: a mask is white where the arm is and black "
+            "elsewhere, and a --colour is the arm's alone"
+        )
 
 
 def _size(picture: NDArray[np.uint8]) -> str:
@@ -169,15 +165,26 @@ def _mask(
 ) -> Mask:
     size = (picture.shape[0], picture.shape[1])
     if item.mask is not None:
-        mask = read_picture(folder / item.mask)
+        mask = read_still(folder / item.mask)
         if mask.shape != picture.shape:
             raise CameraError(f"{folder / item.mask}: is {_size(mask)}, its picture {item.file} is {_size(picture)}")
         return cleaned(mask.max(axis=2) > 127)
     if item.outline is not None:
+        corner = next(
+            (at for part in item.outline for at in part if not (0 <= at[0] <= size[1] and 0 <= at[1] <= size[0])), None
+        )
+        if corner is not None:
+            raise CameraError(
+                f"{folder / POSES}: {item.file}: the corner {list(corner)} of its outline is outside of the picture, "
+                f"which is {_size(picture)}: write column and row, in this order"
+            )
         return by_outline(item.outline, size)
     if empty is not None:
         if empty.shape != picture.shape:
-            raise CameraError(f"the background is {_size(empty)}, {folder / item.file} is {_size(picture)}")
+            raise CameraError(
+                f"the background is {_size(empty)}, {folder / item.file} is {_size(picture)}: photograph the camera's "
+                "whole frame, with `policy-port camera background --whole`"
+            )
         try:
             return by_background(picture, empty)
         except CameraError as cause:

@@ -224,23 +224,22 @@ def _no_fit(problem: Problem, reached: float) -> str:
     flipped = [replace(shot, mask=np.ascontiguousarray(shot.mask[:, ::-1])) for shot in problem.shots]
     other = replace(problem, near=False)
     overlap = Overlap(problem.links, flipped, rows=problem.effort.rows, count=problem.effort.coarse_points)
-    straight = Overlap(problem.links, problem.shots, rows=problem.effort.rows, count=problem.effort.coarse_points)
-    there, here = (
-        float(overlap.of(_first(other, flipped)).mean()),
-        float(straight.of(_first(other, problem.shots)).mean()),
-    )
+    there, here = float(overlap.of(_first(other, flipped)).mean()), reached
+    if problem.near:
+        straight = Overlap(problem.links, problem.shots, rows=problem.effort.rows, count=problem.effort.coarse_points)
+        here = float(straight.of(_first(other, problem.shots)).mean())
     if there > here + MIRRORED:
         return text + (
             f"The pictures are mirrored: turned over left to right they overlap by {there:.2f}. Switch the camera's "
-            "mirroring off"
+            "mirroring off. An arm whose first joint is counted the other way round looks the same: see to its sign"
         )
     if problem.near and here > reached + MIRRORED:
         return text + f"Elsewhere around the arm the overlap is {here:.2f}: leave --start out"
     return text + (
         "Look at what was taken for the arm: --masks FOLDER writes it. Where that is not the whole arm, as with a pale "
         "arm on a pale table, lay a coloured cloth under it and take them again, or give the arm's --colour, or "
-        "click its corners (outline in poses.yaml). Where it is, give the camera's --intrinsics if its field of view "
-        "was guessed; try --zeros where a joint may be calibrated wrongly"
+        "click its corners (outline in poses.yaml). Where it is, look whether each row of poses.yaml is its picture's; "
+        "give the camera's --intrinsics if its field of view was guessed, --zeros where a joint is calibrated wrongly"
     )
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from policy_port.camera.board import Board, LensFile, by_held_board, calibrate, find_all
 from policy_port.camera.links import Arm, Links
-from policy_port.camera.shots import Photographs, read_picture, read_shots
+from policy_port.camera.shots import Photographs, read_shots
 from policy_port.camera.silhouette import Outlines, Zeros
 from policy_port.camera.solve import Effort, Problem, Solved, solve
-from policy_port.camera.stills import write_still
+from policy_port.camera.stills import read_still, write_still
 from policy_port.camera.view import LensFields, View, ViewFile, load_view, view_fields, view_text
 from policy_port.contract.mapping import RobotMapping
 from policy_port.contract.yaml_file import parse, read_yaml
@@ -282,7 +282,7 @@ def calibrate_lens(folder: Path, board: str, out: Path) -> tuple[LensFile, dict[
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGES) if folder.is_dir() else []
     if not files:
         raise CameraError(f"{folder}: holds no pictures; give a folder of {', '.join(sorted(IMAGES))}")
-    pictures = {file.name: read_picture(file) for file in files}
+    pictures = {file.name: read_still(file) for file in files}
     sizes = {(picture.shape[0], picture.shape[1]) for picture in pictures.values()}
     if len(sizes) > 1:
         raise CameraError(f"{folder}: the pictures have {len(sizes)} sizes; calibrate with one camera's, at one size")

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from policy_port.errors import CameraError
 from policy_port.files import write_atomic
+from policy_port.plain_yaml import read_bytes
 
 PATIENCE = 3.0
 """How long a camera may take to its first frame, and between two [s]."""
 WARM_UP = 0.5
 """Frames of this long after opening are thrown away: exposure and white balance settle meanwhile [s]."""
+MAX_BYTES = 64 * 2**20
+"""Largest picture read."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -40,13 +43,10 @@ def read_still(path: Path) -> NDArray[np.uint8]:
     """
     import cv2
 
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as cause:
-        raise CameraError(f"{path}: can't be read: {cause.strerror or cause}") from None
-    found = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    data = read_bytes(path, CameraError, what="a picture", max_bytes=MAX_BYTES)
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if found is None:
-        raise CameraError(f"{path}: is no picture that OpenCV reads")
+        raise CameraError(f"{path}: is no picture that OpenCV reads; give a PNG or a JPEG")
     return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 

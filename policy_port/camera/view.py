@@ -34,6 +34,19 @@ def _radians(fov: float) -> float:
 Fov = Annotated[float, AfterValidator(_radians)]
 """A field of view [rad]."""
 
+FURTHEST = 20.0
+"""A camera, or what it looks at, is no further from the robot [m]."""
+
+
+def _metres(place: Vector) -> Vector:
+    if max(map(abs, place)) > FURTHEST:
+        raise ValueError(f"{list(place)} is further than {FURTHEST:g} m away: in millimetres? It is in metres here")
+    return place
+
+
+Position = Annotated[Vector, AfterValidator(_metres)]
+"""Where something stands [m]."""
+
 CV_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """OpenCV's axes, x right, y down, z forward, as columns in a view's axes."""
 MUJOCO_AXES = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -103,6 +116,16 @@ class View:
     def forward(self) -> Array:
         """Direction in which it looks, in the base's frame, shape (3,)."""
         return self.matrix[:, 0]
+
+    @property
+    def straight(self) -> View:
+        """The same camera with a lens that bends nothing and looks through its picture's middle."""
+        return replace(self, principal=(0.0, 0.0), distortion=())
+
+    def roll_to(self, target: Any) -> float:
+        """Turn about the line of sight [rad] against a level camera that stands there and looks at a point (3,) [m]."""
+        turned = View.looking_at(self.position, target, fov=self.fov, size=self.size).matrix.T @ self.matrix
+        return math.atan2(turned[2, 1], turned[1, 1])
 
     @property
     def mujoco_quat(self) -> Array:
@@ -247,7 +270,7 @@ class LensFields(Strict):
 class ViewFields(LensFields):
     """A view as it is written in YAML; what is not stated is as in `View`."""
 
-    position: Vector
+    position: Position
     """In the frame of the robot's base link [m]."""
     rotation: Quaternion
     """wxyz, from the camera's axes (x forward, y left, z up) to the base's."""

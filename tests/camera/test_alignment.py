@@ -13,8 +13,9 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 from policy_port.camera.alignment import FIELDS, Alignment, compose
 from policy_port.camera.env_file import EnvFile, LookAt, load_env_file
-from policy_port.camera.shots import PosesFile, read_picture
+from policy_port.camera.shots import PosesFile
 from policy_port.camera.snapshots import add_snapshot
+from policy_port.camera.stills import read_still
 from policy_port.camera.view import View, view_fields
 from policy_port.contract.yaml_file import parse, read_yaml
 from policy_port.errors import CameraError
@@ -131,7 +132,7 @@ def test_snapshots_are_what_solve_reads(tmp_path: Path) -> None:
     table = parse(PosesFile, read_yaml(folder / "poses.yaml", CameraError), CameraError)
     assert table.unit == "rad"
     assert [(item.joint_pos or {})["shoulder_pan"] for item in table.pictures] == [0.1, 0.2]
-    assert (read_picture(folder / "picture_01.png") == frame).all()
+    assert (read_still(folder / "picture_01.png") == frame).all()
     for text, says in (("- 1", "is no table"), ("unit: deg\npictures: []", "is in deg")):
         (folder / "poses.yaml").write_text(text)
         before = sorted(folder.iterdir())

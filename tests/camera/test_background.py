@@ -28,7 +28,10 @@ def test_it_is_the_median_through_the_networks_picture() -> None:
 
 
 def test_the_arm_is_filled_in() -> None:
-    """What it covers is filled from around it; where it isn't, nothing is filled in, and it is said."""
+    """What it covers is filled from around it; where it isn't, nothing is filled in, and it is said.
+
+    Nor is anything in a picture that is mirrored, or of a camera that was moved, and which still has the arm in it.
+    """
     made = make_background(frames(drawn().rgb), SCENE.picture(), ARM, inpaint=True)
     covered = cv2.resize(drawn().mask.astype(np.float32)[:, 40:280], (48, 48), interpolation=cv2.INTER_AREA) > 0.9
     before = SCENE.picture()(drawn().rgb)
@@ -37,6 +40,11 @@ def test_the_arm_is_filled_in() -> None:
     with pytest.raises(CameraError, match=r"not where its view and its joints say.*Leave --inpaint out"):
         make_background(frames(bare), SCENE.picture(), ARM, inpaint=True)
     assert not make_background(frames(bare), SCENE.picture(), ARM).notes
+    with pytest.raises(CameraError, match="not where its view and its joints say"):
+        make_background(frames(np.ascontiguousarray(drawn().rgb[:, ::-1])), SCENE.picture(), ARM, inpaint=True)
+    moved = drawn(VIEW.moved(0.08 * VIEW.matrix[:, 1])).rgb
+    (note,) = make_background(frames(moved), SCENE.picture(), ARM).notes
+    assert "the arm is in the picture, and not where its view says: moved: " in note
     with pytest.raises(CameraError, match="takes --robot"):
         make_background(frames(bare), SCENE.picture(), None, inpaint=True)
 

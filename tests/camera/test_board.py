@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -79,7 +80,10 @@ def test_apriltags_are_found() -> None:
 
 
 def test_a_held_board_tells_the_pose(links: Links) -> None:
-    """A board somewhere on the hand, seen in ten poses, gives the camera's place; one on the table doesn't."""
+    """A board somewhere on the hand, seen in ten poses, gives the camera's place; one on the table doesn't.
+
+    Nor does one of another size than is said.
+    """
     random, lens = np.random.default_rng(2), LensFields(fov=TRUE.fov, size=TRUE.size)
     grid = np.stack(np.meshgrid(range(5), range(4)), axis=-1).reshape(-1, 2) * 0.01
     points = np.concatenate([grid, np.zeros((20, 1))], axis=1)
@@ -98,6 +102,9 @@ def test_a_held_board_tells_the_pose(links: Links) -> None:
     assert off.max() < 0.005
     assert (off < 2.0 * np.array(found.uncertainty.position_95)).all()
     assert math.degrees(found.view.angle_to(TRUE)) < 0.5
+    small = [replace(item, points=0.9 * item.points) for item in seen]
+    with pytest.raises(CameraError, match=r"the board is 1\.11. \+- .* measure a square.*mend --board"):
+        by_held_board(small, links, poses, "hand", lens)
     with pytest.raises(CameraError, match=r"not fixed to 'hand' \(name another with --board-link\)"):
         by_held_board(lying, links, poses, "hand", lens)
     with pytest.raises(CameraError, match=r"--board-link hnad: no such link; did you mean 'hand'"):

@@ -97,6 +97,7 @@ def test_a_crop_narrows_what_is_drawn(tmp_path: Path) -> None:
             "camera: {position: [1, 0, 0], rotation: [1, 0, 0, 0], fov: 52, size: [480, 640]}",
             r"2: camera\.fov: fov 52 is in",
         ),
+        ("camera: {pos: [690, 370, 280], target: [0, 0, 0], fov: 1.0}", r"camera\.pos: .* in millimetres\? It is in m"),
         ("camera: {pos: [1, 0], target: [0, 0, 0], fov: 1.0}", r"2: camera\.pos: holds 2 entries, which are too few"),
         ("camera: {pos: [1, 0, 0], fov: 1.0}", r"2: the required key 'target' is missing in camera$"),
         ("camera: 3", r"2: camera: holds no keys"),

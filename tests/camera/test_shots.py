@@ -54,6 +54,9 @@ def test_masks_agree(tmp_path: Path, arm: Arm) -> None:
     with pytest.raises(CameraError, match=r"differs from the background.*photograph the background again"):
         by_background(np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8), empty)
     assert by_colour(shaded, [(230, 120, 40)]).any()
+    cv2.imwrite(str(plain / "crop.png"), np.full((24, 24, 3), 120, np.uint8))
+    with pytest.raises(CameraError, match="the background is 24x24, .* with `policy-port camera background --whole`"):
+        read_shots(plain, arm, background=plain / "crop.png")
     with pytest.raises(CameraError, match="#RRGGBB"):
         read_colour("orange")
 
@@ -99,6 +102,11 @@ def test_units_are_strict(tmp_path: Path, arm: Arm) -> None:
         ({"entry": {"step": 3}}, "needs joint_pos, or the step of a trace: one of the two"),
         ({"entry": {"step": 3, "joint_pos": None}}, "names a step, and the table no trace"),
         ({"entry": {"outline": [[[0, 0], [1, 0], [1, 1]]]}}, "a mask and an outline"),
+        (
+            {"entry": {"mask": None, "outline": [[[10, 20], [10, 40], [50, 70]]]}},
+            r"corner \[50.0, 70.0\].*column and row",
+        ),
+        ({"entry": {"mask": "inverted.png"}}, r"a\.png: 82% of it would be the arm: a mask is white where the arm is"),
         ({"entry": {"mask": None}}, r"nothing says where the arm is in a\.png: give --background"),
         ({"entry": {"mask": "empty.png"}, "unit": "rad"}, None),
         ({"entry": {"mask": "small.png"}}, r"small\.png: is 4x4, its picture a\.png is 80x60"),
@@ -111,6 +119,7 @@ def test_a_table_that_can_not_be(tmp_path: Path, arm: Arm, table: dict[str, Any]
     """What is wrong with a table is said with its file and what would do."""
     place = folder(tmp_path, **table)
     cv2.imwrite(str(place / "small.png"), np.zeros((4, 4), np.uint8))
+    cv2.imwrite(str(place / "inverted.png"), ~cv2.imread(str(place / "m.png")))
     if message is None:
         cv2.imwrite(str(place / "empty.png"), np.zeros((60, 80), np.uint8))
         message = r"a\.png: the robot is not in view"

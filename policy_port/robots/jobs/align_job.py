@@ -7,7 +7,7 @@ import queue
 import threading
 import time as machine
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +252,7 @@ class AlignJob:
     ) -> NDArray[np.uint8]:
         joints = dict(zip(session.arm.joint_names, session.arm.angles.tolist(), strict=True))
         # Both as a straight lens shows them: the real one is straightened, the other never was bent.
-        view = replace(self.alignment.view, principal=(0.0, 0.0), distortion=())
+        view = self.alignment.view.straight
         drawn = twin.render(view.resized((frame.shape[0], frame.shape[1])), joints)
         picture = compose(straight.straight(frame), drawn.rgb, drawn.mask, self.alignment.mode, self.alignment.mix)
         crop = straight.spec.crop

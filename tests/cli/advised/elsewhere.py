@@ -439,9 +439,12 @@ TRIED |= {
     "it is not fixed to '{}' (name another with --board-link)": (
         "tests.camera.test_board:test_a_held_board_tells_the_pose"
     ),
+    "times as large as --board says, and the": "tests.camera.test_board:test_a_held_board_tells_the_pose",
     "All of the table would be within them in degrees": f"{_SHOTS}test_units_are_strict",
     "and --through, which is for LeRobot's numbers": f"{_SHOTS}test_units_are_strict",
     "which only a joint map can turn into radians: give --through": f"{_SHOTS}test_units_are_strict",
+    "the background is {}, {} is {}: photograph": f"{_SHOTS}test_masks_agree",
+    "elsewhere, and a --colour is the arm's alone": f"{_SHOTS}test_masks_agree",
     "nothing says where the arm is in {}: give --background": f"{_SHOTS}test_masks_agree",
     "; or give the field of view, with --intrinsics": f"{_SOLVED}test_a_free_field_of_view_that_tells_too_little",
     "Elsewhere around the arm the overlap is {}: leave --start out": f"{_SOLVED}test_no_start_is_needed",

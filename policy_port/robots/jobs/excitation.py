@@ -14,7 +14,7 @@ from policy_port.plants.clearance import Clearance, Pair
 from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.emulator.simulated import so100_setup
-from policy_port.robots.jobs.plan import LONGEST, Bounds, Plan, Segment, moves
+from policy_port.robots.jobs.plan import Bounds, Plan, Segment, motions
 
 TRIES = 1000
 """Poses that are tried for an episode."""
@@ -51,19 +51,8 @@ def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode,
     Raises:
         TaskError: When the plan asks for what the arm does not have, takes too long, or no pose is clear.
     """
-    rate = plan.control_frequency
-    if rate > robot.timing.control_frequency:
-        raise TaskError(
-            f"the plan runs at {rate:g} Hz, timing.control_frequency of the robot file is "
-            f"{robot.timing.control_frequency:g}; write a lower control_frequency into the plan"
-        )
     bounds, rng = Bounds(robot, plan.margin), np.random.default_rng(plan.seed)
-    asked = [(segment, *one) for segment in plan.segments for one in moves(segment, plan, bounds, folder, rng)]
-    seconds = sum(len(offsets) for _, _, offsets in asked) / rate
-    if seconds > LONGEST:
-        raise TaskError(
-            f"the plan takes {seconds:.0f} s, and servos get warm: {LONGEST:g} s at most; shorten `seconds`"
-        )
+    asked = motions(plan, robot, bounds, folder, rng)
     search, found = _Search(plan, robot, bounds, rng), []
     for segment, label, offsets in asked:
         targets = search.place(segment, label, offsets)

@@ -115,8 +115,9 @@ def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
         shown = {"video": not options.no_video, "video_seconds": job.seconds, "video_speed": SPEED}
         output = Output(folder=folder, plot=True, **shown)
         played = play_on_plant(
-            job.pilot, Preview(job), output, kind="mujoco", robot=robot.name, dynamics=dynamics, seed=options.seed
-        )
+            job.pilot, Preview(job), output, kind="mujoco", robot=robot.name, dynamics=dynamics, seed=options.seed,
+            shadows=False,
+        )  # fmt: skip
         written = sorted(file.name for file in folder.iterdir())
     typer.echo(played.table())
     for name in written:

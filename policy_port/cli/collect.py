@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from policy_port import counts
+from policy_port.cli.arm import check_emulated
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import StopsOption
 
@@ -69,10 +70,7 @@ def collect(options: CollectOptions) -> None:
     """
     if [options.real, options.emulated, options.preview].count(True) != 1:
         raise typer.BadParameter("give exactly one of --real (an arm), --emulated (one that is not there), --preview")
-    if options.fault and not options.emulated:
-        raise typer.BadParameter("--fault goes with --emulated: a real arm has faults of its own")
-    if options.fast and not options.emulated:
-        raise typer.BadParameter("--fast goes with --emulated: a real arm has the time of its own")
+    check_emulated(options.emulated, fault=options.fault, fast=options.fast)
     if options.dynamics is not None and options.real:
         raise typer.BadParameter("--dynamics goes with --emulated and --preview: a real arm has dynamics of its own")
     stray = [name for name in ("continuous", "dataset", "plot", "report") if getattr(options, name)]
@@ -118,8 +116,9 @@ def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
         shown = {"video": not options.no_video, "video_seconds": job.seconds, "video_speed": SPEED}
         output = Output(folder=folder, plot=True, **shown)
         played = play_on_plant(
-            job.pilot, Preview(job), output, kind="mujoco", robot=robot.name, dynamics=dynamics, seed=options.seed
-        )
+            job.pilot, Preview(job), output, kind="mujoco", robot=robot.name, dynamics=dynamics, seed=options.seed,
+            shadows=False,
+        )  # fmt: skip
         written = sorted(file.name for file in folder.iterdir())
     typer.echo(played.table())
     for name in written:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from policy_port import counts
-from policy_port.contract import Contract, load_contract
+from policy_port.contract import Contract
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.dynamics.document import check_robot, load_dynamics
 from policy_port.engine.halves import check_apart
-from policy_port.errors import DynamicsError, PolicyPortError, TaskError, TrainError, closest
-from policy_port.identify.setups import joint_names
+from policy_port.errors import PolicyPortError, TaskError, TrainError, closest
+from policy_port.files import check_output_folder
+from policy_port.identify.files import Unstated, read_recordings
+from policy_port.identify.parameters import check_joints, load_priors
+from policy_port.identify.setups import check_link, joint_names
 from policy_port.replay.play import find_task
 from policy_port.replay.reach import check_reach
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.preflight import check_contract
 from policy_port.robots.arm.robot_file import RobotFile, find_robot_file, load_robot_file
-from policy_port.robots.jobs.plan import Plan, load_plan
+from policy_port.robots.jobs.plan import Bounds, Plan, load_plan, motions
 from policy_port.tasks.reach_training import read_reach
-from policy_port.train.run import open_run
+from policy_port.train.finetune import open_start
+from policy_port.train.settings import PpoAgent, read_agent
 
 EMBEDDED = "so100-reach"
 """Word that stands for the policy that ships with the package."""
@@ -156,16 +163,20 @@ def read_engine(path: Path, out: Path | None = None) -> Engine:
     raw = read_yaml(path, TrainError)
     document = parse(Document, raw, TrainError)
     at = _Places(raw)
-    arm_file = at.named(document.arm, "arm", find_robot_file)
-    arm = load_robot_file(arm_file)
-    policy, contract = _policy(document, at)
-    contract = _felt(contract, document)
+    with at.named("arm"):
+        arm_file = find_robot_file(at.file(document.arm))
+        arm = load_robot_file(arm_file)
+    policy, given = _policy(document, at)
+    with at.named("policy"):
+        start = open_start(policy, given)
+    contract = _felt(start.contract, document)
     if contract.robot != arm.name:
         raise TrainError(
             f"{at('policy')}: the policy is of the robot {contract.robot} by its contract '{contract.name}', and "
             f"{document.arm} is of {arm.name}: another robot. Give a policy of {arm.name}, or the arm's own robot file"
         )
-    robot = at.named(document.robot or arm.name, "robot", find_robot)
+    with at.named("robot"):
+        robot = find_robot(at.file(document.robot or arm.name))
     stranger = sorted(set(contract.joint_names) - set(joint_names(robot)))
     if stranger:
         raise TrainError(
@@ -174,7 +185,8 @@ def read_engine(path: Path, out: Path | None = None) -> Engine:
         )
     check_contract(contract, arm, None)
     _check_task(document, at, contract)
-    plan, plan_file = load_plan(at.file(document.collect.plan))
+    with at.named("collect", "plan"):
+        plan, plan_file = load_plan(at.file(document.collect.plan))
     uses = {segment.use for segment in plan.segments}
     if lacking := {"fit", "held_out"} - uses:
         raise TrainError(
@@ -186,14 +198,36 @@ def read_engine(path: Path, out: Path | None = None) -> Engine:
         file=path.resolve(), document=document, out=place.resolve(), arm_file=arm_file.resolve(), arm=arm,
         robot=robot.resolve(), policy=policy.resolve(), contract=contract, plan=plan, plan_file=plan_file.resolve(),
     )  # fmt: skip
-    _check_emulated(engine, at)
-    for key in ("data", "held_out"):
-        for name in getattr(document.identify, key):
-            if not engine.beside(name).exists():
-                raise TrainError(f"{at('identify', key)}: no such file: {engine.beside(name)}")
-    identify = document.identify
-    check_apart([engine.beside(name) for name in identify.data], [engine.beside(name) for name in identify.held_out])
+    with at.named("collect", "plan"):
+        motions(plan, arm, Bounds(arm, plan.margin), plan_file.parent, np.random.default_rng(plan.seed))
+    _check_identify(engine, at)
+    with at.named("finetune", "agent"):
+        agent = document.finetune.agent
+        read_agent(PpoAgent, "finetune_reach", agent and engine.beside(agent), {"actor": start.network})
+    if document.emulated is not None and document.emulated.dynamics is not None:
+        with at.named("emulated", "dynamics"):
+            dynamics = load_dynamics(engine.beside(document.emulated.dynamics))
+            check_robot(dynamics, engine.robot, joint_names(engine.robot))
+    with at.named("out"):
+        check_output_folder(engine.out / "stages")
     return engine
+
+
+def _check_identify(engine: Engine, at: _Places) -> None:
+    """Read what `identify` is given beside what is collected."""
+    identify, names = engine.document.identify, joint_names(engine.robot)
+    with at.named("identify", "priors"):
+        beside = engine.beside(identify.priors)
+        check_joints(load_priors(beside if beside.is_file() else identify.priors), names)
+    if identify.payload is not None:
+        with at.named("identify", "payload"):
+            check_link(engine.robot, identify.payload)
+    groups = {key: [engine.beside(name) for name in getattr(identify, key)] for key in ("data", "held_out")}
+    for key, files in groups.items():
+        with at.named("identify", key):
+            for item in read_recordings(files, Unstated()):
+                item.in_robot(names, None)
+    check_apart(groups["data"], groups["held_out"])
 
 
 class _Places:
@@ -210,16 +244,18 @@ class _Places:
         beside = self._raw.path.parent / Path(name).expanduser()
         return str(beside) if beside.exists() else name
 
-    def named(self, name: str, key: str, find: object) -> Path:
-        """What `find` makes of a file or name, or its error with the key in front."""
+    @contextlib.contextmanager
+    def named(self, *place: str) -> Iterator[None]:
+        """Put the key in front of what is refused meanwhile."""
         try:
-            return find(self.file(name))  # type: ignore[operator]
+            yield
         except PolicyPortError as error:
-            raise type(error)(f"{self(key)}: {error}") from None
+            error.args = (f"{self(*place)}: {error}",)
+            raise
 
 
-def _policy(document: Document, at: _Places) -> tuple[Path, Contract]:
-    """The policy's file or run, and its contract."""
+def _policy(document: Document, at: _Places) -> tuple[Path, Path | None]:
+    """The policy's file or run, and its contract's file; None where the run has it."""
     shipped = assets_dir() / "so100_reach"
     policy = shipped / "model.pt" if document.policy == EMBEDDED else Path(at.file(document.policy))
     if not policy.exists():
@@ -228,11 +264,11 @@ def _policy(document: Document, at: _Places) -> tuple[Path, Contract]:
             f"checkpoint, the folder of a run, or {EMBEDDED}"
         )
     if document.contract is not None:
-        return policy, load_contract(Path(at.file(document.contract)))
+        return policy, Path(at.file(document.contract))
     if document.policy == EMBEDDED:
-        return policy, load_contract(shipped / "contract.yaml")
+        return policy, shipped / "contract.yaml"
     if policy.is_dir():
-        return policy, open_run(policy).contract()
+        return policy, None
     raise TrainError(
         f"{at('policy')}: {policy} does not say what its numbers mean; write `contract:` with its contract"
     )
@@ -252,14 +288,3 @@ def _check_task(document: Document, at: _Places, contract: Contract) -> None:
             "`kind: reach`"
         )
     check_reach(contract, find_task(task.task))
-
-
-def _check_emulated(engine: Engine, at: _Places) -> None:
-    emulated = engine.document.emulated
-    if emulated is None or emulated.dynamics is None:
-        return
-    dynamics = load_dynamics(engine.beside(emulated.dynamics))
-    try:
-        check_robot(dynamics, engine.robot, joint_names(engine.robot))
-    except DynamicsError as error:
-        raise DynamicsError(f"{at('emulated', 'dynamics')}: {error}") from None

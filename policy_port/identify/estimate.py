@@ -101,8 +101,7 @@ def estimate(
         seed: Of the bootstrap.
     """
     note("intervals")
-    delays, twins = moved
-    z = delays.best
+    (delays, twins), z = moved, moved[0].best
     residual, slope = problem.jacobian(space, z)
     count = len(z)
     data = slope[:-count]
@@ -111,9 +110,7 @@ def estimate(
     spread = np.sqrt(np.diag(covariance)) * stats.norm.ppf(0.5 + LEVEL / 2.0)
     near = np.stack([z - spread, z + spread], axis=1)
     near[delays.mine] = delays.interval(LEVEL)
-    for index, item in enumerate(space.parameters):
-        there = [item.coordinate(one) for one in twins.get(item.name, ())]
-        near[index] = min([near[index, 0], *there]), max([near[index, 1], *there])
+    _reach(near, space, twins)
     drawn = _bootstrap(problem, residual[:-count], data, z, np.random.default_rng(seed))
     wide = np.stack([np.minimum(near[:, 0], drawn[:, 0]), np.maximum(near[:, 1], drawn[:, 1])], axis=1)
     half = np.diff(wide, axis=1)[:, 0] / 2.0 / stats.norm.ppf(0.5 + LEVEL / 2.0)
@@ -146,6 +143,13 @@ def estimate(
         centre=z,
         twins=twins,
     )
+
+
+def _reach(ends: Array, space: Space, twins: Twins) -> None:
+    """Widen intervals, shape (parameters, 2), to delays that serve as well."""
+    for row, item in zip(ends, space.parameters, strict=True):
+        there = [item.coordinate(one) for one in twins.get(item.name, ())]
+        row[:] = min([row[0], *there]), max([row[1], *there])
 
 
 def _in_unit(space: Space, ends: Array) -> Array:

@@ -17,10 +17,10 @@ import mujoco.rollout
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.errors import RobotError
 from policy_port.identify.commands import drive_targets
 from policy_port.identify.parameters import COMMON_KEYS, Values
 from policy_port.identify.segments import Segments
+from policy_port.identify.setups import check_link
 from policy_port.plants.mujoco_model import NO_LIMIT, back_name, build_robot
 from policy_port.plants.setup import PlantSetup
 
@@ -50,9 +50,8 @@ class MujocoPredictor:
         self.timestep = setup.timestep
         """Physics timestep [s]."""
         model = self._robot.model
-        links = [model.body(i).name for i in range(1, model.nbody)]
-        if payload_link is not None and payload_link not in links:
-            raise RobotError(f"{robot}: has no link '{payload_link}' to carry a payload; it has: {', '.join(links)}")
+        if payload_link is not None:
+            check_link(robot, payload_link)
         self._payload = None if payload_link is None else model.body(payload_link).id
         self._threads = len(os.sched_getaffinity(0))
         self._data = [mujoco.MjData(self._robot.model) for _ in range(self._threads)]

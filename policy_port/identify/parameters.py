@@ -188,6 +188,19 @@ class Space:
         return Space(parameters=kept, fixed=fixed)
 
 
+def check_joints(priors: Priors, joints: Sequence[str]) -> None:
+    """Refuse priors of joints that a robot has not.
+
+    Raises:
+        DynamicsError: Naming the joint.
+    """
+    for name in priors.joints:
+        if name not in joints:
+            raise DynamicsError(
+                f"priors: joints names '{name}'{closest(name, joints) or '.'} It has: {', '.join(joints)}"
+            )
+
+
 def make_space(priors: Priors, joints: Sequence[str], stock: Values) -> Space:
     """The space of a robot.
 
@@ -199,11 +212,7 @@ def make_space(priors: Priors, joints: Sequence[str], stock: Values) -> Space:
     Raises:
         DynamicsError: When the priors name a joint that the robot has not.
     """
-    for name in priors.joints:
-        if name not in joints:
-            raise DynamicsError(
-                f"priors: joints names '{name}'{closest(name, joints) or '.'} It has: {', '.join(joints)}"
-            )
+    check_joints(priors, joints)
     fixed = {key: np.array(array, np.float64) for key, array in stock.items()}
     found: list[Parameter] = []
     said = [(f"{joint}.{key}", key, column, (priors.joint | priors.joints.get(joint, {}))[key])

@@ -30,6 +30,17 @@ def joint_names(robot: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_link(robot: Path, link: str) -> None:
+    """Refuse a payload on a link that a robot has not.
+
+    Raises:
+        RobotError: Naming the links that there are.
+    """
+    links = [body.name for body in read_mujoco(robot, meshes=False).spec.bodies[1:]]
+    if link not in links:
+        raise RobotError(f"{robot}: has no link '{link}' to carry a payload; it has: {', '.join(links)}")
+
+
 def stock_setup(robot: Path, contract: Contract | None, timestep: float | None) -> PlantSetup:
     """The robot as it comes: by its contract, or by the robot file's own actuators.
 

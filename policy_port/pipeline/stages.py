@@ -88,6 +88,7 @@ class Running:
         except OSError as error:
             raise OutputError(f"{self.pipeline.out}: can't be made: {error.strerror or error}") from error
         with _alone(self.pipeline.out):
+            _sweep(self.pipeline.out)
             for number, stage in enumerate(self.pipeline.stages, 1):
                 try:
                     states[stage.name] = self._stage(stage, f"{number}/{len(self.pipeline.stages)} {stage.name}")
@@ -219,6 +220,16 @@ class Running:
 
     def _write(self, stage: Stage, state: State) -> None:
         write_atomic(self.pipeline.out / STATES / f"{stage.name}.json", json_text(vars(state)))
+
+
+def _sweep(out: Path) -> None:
+    """Delete what killed stages left beside their folders: files and folders that were never put in place."""
+    for place in (out, *(item for item in out.iterdir() if item.is_dir() and item.name.startswith("."))):
+        for item in place.glob(".*.part"):
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item, ignore_errors=True)
+            else:
+                item.unlink(missing_ok=True)
 
 
 def refuse_foreign(out: Path, stages: Sequence[str]) -> None:

@@ -106,6 +106,37 @@ class Clearance:
             starts, ends, open_ = starts[left], ends[left], open_[left]
         return frozenset()
 
+    def near_home(self, path: Array, home: Array, needed: Array) -> frozenset[Pair]:
+        """Pairs that come closer than asked, or may, on the straight way to a pose from anywhere on a path.
+
+        What is swept is cut in halves, along the path or along the ways, until each part is near enough to one pose.
+
+        Args:
+            path: Poses that straight lines join [rad], shape (poses, joints).
+            home: The pose that ways lead to [rad], shape (joints,).
+            needed: What each pair keeps [m], as `lenient` has it.
+        """
+        parts = [(0.0, len(path) - 1.0, 0.0, 1.0, np.arange(len(self._pairs)))]
+        while parts:
+            first, last, begin, end, pairs = parts.pop()
+            middle, half = 0.5 * (first + last), 0.5 * (begin + end)
+            rows = np.stack([_along(path, first), *path[int(first) + 1 : int(last) + 1], _along(path, last)])
+            way = home - (here := _along(path, middle))
+            pose = here + half * way
+            room = self._measured(pose, pairs) - needed[pairs]
+            if (blocked := room < CLOSE).any():
+                return frozenset(self._names(self._pairs[pair]) for pair in pairs[blocked])
+            ends = [edge + at * (home - edge) for edge in (rows.min(axis=0), rows.max(axis=0)) for at in (begin, end)]
+            pairs = pairs[self._reach[pairs] @ np.abs(np.array(ends) - pose).max(axis=0) > room]
+            if not len(pairs):
+                continue
+            across = self._reach[pairs] @ np.abs(rows - here).max(axis=0) * (1.0 - begin)
+            if across.max() > (self._reach[pairs] @ np.abs(way)).max() * (half - begin):
+                parts += [(first, middle, begin, end, pairs), (middle, last, begin, end, pairs)]
+            else:
+                parts += [(first, last, begin, half, pairs), (first, last, half, end, pairs)]
+        return frozenset()
+
     def _apart(self) -> list[tuple[int, int]]:
         """Pairs of bodies with shapes that collide, neither the other's parent nor fixed to it."""
         model = self._model
@@ -171,3 +202,10 @@ class Clearance:
     def _names(self, pair: tuple[int, int]) -> Pair:
         one, other = (self._model.body(body).name for body in pair)
         return one, other
+
+
+def _along(path: Array, place: float) -> Array:
+    """The pose at a place of a path, between two of its rows where it is no whole number."""
+    row = min(int(place), len(path) - 2) if len(path) > 1 else 0
+    following = path[min(row + 1, len(path) - 1)]
+    return np.asarray(path[row] + (place - row) * (following - path[row]), np.float64)

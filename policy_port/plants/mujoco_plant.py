@@ -34,7 +34,7 @@ _BADCTRL = int(mujoco.mjtWarning.mjWARN_BADCTRL)
 class MujocoPlant:
     """A robot file in MuJoCo, set up from a contract; several environments step in threads.
 
-    They share one model until `set_physics` gives each its own.
+    They share one model until `set_physics` gives others to those whose physics differ.
 
     The file's joint friction loss, joint limits, contacts and inertias stay; PlantSetup says what becomes of its
     actuators and damping. Targets beyond a joint's limits are not clamped, save by the file's own actuators (kind
@@ -258,7 +258,12 @@ class MujocoPlant:
         if not physics.stated:
             self._models, self._driven_damping = [pristine] * self.num_envs, None
             return
-        self._models = [model_with(pristine, robot, setup, self._file, physics, row) for row in range(self.num_envs)]
+        keys, made = [physics.key(row) for row in range(self.num_envs)], dict[bytes, mujoco.MjModel]()
+        for row, key in enumerate(keys):
+            # A model with its meshes takes tens of megabytes.
+            if key not in made:
+                made[key] = model_with(pristine, robot, setup, self._file, physics, row)
+        self._models = [made[key] for key in keys]
         self._driven_damping = None
         if physics.joint_damping is not None and setup.actuation == "implicit":
             every = np.stack([dof_damping(model)[robot.dof_index] for model in self._models])

@@ -33,6 +33,7 @@ def test_options_that_do_not_go_together_are_named(tmp_path: Path) -> None:
         ((), "exactly one of --real"),
         (("--real", "--emulated"), "exactly one of --real"),
         (("--real", "--fault", "silent:gripper@1+1"), "--fault goes with --emulated"),
+        (("--real", "--fast"), "--fast goes with --emulated: a real arm has the time of its own"),
         (("--real", "--dynamics", "x.yaml"), "--dynamics goes with --emulated and --preview"),
         (("--preview", "--report"), "--report goes with --real and --emulated"),
         (("--emulated", "--no-video"), "--no-video goes with --preview"),

@@ -36,7 +36,16 @@ PLAN = "policy_port_plan: 1\ncontrol_frequency: 30\nsegments:\n  - {kind: steps,
         ({"emulated": {"dynamics": "panda.yaml"}}, "emulated.dynamics: .* with panda.urdf, and .* is another robot's"),
         ({"emulated": {"dynamics": "joint.yaml"}}, "have a joint 'elbow', and"),
         ({"emulated": {"quick": True}}, "quick"),
-        ({"identify": {"held_out": ["none.npz"]}}, "identify.held_out: no such file"),
+        ({"identify": {"held_out": ["none.npz"]}}, "identify.held_out: .*none.npz: no such file"),
+        ({"identify": {"priors": "sts3251"}}, "identify.priors: sts3251: no such file of priors"),
+        ({"identify": {"priors": "fit.yaml"}}, "fit.yaml:1: .*policy_port_plan"),
+        ({"identify": {"payload": "Jaw"}}, "identify.payload: .* has no link 'Jaw' .* Fixed_Jaw"),
+        ({"identify": {"data": ["fit.yaml"]}}, "identify.data: .*fit.yaml: is not a trace"),
+        ({"finetune": {"agent": "none.yaml"}}, "finetune.agent: .*none.yaml: no such file"),
+        ({"finetune": {"agent": "fit.yaml"}}, "finetune.agent: .*policy_port_plan"),
+        ({"collect": {"plan": "far.yaml"}}, "collect.plan: the plan names joint 'elbow'"),
+        ({"policy": "model.pt", "contract": "none.yaml"}, "policy: .*none.yaml: no such file"),
+        ({"out": "model.pt"}, "out: .*model.pt is a file"),
         ({"play": {"episodes": 1}}, "episodes"),
         ({"level": 0.7}, "level"),
     ],
@@ -46,6 +55,8 @@ def test_what_does_not_go_together_is_refused(lab: Lab, changes: dict[str, Any],
     (lab.folder / "panda.yaml").write_text(HIDDEN.format("panda.urdf", "elbow_flex"))
     (lab.folder / "joint.yaml").write_text(HIDDEN.format("so100", "elbow"))
     (lab.folder / "fit.yaml").write_text(PLAN)
+    held = "  - {kind: steps, seconds: 2.0, joints: [elbow], use: held_out}\n"
+    (lab.folder / "far.yaml").write_text(PLAN + held)
     (lab.folder / "model.pt").write_bytes(b"")
     lab.write(**changes)
     with pytest.raises(PolicyPortError, match=says):

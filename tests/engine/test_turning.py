@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from policy_port.engine.document import read_engine
 from policy_port.engine.turning import plan_of, turn_crank
 from policy_port.errors import EvidenceError, OutputError, TrainError
-from tests.engine.lab import PARTS, CutError, Lab
+from tests.engine.lab import PARTS, Lab
 
 TURN = ("collect", "identify", "finetune", "port")
 
@@ -53,18 +55,25 @@ def test_a_policy_that_is_always_stopped_has_failed_and_the_crank_goes_on(lab: L
     assert "elbow_flex stays 0.31 rad behind" in (lab.folder / "toy" / "report.html").read_text()
 
 
-def test_cut_at_any_stage_it_goes_on_there(lab: Lab) -> None:
-    """Whatever stage the power goes in, what was done before is not done again, and the end is the same."""
+def test_killed_in_any_stage_it_goes_on_there(lab: Lab) -> None:
+    """Killed in whatever stage, what was done is not done again, what was half-written is gone, the end is the same."""
     lab.write(turns=1, control=True)
-    names = list(plan_of(lab.engine(), lab.commands(), PARTS))
-    for name in names:
+    engine, commands = lab.engine(), lab.commands()
+    names, out = list(plan_of(engine, commands, PARTS)), lab.folder / "toy"
+    struck = names[:: (len(names) - 1) // 3]
+    for name in struck:
         lab.cut = name
-        with pytest.raises(CutError):
-            lab.turn()
+        killed = multiprocessing.get_context("fork").Process(target=turn_crank, args=(engine, commands, PARTS, print))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+        assert (out / name / "half").is_file()
     lab.cut = ""
     done = lab.turn()
-    assert [lab.calls.count(name) for name in names] == [2] * len(names)
-    assert (lab.folder / "toy" / ".before" / "turn1-collect" / "half").is_file()
+    # All but the last ones were done by those that were killed later.
+    assert lab.calls == names[names.index(struck[-1]) :]
+    assert not list(out.rglob("*.part"))
+    assert [(out / ".before" / name / "half").is_file() for name in struck] == [True] * len(struck)
     assert "control 1" in done.text()
     control = done.turns[1].control
     assert control is not None

@@ -211,3 +211,15 @@ def test_worlds_of_newton_keep_their_physics_to_themselves(
         plant.set_physics(Physics())
         assert (moved() == before).all()
     np.testing.assert_allclose(told[-1], told[0], atol=1e-4)
+
+
+def test_environments_that_are_told_the_same_share_a_model(tmp_path: Path) -> None:
+    """Of four environments two are told alike: three models are made, and each behaves as it was told."""
+    plant = MujocoPlant(slider(tmp_path), setup(), num_envs=4)
+    mass = np.array([0.0, 1.0, 0.0, 1.0])
+    plant.set_physics(Physics(base_mass=mass, link_mass={"disc": np.array([0.0, 0.5, 0.0, 0.7])}))
+    assert len({id(model) for model in plant._models}) == 3
+    assert plant._models[0] is plant._models[2]
+    weight = [float(model.body("block").mass[0]) for model in plant._models]
+    assert weight == pytest.approx([2.0, 3.0, 2.0, 3.0])
+    plant.close()

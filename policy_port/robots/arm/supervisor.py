@@ -20,6 +20,7 @@ from policy_port.robots.arm.judge import Judge
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.limiter import Limiter
 from policy_port.robots.arm.real_time import RealTime
+from policy_port.robots.arm.robot_file import MOTORS
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import ArmStopError, Ending, LineError
 from policy_port.robots.arm.stored_registers import StoredRegisters
@@ -37,6 +38,12 @@ PAUSE = 1.8
 """Periods without a target after which the arm is taken to stand."""
 STILL = 0.1
 """How far a joint may have moved while nobody pressed Enter [rad]."""
+
+GRIPPER = MOTORS.index("gripper")
+"""Its column."""
+STRETCH = 0.9
+"""How far the gripper is led in one go [rad]: LeRobot lets it have half of its torque, at which its servo reports an
+overload when it is under way for two seconds or pressed shut."""
 
 
 class Supervisor:
@@ -224,9 +231,15 @@ class Supervisor:
         return Ending(at_rest, trouble, tuple(silent))
 
     def _go(self, pose: Array) -> None:
-        """Lead the arm along a straight line in joint space, no joint faster than the approach speed."""
+        """Lead the arm along a straight line in joint space, in stretches that its gripper bears."""
+        start, pose = self._limiter.position.copy(), np.clip(pose, *self._arm.scale.limits)
+        stretches = max(1, math.ceil(abs(pose[GRIPPER] - start[GRIPPER]) / STRETCH))
+        for stretch in range(1, stretches + 1):
+            self._lead(start + (pose - start) * stretch / stretches)
+
+    def _lead(self, pose: Array) -> None:
+        """Lead the arm along a straight line, no joint faster than the approach speed, and let it stand there."""
         speed, start = self._robot.approach_speed, self._limiter.position.copy()
-        pose = np.clip(pose, *self._arm.scale.limits)
         steps = max(1, math.ceil(float(np.abs(pose - start).max()) / speed / self.timestep))
         patience = math.ceil(ARRIVAL_TIME / self.timestep)
         self._restart()

@@ -36,6 +36,8 @@ TOLD = 2.0
 """When it is said that it takes longer [s]."""
 KEPT = 256
 """Goals that are kept for the log: more than a trace may have in memory."""
+PSEUDO = "/dev/pts/"
+"""Where pseudo-terminals are: one that was closed never comes back, and its number may become a stranger's."""
 BY_ID = "/dev/serial/by-id"
 """Where a USB adapter keeps its name, whichever device it becomes when it is plugged in again."""
 
@@ -177,6 +179,9 @@ def _torque_off(
         if not problem:
             voice.say(f"{why}; torque is off on all servos")
             return True
+        if paths[0].startswith(PSEUDO) and not os.path.exists(paths[0]):
+            voice.say(f"{why}; so has the emulated arm at {paths[0]}")
+            return False
         if spent > TRY_TIME:
             voice.say(f"given up: {problem}. Switch the arm's power supply off")
             return False

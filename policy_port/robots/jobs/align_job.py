@@ -50,10 +50,7 @@ POSES: dict[str, tuple[float, ...]] = {
     "low": (-0.3, -0.4, 0.9, 0.3, 0.0, -0.8),
 }
 """Poses that tell most together [rad], in the order of the robot file's `joint_names`; all are clear of the table. The
-gripper stays near its rest and off its stop: at half of the torque, its servo reports an overload when it is under
-way for two seconds or pressed shut."""
-STRETCH = 0.9
-"""How far the gripper is led in one go [rad]; see `POSES`."""
+gripper stays near its rest and off its stop, where it is pressed shut."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +182,7 @@ class AlignJob:
                 self._torque = True
             elif wish["do"] == "pose" and self._torque and wish.get("name") in POSES:
                 self._busy = True
-                lead_to(session, np.array(POSES[wish["name"]]))
+                session.lead(np.array([POSES[wish["name"]]]))
                 self._busy = False
 
     def _look(self, session: ArmSession) -> None:
@@ -345,14 +342,6 @@ class AlignJob:
             "failed": self._failed,
             "saved": self._saved,
         }
-
-
-def lead_to(session: ArmSession, pose: NDArray[np.float64]) -> None:
-    """Lead the arm to a pose [rad], shape (joints,); a gripper that a hand has opened rests on its way."""
-    start = np.array(session.arm.angles)
-    stretches = max(1, int(np.ceil(abs(pose[-1] - start[-1]) / STRETCH)))
-    for stretch in range(1, stretches + 1):
-        session.lead((start + (pose - start) * stretch / stretches)[None])
 
 
 def ended(end: RunEnd) -> str:

@@ -8,18 +8,16 @@ from typing import Literal
 
 import numpy as np
 
-from policy_port.arrays import Array, Integers
+from policy_port.arrays import Array
 from policy_port.errors import TaskError
 from policy_port.plants.clearance import Clearance, Pair
 from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.emulator.simulated import so100_setup
-from policy_port.robots.jobs.plan import LONGEST, Bounds, Plan, Segment, moves
+from policy_port.robots.jobs.plan import Bounds, Plan, Segment, motions
 
 TRIES = 1000
 """Poses that are tried for an episode."""
-BETWEEN = 0.6
-"""Distance between two poses of an episode from which the way to rest is looked at [rad]."""
 SLACK = 0.002
 """How much closer links may come on the way to rest than they lie there [m]."""
 
@@ -40,7 +38,7 @@ def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode,
     """Compute every target of a plan, and look in MuJoCo at the way from each to the next.
 
     The way from one episode to the next and the ways to rest, on which the arm may be led at any time, are looked at
-    too, the latter from poses `BETWEEN` apart. Links that lie closer than `clearance` in the rest pose come at most
+    too. Links that lie closer than `clearance` in the rest pose come at most
     `SLACK` closer on the way to it.
 
     Args:
@@ -51,19 +49,8 @@ def realise(plan: Plan, robot: RobotFile, folder: Path) -> tuple[PlannedEpisode,
     Raises:
         TaskError: When the plan asks for what the arm does not have, takes too long, or no pose is clear.
     """
-    rate = plan.control_frequency
-    if rate > robot.timing.control_frequency:
-        raise TaskError(
-            f"the plan runs at {rate:g} Hz, timing.control_frequency of the robot file is "
-            f"{robot.timing.control_frequency:g}; write a lower control_frequency into the plan"
-        )
     bounds, rng = Bounds(robot, plan.margin), np.random.default_rng(plan.seed)
-    asked = [(segment, *one) for segment in plan.segments for one in moves(segment, plan, bounds, folder, rng)]
-    seconds = sum(len(offsets) for _, _, offsets in asked) / rate
-    if seconds > LONGEST:
-        raise TaskError(
-            f"the plan takes {seconds:.0f} s, and servos get warm: {LONGEST:g} s at most; shorten `seconds`"
-        )
+    asked = motions(plan, robot, bounds, folder, rng)
     search, found = _Search(plan, robot, bounds, rng), []
     for segment, label, offsets in asked:
         targets = search.place(segment, label, offsets)
@@ -135,12 +122,4 @@ class _Search:
             last = self._last[self._order][None]
             starts, ends = np.concatenate([starts, last]), np.concatenate([ends, targets[:1]])
         # The way to the first pose begins at rest, and the arm may be led there at any time.
-        home = targets[_spread(targets)]
-        return clear.near(starts, ends) or clear.near(home, np.broadcast_to(self._rest, home.shape), self._lying)
-
-
-def _spread(targets: Array) -> Integers:
-    """Rows of a path that are `BETWEEN` apart, the first and the last among them."""
-    moved = np.concatenate([[0.0], np.abs(np.diff(targets, axis=0)).max(axis=1).cumsum()])
-    rows = np.searchsorted(moved, np.arange(0.0, moved[-1], BETWEEN))
-    return np.unique([*rows, len(targets) - 1]).astype(np.int64)
+        return clear.near(starts, ends) or clear.near_home(targets, self._rest, self._lying)

@@ -134,6 +134,29 @@ class Bounds:
         return np.array([asked[0], *(limiter.follow(row).copy() for row in asked[1:])])
 
 
+def motions(
+    plan: Plan, robot: RobotFile, bounds: Bounds, folder: Path, rng: np.random.Generator
+) -> list[tuple[Segment, str, Array]]:
+    """What a plan asks for, an episode each; see `moves`.
+
+    Raises:
+        TaskError: When the plan asks for what the arm does not have, or takes too long.
+    """
+    rate = plan.control_frequency
+    if rate > robot.timing.control_frequency:
+        raise TaskError(
+            f"the plan runs at {rate:g} Hz, timing.control_frequency of the robot file is "
+            f"{robot.timing.control_frequency:g}; write a lower control_frequency into the plan"
+        )
+    asked = [(segment, *one) for segment in plan.segments for one in moves(segment, plan, bounds, folder, rng)]
+    seconds = sum(len(offsets) for _, _, offsets in asked) / rate
+    if seconds > LONGEST:
+        raise TaskError(
+            f"the plan takes {seconds:.0f} s, and servos get warm: {LONGEST:g} s at most; shorten `seconds`"
+        )
+    return asked
+
+
 def moves(
     segment: Segment, plan: Plan, bounds: Bounds, folder: Path, rng: np.random.Generator
 ) -> list[tuple[str, Array]]:

@@ -121,7 +121,12 @@ TRIED: dict[str, str] = {
     "--hold-out-after parts a single recording": _IDENTIFIED,
     "--hold-out-after {} leaves less than 20 rows": _IDENTIFIED,
     "its rows have no time stamps and its columns no names; state them with --rate HZ": _IDENTIFIED,
-    "they are in degrees. Give the unit with --mapping FILE": _IDENTIFIED,
+    "degrees. Give the unit with --mapping FILE": _IDENTIFIED,
+    "Mend its unit in the file that --mapping names": _MAPPED,
+    "State names, signs, zeros and units with --mapping FILE, the true rate with --rate HZ": _MAPPED,
+    "to whose masses they may not fit. Give --robot that file": (
+        "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
+    ),
     "so nothing says what stock is. Give the contract that states": _IDENTIFIED,
     "Give the contract of this robot with --contract FILE": _IDENTIFIED,
     "or look less far ahead with --horizon": _IDENTIFIED,
@@ -317,9 +322,6 @@ TRIED: dict[str, str] = {
 TRIED |= {
     "one of each: `policy-port play` with --dynamics FILE and without": (
         "tests.cli.test_dynamics:test_compare_tells_the_gap_before_and_after"
-    ),
-    "to whose masses they may not fit. Give --robot that file, or leave": (
-        "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
     ),
     "writes one of what the recordings tell; or write names, mean and covariance under posterior": (
         "tests.cli.test_identify:test_dynamics_and_a_report_are_written"

@@ -310,7 +310,7 @@ TRIED |= {
     "takes the place of the joint's drive; leave it out, or write output: residual_torque": (
         "tests.plants.test_learned_actuator:test_a_residual_comes_on_top_of_the_drive"
     ),
-    "--robot that file, or write `robot: {{file: {}}}` into the dynamics to use them all the same": (
+    "--robot that file, or write `robot: {file: {}}` into the dynamics to use them all the same": (
         "tests.dynamics.test_document:test_another_robots_dynamics_are_refused_by_joint_and_by_file"
     ),
     "Write kind: implicit or explicit in the contract, with stiffness and damping of the joint": (

@@ -62,9 +62,8 @@ def arm(tmp_path: Path) -> Iterator[EmulatedArm]:
     WATCHDOGS.clear()
 
 
-def start(arm: EmulatedArm, how: str, **options: Any) -> subprocess.Popen[str]:
-    log = Path(arm.port).with_name("watchdog.log")
-    command = [sys.executable, "-c", PARENT, arm.port, how, str(log)]
+def start(arm: EmulatedArm, how: str, log: Path | None = None, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PARENT, arm.port, how, str(log or Path(arm.port).with_name("watchdog.log"))]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
     assert parent.stdout is not None
     WATCHDOGS[parent.pid] = int(parent.stdout.readline())
@@ -129,6 +128,20 @@ def test_a_cable_that_comes_back_later_is_used(arm: EmulatedArm, tmp_path: Path)
     assert "the program that drives the arm has ended; torque is not off yet" in log.read_text()
     assert "goal " in log.read_text()
     assert log.read_text().splitlines()[0].endswith(" 2048" * 6)
+
+
+def test_of_an_emulated_arm_that_is_gone_nothing_is_tried(tmp_path: Path) -> None:
+    """The arm's end of a pseudo-terminal is closed and its driver killed: the watchdog has ended within two seconds."""
+    with EmulatedArm() as arm:
+        port = arm.port
+        parent = start(arm, "kill", log=tmp_path / "log")
+    watchdog = os.pidfd_open(WATCHDOGS.pop(parent.pid))
+    parent.kill()
+    parent.communicate()
+    ended = select.select([watchdog], (), (), 2.0)[0]
+    os.close(watchdog)
+    assert ended
+    assert f"so has the emulated arm at {port}" in (tmp_path / "log").read_text()
 
 
 def test_a_line_that_takes_nothing_is_not_waited_for(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_the_arm_is_led_stopped_and_looked_after(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("approach", [0.5, 0.44])
 def test_no_pose_strains_the_gripper(approach: float) -> None:
-    """From rest, from a gripper that a hand has opened, and from pose to pose, at a speed that is shipped or slower."""
+    """From rest, from pose to pose, and to rest from a gripper wide open, at a speed that is shipped or slower."""
     clock, robot = VirtualClock(), unhurried(approach_speed=approach)
     with emulate(robot, clock=clock) as rehearsal:
         console = align_job.PageConsole()
@@ -220,12 +220,14 @@ def test_no_pose_strains_the_gripper(approach: float) -> None:
             session.warn()
             session.power()
             for name, pose in POSES.items():
-                align_job.lead_to(session, np.array(robot.pose("rest")))
-                align_job.lead_to(session, np.array(pose))
+                session.lead(np.array([robot.pose("rest")]))
+                session.lead(np.array([pose]))
                 assert np.abs(session.arm.angles - pose).max() < 0.1, name
-            opened = np.array([*POSES["low"][:-1], 1.0])
-            align_job.lead_to(session, opened)
-            align_job.lead_to(session, np.array(POSES["low"]))
+            # From where the end leads the arm to rest, its gripper 2 rad away.
+            session.lead(np.array([[*POSES["low"][:-1], robot.joints["gripper"].upper]]))
+        found = rehearsal.arm.angles()
+        away = {name: abs(found[name] - at) for name, at in zip(robot.joint_names, robot.pose("rest"), strict=True)}
+        assert max(away.values()) < 0.1, away
 
 
 def test_a_snapshot_is_taken_after_it_was_asked_for(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_the_demonstration_ends_with_its_table_and_pictures(
     """With its remap the policy succeeds in both simulators, without it in neither, and the pictures are there."""
     out = tmp_path / "demo"
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    monkeypatch.setattr(sys, "argv", ["demo.py", "--episodes", "2", "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--episodes", "1", "--out", str(out)])
     importlib.import_module("demo").main()
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("maniskill ", "mujoco "))]
     assert [(row[0], "left" in row, row[-4]) for row in rows] == [

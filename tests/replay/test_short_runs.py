@@ -46,8 +46,9 @@ def short_run(folder: Path, steps: int, num_envs: int, seconds: float, floating:
     assert "nan" not in result.table().lower()
     assert "NaN" not in result.json()
     write_atomic(folder / "metrics.json", result.json())
-    assert plot_replay(Trace(folder / "trace.npz"), title="").startswith(b"\x89PNG")
-    assert "nan" not in replay_report(result, pilot, folder).verdict
+    if steps < 3:
+        assert plot_replay(Trace(folder / "trace.npz"), title="").startswith(b"\x89PNG")
+        assert "nan" not in replay_report(result, pilot, folder).verdict
     return folder
 
 
@@ -64,7 +65,9 @@ def test_a_run_that_ends_at_once_is_told_plainly(tmp_path: Path, num_envs: int, 
         found = compare_runs([a, b], tagged={}, mappings=[], rankings=())
         assert " nan" not in found.text().lower()
         assert "NaN" not in found.json()
-        assert pictures(found)
+        # Pictures take most of the time; in these a curve of one point is beside one of two, and beside a long one.
+        if runs[0] is a or runs[0] is b:
+            assert pictures(found)
 
 
 def test_the_mean_of_episodes_leaves_out_what_has_none(tmp_path: Path) -> None:

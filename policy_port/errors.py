@@ -7,6 +7,7 @@ the message without a traceback and exits with `exit_code`; anything else is a b
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 
 
@@ -100,6 +101,12 @@ class ProofError(PolicyPortError):
 
 def closest(name: str, candidates: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the nearest candidate, whatever its case, or "" when none is near."""
+    return _closest(name, tuple(candidates))
+
+
+# A long file may have one mistake tens of thousands of times.
+@functools.lru_cache(maxsize=256)
+def _closest(name: str, candidates: tuple[str, ...]) -> str:
     known = {candidate.lower(): candidate for candidate in candidates}
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return f"; did you mean '{known[near[0]]}'?" if near else ""

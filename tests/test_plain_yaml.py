@@ -126,7 +126,7 @@ def test_aliases_can_not_multiply(shape: str) -> None:
     began = time.monotonic()
     with pytest.raises(ContractError, match=f"more than {MAX_VALUES} values"):
         plain("\n".join(rows))
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_an_alias_is_one_object() -> None:
@@ -158,7 +158,7 @@ def test_thirty_thousand_joints_end_soon(tmp_path: Path, key: str) -> None:
     with pytest.raises(ContractError) as caught:
         load_contract(tmp_path / "c.yaml")
     assert len(str(caught.value).splitlines()) < 30
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 10.0
 
 
 VALUES = st.recursive(

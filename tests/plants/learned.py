@@ -83,7 +83,7 @@ def document(network: Path, inputs: str = INPUTS, more: str = "", output: str = 
     """Dynamics with a network, beside which they lie."""
     path = network.with_name("dynamics.yaml")
     path.write_text(
-        f"policy_port_dynamics: 1\nrobot: {{file: any}}\n{more}\nactuator:\n  file: {network.name}\n"
+        f"policy_port_dynamics: 1\nrobot: {{file: pendulum.urdf}}\n{more}\nactuator:\n  file: {network.name}\n"
         f"  sha256: {sha256(network)}\n  spacing: 0.005\n  output: {output}\n  inputs:{inputs}\n"
     )
     return load_dynamics(path)

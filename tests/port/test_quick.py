@@ -85,8 +85,8 @@ def test_a_bound_call_needs_nothing_of_the_inside():
     np.testing.assert_array_equal(y, session.run(None, feed)[0])
 
     class Closed:
-        def run_with_iobinding(self, given):
-            return session.run_with_iobinding(given)
+        def run_with_iobinding(self, given, options):
+            return session.run_with_iobinding(given, options)
 
     y.fill(0.0)
     bound_call(Closed(), binding)()  # type: ignore[arg-type]

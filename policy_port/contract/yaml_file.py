@@ -49,7 +49,7 @@ def _exact(schema: Any) -> None:
 class Strict(BaseModel):
     """Frozen data that refuses unknown keys and names the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

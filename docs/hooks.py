@@ -7,6 +7,7 @@ which mkdocstrings fills from the docstrings; any other file is itself; any othe
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import re
@@ -29,6 +30,7 @@ def chapters() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for pattern in CHAPTERS for path in ROOT.glob(pattern))
 
 
+@functools.cache
 def rooms() -> dict[str, list[str]]:
     """Return every room of the package, by its dotted name, and the modules on its API page.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from policy_port.arrays import Array
 from policy_port.camera.links import Links
@@ -329,7 +329,7 @@ def _known(best: Any, looks: Array, view: View, seen: Sequence[Seen]) -> Uncerta
         turned.append(view.matrix.T @ cv2.Rodrigues(other @ looks.T)[0].ravel() / step)
     about = np.array(turned).T
     std = np.sqrt(np.diag(covariance))[3:6], np.sqrt(np.diag(about @ covariance[:3, :3] @ about.T))
-    wide = float(student.ppf(1.0 - 0.025 / 3.0, len(seen) - 1))
+    wide = float(stdtrit(len(seen) - 1, 1.0 - 0.025 / 3.0))
     return Uncertainty(
         position=three(std[0]),
         direction=three(std[1]),

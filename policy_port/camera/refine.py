@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from policy_port.arrays import Array
 from policy_port.camera.silhouette import Outlines, Zeros
@@ -117,7 +117,7 @@ class Refined:
 
     def half_width(self, std: Array) -> Array:
         """Half the widths of intervals that hold three numbers together with 95 %."""
-        return np.asarray(std) * float(student.ppf(1.0 - 0.025 / 3.0, len(self.jacobian) - 1))
+        return np.asarray(std) * float(stdtrit(len(self.jacobian) - 1, 1.0 - 0.025 / 3.0))
 
     def weakest(self) -> tuple[str, ...]:
         """The unknowns that the pictures tell least of, those that trade off against each other together."""

@@ -22,15 +22,9 @@ from policy_port.contract.diff import differences
 from policy_port.export.write import write_port
 from policy_port.remap import identity_remap
 from policy_port.resources import assets_dir
-from tests.cli import verdict_port
 from tests.cli.verdict_port import Judged, contract_of
 from tests.verdict.mistakes import edited
 from tests.verdict.synthetic import toy
-
-
-@pytest.fixture
-def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
-    return verdict_port.make(tmp_path, monkeypatch)
 
 
 def diagnose(port: Path, trace: Path, *more: str) -> Result:

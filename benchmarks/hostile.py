@@ -164,7 +164,14 @@ def warm_up() -> None:
 
     import policy_port
 
-    for library in ("matplotlib.pyplot", "mujoco", "onnx", "onnxruntime", "torch._dynamo"):
+    for library in (
+        "lerobot.robots.so_follower",
+        "matplotlib.pyplot",
+        "mujoco",
+        "onnx",
+        "onnxruntime",
+        "torch._dynamo",
+    ):
         importlib.import_module(library)
     for room in (
         "checkpoints",
@@ -175,7 +182,6 @@ def warm_up() -> None:
         "export",
         "port",
         "regress",
-        "robots",
         "verdict",
     ):
         for found in pkgutil.walk_packages([f"{policy_port.__path__[0]}/{room}"], f"policy_port.{room}."):

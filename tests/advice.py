@@ -7,11 +7,9 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from policy_port.cli.app import COMMANDS
-
-PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
+from tests.sources import sources
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
 COMMAND = re.compile(r"`?policy-port ((?:camera|contract|map|robot) [a-z]+|[a-z]+)")
@@ -159,14 +157,11 @@ def _sentence(text: str) -> bool:
 def _texts() -> list[tuple[str, int, str, bool]]:
     """Every text of the source: file, line, text, and whether somebody is told it."""
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        file = path.relative_to(PACKAGE).as_posix()
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        nodes = list(ast.walk(tree))
-        skipped = {id(node) for node in _no_messages(nodes)}
-        for node in nodes:
+    for source in sources():
+        skipped = {id(node) for node in _no_messages(source.nodes)}
+        for node in source.nodes:
             if text := _text(node):
-                found.append((file, getattr(node, "lineno", 0), text, id(node) not in skipped))
+                found.append((source.file, getattr(node, "lineno", 0), text, id(node) not in skipped))
     return found
 
 

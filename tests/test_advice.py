@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from policy_port.cli.app import COMMANDS, GROUPS, command_named
-from tests.advice import PACKAGE, Message, messages, printed_by
+from tests.advice import Message, messages, printed_by
+from tests.sources import PACKAGE, sources
 
 # An option of another command than the one that prints the message, which then says so -> that command.
 NAMED_FOR: dict[tuple[str, str], str] = {
@@ -95,7 +96,7 @@ def test_commands_that_a_message_names_exist(message: Message) -> None:
 def test_extras_that_messages_name_exist() -> None:
     """pip install 'policy-port[sim]' is an extra of pyproject.toml."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    source = "\n".join(each.text for each in sources())
     named = set(re.findall(r"policy-port\[([a-z]+)\]", source))
     assert named
     assert named <= project["optional-dependencies"].keys()

@@ -10,9 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
+from tests.sources import PACKAGE, sources
 
 # A room is a folder of the package or a single file at its top; a folder in a room is a room too. Each may import
 # itself and the rooms in its row, or only one file of another room; everything may import `arrays`, `counts`, `errors`
@@ -307,8 +306,8 @@ def imports_in(node: ast.AST, file: str, top: bool = True, types: bool = False) 
                 yield from imports_in(ast.Module([part], []), file, top, True)
             for part in child.orelse:
                 yield from imports_in(ast.Module([part], []), file, top, types)
-        else:
-            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        elif not isinstance(child, ast.expr):
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
             yield from imports_in(child, file, top and not inside, types)
 
 
@@ -319,9 +318,8 @@ def room_exists(name: str) -> bool:
 @functools.cache
 def all_imports() -> list[Import]:
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        found += imports_in(tree, path.relative_to(PACKAGE).as_posix())
+    for source in sources():
+        found += imports_in(source.tree, source.file)
     return found
 
 

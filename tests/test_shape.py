@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
+from tests.sources import sources
 
 MOST_LINES = 60
 MOST_PARAMETERS = 8
@@ -29,6 +29,8 @@ WIDE: dict[str, str] = {
 def functions(node: ast.AST, place: str) -> Iterator[tuple[str, Function]]:
     """Yield every function under `node`, those in classes and functions too, by its dotted name."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue
         named = isinstance(child, ast.ClassDef | Function)
         inside = f"{place}.{child.name}" if named else place  # type: ignore[attr-defined]
         if isinstance(child, Function):
@@ -53,9 +55,9 @@ def parameters(function: Function) -> int:
 def all_functions() -> dict[str, list[Function]]:
     """Every function of the package by its dotted name: a property and its setter share one."""
     found: dict[str, list[Function]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        place = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for name, function in functions(ast.parse(path.read_text(encoding="utf-8")), place):
+    for source in sources():
+        place = ".".join(Path(source.file).with_suffix("").parts)
+        for name, function in functions(source.tree, place):
             found.setdefault(name, []).append(function)
     return found
 

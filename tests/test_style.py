@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "policy_port"
+from tests.sources import sources
 
 
-def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def messages(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield the line and the last words of every error that is made from a string."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not ast.unparse(node.func).endswith("Error") or not node.args:
+    for node in nodes:
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        if not getattr(node.func, "id", getattr(node.func, "attr", "")).endswith("Error"):
             continue
         text = node.args[0].values[-1] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
         if isinstance(text, ast.Constant) and isinstance(text.value, str):
@@ -22,11 +23,7 @@ def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def test_no_error_ends_in_a_full_stop() -> None:
     """The command line shows an error as one line among others, and callers join it to words of their own."""
-    found = [
-        (f"{path.relative_to(PACKAGE)}:{line}", text)
-        for path in sorted(PACKAGE.rglob("*.py"))
-        for line, text in messages(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    found = [(f"{source.file}:{line}", text) for source in sources() for line, text in messages(source.nodes)]
     assert len(found) > 400
     stopped = [f"{where}: ...{text[-60:]}" for where, text in found if text.endswith(".") and not text.endswith("...")]
     assert not stopped, "\n".join(stopped)
@@ -40,7 +37,7 @@ raise errors.PortError(f"{a} b.")
 def make():
     return CheckpointError(f"a. {b}")
 """
-    assert [text for _, text in messages(ast.parse(code))] == ["a. b.", " b."]
+    assert [text for _, text in messages(ast.walk(ast.parse(code)))] == ["a. b.", " b."]
 
 
 def suggestions_stopped(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -77,9 +74,10 @@ def _suggests(value: ast.expr) -> bool:
 def test_no_suggestion_is_followed_by_a_full_stop() -> None:
     """A sentence does not end in "did you mean 'x'?.": what follows says `closest(...) or '.'`."""
     stopped = [
-        f"{path.relative_to(PACKAGE)}:{line}: ?{text[:40]}"
-        for path in sorted(PACKAGE.rglob("*.py"))
-        for line, text in suggestions_stopped(ast.parse(path.read_text(encoding="utf-8")))
+        f"{source.file}:{line}: ?{text[:40]}"
+        for source in sources()
+        if "closest(" in source.text
+        for line, text in suggestions_stopped(source.tree)
     ]
     assert not stopped, "\n".join(stopped)
 

@@ -104,7 +104,7 @@ class Overlay:
         turns, scales = (TURNS, np.log(SCALES)) if far else (np.zeros(1), np.zeros(1))
         grid = np.stack(np.meshgrid(reach, reach, scales, turns, indexing="ij"), axis=-1).reshape(-1, 4)
         # Few edges find the neighbourhood, all of them the place.
-        rough = self._score(maps, grid, every=4)
+        rough = self._shifted(maps, reach, grid[: len(scales) * len(turns)] * [0.0, 0.0, 1.0, 1.0], every=4)
         for step, spread, turned in ((1.0, 0.02, 0.026), (0.5, 0.008, 0.009)):
             around = np.array(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 4, indexing="ij")).reshape(4, -1).T
             around = around * [STEP * step / 1.5, STEP * step / 1.5, spread, turned]
@@ -120,18 +120,34 @@ class Overlay:
         """Share of the twin's edges that are where the view says, 0 to 1."""
         return float(self._score(self._maps(frame), np.zeros((1, 4)))[0])
 
-    def _score(self, maps: NDArray[np.float32], moves: Array, every: int = 1) -> Array:
+    def _score(self, maps: NDArray[np.float32], moves: Array) -> Array:
         """Share of edges that are there, for moves (n, 4): across, down, log of the scale, turn; shape (n,)."""
+        kind, row, column = self._moved(moves)
+        within = (row >= 0) & (row < self._size[0]) & (column >= 0) & (column < self._size[1])
+        found = maps[kind, np.where(within, row, 0), np.where(within, column, 0)]
+        return (found * within).sum(axis=1) / found.shape[1]
+
+    def _shifted(self, maps: NDArray[np.float32], reach: NDArray[np.int_], moves: Array, every: int) -> Array:
+        """The same of each move under each shift across and down, whole pixels; shape (shifts * shifts * moves,)."""
+        kind, row, column = self._moved(moves, every)
+        beyond = 2 * REACH + 1
+        wide = np.pad(maps, ((0, 0), (beyond, beyond), (beyond, beyond)))
+        # What is further out than any shift brings back stays outside.
+        row, column = (np.clip(at, ~REACH, size + REACH) for at, size in zip((row, column), self._size, strict=True))
+        place = np.ravel_multi_index((kind, row + beyond, column + beyond), wide.shape)
+        shift = (reach[:, None] + reach * wide.shape[2]).reshape(-1, 1)
+        found = [wide.reshape(-1).take(shift + each).sum(axis=1) for each in place]
+        return np.stack(found, axis=1).reshape(-1) / place.shape[1]
+
+    def _moved(self, moves: Array, every: int = 1) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Direction, row and column of edges under moves, each of shape (moves, edges)."""
         points, angle = self.points[::every] - self._middle, self._angle[::every]
         cosine, sine = np.cos(moves[:, 3, None]), np.sin(moves[:, 3, None])
         larger = np.exp(moves[:, 2, None])
         x = larger * (cosine * points[:, 0] - sine * points[:, 1]) + self._middle[0] + moves[:, 0, None]
         y = larger * (sine * points[:, 0] + cosine * points[:, 1]) + self._middle[1] + moves[:, 1, None]
         kind = np.round((angle + moves[:, 3, None]) * DIRECTIONS / np.pi).astype(np.intp) % DIRECTIONS
-        column, row = np.round(x).astype(np.intp), np.round(y).astype(np.intp)
-        within = (row >= 0) & (row < self._size[0]) & (column >= 0) & (column < self._size[1])
-        found = maps[kind, np.where(within, row, 0), np.where(within, column, 0)]
-        return (found * within).sum(axis=1) / len(points)
+        return kind, np.round(y).astype(np.intp), np.round(x).astype(np.intp)
 
     def _maps(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """How much of an edge of each direction is at or beside each pixel, shape (DIRECTIONS, rows, columns)."""

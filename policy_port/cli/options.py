@@ -28,11 +28,11 @@ def takes[Options](options: type[Options]) -> Callable[[Callable[[Options], None
     return command_of
 
 
-def _parts(options: type) -> Iterator[tuple[Any, Any, bool]]:
+@functools.cache
+def _parts(options: Any) -> list[tuple[Any, Any, bool]]:
     """Each field, its annotation, and whether that is a dataclass."""
     hints = get_type_hints(options, include_extras=True)
-    for field in fields(options):
-        yield field, hints[field.name], is_dataclass(hints[field.name])
+    return [(field, hints[field.name], is_dataclass(hints[field.name])) for field in fields(options)]
 
 
 def _parameters(options: type) -> Iterator[inspect.Parameter]:

@@ -21,7 +21,7 @@ from policy_port.robots.jobs import looking
 from policy_port.robots.jobs.looking import ArmSeen, look_at_arm
 from tests.camera.setups import POSE, VIEW, drawn, frames, twin
 
-CAMERAS = "cameras: {base_camera: {source: 0, width: 320, height: 240, fps: 30, crop: [0, 40, 240, 240]}}\n"
+CAMERAS = "cameras: {base_camera: {source: 0, width: 320, height: 240, fps: 5, crop: [0, 40, 240, 240]}}\n"
 
 
 def said(*arguments: str | Path) -> tuple[int, str]:

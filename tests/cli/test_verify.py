@@ -13,15 +13,9 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.trace import Trace
-from tests.cli import verdict_port
 from tests.cli.verdict_port import Judged
 from tests.samples import LEGS
 from tests.verdict.synthetic import header, toy, write
-
-
-@pytest.fixture
-def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
-    return verdict_port.make(tmp_path, monkeypatch)
 
 
 def verify(port: Path, trace: Path, *more: str) -> Result:

@@ -38,9 +38,8 @@ class Judged:
     trace: Path
 
 
-def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
+def make(folder: Path) -> Judged:
     """Write three ports without the parity check, which has tests of its own, and record the network's actions."""
-    monkeypatch.setattr(write, "_prove", lambda *args: '{"max_error": 1e-7, "max_ratio": 0.1}')
     contract = toy()
     widths = (contract.observation_size, 8, contract.action_size)
     tensors, policy = _network(folder / "model_0.pt", widths, seed=0)
@@ -54,13 +53,15 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
         hidden = np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0)))
         return hidden @ weights["mlp.2.weight"].T + weights["mlp.2.bias"]
 
-    return Judged(
-        right=write.write_port(folder / "right", policy, identity_remap(contract)),
-        wrong=write.write_port(folder / "wrong", policy, identity_remap(wrong)),
-        remapped=write.write_port(folder / "remapped", policy, build_remap(contract, REVERSED)),
-        other=write.write_port(folder / "other", other, identity_remap(contract)),
-        trace=write_trace(folder / "trace.npz", simulate(contract, act=act), header(contract)),
-    )
+    with pytest.MonkeyPatch.context() as unproved:
+        unproved.setattr(write, "_prove", lambda *args: '{"max_error": 1e-7, "max_ratio": 0.1}')
+        return Judged(
+            right=write.write_port(folder / "right", policy, identity_remap(contract)),
+            wrong=write.write_port(folder / "wrong", policy, identity_remap(wrong)),
+            remapped=write.write_port(folder / "remapped", policy, build_remap(contract, REVERSED)),
+            other=write.write_port(folder / "other", other, identity_remap(contract)),
+            trace=write_trace(folder / "trace.npz", simulate(contract, act=act), header(contract)),
+        )
 
 
 def _network(file: Path, widths: tuple[int, int, int], *, seed: int) -> tuple[dict[str, Any], LoadedPolicy]:

@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from policy_port.camera.view import View
-from policy_port.contract import RobotMapping
-from policy_port.dynamics.document import Dynamics
 from policy_port.errors import EmulatorError
-from policy_port.plants.setup import PlantSetup
 from policy_port.robots.emulator.calibration import Calibration
 from policy_port.robots.emulator.lens import USUAL, Lens, SceneObject
 from policy_port.robots.emulator.tick_map import DEFAULT_MAPPING
+
+if TYPE_CHECKING:
+    from policy_port.contract import RobotMapping
+    from policy_port.dynamics.document import Dynamics
+    from policy_port.plants.setup import PlantSetup
 
 Model = Literal["servo", "mujoco"]
 

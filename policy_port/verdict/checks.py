@@ -57,17 +57,25 @@ def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     """One check per observation term, history included."""
     check_widths(contract, evidence)
     signals, places = RecordedSignals(contract, evidence), term_slots(contract)
-    around = contract.model_dump_json(exclude={"observation": {"terms"}})
+    still, around = _around(contract)
     found = []
     for term in contract.observation.terms:
         mine = places[term.label]
-        key = (around, term.model_dump_json(), *mine)
+        alone = isinstance(term, MeasuredTerm) and term.link is None
+        key = (still, "" if alone else around, term.model_dump_json(), *mine)
         # A search changes one term at a time; a goal's columns follow from the goals before it.
         check = None if term.term == "goal" else evidence.kept.get(key)
         if check is None:
             check = evidence.kept[key] = _term_check(contract, evidence, term, mine, signals)
         found.append(check)
     return found
+
+
+def _around(contract: Contract) -> tuple[str, str]:
+    """What of a contract, beside its own statement, a term of the base follows from; and any other as well."""
+    everywhere = {"joints", "action"}
+    still = contract.model_dump_json(exclude={"observation": {"terms"}, **dict.fromkeys(everywhere, True)})
+    return still, contract.model_dump_json(include=everywhere)
 
 
 def _term_check(
@@ -99,6 +107,13 @@ def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Ch
 def target_check(contract: Contract, evidence: Evidence) -> Check:
     """The recorded actions, decoded by the contract, against the recorded joint targets."""
     check_widths(contract, evidence)
+    key = ("target", contract.model_dump_json(exclude={"observation"}))
+    if key not in evidence.kept:
+        evidence.kept[key] = _target_check(contract, evidence)
+    return evidence.kept[key]
+
+
+def _target_check(contract: Contract, evidence: Evidence) -> Check:
     made = decode(contract, evidence)
     lacking = [
         f"the trace has no {TARGETS[term.drive]}: not seen is what drives {listed(contract.action_joints(term))}"

@@ -7,6 +7,7 @@ of the observation, delay, history.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Annotated, Literal
 
@@ -116,7 +117,12 @@ ActionFilter = Annotated[FirstOrder | MovingAverage, Field(discriminator="kind")
 
 def observation_delay(delay: int | ObservationDelay) -> ObservationDelay:
     """A term's delay as a whole; a number alone shows the first observation until it has passed."""
-    return ObservationDelay(steps=delay, fill="first") if isinstance(delay, int) else delay
+    return _of_the_first(delay) if isinstance(delay, int) else delay
+
+
+@functools.cache
+def _of_the_first(steps: int) -> ObservationDelay:
+    return ObservationDelay(steps=steps, fill="first")
 
 
 def action_delay(delay: int | ActionDelay) -> ActionDelay:

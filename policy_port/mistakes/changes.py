@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from policy_port.contract.base_terms import VELOCITY_COMMAND, XYZ
 from policy_port.contract.spec import Contract
@@ -39,15 +39,18 @@ def swapped[Item](items: Sequence[Item], i: int, j: int) -> tuple[Item, ...]:
     return tuple(other)
 
 
-def term_order_changes(contract: Contract) -> Changes:
-    """Two terms exchanged, or one term moved."""
+def term_order_changes(contract: Contract, right: Set[str] = frozenset()) -> Changes:
+    """Two terms exchanged, or one term moved; none that is known by its label to be where it belongs."""
     count = len(contract.observation.terms)
     labels = [term.label for term in contract.observation.terms]
     places = tuple(range(count))
     orders = {}
-    for i, j in itertools.combinations(places, 2):
+    free = [place for place in places if labels[place] not in right]
+    for i, j in itertools.combinations(free, 2):
         orders[swapped(places, i, j)] = f"terms {labels[i]} and {labels[j]} exchanged"
-    for i, j in itertools.permutations(places, 2):
+    for i, j in itertools.product(free, places):
+        if i == j:
+            continue
         moved = [place for place in places if place != i]
         moved.insert(j, i)
         orders.setdefault(tuple(moved), f"term {labels[i]} stands in another place")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from policy_port.arrays import Array
@@ -28,28 +30,31 @@ def standing(mean: Array) -> Array:
 
 def best_assignment(score: Array) -> list[int]:
     """The column of each row in the assignment of the largest sum (the Hungarian method), for a square table."""
-    size = len(score)
-    cost = np.zeros((size + 1, size + 1))
-    cost[1:, 1:] = score.max() - score
-    rows, columns, row_of = np.zeros(size + 1), np.zeros(size + 1), np.zeros(size + 1, int)
+    # Plain lists: tables of a robot's joints are too small for arrays to be faster.
+    size, cost = len(score), (score.max() - score).tolist()
+    rows, columns, row_of = [0.0] * (size + 1), [0.0] * (size + 1), [0] * (size + 1)
     for row in range(1, size + 1):
         row_of[0], column = row, 0
-        least, way = np.full(size + 1, np.inf), np.zeros(size + 1, int)
-        used = np.zeros(size + 1, bool)
+        least, way = [math.inf] * (size + 1), [0] * (size + 1)
+        used, free = [0], list(range(1, size + 1))
         while True:
-            used[column] = True
-            slack = cost[row_of[column]] - rows[row_of[column]] - columns
-            nearer = ~used & (slack < least)
-            least[nearer], way[nearer] = slack[nearer], column
-            least[0] = np.inf
-            chosen = int(np.argmin(np.where(used, np.inf, least)))
-            step = least[chosen]
-            rows[row_of[used]] += step
-            columns[used] -= step
-            least[~used] -= step
+            line, base, step, chosen = cost[row_of[column] - 1], rows[row_of[column]], math.inf, 0
+            for other in free:
+                slack = line[other - 1] - base - columns[other]
+                if slack < least[other]:
+                    least[other], way[other] = slack, column
+                if least[other] < step:
+                    step, chosen = least[other], other
+            for other in used:
+                rows[row_of[other]] += step
+                columns[other] -= step
+            for other in free:
+                least[other] -= step
             column = chosen
             if row_of[column] == 0:
                 break
+            used.append(column)
+            free.remove(column)
         while column:
             row_of[column], column = row_of[way[column]], way[column]
     found = [0] * size

@@ -103,6 +103,11 @@ class Mirror:
             [SIGNS[t.term][t.axes.index(s.element)] if isinstance(t, BaseTerm) else 0 for _, t, s in self._columns]
         )
         """Of each column: the mirror's sign for a base vector, 0 for a joint."""
+        self._blocks = [
+            (None if isinstance(term, LastActionTerm) else slot.term, slot.element, f"{slot.term}@{slot.age}")
+            for _, term, slot in self._columns
+        ]
+        """Of each column: the term whose names it goes by, None for the action's, its element, and its block."""
         self._known: dict[tuple[int, ...], Fit] = {}
 
     @property
@@ -129,11 +134,11 @@ class Mirror:
             observed: Names of each joint term's joints, by the term's label; a term that is not there keeps its own.
         """
         rows = [action.get(name, name) for name in self._rows]
-        columns: list[tuple[str, str]] = []
+        columns = [
+            ((action if of is None else observed.get(of, {})).get(element, element), block)
+            for of, element, block in self._blocks
+        ]
         """The name within a block, and the block."""
-        for _, term, slot in self._columns:
-            names = action if isinstance(term, LastActionTerm) else observed.get(slot.term, {})
-            columns.append((names.get(slot.element, slot.element), f"{slot.term}@{slot.age}"))
         # Pairs are numbered as they come, so that names which pair the same places are known to be alike.
         number: dict[str, int] = {}
         paired = [where for where, sign in zip(columns, self._signs, strict=True) if not sign]
@@ -204,11 +209,7 @@ def _weighed(response: Response, labels: list[str]) -> Array:
 def _best_signs(table: Array) -> tuple[float, list[int], list[float]]:
     """The largest s' table s of signs s, the last of them 1; these signs; and what each one's change would take."""
     pairs = len(table) - 1
-    if pairs <= MOST_TRIED:
-        tried = np.array(list(itertools.product((1, -1), repeat=pairs))).reshape(-1, pairs)
-    else:
-        tried = np.array([_climbed(table + table.T, seed) for seed in range(STARTS)])
-    signs = np.hstack([tried, np.ones((len(tried), 1))])
+    signs = _every_sign(pairs) if pairs <= MOST_TRIED else _climbed(table + table.T)
     values = ((signs @ table) * signs).sum(axis=1)
     best = signs[int(np.argmax(values))]
     off = table + table.T
@@ -217,15 +218,24 @@ def _best_signs(table: Array) -> tuple[float, list[int], list[float]]:
     return float(values.max()), [int(sign) for sign in best[:-1]], [float(margin) for margin in margins[:-1]]
 
 
-def _climbed(both: Array, seed: int) -> Array:
-    """Signs that no single change betters."""
+@functools.cache
+def _every_sign(pairs: int) -> Array:
+    """All signs of so many pairs, a row each, the last of them 1."""
+    tried = np.array(list(itertools.product((1.0, -1.0), repeat=pairs))).reshape(-1, pairs)
+    return np.hstack([tried, np.ones((len(tried), 1))])
+
+
+def _climbed(both: Array) -> Array:
+    """Signs that no single change betters, from each start, a row each, the last of them 1."""
     pairs = len(both) - 1
-    signs = np.append(np.random.default_rng(seed).choice([-1.0, 1.0], pairs), 1.0)
+    starts = [np.random.default_rng(seed).choice([-1.0, 1.0], pairs) for seed in range(STARTS)]
+    signs = np.hstack([starts, np.ones((STARTS, 1))])
     moved = True
     while moved:
         moved = False
         for i in range(pairs):
-            slope = both[i] @ signs - both[i, i] * signs[i]
-            if slope * signs[i] < 0.0:
-                signs[i], moved = -signs[i], True
-    return signs[:-1]
+            worse = (signs @ both[i] - both[i, i] * signs[:, i]) * signs[:, i] < 0.0
+            if worse.any():
+                signs[worse, i] *= -1.0
+                moved = True
+    return signs

@@ -19,7 +19,7 @@ from policy_port.verdict.applied import applied
 from policy_port.verdict.comparison import Bad, Check
 from policy_port.verdict.evidence import Answers, Evidence, Mask, Values
 from policy_port.verdict.place_checks import placed
-from policy_port.verdict.rebuild import ROUNDINGS, decode, rebuild_term, recorded_targets, term_slots
+from policy_port.verdict.rebuild import ROUNDINGS, Rebuilt, decode, rebuild_term, recorded_targets, term_slots
 from policy_port.verdict.sides import check_widths
 from policy_port.verdict.signals import RecordedSignals
 
@@ -57,36 +57,56 @@ def observation_checks(contract: Contract, evidence: Evidence) -> list[Check]:
     """One check per observation term, history included."""
     check_widths(contract, evidence)
     signals, places = RecordedSignals(contract, evidence), term_slots(contract)
-    around = contract.model_dump_json(exclude={"observation": {"terms"}})
+    still, around = _around(contract)
     found = []
     for term in contract.observation.terms:
         mine = places[term.label]
-        key = (around, term.model_dump_json(), *mine)
+        alone = isinstance(term, MeasuredTerm) and term.link is None
+        key = (still, "" if alone else around, term.model_dump_json())
         # A search changes one term at a time; a goal's columns follow from the goals before it.
-        check = None if term.term == "goal" else evidence.kept.get(key)
+        check = None if term.term == "goal" else evidence.kept.get((*key, *mine))
         if check is None:
-            check = evidence.kept[key] = _term_check(contract, evidence, term, mine, signals)
+            check = evidence.kept[*key, *mine] = _term_check(contract, evidence, term, mine, signals, key)
         found.append(check)
     return found
 
 
+def _around(contract: Contract) -> tuple[str, str]:
+    """What of a contract, beside its own statement, a term of the base follows from; and any other as well."""
+    everywhere = {"joints", "action"}
+    still = contract.model_dump_json(exclude={"observation": {"terms"}, **dict.fromkeys(everywhere, True)})
+    return still, contract.model_dump_json(include=everywhere)
+
+
 def _term_check(
-    contract: Contract, evidence: Evidence, term: ObservationTerm, slots: dict[int, Slot], signals: RecordedSignals
+    contract: Contract,
+    evidence: Evidence,
+    term: ObservationTerm,
+    slots: dict[int, Slot],
+    signals: RecordedSignals,
+    key: tuple[str, ...],
 ) -> Check:
-    """One term, held against what the contract makes of the raw state; its slots by their places."""
+    """One term, held against what the contract makes of the raw state, which follows from `key`; its slots by place."""
     if term.term == "external":
         return _unchecked(term.label, term.size, "only the task environment can compute it", required=False)
     names = [str(slot).removeprefix(f"{term.label}[").replace("]", "", 1) for slot in slots.values()]
     recorded = evidence.arrays["observation"][:, :, list(slots)]
 
-    def compare(seen: Evidence, signals: RecordedSignals) -> Check:
-        made = rebuild_term(contract, seen, term, slots.values(), signals)
+    def compare(made: Rebuilt) -> Check:
         return _compare(term.label, names, np.abs(made.values - recorded), made.known, made.allowed)
 
-    check = compare(evidence, signals)
+    def again(other: Evidence) -> Check:
+        return compare(rebuild_term(contract, other, term, slots.values(), RecordedSignals(contract, other)))
+
+    # A term that only stands in another place is the last one of its label; a goal and a clock may follow from theirs.
+    last, made = evidence.kept.get((term.label,), ((), None))
+    if made is None or last != key or term.term in ("goal", "gait_phase"):
+        made = rebuild_term(contract, evidence, term, slots.values(), signals)
+        evidence.kept[(term.label,)] = key, made
+    check = compare(made)
     if not isinstance(term, MeasuredTerm) or term.link is not None:
         return check
-    return placed(contract, evidence, term, check, lambda other: compare(other, RecordedSignals(contract, other)))
+    return placed(contract, evidence, term, check, again)
 
 
 def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Check:
@@ -99,6 +119,13 @@ def action_check(contract: Contract, evidence: Evidence, answers: Answers) -> Ch
 def target_check(contract: Contract, evidence: Evidence) -> Check:
     """The recorded actions, decoded by the contract, against the recorded joint targets."""
     check_widths(contract, evidence)
+    key = ("target", contract.model_dump_json(exclude={"observation"}))
+    if key not in evidence.kept:
+        evidence.kept[key] = _target_check(contract, evidence)
+    return evidence.kept[key]
+
+
+def _target_check(contract: Contract, evidence: Evidence) -> Check:
     made = decode(contract, evidence)
     lacking = [
         f"the trace has no {TARGETS[term.drive]}: not seen is what drives {listed(contract.action_joints(term))}"

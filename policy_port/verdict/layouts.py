@@ -46,7 +46,8 @@ def layout_changes(contract: Contract, evidence: Evidence, failing: set[str]) ->
 def place_changes(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:
     """Two terms exchanged, or one term moved."""
     if len(failing & {term.label for term in contract.observation.terms}) >= 2:
-        yield from term_order_changes(contract)
+        unseen = {term.label for term in contract.observation.terms if term.term == "external"} | {*evidence.blind}
+        yield from term_order_changes(contract, {term.label for term in contract.observation.terms} - failing - unseen)
 
 
 def _clips(contract: Contract, evidence: Evidence, failing: set[str]) -> Changes:

@@ -255,7 +255,8 @@ def _encode(
         values = np.clip(values, *clip)
     if contract.observation.clip is not None:
         values = np.clip(values, *contract.observation.clip)
-    values = np.where(unreached(evidence, term.late), padding(contract), values)
+    if term.late.fill == "zero":
+        values = np.where(unreached(evidence, term.late), padding(contract), values)
     size = abs(scale) * (signal.size + abs(zero)) + abs(offset)
     return Column(
         element=element,

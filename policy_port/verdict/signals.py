@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,13 @@ VECTOR_OF = {
     "velocity_command": "command",
 }
 """Recorded array behind each term of three numbers that is taken as it is."""
+
+
+VECTORS = ("projected_gravity", "base_lin_vel", "base_ang_vel")
+"""Signals that are the same under every contract."""
+
+JOINT_ARRAYS = ("joint_pos", "joint_vel", "joint_target")
+"""Signals of which a contract says the unit alone."""
 
 
 class Signal(NamedTuple):
@@ -104,8 +111,23 @@ class RecordedSignals:
         # The default pose is a term's zero, and no part of the signal.
         key = ("joint_pos" if kind == "joint_pos_rel" else kind, element)
         if key not in self._kept:
-            self._kept[key] = self._compute(*key)
+            self._kept[key] = self._computed(*key)
         return self._kept[key]
+
+    def _computed(self, kind: str, element: str) -> Signal:
+        """The signal; what no candidate of a search makes another is computed once for all of them."""
+        if kind in VECTORS:
+            key: tuple[Any, ...] = (kind, element)
+        elif kind in JOINT_ARRAYS:
+            key = (kind, element, self._contract.per_si(element))
+        elif kind == "last_action":
+            key = (kind, self._contract.action_joint_names.index(element), self._contract.raw_bounds)
+        else:
+            return self._compute(kind, element)
+        kept = self._evidence.kept
+        if key not in kept:
+            kept[key] = self._compute(kind, element)
+        return kept[key]
 
     def _compute(self, kind: str, element: str) -> Signal:
         evidence, where = self._evidence, f"'{kind}' of contract '{self._contract.name}'"

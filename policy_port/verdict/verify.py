@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,15 @@ class Verification:
     """Environments of the trace."""
     checks: tuple[Check, ...]
     """Every comparison."""
-    looks: dict[str, str]
-    """What a comparison that failed looks like, by its label."""
     notes: tuple[str, ...]
     """What was assumed, and what the trace can't tell."""
+    compared: Compared = field(repr=False, compare=False)
+    """What was held against what."""
+
+    @cached_property
+    def looks(self) -> dict[str, str]:
+        """What a comparison that failed looks like, by its label; searched for when it is asked for, and once."""
+        return what_it_looks_like(self.compared)
 
     @property
     def ok(self) -> bool:
@@ -145,8 +151,8 @@ def verification(compared: Compared, *, side: str = "port") -> Verification:
         steps=evidence.shape[0],
         envs=evidence.shape[1],
         checks=compared.checks,
-        looks=what_it_looks_like(compared),
         notes=(*evidence.notes, *_unexcited(contract, evidence), *point_notes(contract, evidence)),
+        compared=compared,
     )
 
 

@@ -32,7 +32,7 @@ def test_a_humanoid_that_falls_is_mended_and_one_that_walks_left_alone(shared: P
     assert wrong is not None
     robot = Robot(kind="mujoco", file=folder / "robots" / "g1_12dof" / "g1_12dof.xml")
     pilots = [Pilot(onnx=tmp_path / "port" / "policy.onnx", network_contract=each) for each in (right, wrong)]
-    walking, falling = (diagnose_walk(pilot, robot, (0.5, 0.0, 0.0), seconds=4.0) for pilot in pilots)
+    walking, falling = (diagnose_walk(pilot, robot, (0.5, 0.0, 0.0), seconds=2.5) for pilot in pilots)
     assert walking.ok
     assert walking.replays == 12
     assert falling.given.failed.all()

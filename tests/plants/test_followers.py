@@ -42,15 +42,15 @@ def gripper_mjcf(coupling: str = 'joint1="j2" joint2="j1" polycoef="0 -1 0 0 0"'
 
 @pytest.fixture
 def close(tmp_path: Path, setup_of, stand_up, state_of):
-    """Joint positions and the far ends of both fingers, after three seconds with the named joints' targets at 0.4."""
+    """Joint positions and the far ends of both fingers, after a second with the named joints' targets at 0.4."""
 
     def play(kind: str, text: str, names: tuple[str, ...] = ("j1",), **options: object):
         path = tmp_path / f"grip.{'urdf' if text.startswith('<robot') else 'xml'}"
         path.write_text(text)
-        setup = setup_of(names, **{"stiffness": 20.0, "damping": 2.0, "floating": False, **options})
+        setup = setup_of(names, **{"stiffness": 20.0, "damping": 2.0, "floating": False, "timestep": 0.005, **options})
         plant = stand_up(kind, path, setup)
         plant.write(np.full((1, len(names)), 0.4))
-        plant.step(600)
+        plant.step(200)
         angle = {f"j{i}": _angle(plant, f"f{i}") for i in (1, 2)}
         return plant.joint_names, state_of(plant).joint_pos[0], angle
 
@@ -88,13 +88,13 @@ def test_a_named_follower_is_read_and_never_driven(kind, text, tmp_path, setup_o
         JointSetup(name="j1", default=0.2, stiffness=20.0, damping=2.0),
         JointSetup(name="j2", default=0.7, stiffness=0.0, damping=0.0),
     )
-    setup = PlantSetup(joints=joints, actuation="implicit", timestep=0.002, control_dt=0.02, floating=False)
+    setup = PlantSetup(joints=joints, actuation="implicit", timestep=0.005, control_dt=0.02, floating=False)
     path = tmp_path / f"grip.{'urdf' if text.startswith('<robot') else 'xml'}"
     path.write_text(text)
     plant = stand_up(kind, path, setup)
     np.testing.assert_allclose(state_of(plant).joint_pos, [[0.2, -0.2]], atol=1e-6)
     plant.write(np.array([[0.4, 1.0]]))
-    plant.step(600)
+    plant.step(200)
     np.testing.assert_allclose(state_of(plant).joint_pos, [[0.4, -0.4]], atol=0.002)
     np.testing.assert_allclose(plant.effort(), 0.0, atol=0.02)
 
@@ -106,8 +106,7 @@ def test_a_driven_follower_is_refused_with_its_leader(kind, text, close):
         close(kind, text, ("j1", "j2"))
 
 
-@pytest.mark.parametrize("parent", ["base", "f1"])
-@pytest.mark.parametrize(("multiplier", "offset"), [(2.0, 0.1), (0.5, -0.3), (-1.5, 0.2)])
+@pytest.mark.parametrize(("parent", "multiplier", "offset"), [("base", 0.5, -0.3), ("f1", -1.5, 0.2)])
 def test_multiplier_and_offset_hold_in_every_simulator(kind, parent, multiplier, offset, close):
     """The second finger stands at multiplier * 0.4 + offset, beside the first or behind it."""
     mimic = f'<mimic joint="j1" multiplier="{multiplier}" offset="{offset}"/>'
@@ -171,9 +170,9 @@ def test_followers_of_followers(kind, tmp_path, setup_of, stand_up):
       <child link="f3"/>{LIMITS}<mimic joint="j2" multiplier="0.5" offset="0.1"/></joint></robot>"""
     path = tmp_path / "grip.urdf"
     path.write_text(gripper_urdf().replace("</robot>", third))
-    plant = stand_up(kind, path, setup_of(("j1",), stiffness=20.0, damping=2.0, floating=False))
+    plant = stand_up(kind, path, setup_of(("j1",), stiffness=20.0, damping=2.0, floating=False, timestep=0.005))
     plant.write(np.array([[0.4]]))
-    plant.step(600)
+    plant.step(200)
     assert _angle(plant, "f3") == pytest.approx(-0.1, abs=0.005)
 
 
@@ -182,8 +181,8 @@ def test_followers_of_followers(kind, tmp_path, setup_of, stand_up):
 def test_the_reported_grippers_close(kind, file, shared, setup_of, stand_up):
     """0.4 and -0.4."""
     path = shared / "failing_inputs" / "coupled_joints" / file
-    plant = stand_up(kind, path, setup_of(("j1",), stiffness=20.0, damping=2.0, floating=False))
+    plant = stand_up(kind, path, setup_of(("j1",), stiffness=20.0, damping=2.0, floating=False, timestep=0.005))
     plant.write(np.array([[0.4]]))
-    plant.step(600)
+    plant.step(200)
     assert [_angle(plant, "f1"), _angle(plant, "f2")] == pytest.approx([0.4, -0.4], abs=0.002)
     assert re.search("j1", plant.joint_names[0])

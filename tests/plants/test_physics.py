@@ -76,9 +76,9 @@ def test_the_ground_is_as_slippery_as_it_is_set(simulator: Kind, tmp_path: Path,
     """
     plant = simulator(slider(tmp_path, foot), setup(), num_envs=2)
     plant.set_physics(Physics(ground_friction=np.array([0.3, 0.6]), contact_time=np.array([0.02, 0.04])))
-    speed = after(plant, 500, pull=24.0).base_lin_vel[:, 0]
-    assert np.allclose(speed, 24.0 / 3.0 - np.array([0.3, 0.6]) * WEIGHT, atol=0.15)
-    hard, soft = 0.05 - after(plant, 300).base_pos[:, 2]
+    speed = after(plant, 250, pull=24.0).base_lin_vel[:, 0]
+    assert np.allclose(2.0 * speed, 24.0 / 3.0 - np.array([0.3, 0.6]) * WEIGHT, atol=0.15)
+    hard, soft = 0.05 - after(plant, 150).base_pos[:, 2]
     assert soft > 4.0 * hard > 0.0
     plant.close()
 
@@ -89,12 +89,12 @@ def test_mass_is_added_where_it_is_said(simulator: Kind, tmp_path: Path) -> None
     slippery = np.full(3, 1e-6)
     added = {"disc": np.array([0.0, 2.0, 0.0])}
     plant.set_physics(Physics(ground_friction=slippery, base_mass=np.array([0.0, 1.0, -1.0]), link_mass=added))
-    assert np.allclose(after(plant, 500, pull=6.0).base_lin_vel[:, 0], [2.0, 1.0, 3.0], rtol=0.02)
+    assert np.allclose(after(plant, 200, pull=6.0).base_lin_vel[:, 0], [0.8, 0.4, 1.2], rtol=0.02)
     tilted = np.array([[g, 0.0, -WEIGHT] for g in (0.0, 0.5, 1.0)])
     plant.set_physics(Physics(ground_friction=slippery, gravity=tilted))
-    assert np.allclose(after(plant, 500).base_lin_vel[:, 0], [0.0, 0.5, 1.0], atol=0.02)
+    assert np.allclose(after(plant, 200).base_lin_vel[:, 0], [0.0, 0.2, 0.4], atol=0.008)
     plant.set_physics(Physics())
-    assert np.allclose(after(plant, 500, pull=6.0).base_lin_vel[:, 0], 0.0, atol=0.01), "the file's friction holds it"
+    assert np.allclose(after(plant, 200, pull=6.0).base_lin_vel[:, 0], 0.0, atol=0.01), "the file's friction holds it"
     plant.close()
 
 
@@ -123,7 +123,7 @@ def test_losses_of_a_joint_are_no_work_of_its_drive(simulator: Kind, tmp_path: P
     plant.set_physics(
         Physics(joint_damping=np.array([[0.0], [0.3], [0.0]]), joint_friction=np.array([[0.0], [0.0], [0.05]]))
     )
-    state = after(plant, 800, target=0.1)
+    state = after(plant, 300, target=0.1)
     speed = state.joint_vel[:, 0]
     assert np.allclose(speed, [0.1 / 0.2, 0.1 / 0.5, 0.05 / 0.2], rtol=0.05)
     assert np.allclose(plant.effort()[:, 0], 0.1 - 0.2 * speed, atol=0.005)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def policy(shared: Path, identifier: str) -> dict:
     return next(entry for entry in policies if entry["id"] == identifier)
 
 
+@cache
 def stand(shared: Path, kind: str, file: str) -> tuple[str, ...]:
     """Joint names of the plant, after it has stood for a tenth of a second."""
     entry = policy(shared, FILES[file])

@@ -1,6 +1,7 @@
 """Policies that public projects trained, crossing simulators by the commands of the program.
 
-Speeds are those of metrics.json: forward, in the base frame, after two seconds.
+Speeds are those of metrics.json: forward, in the base frame, after two seconds. That those who walk in MuJoCo as they
+are still do so, regress/real_policies.regress.yaml holds, which tests/regress runs.
 """
 
 from __future__ import annotations
@@ -29,21 +30,20 @@ pytestmark = [pytest.mark.shared, pytest.mark.slow]
 CONTRACTS = Path(__file__).resolve().parents[1] / "real_policies"
 PACKAGES = {"mujoco": "mujoco", "maniskill": "sapien", "newton": "newton"}
 
-DAILYLIFE = "unitree_cpp_deploy_g1_dailylife"
-
 Walk = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def catalogue(shared: Path) -> dict[str, dict[str, Any]]:
     """The catalogue's entries by policy."""
     policies = yaml.safe_load((shared / "real_policies" / "catalogue.yaml").read_text())["policies"]
     return {entry["id"]: entry for entry in policies}
 
 
-@pytest.fixture
-def walk(shared: Path, catalogue: dict[str, dict[str, Any]], tmp_path: Path) -> Walk:
-    """Exports a policy, or remaps it with `mapping`, and plays it; returns the metrics."""
+@pytest.fixture(scope="module")
+def walk(shared: Path, catalogue: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """Exports a policy, or remaps it with `mapping`, once, and plays it; returns the metrics."""
+    made = tmp_path_factory.mktemp("ports")
 
     def run(*words: str) -> None:
         done = CliRunner().invoke(app, list(words))
@@ -52,13 +52,13 @@ def walk(shared: Path, catalogue: dict[str, dict[str, Any]], tmp_path: Path) -> 
     def play(policy: str, plant: str, file: str, *, mapping: str | None = None, seconds: float = 5.0) -> dict[str, Any]:
         pytest.importorskip(PACKAGES[plant])
         folder, entry = shared / "real_policies", catalogue[policy]
-        port = tmp_path / f"{policy}_{Path(mapping or 'as_it_is').stem}"
+        port = made / f"{policy}_{Path(mapping or 'as_it_is').stem}"
         if not port.exists():
             make = ("export",) if mapping is None else ("remap", "--mapping", mapping)
             contract = str(CONTRACTS / f"{policy}.yaml")
             command, *options = make
             run(command, str(folder / entry["file"]), "--contract", contract, *options, "--out", str(port))
-        out = tmp_path / f"{port.name}_in_{plant}"
+        out = made / f"{port.name}_in_{plant}"
         where = ("--plant", plant, "--robot", str(folder / "robots" / file), "--seconds", str(seconds))
         run("play", str(port), *where, "--command", ",".join(map(str, entry["baseline"]["command"])), "--out", str(out))
         return json.loads((out / "metrics.json").read_text())["metrics"]
@@ -69,10 +69,9 @@ def walk(shared: Path, catalogue: dict[str, dict[str, Any]], tmp_path: Path) -> 
 G1, ORDER = "unitree_rl_gym_g1_12dof", "g1_12dof_isaacgym_to_sapien"
 
 
-@pytest.mark.parametrize("plant", ["maniskill", "mujoco"])
-def test_g1_remapped_to_sapiens_order_walks(plant: str, walk: Walk) -> None:
+def test_g1_remapped_to_sapiens_order_walks(walk: Walk) -> None:
     """Trained depth-first in Isaac Gym; the command is 0.5 m/s."""
-    metrics = walk(G1, plant, "g1_12dof/g1_12dof.urdf", mapping=ORDER)
+    metrics = walk(G1, "maniskill", "g1_12dof/g1_12dof.urdf", mapping=ORDER)
     assert (metrics["survival"], metrics["fallen"]) == (5.0, 0)
     assert 0.40 < metrics["mean_lin_vel_x"] < 0.55
 
@@ -95,22 +94,12 @@ def test_anymal_goes_from_physx_to_mujoco_and_walks(walk: Walk, catalogue: dict[
     assert metrics["mean_lin_vel_x"] == pytest.approx(catalogue[policy]["baseline"]["mean_vx"], rel=0.15)
 
 
-@pytest.mark.parametrize(
-    ("policy", "file"), [("mujoco_playground_go1", "go1/scene.xml"), ("rl_sar_go2_robot_lab", "go2/go2.xml")]
-)
-def test_quadrupeds_walk_in_mujoco(policy: str, file: str, walk: Walk, catalogue: dict[str, dict[str, Any]]) -> None:
-    """At the catalogue's speed within 15 %, for five seconds."""
-    metrics = walk(policy, "mujoco", file)
-    assert (metrics["survival"], metrics["fallen"]) == (5.0, 0)
-    assert metrics["mean_lin_vel_x"] == pytest.approx(catalogue[policy]["baseline"]["mean_vx"], rel=0.15)
-
-
-@pytest.mark.parametrize("plant", PACKAGES)
+@pytest.mark.parametrize("plant", ["maniskill", "newton"])
 @pytest.mark.parametrize(
     ("policy", "file"),
     [("unitree_rl_lab_g1_29dof", "g1_29dof/g1_29dof.xml"), ("newton_assets_mjw_anymal", "anymal_c/anymal_c.xml")],
 )
-def test_a_biped_and_a_quadruped_walk_in_every_simulator(
+def test_a_biped_and_a_quadruped_walk_in_the_others(
     policy: str, file: str, plant: str, walk: Walk, catalogue: dict[str, dict[str, Any]]
 ) -> None:
     """Three seconds, of which the last is at the catalogue's speed within a quarter."""
@@ -123,7 +112,6 @@ def test_a_biped_and_a_quadruped_walk_in_every_simulator(
     ("policy", "file", "clip"),
     [
         ("rl_sar_g1_dance_102", "rl_sar_g1_dance_102.pt", "rl_sar_g1_dance_102.csv"),
-        (DAILYLIFE, f"{DAILYLIFE}.onnx", f"{DAILYLIFE}.csv"),
         ("robojudo_g1_jump_wose", "robojudo_g1_jump_wose.onnx", None),
     ],
 )

@@ -16,6 +16,8 @@ from tests.samples import LEGS, contract_data
 TRACE_JOINTS = LEGS[::-1]
 """Order of the joints in the trace, which is nobody's order but the trace's."""
 
+KEPT: dict[tuple[str, tuple[int, ...], int], dict[str, np.ndarray]] = {}
+
 
 def toy(**changes: Any) -> Contract:
     """The toy contract with a term of every kind that a trace can tell."""
@@ -72,6 +74,18 @@ def simulate(
     Each joint swings in its own way, the base turns and drifts, the command changes with the episode; actions are
     drawn at random unless `act` gives them, and the targets are what the contract makes of them.
     """
+    if act is not None:
+        return _simulated(contract, lengths, seed, act)
+    # Made once: many tests change a copy of the same.
+    key = (contract.model_dump_json(), lengths, seed)
+    if key not in KEPT:
+        KEPT[key] = _simulated(contract, lengths, seed, act)
+    return {name: array.copy() for name, array in KEPT[key].items()}
+
+
+def _simulated(
+    contract: Contract, lengths: tuple[int, ...], seed: int, act: Callable[[np.ndarray], np.ndarray] | None
+) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     dt = contract.timestep * contract.decimation
     swing = {name: (rng.uniform(0.1, 0.4), rng.uniform(1.0, 3.0), rng.uniform(0, 6), rng.normal()) for name in LEGS}

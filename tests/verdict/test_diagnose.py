@@ -178,7 +178,8 @@ def test_a_correct_contract_has_no_diagnosis(tmp_path: Path) -> None:
 
 def test_nonsense_has_no_hypothesis_that_explains_it(tmp_path: Path) -> None:
     """Observations drawn at random are explained by nothing, and nothing is said to explain them."""
-    contract = toy()
+    kinds = ("base_ang_vel", "joint_pos_rel", "joint_vel", "last_action")
+    contract = toy(observation={"terms": [{"term": kind} for kind in kinds]})
 
     def scramble(arrays: dict[str, np.ndarray]) -> None:
         arrays["observation"] = np.random.default_rng(0).normal(size=arrays["observation"].shape).astype(np.float32)

@@ -12,9 +12,10 @@ import pytest
 from policy_port.contract import Contract
 from policy_port.contract.layout import observation_slots
 from policy_port.mistakes.edits import with_term
-from policy_port.verdict.diagnose import diagnose_contract
+from policy_port.verdict.compared import compare
+from policy_port.verdict.diagnose import trace_diagnosis
 from policy_port.verdict.evidence import read_evidence
-from policy_port.verdict.verify import verify_contract
+from policy_port.verdict.verify import verification, verify_contract
 from tests.verdict.mistakes import edited, set_joint, set_scale
 from tests.verdict.synthetic import header, simulate, stacked, toy, write
 
@@ -49,16 +50,23 @@ def late(arrays: Arrays, contract: Contract, label: str, lags: Any) -> None:
 def said(folder: Path, contract: Contract, arrays: Arrays, given: Contract | None = None) -> tuple[str, Any]:
     """What verify prints, and diagnose's first hypothesis."""
     evidence = read_evidence(write(folder / "t.npz", arrays, header(contract)))
-    verdict = verify_contract(given or contract, evidence)
+    compared = compare(given or contract, evidence)
+    verdict = verification(compared)
     assert not verdict.ok
-    return verdict.text(), diagnose_contract(given or contract, evidence).hypotheses[0]
+    return verdict.text(), trace_diagnosis(compared).hypotheses[0]
 
 
 STEPS = {1: "one step late", 2: "two steps late", 3: "three steps late", 7: "seven steps late", 15: "15 steps late"}
 
 
-@pytest.mark.parametrize("label", ["base_ang_vel", "joint_vel", "joint_pos_rel", "projected_gravity", "last_action"])
-@pytest.mark.parametrize("lag", [1, 2, 7, 15])
+@pytest.mark.parametrize(
+    ("label", "lag"),
+    [
+        *(("base_ang_vel", lag) for lag in (1, 2, 7, 15)),
+        *((label, 2) for label in ("joint_vel", "joint_pos_rel", "projected_gravity")),
+        *(("last_action", lag) for lag in (1, 15)),
+    ],
+)
 def test_a_late_term_is_told_by_its_steps(tmp_path: Path, label: str, lag: int) -> None:
     """Whole steps are named, one, two or fifteen, for one term alone, whatever it is made of; noise is not."""
     arrays = worlds(toy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from policy_port.contract import Contract, load_contract
 from policy_port.errors import EvidenceError
-from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
+from policy_port.verdict.compared import compare
+from policy_port.verdict.diagnose import TraceDiagnosis, trace_diagnosis
 from policy_port.verdict.evidence import read_evidence
-from policy_port.verdict.verify import Verification, verify_contract
+from policy_port.verdict.verify import Verification, verification, verify_contract
 from tests.verdict.mistakes import edited, roll_quaternion, term
 from tests.verdict.synthetic import about, header, matrix, product, simulate, toy, write
 from tests.verdict.test_moments import columns
@@ -41,7 +43,8 @@ def shown(arrays: Arrays, offset: np.ndarray, quat: np.ndarray | None = None) ->
 
 def judged(folder: Path, contract: Contract, arrays: Arrays, **more: Any) -> tuple[Verification, TraceDiagnosis]:
     evidence = read_evidence(write(folder / "t.npz", arrays, header(contract, **more)))
-    return verify_contract(contract, evidence), diagnose_contract(contract, evidence)
+    compared = compare(contract, evidence)
+    return verification(compared), trace_diagnosis(compared)
 
 
 def everywhere(arrays: Arrays, vector: np.ndarray) -> np.ndarray:
@@ -317,6 +320,11 @@ CASES = {
 }
 
 
+@functools.cache
+def recorded(folder: Path, trace: str) -> Verification:
+    return verify_contract(load_contract(folder / "contract.yaml"), read_evidence(folder / trace))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_recorded_case_is_told(case: tuple[str, str]) -> None:
     """What Isaac Lab and mjlab recorded: the point to the fifth digit, and no noise."""
@@ -326,7 +334,7 @@ def test_a_recorded_case_is_told(case: tuple[str, str]) -> None:
     contract = load_contract(folder / "contract.yaml")
     if isinstance(term(contract.model_dump(), "base_lin_vel").get("point"), str | dict):
         pytest.skip("the contract states its point")
-    verdict = verify_contract(contract, read_evidence(folder / trace))
+    verdict = recorded(folder, trace)
     assert not verdict.ok
     assert CASES[case] in verdict.text()
     assert "noise" not in verdict.text()
@@ -337,7 +345,7 @@ def test_biases_of_a_recorded_case_are_told() -> None:
     folder = PEERS / "mjlab_base_lin_vel_is_imu"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")
-    text = verify_contract(load_contract(folder / "contract.yaml"), read_evidence(folder / "trace.npz")).text()
+    text = recorded(folder, "trace.npz").text()
     assert "constant biases of 29 readings, another in each environment" in text
     assert "left_hip_pitch_joint -0.002908 and +0.01423 rad" in text
     assert "scaled 1.0008" in text

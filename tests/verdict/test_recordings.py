@@ -11,9 +11,10 @@ import pytest
 
 from policy_port.contract import Contract
 from policy_port.verdict.answers import Network
-from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract
+from policy_port.verdict.compared import compare
+from policy_port.verdict.diagnose import TraceDiagnosis, diagnose_contract, trace_diagnosis
 from policy_port.verdict.evidence import read_evidence
-from policy_port.verdict.verify import verify_contract
+from policy_port.verdict.verify import verification
 from tests.samples import LEGS
 from tests.verdict.mistakes import MISTAKES, edited, set_joint, set_scale
 from tests.verdict.networks import Perceptron, Recurrent
@@ -33,8 +34,8 @@ def diagnosed(
     arrays = simulate(contract, lengths=LENGTHS, act=act)
     change(arrays)
     evidence = read_evidence(write(folder / "t.npz", arrays, header(contract)))
-    verdict = verify_contract(given or contract, evidence, made)
-    diagnosis = diagnose_contract(given or contract, evidence, made)
+    compared = compare(given or contract, evidence, made)
+    verdict, diagnosis = verification(compared), trace_diagnosis(compared)
     assert not verdict.ok
     assert diagnosis.hypotheses, verdict.text()
     # What diagnose finds, verify names.

@@ -38,6 +38,8 @@ _SEVERAL_MEANINGS = re.compile(
     re.IGNORECASE,
 )
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""Writes what yaml.safe_dump does, four times as fast."""
 
 Construct = Callable[[yaml.Node, Any], Any]
 """From a node and the plain value under it to what its tag stands for; a ValueError says why it is none."""
@@ -235,7 +237,7 @@ class PlainYaml:
 
     def _key(self, node: yaml.Node) -> Any:
         key = self._construct(node)
-        if isinstance(key, str):
+        if isinstance(key, str) and not (key.isascii() and key.isprintable()):
             odd = next(
                 (letter for letter in key if unicodedata.category(letter) in ("Cc", "Cf", "Co", "Zl", "Zp")), None
             )

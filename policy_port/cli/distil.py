@@ -90,13 +90,35 @@ class DistilOptions(LearningOptions):
     ] = None
 
 
-@takes(DistilOptions)
+def check_ways(options: DistilOptions) -> None:
+    """Refuse options of the way that was not chosen.
+
+    Raises:
+        BadParameter: Naming them, and what a student learns in.
+    """
+    if options.env is not None or options.config is not None:
+        names = ("--plant", "--robot", "--task", "--dynamics", "--randomise")
+        strays = {name: getattr(options, name[2:]) for name in names}
+        _refuse("goes with --plant: a ManiSkill environment brings its own", strays)
+        return
+    strays = {"--student-images": options.student_images, "--control-mode": options.control_mode}
+    strays["--episode-steps"] = options.episode_steps
+    _refuse("goes with --env: a robot on a plant has no camera, and its contract says how it is driven", strays)
+    if options.plant is None or options.robot is None or options.student_contract is None:
+        raise typer.BadParameter(
+            "a student learns on a plant, given --plant, --robot and --student-contract, or in a task environment of "
+            "ManiSkill's, given --env"
+        )
+
+
+@takes(DistilOptions, check=check_ways)
 def distil(options: DistilOptions) -> None:
     """Teach a student to act like a teacher that reads more, by RSL-RL's distillation, and say how well it does.
 
     The student drives, the teacher says what it would have done. Of the checkpoints the one that tracks the velocity
     best, of --env the one that succeeds most often, is the result, held against the teacher in the same episodes.
     """
+    check_ways(options)
     plan = options.plan()
     given = {
         "kind": options.library,
@@ -109,19 +131,14 @@ def distil(options: DistilOptions) -> None:
 
 
 def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
-    strays = {"--student-images": options.student_images, "--control-mode": options.control_mode}
-    strays["--episode-steps"] = options.episode_steps
-    _refuse("goes with --env: a robot on a plant has no camera, and its contract says how it is driven", strays)
-    if options.plant is None or options.robot is None or options.student_contract is None:
-        raise typer.BadParameter(
-            "a student learns on a plant, given --plant, --robot and --student-contract, or in a task environment of "
-            "ManiSkill's, given --env"
-        )
-
     from policy_port.cli.export import refuse_unheard
     from policy_port.train.distil import distil as teach
     from policy_port.train.distil import open_lesson
 
+    # As check_ways saw to it.
+    assert options.plant is not None
+    assert options.robot is not None
+    assert options.student_contract is not None
     lesson = open_lesson(
         options.teacher, options.teacher_contract, options.student_contract, network=_network(options), **given
     )
@@ -131,11 +148,6 @@ def _on_plant(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
 
 
 def _in_env(options: DistilOptions, plan: Plan, given: dict[str, Any]) -> Run:
-    strays = {
-        name: getattr(options, name[2:]) for name in ("--plant", "--robot", "--task", "--dynamics", "--randomise")
-    }
-    _refuse("goes with --plant: a ManiSkill environment brings its own", strays)
-
     from policy_port.cli.export import refuse_unheard
     from policy_port.contract import load_contract
     from policy_port.train.task_distil import TaskLesson, distil_task

@@ -9,12 +9,16 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
 
-def takes[Options](options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+def takes[Options](
+    options: type[Options], *, check: Callable[[Options], object] = lambda options: None
+) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
     """Make a command of a function of its options.
 
     Args:
         options: A dataclass whose fields are annotated like a command's parameters; one without a default is
             required, and one that is a dataclass itself stands for the fields of that.
+        check: Refuses options that do not go together, of a stage whose files need not be there yet; the function
+            itself does so too.
     """
 
     def command_of(function: Callable[[Options], None]) -> Callable[..., None]:
@@ -23,6 +27,7 @@ def takes[Options](options: type[Options]) -> Callable[[Callable[[Options], None
             function(_filled(options, given))
 
         command.__signature__ = inspect.Signature([*_parameters(options)])  # type: ignore[attr-defined]
+        command.check = lambda **given: check(_filled(options, given))  # type: ignore[attr-defined]
         return command
 
     return command_of

@@ -69,7 +69,7 @@ def commands() -> Mapping[str, Command]:
 
     def learns(call: Callable[..., Any]) -> Command:
         return Command(
-            call=as_stage(call),
+            **called(call),
             rooms=LEARNING,
             measures=lambda folder, options: _of_run(folder),
             curves=_curves,
@@ -80,15 +80,18 @@ def commands() -> Mapping[str, Command]:
         "train": learns(train),
         "distil": learns(distil),
         "finetune": learns(finetune),
-        "export": Command(call=as_stage(export), rooms=PORTING),
-        "remap": Command(call=as_stage(remap), rooms=PORTING),
+        "export": Command(**called(export), rooms=PORTING),
+        "remap": Command(**called(remap), rooms=PORTING),
         "measure": Command(call=measure, rooms=LEARNING, measures=lambda folder, options: _measured(folder)),
-        "play": Command(call=as_stage(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
-        "compare": Command(call=as_stage(compare), rooms=("compare",)),
-        "regress": Command(
-            call=as_stage(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite
-        ),
+        "play": Command(**called(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
+        "compare": Command(**called(compare), rooms=("compare",)),
+        "regress": Command(**called(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite),
     }
+
+
+def called(command: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """A command of the command line and its check, which fail as a stage does."""
+    return {"call": as_stage(command), "check": as_stage(command.check)}  # type: ignore[attr-defined]
 
 
 def as_stage(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import typer
 
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import PlantName, parse_command, parse_goals
-from policy_port.cli.play_options import EPISODES, PlayOptions, check_options
+from policy_port.cli.play_options import EPISODES, PlayOptions, check_options, check_stage
 from policy_port.cli.play_scheduled import ViewOptions, port_names, read_schedule, scheduled, watched
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SECONDS = 10.0
 """How long an episode under a command is where nobody says so [s]."""
 
 
-@takes(PlayOptions)
+@takes(PlayOptions, check=check_stage)
 def play(options: PlayOptions) -> None:
     """Replay a port in a ManiSkill environment (--env), on flat ground (--plant) or on an arm (--real); measure it."""
     check_options(options)

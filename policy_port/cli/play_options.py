@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -170,6 +170,14 @@ GOES_WITH: dict[tuple[str, ...], frozenset[str]] = {
     ("--env", "--real"): frozenset({"control_mode"}),
 }
 """Options that mean nothing to some of the three ways to play, by the ways that they go with."""
+
+
+def check_stage(options: PlayOptions) -> None:
+    """Refuse what does not go together, of a stage whose port may not be there yet: it may bring a clip to follow."""
+    told = (options.command, options.task, options.motion, options.env)
+    if str(options.port).startswith("@") and told == (None,) * 4:
+        options = replace(options, motion=options.port)
+    check_options(options)
 
 
 def check_options(options: PlayOptions) -> None:

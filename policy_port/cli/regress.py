@@ -40,12 +40,25 @@ class RegressOptions:
     ray: Annotated[bool, typer.Option("--ray", help="Spread the cases over the Ray cluster at RAY_ADDRESS.")] = False
 
 
-@takes(RegressOptions)
+def check_options(options: RegressOptions) -> None:
+    """Refuse what does not go with --update.
+
+    Raises:
+        BadParameter: Naming it.
+    """
+    wrong = [name for name in ("junit", "report", "case", "ray", "fail_on_skip") if getattr(options, name)]
+    if options.update and wrong:
+        shown = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise typer.BadParameter(f"--update judges nothing, so {shown} does not go with it")
+
+
+@takes(RegressOptions, check=check_options)
 def regress(options: RegressOptions) -> None:
     """Hold a suite of replays against its baselines: exit 0 pass, 1 regression, 2 bad suite, 3 inconclusive."""
     from policy_port.errors import SuiteError, closest
     from policy_port.regress.suite import load_suite
 
+    check_options(options)
     suite = load_suite(options.suite)
     names = [item.name for item in suite.cases]
     for name in options.case or ():
@@ -56,10 +69,6 @@ def regress(options: RegressOptions) -> None:
     if not options.update:
         _judge(suite, options)
         return
-    wrong = [name for name in ("junit", "report", "case", "ray", "fail_on_skip") if getattr(options, name)]
-    if wrong:
-        shown = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-        raise typer.BadParameter(f"--update judges nothing, so {shown} does not go with it")
     _update(suite, options.jobs)
 
 

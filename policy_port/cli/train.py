@@ -112,14 +112,17 @@ class TrainOptions(LearningOptions):
     critic_contract: CriticOption = None
 
 
-@takes(TrainOptions)
+def _place(options: TrainOptions) -> Place:
+    return options.place(options.plant, options.robot, options.task, options.num_envs)
+
+
+@takes(TrainOptions, check=_place)
 def train(options: TrainOptions) -> None:
     """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
     from policy_port.train.ppo import train as learn
 
     plan = options.plan(options.critic_contract)
-    place = options.place(options.plant, options.robot, options.task, options.num_envs)
-    typer.echo(summary(learn(options.contract, place, plan)))
+    typer.echo(summary(learn(options.contract, _place(options), plan)))
 
 
 @dataclass(frozen=True, kw_only=True)

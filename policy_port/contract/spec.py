@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -33,6 +33,7 @@ from policy_port.contract.term import Term
 from policy_port.contract.terms import Observation
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import ContractError
+from policy_port.plain_yaml import DUMPER
 
 
 class Base(Strict):
@@ -220,8 +221,9 @@ class Contract(Strict):
         data = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         sources = {"sources": data.pop("sources")} if "sources" in data else {}
         # Joints and terms one a line, sources one a line: a person reads and compares this file.
-        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=160, default_flow_style=None)
-        return text + (yaml.safe_dump(sources, sort_keys=False, allow_unicode=True, width=160) if sources else "")
+        style: dict[str, Any] = {"Dumper": DUMPER, "sort_keys": False, "allow_unicode": True, "width": 160}
+        text = yaml.dump(data, **style, default_flow_style=None)
+        return text + (yaml.dump(sources, **style) if sources else "")
 
 
 def load_contract(path: Path | str, data: bytes | None = None) -> Contract:

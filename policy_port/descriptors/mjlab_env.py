@@ -7,6 +7,7 @@ keys. Read from mjlab 1.6.0; older files name a few keys otherwise.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from policy_port.descriptors.draft import BASE_TERMS, Draft
 from policy_port.descriptors.record import Record
-from policy_port.descriptors.tagged_yaml import Foreign
+from policy_port.descriptors.tagged_yaml import Foreign, parsed, text_at
 from policy_port.descriptors.term_params import matches
 from policy_port.errors import ContractError
 
@@ -63,11 +64,17 @@ def role(path: Path) -> str:
 
     Isaac Lab's env.yaml has no `entities` in its scene; agent.yaml holds the settings of RSL-RL's runner.
     """
-    record = Record.read(path)
-    scene = record.data.get("scene")
-    if isinstance(scene, dict) and isinstance(scene.get("entities"), dict) and "decimation" in record.data:
+    return _role(path, text_at(path))
+
+
+@functools.lru_cache(maxsize=16)
+def _role(path: Path, text: str) -> str:
+    """Asked several times of each file, which are long."""
+    data = parsed(path, text)
+    scene = data.get("scene")
+    if isinstance(scene, dict) and isinstance(scene.get("entities"), dict) and "decimation" in data:
         return ENV
-    return AGENT if "algorithm" in record.data and "obs_groups" in record.data else ""
+    return AGENT if "algorithm" in data and "obs_groups" in data else ""
 
 
 def is_run(files: Sequence[Path]) -> bool:

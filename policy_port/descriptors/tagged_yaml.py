@@ -80,7 +80,16 @@ def read_tagged_yaml(path: Path) -> dict[str, Any]:
         ContractError: When the file can't be read, is no such mapping, has a key twice, or a foreign tag on a key;
             with file and line.
     """
-    text = read_text(path, ContractError, what="a YAML or JSON file", max_bytes=MAX_BYTES)
+    return parsed(path, text_at(path))
+
+
+def text_at(path: Path) -> str:
+    """The text of a descriptor."""
+    return read_text(path, ContractError, what="a YAML or JSON file", max_bytes=MAX_BYTES)
+
+
+def parsed(path: Path, text: str) -> dict[str, Any]:
+    """What `read_tagged_yaml` makes of the file's text."""
     document = PlainYaml(text, path, ContractError, tags=_TAGS, any_tag=_foreign, strict=False, max_depth=MAX_DEPTH)
     if not isinstance(document.data, dict):
         raise ContractError(f"{path}: holds no YAML mapping (key: value lines)")

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
-from policy_port.errors import TrainError, closest
+from policy_port.errors import PolicyPortError, TrainError, closest
 
 LARGEST = 200
 """Stages of a pipeline at most."""
@@ -40,6 +40,8 @@ class Command:
 
     call: Callable[..., Any]
     """The command's function; its parameters are the stage's options."""
+    check: Callable[..., Any] = lambda **options: None
+    """Raises on options that it would refuse together, before anything runs."""
     rooms: tuple[str, ...]
     """Rooms of this package whose source decides what comes out."""
     folder: Folder | None = None
@@ -60,6 +62,16 @@ class Command:
     def options(self) -> dict[str, inspect.Parameter]:
         """Its options by the keys of a stage: what the command line calls them."""
         return {_key(each): each for each in inspect.signature(self.call, eval_str=True).parameters.values()}
+
+    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as the function takes them: by parameter, of its types, and defaults for the rest."""
+        found = {}
+        for key, parameter in self.options.items():
+            if key in given:
+                found[parameter.name] = TypeAdapter(parameter.annotation).validate_python(given[key])
+            elif parameter.default is not parameter.empty:
+                found[parameter.name] = parameter.default
+        return found
 
     @property
     def resumes(self) -> bool:
@@ -220,6 +232,10 @@ def _stages(
         ]
         if missing:
             raise TrainError(f"{_at(document, name)}: stage '{name}': {kind} needs {', '.join(missing)}")
+        try:
+            command.check(**command.parameters({"out": "@out", **checked}))
+        except PolicyPortError as error:
+            raise TrainError(f"{_at(document, name)}: stage '{label}': {error}") from None
         yield Stage(name=label, family=name, kind=kind, command=command, options=checked, after=tuple(after))
 
 

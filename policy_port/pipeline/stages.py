@@ -123,7 +123,7 @@ class Running:
         self.say(f"{title}: {stage.kind}{', from where it was cut' if due == 'resume' else ''}")
         start = time.monotonic()
         given = {**options, **({"out": folder} if own else {}), **({"resume": True} if due == "resume" else {})}
-        stage.command.call(**_parameters(stage, given))
+        stage.command.call(**stage.command.parameters(given))
         state = State(
             key=key,
             done=True,
@@ -249,19 +249,6 @@ def refuse_foreign(out: Path, stages: Sequence[str]) -> None:
     if there and not (out / STATES).is_dir():
         more = f" and {len(there) - 5} more" if len(there) > 5 else ""
         raise OutputError(f"{out}: holds what no pipeline made: {', '.join(there[:5])}{more}; {remedy}")
-
-
-def _parameters(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as the command's function takes them: by parameter, of its types, and defaults for the rest."""
-    from pydantic import TypeAdapter
-
-    found = {}
-    for key, parameter in stage.command.options.items():
-        if key in given:
-            found[parameter.name] = TypeAdapter(parameter.annotation).validate_python(given[key])
-        elif parameter.default is not parameter.empty:
-            found[parameter.name] = parameter.default
-    return found
 
 
 def _hashes(value: Any, key: str) -> Any:

@@ -6,6 +6,7 @@ can show the least part.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,27 @@ def coarsen(link: Any, cell: float) -> None:
                 new.attach(shape.clone())
                 continue
             for part in shape.parts:
-                vertices, triangles = clustered(np.asarray(part.vertices) * shape.scale, part.triangles, cell)
+                scaled = np.asarray(part.vertices * shape.scale, np.float64)
+                corners = np.asarray(part.triangles, np.int64)
+                vertices, triangles, upright = _drawn(scaled.tobytes(), corners.tobytes(), cell)
                 if not len(triangles):
                     continue
                 uvs = np.zeros((len(vertices), 2), np.float32)
-                drawn = RenderShapeTriangleMesh(vertices, triangles, normals(vertices, triangles), uvs, part.material)
+                drawn = RenderShapeTriangleMesh(vertices, triangles, upright, uvs, part.material)
                 drawn.local_pose = sapien.Pose(shape.local_pose.p, shape.local_pose.q)
                 new.attach(drawn)
         one.entity.remove_component(old)
         one.entity.add_component(new)
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn(
+    vertices: bytes, triangles: bytes, cell: float
+) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.float32]]:
+    """The coarse mesh with its normals; every environment, and each that is made anew, draws the same ones."""
+    found = np.frombuffer(vertices).reshape(-1, 3)
+    coarse, corners = clustered(found, np.frombuffer(triangles, np.int64).reshape(-1, 3), cell)
+    return coarse, corners, normals(coarse, corners)
 
 
 def clustered(vertices: NDArray[Any], triangles: NDArray[Any], cell: float) -> Mesh:

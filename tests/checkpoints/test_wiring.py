@@ -256,10 +256,10 @@ def test_the_point_foot_of_limx_walks(shared: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     robot = str(folder / "robots/pf_tron1a/robot.xml")
     words = ["play", str(tmp_path / "port"), "--plant", "mujoco", "--robot", robot, "--no-meshes"]
-    done = run(app, [*words, "--seconds", "4", "--command", "0.5,0,0", "--out", str(tmp_path / "out")])
+    done = run(app, [*words, "--seconds", "3", "--command", "0.5,0,0", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     metrics = yaml.safe_load((tmp_path / "out/metrics.json").read_text())["metrics"]
-    assert (metrics["survival"], metrics["fallen"]) == (4.0, 0)
+    assert (metrics["survival"], metrics["fallen"]) == (3.0, 0)
     assert 0.4 < metrics["mean_lin_vel_x"] < 0.8
     assert load_contract(own).observation_size == 303
 

@@ -294,7 +294,7 @@ def show(signals: Signals, row: int, moment: dict[str, Any]) -> None:
     signals.time[row] = moment["time"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(contracts(), st.sampled_from([1, 3]), st.integers(0, 2**31))
 def test_any_observation_equals_the_reference_by_name(contract: Contract, num_envs: int, seed: int) -> None:
     """Any terms, units, clips, scales by joint, joint subsets, history layouts and resets of single rows."""

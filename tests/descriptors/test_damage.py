@@ -24,7 +24,7 @@ from tests.descriptors import (
 )
 from tests.descriptors.importing import COMPLETE, contract, imported, linear_policy, write
 
-TRIES = 150
+TRIES = 80
 PIECES = (
     b"-1",
     b"null",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,9 +52,17 @@ def remap(contract, mapping):
     return build_remap(contract, mapping)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def port_path(no_proof, tmp_path, make_actor, make_policy, remap) -> Path:
-    return write_port(tmp_path / "port", make_policy(make_actor("lstm")), remap).path
+def port_path(kept, no_proof, tmp_path, make_actor, make_policy, remap) -> Path:
+    """A copy of a port that is written once."""
+    if not (kept / "port").exists():
+        write_port(kept / "port", make_policy(make_actor("lstm")), remap)
+    return shutil.copytree(kept / "port", tmp_path / "port")
 
 
 def _left(folder: Path) -> list[str]:

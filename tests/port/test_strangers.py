@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import time
 import zipfile
 from collections.abc import Callable
@@ -25,11 +26,18 @@ from policy_port.port.manifest import write_manifest
 from policy_port.remap import identity_remap
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def port_path(tmp_path: Path, make_actor, make_policy, contract, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A port of ONNX alone."""
+def port_path(kept: Path, tmp_path: Path, make_actor, make_policy, contract, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a port of ONNX alone, which is written once."""
     monkeypatch.setattr(write, "_prove", lambda *args: '{"max_error": 1e-7, "max_ratio": 0.1}')
-    return write_port(tmp_path / "port", make_policy(make_actor()), identity_remap(contract), formats=("onnx",)).path
+    if not (kept / "port").exists():
+        write_port(kept / "port", make_policy(make_actor()), identity_remap(contract), formats=("onnx",))
+    return Path(shutil.copytree(kept / "port", tmp_path / "port"))
 
 
 def forged(port: Path, name: str, data: bytes) -> None:

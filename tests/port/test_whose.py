@@ -30,11 +30,24 @@ ANY = (*NETWORKS, "parity.json", "sample.npz", "deploy_sample.csv")
 DOCUMENTS = ("contract.yaml", "source_contract.yaml", "mapping.yaml")
 
 
-@pytest.fixture
-def made(tmp_path: Path, make_actor, make_policy, contract, mapping):
-    """Writes a port of one checkpoint or another, with one contract or another, proved as ever."""
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept")
 
-    def make(name: str, seed: int, scale: float = 0.3, sign: int = -1) -> Path:
+
+@pytest.fixture
+def made(kept: Path, tmp_path: Path, make_actor, make_policy, contract, mapping):
+    """Copies a port of one checkpoint or another, with one contract or another, proved as ever; each is written once,
+    or anew.
+    """
+
+    def make(name: str, seed: int, scale: float = 0.3, sign: int = -1, *, anew: bool = False) -> Path:
+        written = kept / f"{seed} {scale} {sign}"
+        if anew or not written.exists():
+            write(tmp_path / name if anew else written, seed, scale, sign)
+        return tmp_path / name if anew else Path(shutil.copytree(written, tmp_path / name))
+
+    def write(folder: Path, seed: int, scale: float, sign: int) -> None:
         stated = contract_data(
             name="four",
             joints={joint: {"default": 0.1 + 0.2 * i} for i, joint in enumerate(JOINTS)},
@@ -52,7 +65,7 @@ def made(tmp_path: Path, make_actor, make_policy, contract, mapping):
         policy.path.write_bytes(f"checkpoint {seed}".encode())
         policy = replace(policy, sha256=sha256(policy.path))
         remap = build_remap(Contract.model_validate(stated), through)
-        return write_port(tmp_path / name, policy, remap).path
+        write_port(folder, policy, remap)
 
     return make
 
@@ -137,7 +150,7 @@ def test_the_whole_port_again_is_of_one_policy(made, tmp_path: Path) -> None:
     """Copied again from where it came, or written again as `policy-port remap` and `export` do it."""
     one, other = made("one", 0), made("other", 1)
     shutil.copytree(one, tmp_path / "kept")
-    for again in (lambda: shutil.copytree(tmp_path / "kept", one), lambda: made("one", 0)):
+    for again in (lambda: shutil.copytree(tmp_path / "kept", one), lambda: made("one", 0, anew=True)):
         put(one, "policy.onnx", other, summed=True)
         with pytest.raises(PortError, match="Copy the whole port again from where it came, or write it again with"):
             load_port(one, whole=True)

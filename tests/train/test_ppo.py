@@ -32,7 +32,7 @@ def place(files: dict[str, Path]) -> Place:
     return Place(plant="mujoco", robot=files["robot"], task=files["task"], num_envs=4, seed=3)
 
 
-def test_a_run_holds_all_that_went_in(files: dict[str, Path], out: Path) -> None:
+def test_a_run_holds_all_that_went_in(files: dict[str, Path], out: Path, drawn: None) -> None:
     """Contracts, task and whole settings stand in the folder, and a longer resumption goes on from its end."""
     plan = Plan(out=out, agent=files["agent"])
     run = train(files["student"], place(files), plan)
@@ -40,7 +40,9 @@ def test_a_run_holds_all_that_went_in(files: dict[str, Path], out: Path) -> None
     assert {term.label for term in run.contract("critic").observation.terms} >= {"base_lin_vel", "projected_gravity"}
     assert yaml.safe_load((out / "agent.yaml").read_text())["algorithm"]["clip_param"] == 0.2
     assert run.record.hashes.keys() > {"agent.yaml", "task.yaml", "contracts/actor.yaml", "contracts/critic.yaml"}
-    assert "Learning curve" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "Learning curve" in page
+    assert len(page) > 50_000
     longer = train(files["student"], place(files), replace(plan, resume=True, iterations=3))
     assert list(longer.checkpoints()) == [0, 2, 3]
     assert longer.result()[0].name == "model_3.pt"

@@ -36,7 +36,7 @@ from policy_port.train.teacher import Taught, Teacher, open_teacher, teacher_con
 
 SHIPPED = Path(__file__).resolve().parents[2] / "policy_port" / "assets" / "so100_reach"
 ENV_ID = "TestTwoCameras-v1"
-STEPS = 26
+STEPS = 8
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on_to_a_port_that_plays(settings: Path, taught: Taugh
     with pytest.raises(TrainError, match="num_envs was 2, now 3"):
         distil_task(lesson, place(num_envs=3), Plan(out=cut, agent=settings, resume=True), told.append)
     with pytest.raises(TrainError, match=r"environment\.yaml is another file now"):
-        distil_task(lesson, place(episode_steps=9), Plan(out=cut, agent=settings, resume=True), told.append)
+        distil_task(lesson, place(episode_steps=7), Plan(out=cut, agent=settings, resume=True), told.append)
     distil_task(lesson, place(), Plan(out=cut, agent=settings, resume=True), told.append)
     assert open_run(cut).rows() == run.rows()
     assert open_run(cut).scores() == run.scores()
@@ -267,7 +267,7 @@ def test_what_the_environment_does_not_show_is_refused_and_nothing_is_written(ta
         ({"env_id": "PolicyPortSO100Reach-v1"}, "base_camera", "shows no camera images"),
         ({}, "front", "from camera 'front'. The environment's cameras are sky, base_camera"),
         ({"control_mode": "pd_joint_vel"}, "base_camera", "pd_joint_vel not in supported modes.* with --control-mode"),
-        ({"episode_steps": 99}, "base_camera", "its episodes have 26 steps, and --episode-steps 99 asks for more"),
+        ({"episode_steps": 99}, "base_camera", "its episodes have 8 steps, and --episode-steps 99 asks for more"),
     ):
         wrong = TaskLesson(teacher=taught, images=pictures([f"{name}=16x16"]))
         with pytest.raises(PolicyPortError, match=says):

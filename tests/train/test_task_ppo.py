@@ -11,15 +11,19 @@ import yaml
 pytest.importorskip("mani_skill", reason="mani_skill is not installed (extra: sim)")
 pytest.importorskip("rsl_rl", reason="needs policy-port[train]")
 
+from mani_skill.utils.registration import register_env
+
 from policy_port.contract import load_contract
 from policy_port.errors import TrainError
-from policy_port.tasks.so100_ball_env import CAMERA, ENV_ID
+from policy_port.tasks.so100_ball_env import CAMERA, SO100ReachBallEnv
 from policy_port.train import task_ppo as module
 from policy_port.train.ppo import Plan
 from policy_port.train.run import open_run
 from policy_port.train.task_distil import pictures
 from policy_port.train.task_place import TaskPlace
 
+ENV_ID = "TestShortBall-v1"
+register_env(ENV_ID, max_episode_steps=8)(type("ShortBall", (SO100ReachBallEnv,), {}))
 SHIPPED = Path(__file__).resolve().parents[2] / "policy_port" / "assets" / "so100_reach"
 TINY: dict[str, Any] = {
     "num_steps_per_env": 4,

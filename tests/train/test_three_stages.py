@@ -26,8 +26,8 @@ KEPT = 0.95
 """Share of the teacher's that the student must keep, and of the student's that fine-tuning must never fall below."""
 
 COPYING = {
-    "max_iterations": 15,
-    "save_interval": 15,
+    "max_iterations": 10,
+    "save_interval": 10,
     "student": {
         "class_name": "MLPModel",
         "hidden_dims": [32, 32],
@@ -36,7 +36,7 @@ COPYING = {
     },
     "algorithm": {"gradient_length": 6, "learning_rate": 0.003},
 }
-TUNING = {"max_iterations": 15, "save_interval": 5, "critic_warmup": 5, "critic": {"hidden_dims": [32, 32]}}
+TUNING = {"max_iterations": 8, "save_interval": 4, "critic_warmup": 4, "critic": {"hidden_dims": [32, 32]}}
 
 
 @pytest.fixture(scope="module")

@@ -108,8 +108,8 @@ def is_leapp(data: Any) -> bool:
 def beside(file: Path) -> Pipeline | None:
     """The pipeline that a model belongs to, as a YAML in its folder says by the model's name; None without one."""
     named = [path for path in sorted(file.parent.glob("*.y*ml")) if looks_like_leapp(path, file.name)]
-    found = [path for path in named if is_leapp(_data(path))]
-    pipelines = [pipeline for path in found if (pipeline := read_pipeline(path)).model_of(file)]
+    found = {path: data for path in named if is_leapp(data := _data(path))}
+    pipelines = [pipeline for path, data in found.items() if (pipeline := read_pipeline(path, data)).model_of(file)]
     if len(pipelines) > 1:
         raise CheckpointError(
             f"{file}: {' and '.join(pipeline.path.name for pipeline in pipelines)} beside it both describe it; keep one"
@@ -130,13 +130,13 @@ def _data(path: Path) -> Any:
     return PlainYaml(text, path, CheckpointError, strict=False).data
 
 
-def read_pipeline(path: Path) -> Pipeline:
-    """Read a YAML of LEAPP and the initial values that it names.
+def read_pipeline(path: Path, data: Any = None) -> Pipeline:
+    """Read a YAML of LEAPP, or its plain data that were read already, and the initial values that it names.
 
     Raises:
         CheckpointError: Naming the key that is missing, contradicts another, or names what is not there.
     """
-    data = _data(path)
+    data = _data(path) if data is None else data
     if not is_leapp(data):
         raise CheckpointError(f"{path}: has no models and pipeline, so it is no YAML of LEAPP")
     reader = _Reader(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -141,7 +142,13 @@ def settle_size(
     if name in given and feature_count(shape_only, channels, *given[name]) == wanted:
         height, width = given[name]
         return height, width, f"image {name}: {height} x {width}, as the contract says; the weights fit"
-    sides = [side for side in range(4, LARGEST_SIDE + 1) if feature_count(shape_only, channels, side, side) == wanted]
+    sides = range(4, LARGEST_SIDE + 1)
+
+    def features(side: int) -> int:
+        return feature_count(shape_only, channels, side, side)
+
+    # A larger image never gives fewer features.
+    sides = sides[bisect.bisect_left(sides, wanted, key=features) : bisect.bisect_right(sides, wanted, key=features)]
     if not sides:
         stated = f"{given[name][0]} x {given[name][1]} of the contract does not" if name in given else "none"
         raise CheckpointError(

@@ -14,6 +14,7 @@ from torch import Tensor
 from policy_port.checkpoints.networks.tape import GRAPH_ERRORS, Recorder, Traced, leaves
 from policy_port.checkpoints.torchscript import operators
 from policy_port.checkpoints.torchscript.shapes import SHAPE_OPERATORS, Walk
+from policy_port.checkpoints.torchscript.widths import Refusal, sizes_of
 from policy_port.errors import CheckpointError, UnsafeFileError
 
 _MAX_LOOP = 10_000
@@ -66,6 +67,9 @@ class GraphWalker(Walk):
         self._values: dict[str, Any] = {}
         self._attributes: dict[str, Tensor] = {}
         self._paths: dict[int, str] = {}
+        self._step = 0
+        self.refusal: Refusal | None = None
+        """The node at which the walk ended, if it did not come through."""
 
     def run(self, graph: Any, module: Any) -> list[Any]:
         """Walk the whole graph and return what it returns."""
@@ -77,16 +81,24 @@ class GraphWalker(Walk):
 
     def _block(self, nodes: Iterable[Any]) -> None:
         for node in nodes:
+            self._step += 1
             try:
                 self._node(node)
             except CheckpointError as error:
+                self._refused_by(node)
                 if isinstance(error, GraphRaisesError | UnsafeFileError) or "; at " in str(error):
                     raise
                 raise CheckpointError(f"{error}; at {_place(node)}") from error
             except GRAPH_ERRORS as error:
+                self._refused_by(node)
                 if not getattr(error, "__notes__", ()):
                     error.add_note(_place(node))
                 raise
+
+    def _refused_by(self, node: Any) -> None:
+        if self.refusal is None:
+            given = [self._values.get(item.debugName()) for item in node.inputs()]
+            self.refusal = Refusal(step=self._step, sizes=sizes_of(given))
 
     def _node(self, node: Any) -> None:
         namespace, _, name = node.kind().partition("::")

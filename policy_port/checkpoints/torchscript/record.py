@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ from policy_port.checkpoints.networks.tape import BATCH, GRAPH_ERRORS, Recorder,
 from policy_port.checkpoints.torchscript.graph import GraphRaisesError, GraphWalker, StateFoundError
 from policy_port.checkpoints.torchscript.operators import IN_PLACE, VIEWS
 from policy_port.checkpoints.torchscript.shapes import TRAINING
+from policy_port.checkpoints.torchscript.widths import MOST, UNFIT, Refusal, search
 from policy_port.errors import CheckpointError
 
-_MAX_GUESSED_WIDTH = 1024
+_MAX_LISTED = 12
 _MAX_STATES = 8
 RESETS = ("reset_memory", "reset")
 """Names of the method that clears the state, in the order of preference."""
@@ -62,6 +64,12 @@ class _Widths:
         self.single = False
         """Whether a batch of one that is written into the graph is opened."""
         self.first_error: Exception | None = None
+        self.refusal: Refusal | None = None
+        """What ended the last walk that did not come through."""
+
+    def refused(self, width: int) -> Refusal | None:
+        """What in the graph does not take this width."""
+        return None if self.try_width(width) else self.refusal or UNFIT
 
     def try_width(self, width: int) -> TapeActor | None:
         """Record the graph for this width; None when it does not fit."""
@@ -128,7 +136,10 @@ class _Widths:
             obs=Traced(obs.ref, obs.meta),
             check=lambda name, tensor: check_tensor(name, tensor, self.where),
         )
-        result = walker.run(self.graph, self.module)[0]
+        try:
+            result = walker.run(self.graph, self.module)[0]
+        finally:
+            self.refusal = walker.refusal
         if isinstance(result, (tuple, list)):
             result = result[0]
         if not isinstance(result, Traced) or not isinstance(result.meta, Tensor):
@@ -211,9 +222,10 @@ def _fitting_any(widths: _Widths, traced: int | None, wanted: int | None) -> lis
     candidates = list(dict.fromkeys([*stated, *sorted(_candidates(widths.tensors))]))
     for single in (False, True):
         widths.single = single
-        actors = _fitting(widths, candidates)
+        actors = list(_fitting(widths, candidates))
         if not actors and not isinstance(widths.first_error, CheckpointError):
-            actors = _fitting(widths, range(1, _MAX_GUESSED_WIDTH + 1))
+            # More than are listed say no more.
+            actors = list(itertools.islice(_fitting(widths, search(widths.refused)), _MAX_LISTED + 2))
         if actors:
             # One number broadcasts against a normaliser of any width, so 1 is the width only if nothing else is.
             actors.sort(key=lambda actor: actor.obs_size)
@@ -228,9 +240,9 @@ def _chosen(actors: list[TapeActor], where: str, traced: int | None, wanted: int
         return by_width[traced], [f"traced with an observation of width {traced}"]
     if len(actors) == 1:
         return actors[0], []
-    listed = ", ".join(map(str, list(by_width)[:12])) + (", ..." if len(by_width) > 12 else "")
+    listed = ", ".join(map(str, list(by_width)[:_MAX_LISTED])) + (", ..." if len(by_width) > _MAX_LISTED else "")
     if wanted in by_width:
-        others = ", ".join([str(width) for width in by_width if width != wanted][:12])
+        others = ", ".join([str(width) for width in by_width if width != wanted][:_MAX_LISTED])
         return by_width[wanted], [
             f"the file does not state its observation's width and also takes {others}; {wanted} is what the contract "
             "or --width says"
@@ -270,13 +282,13 @@ def overwritten(graph: Any) -> list[str]:
     return list(found)
 
 
-def _fitting(widths: _Widths, candidates: Iterable[int]) -> list[TapeActor]:
-    return [actor for width in candidates if (actor := widths.try_width(width)) is not None]
+def _fitting(widths: _Widths, candidates: Iterable[int]) -> Iterator[TapeActor]:
+    return (actor for width in candidates if (actor := widths.try_width(width)) is not None)
 
 
 def _candidates(tensors: dict[str, Tensor]) -> set[int]:
     """The widths that some tensor of the module suggests."""
-    return {tensor.shape[-1] for tensor in tensors.values() if tensor.ndim >= 1 and 0 < tensor.shape[-1] <= 100_000}
+    return {tensor.shape[-1] for tensor in tensors.values() if tensor.ndim >= 1 and 0 < tensor.shape[-1] <= MOST}
 
 
 def _first_line(error: Exception | None, where: str) -> str:

@@ -89,9 +89,10 @@ def _flat(x: NDArray) -> NDArray:
 def test_the_size_of_an_image_is_a_range(tmp_path: Path) -> None:
     """The weights leave eight sides open: the roundest is taken and said; a stated size that fits is taken instead."""
     path = written.save(ppo_rgb(), tmp_path / "final_ckpt.pt")
-    [image] = load_policy(path).actor.images
+    policy = load_policy(path)
+    [image] = policy.actor.images
     assert (image.height, image.width) == (40, 40)
-    assert any("squares of 36 to 43 pixels fit" in note for note in load_policy(path).notes)
+    assert any("squares of 36 to 43 pixels fit" in note for note in policy.notes)
     [image] = load_policy(path, image_sizes={"rgb": (37, 42)}).actor.images
     assert (image.height, image.width) == (37, 42)
     [image] = load_policy(path, image_sizes={"rgb": (64, 64)}).actor.images

@@ -147,12 +147,11 @@ def differences(policy: LoadedPolicy, rows: int, steps: int = 20) -> float:
     return worst
 
 
-@pytest.mark.parametrize("rows", [1, 7])
-def test_a_hidden_normaliser_is_followed(tmp_path: Path, rows: int) -> None:
+def test_a_hidden_normaliser_is_followed(tmp_path: Path) -> None:
     """Float64 attributes, a clip, a split and a join give what torch.jit gives; the width is found."""
     policy = load_policy(script(Normalised(), tmp_path / "policy.pt"))
     assert (policy.actor.obs_size, policy.actor.action_size, policy.actor.state_names) == (9, 3, ())
-    assert differences(policy, rows) < 1e-6
+    assert max(differences(policy, rows) for rows in (1, 7)) < 1e-6
 
 
 def test_float64_is_float64_all_the_way(tmp_path: Path) -> None:
@@ -168,16 +167,15 @@ def test_float64_is_float64_all_the_way(tmp_path: Path) -> None:
     assert float((actions - expected).detach().abs().max()) < 1e-14
 
 
-@pytest.mark.parametrize("rows", [1, 7])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
-def test_overwritten_buffers_become_state(tmp_path: Path, kind: str, layers: int, rows: int) -> None:
+def test_overwritten_buffers_become_state(tmp_path: Path, kind: str, layers: int) -> None:
     """Buffers written in place or assigned become state of any batch, and follow torch.jit row by row."""
     module = Lstm(kind, layers) if kind == "lstm" else Gru(kind, layers)
     policy = load_policy(script(module, tmp_path / "policy.pt"))
     assert policy.actor.state_names == (("h", "c") if kind == "lstm" else ("h",))
     assert policy.actor.state_shapes[0] == (layers, 8)
-    assert differences(policy, rows) < 2e-6
+    assert max(differences(policy, rows) for rows in (1, 7)) < 2e-6
 
 
 def test_a_state_that_starts_elsewhere_starts_there(tmp_path: Path) -> None:

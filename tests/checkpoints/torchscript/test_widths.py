@@ -76,6 +76,27 @@ def test_a_width_that_is_stated_nowhere_is_asked_for(tmp_path: Path) -> None:
         load_policy(path, width=5)
 
 
+class Hidden(nn.Module):
+    """Its only numbers lie in an attribute that is no weight; takes one group of entries, or any number of them."""
+
+    def __init__(self, width: int, *, groups: bool) -> None:
+        super().__init__()
+        self.scale, self.width, self.groups = torch.ones(width), width, groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.groups:
+            x = x.view(x.shape[0], -1, self.width).sum(dim=1)
+        return x * self.scale
+
+
+def test_a_width_is_solved_for_where_no_weight_states_it(tmp_path: Path) -> None:
+    """What first refuses other widths says the right one, however wide; where multiples of it fit too none is taken."""
+    policy = load_policy(saved(tmp_path / "wide.pt", Hidden(2000, groups=False)))
+    assert policy.actor.obs_size == 2000
+    with pytest.raises(CheckpointError, match=r"the graph takes 7, 14, 21,"):
+        load_policy(saved(tmp_path / "groups.pt", Hidden(7, groups=True)))
+
+
 def test_a_wrong_width_is_refused_where_the_file_has_one(tmp_path: Path) -> None:
     """A width that the weights settle is not overruled: inspect says both, and export refuses the contract."""
     path = saved(tmp_path / "policy.pt", nn.Sequential(nn.Linear(9, 4)))

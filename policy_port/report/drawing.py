@@ -44,7 +44,8 @@ def draw_png(width: float, height: float, draw: Callable[[Any], None]) -> bytes:
     stream = io.BytesIO()
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
+        canvas = FigureCanvasAgg(figure)
         draw(figure)
-        figure.savefig(stream, format="png")
+        # `savefig` would draw all of it once more, to lay it out.
+        canvas.print_png(stream)
     return stream.getvalue()

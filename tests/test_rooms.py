@@ -201,7 +201,7 @@ HEAVY: dict[str, set[str]] = {
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},
-    "cmaes": {"camera", "identify"},
+    "cmaes": {"camera"},
     "scipy": {"camera", "engine", "identify"},
     "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {

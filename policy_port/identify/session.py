@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from policy_port.contract import Contract, RobotMapping
@@ -80,8 +81,8 @@ class Done:
     """The identification."""
     dynamics: Dynamics
     """The document."""
-    report: Report
-    """The page."""
+    report: Callable[[], Report]
+    """Makes the page, whose plots take seconds."""
     text: str
     """What is printed."""
 
@@ -133,7 +134,7 @@ def run(request: Request, note: Callable[[str], None] = lambda _: None) -> Done:
     return Done(
         found=found,
         dynamics=dynamics,
-        report=make_report(found, dynamics, robot, joints, settings),
+        report=partial(make_report, found, dynamics, robot, joints, settings),
         text=summary(found, joints),
     )
 
@@ -171,7 +172,7 @@ def _run_floating(request: Request, contract: Contract, robot: Path, note: Calla
         "fitted": ", ".join(walk.recording.name for walk in walks[0]),
         "held out": ", ".join(walk.recording.name for walk in walks[1]) or "nothing",
     }
-    report = walk_report(found, robot, joints, settings)
+    report = partial(walk_report, found, robot, joints, settings)
     dynamics = walk_dynamics(found, robot, joints, walks)
     return Done(found=found, dynamics=dynamics, report=report, text=walk_summary(found, joints))
 
@@ -184,7 +185,7 @@ def write(done: Done, out: Path, report: Path | None) -> None:
     """
     write_dynamics(out, done.dynamics)
     if report is not None:
-        write_report(report, done.report)
+        write_report(report, done.report())
 
 
 def make_predictor(plant: str, robot: Path, setup: PlantSetup, payload_link: str | None) -> Predictor:

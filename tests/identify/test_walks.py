@@ -106,7 +106,7 @@ def test_friction_mass_and_delay_of_a_standing_robot_are_recovered(files: dict[s
     delays = {one.joints[name].delay.value for one in draw(done.dynamics, 1, 0) for name in JOINTS}  # type: ignore[union-attr]
     assert max(delays) - min(delays) < 1e-9, "one number for all joints is drawn as one"
     assert "0.1 s ahead, held-out" in done.text
-    assert "Error by time ahead" in str(done.report)
+    assert "Error by time ahead" in str(done.report())
 
 
 def changed(files: dict[str, Path], **arrays: np.ndarray | None) -> Path:

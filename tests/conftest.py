@@ -35,7 +35,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What is imported and collected here is kept to the end: looking through it for garbage takes a sixth of the collection.
+# What is imported and collected here is kept to the end: looking through it for garbage took a sixth of the time.
 gc.set_threshold(50_000, 20, 20)
 
 pytest_plugins = ["tests.small_networks"]

@@ -110,7 +110,7 @@ ROOMS: dict[str, set[str]] = {
         *("motion", "plain_yaml", "plants", "port", "proof", "remap", "replay", "report", "resources"),
         *("robot_models", "tasks", "trace"),
     },
-    # Estimation is mujoco.sysid's, SciPy's and cmaes's: this room brings them data and judges what comes out.
+    # Estimation is MuJoCo's and SciPy's: this room brings them data and judges what comes out.
     "identify": {
         *("contract", "control", "dynamics", "files", "motion", "plain_yaml", "plants", "port", "replay", "report"),
         *("resources", "robot_models", "trace", "robots.arm"),
@@ -200,7 +200,7 @@ HEAVY: dict[str, set[str]] = {
     "rsl_rl": {"train"},
     "tensordict": {"train"},
     "aiohttp": {"camera"},
-    "cmaes": {"camera", "identify"},
+    "cmaes": {"camera"},
     "scipy": {"camera", "engine", "identify"},
     "sapien": {"plants", "tasks", "replay", "system", "camera/scene.py", "descriptors/robot_parsers.py"},
     "torch": {

@@ -109,6 +109,14 @@ class Arm:
             )
         return np.array([joint_pos[name] for name in self.joints], dtype=np.float64)
 
+    def place(self, data: mujoco.MjData, joint_pos: Mapping[str, float]) -> None:
+        """Put the arm's links there; see `pose`."""
+        placed = dict(zip(self.joints, self.positions(joint_pos).tolist(), strict=True))
+        follow(self.followers, placed)
+        for name, value in placed.items():
+            data.joint(name).qpos[0] = value
+        mujoco.mj_kinematics(data.model, data)
+
     def pose(self, data: mujoco.MjData, joint_pos: Mapping[str, float]) -> None:
         """Put the arm there in `data`, kinematics and lights up to date.
 
@@ -116,11 +124,7 @@ class Arm:
             data: Of a model that has the arm's joints.
             joint_pos: By name [rad or m], all of `joints`.
         """
-        placed = dict(zip(self.joints, self.positions(joint_pos).tolist(), strict=True))
-        follow(self.followers, placed)
-        for name, value in placed.items():
-            data.joint(name).qpos[0] = value
-        mujoco.mj_kinematics(data.model, data)
+        self.place(data, joint_pos)
         mujoco.mj_comPos(data.model, data)
         mujoco.mj_camlight(data.model, data)
 
@@ -160,7 +164,7 @@ class Links:
         Args:
             joint_pos: By name [rad or m], all of the arm's joints.
         """
-        self.arm.pose(self._data, joint_pos)
+        self.arm.place(self._data, joint_pos)
         base, data = self.arm.base, self._data
         turned = data.xmat[base].reshape(3, 3)
         return turned.T @ data.xmat.reshape(-1, 3, 3), (data.xpos - data.xpos[base]) @ turned

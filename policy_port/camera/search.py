@@ -9,7 +9,7 @@ import numpy as np
 from cmaes import CMA
 
 from policy_port.arrays import Array
-from policy_port.camera.silhouette import Overlap
+from policy_port.camera.silhouette import Mask, Overlap
 from policy_port.camera.view import View
 
 SPREAD = np.array([0.03, 0.03, 0.03, 0.05, 0.05, 0.05])
@@ -75,6 +75,7 @@ def anywhere(overlap: Overlap, lens: View, *, keep: int) -> list[View]:
 def _around(overlap: Overlap, lens: View) -> Iterator[View]:
     cloud = overlap.points.reshape(-1, 3)
     middle = cloud.mean(axis=0)
+    there = _centre(overlap.masks)
     wanted = math.sqrt(float(overlap.masks.sum(axis=(1, 2)).mean()))
     fields = {"fov": lens.fov, "size": lens.size, "principal": lens.principal, "distortion": lens.distortion}
     for elevation in np.radians([5.0, 25.0, 45.0, 65.0, 85.0]):
@@ -85,21 +86,21 @@ def _around(overlap: Overlap, lens: View) -> Iterator[View]:
                 distance, view = 0.7, None
                 for _ in range(3):
                     view = View.looking_at(middle + distance * out, middle, roll=roll, **fields)
-                    view = _centred(overlap, view)
-                    seen = math.sqrt(float(overlap.drawn(view).sum(axis=(1, 2)).mean()))
+                    drawn = overlap.drawn(view)
+                    view = _turned(view, (_centre(drawn) - there) / view.resized(overlap.size).focal)
+                    seen = math.sqrt(float(drawn.sum(axis=(1, 2)).mean()))
                     distance = float(np.clip(distance * max(seen, 1.0) / max(wanted, 1.0), 0.15, 5.0))
                 assert view is not None
                 yield view
 
 
-def _centred(overlap: Overlap, view: View) -> View:
-    """The view turned so that the arm is where the masks are, on average over the pictures."""
-    rows, columns = np.indices(overlap.size)
+def _centre(masks: Mask) -> Array:
+    """Column and row about which all masks lie together, shape (2,)."""
+    pixels = masks.sum(axis=0)
+    places = [pixels.sum(axis=axis) @ np.arange(pixels.shape[1 - axis]) for axis in (0, 1)]
+    return np.array(places) / max(1, pixels.sum())
 
-    def centre(masks: Array) -> Array:
-        total = max(1.0, float(masks.sum()))
-        return np.array([(masks * columns).sum() / total, (masks * rows).sum() / total])
 
-    focal = view.resized(overlap.size).focal
-    right, down = (centre(overlap.drawn(view).astype(float)) - centre(overlap.masks.astype(float))) / focal
-    return view.moved(turn=[0.0, math.atan(down), -math.atan(right)])
+def _turned(view: View, off: Array) -> View:
+    """The view turned so that what is seen lies `off` less far right and down, shape (2,), in focal lengths."""
+    return view.moved(turn=[0.0, math.atan(off[1]), -math.atan(off[0])])

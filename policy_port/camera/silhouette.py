@@ -54,6 +54,12 @@ def moved_by(joint_pos: Mapping[str, float], zeros: Zeros) -> dict[str, float]:
     return {name: value + zeros.get(name, 0.0) for name, value in joint_pos.items()}
 
 
+def _whole(pixels: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Column and row of the pixel that each point is in, shapes (points,); -9 of those that are not seen."""
+    column, row = np.rint(np.where(np.isnan(pixels), -9.0, pixels)).clip(-9, 2**20).astype(np.int64).T
+    return column, row
+
+
 class Overlap:
     """Intersection over union of an arm's points with masks, all pictures at once and coarse."""
 
@@ -76,8 +82,7 @@ class Overlap:
         """The arm's silhouettes, shape (pictures, rows, columns)."""
         pictures, (rows, columns) = len(self.points), self.size
         pixels, _ = view.resized(self.size).project(self.points.reshape(-1, 3))
-        with np.errstate(invalid="ignore"):
-            column, row = np.rint(np.nan_to_num(pixels, nan=-9.0)).clip(-9, 2**20).astype(np.int64).T
+        column, row = _whole(pixels)
         picture = np.repeat(np.arange(pictures), self.points.shape[1])
         seen = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
         drawn = np.zeros((pictures * rows, columns), np.uint8)
@@ -123,7 +128,7 @@ class Outlines:
         """Which of the arm's points is seen in each pixel of a picture, -1 where none is, -2 where it lies between."""
         rows, columns = self.size
         pixels, _ = view.project(self._links.posed(moved_by(self.shots[index].joint_pos, zeros)))
-        column, row = np.rint(np.nan_to_num(pixels, nan=-9.0)).clip(-9, 2**20).astype(np.int64).T
+        column, row = _whole(pixels)
         seen = np.flatnonzero((column >= 0) & (column < columns) & (row >= 0) & (row < rows))
         points = np.full(self.size, -1, np.int32)
         points[row[seen], column[seen]] = seen
@@ -158,7 +163,8 @@ class Outlines:
             placed: The points in the base's frame [m], shape (points, 3).
             view: From where.
         """
-        pixels = np.nan_to_num(view.project(placed)[0], nan=-4.0 * self.size[0])
+        pixels = view.project(placed)[0]
+        pixels = np.where(np.isnan(pixels), -4.0 * self.size[0], pixels)
         rows, columns = self.size
         # Beyond the picture the distance grows on, so that a view that loses the arm is no good one.
         held = np.clip(pixels, 0, [columns - 1, rows - 1])

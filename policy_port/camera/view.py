@@ -171,8 +171,7 @@ class View:
         rotation, translation = self._extrinsics
         seen = points @ rotation.T + translation
         depth = seen[:, 2]
-        plane = np.full((len(points), 2), np.nan)
-        np.divide(seen[:, :2], depth[:, None], out=plane, where=depth[:, None] > NEAR)
+        plane = seen[:, :2] / np.where(depth > NEAR, depth, np.nan)[:, None]
         return self._distorted(plane) * self.focal + self.intrinsics()[:2, 2], depth
 
     def _distorted(self, plane: Array) -> Array:

@@ -1,1 +1,1 @@
-"""What a robot's recordings say of its dynamics; thin over mujoco.sysid, SciPy and cmaes."""
+"""What a robot's recordings say of its dynamics; thin over MuJoCo's least squares and SciPy."""

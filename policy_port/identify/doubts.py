@@ -21,15 +21,15 @@ from policy_port.identify.segments import Segments
 
 FOLLOW = ("offset", "stiffness", "damping", "friction", "delay")
 """Parameters of the joints concerned that are searched once more."""
-ROUNDS = 3
-"""Iterations of that search."""
+FIRST, ROUNDS = 1, 3
+"""Iterations of that search for each mistake, and for those that look likeliest then."""
 FEW, SHARE = 8, 8
 """Least segments that are looked at, and of how many one is, spread evenly."""
 CLEARLY = 0.7
 """A mistake is believed where undoing it leaves less than this share of the cost."""
-ALIKE, WORSE, LIKELY = 0.05, 1.5, 4
-"""How much undoing a mistake has to change the cost to be looked at closely, how much it may add before that,
-and how many are looked at so."""
+NEXT, ALIKE, WORSE, LIKELY = 10, 0.05, 1.5, 4
+"""How many are searched on after the first iteration, how much undoing a mistake has to change the cost to be looked at
+closely, how much it may add before that, and how many are looked at so."""
 RATES = (0.5, 2.0)
 """Clocks that are tried."""
 GAINS, FREELY = (0.8, 1.25), 0.7
@@ -143,24 +143,16 @@ def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
         space: What was searched.
         z: The minimum.
     """
-    joints = problem.predictor.joint_names
     few = replace(problem, segments=problem.segments.some(max(FEW, problem.segments.count // SHARE)))
     usual, tried = few.cost(space, z), list[tuple[float, _Undone, Space, Array]]()
     for undone in _mistakes(few, space):
-        other = undone.problem(few)
         whole, point = undone.start(few, space, z)
-        names = [joints[index] for index in undone.joints or range(len(joints))]
-        keys = (*FOLLOW, "gain") if undone.joints else ("damping", "delay")
-        followers = {f"{name}.{key}" for name in names for key in keys}
-        rest = whole.without([item.name for item in whole.parameters if item.name not in followers])
-        rest.fixed.update({key: array.copy() for key, array in whole.values(point).items()})
-        if rest.parameters:
-            point = whole.coordinates(rest.values(other.minimise(rest, rest.coordinates(rest.fixed), ROUNDS)))
-        tried.append((other.cost(whole, point) / usual, undone, whole, point))
+        tried.append(_followed(few, undone, whole, point, FIRST))
+    first = sorted(tried, key=lambda one: one[0])[:NEXT]
+    tried = [_followed(few, *one[1:], ROUNDS - FIRST) for one in first]
     # What changes nothing can't be told: a joint that turns upright looks the same turned over.
-    likely = sorted((one for one in tried if abs(one[0] - 1.0) > ALIKE and one[0] < WORSE), key=lambda one: one[0])[
-        :LIKELY
-    ]
+    shares = sorted(((one[0] / usual, *one[1:]) for one in tried), key=lambda one: one[0])
+    likely = [one for one in shares if abs(one[0] - 1.0) > ALIKE and one[0] < WORSE][:LIKELY]
     again, found = few.cost(space, few.minimise(space, z, ROUNDS)) if likely else usual, list[Doubt]()
     for _, undone, whole, point in likely:
         other = undone.problem(few)
@@ -169,6 +161,21 @@ def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
         if share < CLEARLY and what is not None:
             found.append(Doubt(what=what, share=share))
     return sorted(found, key=lambda one: one.share)
+
+
+def _followed(
+    problem: Problem, undone: _Undone, whole: Space, point: Array, rounds: int
+) -> tuple[float, _Undone, Space, Array]:
+    """What a mistake's undoing costs once the joints concerned have followed, and the point that was reached."""
+    joints, other = problem.predictor.joint_names, undone.problem(problem)
+    names = [joints[index] for index in undone.joints or range(len(joints))]
+    keys = (*FOLLOW, "gain") if undone.joints else ("damping", "delay")
+    followers = {f"{name}.{key}" for name in names for key in keys}
+    rest = whole.without([item.name for item in whole.parameters if item.name not in followers])
+    rest.fixed.update({key: array.copy() for key, array in whole.values(point).items()})
+    if rest.parameters:
+        point = whole.coordinates(rest.values(other.minimise(rest, rest.coordinates(rest.fixed), rounds)))
+    return other.cost(whole, point), undone, whole, point
 
 
 def _scale(segments: Segments, joint: int) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from policy_port.arrays import Array
 from policy_port.identify.segments import Segments
@@ -123,7 +123,7 @@ def _memory(error: Array) -> tuple[float, float]:
     found = [float((error[:, lag:] * error[:, :-lag]).sum()) / power * length / (length - lag) for lag in lags]
     count = error.size
     statistic = count * sum(value**2 for value in found)
-    return found[0], float(stats.chi2.sf(statistic, len(found)))
+    return found[0], float(special.chdtrc(len(found), statistic))
 
 
 def _explains(error: Array, reasons: dict[str, Array]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from policy_port.arrays import Array, Integers
 from policy_port.identify.fit import FREE, Problem
@@ -107,13 +107,13 @@ def estimate(
     data = slope[:-count]
     information = data.T @ data
     covariance: Any = np.linalg.inv(information + np.eye(count))
-    spread = np.sqrt(np.diag(covariance)) * stats.norm.ppf(0.5 + LEVEL / 2.0)
+    spread = np.sqrt(np.diag(covariance)) * special.ndtri(0.5 + LEVEL / 2.0)
     near = np.stack([z - spread, z + spread], axis=1)
     near[delays.mine] = delays.interval(LEVEL)
     _reach(near, space, twins)
     drawn = _bootstrap(problem, residual[:-count], data, z, np.random.default_rng(seed))
     wide = np.stack([np.minimum(near[:, 0], drawn[:, 0]), np.maximum(near[:, 1], drawn[:, 1])], axis=1)
-    half = np.diff(wide, axis=1)[:, 0] / 2.0 / stats.norm.ppf(0.5 + LEVEL / 2.0)
+    half = np.diff(wide, axis=1)[:, 0] / 2.0 / special.ndtri(0.5 + LEVEL / 2.0)
     kept = _kept(space, information, half)
     known = tuple(bool(item) for item in half < FREE)
     values = space.values(z)
@@ -222,7 +222,7 @@ def ratios_of(space: Space, covariance: Array) -> dict[str, float]:
         scale = space.directions[:, index]
         spread = float(np.sqrt(covariance[index, index]))
         if item.key == "stiffness" and np.count_nonzero(scale) > 1 and spread >= FREE / np.linalg.norm(scale):
-            wide = spread * item.spread * stats.norm.ppf(0.5 + LEVEL / 2.0)
+            wide = spread * item.spread * special.ndtri(0.5 + LEVEL / 2.0)
             found[item.name.rpartition(".")[0]] = float(np.exp(wide))
     return found
 

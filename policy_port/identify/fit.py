@@ -1,19 +1,19 @@
-"""The search: mujoco.sysid's optimiser on the multi-step residual, with priors, and what its minimum says.
+"""The search: MuJoCo's least squares on the multi-step residual, with priors, and what its minimum says.
 
 Residuals are radians over their own standard deviation, one per sample and joint, and one per parameter for its prior.
-mujoco.sysid's `build_residual_fn` is not used: it starts each sequence from a state that is given, not from a
-measurement that an offset and a gain turn into one, interpolates commands, and normalises each signal by its range.
+The optimiser is the one that mujoco.sysid runs. sysid itself is not used: it starts each sequence from a state that is
+given, not from a measurement that an offset and a gain turn into one, interpolates commands, and normalises each signal
+by its range.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from mujoco.sysid import Parameter, ParameterDict, optimize
+from mujoco.minimize import Verbosity, least_squares
 
 from policy_port.arrays import Array
 from policy_port.identify.parameters import Space, Values
@@ -21,6 +21,12 @@ from policy_port.identify.segments import Segments
 
 DIFFERENCE = 0.01
 """Step of derivatives by differences, in standard deviations of the prior."""
+GAINED = 0.1
+"""A search whose last step lowered the cost by less is over."""
+DAMPED, DAMPED_MORE = 0.1, 4.0
+"""Least damping of a step, next to the priors' curvature of 1, and by how much it grows where a step fails."""
+ON_BOUND, OFF_BOUND = 1e-3, 0.02
+"""What lies so near a bound starts so far from it, as shares of the room between the bounds."""
 FREE = 0.5
 """A parameter whose standard deviation the data leave above this share of the prior's is not identified."""
 
@@ -88,34 +94,31 @@ class Problem:
     def minimise(self, space: Space, start: Array, most: int) -> Array:
         """Coordinates of the minimum that is reached from `start`."""
         low, high = space.bounds
-        wanted = ParameterDict(
-            {
-                item.name: Parameter(item.name, float(np.clip(value, a, b)), float(a), float(b))
-                for item, value, a, b in zip(space.parameters, start, low, high, strict=True)
-            }
-        )
-
-        def residual(x: Array, _: object) -> tuple[list[Array], None, None]:
-            points = x.reshape(len(space.parameters), -1)
-            found = self.residuals(space, points)
-            return [found if x.ndim > 1 else found[:, 0]], None, None
-
-        def jacobian(x: Array, at: Array) -> Array:
-            return self.slope(space, x.reshape(-1), at.reshape(-1))
-
         # A search that starts on a bound can stay there.
-        wanted.move_off_bounds(0.02)
-        _, result = optimize(
-            *(wanted, residual),
-            optimizer="mujoco",
-            verbose=False,
-            max_iters=most,
-            jacobian=jacobian,
+        room = high - low
+        begin = np.where(start - low <= ON_BOUND * room, low + OFF_BOUND * room, start)
+        begin = np.where(high - begin <= ON_BOUND * room, high - OFF_BOUND * room, begin)
+        before = np.inf
+
+        def slope(x: Array, at: Array) -> Array:
+            nonlocal before
+            cost = float((at**2).sum())
+            if before - cost < GAINED:
+                # Without a slope the search is over.
+                return np.zeros((len(at), len(x)))
+            before = cost
+            return self.slope(space, x[:, 0], at[:, 0])
+
+        found, _ = least_squares(
+            *(begin, lambda x: self.residuals(space, x), [low, high], slope),
+            max_iter=most,
+            mu_min=DAMPED,
+            mu_factor=DAMPED_MORE,
             xtol=1e-3,
             gtol=1e-4,
-            output=io.StringIO(),
+            verbose=Verbosity.SILENT,
         )
-        return np.asarray(result.x, np.float64).reshape(-1)
+        return np.asarray(found, np.float64)
 
     def jacobian(self, space: Space, z: Array) -> tuple[Array, Array]:
         """Residuals at a point, shape (n,), and their derivatives, shape (n, parameters)."""

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from policy_port.arrays import Array, Integers
-from policy_port.identify.fit import Problem
+from policy_port.identify.fit import GAINED, Problem
 from policy_port.identify.parameters import Space
 
 FOLLOWED = 4
 """Steps in which the other parameters follow a move."""
+WORTH = 0.05
+"""A move is followed on where the last step won more than this share of what it lies above the best."""
 STEPS = (1, 2, 3)
 """Physics steps by which delays are moved, beside what the caller names."""
 FARTHEST = 1.0
@@ -80,7 +82,7 @@ class Profile:
 
     def interval(self, level: float) -> Array:
         """Coordinates between which a joint's cost stays within chi-square's quantile, shape (moved parameters, 2)."""
-        bound, ends = stats.chi2.ppf(level, 1), np.empty((len(self.mine), 2))
+        bound, ends = special.chdtri(1, 1.0 - level), np.empty((len(self.mine), 2))
         for row, index in enumerate(self.mine):
             cost, place = self.costs[:, self.columns[index]], self.points[index]
             best = int(cost.argmin())
@@ -119,20 +121,24 @@ def profile(problem: Problem, space: Space, z: Array, key: str, moves: Sequence[
         points = np.stack([_along_lag(space, z, point) for point in points.T], axis=1)
     slope = problem.slope(space, z, problem.residuals(space, z[:, None])[:, 0])
     curve = slope[:, rest].T @ slope[:, rest]
-    kept, residual = points.copy(), problem.residuals(space, points)
-    costs = (residual**2).sum(axis=0)
-    least, by_joint = costs, _by_joint(problem, space, points, residual)
+    residual = problem.residuals(space, points)
+    least, by_joint = (residual**2).sum(axis=0), _by_joint(problem, space, points, residual)
     follows = FOLLOWED if problem.predictor.quick is None else FOLLOWED // 2
+    # Which moves are followed on: those that won something by it.
+    alive, there = np.arange(len(steps)), points
     for _ in range(follows if len(rest) else 0):
         step = np.linalg.solve(curve, slope[:, rest].T @ residual)
-        points = points.copy()
-        points[rest] = np.clip(points[rest] - np.clip(step, -FARTHEST, FARTHEST), low[rest], high[rest])
-        residual = problem.residuals(space, points)
+        there = there.copy()
+        there[rest] = np.clip(there[rest] - np.clip(step, -FARTHEST, FARTHEST), low[rest], high[rest])
+        residual = problem.residuals(space, there)
         costs = (residual**2).sum(axis=0)
-        better = costs < least
-        kept[:, better], least = points[:, better], np.minimum(costs, least)
-        by_joint[better] = _by_joint(problem, space, points, residual)[better]
-    return Profile(moves=steps, points=kept, costs=by_joint, columns=_columns(space), mine=mine)
+        won = least[alive] - costs > np.maximum(GAINED, WORTH * (least[alive] - least.min()))
+        if not won.any():
+            break
+        alive, there, residual = alive[won], there[:, won], residual[:, won]
+        points[:, alive], least[alive] = there, costs[won]
+        by_joint[alive] = _by_joint(problem, space, there, residual)
+    return Profile(moves=steps, points=points, costs=by_joint, columns=_columns(space), mine=mine)
 
 
 def minima(problem: Problem, space: Space, z: Array, rounds: int) -> list[Array]:
@@ -171,7 +177,7 @@ def minima(problem: Problem, space: Space, z: Array, rounds: int) -> list[Array]
 def twins(problem: Problem, space: Space, z: Array, others: Sequence[Array], level: float) -> Twins:
     """Delays that the recordings tell as little from those at `z` as chance would."""
     found: Twins = {}
-    columns, bound = _columns(space), stats.chi2.ppf(level, 1)
+    columns, bound = _columns(space), special.chdtri(1, 1.0 - level)
     for other in others:
         points = np.stack([z, other], axis=1)
         costs = _by_joint(problem, space, points, problem.residuals(space, points))

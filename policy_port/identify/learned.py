@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
-from scipy.signal import savgol_filter
+from scipy import optimize
 
 from policy_port.arrays import Array
 from policy_port.dynamics.actuator import Actuator
@@ -24,7 +23,7 @@ from policy_port.identify.errors_left import rmse
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import Values
 from policy_port.identify.recording import Recording
-from policy_port.identify.segments import SMOOTHED, Segments, cut
+from policy_port.identify.segments import Segments, cut, slopes
 
 UNITS, LAGS = 6, (0, 1, 2)
 """Units of the hidden layer, and how many rows ago inputs are."""
@@ -169,6 +168,8 @@ def learn(
     errors = np.array([np.sqrt((rmse(path - judged.measured, judged)[1] ** 2).mean(axis=1)) for path in paths])
     chance = 1.0
     if not np.allclose(errors[0], errors[1], atol=1e-9):
+        from scipy import stats
+
         test: Any = stats.wilcoxon(errors[0], errors[1], alternative="greater")
         chance = float(test.pvalue)
     return Learned(networks=networks, values=values, spacing=spacing, errors=errors, chance=chance)
@@ -268,7 +269,7 @@ def _inputs(segments: Segments, values: Values) -> Array:
         held = np.searchsorted(item.sent, at, side="right").clip(1) - 1
         target = np.take_along_axis(item.command, held, axis=0)
         position = (item.measured - values["offset"]) / values["gain"]
-        speed = savgol_filter(position, SMOOTHED, 2, deriv=1, axis=0) / item.period
+        speed = slopes(position) / item.period
         first = np.searchsorted(item.time, segments.start[segments.of == index] - 1e-9)
         rows = first[:, None] + np.arange(samples)
         columns: Any = [signal[np.maximum(rows - lag, 0)] for signal in (target - position, speed) for lag in LAGS]

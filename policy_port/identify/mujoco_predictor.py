@@ -1,7 +1,7 @@
 """Predictions of segments in MuJoCo: many values of parameters at once, on all cores, in one call.
 
 mujoco.sysid's own residual builds each model anew from an MjSpec, interpolates commands, normalises residuals and has
-no play between motor and joint; what is taken from it is its parameters and its optimiser (`fit`).
+no play between motor and joint; what is taken from it is its optimiser (`fit`).
 """
 
 from __future__ import annotations

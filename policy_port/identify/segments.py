@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from policy_port.arrays import Array, Integers
 from policy_port.identify.recording import Recording
 
-SMOOTHED = 5
-"""Rows over which the velocity at a start is estimated: a parabola's slope, as noise would drown differences."""
+BESIDE = 2
+"""Rows to each side that tell the velocity of one: a parabola's slope, as noise would drown differences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +71,16 @@ class Segments:
         return self.take(np.unique(np.linspace(0, self.count - 1, most).astype(np.int64)))
 
 
+def slopes(rows: Array) -> Array:
+    """Slope of the parabola through each row and those beside it, the nearest whole one's at both ends."""
+    found = np.zeros_like(rows)
+    end = len(rows) - BESIDE
+    for apart in range(1, BESIDE + 1):
+        found[BESIDE:end] += apart * (rows[BESIDE + apart : end + apart] - rows[BESIDE - apart : end - apart])
+    found[:BESIDE], found[end:] = found[BESIDE], found[end - 1]
+    return found / (2.0 * sum(apart**2 for apart in range(1, BESIDE + 1)))
+
+
 def cut(recordings: Sequence[Recording], horizon: float, least: int = 0) -> Segments:
     """Cut recordings into stretches one after the other; what is left at an end is not used.
 
@@ -86,7 +95,7 @@ def cut(recordings: Sequence[Recording], horizon: float, least: int = 0) -> Segm
     apart = sum(max(1, (len(item.time) - 6) // samples) for item in recordings)
     stride = max(1, samples // min(8, max(1, -(-least // apart))))
     for index, item in enumerate(recordings):
-        velocity = savgol_filter(item.measured, SMOOTHED, 2, deriv=1, axis=0) / item.period
+        velocity = slopes(item.measured) / item.period
         # The first rows have no commands before them that a delay could bring.
         first: Any = np.arange(min(5, len(item.time) // 4), len(item.time) - samples, stride)
         rows = first[:, None] + 1 + np.arange(samples)

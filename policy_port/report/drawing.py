@@ -46,6 +46,6 @@ def draw_png(width: float, height: float, draw: Callable[[Any], None]) -> bytes:
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         draw(figure)
-        # The same bytes as savefig's, which draws all once more beforehand to lay it out.
+        # `savefig` would draw all of it once more, to lay it out.
         canvas.print_png(stream)
     return stream.getvalue()

@@ -69,7 +69,7 @@ def twin(arm: Arm) -> Twin:
     return Twin(arm)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def problem(links: Links, shots: tuple[Shot, ...]) -> Problem:
     """The camera 3 cm and 3 degrees off."""
     start = TRUE.moved([0.02, -0.02, 0.01], np.radians([2.0, 2.0, -1.0]))

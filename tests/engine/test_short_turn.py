@@ -12,7 +12,6 @@ import yaml
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 pytest.importorskip("mani_skill", reason="ManiSkill, which ships the arm's description, is not installed")
 pytest.importorskip("rsl_rl", reason="needs policy-port[train]")
-pytest.importorskip("cmaes", reason="needs policy-port[identify]")
 
 from policy_port.cli.engine import PARTS, commands
 from policy_port.dynamics.document import load_dynamics

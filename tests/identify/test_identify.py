@@ -45,7 +45,7 @@ def found(simulators: tuple[MujocoPredictor, MujocoPredictor], recordings: list[
         for joint in JOINTS
     }
     space = make_space(priors.model_copy(update={"joints": known}), JOINTS, stock.stock)
-    return identify(predictor, stock, space, (recordings[:3], recordings[3:]), Effort(segments=20, rounds=6))
+    return identify(predictor, stock, space, (recordings[:3], recordings[3:]), Effort(segments=14, rounds=6))
 
 
 def test_hidden_numbers_are_inside_their_intervals(found: Identified) -> None:

@@ -126,7 +126,7 @@ class ArmSession:
         self._over = threading.Event()
         self._counted = 0
         self._used = time.now()
-        self._in_block = self._warned = self._powered = False
+        self._in_block = self._warned = self._powered = self._frozen = False
         self._switch = sys.getswitchinterval()
         self._why = "the arm is not open"
         self._cause: BaseException | None = None
@@ -247,9 +247,12 @@ class ArmSession:
             if not self._warned:
                 self.warn()
             # A long collection or another thread in the middle of a step makes it late. What is there already is left
-            # out of collections, which stay on: nobody knows for how long the arm will be driven.
+            # out of collections, which stay on: nobody knows for how long the arm will be driven. A program that has
+            # left its own out keeps it so, also afterwards.
+            self._frozen = gc.get_freeze_count() == 0
             gc.collect()
-            gc.freeze()
+            if self._frozen:
+                gc.freeze()
             sys.setswitchinterval(SWITCH)
             self._powered = True
             supervisor.switch_on()
@@ -282,7 +285,8 @@ class ArmSession:
         self._over.set()
         self._console.close()
         if self._powered:
-            gc.unfreeze()
+            if self._frozen:
+                gc.unfreeze()
             sys.setswitchinterval(self._switch)
         if not self._in_block:
             self.signals.release()

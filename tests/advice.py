@@ -183,14 +183,10 @@ def _no_messages(nodes: list[ast.AST]) -> Iterator[ast.AST]:
             yield node.value
         elif isinstance(node, ast.JoinedStr):
             yield from node.values
-        elif _is_help(node) or (
+        elif (isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in HELP) or (
             isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _name(node.func) in NOT_MESSAGES
         ):
             yield from ast.walk(node)
-
-
-def _is_help(node: ast.AST) -> bool:
-    return isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in HELP
 
 
 def _name(function: ast.Attribute) -> str:

@@ -21,8 +21,17 @@ class Source:
 
     @functools.cached_property
     def nodes(self) -> list[ast.AST]:
-        """All of its nodes, outer ones first."""
-        return list(ast.walk(self.tree))
+        """All of its nodes, outer ones first, but for the marks that say whether a name is read or written."""
+        found: list[ast.AST] = [self.tree]
+        # `ast.walk` takes three times as long.
+        for node in found:
+            for field in node._fields:
+                value = None if field == "ctx" else getattr(node, field, None)
+                if isinstance(value, ast.AST):
+                    found.append(value)
+                elif isinstance(value, list):
+                    found += [part for part in value if isinstance(part, ast.AST)]
+        return found
 
 
 @functools.cache

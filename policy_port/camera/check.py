@@ -164,7 +164,7 @@ def look(frames: Sequence[Frame], view: View, joint_positions: Mapping[str, floa
 
 
 def reference(
-    frames: Sequence[Frame], view: View, joint_positions: Mapping[str, float], robot: Twin | str
+    frames: Sequence[Frame], view: View, joint_positions: Mapping[str, float], robot: Twin | Path | str
 ) -> Reference:
     """What to store of a camera that is right.
 

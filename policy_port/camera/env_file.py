@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from policy_port.camera.amended import amended
 from policy_port.camera.env_config import OPTIONS, SAID, THEIRS, as_ours, read_document, written
 from policy_port.camera.picture import OFF_MIDDLE, NetworkPicture, Resizing, middle, picture_spec, picture_view
 from policy_port.camera.view import (
@@ -31,7 +32,7 @@ from policy_port.camera.view import (
     view_fields,
 )
 from policy_port.contract.image import Crop, Side
-from policy_port.contract.yaml_file import Strict, YamlDocument, parse
+from policy_port.contract.yaml_file import Strict, YamlDocument, parse, read_yaml
 from policy_port.errors import CameraError, closest
 from policy_port.files import write_atomic
 
@@ -310,10 +311,14 @@ class EnvFile(Strict):
         seen = self.drawn_view().in_frame(*self.stand)
         return seen.roll_to(looked_at(seen))
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """What an env.yaml says of it."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     def text(self) -> str:
         """The text of an env.yaml."""
-        document = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        return yaml.safe_dump(self.document, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
     def env_config(self) -> dict[str, Any]:
         """The same as lerobot-sim2real's `env_config.json` says it.
@@ -324,9 +329,21 @@ class EnvFile(Strict):
         return written(self, self._theirs)
 
     def write(self, path: Path) -> None:
-        """Write env.yaml, or env_config.json where the name ends so."""
-        text = json.dumps(self.env_config(), indent=4) + "\n" if path.suffix == ".json" else self.text()
-        write_atomic(path, text)
+        """Write env.yaml, or env_config.json where the name ends so; of an env.yaml that is there the comments stay."""
+        if path.suffix == ".json":
+            write_atomic(path, json.dumps(self.env_config(), indent=4) + "\n")
+        else:
+            write_atomic(path, self._amended(path) or self.text())
+
+    def _amended(self, path: Path) -> str | None:
+        """The text of a file that is there, changed to say the same as this one."""
+        try:
+            text = path.read_bytes().decode()
+            changed = amended(text, _loaded(path, read_document(path), None).document, self.document)
+            made = None if changed is None else read_yaml(path, CameraError, changed.encode())
+            return changed if made and _loaded(path, made, None).document == self.document else None
+        except (OSError, ValueError, CameraError):
+            return None
 
     def _changed(self, **fields: Any) -> EnvFile:
         changed = EnvFile.model_validate({name: getattr(self, name) for name in type(self).model_fields} | fields)
@@ -351,9 +368,11 @@ def load_env_file(path: Path | str, env: str | None = None) -> EnvFile:
     Raises:
         CameraError: With file, line and key, where it is malformed, says what can't be, or names another environment.
     """
-    path = Path(path)
+    return _loaded(Path(path), read_document(Path(path)), env)
+
+
+def _loaded(path: Path, document: YamlDocument, env: str | None) -> EnvFile:
     theirs: dict[str, Any] = {}
-    document = read_document(path)
     if path.suffix == ".json" or set(document.data) & set(THEIRS):
         theirs = document.data
         document = YamlDocument(path=path, data=as_ours(path, document, env), root=document.root, said=SAID)

@@ -24,6 +24,11 @@ MOVING = 3
 """So many joints have to move at least; of an arm with fewer, all."""
 LEAST_OVERLAP = 0.8
 """Smallest mean overlap of a pose that is believed; ragged masks of an arm far away come to 0.87."""
+HOPELESS = 0.5
+"""A mean overlap below which neither joints' zeros nor the field of view are the reason: with all six zeros of an SO100
+off by 12 degrees a pose comes to 0.66, with pictures of other poses to 0.3."""
+ENOUGH = 8
+"""Pictures that tell why nothing fits."""
 OUTLIER = 3.0
 """A picture whose outline lies off so many times as far as the others' is of another pose."""
 ZERO, FOV, SIGMAS = math.radians(1.0), 1.0, 4.0
@@ -116,6 +121,8 @@ def solve(problem: Problem) -> Solved:
     joints = problem.links.arm.joints
     unknowns = Unknowns(fov=problem.fov, principal=problem.principal)
     best = refine(outlines, start, unknowns)
+    if (reached := float(_overlaps(outlines, best).mean())) < HOPELESS:
+        raise CameraError(_no_fit(problem, reached))
     if problem.zeros:
         best = refine(outlines, best.view, replace(unknowns, zeros=joints), passes=PASSES + PASSES[-2:])
     # What was given for sure is set free once more: where it moves, it was wrong, and the pose with it.
@@ -168,11 +175,16 @@ def _first(problem: Problem, shots: Sequence[Shot]) -> View:
     overlap = Overlap(problem.links, shots, rows=effort.rows, count=effort.coarse_points)
     if problem.near:
         return nearby(overlap, problem.lens, evaluations=effort.evaluations, fov=problem.fov)
+    best = max(_around(problem, shots), key=lambda view: float(overlap.of(view).mean()))
+    return nearby(overlap, best, evaluations=effort.evaluations // 2, fov=problem.fov)
+
+
+def _around(problem: Problem, shots: Sequence[Shot]) -> list[View]:
+    """The most promising poses from anywhere around the arm, as few points tell them."""
+    effort = problem.effort
     coarse = Overlap(problem.links, shots, rows=effort.rows // 2, count=effort.coarse_points // 5)
     starts = anywhere(coarse, problem.lens, keep=4)
-    tried = [nearby(coarse, view, evaluations=effort.evaluations // 2) for view in starts]
-    best = max(tried, key=lambda view: float(overlap.of(view).mean()))
-    return nearby(overlap, best, evaluations=effort.evaluations // 2, fov=problem.fov)
+    return [nearby(coarse, view, evaluations=effort.evaluations // 2) for view in starts]
 
 
 def _overlaps(outlines: Outlines, best: Refined) -> Array:
@@ -221,19 +233,22 @@ def _no_fit(problem: Problem, reached: float) -> str:
         f"no pose of the camera fits: the arm and its masks overlap by {reached:.2f} at best, and {LEAST_OVERLAP:g} is "
         "the least. Nothing was written. "
     )
-    flipped = [replace(shot, mask=np.ascontiguousarray(shot.mask[:, ::-1])) for shot in problem.shots]
-    other = replace(problem, near=False)
-    overlap = Overlap(problem.links, flipped, rows=problem.effort.rows, count=problem.effort.coarse_points)
-    there, here = float(overlap.of(_first(other, flipped)).mean()), reached
-    if problem.near:
-        straight = Overlap(problem.links, problem.shots, rows=problem.effort.rows, count=problem.effort.coarse_points)
-        here = float(straight.of(_first(other, problem.shots)).mean())
-    if there > here + MIRRORED:
+    problem.progress("nothing fits; looking for the reason")
+    shots = problem.shots[:: -(-len(problem.shots) // ENOUGH)]
+    flipped = [replace(shot, mask=np.ascontiguousarray(shot.mask[:, ::-1])) for shot in shots]
+
+    def best(some: Sequence[Shot]) -> float:
+        """The best overlap all around the arm."""
+        overlap = Overlap(problem.links, some, rows=problem.effort.rows, count=problem.effort.coarse_points)
+        return max(float(overlap.of(view).mean()) for view in _around(problem, some))
+
+    there, here = best(flipped), best(shots)
+    if there > max(here + MIRRORED, HOPELESS):
         return text + (
             f"The pictures are mirrored: turned over left to right they overlap by {there:.2f}. Switch the camera's "
             "mirroring off. An arm whose first joint is counted the other way round looks the same: see to its sign"
         )
-    if problem.near and here > reached + MIRRORED:
+    if problem.near and here > max(reached + MIRRORED, HOPELESS):
         return text + f"Elsewhere around the arm the overlap is {here:.2f}: leave --start out"
     return text + (
         "Look at what was taken for the arm: --masks FOLDER writes it. Where that is not the whole arm, as with a pale "

@@ -68,6 +68,7 @@ def align(options: AlignOptions) -> None:
     from policy_port.robots.jobs.pictures import whole_frames
 
     robot = load_robot_file(options.robot)
+    drawn = robot.described
     given = load_env_file(options.config, options.env)
     env = whole_frames(given, robot)
     check_writable(options.config)
@@ -87,7 +88,7 @@ def align(options: AlignOptions) -> None:
             )
         )
         snapshots = options.snapshots or options.config.parent / SNAPSHOTS
-        what = Aligned(robot=known, env=env, given=given, path=options.config, snapshots=snapshots)
+        what = Aligned(robot=known, drawn=drawn, env=env, given=given, path=options.config, snapshots=snapshots)
         job = AlignJob(what, page, on_torque, clock or REAL)
         typer.echo(f"page: {page.address}")
         typer.echo(f"on another machine: ssh -L {page.port}:127.0.0.1:{page.port} THIS_MACHINE, then the same there")

@@ -63,7 +63,7 @@ def background(options: BackgroundOptions) -> None:
     if options.out.exists() and not options.force:
         raise OutputError(f"{options.out}: exists already; --force replaces it")
     given = load_env_file(options.config, options.env)
-    arm = None
+    arm = shown = None
     if options.robot is not None:
         from policy_port.cli.arm import reached
         from policy_port.robots.arm.robot_file import load_robot_file
@@ -73,14 +73,15 @@ def background(options: BackgroundOptions) -> None:
         bounds = camera_of(known, given.camera_name)
         given = _sized(given, (bounds.height, bounds.width))
         view = None if given.camera is None else given.frame_view()
+        shown = None if view is None else known.described
         if view is None and options.emulated_view is not None:
             raise typer.BadParameter("--emulated-view goes with a camera in the environment file: write one there")
         outlook = None if view is None else outlook_of(given.camera_name, view, options.emulated_view)
         with reached(known, emulated=options.emulated, faults=options.fault or (), outlook=outlook) as (there, _):
             seen = look_at_arm(there, given.camera_name, options.frames)
         taken = list(seen.frames)
-        if view is not None:
-            arm = ArmThere(view, seen.joint_pos, there.name)
+        if view is not None and shown is not None:
+            arm = ArmThere(view, seen.joint_pos, shown)
     else:
         wanted = None if given.image is None else given.image.camera_size
         taken = grab(as_source(options.source or ""), options.frames, size=wanted)

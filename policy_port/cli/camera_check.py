@@ -57,6 +57,7 @@ def check(options: CheckOptions) -> None:
         raise typer.BadParameter("give one of --config and --view")
     check_emulated(emulated, emulated_view=emulated_view, fault=fault)
     known = load_robot_file(robot)
+    arm = known.described
     given = None if config is None else load_env_file(config, env)
     name = camera or (given.camera_name if given is not None else next(iter(known.cameras), "base_camera"))
     path = config or view
@@ -68,14 +69,14 @@ def check(options: CheckOptions) -> None:
     with reached(known, emulated=emulated, faults=fault or (), outlook=outlook) as (there, _):
         seen = look_at_arm(there, name, FRAMES)
     if options.store:
-        kept = reference(seen.frames, looks, seen.joint_pos, known.name)
+        kept = reference(seen.frames, looks, seen.joint_pos, arm)
         write_reference(beside(path), kept)
         typer.echo(f"wrote {beside(path)}: {kept.overlay:.0%} of the arm's edges are where the view says")
         if not colourful(kept):
             typer.echo("note: the scene and the arm are grey; put something red or blue into view, and store again, or "
                        "red and blue exchanged will not be noticed")  # fmt: skip
         return
-    found = check_camera(seen.frames, looks, seen.joint_pos, known.name, stored, fps=bounds.fps, now=seen.taken)
+    found = check_camera(seen.frames, looks, seen.joint_pos, arm, stored, fps=bounds.fps, now=seen.taken)
     for line in refuse(found, options.accept or [], name):
         typer.echo(line)
     if stored is None:

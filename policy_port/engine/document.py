@@ -176,7 +176,7 @@ def read_engine(path: Path, out: Path | None = None) -> Engine:
             f"{document.arm} is of {arm.name}: another robot. Give a policy of {arm.name}, or the arm's own robot file"
         )
     with at.named("robot"):
-        robot = find_robot(at.file(document.robot or arm.name))
+        robot = find_robot(at.file(document.robot or str(arm.described)))
     stranger = sorted(set(contract.joint_names) - set(joint_names(robot)))
     if stranger:
         raise TrainError(

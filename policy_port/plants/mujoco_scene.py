@@ -15,6 +15,9 @@ GHOST = (0.95, 0.55, 0.15, 0.4)
 """Colour of a reference beside the robot."""
 WIDER = 1.3
 """How much farther away the camera is that has two robots to show."""
+SHADOWS = 4096, 2048
+"""Pixels of a side of MuJoCo's map of shadows, and of ours: it takes two thirds of the time of a picture drawn without
+a GPU, and pictures hardly differ."""
 VISIBLE_GROUPS = 3
 """MuJoCo draws geom groups 0, 1 and 2 unless told otherwise."""
 
@@ -22,6 +25,8 @@ VISIBLE_GROUPS = 3
 def add_scenery(spec: mujoco.MjSpec, root: mujoco.MjsBody, *, friction: float) -> None:
     """Add what the file lacks: ground, sky, light, and something to see of a robot whose meshes are not there."""
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
+    if spec.visual.quality.shadowsize == SHADOWS[0]:
+        spec.visual.quality.shadowsize = SHADOWS[1]
     if not any(texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX for texture in spec.textures):
         spec.add_texture(
             name="policy_port sky",

@@ -70,6 +70,80 @@ def test_a_view_and_a_target_say_the_same(tmp_path: Path) -> None:
     assert not (tmp_path / "rolled.json").exists()
 
 
+BLOCK = """\
+# The camera over the left edge.
+env: SO100GraspCube-v1   # ours
+camera:
+  # measured with a tape
+  pos: [0.69, 0.37, 0.28]  # [m]
+  target:
+    - 0.185
+    - -0.15
+    - 0.0  # on the table
+  # of the lens
+  fov: 0.8256
+
+# lamps on
+randomise: true
+options: {}
+"""
+FLOW = """\
+camera: {target: [0.185, -0.15, 0.0], pos: [0.69, 0.37, 0.28], fov: 0.8256}  # taped
+env: "SO100GraspCube-v1"
+spawn_box:  # cubes
+    {pos: [0.3, 0.05], half_size: 0.1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (BLOCK, {4: "  pos: [0.7, 0.37, 0.28]  # [m]"}),
+        (BLOCK.replace("\n", "\r\n"), {4: "  pos: [0.7, 0.37, 0.28]  # [m]"}),
+        (FLOW, {0: "camera: {target: [0.185, -0.15, 0.0], pos: [0.7, 0.37, 0.28], fov: 0.8256}  # taped"}),
+        (
+            f"# mine\nenv: {GRASP}\nbackground: bg.png",
+            {3: "camera: {pos: [0.7, 0.37, 0.28], target: [0.185, -0.15, 0.0], fov: 0.8256}"},
+        ),
+    ],
+)
+def test_of_a_file_that_is_written_back_comments_and_order_stay(
+    tmp_path: Path, text: str, lines: dict[int, str]
+) -> None:
+    """Only lines of what was changed are others; what the file says is what was to be written."""
+    path = tmp_path / "env.yaml"
+    path.write_bytes(text.encode())
+    moved = load_env_file(path).with_look_at((0.7, 0.37, 0.28), (0.185, -0.15, 0.0), 0.8256)
+    moved.write(path)
+    wanted = text.splitlines()
+    for line, new in lines.items():
+        wanted[line : line + 1] = [new]
+    assert path.read_bytes().decode().splitlines() == wanted
+    assert load_env_file(path).model_dump() == moved.model_dump()
+    before = path.read_bytes()
+    load_env_file(path).write(path)
+    assert path.read_bytes() == before
+
+
+def test_a_camera_that_gets_another_form_leaves_the_rest_of_the_file(tmp_path: Path) -> None:
+    """A look-at that becomes a view, a list whose last number changes, and a file that can't be amended."""
+    path = tmp_path / "env.yaml"
+    for text in (BLOCK, FLOW):
+        given = loaded(tmp_path, text).with_image(size=(64, 64), camera_size=(480, 640))
+        view = given.with_view(given.frame_view().moved(turn=(0.2, 0.0, 0.0)))
+        view.write(path)
+        assert load_env_file(path).model_dump() == view.model_dump()
+        kept = [line for line in text.splitlines() if "camera" not in line and line[:1] not in " " and line]
+        assert [line for line in path.read_text().splitlines() if line in kept] == kept
+    lower = loaded(tmp_path, BLOCK).with_look_at((0.69, 0.37, 0.28), (0.185, -0.15, 0.1), 0.8256)
+    lower.write(path)
+    assert load_env_file(path).model_dump() == lower.model_dump()
+    assert "  # of the lens\n  fov: 0.8256" in path.read_text()
+    in_one = loaded(tmp_path, f'{{"env": "{GRASP}"}}').with_look_at((0.7, 0.37, 0.28), (0.185, -0.15, 0.0), 0.8256)
+    in_one.write(path)
+    assert load_env_file(path).model_dump() == in_one.model_dump()
+
+
 def test_a_crop_narrows_what_is_drawn(tmp_path: Path) -> None:
     """The simulated camera has the crop's angle; a crop off the middle, which it can't draw, is refused."""
     view = View.looking_at((0.0, -0.6, 0.4), (0.0, -0.2, 0.0), fov=1.0, size=(480, 640))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import policy_port.camera.solve as solver
-from policy_port.camera.refine import Unknowns, refine
+from policy_port.camera.refine import Refined, Unknowns, refine
 from policy_port.camera.render import Twin
 from policy_port.camera.silhouette import Outlines
 from policy_port.camera.solve import CHECKED, Problem, Solved, check_poses, solve
@@ -86,6 +87,24 @@ def test_mirrored_pictures_are_told(problem: Problem) -> None:
     flipped = [replace(shot, mask=np.ascontiguousarray(shot.mask[:, ::-1])) for shot in problem.shots]
     with pytest.raises(CameraError, match=r"Nothing was written\. The pictures are mirrored"):
         solve(replace(problem, shots=flipped))
+
+
+def test_pictures_of_other_poses_are_refused_soon(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither zeros nor a field of view are sought where nothing fits, and what would not help is not advised."""
+    shots = [replace(shot, mask=problem.shots[index - 3].mask) for index, shot in enumerate(problem.shots)]
+    sought, said, whole = [], [], solver.refine
+
+    def refined(*given: Any, **more: Any) -> Refined:
+        sought.append(given[2])
+        return whole(*given, **more)
+
+    monkeypatch.setattr(solver, "refine", refined)
+    # All around the arm there is nothing either.
+    monkeypatch.setattr(solver, "_around", lambda problem, shots: [problem.lens])
+    with pytest.raises(CameraError, match=r"Nothing was written\. Look at what was taken for the arm"):
+        solve(replace(problem, shots=shots, zeros=True, progress=said.append))
+    assert sought == [Unknowns()]
+    assert said[-1] == "nothing fits; looking for the reason"
 
 
 def test_straight_pictures_with_a_distortion_are_told(problem: Problem) -> None:

@@ -232,7 +232,7 @@ def test_keys_try_what_is_said(says: str) -> None:
     assert any(says in said for said in KEY_MESSAGES), says
     if says in keys.TRIED:
         plain = r"cameras|measure|point|frame|unit|default|foot|seconds|ports|command|lasts|blend|kind|miss|start|range"
-        plain += r"|parts|floating|out|run|each|inputs|ages|states|ignore|networks|group|sha256"
+        plain += r"|parts|floating|out|run|each|inputs|ages|states|ignore|networks|group|sha256|description"
         plain += r"|size|amplitude|like|margin|after|fit|trace|emulated|use|distortion|joints|exclude|seeds|task"
         named = set(re.findall(rf"[a-z]+_[a-z]+|{plain}", says))
         assert named & set(re.findall(r"\w+", words_of(keys.TRIED[says])))

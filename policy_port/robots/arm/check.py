@@ -70,7 +70,7 @@ def draw_poses(robot: RobotFile, poses: dict[str, Array], path: Path) -> str | N
     from policy_port.robots.emulator.simulated import so100_setup
 
     try:
-        plant = make_plant("mujoco", robot.name, so100_setup(dict.fromkeys(robot.joint_names, 0.0)))
+        plant = make_plant("mujoco", robot.described, so100_setup(dict.fromkeys(robot.joint_names, 0.0)))
     except PolicyPortError as cause:
         return str(cause)
     try:

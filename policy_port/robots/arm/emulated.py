@@ -119,6 +119,8 @@ def emulate(
             with without_torque(patient, time=still) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
         choices: ArmChoices = {"dynamics": dynamics, "seed": seed, "things": outlook.things}
+        if robot.description is not None:
+            choices["shown"] = robot.description
         choices |= {"model": "servo" if dynamics is None else "mujoco"}
         with arm("rest", HELD, *faults, cameras=_cameras(robot, outlook), **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}

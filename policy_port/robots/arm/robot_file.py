@@ -12,6 +12,7 @@ from policy_port.contract import RobotMapping, load_mapping
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import RobotError, closest
 from policy_port.resources import assets_dir
+from policy_port.robot_models.find import MANISKILL_ROBOTS
 from policy_port.robots.emulator.tick_map import SUFFIX
 
 MOTORS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
@@ -181,6 +182,8 @@ class RobotFile(Strict):
     """Cameras by name."""
     kinematics: Kinematics | None = None
     """Where links are; None where tasks that need it can't be judged."""
+    description: Path | None = None
+    """The arm's URDF or MJCF file, relative to the robot file, by which it is drawn; None where it ships by name."""
 
     @model_validator(mode="after")
     def _voltage_in_order(self) -> RobotFile:
@@ -193,6 +196,21 @@ class RobotFile(Strict):
         """The joint map."""
         assert isinstance(self.joint_map, RobotMapping)
         return self.joint_map
+
+    @property
+    def described(self) -> Path | str:
+        """The robot description, by its file or its name.
+
+        Raises:
+            RobotError: When there is none.
+        """
+        if self.description is None and self.name not in MANISKILL_ROBOTS:
+            raise RobotError(
+                f"the robot description of an {self.name} ships with nothing here, and the arm can't be drawn without "
+                "it. Write description: FILE into the robot file: an URDF or MJCF file with the joints "
+                f"{', '.join(self.joint_names)}, and its meshes where that file has them"
+            )
+        return self.description or self.name
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -220,6 +238,10 @@ def load_robot_file(path: Path | str) -> RobotFile:
         changes["joint_map"] = load_mapping(beside if beside.is_file() else robot.joint_map)
     if robot.calibration_dir is not None:
         changes["calibration_dir"] = (file.parent / robot.calibration_dir.expanduser()).resolve()
+    if robot.description is not None:
+        changes["description"] = described = (file.parent / robot.description.expanduser()).absolute()
+        if not described.is_file():
+            raise RobotError(f"{file}: description: {described} is no file; give the arm's URDF or MJCF file")
     robot = robot.model_copy(update=changes)
     _check(robot, file)
     return robot
@@ -232,9 +254,10 @@ def find_robot_file(path: Path | str) -> Path:
         RobotError: When neither exists, naming the shipped ones.
     """
     given = Path(path)
-    if given.exists():
-        return given
     shipped = {file.stem: file for file in sorted((assets_dir() / "robots").glob("*.yaml"))}
+    # A folder of an arm's description may well have the arm's name.
+    if given.exists() and not (given.is_dir() and str(path) in shipped):
+        return given
     if given.name.removesuffix(".yaml") in shipped and given.parent == Path("."):
         return shipped[given.name.removesuffix(".yaml")]
     raise RobotError(

@@ -43,9 +43,8 @@ def open_pictures(
 
         def viewed() -> Pictures:
             from policy_port.robots.emulator.scene import open_scene
-            from policy_port.robots.emulator.simulated import ROBOT
 
-            return open_scene(spec, ROBOT, by_joint, things, faults, options.seed)
+            return open_scene(spec, options.shown, by_joint, things, faults, options.seed)
 
         return viewed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -24,7 +25,7 @@ TABLE = (176, 150, 118)
 
 def open_scene(
     spec: CameraSpec,
-    robot: str,
+    robot: Path | str,
     angles: Callable[[], Mapping[str, float]],
     things: Callable[[], Mapping[str, SceneObject]],
     faults: FaultList,
@@ -34,7 +35,7 @@ def open_scene(
 
     Args:
         spec: The camera, which has a view.
-        robot: Name of the robot description.
+        robot: The robot description, a file or a name.
         angles: Tells where every joint of the description is [rad].
         things: Tells what is on the table.
         faults: The arm's.

@@ -59,6 +59,8 @@ class Aligned:
 
     robot: RobotFile
     """The arm, its cameras uncropped."""
+    drawn: Path | str
+    """Its description."""
     env: EnvFile
     """The environment file, which says of what size the camera's frames are; see `whole_frames`."""
     given: EnvFile
@@ -217,7 +219,7 @@ class AlignJob:
         # The arm first: what is loaded here would make its line late.
         while self._session is None and not self._over.wait(FRAME):
             pass
-        twin = Twin(self._what.robot.name)
+        twin = Twin(self._what.drawn)
         try:
             straight = self._what.env.picture((camera.height, camera.width))
             frame: NDArray[np.uint8] = np.zeros((camera.height, camera.width, 3), np.uint8)

@@ -66,7 +66,7 @@ class _Search:
         names = robot.joint_names
         limits = {name: (robot.joints[name].lower, robot.joints[name].upper) for name in names}
         setup = so100_setup(dict.fromkeys(names, 0.0))
-        self._clear = Clearance(find_robot(robot.name), setup, limits, plan.clearance)
+        self._clear = Clearance(find_robot(robot.described), setup, limits, plan.clearance)
         self._order = [names.index(name) for name in self._clear.joint_names]
         self._rest = np.array(robot.pose("rest"))[self._order]
         self._lying = self._clear.lenient(self._rest, SLACK)

@@ -99,7 +99,7 @@ def information(
     setup = replace(so100_setup(dict.fromkeys(names, 0.0)), timestep=1.0 / rate / decimation, control_dt=1.0 / rate)
     # A plan touches nothing, so nothing is there to be touched.
     shared = {"num_envs": 1 + len(shifts), "meshes": False}
-    plant = make_plant("mujoco", robot.name, setup, dynamics=(usual, *shifts), **shared)
+    plant = make_plant("mujoco", robot.described, setup, dynamics=(usual, *shifts), **shared)
     columns = [names.index(name) for name in plant.joint_names]
     state = PlantState.allocate(plant.num_envs, len(names))
     total = np.zeros((len(parameters), len(parameters)))

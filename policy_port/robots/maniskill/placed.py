@@ -68,7 +68,7 @@ class Placed:
         frames, now = cameras.take(name, FRAMES, PATIENCE)
         rate = robot.cameras[name].fps
         view = self.env.frame_view()
-        found = check_camera(frames, view, joint_pos, robot.name, self.stored, fps=rate, now=now)
+        found = check_camera(frames, view, joint_pos, robot.described, self.stored, fps=rate, now=now)
         told = refuse(found, self.accepted, name)
         if self.stored is None:
             told.append("brightness and colours were hardly checked, as nothing is stored of them")

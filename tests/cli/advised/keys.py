@@ -420,6 +420,9 @@ TRIED |= {
     "Loosen `terminations` in the task": f"{_EARLY}test_episodes_that_end_as_they_begin_are_refused",
     "write unit: deg, or unit: lerobot and --through": "tests.camera.test_shots:test_units_are_strict",
     "write unit: lerobot, or leave --through out": "tests.camera.test_shots:test_units_are_strict",
+    "Write description: FILE into the robot file": (
+        "tests.cli.test_camera_described:test_an_so101_is_looked_at_by_the_description_that_its_robot_file_names"
+    ),
     "and the table no trace: write trace: FILE.npz": "tests.camera.test_shots:test_a_step_of_a_trace_tells_the_pose",
     "the intrinsics state a distortion": "tests.camera.test_solve:test_straight_pictures_with_a_distortion_are_told",
 }

@@ -58,7 +58,12 @@ class Alignment:
         given = load_env_file(self.path)
         env = whole_frames(given, self.robot)
         what = Aligned(
-            robot=self.robot, env=env, given=given, path=self.path, snapshots=self.path.with_name("snapshots")
+            robot=self.robot,
+            drawn=self.robot.described,
+            env=env,
+            given=given,
+            path=self.path,
+            snapshots=self.path.with_name("snapshots"),
         )
         job = self.job = AlignJob(what, page, self.rehearsal.let_go, self.clock)
         failures: list[BaseException] = []
@@ -362,4 +367,7 @@ def test_a_port_that_is_not_there_is_an_error_before_anything_is_shown(tmp_path:
     robot = unhurried(cameras={"base_camera": CAMERA}, port="/dev/none", calibration_dir=tmp_path)
     env = whole_frames(load_env_file(path), robot)
     with pytest.raises(RobotError, match="calibration"):
-        AlignJob(Aligned(robot=robot, env=env, given=env, path=path, snapshots=tmp_path), cast(Page, NoPage())).run()
+        AlignJob(
+            Aligned(robot=robot, drawn=robot.described, env=env, given=env, path=path, snapshots=tmp_path),
+            cast(Page, NoPage()),
+        ).run()

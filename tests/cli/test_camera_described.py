@@ -1,0 +1,87 @@
+"""An arm whose robot description ships nowhere, before a camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
+
+from policy_port.camera.stills import read_still
+from policy_port.camera.view import View, view_fields
+from policy_port.cli.app import app
+from policy_port.errors import RobotError
+from policy_port.robots.arm.robot_file import MOTORS, find_robot_file, load_robot_file
+
+VIEW = View.looking_at((0.45, -0.7, 0.4), (0.0, 0.0, 0.12), fov=0.9, size=(240, 320))
+CAMERA = "cameras: {base_camera: {source: 0, width: 320, height: 240, fps: 5}}"
+
+
+def arm(joints: tuple[str, ...] = MOTORS) -> str:
+    """An MJCF file: a chain of boxes, each turned on the one before it."""
+    inner = ""
+    for number, name in reversed([*enumerate(joints)]):
+        axis, colour = ("0 0 1", "0.9 0.5 0.1 1") if number == 0 else ("1 0 0", f"{0.2 * (number % 2)} 0.2 0.7 1")
+        inner = (
+            f'<body name="{name}_link" pos="0 0 0.07"><joint name="{name}" axis="{axis}" range="-3 3"/>'
+            f'<geom type="box" size="0.02 0.03 0.03" pos="0 0 0.035" rgba="{colour}"/>{inner}</body>'
+        )
+    base = '<geom type="box" size="0.05 0.05 0.03" rgba="0.9 0.5 0.1 1"/>'
+    return f'<mujoco><compiler angle="radian"/><worldbody><body name="base">{base}{inner}</body></worldbody></mujoco>'
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shipped file of an SO101 with a camera, an environment file with its view, and a description."""
+    text = find_robot_file("so101").read_text().replace("cameras: {}", CAMERA)
+    (tmp_path / "bare.yaml").write_text(text)
+    (tmp_path / "mine.yaml").write_text(text.replace("description: null", "description: so101/arm.xml"))
+    (tmp_path / "lost.yaml").write_text(text.replace("description: null", "description: so101/arm.urdf"))
+    (tmp_path / "so101").mkdir()
+    (tmp_path / "so101" / "arm.xml").write_text(arm())
+    image = {"size": [48, 48], "camera_size": [240, 320]}
+    given = {"env": "PolicyPortSO100Reach-v1", "camera": view_fields(VIEW), "image": image}
+    (tmp_path / "env.yaml").write_text(yaml.safe_dump(given))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(command: str, robot: str, *more: str) -> tuple[int, str]:
+    given = ["camera", command, "--config", "env.yaml", "--robot", robot, "--emulated", *more]
+    done = CliRunner().invoke(app, given)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_an_so101_is_looked_at_by_the_description_that_its_robot_file_names(desk: Path) -> None:
+    """Without one each command says what to write; with it check and background find the arm that is there."""
+    background = "--out", "bg.png", "--no-compare", "--frames", "3"
+    for command, more in (("check", ()), ("align", ()), ("background", background)):
+        code, text = said(command, "bare.yaml", *more)
+        assert (code, "Write description: FILE into the robot file" in text) == (2, True), text
+    # A machine that is busy draws late.
+    code, text = said("check", "mine.yaml", "--accept", "rate", "--accept", "age")
+    assert code == 0, text
+    code, text = said("background", "mine.yaml", *background)
+    assert (code, "the arm covers" in text) == (0, True), text
+    assert read_still(desk / "bg.png").shape == (48, 48, 3)
+
+
+def test_a_description_that_is_not_there_is_said(desk: Path) -> None:
+    """With its path, before anything is reached."""
+    code, text = said("check", "lost.yaml")
+    assert (code, "arm.urdf is no file; give the arm's URDF or MJCF file" in text) == (2, True), text
+
+
+def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
+    """What ships with ManiSkill is taken where the robot file names no other."""
+    assert load_robot_file("so100").described == "so100"
+    text = find_robot_file("so100").read_text() + "\ndescription: so101/arm.xml\n"
+    (desk / "other.yaml").write_text(text)
+    assert load_robot_file(desk / "other.yaml").described == desk / "so101" / "arm.xml"
+    with pytest.raises(RobotError, match="ships with nothing here"):
+        _ = load_robot_file("so101").described

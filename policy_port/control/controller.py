@@ -163,14 +163,17 @@ class Controller:
         assert isinstance(observation, ObservationBuilder)
         step = RowStep(self.contract, Bound(row=self.signals.row, layout=self.signals.layout, policy=policy))
         updates = (self._count, *observation.updates) if self._keeps_time else observation.updates
-        call, action, target, self.action = step.call, step.action, self.signals.joint_target, policy.answer
+        call, told, target, self.action = step.call, step.told, self.signals.joint_target, policy.answer
+        first, *others = updates or (lambda: None,)
 
         def perform() -> Array:
-            for update in updates:
-                update()
+            first()
+            if others:
+                for update in others:
+                    update()
             call()
             # Of anything finite this is zero, and false.
-            if action[0] * 0.0:
+            if told[0] * 0.0:
                 try:
                     step.explain()
                 except NonFiniteError as cause:

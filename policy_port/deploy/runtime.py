@@ -18,7 +18,7 @@ from policy_port.deploy.step import ACTION, OBSERVATION, ROW, of_row
 from policy_port.deploy.write import graph_of
 from policy_port.errors import PortError
 from policy_port.onnx_session import bound_call, open_session
-from policy_port.port.quick import narrower, quicker
+from policy_port.port.quick import narrower, quicker, within
 from policy_port.port.runtime import OnnxPolicy
 
 
@@ -52,7 +52,7 @@ class RowStep:
         step = of_row(contract, bound.layout)
         assert not step.states, "a step that remembers more than a row holds is not run here"
         network = onnx.load_model_from_string(policy.folded)
-        graph = narrower(quicker(graph_of(step, network, 1))).SerializeToString()
+        graph = narrower(within(quicker(graph_of(step, network, 1)))).SerializeToString()
         self._session = open_session(graph, PortError, f"contract '{contract.name}', its control step:")
         arrays: dict[str, NDArray[Any]] = {OBSERVATION: policy.observation, ACTION: policy.answer, ROW: bound.row}
         for name in (*step.program.inputs, *LEFT):
@@ -68,12 +68,12 @@ class RowStep:
 
         self.call: Callable[[], object] = in_turn if policy.memory else first
         """Performs the step: the raw action is in `policy.answer` then, targets and the last action in the row."""
-        self.action: Sequence[float] = cast("Sequence[float]", memoryview(policy.answer.reshape(-1)))
-        """The raw action as plain numbers; all of them are NaN when one of it or of the observation was not finite."""
+        self.told: Sequence[float] = cast("Sequence[float]", memoryview(arrays[step.tells].reshape(-1)))
+        """Plain numbers, of which none is finite when one of the observation or of the raw action was not."""
 
     def explain(self) -> None:
         """Raise `NonFiniteError` for what was not finite."""
-        # Once more, from the same memory: this call has put a NaN in the place of what was found.
+        # Once more, from the same memory: this call may have put a NaN in the place of what was found.
         policy = self._policy
         policy.turn ^= bool(policy.memory)
         policy.act()

@@ -30,6 +30,8 @@ from policy_port.port.format import DEPLOY_OBSERVATION as OBSERVATION
 from policy_port.port.format import DEPLOY_TARGET as TARGET
 
 ROW, ZERO = "signals", "zero"
+WIDEST = 32
+"""Joints up to which a product with a diagonal matrix is quicker than two operations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class Step:
     """Signals that it is given by name; empty where it is given the row."""
     states: dict[str, tuple[str, str]]
     """Input and output of each state. All start as zeros, and are set to zeros at a reset."""
+    tells: str = ACTION
+    """Of a row's step: the output of which no number is finite where one of observation or action is not."""
 
 
 def of_row(contract: Contract, layout: Layout) -> Step:
@@ -105,6 +109,7 @@ def _joined(program: Program, situation: Situation) -> Value:
 
 def _built(program: Program, row: Value, by: tuple[str, ...], situation: Situation) -> Step:
     source, contract = Source(program, row, situation), situation.contract
+    spread = not by and _spread(contract, situation.layout)
     if by and "joint_target" in situation.layout.sizes:
         _start_targets(source)
     observation = _observation(source)
@@ -113,12 +118,17 @@ def _built(program: Program, row: Value, by: tuple[str, ...], situation: Situati
         # Zero times NaN or infinity is NaN: where one number of the observation or the action is none, no action is.
         # One look then tells, and none of finite numbers changes.
         nothing = observation.times(np.zeros((observation.width, raw.width)))
-        raw = program.add("Gemm", [raw, program.constant(np.eye(raw.width), raw.kind), nothing], raw.width, raw.kind)
+        if spread:
+            # The product that makes the targets has the other actions times zero in it.
+            raw = raw + nothing
+        else:
+            eye = program.constant(np.eye(raw.width), raw.kind)
+            raw = program.add("Gemm", [raw, eye, nothing], raw.width, raw.kind)
     remembered = {"last_action": _clipped(source, raw)}
     in_force = _in_force(source, remembered["last_action"])
     if contract.action.reshapes_raw:
         remembered["filtered_action"] = in_force
-    remembered["joint_target"] = _targets(source, in_force)
+    remembered["joint_target"] = _product(source, in_force) if spread else _targets(source, in_force)
     outputs = {OBSERVATION: observation, ACTION: raw, TARGET: remembered["joint_target"]}
     states = {}
     for name, value in remembered.items():
@@ -132,7 +142,24 @@ def _built(program: Program, row: Value, by: tuple[str, ...], situation: Situati
         outputs[f"{name}{OUT}"] = value
         states[name] = (f"{name}{IN}", f"{name}{OUT}")
     program.outputs = outputs
-    return Step(program=program, layout=situation.layout, signals=by, states=states)
+    tells = TARGET if spread else ACTION
+    return Step(program=program, layout=situation.layout, signals=by, states=states, tells=tells)
+
+
+def _spread(contract: Contract, layout: Layout) -> bool:
+    """Whether each target is one joint's action times a factor and something added, and nothing is behind that.
+
+    Such targets are one product of the actions with a diagonal matrix; an operation costs 0.3 us whatever it does.
+    """
+    driven = joint_targets(contract)
+    return (
+        not np.isfinite(contract.raw_bounds).any()
+        and not contract.action.late.steps
+        and contract.action.filter is None
+        and set(driven) == set(layout.joint_names)
+        and len(driven) <= WIDEST
+        and all(drive.reference == "none" and drive.clip == UNBOUNDED for drive in driven.values())
+    )
 
 
 def _start_targets(source: Source) -> None:
@@ -244,6 +271,16 @@ def _targets(source: Source, raw: Value) -> Value:
     if stated is None or stated.of != "target":
         return target
     return source.states.filtered("target_filter", target, stated, contract.control_dt, _held_targets(source))
+
+
+def _product(source: Source, raw: Value) -> Value:
+    """The targets of a step that is `_spread`, in one operation."""
+    driven, names, program = joint_targets(source.contract), source.layout.joint_names, source.program
+    matrix = np.zeros((raw.width, len(names)))
+    for row, name in enumerate(driven):
+        matrix[row, names.index(name)] = driven[name].gain
+    bias = program.constant([driven[name].bias for name in names])
+    return program.add("Gemm", [raw, program.constant(matrix), bias], len(names), raw.kind)
 
 
 def _added(source: Source, target: Value, references: Sequence[str], signal: str) -> Value:

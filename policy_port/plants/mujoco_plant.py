@@ -220,14 +220,13 @@ class MujocoPlant:
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
-        torque = self._torque.read()
-        if self._setup.actuation == "implicit":
-            # The damping of an implicit drive is the joint's own; see mujoco_model.
-            damping = self._damping.read()
-            if self._driven_damping is not None:
-                np.multiply(damping, self._driven_damping, damping)
-            np.add(torque, damping, torque)
-        return torque
+        if self._setup.actuation != "implicit":
+            return self._torque.read()
+        # The damping of an implicit drive is the joint's own; see mujoco_model.
+        damping = self._damping.now()
+        if self._driven_damping is not None:
+            damping = np.multiply(damping, self._driven_damping, self._damping.values)
+        return np.add(self._torque.now(), damping, self._torque.values)
 
     def link_position(self, link: str) -> Array:
         """Position of a link's or site's origin in the world [m], shape (num_envs, 3)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from policy_port.deploy.step import by_name
 from policy_port.deploy.write import graph_of
 from policy_port.errors import TaskError
 from policy_port.port.runtime import OnnxPolicy
-from tests.control.networks import save_lstm, save_mlp
+from tests.control.networks import save, save_lstm, save_mlp
 from tests.deploy.random_contracts import PLANT, draw_contract, forgetful, measure, motion, mounting
 from tests.deploy.test_module import per_joint
+from tests.samples import contract_data
 
 
 def network_of(contract: Contract, folder: Path) -> Path:
@@ -145,6 +147,74 @@ def test_a_broken_policy_is_named_by_its_joint_in_one_call_too(tmp_path: Path) -
     measure(whole, np.random.default_rng(0))
     whole.reset()
     with pytest.raises(TaskError, match=f"action of joint '{contract.action_joint_names[1]}' .* is -?(inf|nan)"):
+        for number in range(40):
+            measure(whole, np.random.default_rng(number))
+            whole()
+
+
+@pytest.fixture(params=["at a layer", "at an activation"])
+def simply_driven(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Controller]:
+    """Controllers of a contract whose actions only turn into targets; the plant has the joints in another order.
+
+    The network ends at a layer or behind it, and its first layer's activation takes an infinite number for a large one.
+    """
+    names = ("hip", "knee", "ankle")
+    action = {"terms": [{"term": "joint_position", "joints": list(names), "scale": 0.5, "offset": 0.1}]}
+    terms = [{"term": "joint_pos_rel"}, {"term": "joint_vel"}]
+    data = contract_data(joints={name: {"default": 0.1} for name in names}, action=action, observation={"terms": terms})
+    rng, contract = np.random.default_rng(0), Contract.model_validate(data)
+    shapes = {"w0": (6, 8), "b0": (8,), "w1": (8, 3), "b1": (3,)}
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    last = "actions" if request.param == "at a layer" else "inner"
+    nodes = [
+        onnx.helper.make_node("Gemm", ["obs", "w0", "b0"], ["first"]),
+        onnx.helper.make_node("Tanh", ["first"], ["second"]),
+        onnx.helper.make_node("Gemm", ["second", "w1", "b1"], [last]),
+    ]
+    nodes += [onnx.helper.make_node("LeakyRelu", ["inner"], ["actions"])] if last == "inner" else []
+
+    def make(*, whole: bool, weight: float | None = None) -> Controller:
+        if weight is not None:
+            weights["w1"][:, 1] = weight
+        path = save(tmp_path / "policy.onnx", nodes, weights, {"obs": ["batch", 6]}, {"actions": ["batch", 3]})
+        policy = OnnxPolicy(path)
+        policy.folded = path.read_bytes() if whole else None
+        return Controller(contract, policy, names[::-1], 1)
+
+    return make
+
+
+def test_targets_that_are_one_product_are_the_numpy_path(simply_driven: Callable[..., Controller]) -> None:
+    """Bit for bit, wherever the network ends."""
+    plain, whole = (simply_driven(whole=way) for way in (False, True))
+    assert whole.path == ""
+    for number in range(6):
+        for each in (plain, whole):
+            measure(each, np.random.default_rng(number))
+        np.testing.assert_array_equal(plain(), whole())
+        np.testing.assert_array_equal(plain.action, whole.action)
+        np.testing.assert_array_equal(plain.signals.row, whole.signals.row)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_any_number_that_is_none_is_seen_in_the_first_target(
+    simply_driven: Callable[..., Controller], value: float
+) -> None:
+    """One measurement that is not finite, or not in float32, is named; so is an action that overflows."""
+    for joint in range(3):
+        whole = simply_driven(whole=True)
+        whole()
+        whole.state.joint_vel[0, joint] = value
+        name = whole.signals.joint_names[joint]
+        with pytest.raises(TaskError, match=rf"observation joint_vel\[{name}\] of contract 'toy' .* is -?(nan|inf)"):
+            whole()
+
+
+def test_one_action_that_overflows_is_seen_in_another_joints_target(simply_driven: Callable[..., Controller]) -> None:
+    """Its own target is the second of three in the plant's order."""
+    whole = simply_driven(whole=True, weight=3e38)
+    measure(whole, np.random.default_rng(0))
+    with pytest.raises(TaskError, match=r"action of joint 'knee' .* is -?(inf|nan)"):
         for number in range(40):
             measure(whole, np.random.default_rng(number))
             whole()

@@ -13,6 +13,15 @@ from tests.regress.toy import write_toy
 
 pytestmark = pytest.mark.slow
 
+HERE = f"""import importlib.util
+from policy_port.regress import process
+spec = importlib.util.spec_from_file_location("shared", {str(Path(__file__).with_name("conftest.py"))!r})
+shared = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shared)
+process.perform = shared.here
+"""
+"""A conftest.py by which cases run in the process that judges them."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -25,6 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suite = write_toy(folder, "runs", expect={"open_loop": {"steps": 10}})
     update_suite(load_suite(suite))
     change_yaml(suite, lambda data: data["cases"].append({**data["cases"][0], "name": "absent", "needs": ["nowhere"]}))
+    # The cases run in pytest's own process: that each has one of its own is test_run.py's claim.
+    (folder / "conftest.py").write_text(HERE)
     (folder / "test_it.py").write_text("def test_it(policy_port_suite):\n    policy_port_suite('toy.regress.yaml')\n")
     return folder
 

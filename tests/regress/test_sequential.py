@@ -18,9 +18,9 @@ RATES = {"margin": 0.1, "alarm_rate": 0.05, "miss_rate": 0.05}
 
 @pytest.mark.parametrize(("rate", "paired"), [(0.5, False), (0.9, False), (0.95, False), (0.9, True)])
 def test_a_suite_alarms_wrongly_no_more_often_than_stated(rate: float, paired: bool) -> None:
-    """2,000 suites of three cases whose policy is as good as before: at most 5 % of them alarm in any case."""
-    answers = play_suites(2000, rate, rate, cases=3, episodes=200, paired=paired, alarm_rate=0.05 / 3)
-    # Three standard errors of a rate of 5 % over 2,000 are 1.5 points; measured rates lie below 5 % anyway.
+    """A thousand suites of three cases whose policy is as good as before: at most 5 % of them alarm in any case."""
+    answers = play_suites(1000, rate, rate, cases=3, episodes=200, paired=paired, alarm_rate=0.05 / 3)
+    # Three standard errors of a rate of 5 % over 1,000 are 2 points; measured rates lie below 5 % anyway.
     assert (answers == 1).any(axis=1).mean() <= 0.05
 
 
@@ -28,15 +28,15 @@ def test_a_suite_alarms_wrongly_no_more_often_than_stated(rate: float, paired: b
     ("episodes", "paired", "least"), [(100, True, 0.8), (200, True, 0.95), (200, False, 0.7), (400, False, 0.9)]
 )
 def test_a_drop_of_ten_points_is_found(episodes: int, paired: bool, least: float) -> None:
-    """Success falls from 95 to 85 %: the share of 2,000 suites of one case that alarm."""
-    answers = play_suites(2000, 0.95, 0.85, cases=1, episodes=episodes, paired=paired, alarm_rate=0.05)
+    """Success falls from 95 to 85 %: the share of a thousand suites of one case that alarm."""
+    answers = play_suites(1000, 0.95, 0.85, cases=1, episodes=episodes, paired=paired, alarm_rate=0.05)
     assert shares(answers)["regression"] >= least
 
 
 def test_a_drop_of_the_margin_passes_no_more_often_than_stated() -> None:
-    """The other error: of 2,000 cases that have dropped by the margin, at most 5 % pass."""
+    """The other error: of a thousand cases that have dropped by the margin, at most 5 % pass."""
     for paired in (True, False):
-        answers = play_suites(2000, 0.9, 0.8, cases=1, episodes=400, paired=paired, alarm_rate=0.05)
+        answers = play_suites(1000, 0.9, 0.8, cases=1, episodes=400, paired=paired, alarm_rate=0.05)
         assert shares(answers)["pass"] <= 0.05
 
 

@@ -25,7 +25,7 @@ from policy_port.motion.followed import Clip
 from policy_port.motion.read import read_motion
 from policy_port.motion.rotations import about, yaw_only
 from policy_port.port.folder import load_port
-from policy_port.regress import load_suite
+from policy_port.regress import load_suite, process
 from policy_port.regress.play import CommandStep
 from policy_port.regress.run import run_suite
 from policy_port.regress.schedule import Told
@@ -40,6 +40,7 @@ from tests.control.networks import save_linear
 from tests.motion.test_following import ROBOT as FLOATING
 from tests.motion.test_following import following, some_clip
 from tests.port.test_whose import summed_anew
+from tests.regress.conftest import here
 from tests.regress.toy import ROBOT
 from tests.samples import LEGS, contract_data
 
@@ -269,8 +270,10 @@ def test_a_clip_of_another_port_is_refused(folder: Path, kept: str, says: str) -
 
 
 @pytest.mark.slow
-def test_a_suite_follows_the_ports_clip(folder: Path) -> None:
+def test_a_suite_follows_the_ports_clip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`regress` replays the clip; another clip in the port is told as another observation."""
+    # Verdicts are those of tests/regress/test_run.py, where each case has a process of its own.
+    monkeypatch.setattr(process, "perform", here)
     made(folder, "--motion", folder / "clip.csv")
     case = {"name": "toy", "port": "port", "plant": {"simulator": "mujoco", "robot": "toy.xml"}, "seconds": 0.5,
             "timeout": 60, "expect": {"open_loop": {"steps": 20}, "golden": {}}}  # fmt: skip

@@ -135,7 +135,8 @@ def test_a_real_policy_stands_and_walks_by_name(shared: Path, tmp_path: Path) ->
         done = CliRunner().invoke(app, list(words))
         assert done.exit_code == 0, done.output
 
-    run("export", str(folder / "recurrent/openwbt_loco.onnx"), "--contract", str(CONTRACT), "--out", str(port))
+    made = ("--contract", str(CONTRACT), "--out", str(port), "--format", "onnx")
+    run("export", str(folder / "recurrent/openwbt_loco.onnx"), *made)
     measured = {}
     for name, command in (("walks", "lin_vel_x=0.3"), ("stands", "walk=0")):
         robot = str(folder / "robots/g1_29dof/g1_29dof.xml")

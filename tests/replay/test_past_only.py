@@ -35,7 +35,7 @@ def trace(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     robot = folder / "g1.xml"
     robot.write_text(text)
     policy = str(shared / "real_policies/history/pbhc_horse_stance.onnx")
-    export = ("export", policy, "--contract", str(CONTRACT), "--out", str(folder / "port"))
+    export = ("export", policy, "--contract", str(CONTRACT), "--out", str(folder / "port"), "--format", "onnx")
     play = ("play", str(folder / "port"), "--plant", "mujoco", "--robot", str(robot), "--no-meshes")
     for words in (export, (*play, "--seconds", "2.5", "--out", str(folder / "run"))):
         done = CliRunner().invoke(app, list(words))

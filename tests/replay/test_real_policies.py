@@ -57,7 +57,8 @@ def walk(shared: Path, catalogue: dict[str, dict[str, Any]], tmp_path_factory: p
             make = ("export",) if mapping is None else ("remap", "--mapping", mapping)
             contract = str(CONTRACTS / f"{policy}.yaml")
             command, *options = make
-            run(command, str(folder / entry["file"]), "--contract", contract, *options, "--out", str(port))
+            written = ("--out", str(port), "--format", "onnx")
+            run(command, str(folder / entry["file"]), "--contract", contract, *options, *written)
         out = made / f"{port.name}_in_{plant}"
         where = ("--plant", plant, "--robot", str(folder / "robots" / file), "--seconds", str(seconds))
         run("play", str(port), *where, "--command", ",".join(map(str, entry["baseline"]["command"])), "--out", str(out))

@@ -38,7 +38,8 @@ def test_a_filtered_late_go2_stands_and_its_trace_is_equal(shared: Path, tmp_pat
     for name, contract in (("right", right), ("wrong", wrong)):
         (tmp_path / f"{name}.yaml").write_text(contract.to_yaml())
         policy = str(folder / "policies" / f"{NAME}.pt")
-        run("export", policy, "--contract", str(tmp_path / f"{name}.yaml"), "--out", str(tmp_path / name))
+        made = ("--contract", str(tmp_path / f"{name}.yaml"), "--out", str(tmp_path / name), "--format", "onnx")
+        run("export", policy, *made)
     robot, played = folder / "robots" / "go2" / "go2.xml", tmp_path / "played"
     where = ("--plant", "mujoco", "--robot", str(robot), "--no-meshes", "--command", "0.5,0,0", "--seconds", "1")
     run("play", str(tmp_path / "right"), *where, "--out", str(played))

@@ -268,7 +268,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a student that sees": (
         {},
         {"student": {"class_name": "CNNModel", "cnn_cfg": {}}},
-        "student is CNNModel, and a robot on a plant has no camera",
+        "CNNModel, and a robot on a plant has no camera",
     ),
     "steps that are never learnt from": ({}, {"algorithm": {"gradient_length": 5}}, "gradient_length 5 doesn't divide"),
 }

@@ -17,6 +17,7 @@ from policy_port.errors import PolicyPortError, RobotError, TaskError, TrainErro
 from policy_port.plants.mujoco_plant import MujocoPlant
 from policy_port.plants.physics import Physics
 from policy_port.plants.setup import PlantSetup
+from policy_port.tasks.velocity import load_task
 from policy_port.train.disturbance import blind_critic, odd_commands, quiet_sensors
 from policy_port.train.environment import PlantEnvironment, make_environment
 from policy_port.train.place import Place
@@ -443,3 +444,9 @@ def test_a_critic_that_is_shown_less_than_its_actor_is_told() -> None:
     data = actor.model_dump(mode="json", exclude_none=True)
     data["observation"]["terms"][4]["term"] = "joint_pos"
     assert blind_critic(actor, Contract.model_validate(data)) == []
+
+
+@pytest.mark.parametrize("name", ["go2_velocity", "g1_velocity"])
+def test_shipped_tasks_let_the_actors_sensors_err(name: str) -> None:
+    """Whoever trains in a shipped task hears of no sensor that is perfect there and in no robot."""
+    assert quiet_sensors(load_task(name), hopper_contract()) == []

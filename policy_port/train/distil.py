@@ -7,10 +7,10 @@ the loss is the mean squared difference of the two actions, in the student's raw
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,9 +28,12 @@ from policy_port.train.loop import learn, make_runner
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan, begun_as, check_out, open_folder
 from policy_port.train.report import write_run_report
-from policy_port.train.run import Run, make_record
+from policy_port.train.run import Files, Run, make_record
 from policy_port.train.settings import DistilAgent, read_agent
 from policy_port.train.teacher import Taught, open_teacher, teacher_config
+
+if TYPE_CHECKING:
+    from policy_port.train.task_place import TaskPlace
 
 STUDENTS: dict[str, dict[str, Any]] = {
     "gru": {"class_name": "RNNModel", "rnn_type": "gru"},
@@ -121,7 +124,7 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
     check_out(plan, "distil", lesson.teacher.policy.path, *place.files())
-    agent = settings_of(lesson, plan)
+    agent = settings_of(lesson.network, None, plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = place.stand_up({"student": lesson.student, "teacher": lesson.teacher.contract}, "student")
     try:
@@ -137,7 +140,7 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
         )
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/student.yaml": lesson.student.to_yaml()}
         texts["contracts/teacher.yaml"] = lesson.teacher.contract.to_yaml()
-        run, begun = _opened(lesson, agent, place, plan, texts, runner)
+        run, begun = open_student(lesson.teacher, "distil", agent, {**texts, **place.texts()}, place, plan, runner)
         judge, settle = Judge(lesson.student, place), Settling(runner.alg, begun)
         ends = plan.iterations or begun.max_iterations
         score = functools.partial(judge.score, episodes=EPISODES)
@@ -149,37 +152,54 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
     return run
 
 
-def settings_of(lesson: Lesson, plan: Plan) -> DistilAgent:
-    """The settings: what ships, the network that was named, and the user's file.
+def settings_of(named: str | None, images: Sequence[str] | None, plan: Plan) -> DistilAgent:
+    """The settings: what ships for what the student reads, the network that was named, and the user's file.
+
+    Args:
+        named: One of `STUDENTS`; that of the settings, if None.
+        images: The pictures that the student sees; None on a plant, which has no camera.
+        plan: How the run is to go.
 
     Raises:
-        TrainError: When file and name say two networks, or the network sees images.
+        TrainError: When file and name say two networks, or a network sees that has nothing to see, or can't.
     """
-    named = lesson.network
     base = {} if named is None else {"student": STUDENTS[named]}
-    agent = read_agent(DistilAgent, "distil", plan.agent, base)
+    agent = read_agent(DistilAgent, "distil_pictures" if images else "distil", plan.agent, base)
     kind = agent.student.rnn_type or {"MLPModel": "mlp"}.get(agent.student.class_name, agent.student.class_name)
     if named is not None and kind != named:
         raise TrainError(
             f"{plan.agent}: student is {agent.student.words()}, and --student says {named}; leave one of the two out"
         )
-    if agent.student.class_name == "CNNModel":
-        raise TrainError(
-            f"{plan.agent}: student is a CNNModel, which sees images, and a robot on a plant has no camera; let "
-            "student be an MLPModel or an RNNModel"
-        )
-    return agent
+    if (agent.student.class_name == "CNNModel") == bool(images):
+        return agent
+    if images:
+        why = f"the student reads {', '.join(images)}: let class_name be CNNModel"
+    elif images is None:
+        why = "a robot on a plant has no camera; let class_name be MLPModel or RNNModel"
+    else:
+        why = "the student reads no picture; give --student-images, or let class_name be MLPModel or RNNModel"
+    raise TrainError(f"{plan.agent}: student is {agent.student.class_name}, and {why}")
 
 
-def _opened(
-    lesson: Lesson, agent: DistilAgent, place: Place, plan: Plan, texts: dict[str, str], runner: Any
+def open_student(
+    teacher: Taught, settings: str, agent: DistilAgent, files: Files, place: Place | TaskPlace, plan: Plan, runner: Any
 ) -> tuple[Run, DistilAgent]:
-    """The run, and the settings with the number of iterations that it was begun with."""
-    begun, policy = begun_as(agent, "distil", plan), lesson.teacher.policy
-    files = {"agent.yaml": begun.to_yaml(), **texts, **place.texts()}
+    """The run, and the settings with the number of iterations that it was begun with.
+
+    Args:
+        teacher: Who teaches.
+        settings: Name of the settings that ship for the student.
+        agent: The settings of now.
+        files: Contents of the run's other files, by name.
+        place: Where.
+        plan: How.
+        runner: RSL-RL's runner.
+    """
+    begun, policy, asked = begun_as(agent, settings, plan), teacher.policy, place.asked()
+    files = {"agent.yaml": begun.to_yaml(), **files}
+    outside = {"robot": Path(asked["robot"])} if "robot" in asked else {}
     source = str(policy.path.resolve())
-    outside = {"robot": Path(place.asked()["robot"])}
-    record = make_record(files, outside, stage="distil", acting="student", source=source, **place.asked())
+    record = make_record(files, outside, stage="distil", acting="student", source=source, **asked)
     # Of a policy that several files make up, the sum of its own file would not be the sum of the policy.
     record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})
     return open_folder(plan, record, files, runner), begun

@@ -119,6 +119,29 @@ def odd_commands(task: VelocityTask | ReachTraining, *contracts: Contract) -> li
     return found
 
 
+KNOWN_BY = {
+    "joint_pos": {"joint_pos_rel"},
+    "joint_pos_rel": {"joint_pos"},
+    "projected_gravity": {"base_quat", "base_euler"},
+}
+"""Terms of an observation that say all of another one."""
+
+
+def blind_critic(actor: Contract, critic: Contract) -> list[str]:
+    """What a critic is not shown although its actor acts on it, in a sentence."""
+    shown = {name for term in critic.observation.terms for name in (term.term, term.label)} - {"external"}
+    unseen = [
+        term.label
+        for term in actor.observation.terms
+        if term.term != "constant" and not shown & {term.term, term.label, *KNOWN_BY.get(term.term, ())}
+    ]
+    return [
+        f"the critic's contract '{critic.name}' lacks {', '.join(unseen)}, which the actor acts on: it can't tell what "
+        "that is worth, and the actor learns worse. A critic reads what its actor does, and more; add it there, or "
+        "leave --critic-contract out"
+    ] * bool(unseen)
+
+
 class SensorNoise:
     """Uniform noise on what was measured, drawn anew for each step."""
 

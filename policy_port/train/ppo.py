@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from policy_port.contract import Contract, load_contract
+from policy_port.contract.yaml_file import read_yaml
 from policy_port.errors import TrainError
 from policy_port.files import check_output_folder, check_writable
 from policy_port.tasks.reach_training import read_reach
-from policy_port.train.disturbance import odd_commands, quiet_sensors
+from policy_port.train.disturbance import blind_critic, odd_commands, quiet_sensors
 from policy_port.train.environment import PlantEnvironment
 from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
@@ -103,7 +104,8 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
             where=job.where,
         )
         job.take(runner.alg)
-        for note in (*quiet_sensors(environment.task, job.contract), *odd_commands(environment.task, job.contract)):
+        told = (*quiet_sensors(environment.task, job.contract), *odd_commands(environment.task, job.contract))
+        for note in (*blind_critic(job.contract, critic), *told):
             plan.tell(note)
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/actor.yaml": job.contract.to_yaml()}
         texts["contracts/critic.yaml"] = critic.to_yaml()
@@ -173,9 +175,16 @@ def check_out(plan: Plan, stage: str, *reads: str | Path) -> None:
 
 
 def open_folder(plan: Plan, record: Record, files: Mapping[str, str], runner: Any) -> Run:
-    """The run's folder, new or gone on with."""
+    """The run's folder, new or gone on with; that nothing is left to do of it is told."""
     if plan.resume:
-        return resume(plan.out, record, files)
+        run = resume(plan.out, record, files)
+        wanted = plan.iterations or read_yaml(run.path / "agent.yaml", TrainError).data["max_iterations"]
+        if (done := max(run.checkpoints(), default=0)) >= wanted:
+            plan.tell(
+                f"{plan.out} has done {done} iterations, and {wanted} in all are asked for: nothing is trained. To go "
+                f"on, give --iterations with more than {done}"
+            )
+        return run
     return begin(plan.out, record, files, snapshot(runner, 0), force=plan.force)
 
 

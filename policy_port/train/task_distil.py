@@ -23,12 +23,12 @@ from policy_port.contract.layout import observation_slots
 from policy_port.contract.measurable import measured
 from policy_port.errors import TaskError, TrainError
 from policy_port.replay.metrics import success_interval
-from policy_port.train.distil import STUDENTS, Settling
+from policy_port.train.distil import Settling, open_student, settings_of
 from policy_port.train.loop import learn, make_runner, one_thread
-from policy_port.train.ppo import Plan, begun_as, check_out, open_folder
+from policy_port.train.ppo import Plan, check_out
 from policy_port.train.report import write_run_report
-from policy_port.train.run import Run, make_record
-from policy_port.train.settings import DistilAgent, read_agent
+from policy_port.train.run import Run
+from policy_port.train.settings import DistilAgent
 from policy_port.train.task_environment import Act, Ended, TaskEnvironment
 from policy_port.train.task_place import TaskPlace, Worlds
 from policy_port.train.teacher import Taught, teacher_config
@@ -139,7 +139,7 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
     check_out(plan, "distil", lesson.teacher.policy.path)
-    agent = settings_of(lesson, plan)
+    agent = settings_of(lesson.network, [image.name for image in lesson.seen], plan)
     where = str(plan.agent or "the shipped settings of distil")
     environment = open_lesson_in(lesson, place)
     try:
@@ -153,7 +153,10 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
         runner = make_runner(
             "DistillationRunner", environment, settings, seed=place.seed, device=place.device, where=where
         )
-        run, begun = _opened(lesson, agent, environment, place, plan, runner)
+        files = {"environment.yaml": yaml.safe_dump(place.document(), sort_keys=False)}
+        files |= {f"contracts/{name}.yaml": contract.to_yaml() for name, contract in environment.contracts.items()}
+        kind = "distil_pictures" if lesson.seen else "distil"
+        run, begun = open_student(lesson.teacher, kind, agent, files, place, plan, runner)
         score = functools.partial(_score, environment)
         ends = plan.iterations or begun.max_iterations
         # A run that is gone on with for longer learns at the rate of the longer one.
@@ -230,23 +233,6 @@ def notes(lesson: TaskLesson, environment: TaskEnvironment, agent: DistilAgent, 
     return found
 
 
-def settings_of(lesson: TaskLesson, plan: Plan) -> DistilAgent:
-    """The settings: what ships for what the student reads, the network that was named, and the user's file.
-
-    Raises:
-        TrainError: When a student of pictures can't see, or one without pictures would.
-    """
-    base = {} if lesson.network is None else {"student": STUDENTS[lesson.network]}
-    agent = read_agent(DistilAgent, "distil_pictures" if lesson.seen else "distil", plan.agent, base)
-    if (agent.student.class_name == "CNNModel") != bool(lesson.seen):
-        raise TrainError(
-            f"{plan.agent}: student is {agent.student.class_name}, and the student reads "
-            + (f"{', '.join(image.name for image in lesson.seen)}: let class_name be CNNModel" if lesson.seen else "")
-            + ("" if lesson.seen else "no picture; give --student-images, or let class_name be MLPModel or RNNModel")
-        )
-    return agent
-
-
 def look_at_teacher(lesson: TaskLesson, environment: TaskEnvironment) -> list[Ended]:
     """The teacher's episodes of the final seeds; a teacher that can't do the task is refused.
 
@@ -316,17 +302,3 @@ def choose(environment: TaskEnvironment, run: Run, taught: Sequence[Ended]) -> t
         f"after {best} iterations it succeeds in {succeeded} of {len(ended)} episodes ({100 * low:.0f} to "
         f"{100 * high:.0f} %), its teacher in {sum(one.success for one in taught)}{blind}"
     )
-
-
-def _opened(
-    lesson: TaskLesson, agent: DistilAgent, environment: TaskEnvironment, place: TaskPlace, plan: Plan, runner: Any
-) -> tuple[Run, DistilAgent]:
-    """The run, and the settings with the number of iterations that it was begun with."""
-    begun, policy = begun_as(agent, "distil_pictures" if lesson.seen else "distil", plan), lesson.teacher.policy
-    files = {"agent.yaml": begun.to_yaml(), "environment.yaml": yaml.safe_dump(place.document(), sort_keys=False)}
-    files |= {f"contracts/{name}.yaml": contract.to_yaml() for name, contract in environment.contracts.items()}
-    record = make_record(
-        files, {}, stage="distil", acting="student", source=str(policy.path.resolve()), **place.asked()
-    )
-    record = record.model_copy(update={"hashes": {**record.hashes, "source": policy.sha256}})
-    return open_folder(plan, record, files, runner), begun

@@ -6,7 +6,7 @@ import functools
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,25 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::Deprecat
 STATE, ENVIRONMENT = "observation.state", "observation.environment_state"
 CAMERAS = ("top", "wrist")
 ACTIONS, CHUNK = 4, 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """ACT's pictures go through a ResNet-18 with an eighth of its channels; all else about it is torchvision's."""
+    import torchvision
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    class Narrow(ResNet):
+        def __init__(self, weights: None = None, **settings: Any) -> None:
+            super().__init__(BasicBlock, [2, 2, 2, 2], **settings)
+            self.fc = torch.nn.Linear(64, 1)
+
+        def _make_layer(self, block: Any, planes: int, *settings: Any, **more: Any) -> torch.nn.Sequential:
+            return super()._make_layer(block, planes // 8, *settings, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.models, "resnet18", Narrow)
+        yield
 
 
 def write_folder(folder: Path, *, cameras: bool, normalisation: str = "MEAN_STD", **changes: Any) -> Path:

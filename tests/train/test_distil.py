@@ -265,7 +265,11 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "imu",
     ),
-    "a student that sees": ({}, {"student": {"class_name": "CNNModel", "cnn_cfg": {}}}, "CNNModel, which sees images"),
+    "a student that sees": (
+        {},
+        {"student": {"class_name": "CNNModel", "cnn_cfg": {}}},
+        "CNNModel, and a robot on a plant has no camera",
+    ),
     "steps that are never learnt from": ({}, {"algorithm": {"gradient_length": 5}}, "gradient_length 5 doesn't divide"),
 }
 
@@ -291,10 +295,9 @@ def test_a_network_is_named_once(files: dict[str, Path], out: Path) -> None:
     """--student and the settings may not say two networks; by name a student is what it says, with its usual sizes."""
     agent = files["agent"].with_name("lstm.yaml")
     agent.write_text(rover.agent_yaml({**SHORT, "student": {**SHORT["student"], "rnn_type": "lstm"}}))
-    lesson = open_lesson(files["policy"], files["teacher"], files["student"], network="gru")
     with pytest.raises(TrainError, match=r"student is lstm 1x8, then 8 elu, and --student says gru"):
-        module.settings_of(lesson, Plan(out=out, agent=agent))
-    kinds = {name: module.settings_of(replace(lesson, network=name), Plan(out=out)) for name in module.STUDENTS}
+        module.settings_of("gru", None, Plan(out=out, agent=agent))
+    kinds = {name: module.settings_of(name, None, Plan(out=out)) for name in module.STUDENTS}
     assert [kind.student.words() for kind in kinds.values()] == [
         "gru 1x128, then 128-64 elu",
         "lstm 1x128, then 128-64 elu",

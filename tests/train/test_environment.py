@@ -17,10 +17,11 @@ from policy_port.errors import PolicyPortError, RobotError, TaskError, TrainErro
 from policy_port.plants.mujoco_plant import MujocoPlant
 from policy_port.plants.physics import Physics
 from policy_port.plants.setup import PlantSetup
-from policy_port.train.disturbance import odd_commands, quiet_sensors
+from policy_port.tasks.velocity import load_task
+from policy_port.train.disturbance import blind_critic, odd_commands, quiet_sensors
 from policy_port.train.environment import PlantEnvironment, make_environment
 from policy_port.train.place import Place
-from policy_port.train.ppo import Plan, train
+from policy_port.train.ppo import Plan, critic_contract, train
 from tests.train.hopper import hopper_contract, hopper_mjcf, hopper_task
 
 ROWS = 6
@@ -428,3 +429,24 @@ def test_commands_that_are_odd_are_told() -> None:
     narrow = hopper_contract(command={"lin_vel_x": [-0.3, 0.6], "lin_vel_y": [0.0, 0.0]})
     (note,) = odd_commands(hopper_task(), narrow)
     assert "beyond those of contract 'hopper': lin_vel_x [-0.5, 0.5], where it says [-0.3, 0.6]" in note
+
+
+def test_a_critic_that_is_shown_less_than_its_actor_is_told() -> None:
+    """What the actor acts on and the critic is not shown is named; other names of the same numbers are none of it."""
+    actor = hopper_contract()
+    assert blind_critic(actor, critic_contract(actor)) == []
+    terms = actor.observation.terms
+    for at, term in enumerate(terms):
+        fewer = actor.observation.model_copy(update={"terms": (*terms[:at], *terms[at + 1 :])})
+        (note,) = blind_critic(actor, actor.model_copy(update={"observation": fewer}))
+        assert f"lacks {term.label}, which the actor acts on" in note
+        assert "leave --critic-contract out" in note
+    data = actor.model_dump(mode="json", exclude_none=True)
+    data["observation"]["terms"][4]["term"] = "joint_pos"
+    assert blind_critic(actor, Contract.model_validate(data)) == []
+
+
+@pytest.mark.parametrize("name", ["go2_velocity", "g1_velocity"])
+def test_shipped_tasks_let_the_actors_sensors_err(name: str) -> None:
+    """Whoever trains in a shipped task hears of no sensor that is perfect there and in no robot."""
+    assert quiet_sensors(load_task(name), hopper_contract()) == []

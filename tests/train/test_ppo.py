@@ -47,6 +47,11 @@ def test_a_run_holds_all_that_went_in(files: dict[str, Path], out: Path, drawn: 
     assert list(longer.checkpoints()) == [0, 2, 3]
     assert longer.result()[0].name == "model_3.pt"
     assert [row["iteration"] for row in open_run(out).rows()] == ["0", "1", "2"]
+    told: list[str] = []
+    again = replace(plan, resume=True, iterations=2, tell=told.append)
+    assert list(train(files["student"], place(files), again).checkpoints()) == [0, 2, 3]
+    assert [note for note in told if "has done 3 iterations, and 2 in all are asked for" in note]
+    assert "give --iterations with more than 3" in " ".join(told)
 
 
 def test_a_resumption_is_held_against_what_was_begun(files: dict[str, Path], out: Path) -> None:

@@ -300,15 +300,14 @@ def test_each_remedy_leads_on(taught: Taught, environment: TaskEnvironment, tmp_
     stated: list[dict[str, Any]] = [{"images": seen}, {"student": taught.contract}]
     for said in (*stated, {**stated[0], **stated[1]}):
         assert TaskLesson(teacher=taught, **said).seen == said.get("images", ())
-    blind = TaskLesson(teacher=taught, student=taught.contract)
     sees = tmp_path / "agent.yaml"
     sees.write_text(
         yaml.safe_dump({"student": read_agent(DistilAgent, "distil_pictures", None).model_dump()["student"]})
     )
     with pytest.raises(TrainError, match="reads no picture; give --student-images, or let class_name be MLPModel"):
-        module.settings_of(blind, Plan(out=tmp_path, agent=sees))
-    assert module.settings_of(TaskLesson(teacher=taught, images=seen), Plan(out=tmp_path, agent=sees))
-    assert module.settings_of(blind, Plan(out=tmp_path)).student.class_name == "RNNModel"
+        module.settings_of(None, [], Plan(out=tmp_path, agent=sees))
+    assert module.settings_of(None, ["base_camera"], Plan(out=tmp_path, agent=sees))
+    assert module.settings_of(None, [], Plan(out=tmp_path)).student.class_name == "RNNModel"
 
     # A teacher whose contract calls the parts otherwise: the student's own contract says what they are.
     terms = [term.model_copy(update={"name": f"my_{term.label}"}) for term in taught.contract.observation.terms]

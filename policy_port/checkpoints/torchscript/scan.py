@@ -14,6 +14,8 @@ from policy_port.checkpoints.torchscript.shapes import SHAPE_OPERATORS
 from policy_port.errors import CheckpointError, UnsafeFileError, closest
 
 _MAX_CODE_BYTES = 16 * 1024 * 1024
+_TELLING = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Call, ast.Import, ast.ImportFrom)
+"""Nodes that say what is called and what a name stands for."""
 
 OPERATORS = (
     frozenset(f"aten::{name}" for name in TENSOR | IN_PLACE | frozenset(SHAPE_OPERATORS) | UNREAD)
@@ -27,29 +29,27 @@ def scan_code(members: Mapping[str, bytes], where: str, also: frozenset[str] = f
     files = {name: content for name, content in members.items() if name.startswith("code/") and name.endswith(".py")}
     if sum(len(content) for content in files.values()) > _MAX_CODE_BYTES:
         raise UnsafeFileError(f"{where}: more than {_MAX_CODE_BYTES} bytes of code; this is not a policy network")
-    trees: dict[str, ast.Module] = {}
+    found: dict[str, list[ast.AST]] = {}
     for name, content in files.items():
         try:
             with warnings.catch_warnings():
                 # TorchScript writes numbers in ways that Python is only about to forbid.
                 warnings.simplefilter("ignore")
-                trees[name] = ast.parse(content.decode("utf-8"))
+                tree = ast.parse(content.decode("utf-8"))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise CheckpointError(f"{where}: {name} can't be read, so it can't be checked ({error})") from error
+        found[name] = [node for node in ast.walk(tree) if isinstance(node, _TELLING)]
     methods = {
-        node.name
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        node.name for nodes in found.values() for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
     if "__setstate__" in methods:
         raise UnsafeFileError(
             f"{where}: defines __setstate__, which runs while the file is loaded; a policy network has no need of it"
         )
     called: set[str] = set()
-    for name, tree in trees.items():
-        aliases = _aliases(tree)
-        for node in ast.walk(tree):
+    for name, nodes in found.items():
+        aliases = _aliases(nodes)
+        for node in nodes:
             if isinstance(node, ast.Call):
                 named = aliases.get(node.func.id, [node.func]) if isinstance(node.func, ast.Name) else [node.func]
                 for operator in filter(None, (_operator(function, methods) for function in named)):
@@ -71,10 +71,10 @@ def refuse_operator(operator: str, where: str, also: frozenset[str] = frozenset(
         )
 
 
-def _aliases(tree: ast.Module) -> dict[str, list[ast.expr]]:
+def _aliases(nodes: list[ast.AST]) -> dict[str, list[ast.expr]]:
     """What local names stand for, as in `_57 = __torch__.torch.nn.functional.elu`."""
     aliases: dict[str, list[ast.expr]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
             for target in node.targets:
                 if isinstance(target, ast.Name):

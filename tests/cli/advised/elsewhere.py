@@ -37,6 +37,10 @@ _EARLY = "tests.train.test_refused_early:"
 TRIED: dict[str, str] = {
     "with --resume and what the run was begun with": f"{_EARLY}test_a_run_of_another_command_names_that_command",
     "Make room, and go on with --resume": f"{_EARLY}test_a_full_disk_says_what_is_kept",
+    "To go on, give --iterations with more than {}": "tests.train.test_ppo:test_a_run_holds_all_that_went_in",
+    "add it there, or leave --critic-contract out": (
+        "tests.train.test_environment:test_a_critic_that_is_shown_less_than_its_actor_is_told"
+    ),
     "beside it and --contract; a port's weights": f"{_RUNS}test_a_checkpoint_alone_needs_its_contract",
     "Leave it out of the student's contract (policy-port contract measurable writes one)": (
         _TAUGHT + "test_what_a_student_will_lack_is_told"
@@ -271,7 +275,7 @@ TRIED: dict[str, str] = {
     ),
     # A run of mjlab.
     "mjlab acts in the order of its joints, of which these are": (
-        f"{_MJLAB}:test_driven_joints_are_named_in_the_joints_order"
+        "tests.descriptors.test_mjlab_drives:test_driven_joints_are_named_in_the_joints_order"
     ),
     "mjlab's is the IMU's: give --layout mjlab_tracking": f"{_MJLAB}:test_mjlabs_tracking_is_not_beyondmimics",
     "give the bounds that hold with --set action.terms.{}.clip": (

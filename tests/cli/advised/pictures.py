@@ -73,7 +73,7 @@ TRIED |= {
     "give one of --config and --view": _STORED,
     "`policy-port camera check --store` writes it while all is right": _STORED,
     "give --env, --config, or both": _NAMED,
-    "--accept {}: no finding has this name": "tests.camera.test_check:test_what_is_accepted_is_named",
+    "--accept {}": "tests.camera.test_check:test_what_is_accepted_is_named",
 }
 _SOLVED, _SHOTS, _SOLVES = "tests.camera.test_solve:", "tests.camera.test_shots:", "tests.camera.test_solve_files:"
 

@@ -113,6 +113,8 @@ class IdentifyStage:
     """More recordings to fit."""
     held_out: list[Path]
     """More recordings to judge by."""
+    accept: list[str]
+    """Doubts of the recordings that are none."""
     out: Path
     robot: str
     contract: Path
@@ -148,6 +150,7 @@ def identify(stage: IdentifyStage) -> None:
         held_out=judged,
         horizon=stage.horizon,
         segments=stage.segments,
+        accepted=tuple(stage.accept),
     )
     done = session.run(request, lambda text: typer.echo(f"  {text}", err=True))
     typer.echo(done.text.rstrip())

@@ -67,6 +67,10 @@ SeedOption = Annotated[int, typer.Option(min=0, max=counts.SEED, help="Seed of t
 ActuatorOption = Annotated[
     ActuatorKind, typer.Option(help="network: also train one beside each drive, kept if held-out errors fall for sure.")
 ]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Go on in spite of this doubt of the recordings. Repeatable."),
+]
 ReportOption = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file of dynamics, and the page.")]
 
@@ -92,6 +96,7 @@ class IdentifyOptions:
     timestep: TimestepOption = None
     seed: SeedOption = 0
     actuator: ActuatorOption = ActuatorKind.PHYSICAL
+    accept: AcceptOption = None
     report: ReportOption = None
     force: ForceOption = False
 
@@ -109,6 +114,7 @@ def identify(options: IdentifyOptions) -> None:
     _check_outputs(options)
     try:
         from policy_port.identify import session
+        from policy_port.identify.doubts import check_raised
     except ImportError as cause:
         if (cause.name or "").startswith("policy_port"):
             raise
@@ -130,8 +136,10 @@ def identify(options: IdentifyOptions) -> None:
         segments=options.segments,
         seed=options.seed,
         network=options.actuator is ActuatorKind.NETWORK,
+        accepted=tuple(options.accept or ()),
     )
     done = session.run(request, lambda text: typer.echo(text, err=True))
+    check_raised(options.accept or (), getattr(done.found, "accepted", ()))
     typer.echo(done.text.rstrip())
     session.write(done, options.out, options.report)
     typer.echo(f"wrote {options.out}" + (f" and {options.report}" if options.report else ""), err=True)

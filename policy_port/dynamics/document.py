@@ -203,6 +203,8 @@ class Dynamics(Strict):
     """How well it predicts what was not fitted, per horizon."""
     posterior: Posterior | None = None
     """What randomisation samples; None where nobody said."""
+    accepted: tuple[str, ...] = ()
+    """Doubts of the recordings that somebody has accepted, in words."""
 
     @model_validator(mode="after")
     def _names_are_parameters(self) -> Dynamics:

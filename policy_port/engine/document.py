@@ -74,6 +74,8 @@ class Identifying(Strict):
     """More recordings to fit."""
     held_out: tuple[str, ...] = ()
     """More recordings to judge by."""
+    accept: tuple[str, ...] = ()
+    """Doubts of the recordings that are none, whichever turn raises them."""
 
 
 class Tuning(Strict):

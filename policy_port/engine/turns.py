@@ -162,6 +162,7 @@ def _identified(engine: Engine) -> dict[str, Any]:
         "priors": str(priors) if priors.is_file() else identify.priors,
         "segments": identify.segments,
         "horizon": identify.horizon,
+        "accept": list(identify.accept),
     }
 
 

@@ -55,6 +55,7 @@ def dynamics_of(
         "correlated": [list(pair) for pair in estimates.pairs],
         "data": _data(recordings),
         "held_out": _held_out(found, joints) if found.held_out else [],
+        "accepted": [f"{one.name}: {one}" for one in found.accepted],
     }
     posterior = _posterior(estimates)
     if posterior["names"]:

@@ -7,14 +7,14 @@ model does, where it predicts clearly better once the mistake is undone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from policy_port.arrays import Array, Integers
-from policy_port.errors import EvidenceError
+from policy_port.errors import EvidenceError, closest
 from policy_port.identify.fit import Problem
 from policy_port.identify.parameters import Parameter, Space
 from policy_port.identify.segments import Segments
@@ -40,6 +40,8 @@ GAINS, FREELY = (0.8, 1.25), 0.7
 class Doubt:
     """A mistake that the recordings may have."""
 
+    name: str
+    """As `--accept` has it; see `names`."""
     what: str
     """What would be another way, in words."""
     share: float
@@ -53,6 +55,7 @@ class Doubt:
 class _Undone:
     """A mistake, undone."""
 
+    name: str
     what: str
     order: Integers
     """Where each column is from."""
@@ -118,19 +121,64 @@ class _Undone:
         return None if GAINS[0] < gain < GAINS[1] else self.what.format(1.0 / gain)
 
 
-def check_doubts(problem: Problem, space: Space, z: Array) -> None:
-    """Refuse recordings that would clearly be predicted better without a mistake.
+def names(joints: Sequence[str]) -> tuple[str, ...]:
+    """What doubts of an arm's recordings can be called."""
+    each = [f"{kind}:{joint}" for joint in joints for kind in ("sign", "scale")]
+    pairs = [f"exchange:{one},{other}" for one, other in combinations(joints, 2)]
+    return (*each, *pairs, *(f"clock:{rate:g}" for rate in RATES))
+
+
+def check_names(accepted: Sequence[str], joints: Sequence[str]) -> None:
+    """Refuse a name that no doubt has.
 
     Raises:
-        EvidenceError: Naming the mistakes, the likeliest first.
+        EvidenceError: Saying which there are.
+    """
+    known = names(joints)
+    for name in accepted:
+        if name not in known:
+            raise EvidenceError(
+                f"--accept {name}: no doubt has this name{closest(name, known) or '.'} There are: {', '.join(known)}"
+            )
+
+
+def check_raised(accepted: Sequence[str], raised: Sequence[Doubt]) -> None:
+    """Refuse to have accepted what nobody doubted.
+
+    Raises:
+        EvidenceError: Naming it.
+    """
+    for name in accepted:
+        if name not in [one.name for one in raised]:
+            raise EvidenceError(f"--accept {name}: these recordings raise no such doubt; leave it out")
+
+
+def check_doubts(problem: Problem, space: Space, z: Array, accepted: Sequence[str] = ()) -> tuple[Doubt, ...]:
+    """Refuse recordings that would clearly be predicted better without a mistake.
+
+    Args:
+        problem: What was fitted.
+        space: What was searched.
+        z: The minimum.
+        accepted: Names of doubts that somebody has accepted.
+
+    Returns:
+        Those that were raised, all of them accepted.
+
+    Raises:
+        EvidenceError: Naming the mistakes that were not accepted, the likeliest first.
     """
     found = doubts(problem, space, z)
-    if found:
+    left = [one for one in found if one.name not in accepted]
+    if left:
+        go_on = " ".join(f"--accept {one.name}" for one in found)
         raise EvidenceError(
-            f"{', '.join(item.name for item in problem.segments.recordings)}: {found[0]}"
-            f"{''.join(f'; or ({one.share:.0%}) {one.what}' for one in found[1:3])}. State names, signs, zeros and "
-            "units with --mapping FILE, the true rate with --rate HZ, or give the robot file of the robot that moved"
+            f"{', '.join(item.name for item in problem.segments.recordings)}: {left[0]}"
+            f"{''.join(f'; or ({one.share:.0%}) {one.what}' for one in left[1:3])}. State names, signs, zeros and "
+            "units with --mapping FILE, the true rate with --rate HZ, or give the robot file of the robot that moved; "
+            f"where the recordings are right, go on with {go_on}"
         )
+    return tuple(found)
 
 
 def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
@@ -159,7 +207,7 @@ def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
         end = other.minimise(whole, point, ROUNDS)
         share, what = other.cost(whole, end) / again, undone.read(whole, end)
         if share < CLEARLY and what is not None:
-            found.append(Doubt(what=what, share=share))
+            found.append(Doubt(name=undone.name, what=what, share=share))
     return sorted(found, key=lambda one: one.share)
 
 
@@ -193,14 +241,16 @@ def _mistakes(problem: Problem, space: Space) -> Iterator[_Undone]:
     both = "in commands and readings"
     for index, name in enumerate(joints):
         sign, mine = np.where(same == index, -1.0, 1.0), {"joints": (index,), "order": same}
-        yield _Undone(what=f"with {name} turned over, {both}", sign=sign, **mine)
+        yield _Undone(name=f"sign:{name}", what=f"with {name} turned over, {both}", sign=sign, **mine)
         if not any(item.key == "gain" and item.column == index for item in space.parameters):
             what = f"with {name}'s readings {{:.2g}} times as large, its commands as they are"
-            yield _Undone(what=what, sign=plus, gain=True, **mine)
+            yield _Undone(name=f"scale:{name}", what=what, sign=plus, gain=True, **mine)
     for one, two in combinations(range(count), 2):
         order = same.copy()
         order[[one, two]] = two, one
         what = f"with {joints[one]} and {joints[two]} exchanged, {both}"
-        yield _Undone(what=what, joints=(one, two), sign=plus, order=order)
+        name = f"exchange:{joints[one]},{joints[two]}"
+        yield _Undone(name=name, what=what, joints=(one, two), sign=plus, order=order)
     for rate in RATES:
-        yield _Undone(what=f"with time stamps {rate:g} times as far apart", sign=plus, order=same, rate=rate)
+        what = f"with time stamps {rate:g} times as far apart"
+        yield _Undone(name=f"clock:{rate:g}", what=what, sign=plus, order=same, rate=rate)

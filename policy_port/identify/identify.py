@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from policy_port.arrays import Array
-from policy_port.identify.doubts import check_doubts
+from policy_port.identify.doubts import Doubt, check_doubts
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
 from policy_port.identify.estimate import LEVEL, Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
@@ -67,6 +67,8 @@ class Effort:
     """Of the bootstrap."""
     network: bool = False
     """Whether networks beside the drives are tried."""
+    accepted: tuple[str, ...] = ()
+    """Doubts of the recordings that somebody has accepted, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,8 @@ class Identified:
     """Their predictions by model [rad]."""
     learned: Learned | None = None
     """Networks beside the drives, kept or not; None where they weren't tried."""
+    accepted: tuple[Doubt, ...] = ()
+    """Doubts of the recordings that were accepted."""
 
 
 def identify(
@@ -130,7 +134,8 @@ def identify(
         note: Told what is being done.
 
     Raises:
-        EvidenceError: When the recordings are clearly predicted better without a mistake, naming it.
+        EvidenceError: When the recordings are clearly predicted better without a mistake that was not accepted, naming
+            it.
     """
     fitted, others = recordings
     problem, lag = _problem(predictor, fitted, effort)
@@ -140,10 +145,11 @@ def identify(
     again = twins(problem, space, delays.best, elsewhere, LEVEL)
     estimates = estimate(problem, space, (delays, again), note, effort.seed)
     found = tuple(find_misfits(predictor, estimates.values, fitted))
+    accepted: tuple[Doubt, ...] = ()
     if any(one.error > WRONG * one.noise for one in found):
         note("errors are not noise: whether signs, columns, units or clocks are wrong")
         quick = replace(problem, predictor=predictor.quick or predictor)
-        check_doubts(quick, space, space.coordinates(estimates.values))
+        accepted = check_doubts(quick, space, space.coordinates(estimates.values), effort.accepted)
     learned = None
     if effort.network and isinstance(predictor, MujocoPredictor):
         bare = _without_play(problem, space, z)
@@ -164,6 +170,7 @@ def identify(
         shown=shown,
         predicted={name: model(shown) for name, model in models.items() if name != "lag without bias"},
         learned=learned,
+        accepted=accepted,
     )
 
 

@@ -55,6 +55,7 @@ def summary(found: Identified, joints: Sequence[str]) -> str:
         lines.append(f"not identified by these recordings: {', '.join(unknown)}")
     lines += found.estimates.together
     lines += [f"misfit: {item}" for item in found.misfits]
+    lines += [f"accepted: {one.name}: {one}" for one in found.accepted]
     lines += [str(found.learned)] if found.learned else []
     return "\n".join(lines) + "\n"
 
@@ -69,6 +70,7 @@ def make_report(
         tone="good" if _better(found) else "bad",
         warnings=(
             *(() if found.held_out else ("Nothing was held out: errors are of what was fitted.",)),
+            *(f"Accepted: {one.name}: {one}." for one in found.accepted),
             *(f"Misfit: {item}. Intervals are of a model that is wrong there." for item in found.misfits),
             *(f"{said}." for said in found.estimates.together),
             *((f"{found.learned}.",) if found.learned else ()),

@@ -12,6 +12,7 @@ from policy_port.dynamics.document import Dynamics, write_dynamics
 from policy_port.errors import EvidenceError, RobotError
 from policy_port.identify.checks import check_recordings
 from policy_port.identify.document import dynamics_of, with_networks
+from policy_port.identify.doubts import check_names
 from policy_port.identify.files import Unstated, motion, read_recordings
 from policy_port.identify.fit import Predictor
 from policy_port.identify.floating import PRIORS, Walked, identify_walk, load_legged
@@ -71,6 +72,8 @@ class Request:
     """Of the bootstrap."""
     network: bool = False
     """Whether networks beside the drives are tried; in MuJoCo alone."""
+    accepted: tuple[str, ...] = ()
+    """Doubts of the recordings that somebody has accepted, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +115,19 @@ def run(request: Request, note: Callable[[str], None] = lambda _: None) -> Done:
         for setup in (fitted_setup(robot, stock_as), stock_as)
     )
     joints = predictor.joint_names
+    check_names(request.accepted, joints)
     split = read_split(request, joints)
     check_recordings((*split[0], *split[1]), finite(predictor.limits), request.horizon)
     if request.network:
         check_held_out(split[1])
     space = make_space(priors, joints, stock.stock)
-    effort = Effort(horizon=request.horizon, segments=request.segments, seed=request.seed, network=request.network)
+    effort = Effort(
+        horizon=request.horizon,
+        segments=request.segments,
+        seed=request.seed,
+        network=request.network,
+        accepted=request.accepted,
+    )
     found = identify(predictor, stock, space, split, effort, note)
     dynamics = dynamics_of(found, robot, joints, split, request.payload_link)
     if found.learned is not None and found.learned.kept:
@@ -148,6 +158,7 @@ def _run_floating(request: Request, contract: Contract, robot: Path, note: Calla
         "--hold-out-after": request.hold_out_after,
         "--rate": request.rate,
         "--joints": request.joints,
+        "--accept": request.accepted,
     }
     for option, stated in given.items():
         if stated:

@@ -120,17 +120,18 @@ class Clearance:
         while parts:
             first, last, begin, end, pairs = parts.pop()
             middle, half = 0.5 * (first + last), 0.5 * (begin + end)
-            rows = np.stack([_along(path, first), *path[int(first) + 1 : int(last) + 1], _along(path, last)])
+            rows = [_along(path, first)[None], path[int(first) + 1 : int(last) + 1], _along(path, last)[None]]
+            low, high = (least(np.concatenate(rows), axis=0) for least in (np.min, np.max))
             way = home - (here := _along(path, middle))
             pose = here + half * way
             room = self._measured(pose, pairs) - needed[pairs]
             if (blocked := room < CLOSE).any():
                 return frozenset(self._names(self._pairs[pair]) for pair in pairs[blocked])
-            ends = [edge + at * (home - edge) for edge in (rows.min(axis=0), rows.max(axis=0)) for at in (begin, end)]
+            ends = [edge + at * (home - edge) for edge in (low, high) for at in (begin, end)]
             pairs = pairs[self._reach[pairs] @ np.abs(np.array(ends) - pose).max(axis=0) > room]
             if not len(pairs):
                 continue
-            across = self._reach[pairs] @ np.abs(rows - here).max(axis=0) * (1.0 - begin)
+            across = self._reach[pairs] @ np.maximum(high - here, here - low) * (1.0 - begin)
             if across.max() > (self._reach[pairs] @ np.abs(way)).max() * (half - begin):
                 parts += [(first, middle, begin, end, pairs), (middle, last, begin, end, pairs)]
             else:

@@ -6,6 +6,7 @@ What a simulator computes itself (masses, friction, gains, bounds, gravity) is s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,11 +82,10 @@ class DynamicPlant:
         for one in dynamics:
             check_robot(one, robot, self.joint_names)
             check_setup(one, setup)
-        hashes = [one.sha256 for one in dynamics]
-        self.name = f"{plant.name}, dynamics {hashes[0][:12]}" + (" and others" if len(set(hashes)) > 1 else "")
+        others = any(one != dynamics[0] for one in dynamics)
+        self.name = f"{plant.name}, dynamics {dynamics[0].sha256[:12]}" + (" and others" if others else "")
         """Simulator and version, and which dynamics."""
-        self.hashes = hashes
-        """SHA-256 of each document."""
+        self._given = tuple(dynamics)
         self._by_name = {joint.name: joint for joint in setup.joints}
         self._replaced = replaced_drives(self._dynamics, setup, self.joint_names)
         self._stiffness = self._gain("stiffness", "stiffness")
@@ -107,6 +107,11 @@ class DynamicPlant:
             set_physics(plant, physics)
         default = [self._by_name[name].default if name in self._by_name else 0.0 for name in self.joint_names]
         self.reset(np.tile(default, (self.num_envs, 1)))
+
+    @functools.cached_property
+    def hashes(self) -> list[str]:
+        """SHA-256 of each document."""
+        return [one.sha256 for one in self._given]
 
     def _drive(self, joint: str) -> str:
         return self._by_name[joint].drive if joint in self._by_name else "position"

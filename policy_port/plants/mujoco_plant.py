@@ -83,6 +83,7 @@ class MujocoPlant:
         refuse_too_many(num_envs, mujoco.MjData(robot.model).nbuffer, self.name)
         self._data = [mujoco.MjData(robot.model) for _ in range(num_envs)]
         self._ctrl = [data.ctrl for data in self._data]
+        self._bad_targets = [data.warning[_BADCTRL] for data in self._data]
         self._footing = Footing(robot.model, robot.base_body)
         self._fresh: set[int] = set()
         self._sensing: MujocoSensing | None = None
@@ -204,8 +205,8 @@ class MujocoPlant:
         for helper in helping:
             helper.result()
         self._fresh = set() if self._sensing is None else set(range(self.num_envs))
-        for row, data in enumerate(self._data):
-            if data.warning[_BADCTRL].number:
+        for row, warning in enumerate(self._bad_targets):
+            if warning.number:
                 # MuJoCo then drives nothing at all, which looks like a calm robot.
                 raise RobotError(
                     f"{self.name}: a target in environment {row} is infinite or beyond 1e10, by which MuJoCo drives "

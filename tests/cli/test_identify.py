@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from policy_port.cli.app import app
 from policy_port.dynamics.document import load_dynamics
+from policy_port.identify import doubts
 from policy_port.identify import identify as identifying
 from policy_port.trace import Recorder
 from tests.identify.hidden_arm import ARM, HIDDEN, JOINTS, dynamics_of, play
@@ -146,3 +147,29 @@ def test_what_is_refused_writes_nothing_and_names_what_to_do(
         result = CliRunner().invoke(app, ["identify", *robot, *QUICK, *given, *obeyed.split()])
         assert result.exit_code == 0, result.output
         (folder / "new.yaml").unlink()
+
+
+def test_a_doubt_is_accepted_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused with its name; accepted, the file and what is printed say so; a name of no doubt is an error."""
+    raised = [doubts.Doubt(name="sign:elbow", what="with elbow turned over, in commands and readings", share=0.4)]
+    monkeypatch.setattr(doubts, "doubts", lambda *given: raised)
+    monkeypatch.setattr(identifying, "WRONG", 0.0)
+    monkeypatch.chdir(folder)
+    quick = "identify whole.npz --robot arm.xml --segments 8 --priors few.yaml --out new.yaml".split()
+
+    def said(*accepted: str) -> tuple[int, str]:
+        options = [part for name in accepted for part in ("--accept", name)]
+        result = CliRunner().invoke(app, [*quick, *options])
+        return result.exit_code, " ".join(result.output.split()).replace("│ ", "")
+
+    code, text = said()
+    assert (code, "go on with --accept sign:elbow" in text) == (2, True), text
+    code, text = said("sign:elbwo")
+    assert (code, "did you mean 'sign:elbow'" in text) == (2, True), text
+    code, text = said("sign:elbow", "scale:elbow")
+    assert (code, "--accept scale:elbow: these recordings raise no such doubt; leave it out" in text) == (2, True), text
+    assert not (folder / "new.yaml").exists()
+    code, text = said("sign:elbow")
+    assert (code, "accepted: sign:elbow: the recordings are predicted better" in text) == (0, True), text
+    assert load_dynamics(folder / "new.yaml").accepted[0].startswith("sign:elbow: the recordings are predicted better")
+    (folder / "new.yaml").unlink()

@@ -18,6 +18,7 @@ from policy_port.dynamics.document import load_dynamics
 from policy_port.engine.document import read_engine
 from policy_port.engine.turning import turn_crank
 from policy_port.resources import assets_dir
+from policy_port.train import reach
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -25,8 +26,10 @@ POSE = {"shoulder_pan": 0.0, "shoulder_lift": -0.9, "elbow_flex": 0.6, "wrist_fl
 MOTION: dict[str, Any] = {"kind": "multisine", "amplitude": 0.25, "low": 0.3, "high": 1.5, "pose": POSE}
 
 
-def test_a_turn_from_motion_to_motion(tmp_path: Path) -> None:
+def test_a_turn_from_motion_to_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The arm moves, its delay is found, the policy learns under it and plays: a column of figures, a page, hashes."""
+    for name in ("EPISODES", "FINAL"):
+        monkeypatch.setattr(reach, name, 4)
     priors = yaml.safe_load((assets_dir() / "identify" / "sts3215.yaml").read_text())
     for name, one in priors["joint"].items():
         one["fit"] = name in ("stiffness", "damping")

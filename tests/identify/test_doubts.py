@@ -12,7 +12,7 @@ import pytest
 
 from policy_port.arrays import Array
 from policy_port.errors import EvidenceError
-from policy_port.identify.doubts import check_doubts
+from policy_port.identify.doubts import check_doubts, doubts
 from policy_port.identify.fit import Problem
 from policy_port.identify.mujoco_predictor import MujocoPredictor
 from policy_port.identify.parameters import load_priors, make_space
@@ -65,4 +65,8 @@ def test_the_mistake_is_named(
     said = f"^motion 0, motion 1, motion 2: the recordings are predicted better [^;]*{says}.*--mapping FILE"
     with pytest.raises(EvidenceError, match=said) if says else nullcontext():
         check_doubts(problem, space, z)
+    if says and "turned" in says:
+        raised = [one.name for one in doubts(problem, space, z)]
+        assert raised[0] == "sign:elbow"
+        assert [one.name for one in check_doubts(problem, space, z, raised)] == raised
     predictor.close()

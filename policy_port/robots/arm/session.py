@@ -247,8 +247,8 @@ class ArmSession:
             if not self._warned:
                 self.warn()
             # A long collection or another thread in the middle of a step makes it late. What is there already is left
-            # out of collections, which stay on: nobody knows for how long the arm will be driven. A program that has
-            # left its own out keeps it so, also afterwards.
+            # out of collections, which stay on: nobody knows for how long the arm will be driven. What a program has
+            # left out itself stays so, also afterwards.
             self._frozen = gc.get_freeze_count() == 0
             gc.collect()
             if self._frozen:

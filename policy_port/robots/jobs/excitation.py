@@ -80,9 +80,13 @@ class _Search:
         else:
             candidates = (self._pose(segment, label, offsets) + offsets for _ in range(TRIES))
         for asked in candidates:
-            targets = self._bounds.follow(np.clip(asked, self._bounds.lower, self._bounds.upper), period)
-            blocked = self._blocked(targets)
-            if not blocked:
+            held = np.clip(asked, self._bounds.lower, self._bounds.upper)
+            # Most poses that are no good are so where they start.
+            first = held[:1, self._order]
+            if blocked := self._clear.near(first, first):
+                continue
+            targets = self._bounds.follow(held, period)
+            if not (blocked := self._blocked(targets)):
                 self._last = targets[-1]
                 return targets
         pairs = ", ".join(f"{one} and {other}" for one, other in sorted(blocked))
@@ -114,9 +118,6 @@ class _Search:
     def _blocked(self, targets: Array) -> frozenset[Pair]:
         """Pairs that come too close in an episode, on the way to it, or on the way to rest from anywhere in it."""
         clear, targets = self._clear, targets[:, self._order]
-        # Most poses that are no good are so where they start.
-        if found := clear.near(targets[:1], targets[:1]):
-            return found
         starts, ends = targets[:-1], targets[1:]
         if self._last is not None:
             last = self._last[self._order][None]

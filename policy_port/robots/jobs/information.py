@@ -44,6 +44,10 @@ COMMON: dict[str, tuple[float, float]] = {
     "payload_mass": (0.05, 0.05),
 }
 """The same of what the joints have in common."""
+OF_READINGS = ("offset", "gain")
+"""Those that say how a position is read, and not how the arm moves."""
+MOVED = 0.1
+"""By how much the others are moved for derivatives, in what is unknown of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +98,9 @@ def information(
     names = robot.joint_names
     parameters = {f"{name}.{key}": prior for name in names for key, prior in PRIORS.items()} | COMMON
     usual = _document(names, payload)
-    shifts = [usual.with_values({name: value + 0.1 * width}) for name, (value, width) in parameters.items()]
+    moving = [name for name in parameters if name.rpartition(".")[2] not in OF_READINGS]
+    width = np.array([width for _, width in parameters.values()])
+    shifts = [usual.with_values({name: parameters[name][0] + MOVED * parameters[name][1]}) for name in moving]
     decimation = max(1, round(1.0 / rate / STEP))
     setup = replace(so100_setup(dict.fromkeys(names, 0.0)), timestep=1.0 / rate / decimation, control_dt=1.0 / rate)
     # A plan touches nothing, so nothing is there to be touched.
@@ -103,7 +109,7 @@ def information(
     columns = [names.index(name) for name in plant.joint_names]
     state = PlantState.allocate(plant.num_envs, len(names))
     total = np.zeros((len(parameters), len(parameters)))
-    scale = np.array([0.1 * width for _, width in parameters.values()])
+    rows = [list(parameters).index(name) for name in moving]
     try:
         for one in (one for one in episodes if one.use == "fit"):
             targets, read = one.targets[:, columns], []
@@ -115,11 +121,17 @@ def information(
                 read.append(state.joint_pos.copy())
                 tick()
             moved = np.array(read)
-            slopes = (moved[:, 1:] - moved[:, :1]).transpose(1, 0, 2).reshape(len(parameters), -1) / scale[:, None]
-            total += slopes @ slopes.T / NOISE**2
+            slopes = np.zeros((len(parameters), *moved[:, 0].shape))
+            slopes[rows] = (moved[:, 1:] - moved[:, :1]).transpose(1, 0, 2) / (MOVED * width[rows, None, None])
+            for column, name in enumerate(plant.joint_names):
+                # The arm moves alike whatever they are; a reading is gain times position, and the offset.
+                slopes[list(parameters).index(f"{name}.offset"), :, column] = 1.0
+                slopes[list(parameters).index(f"{name}.gain"), :, column] = moved[:, 0, column]
+            flat = slopes.reshape(len(parameters), -1)
+            total += flat @ flat.T / NOISE**2
     finally:
         plant.close()
-    return _judged(tuple(parameters), total, np.array([width for _, width in parameters.values()]))
+    return _judged(tuple(parameters), total, width)
 
 
 def _judged(names: tuple[str, ...], fisher: Array, width: Array) -> Information:

@@ -27,6 +27,7 @@ _REMEDY, _VIEW = _PLAYED + "test_a_remedy_that_is_named_works", _PLAYED + "test_
 _TAUGHT = "tests.train.test_distil:"
 _RUNS, _TUNED = "tests.cli.test_train:", "tests.train.test_finetune:"
 _IDENTIFIED = "tests.cli.test_identify:test_what_is_refused_writes_nothing_and_names_what_to_do"
+_ACCEPTED = "tests.cli.test_identify:test_a_doubt_is_accepted_by_its_name"
 _MAPPED = "tests.identify.test_checks:test_a_mapping_mends_what_is_named"
 
 _DEPLOYED = "tests.cli.test_play_config:test_what_an_environment_file_goes_with"
@@ -128,6 +129,9 @@ TRIED: dict[str, str] = {
     "--hold-out-after {} leaves less than 20 rows": _IDENTIFIED,
     "its rows have no time stamps and its columns no names; state them with --rate HZ": _IDENTIFIED,
     "degrees. Give the unit with --mapping FILE": _IDENTIFIED,
+    "where the recordings are right, go on with {}": _ACCEPTED,
+    "--accept {}: no doubt has this name": _ACCEPTED,
+    "--accept {}: these recordings raise no such doubt; leave it out": _ACCEPTED,
     "Mend its unit in the file that --mapping names": _MAPPED,
     "State names, signs, zeros and units with --mapping FILE, the true rate with --rate HZ": _MAPPED,
     "to whose masses they may not fit. Give --robot that file": (

@@ -48,32 +48,46 @@ def folder(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(built, tmp_path_factory.mktemp("copy") / "work")
 
 
+@pytest.fixture(scope="module")
+def wanted(built: Path) -> dict[str, tuple[int, ...]]:
+    """The state of each file that was built."""
+    return states(built)
+
+
 @pytest.fixture
-def work(built: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(built: Path, folder: Path, wanted: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> Path:
     """What was built, as it was: of some hundred files a test changes two or three."""
-    mended(built, folder)
+    mended(built, folder, wanted)
     monkeypatch.chdir(folder)
     return folder
 
 
-def mended(original: Path, copy: Path) -> None:
+def mended(original: Path, copy: Path, wanted: dict[str, tuple[int, ...]]) -> None:
     """Make a folder again what another is, down to times and rights; what is equal stays."""
-    theirs, ours = ({e.name: e for e in os.scandir(folder)} for folder in (original, copy))
-    for name in ours.keys() - theirs.keys():
-        removed(copy / name)
-    for name, entry in theirs.items():
-        if name in ours and entry.is_dir(follow_symlinks=False) and ours[name].is_dir(follow_symlinks=False):
-            mended(original / name, copy / name)
-        elif name not in ours or _state(entry) != _state(ours[name]):
-            if name in ours:
-                removed(copy / name)
-            copied = shutil.copytree if entry.is_dir() else shutil.copy2
-            copied(original / name, copy / name)
+    there = states(copy)
+    for name in there.keys() - wanted.keys():
+        if os.path.lexists(copy / name):
+            removed(copy / name)
+    for name, state in wanted.items():
+        if not state:
+            (copy / name).mkdir(exist_ok=True)
+        elif there.get(name) != state:
+            shutil.copy2(original / name, copy / name)
 
 
-def _state(entry: os.DirEntry[str]) -> tuple[int, ...]:
-    told = entry.stat(follow_symlinks=False)
-    return told.st_mode, told.st_size, told.st_mtime_ns
+def states(folder: Path | str, inside: str = "") -> dict[str, tuple[int, ...]]:
+    """Rights, size and time of each file under a folder by its place, outer ones first; nothing of a folder."""
+    found: dict[str, tuple[int, ...]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{inside}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                found[name] = ()
+                found |= states(entry.path, f"{name}/")
+            else:
+                told = entry.stat(follow_symlinks=False)
+                found[name] = told.st_mode, told.st_size, told.st_mtime_ns
+    return found
 
 
 def removed(path: Path) -> None:

@@ -89,7 +89,7 @@ def commands() -> Mapping[str, Command]:
     }
 
 
-def called(command: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+def called(command: Callable[..., Any]) -> dict[str, Any]:
     """A command of the command line and its check, which fail as a stage does."""
     return {"call": as_stage(command), "check": as_stage(command.check)}  # type: ignore[attr-defined]
 

@@ -182,7 +182,13 @@ def settings_of(named: str | None, images: Sequence[str] | None, plan: Plan) -> 
 
 
 def open_student(
-    teacher: Taught, settings: str, agent: DistilAgent, files: Files, place: Place | TaskPlace, plan: Plan, runner: Any
+    teacher: Taught,
+    settings: str,
+    agent: DistilAgent,
+    files: Files,
+    place: Place | TaskPlace,
+    plan: Plan,
+    runner: Any,
 ) -> tuple[Run, DistilAgent]:
     """The run, and the settings with the number of iterations that it was begun with.
 

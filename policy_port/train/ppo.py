@@ -18,7 +18,7 @@ from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
 from policy_port.train.reach_environment import ReachEnvironment
 from policy_port.train.report import write_run_report
-from policy_port.train.run import Record, Run, begin, make_record, open_run, resume
+from policy_port.train.run import Files, Record, Run, begin, make_record, open_run, resume
 from policy_port.train.settings import Agent, PpoAgent, read_agent
 
 PRIVILEGED: tuple[dict[str, str], ...] = (
@@ -174,7 +174,7 @@ def check_out(plan: Plan, stage: str, *reads: str | Path) -> None:
     check_writable(plan.out.resolve() / "run.yaml")
 
 
-def open_folder(plan: Plan, record: Record, files: Mapping[str, str], runner: Any) -> Run:
+def open_folder(plan: Plan, record: Record, files: Files, runner: Any) -> Run:
     """The run's folder, new or gone on with; that nothing is left to do of it is told."""
     if plan.resume:
         run = resume(plan.out, record, files)

@@ -98,11 +98,11 @@ def write(folder: Path) -> dict[str, Path]:
 
 AGENT = {
     "num_steps_per_env": 24,
-    "max_iterations": 40,
-    "save_interval": 20,
+    "max_iterations": 32,
+    "save_interval": 16,
     "actor": {"hidden_dims": [32, 32], "distribution_cfg": {"init_std": 0.5}},
     "critic": {"hidden_dims": [32, 32]},
-    "algorithm": {"learning_rate": 0.003, "entropy_coef": 0.0},
+    "algorithm": {"learning_rate": 0.006, "entropy_coef": 0.0},
 }
 """Settings with which the teacher is trained."""
 

@@ -171,12 +171,12 @@ def check_doubts(problem: Problem, space: Space, z: Array, accepted: Sequence[st
     found = doubts(problem, space, z)
     left = [one for one in found if one.name not in accepted]
     if left:
-        go_on = " ".join(f"--accept {one.name}" for one in found)
+        each = " --accept ".join(one.name for one in found)
         raise EvidenceError(
             f"{', '.join(item.name for item in problem.segments.recordings)}: {left[0]}"
             f"{''.join(f'; or ({one.share:.0%}) {one.what}' for one in left[1:3])}. State names, signs, zeros and "
             "units with --mapping FILE, the true rate with --rate HZ, or give the robot file of the robot that moved; "
-            f"where the recordings are right, go on with {go_on}"
+            f"where the recordings are right, go on with --accept {each}"
         )
     return tuple(found)
 

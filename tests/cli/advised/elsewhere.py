@@ -129,7 +129,7 @@ TRIED: dict[str, str] = {
     "--hold-out-after {} leaves less than 20 rows": _IDENTIFIED,
     "its rows have no time stamps and its columns no names; state them with --rate HZ": _IDENTIFIED,
     "degrees. Give the unit with --mapping FILE": _IDENTIFIED,
-    "where the recordings are right, go on with {}": _ACCEPTED,
+    "where the recordings are right, go on with --accept {}": _ACCEPTED,
     "--accept {}: no doubt has this name": _ACCEPTED,
     "--accept {}: these recordings raise no such doubt; leave it out": _ACCEPTED,
     "Mend its unit in the file that --mapping names": _MAPPED,

@@ -207,7 +207,7 @@ class RobotFile(Strict):
         if self.description is None and self.name not in MANISKILL_ROBOTS:
             raise RobotError(
                 f"the robot description of an {self.name} ships with nothing here, and the arm can't be drawn without "
-                "it. Write description: FILE into the robot file: an URDF or MJCF file with the joints "
+                "it. Write description: FILE into the robot file: a URDF or MJCF file with the joints "
                 f"{', '.join(self.joint_names)}, and its meshes where that file has them"
             )
         return self.description or self.name

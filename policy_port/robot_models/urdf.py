@@ -84,7 +84,7 @@ class Urdf:
         links = set(self.links)
         pairs = [
             (item.get("link1", ""), item.get("link2", ""))
-            for item in _parse(srdf, "SRDF").findall("disable_collisions")
+            for item in parse_xml(srdf, "SRDF").findall("disable_collisions")
         ]
         return tuple(pair for pair in dict.fromkeys(pairs) if links.issuperset(pair))
 
@@ -134,7 +134,7 @@ def parse_urdf(path: Path) -> ElementTree.Element:
     Raises:
         RobotError: When the file is no URDF.
     """
-    root = _parse(path, "URDF")
+    root = parse_xml(path, "URDF")
     if root.tag != "robot":
         raise RobotError(f"{path}: is no URDF: its root is <{root.tag}>, not <robot>")
     return root
@@ -196,7 +196,12 @@ def mesh_as_stl(path: Path, *, hull: bool) -> bytes:
     return data
 
 
-def _parse(path: Path, what: str) -> ElementTree.Element:
+def parse_xml(path: Path, what: str) -> ElementTree.Element:
+    """The XML of a robot description.
+
+    Raises:
+        RobotError: When it can't be read, or is no `what`.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RobotError(f"{path}: {path.stat().st_size} bytes are too many for a {what}")

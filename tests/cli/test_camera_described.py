@@ -77,6 +77,22 @@ def test_a_description_that_is_not_there_is_said(desk: Path) -> None:
     assert (code, "arm.urdf is no file; give the arm's URDF or MJCF file" in text) == (2, True), text
 
 
+def test_the_description_of_another_arm_is_named(desk: Path) -> None:
+    """With its joints; one that includes another file may have them there."""
+    described = desk / "so101" / "arm.xml"
+    described.write_text(arm(("shoulder_pn", *MOTORS[1:])))
+    with pytest.raises(
+        RobotError, match=r"has no joint 'shoulder_pan'; did you mean 'shoulder_pn'\? Its joints"
+    ):
+        load_robot_file(desk / "mine.yaml")
+    (desk / "so101" / "whole.xml").write_text(arm())
+    described.write_text('<mujoco><include file="whole.xml"/></mujoco>')
+    assert load_robot_file(desk / "mine.yaml").described == described
+    described.write_text("no xml")
+    with pytest.raises(RobotError, match=r"arm\.xml: is no URDF or MJCF file"):
+        load_robot_file(desk / "mine.yaml")
+
+
 def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
     """What ships with ManiSkill is taken where the robot file names no other."""
     assert load_robot_file("so100").described == "so100"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import RobotError, closest
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import MANISKILL_ROBOTS
+from policy_port.robot_models.urdf import parse_xml
 from policy_port.robots.emulator.tick_map import SUFFIX
 
 MOTORS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
@@ -242,6 +244,7 @@ def load_robot_file(path: Path | str) -> RobotFile:
         changes["description"] = described = (file.parent / robot.description.expanduser()).absolute()
         if not described.is_file():
             raise RobotError(f"{file}: description: {described} is no file; give the arm's URDF or MJCF file")
+        _check_joints(described, robot.model_copy(update=changes).joint_names, file)
     robot = robot.model_copy(update=changes)
     _check(robot, file)
     return robot
@@ -264,6 +267,18 @@ def find_robot_file(path: Path | str) -> Path:
         f"{path}: no such file, and no shipped robot file has that name{closest(given.stem, shipped) or '.'} "
         f"Shipped: {', '.join(shipped)}. Start from a copy: cp {shipped['so100']} my_arm.yaml"
     )
+
+
+def _check_joints(described: Path, names: Sequence[str], file: Path) -> None:
+    """Refuse the description of an arm with other joints; what an MJCF includes is left to the simulator."""
+    root = parse_xml(described, "URDF or MJCF file")
+    has = [joint.get("name", "") for joint in root.iter("joint") if joint.get("name")]
+    lacks = [name for name in names if name not in has]
+    if lacks and root.find(".//include") is None:
+        raise RobotError(
+            f"{file}: description: {described} has no joint '{lacks[0]}'{closest(lacks[0], has) or '.'} Its joints: "
+            f"{', '.join(has) or 'none'}. Give the URDF or MJCF file of this arm, with the joints {', '.join(names)}"
+        )
 
 
 def _check(robot: RobotFile, file: Path) -> None:

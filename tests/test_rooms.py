@@ -141,7 +141,7 @@ ROOMS: dict[str, set[str]] = {
         "plants",
         "replay.pose_picture",
         "resources",
-        "robot_models.find",
+        "robot_models",
         "robots.emulator",
     },
     # A plan of excitation is looked at in a simulator before any of it moves an arm.

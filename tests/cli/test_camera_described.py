@@ -81,9 +81,7 @@ def test_the_description_of_another_arm_is_named(desk: Path) -> None:
     """With its joints; one that includes another file may have them there."""
     described = desk / "so101" / "arm.xml"
     described.write_text(arm(("shoulder_pn", *MOTORS[1:])))
-    with pytest.raises(
-        RobotError, match=r"has no joint 'shoulder_pan'; did you mean 'shoulder_pn'\? Its joints"
-    ):
+    with pytest.raises(RobotError, match=r"has no joint 'shoulder_pan'; did you mean 'shoulder_pn'\? Its joints"):
         load_robot_file(desk / "mine.yaml")
     (desk / "so101" / "whole.xml").write_text(arm())
     described.write_text('<mujoco><include file="whole.xml"/></mujoco>')

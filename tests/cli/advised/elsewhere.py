@@ -40,7 +40,7 @@ TRIED: dict[str, str] = {
     "Make room, and go on with --resume": f"{_EARLY}test_a_full_disk_says_what_is_kept",
     "To go on, give --iterations with more than {}": "tests.train.test_ppo:test_a_run_holds_all_that_went_in",
     "add it there, or leave --critic-contract out": (
-        "tests.train.test_environment:test_a_critic_that_is_shown_less_than_its_actor_is_told"
+        "tests.train.test_told:test_a_critic_that_is_shown_less_than_its_actor_is_told"
     ),
     "beside it and --contract; a port's weights": f"{_RUNS}test_a_checkpoint_alone_needs_its_contract",
     "Leave it out of the student's contract (policy-port contract measurable writes one)": (

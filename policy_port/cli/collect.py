@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from policy_port.robots.arm.robot_file import RobotFile
     from policy_port.robots.jobs.collect_job import CollectJob
 
-PAYLOAD = {"so100": "Fixed_Jaw", "so101": "Fixed_Jaw"}
-"""The link that carries what the arm holds, in ManiSkill's description."""
 SPEED = 8.0
 """A preview's video runs so many times as fast as the arm: three minutes are shown in a quarter of one."""
 
@@ -92,15 +90,20 @@ def collect(options: CollectOptions) -> None:
     if not options.preview:
         _perform(options, robot, job)
         return
-    _show(options, robot, job)
 
     from tqdm import tqdm
 
+    from policy_port.robot_models.find import find_robot
+    from policy_port.robot_models.urdf import carrier
     from policy_port.robots.jobs.information import information
+
+    # What the gripper holds, the link before its moving jaw carries.
+    payload = carrier(find_robot(robot.described), robot.joint_names[-1])
+    _show(options, robot, job)
 
     rows = sum(len(one.targets) for one in episodes if one.use == "fit")
     with tqdm(total=rows, unit="step", desc="information", delay=2.0, leave=False, disable=None) as bar:
-        found = information(episodes, robot, plan.control_frequency, PAYLOAD[robot.name], bar.update)
+        found = information(episodes, robot, plan.control_frequency, payload, bar.update)
     typer.echo(found.text())
 
 
@@ -116,7 +119,7 @@ def _show(options: CollectOptions, robot: RobotFile, job: CollectJob) -> None:
         shown = {"video": not options.no_video, "video_seconds": job.seconds, "video_speed": SPEED}
         output = Output(folder=folder, plot=True, **shown)
         played = play_on_plant(
-            job.pilot, Preview(job), output, kind="mujoco", robot=robot.name, dynamics=dynamics, seed=options.seed,
+            job.pilot, Preview(job), output, kind="mujoco", robot=robot.described, dynamics=dynamics, seed=options.seed,
             shadows=False,
         )  # fmt: skip
         written = sorted(file.name for file in folder.iterdir())

@@ -1,4 +1,4 @@
-"""An arm whose robot description ships nowhere, before a camera."""
+"""An arm whose robot description ships nowhere, before a camera and in the preview of a plan."""
 
 from __future__ import annotations
 
@@ -14,9 +14,20 @@ from policy_port.camera.stills import read_still
 from policy_port.camera.view import View, view_fields
 from policy_port.cli.app import app
 from policy_port.errors import RobotError
+from policy_port.robot_models.find import find_robot
+from policy_port.robot_models.urdf import carrier
 from policy_port.robots.arm.robot_file import MOTORS, find_robot_file, load_robot_file
 
 VIEW = View.looking_at((0.45, -0.7, 0.4), (0.0, 0.0, 0.12), fov=0.9, size=(240, 320))
+PLAN = """policy_port_plan: 1
+control_frequency: 30
+margin: 0.1
+clearance: 0.015
+seed: 1
+segments:
+  - {kind: steps, joints: all, seconds: 2.0, amplitude: 0.2, hold: 0.5}
+  - {kind: steps, joints: all, seconds: 2.0, amplitude: 0.2, hold: 0.5, use: held_out}
+"""
 CAMERA = "cameras: {base_camera: {source: 0, width: 320, height: 240, fps: 5}}"
 
 
@@ -99,3 +110,23 @@ def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
     assert load_robot_file(desk / "other.yaml").described == desk / "so101" / "arm.xml"
     with pytest.raises(RobotError, match="ships with nothing here"):
         _ = load_robot_file("so101").described
+
+
+def test_a_plan_is_previewed_with_the_description(desk: Path) -> None:
+    """Played, and weighed with a payload on the link before the gripper; without one it is said what to write."""
+    (desk / "plan.yaml").write_text(PLAN)
+    for robot, code, words in (("bare.yaml", 2, "Write description: FILE"), ("mine.yaml", 0, "payload_mass")):
+        given = ["collect", "--preview", "--no-video", "--plan", "plan.yaml", "--robot", robot, "--out", "seen"]
+        done = CliRunner().invoke(app, given)
+        assert (done.exit_code, words in done.output) == (code, True), done.output
+        assert (desk / "seen").exists() == (code == 0)
+
+
+def test_who_carries_a_joint(desk: Path) -> None:
+    """In an MJCF and in the URDF of the SO100; a link without a name is none that a payload can be put on."""
+    described = desk / "so101" / "arm.xml"
+    assert carrier(described, "gripper") == "wrist_roll_link"
+    assert carrier(find_robot("so100"), "gripper") == "Fixed_Jaw"
+    described.write_text(arm().replace('name="wrist_roll_link" ', ""))
+    with pytest.raises(RobotError, match="has no named link on which joint 'gripper' turns; give the link"):
+        carrier(described, "gripper")

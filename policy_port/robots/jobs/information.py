@@ -97,7 +97,7 @@ def information(
     """
     names = robot.joint_names
     parameters = {f"{name}.{key}": prior for name in names for key, prior in PRIORS.items()} | COMMON
-    usual = _document(names, payload)
+    usual = _document(names, payload, str(robot.described))
     moving = [name for name in parameters if name.rpartition(".")[2] not in OF_READINGS]
     width = np.array([width for _, width in parameters.values()])
     shifts = [usual.with_values({name: parameters[name][0] + MOVED * parameters[name][1]}) for name in moving]
@@ -144,15 +144,15 @@ def _judged(names: tuple[str, ...], fisher: Array, width: Array) -> Information:
     return Information(names=names, left=left, together=together)
 
 
-def _document(names: tuple[str, ...], payload: str) -> Dynamics:
-    """An arm of usual numbers."""
+def _document(names: tuple[str, ...], payload: str, described: str) -> Dynamics:
+    """An arm of usual numbers, by its description."""
     joint = {key: value for key, (value, _) in PRIORS.items()}
     tilt = [COMMON["gravity_tilt_x"][0], COMMON["gravity_tilt_y"][0]]
     common = {"payload": {"link": payload, "mass": COMMON["payload_mass"][0]}, "gravity_tilt": tilt}
     return Dynamics.model_validate(
         {
             "policy_port_dynamics": 1,
-            "robot": {"file": "so100"},
+            "robot": {"file": described},
             "joints": dict.fromkeys(names, joint),
             "common": common,
         }

@@ -152,8 +152,9 @@ def _draw_joints(part: Any, trace: Trace, clip: Clip | None, grid: Any) -> None:
 
 
 def _commanded(trace: Trace) -> bool:
-    """Whether the policy was given a velocity command; a trace that does not say what was asked holds a walk."""
-    return "asked" not in trace.header or trace.header["asked"]["command"] is not None
+    """Whether the policy was given a velocity command; a trace that does not say what was asked, if its base moves."""
+    asked = trace.header.get("asked")
+    return bool(trace["base_lin_vel"].any()) if asked is None else asked["command"] is not None
 
 
 def _first_episode(trace: Trace) -> tuple[np.ndarray, np.ndarray]:

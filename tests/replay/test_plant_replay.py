@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from policy_port.contract import Contract
 from policy_port.contract.mapping import RobotMapping
 from policy_port.errors import MappingError, TaskError
 from policy_port.port.pilot import Pilot
+from policy_port.replay import plot
 from policy_port.replay.held import Held, replay_held
 from policy_port.replay.plot import plot_replay
 from policy_port.replay.reach import replay_reach
@@ -257,3 +259,23 @@ def test_plots_are_drawn_of_both_kinds(tmp_path: Path) -> None:
         data = plot_replay(Trace(tmp_path / f"{name}.npz"), title=name)
         assert data.startswith(b"\x89PNG")
         assert 20_000 < len(data) < 1_000_000
+
+
+def test_an_arm_has_no_velocity_to_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that says nothing of a command is drawn as a walk where its base moves, else by its actions."""
+    plant = FakePlant(LEGS)
+    replay_held(pilot_of(tmp_path), plant, Held(command=COMMAND, seconds=0.2), decimation=4, trace=tmp_path / "t.npz")
+    trace = Trace(tmp_path / "t.npz")
+    shown: list[str] = []
+    for name in ("_draw_velocities", "_draw_actions"):
+        monkeypatch.setattr(plot, name, lambda axes, trace, name=name: shown.append(name))
+    del trace.header["asked"]
+    for velocity in (1.0, 0.0):
+        moved = np.full(trace["base_lin_vel"].shape, velocity)
+        monkeypatch.setattr(Trace, "__getitem__", _instead(Trace.__getitem__, "base_lin_vel", moved))
+        plot_replay(trace, title="")
+    assert shown == ["_draw_velocities", "_draw_actions"]
+
+
+def _instead(read: Callable[[Trace, str], Any], name: str, array: Any) -> Callable[[Trace, str], Any]:
+    return lambda trace, key: array if key == name else read(trace, key)

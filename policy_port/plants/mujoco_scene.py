@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.errors import MissingDependencyError
-from policy_port.plants.mujoco_renderer import Renderer
+from policy_port.plants.mujoco_renderer import Renderer, by_software
 
 GHOST = (0.95, 0.55, 0.15, 0.4)
 """Colour of a reference beside the robot."""
@@ -190,6 +190,8 @@ class TrackingView:
         self._camera.distance = 2.4 * size
         self._lift = 0.0 if model.body_dofnum[self._base] else 0.35 * size
         try:
+            if by_software():
+                model.vis.quality.offsamples = 0
             return Renderer(model, height, width)
         except Exception as cause:
             raise MissingDependencyError(

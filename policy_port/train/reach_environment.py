@@ -18,20 +18,23 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import SimulatedPlant
 from policy_port.control.signals import Signals
 from policy_port.errors import TrainError
-from policy_port.plants.dynamic import DynamicPlant
+from policy_port.plants.supervised import SupervisedPlant
 from policy_port.replay.reach import check_reach
 from policy_port.replay.recording import tip_position
 from policy_port.tasks.reach_reward import ReachReward
 from policy_port.tasks.reach_training import ReachTraining
 
 Rows = NDArray[np.bool_]
+STOPPED = 5.0
+"""What being stopped costs, in steps at the goal: where each step costs something, an end must not be a way out."""
 
 
 class ReachEnvironment:
     """Environments of one plant for RSL-RL; an observation group per contract, under its name.
 
     The group `acting` drives the plant, and it alone sees the task's noise. An episode lasts all its steps: being at
-    the goal does not end it, because the arm has to stay there.
+    the goal does not end it, because the arm has to stay there. Where the arm's supervisor would stop it, it ends, at a
+    cost.
     """
 
     def __init__(
@@ -85,8 +88,9 @@ class ReachEnvironment:
     def begin(self, seed: int) -> None:
         """Start every environment anew, from what the seed draws alone."""
         self._rng = np.random.default_rng(seed)
-        if isinstance(self.plant, DynamicPlant):
-            self.plant.reseed(seed)
+        # Not part of the protocol: a plant under identified dynamics draws its encoders' noise.
+        if (reseed := getattr(self.plant, "reseed", None)) is not None:
+            reseed(seed)
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._start(everyone)
@@ -110,6 +114,8 @@ class ReachEnvironment:
         tip = tip_position(self.plant, self._learnt.tip_links)
         diverged = ~np.isfinite(tip).all(axis=1)
         tip[diverged] = 1e3
+        stopped = np.zeros(self.num_envs, dtype=np.bool_)
+        stopped[list(self.plant.stops if isinstance(self.plant, SupervisedPlant) else ())] = True
         distance = np.linalg.norm(tip - self._goal, axis=1)
         reward = self._reward(
             tip_pos=torch.from_numpy(tip),
@@ -117,16 +123,18 @@ class ReachEnvironment:
             joint_target=torch.from_numpy(self.signals.joint_target[:, self._order]),
             action=torch.from_numpy(raw),
             last_action=torch.from_numpy(self._last),
-        ) - torch.from_numpy(self._behind())
+        ) - torch.from_numpy(self._behind() + STOPPED * self._reward.largest * stopped)
         self._last = raw.astype(np.float64)
         lengths = self.episode_length_buf + 1
         late = lengths.cpu().numpy() >= self.max_episode_length
-        ended = late | diverged
-        arrived = distance <= self._learnt.success_distance
+        ended = late | diverged | stopped
+        arrived = (distance <= self._learnt.success_distance) & ~stopped
         log: dict[str, Any] = {"error/distance [m]": float(distance[~diverged].mean()) if not diverged.all() else 0.0}
         if late.any():
             log["episode/success"] = float(arrived[late].mean())
-        extras = {"time_outs": self._tensor(late & ~diverged), "log": log}
+        if isinstance(self.plant, SupervisedPlant) and ended.any():
+            log["episode/stopped"] = float(stopped[ended].mean())
+        extras = {"time_outs": self._tensor(late & ~diverged & ~stopped), "log": log}
         returned = (reward / self._reward.largest).float().to(self.device), self._tensor(ended.astype(np.int64))
         self.episode_length_buf = torch.where(returned[1] > 0, 0, lengths)
         if ended.any():

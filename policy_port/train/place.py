@@ -27,6 +27,9 @@ ANY = "velocity"
 """The task's kind: the shipped velocity task whose links the robot has."""
 LIMITS = "limits.yaml"
 """What a run's folder calls the arm's limits."""
+LEARNT = 0.8
+"""Share of what a joint may stay behind its target that it may while a policy learns: what learns to go up to a bound
+goes beyond it on an arm that is a little slower."""
 JUDGED = 2**32
 """Added to the seed of dynamics in which checkpoints are judged."""
 
@@ -123,9 +126,11 @@ class Place:
         Args:
             contract: What says so.
             num_envs: Number of environments.
-            learning: Draw dynamics as the run does; else others, of which nothing was learnt.
+            learning: Draw dynamics as the run does, and keep joints nearer to their targets than the arm's supervisor
+                asks for; else others, of which nothing was learnt, and its own bounds.
         """
-        options: PlantOptions = {"num_envs": num_envs, "seed": self.seed, "limits": self.limits}
+        limits = _within(self.limits, LEARNT) if learning else self.limits
+        options: PlantOptions = {"num_envs": num_envs, "seed": self.seed, "limits": limits}
         if dynamics := self._drawn(num_envs, self.seed + (0 if learning else JUDGED)):
             options["dynamics"] = dynamics
         if self.plant == "newton":
@@ -172,6 +177,17 @@ class Place:
             f"--task FILE with a task for this robot: copy one of them, from {assets_dir() / 'tasks'}, and name its "
             "base and feet"
         )
+
+
+def _within(limits: ArmLimits | None, share: float) -> ArmLimits | None:
+    """Limits with a share of what joints may stay behind."""
+    if limits is None:
+        return None
+    nearer = {
+        name: joint.model_copy(update={"tracking_error": share * joint.tracking_error})
+        for name, joint in limits.joints.items()
+    }
+    return limits.model_copy(update={"joints": nearer})
 
 
 def _refuse_bolted(robot: Path, contract: Contract) -> None:

@@ -134,7 +134,7 @@ def stand_up(place: Place, contracts: Mapping[str, Contract], acting: str) -> Pl
     task = read_reach(place.task)
     if task is None:
         return place.stand_up(contracts, acting)
-    plant = place.make_plant(contracts[acting], place.num_envs)
+    plant = place.make_plant(contracts[acting], place.num_envs, learning=True)
     try:
         return ReachEnvironment(plant, contracts, acting, task, seed=place.seed, device=place.device)
     except BaseException:

@@ -78,6 +78,9 @@ class ReachEnvironment:
         self._perform = inner_loop(plant, self, round(self.contract.control_dt / plant.timestep))
         self._order = joint_indices(self._learnt.joint_names, plant.joint_names, wanted_by="the reach task")
         self._reward = ReachReward(self._learnt)
+        self._lag = np.full(len(self._order), np.inf if task.lag is None else task.lag)
+        if isinstance(plant, SupervisedPlant):
+            self._lag = np.minimum(self._lag, plant.limits.column("tracking_error", self._learnt.joint_names))
         self.max_episode_length = self._learnt.episode_steps
         """Control steps of an episode."""
         self.cfg: dict[str, Any] = {"task": task.model_dump(mode="json"), "plant": plant.name}
@@ -148,10 +151,8 @@ class ReachEnvironment:
 
     def _behind(self) -> NDArray[np.float64]:
         """What joints that stay behind their targets cost, shape (num_envs,)."""
-        if self.task.lag is None:
-            return np.zeros(self.num_envs)
         away = np.abs(self.signals.joint_target - self.signals.state.joint_pos)[:, self._order]
-        return np.tanh(np.maximum(np.nan_to_num(away) - self.task.lag, 0.0) / 0.1).sum(axis=1)
+        return np.tanh(np.maximum(np.nan_to_num(away) - self._lag, 0.0) / 0.1).sum(axis=1)
 
     def _start(self, rows: Rows) -> None:
         """Start the next episode of environments."""

@@ -118,6 +118,8 @@ def test_what_the_arm_would_stop_has_failed_in_simulation_and_is_no_way_out(plac
     assert [one.success for one in found] == [False] * 3
     assert all(one.steps < 40 and "elbow_flex stays" in (one.stopped or "") for one in found)
     environment = stand_up(tight, {"actor": contract, "critic": contract}, "actor")
+    # What learns to go up to a bound goes beyond it on an arm that is a little slower.
+    assert environment.plant.limits.joints["elbow_flex"].tracking_error == pytest.approx(0.8 * 0.02)
     actor, rewards, extras = load_policy(ASSETS / "model.pt").actor, list[float](), dict[str, Any]()
     for _ in range(40):
         with torch.inference_mode():
@@ -130,6 +132,18 @@ def test_what_the_arm_would_stop_has_failed_in_simulation_and_is_no_way_out(plac
     assert not extras["time_outs"].any()
     assert extras["log"]["episode/stopped"] == 1.0
     assert rewards[-1] < min(rewards[:-1]) - 4.0
+
+
+def test_what_reaches_learns_under_the_draws_that_its_run_keeps(place: Place, tmp_path: Path) -> None:
+    """The environment's arms are those of drawn.csv, and not those that checkpoints are judged by."""
+    posterior = "posterior: {names: [elbow_flex.delay], mean: [0.06], covariance: [[1.0e-5]]}\n"
+    (tmp_path / "dynamics.yaml").write_text(DYNAMICS + posterior)
+    drawn = replace(place, dynamics=tmp_path / "dynamics.yaml", randomise="posterior")
+    contract = load_contract(ASSETS / "contract.yaml")
+    environment = stand_up(drawn, {"actor": contract}, "actor")
+    hashes = environment.plant.hashes
+    environment.close()
+    assert [hashed in str(drawn.texts()["drawn.csv"]) for hashed in hashes] == [True] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The crank on emulated arms with hard dynamics: one turn, and the same fine-tuning without what was identified.
 
-    python benchmarks/engine.py --out runs/engine [--seeds 10] [--minutes 11]
+    python benchmarks/engine.py --out runs/engine [--first 0] [--seeds 10] [--minutes 11]
 
 An arm a seed: delay 60 ms, backlash 2 degrees, gains of 60 % of an STS3215's, and a payload of 30 % of the moved
 links' mass, each drawn within 10 % of that. What is done stays: the same command goes on where it was ended.
@@ -41,11 +41,11 @@ PLAN = {
     ],
 }  # fmt: skip
 """Half a minute of motion; a weak arm sags, so it keeps farther from the table than another would."""
-ITERATIONS, ENVS, EPISODES = 80, 64, 10
+ENVS, EPISODES = 64, 10
 PRIORS = Path(__file__).resolve().parents[1] / "examples" / "engine" / "priors.yaml"
 
 
-def write_engine(folder: Path, seed: int, plan: int = 0) -> Path:
+def write_engine(folder: Path, seed: int, plan: int = 0, *, control: bool = True) -> Path:
     """The files of one arm, and the plan of that number."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,22 +69,22 @@ def write_engine(folder: Path, seed: int, plan: int = 0) -> Path:
         "arm": "so100",
         "policy": "so100-reach",
         "out": "run",
-        "control": True,
+        "control": control,
         "emulated": {"dynamics": "hidden.yaml", "seed": seed},
         "collect": {"plan": "plan.yaml"},
         "identify": {"payload": "Fixed_Jaw", "segments": 12, "priors": str(PRIORS), "runs": False},
-        "finetune": {"iterations": ITERATIONS, "num_envs": ENVS, "seed": seed},
+        "finetune": {"num_envs": ENVS, "seed": seed},
         "play": {"episodes": EPISODES, "seed": 1000 * seed},
     }
     (folder / "engine.yaml").write_text(yaml.safe_dump(engine, sort_keys=False))
     return folder / "engine.yaml"
 
 
-def turn(folder: Path, seed: int) -> None:
+def turn(folder: Path, seed: int, *, control: bool) -> None:
     """One turn; where a plan's motion is stopped, such as by an overload, another is drawn, as a person would."""
     for plan in range(PLANS):
         try:
-            turn_crank(read_engine(write_engine(folder, seed, plan)), commands(), PARTS, print)
+            turn_crank(read_engine(write_engine(folder, seed, plan, control=control)), commands(), PARTS, print)
         except PolicyPortError as error:
             print(f"arm {seed}, plan {plan}: {error}", flush=True)
             if "collect" not in str(error) or plan == PLANS - 1:
@@ -99,12 +99,18 @@ def whole(folder: Path) -> bool:
     return file.is_file() and len(json.loads(file.read_text())["turns"]) == 2
 
 
+def _won(played: list[int], stopped: int) -> str:
+    return f"{played[0]} of {played[1]}{f' ({stopped} stopped)' if stopped else ''}"
+
+
 def row(folder: Path) -> tuple[list[int], str]:
     """Episodes won of the policy as it comes, of the control and after the turn; and the table's row."""
     before, after = json.loads((folder / "run" / FIGURES).read_text())["turns"]
     held = min(after["held_out"], key=lambda one: abs(one["horizon"] - 0.5))
-    won = [before["real"][0], after["control"]["real"][0], after["real"][0]]
-    cells = [*(f"{count} of {EPISODES}" for count in won), f"{after['simulated'][0]} of {EPISODES}"]
+    turns = (before, after["control"], after)
+    won = [0 if turn is None else turn["real"][0] for turn in turns]
+    cells = ["-" if turn is None else _won(turn["real"], len(turn["stops"])) for turn in turns]
+    cells.append(_won(after["simulated"], after["simulated_stops"]))
     gap = " to ".join(f"{value:.3f}" for value in (after["scores"]["turn 0"]["gap"], after["gap"]))
     cells += [f"{held['rmse']:.4f} ({held['stock_rmse']:.3f})", f"{before['gap']:.3f}", gap]
     return won, f"| {folder.name} | {' | '.join(cells)} |"
@@ -114,16 +120,20 @@ def main() -> None:
     """Turn the crank of each arm once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first arm")
+    parser.add_argument("--seeds", type=int, default=10, help="how many arms")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further arm after so long")
+    parser.add_argument(
+        "--no-control", dest="control", action="store_false", help="leave the control out: half the time"
+    )
     options = parser.parse_args()
     start, rows, total, failed = time.monotonic(), [], [], []
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         folder = options.out / f"{seed:02d}"
         began = time.monotonic()
         if not whole(folder) and began - start < 60.0 * options.minutes:
             try:
-                turn(folder, seed)
+                turn(folder, seed, control=options.control)
             except PolicyPortError:
                 failed.append(seed)
             print(f"arm {seed}: {time.monotonic() - began:.0f} s", flush=True)
@@ -136,6 +146,8 @@ def main() -> None:
     print("\n".join(rows))
     print(f"ended early: {failed or 'none'}")
     for name, won in zip(("as it comes", "control", "after the turn"), np.sum(total, axis=0).tolist(), strict=True):
+        if name == "control" and not options.control:
+            continue
         count = EPISODES * len(total)
         low, high = success_interval(won, count)
         print(f"{name}: {won} of {count}, {won / count:.3f} ({low:.3f} to {high:.3f})")

@@ -124,10 +124,11 @@ def arm(seed: int, plant: str, segments: int) -> dict[str, Any]:
     motions = [item.in_robot(predictor.joint_names, None) for item in motions]
     priors = load_priors("sts3215")
     space = make_space(priors, predictor.joint_names, as_it_comes.stock)
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), time.process_time()
     effort = Effort(horizon=1.0, segments=segments, rounds=8)
     found = identify(predictor, as_it_comes, space, (motions[:FITTED], motions[FITTED:]), effort)
-    result = {"seed": seed, "plant": plant, "seconds": time.perf_counter() - began, **judged(found, dynamics)}
+    took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - spent}
+    result = {"seed": seed, "plant": plant, **took, **judged(found, dynamics)}
     if plant == "mujoco":
         result["noticed"] = {
             what: noticed(what, priors, found, motions[:FITTED], (predictor, as_it_comes)) for what in LEFT_OUT
@@ -240,11 +241,16 @@ def methods(seed: int, segments: int) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """The results in lines."""
+
+    def seconds(key: str) -> str:
+        found = [result[key] for result in results]
+        return f"{min(found):.0f} to {max(found):.0f} s (median {np.median(found):.0f})"
+
     rows = [row for result in results for row in result["parameters"]]
     known = [row for row in rows if row["identified"]]
     inside = [row for row in known if row["interval"][0] <= row["true"] <= row["interval"][1]]
     lines = [
-        f"arms: {len(results)} ({results[0]['plant']}), {np.mean([r['seconds'] for r in results]):.0f} s each",
+        f"arms: {len(results)} ({results[0]['plant']}), {seconds('seconds')}, {seconds('cpu_seconds')} of CPU time",
         f"parameters: {len(rows)}, identified {len(known)}, true value inside its 95 % interval {len(inside)} "
         f"({len(inside) / len(known):.1%})",
     ]

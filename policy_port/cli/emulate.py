@@ -103,6 +103,12 @@ def emulate(options: EmulateOptions) -> None:
     if options.robot not in ROBOTS:
         hint = closest(options.robot, ROBOTS) or "."
         raise EmulatorError(f"no emulated robot is called '{options.robot}'{hint} There are: {', '.join(ROBOTS)}")
+    if options.model == "mujoco" and options.robot != "so100":
+        raise EmulatorError(
+            f"--model mujoco: the robot description of an {options.robot} ships with nothing here, and an SO100's "
+            "links are others. Leave --model out, or give a robot file that names its description to policy-port play "
+            "--real --emulated --dynamics"
+        )
     if options.calibration is not None and not options.calibration.exists():
         write_calibration(options.calibration)
         typer.echo(f"calibration  written to {options.calibration}")

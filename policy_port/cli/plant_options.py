@@ -15,6 +15,8 @@ VELOCITY_COMMAND: tuple[str, str, str] = ("lin_vel_x", "lin_vel_y", "ang_vel_z")
 """What three numbers alone are: the contract's elements, written down so that `--help` reads no contract."""
 
 if TYPE_CHECKING:
+    from policy_port.contract import Contract
+    from policy_port.plants.supervised import ArmLimits
     from policy_port.replay.goals import Goal
 
 
@@ -63,8 +65,38 @@ StopsOption = Annotated[
         help="On an arm: a stop by its supervisor ends the episode as failed; so many in a row end the run.",
     ),
 ]
+SupervisorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Robot file of the arm, with --task so100-reach: targets are limited as on it, and an episode that its "
+        "supervisor would stop has failed.",
+    ),
+]
 TaskOption = Annotated[str | None, typer.Option(help="Task on a plant instead of a command: so100-reach.")]
 MeshesOption = Annotated[bool, typer.Option("--no-meshes", help="Leave every mesh of the robot out.")]
+
+
+def arm_limits(supervisor: str | None, contract: Contract) -> ArmLimits | None:
+    """What the supervisor of an arm lets through and stops; None where none is named.
+
+    Raises:
+        RobotError: When it is no robot file, or the policy is not of that arm.
+    """
+    if supervisor is None:
+        return None
+    from policy_port.errors import RobotError
+    from policy_port.robots.arm.preflight import check_contract
+    from policy_port.robots.arm.robot_file import load_robot_file
+
+    robot = load_robot_file(supervisor)
+    if robot.name != contract.robot:
+        raise RobotError(
+            f"--supervisor {supervisor}: is of an {robot.name}, and contract '{contract.name}' is of {contract.robot}: "
+            "another robot. Give that arm's robot file, or leave --supervisor out"
+        )
+    check_contract(contract, robot, None)
+    return robot.limits
 
 
 def parse_command(text: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import PlantName, parse_command, parse_goals
+from policy_port.cli.plant_options import PlantName, arm_limits, parse_command, parse_goals
 from policy_port.cli.play_options import EPISODES, PlayOptions, check_options, check_stage
 from policy_port.cli.play_scheduled import ViewOptions, port_names, read_schedule, scheduled, watched
 
@@ -81,6 +81,7 @@ def _play_in_simulator(options: PlayOptions) -> None:
                 processes=options.processes,
                 dynamics=() if dynamics is None else (dynamics,),
                 seed=options.seed,
+                limits=arm_limits(options.supervisor, pilot.contract),
                 **in_simulator,
             )
         written = sorted(file.name for file in folder.iterdir())

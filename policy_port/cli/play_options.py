@@ -11,7 +11,15 @@ import typer
 
 from policy_port import counts
 from policy_port.cli.arm_options import ArmOptions
-from policy_port.cli.plant_options import DynamicsOption, MeshesOption, PlantName, RobotOption, SimBackend, TaskOption
+from policy_port.cli.plant_options import (
+    DynamicsOption,
+    MeshesOption,
+    PlantName,
+    RobotOption,
+    SimBackend,
+    SupervisorOption,
+    TaskOption,
+)
 from policy_port.cli.play_scheduled import (
     VIEWS,
     GamepadOption,
@@ -129,6 +137,7 @@ class PlayOptions:
     view_port: ViewPortOption = None
     gamepad: GamepadOption = None
     task: TaskOption = None
+    supervisor: SupervisorOption = None
     episodes: EpisodesOption = None
     num_envs: NumEnvsOption = 1
     seed: SeedOption = 0
@@ -162,7 +171,7 @@ GOES_WITH: dict[tuple[str, ...], frozenset[str]] = {
     ("--plant",): frozenset(
         {
             *("plant", "command", "goal", "motion", "schedule", "push", "view", "view_host", "view_port", "gamepad"),
-            *("timestep", "no_meshes", "processes", "trace"),
+            *("timestep", "no_meshes", "processes", "trace", "supervisor"),
         }
     ),
     ("--plant", "--real"): frozenset({"robot", "seconds", "task"}),
@@ -220,6 +229,10 @@ def _check_way(options: PlayOptions) -> None:
                 f"{counts.PROCESSES} are the most"
             )
         return
+    if options.supervisor is not None and options.task is None:
+        raise typer.BadParameter(
+            "--supervisor goes with --task: it says when an arm that reaches would be stopped; add --task so100-reach"
+        )
     from policy_port.port.format import MOTION
 
     follows = options.motion is not None or (options.port / MOTION).is_file()

@@ -11,9 +11,11 @@ import typer
 
 from policy_port import counts
 from policy_port.cli.options import takes
-from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption
+from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption, SupervisorOption, arm_limits
 
 if TYPE_CHECKING:
+    from policy_port.contract import Contract
+    from policy_port.plants.supervised import ArmLimits
     from policy_port.train.place import Place
     from policy_port.train.ppo import Plan
     from policy_port.train.run import Run
@@ -108,6 +110,7 @@ class TrainOptions(LearningOptions):
     plant: Annotated[PlantName, typer.Option(help="Simulator to train in.")]
     robot: Annotated[str, typer.Option(metavar="FILE", help="URDF, MJCF, or for Newton USD.")]
     task: LearningTaskOption = "velocity"
+    supervisor: SupervisorOption = None
     num_envs: Annotated[int, typer.Option(min=1, max=counts.ENVS, help="Environments side by side.")] = 64
     critic_contract: CriticOption = None
 
@@ -119,10 +122,24 @@ def _place(options: TrainOptions) -> Place:
 @takes(TrainOptions, check=_place)
 def train(options: TrainOptions) -> None:
     """Train a policy on a plant by RSL-RL's PPO; killed at any time, --resume draws the same curve."""
+    from policy_port.contract import load_contract
     from policy_port.train.ppo import train as learn
 
     plan = options.plan(options.critic_contract)
-    typer.echo(summary(learn(options.contract, _place(options), plan)))
+    place = replace(_place(options), limits=_limits(options.supervisor, options.task, load_contract(options.contract)))
+    typer.echo(summary(learn(options.contract, place, plan)))
+
+
+def _limits(supervisor: str | None, task: str | Path | None, contract: Contract) -> ArmLimits | None:
+    """The limits of an arm, where one is named; only an arm's task knows of them."""
+    from policy_port.tasks.reach_training import read_reach
+
+    if supervisor is not None and (task is None or read_reach(task) is None):
+        raise typer.BadParameter(
+            f"--supervisor goes with a task of an arm, and {task} is none: give --task so100-reach, a task file of "
+            "kind reach, or leave --supervisor out"
+        )
+    return arm_limits(supervisor, contract)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +153,7 @@ class FinetuneOptions(LearningOptions):
     plant: Annotated[PlantName | None, typer.Option(help="Simulator; the run's own, if absent.")] = None
     robot: RobotFileOption = None
     task: LearningTaskOption = None
+    supervisor: SupervisorOption = None
     num_envs: Annotated[
         int | None, typer.Option(min=1, max=counts.ENVS, help="Environments; as many as the run had, if absent.")
     ] = None
@@ -166,7 +184,8 @@ def finetune(options: FinetuneOptions) -> None:
         device=options.device,
         dynamics=options.dynamics,
     )
-    place = replace(place, randomise=None if options.randomise is None else options.randomise.value)
+    limits = _limits(options.supervisor, place.task, start.contract) or place.limits
+    place = replace(place, limits=limits, randomise=None if options.randomise is None else options.randomise.value)
     tuned = improve if read_reach(place.task) is None else finetune_reach
     typer.echo(summary(tuned(start, place, plan)))
 

@@ -30,7 +30,7 @@ from policy_port.robots.arm.robot_file import RobotFile, find_robot_file, load_r
 from policy_port.robots.jobs.plan import Bounds, Plan, load_plan, motions
 from policy_port.tasks.reach_training import read_reach
 from policy_port.train.finetune import open_start
-from policy_port.train.settings import PpoAgent, read_agent
+from policy_port.train.settings import ReachAgent, read_agent
 
 EMBEDDED = "so100-reach"
 """Word that stands for the policy that ships with the package."""
@@ -205,7 +205,7 @@ def read_engine(path: Path, out: Path | None = None) -> Engine:
     _check_identify(engine, at)
     with at.named("finetune", "agent"):
         agent = document.finetune.agent
-        read_agent(PpoAgent, "finetune_reach", agent and engine.beside(agent), {"actor": start.network})
+        read_agent(ReachAgent, "finetune_reach", agent and engine.beside(agent), {"actor": start.network})
     if document.emulated is not None and document.emulated.dynamics is not None:
         with at.named("emulated", "dynamics"):
             dynamics = load_dynamics(engine.beside(document.emulated.dynamics))

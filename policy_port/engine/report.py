@@ -63,7 +63,7 @@ def _paired(pairing: Pairing) -> dict[str, str]:
     return {
         "simulated success": _rate(pairing.simulated),
         "real success": _rate(pairing.real),
-        **_stops(pairing.real),
+        **_stops(pairing),
         "real distance to the goal [mm]": f"{1e3 * pairing.real.distance:.1f}" if ended else "-",
         "gap of trajectories [rad]": "-" if pairing.gap is None else f"{pairing.gap:.4f}",
         "outcomes alike": f"{pairing.agree} of {count}",
@@ -75,11 +75,13 @@ def _rate(played: Played) -> str:
     return f"{played.rate:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _stops(real: Played) -> dict[str, str]:
-    """Episodes that the arm's supervisor stopped, and those that were not begun after that; no row without."""
-    if not real.stopped:
+def _stops(pairing: Pairing) -> dict[str, str]:
+    """Episodes that the arm's supervisor stopped, would stop in simulation, or that were not begun after that."""
+    real, simulated = pairing.real, pairing.simulated
+    if not real.stopped and not simulated.stopped:
         return {}
-    return {STOPPED: f"{real.stopped}{f', and {real.unplayed} not played' if real.unplayed else ''}"}
+    left = f", and {real.unplayed} not played" if real.unplayed else ""
+    return {STOPPED: f"{real.stopped}{left} (simulated {simulated.stopped})"}
 
 
 def _reasons(turns: Sequence[Turn]) -> Table:
@@ -237,6 +239,7 @@ def document_of(turns: Sequence[Turn], verdicts: Sequence[Verdict], said: str) -
             "real": [one.real.won, len(one.real.episodes)],
             "real_distance": one.real.distance if np.isfinite(one.real.distance) else None,
             "stops": {str(episode.seed): episode.stopped for episode in one.real.episodes if episode.stopped},
+            "simulated_stops": one.simulated.stopped,
             "gave_up": one.real.gave_up,
             "simulated_distance": one.simulated.distance,
             "gap": one.gap,

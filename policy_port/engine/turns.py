@@ -124,6 +124,7 @@ def _task(engine: Engine) -> str:
 def _simulated(engine: Engine) -> dict[str, Any]:
     play = engine.document.play
     common = {"plant": "mujoco", "robot": str(engine.robot), "task": "so100-reach"}
+    common["supervisor"] = str(engine.arm_file)
     return {**common, "episodes": play.episodes, "seed": play.seed, "num_envs": min(play.episodes, 64)}
 
 
@@ -175,6 +176,7 @@ def _tuned(engine: Engine, turn: int, prefix: str) -> dict[str, Any]:
         "plant": "mujoco",
         "robot": str(engine.robot),
         "task": _task(engine),
+        "supervisor": str(engine.arm_file),
         "num_envs": tuning.num_envs,
         "seed": tuning.seed + turn - 1,
         "iterations": tuning.iterations,

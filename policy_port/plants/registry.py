@@ -16,6 +16,7 @@ from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.capacity import LEAST, refuse_too_many
 from policy_port.plants.collision import collision_shapes
 from policy_port.plants.setup import PlantSetup
+from policy_port.plants.supervised import ArmLimits, SupervisedPlant
 from policy_port.robot_models.find import USD_SUFFIXES, find_robot
 
 
@@ -38,6 +39,8 @@ class PlantOptions(TypedDict, total=False):
     """What was identified of the robot: one for all environments, or one for each."""
     seed: int
     """Seed of the noise that the dynamics put on readings; 0, if not given."""
+    limits: ArmLimits | None
+    """What the arm's supervisor lets through and stops; nothing is limited or stopped, if not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,8 @@ def make_plant(kind: str, robot: str | Path, setup: PlantSetup, **options: Unpac
         DynamicsError: When the dynamics do not fit the robot.
         MissingDependencyError: When the simulator, or a driver it needs, is not here.
     """
+    if (limits := options.pop("limits", None)) is not None:
+        return SupervisedPlant(make_plant(kind, robot, setup, **options), limits, setup.control_dt)
     if dynamics := options.pop("dynamics", ()):
         from policy_port.plants.dynamic import with_dynamics
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from policy_port.control.joint_map import joint_indices
 from policy_port.control.loop import Observer, Rows, SimulatedTime, run
 from policy_port.control.plant import Plant
 from policy_port.errors import TaskError
+from policy_port.plants.supervised import SupervisedPlant
 from policy_port.port.pilot import Pilot
 from policy_port.replay.recording import TraceObserver, plant_header, setting_of, tip_position
 from policy_port.replay.result import Episode, Result, episode_metrics
@@ -41,7 +43,7 @@ class ReachEpisodes:
         self.rows: dict[int, tuple[int, int]] = {}
         """Where each episode stands in the trace: environment, and number of the episode in that environment."""
         self.stops: dict[int, str] = {}
-        """Why episodes were stopped, by their number; a simulator stops none."""
+        """Why episodes were stopped, by their number; a simulator stops none but those of a supervised plant."""
         self._begun = np.zeros(plant.num_envs, dtype=np.int64)
 
     def begin(self, rows: Rows, start: Array, command: Array, goal: Array) -> None:
@@ -59,20 +61,25 @@ class ReachEpisodes:
             self._begun[row] += 1
 
     def judge(self, plant: Plant, controller: Controller) -> Rows:
-        """End the episodes whose time is up, or whose simulation has diverged, and measure how far their tip is."""
+        """End the episodes whose time is up, that are stopped or have diverged, and measure how far their tip is."""
         self._age += 1
         diverged: Rows = np.logical_not(np.isfinite(controller.state.joint_pos).all(axis=1))
         ended = (self._age >= self._task.episode_steps) | diverged
+        stops = plant.stops if isinstance(plant, SupervisedPlant) else {}
+        ended[list(stops)] = True
         if ended.any():
             distance = np.linalg.norm(tip_position(plant, self._task.tip_links) - self._goal, axis=1)
             for row in np.flatnonzero(ended & (self._episode >= 0)):
-                number = int(self._episode[row])
+                number, why = int(self._episode[row]), stops.get(int(row))
+                if why is not None:
+                    self.stops[number] = why
                 self.finished[number] = Episode(
                     seed=self._first_seed + number,
                     steps=int(self._age[row]),
-                    success=bool(distance[row] <= self._task.success_distance),
+                    success=why is None and bool(distance[row] <= self._task.success_distance),
                     final_distance=math.inf if diverged[row] else float(distance[row]),
                     diverged=bool(diverged[row]),
+                    stopped=why,
                 )
         return ended
 
@@ -92,6 +99,11 @@ class ReachEpisodes:
             final_distance=math.inf if tip is None else float(np.linalg.norm(tip[0] - self._goal[0])),
             stopped=why,
         )
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What a trace says of each episode: its seed, where it stands in the trace, and why it was stopped."""
+        rows = ((n, {"seed": self._first_seed + n, "env": e, "episode": k}) for n, (e, k) in self.rows.items())
+        return [row | ({"stopped": self.stops[n]} if n in self.stops else {}) for n, row in rows]
 
     @property
     def done(self) -> bool:
@@ -137,12 +149,14 @@ def replay_reach(
     with Recorder(trace, header, durable=False) as recorder:
         record = TraceObserver(recorder, contract.control_dt, plant.num_envs, tip_links=task.tip_links)
         run(plant, controller, queue, decimation=decimation, clock=SimulatedTime(), observers=(record, *observers))
-        recorder.close(episodes=[{"seed": seed + n, "env": e, "episode": k} for n, (e, k) in queue.rows.items()])
+        recorder.close(episodes=queue.listed())
     setting = {
         **setting_of(header),
         "task": f"reach: tip within {task.success_distance:g} m of the goal after {task.episode_steps} steps",
         "seeds": f"{seed} to {seed + episodes - 1}",
     }
+    if isinstance(plant, SupervisedPlant):
+        setting["arm"] = f"targets limited, and episodes stopped, as the supervisor of an {plant.limits.arm} does"
     if contract.actuation.gravity_compensation:
         setting["actuation"] += ", without gravity on the links"
     ended = tuple(queue.finished[number] for number in range(episodes))

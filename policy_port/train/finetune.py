@@ -20,14 +20,15 @@ from policy_port.contract.spec import check_network_width
 from policy_port.contract.yaml_file import read_yaml
 from policy_port.errors import TrainError
 from policy_port.files import sha256
+from policy_port.plants.supervised import load_limits
 from policy_port.train.figures import KEPT, MORE_FALLS, Comparison, compared
 from policy_port.train.judge import Judge, best_of
 from policy_port.train.loop import Score
-from policy_port.train.place import Place
+from policy_port.train.place import LIMITS, Place
 from policy_port.train.ppo import Job, Plan, check_out, perform
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, State, open_run, read_state
-from policy_port.train.settings import Network, PpoAgent, read_agent
+from policy_port.train.settings import Network, PpoAgent, ReachAgent, read_agent
 
 CRITIC_RATE = 1e-3
 """Learning rate while the critic learns alone: nothing of the actor is at risk."""
@@ -141,6 +142,7 @@ def place_of(
         seed=seed,
         device=device or ("cpu" if record is None else record.device),
         dynamics=dynamics or _kept(run, "dynamics.yaml"),
+        limits=None if (limits := _kept(run, LIMITS)) is None else load_limits(limits),
     )
 
 
@@ -189,7 +191,8 @@ def tune(
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
     check_out(plan, "finetune", start.file, *place.files())
-    agent = read_agent(PpoAgent, settings, plan.agent, {"actor": start.network})
+    kind = ReachAgent if settings == "finetune_reach" else PpoAgent
+    agent = read_agent(kind, settings, plan.agent, {"actor": start.network})
     where = str(plan.agent or "the shipped settings of finetune")
     if start.run is not None and not (start.run.path / "result.yaml").is_file():
         plan.tell(f"{start.run.path} has not come to its end: {start.file.name}, its newest checkpoint, is taken")

@@ -17,6 +17,7 @@ from policy_port.dynamics.posterior import draw, table
 from policy_port.errors import RobotError, TaskError, TrainError
 from policy_port.plants.registry import PlantOptions, make_plant
 from policy_port.plants.setup import PlantSetup
+from policy_port.plants.supervised import ArmLimits
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import find_robot
 from policy_port.tasks.velocity import VelocityTask, load_task, shipped_tasks
@@ -24,6 +25,11 @@ from policy_port.train.environment import PlantEnvironment, make_environment, re
 
 ANY = "velocity"
 """The task's kind: the shipped velocity task whose links the robot has."""
+LIMITS = "limits.yaml"
+"""What a run's folder calls the arm's limits."""
+LEARNT = 0.8
+"""Share of what a joint may stay behind its target that it may while a policy learns: what learns to go up to a bound
+goes beyond it on an arm that is a little slower."""
 JUDGED = 2**32
 """Added to the seed of dynamics in which checkpoints are judged."""
 
@@ -67,6 +73,8 @@ class Place:
     """dynamics.yaml of the robot, where it was identified."""
     randomise: Literal["posterior"] | None = None
     """"posterior": each environment has dynamics of its own, drawn from the document's posterior."""
+    limits: ArmLimits | None = None
+    """What the supervisor of the arm lets through and stops, where the arm is known."""
 
     def __post_init__(self) -> None:
         """Refuse a device that is not there, and draws from nothing."""
@@ -81,9 +89,10 @@ class Place:
 
     def texts(self) -> dict[str, str | bytes]:
         """What of it a run's folder keeps beside the task, by name."""
+        found: dict[str, str | bytes] = {} if self.limits is None else {LIMITS: self.limits.to_yaml()}
         if self.dynamics is None:
-            return {}
-        found: dict[str, str | bytes] = {"dynamics.yaml": self.dynamics.read_text(encoding="utf-8")}
+            return found
+        found["dynamics.yaml"] = self.dynamics.read_text(encoding="utf-8")
         given = load_dynamics(self.dynamics)
         for item in given.actuator:
             if item.file.startswith("model_"):
@@ -117,9 +126,11 @@ class Place:
         Args:
             contract: What says so.
             num_envs: Number of environments.
-            learning: Draw dynamics as the run does; else others, of which nothing was learnt.
+            learning: Draw dynamics as the run does, and keep joints nearer to their targets than the arm's supervisor
+                asks for; else others, of which nothing was learnt, and its own bounds.
         """
-        options: PlantOptions = {"num_envs": num_envs, "seed": self.seed}
+        limits = _within(self.limits, LEARNT) if learning else self.limits
+        options: PlantOptions = {"num_envs": num_envs, "seed": self.seed, "limits": limits}
         if dynamics := self._drawn(num_envs, self.seed + (0 if learning else JUDGED)):
             options["dynamics"] = dynamics
         if self.plant == "newton":
@@ -166,6 +177,17 @@ class Place:
             f"--task FILE with a task for this robot: copy one of them, from {assets_dir() / 'tasks'}, and name its "
             "base and feet"
         )
+
+
+def _within(limits: ArmLimits | None, share: float) -> ArmLimits | None:
+    """Limits with a share of what joints may stay behind."""
+    if limits is None:
+        return None
+    nearer = {
+        name: joint.model_copy(update={"tracking_error": share * joint.tracking_error})
+        for name, joint in limits.joints.items()
+    }
+    return limits.model_copy(update={"joints": nearer})
 
 
 def _refuse_bolted(robot: Path, contract: Contract) -> None:

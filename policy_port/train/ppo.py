@@ -19,7 +19,7 @@ from policy_port.train.place import Place
 from policy_port.train.reach_environment import ReachEnvironment
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Files, Record, Run, begin, make_record, open_run, resume
-from policy_port.train.settings import Agent, PpoAgent, read_agent
+from policy_port.train.settings import Agent, PpoAgent, ReachAgent, read_agent
 
 PRIVILEGED: tuple[dict[str, str], ...] = (
     {"term": "base_lin_vel", "point": "link"},
@@ -110,19 +110,23 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/actor.yaml": job.contract.to_yaml()}
         texts["contracts/critic.yaml"] = critic.to_yaml()
         run, agent = _opened(job, place, plan, texts, runner)
-        learn(
-            run,
-            runner,
-            environment,
-            plan.iterations or agent.max_iterations,
-            minutes=plan.minutes,
-            prepare=job.prepare(runner.alg),
-            score=job.score,
-            bounds=(agent.critic_warmup,),
-        )
+        how = {"prepare": job.prepare(runner.alg), "score": job.score, "bounds": (agent.critic_warmup,)}
+        done = learn(run, runner, environment, plan.iterations or agent.max_iterations, minutes=plan.minutes, **how)
+        while plan.iterations is plan.minutes is None and (until := extended(run, agent, done)) > done:
+            done = learn(run, runner, environment, until, **how)
     finally:
         environment.close()
     return run
+
+
+def extended(run: Run, agent: PpoAgent, done: int) -> int:
+    """Iterations up to which a run that has done so many goes on: `done` where its checkpoints get no better."""
+    if not isinstance(agent, ReachAgent) or agent.extend_to is None or done < agent.max_iterations:
+        return done
+    scores = run.scores()
+    best = max(scores, key=lambda iteration: (scores[iteration]["success"], -iteration))
+    better = scores[best]["success"] < 1.0 and best > done - 2 * agent.save_interval
+    return min(done + agent.save_interval, max(agent.extend_to, done)) if better else done
 
 
 def stand_up(place: Place, contracts: Mapping[str, Contract], acting: str) -> PlantEnvironment | ReachEnvironment:
@@ -130,7 +134,7 @@ def stand_up(place: Place, contracts: Mapping[str, Contract], acting: str) -> Pl
     task = read_reach(place.task)
     if task is None:
         return place.stand_up(contracts, acting)
-    plant = place.make_plant(contracts[acting], place.num_envs)
+    plant = place.make_plant(contracts[acting], place.num_envs, learning=True)
     try:
         return ReachEnvironment(plant, contracts, acting, task, seed=place.seed, device=place.device)
     except BaseException:
@@ -179,7 +183,8 @@ def open_folder(plan: Plan, record: Record, files: Files, runner: Any) -> Run:
     if plan.resume:
         run = resume(plan.out, record, files)
         wanted = plan.iterations or read_yaml(run.path / "agent.yaml", TrainError).data["max_iterations"]
-        if (done := max(run.checkpoints(), default=0)) >= wanted:
+        over = plan.iterations is not None or (run.path / "result.yaml").is_file()
+        if (done := max(run.checkpoints(), default=0)) >= wanted and over:
             plan.tell(
                 f"{plan.out} has done {done} iterations, and {wanted} in all are asked for: nothing is trained. To go "
                 f"on, give --iterations with more than {done}"

@@ -64,9 +64,13 @@ def choose(judge: ReachJudge, run: Run) -> tuple[Path, str]:
         return files[0], "the policy that it began with, which no checkpoint did better than"
     new, old = (judge.measure(files[iteration], LAST, FINAL) for iteration in (best, 0))
     found = paired(new, old)
+    words = found.text()
+    if judge.supervised:
+        stops = [sum(one.stopped is not None for one in episodes) for episodes in (new, old)]
+        words += f"; the arm's supervisor would stop {stops[0]} of them, and {stops[1]} of those that it began with"
     if found.better(LEVEL):
-        return files[best], f"fine-tuned, after {best} iterations: {found.text()}"
-    return files[0], f"the policy that it began with, because fine-tuning did not surely improve it: {found.text()}"
+        return files[best], f"fine-tuned, after {best} iterations: {words}"
+    return files[0], f"the policy that it began with, because fine-tuning did not surely improve it: {words}"
 
 
 class ReachJudge:
@@ -75,12 +79,22 @@ class ReachJudge:
     def __init__(self, contract: Contract, place: Place, task: ReachTraining) -> None:
         """Prepare; simulators are made when they are needed."""
         self._contract, self._place, self._task = contract, place, task.judged
+        self.supervised = place.limits is not None
+        """Whether episodes are stopped as on the arm."""
 
     def score(self, file: Path) -> Mapping[str, float]:
-        """Share of episodes in which the tip ended at the goal, and how far off it was in the mean [m]."""
+        """Share of episodes in which the tip ended at the goal, how far off it was in the mean [m], and share stopped.
+
+        One that the arm's supervisor would stop has failed.
+        """
         found = self.measure(file, FIRST, EPISODES)
         finite = [min(one.final_distance or 0.0, 1.0) for one in found]
-        return {"success": float(np.mean([one.success for one in found])), "distance": float(np.mean(finite))}
+        stopped = {"stopped": float(np.mean([one.stopped is not None for one in found]))} if self.supervised else {}
+        return {
+            "success": float(np.mean([one.success for one in found])),
+            "distance": float(np.mean(finite)),
+            **stopped,
+        }
 
     def measure(self, file: Path, seed: int, episodes: int) -> tuple[Episode, ...]:
         """A checkpoint's episodes of the task as it is judged."""

@@ -18,20 +18,23 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import SimulatedPlant
 from policy_port.control.signals import Signals
 from policy_port.errors import TrainError
-from policy_port.plants.dynamic import DynamicPlant
+from policy_port.plants.supervised import SupervisedPlant
 from policy_port.replay.reach import check_reach
 from policy_port.replay.recording import tip_position
 from policy_port.tasks.reach_reward import ReachReward
 from policy_port.tasks.reach_training import ReachTraining
 
 Rows = NDArray[np.bool_]
+STOPPED = 5.0
+"""What being stopped costs, in steps at the goal: where each step costs something, an end must not be a way out."""
 
 
 class ReachEnvironment:
     """Environments of one plant for RSL-RL; an observation group per contract, under its name.
 
     The group `acting` drives the plant, and it alone sees the task's noise. An episode lasts all its steps: being at
-    the goal does not end it, because the arm has to stay there.
+    the goal does not end it, because the arm has to stay there. Where the arm's supervisor would stop it, it ends, at a
+    cost.
     """
 
     def __init__(
@@ -75,6 +78,9 @@ class ReachEnvironment:
         self._perform = inner_loop(plant, self, round(self.contract.control_dt / plant.timestep))
         self._order = joint_indices(self._learnt.joint_names, plant.joint_names, wanted_by="the reach task")
         self._reward = ReachReward(self._learnt)
+        self._lag = np.full(len(self._order), np.inf if task.lag is None else task.lag)
+        if isinstance(plant, SupervisedPlant):
+            self._lag = np.minimum(self._lag, plant.limits.column("tracking_error", self._learnt.joint_names))
         self.max_episode_length = self._learnt.episode_steps
         """Control steps of an episode."""
         self.cfg: dict[str, Any] = {"task": task.model_dump(mode="json"), "plant": plant.name}
@@ -85,8 +91,9 @@ class ReachEnvironment:
     def begin(self, seed: int) -> None:
         """Start every environment anew, from what the seed draws alone."""
         self._rng = np.random.default_rng(seed)
-        if isinstance(self.plant, DynamicPlant):
-            self.plant.reseed(seed)
+        # Not part of the protocol: a plant under identified dynamics draws its encoders' noise.
+        if (reseed := getattr(self.plant, "reseed", None)) is not None:
+            reseed(seed)
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         everyone = np.ones(self.num_envs, dtype=np.bool_)
         self._start(everyone)
@@ -110,6 +117,8 @@ class ReachEnvironment:
         tip = tip_position(self.plant, self._learnt.tip_links)
         diverged = ~np.isfinite(tip).all(axis=1)
         tip[diverged] = 1e3
+        stopped = np.zeros(self.num_envs, dtype=np.bool_)
+        stopped[list(self.plant.stops if isinstance(self.plant, SupervisedPlant) else ())] = True
         distance = np.linalg.norm(tip - self._goal, axis=1)
         reward = self._reward(
             tip_pos=torch.from_numpy(tip),
@@ -117,16 +126,18 @@ class ReachEnvironment:
             joint_target=torch.from_numpy(self.signals.joint_target[:, self._order]),
             action=torch.from_numpy(raw),
             last_action=torch.from_numpy(self._last),
-        ) - torch.from_numpy(self._behind())
+        ) - torch.from_numpy(self._behind() + STOPPED * self._reward.largest * stopped)
         self._last = raw.astype(np.float64)
         lengths = self.episode_length_buf + 1
         late = lengths.cpu().numpy() >= self.max_episode_length
-        ended = late | diverged
-        arrived = distance <= self._learnt.success_distance
+        ended = late | diverged | stopped
+        arrived = (distance <= self._learnt.success_distance) & ~stopped
         log: dict[str, Any] = {"error/distance [m]": float(distance[~diverged].mean()) if not diverged.all() else 0.0}
         if late.any():
             log["episode/success"] = float(arrived[late].mean())
-        extras = {"time_outs": self._tensor(late & ~diverged), "log": log}
+        if isinstance(self.plant, SupervisedPlant) and ended.any():
+            log["episode/stopped"] = float(stopped[ended].mean())
+        extras = {"time_outs": self._tensor(late & ~diverged & ~stopped), "log": log}
         returned = (reward / self._reward.largest).float().to(self.device), self._tensor(ended.astype(np.int64))
         self.episode_length_buf = torch.where(returned[1] > 0, 0, lengths)
         if ended.any():
@@ -140,10 +151,8 @@ class ReachEnvironment:
 
     def _behind(self) -> NDArray[np.float64]:
         """What joints that stay behind their targets cost, shape (num_envs,)."""
-        if self.task.lag is None:
-            return np.zeros(self.num_envs)
         away = np.abs(self.signals.joint_target - self.signals.state.joint_pos)[:, self._order]
-        return np.tanh(np.maximum(np.nan_to_num(away) - self.task.lag, 0.0) / 0.1).sum(axis=1)
+        return np.tanh(np.maximum(np.nan_to_num(away) - self._lag, 0.0) / 0.1).sum(axis=1)
 
     def _start(self, rows: Rows) -> None:
         """Start the next episode of environments."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from policy_port.report import Picture, Report, Table, draw_png, write_report
 from policy_port.train.curve import Row
+from policy_port.train.place import LIMITS
 from policy_port.train.run import Record, Run
 
 WIDTH, HEIGHT, COLUMNS = 3.3, 1.9, 3
@@ -38,6 +39,11 @@ def write_run_report(run: Run) -> None:
             "environments": f"{record.num_envs} in {record.plant}",
             "robot": record.robot or "the task's own",
             "dynamics": _dynamics(record),
+            **(
+                {"arm": f"limited and stopped as in {LIMITS}, {record.hashes[LIMITS][:12]}"}
+                if LIMITS in record.hashes
+                else {}
+            ),
             "started from": record.source or "nothing",
         },
         files={**kept, file.name: file},

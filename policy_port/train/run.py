@@ -6,6 +6,7 @@
 | agent.yaml | settings, whole; `inspect` and `export` find the activation here |
 | task.yaml | the task, where it is one of ours |
 | dynamics.yaml | what was identified of the robot, where that was given; beside it its networks |
+| limits.yaml | what the supervisor of the arm lets through and stops, where the arm was named |
 | drawn.csv | each environment's dynamics, where they were drawn |
 | contracts/NAME.yaml | the contract of each group of observations |
 | model_N.pt | after N iterations, with the optimiser's state; model_0.pt is the start |

@@ -162,6 +162,14 @@ class PpoAgent(Agent):
             )
 
 
+class ReachAgent(PpoAgent):
+    """Settings of `finetune` of the reach task, whose checkpoints are measured by the episodes that they win."""
+
+    extend_to: Iterations | None = None
+    """Iterations up to which a run goes on beyond max_iterations, while its checkpoints still get better; None: none
+    beyond."""
+
+
 class DistilAgent(Agent):
     """Settings of `distil`."""
 

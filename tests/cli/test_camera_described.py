@@ -13,10 +13,13 @@ pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not install
 from policy_port.camera.stills import read_still
 from policy_port.camera.view import View, view_fields
 from policy_port.cli.app import app
+from policy_port.dynamics.document import Dynamics, RobotOf
 from policy_port.errors import RobotError
 from policy_port.robot_models.find import find_robot
 from policy_port.robot_models.urdf import carrier
+from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import MOTORS, find_robot_file, load_robot_file
+from policy_port.robots.emulator.clock import VirtualClock
 
 VIEW = View.looking_at((0.45, -0.7, 0.4), (0.0, 0.0, 0.12), fov=0.9, size=(240, 320))
 PLAN = """policy_port_plan: 1
@@ -108,8 +111,13 @@ def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
     text = find_robot_file("so100").read_text() + "\ndescription: so101/arm.xml\n"
     (desk / "other.yaml").write_text(text)
     assert load_robot_file(desk / "other.yaml").described == desk / "so101" / "arm.xml"
-    with pytest.raises(RobotError, match="ships with nothing here"):
-        _ = load_robot_file("so101").described
+    # An emulated one would move in the links of an SO100.
+    dynamics = Dynamics(policy_port_dynamics=1, robot=RobotOf(file="so100.urdf"))
+    with (
+        pytest.raises(RobotError, match="ships with nothing here, and the arm can't be drawn and moves in no simul"),
+        emulate(load_robot_file("so101"), dynamics=dynamics, clock=VirtualClock()),
+    ):
+        pass
 
 
 def test_a_plan_is_previewed_with_the_description(desk: Path) -> None:

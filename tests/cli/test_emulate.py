@@ -43,6 +43,7 @@ def test_it_says_where_the_arm_is_and_how_it_ended(tmp_path: Path) -> None:
         (["--fault", "silent:elbow"], "no joint is called 'elbow'; did you mean 'elbow_flex'?"),
         (["--camera", "front"], "write NAME=WIDTHxHEIGHT@FPS"),
         (["--latency-ms", "-1"], "is out of range"),
+        (["so101", "--model", "mujoco"], "an SO100's links are others. Leave --model out"),
     ],
 )
 def test_a_misuse_says_what_is_valid(arguments: list[str], message: str) -> None:

@@ -9,9 +9,11 @@ from typer.testing import CliRunner, Result
 
 from policy_port.cli.app import app
 from policy_port.port.folder import load_port
+from policy_port.resources import assets_dir
 
 pytest.importorskip("rsl_rl", reason="needs policy-port[train]")
 
+from policy_port.train import reach
 from tests.train import rover
 from tests.train.test_ppo import SHORT
 
@@ -95,3 +97,25 @@ def test_a_run_is_gone_on_with(work: Path) -> None:
     assert "3 iterations, reward" in longer.output
     anew = invoke(work, "train", "student.yaml", "--out", "run", *TRAINED, "--force")
     assert "2 iterations, reward" in anew.output
+
+
+def test_a_supervisor_goes_with_a_task_of_its_own_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another task and another arm are refused, and nothing is written; as the messages say, it is learnt under it."""
+    pytest.importorskip("mani_skill", reason="ManiSkill, which ships the arm's description, is not installed")
+    for name in ("EPISODES", "FINAL"):
+        monkeypatch.setattr(reach, name, 2)
+    (tmp_path / "agent.yaml").write_text("num_steps_per_env: 4\ncritic_warmup: 1\n")
+    shipped = assets_dir() / "so100_reach"
+    words = ["finetune", str(shipped / "model.pt"), "--contract", str(shipped / "contract.yaml"), "--out", "run"]
+    words += ["--plant", "mujoco", "--robot", "so100", "--iterations", "1", "--num-envs", "2", "--agent", "agent.yaml"]
+    for more, says in (
+        (("--task", "go2_velocity", "--supervisor", "so100"), "go2_velocity is none: give --task so100-reach"),
+        (("--task", "so100-reach", "--supervisor", "so101"), "is of an so101, and contract 'so100_reach' is of so100"),
+    ):
+        done = invoke(tmp_path, *words, *more)
+        assert done.exit_code == 2
+        assert says in " ".join(done.output.replace("│", " ").split())
+        assert not (tmp_path / "run").exists()
+    done = invoke(tmp_path, *words, "--task", "so100-reach", "--supervisor", "so100")
+    assert done.exit_code == 0, done.output
+    assert "arm: so100" in (tmp_path / "run" / "limits.yaml").read_text()

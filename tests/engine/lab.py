@@ -95,8 +95,9 @@ class Lab:
                 "joints": {"elbow_flex": {"damping": estimate}}}  # fmt: skip
         (out / "dynamics.yaml").write_text(yaml.safe_dump(data))
 
-    def finetune(self, out: Path, student: str, dynamics: Path | None = None) -> None:
+    def finetune(self, out: Path, student: str, supervisor: str, dynamics: Path | None = None) -> None:
         """See `policy-port finetune`."""
+        assert Path(supervisor).name == "so100.yaml"
         self.begin(out)
         forgot = dynamics is None or self.forget == "dynamics"
         hashes = {} if forgot or dynamics is None else {"dynamics.yaml": sha256(dynamics)}
@@ -111,8 +112,9 @@ class Lab:
         self.begin(out)
         (out / "policy").write_text(out.name)
 
-    def simulate(self, out: Path, ports: list[Path], dynamics: Path | None = None) -> None:
+    def simulate(self, out: Path, ports: list[Path], supervisor: str, dynamics: Path | None = None) -> None:
         """See `policy-port play --plant`."""
+        assert Path(supervisor).name == "so100.yaml"
         self.begin(out)
         under = None if dynamics is None else load_dynamics(dynamics).sha256
         self.perform(out, ports[0], 1.0, dynamics_sha256=under)

@@ -51,7 +51,7 @@ def test_a_policy_that_is_always_stopped_has_failed_and_the_crank_goes_on(lab: L
     assert (real.won, real.stopped, real.unplayed, len(real.episodes)) == (0, 3, 17, 20)
     assert done.verdicts[0].better
     line = next(line for line in done.text().splitlines() if line.startswith("stopped by the arm's supervisor"))
-    assert "3, and 17 not played" in line
+    assert "3, and 17 not played (simulated 0)" in line
     assert "elbow_flex stays 0.31 rad behind" in (lab.folder / "toy" / "report.html").read_text()
 
 

@@ -89,7 +89,8 @@ def emulate(
         outlook: What its cameras see.
 
     Raises:
-        RobotError: When `robot` reads the check pose as another one.
+        RobotError: When `robot` reads the check pose as another one, or dynamics are given of an arm without a
+            description.
     """
     truth = load_robot_file(robot.name)
     with tempfile.TemporaryDirectory(prefix="policy_port_") as folder:
@@ -119,8 +120,8 @@ def emulate(
             with without_torque(patient, time=still) as reached:
                 confirm(robot, reached.calibration, reached.calibration_file, reached.angles)
         choices: ArmChoices = {"dynamics": dynamics, "seed": seed, "things": outlook.things}
-        if robot.description is not None:
-            choices["shown"] = robot.description
+        if robot.description is not None or dynamics is not None:
+            choices["description"] = robot.described
         choices |= {"model": "servo" if dynamics is None else "mujoco"}
         with arm("rest", HELD, *faults, cameras=_cameras(robot, outlook), **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
+from policy_port.plants.behind import Behind, words
 from policy_port.robots.arm.reading import SETTINGS, Reading
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.stops import ArmStopError
@@ -37,7 +38,7 @@ class Judge:
         self._unpowered = 0
         self.leading = False
         """The arm is being led to rest: a motor that is too warm for more is still good for that."""
-        self._behind = np.full(len(self._names), np.inf)
+        self._behind = Behind(self._allowed, robot.timing.tracking)
         self._settings: Array | None = None
 
     def start(self, goals: Array, reading: Reading | None = None) -> None:
@@ -45,7 +46,7 @@ class Judge:
         self._settings = None if reading is None else reading.settings
         self._goals = self._had = goals
         self._lost[:] = 0
-        self._behind[:] = np.inf
+        self._behind.forget()
 
     def sent(self, goals: Array) -> None:
         """These goals [ticks] were sent."""
@@ -118,15 +119,8 @@ class Judge:
             )
 
     def _look_at_tracking(self, now: float, angles: Array, target: Array) -> None:
-        behind = np.abs(target - angles) > self._allowed
-        self._behind = np.where(behind, np.minimum(self._behind, now), np.inf)
-        since = now - self._behind
-        worst = int(since.argmax())
-        if since[worst] > self._robot.timing.tracking:
-            raise ArmStopError(
-                f"{self._names[worst]} stays {abs(target[worst] - angles[worst]):.2f} rad behind its target: something "
-                "blocks it, or it is too weak for what it carries. Where nothing blocks it, take weight off, or raise "
-                f"its `tracking_error` in the robot file above {self._allowed[worst]:g} (at most 1)",
-                may_move=True,
-                of_motion=True,
-            )
+        (blocked,) = self._behind.look(now, angles, target)
+        if blocked.any():
+            worst = int(np.where(blocked, np.abs(target - angles), 0.0).argmax())
+            said = words(self._names[worst], float(target[worst] - angles[worst]), float(self._allowed[worst]))
+            raise ArmStopError(said, may_move=True, of_motion=True)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from policy_port.contract import RobotMapping, load_mapping
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import RobotError, closest
+from policy_port.plants.supervised import ArmLimits, JointLimits
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import MANISKILL_ROBOTS
 from policy_port.robot_models.urdf import parse_xml
@@ -208,11 +209,20 @@ class RobotFile(Strict):
         """
         if self.description is None and self.name not in MANISKILL_ROBOTS:
             raise RobotError(
-                f"the robot description of an {self.name} ships with nothing here, and the arm can't be drawn without "
-                "it. Write description: FILE into the robot file: a URDF or MJCF file with the joints "
+                f"the robot description of an {self.name} ships with nothing here, and the arm can't be drawn "
+                "and moves in no simulation without it. Write description: FILE into the robot file: a URDF or MJCF "
+                "file with the joints "
                 f"{', '.join(self.joint_names)}, and its meshes where that file has them"
             )
         return self.description or self.name
+
+    @property
+    def limits(self) -> ArmLimits:
+        """What of it a simulation can keep."""
+        bounds = {name: joint.model_dump(include=set(JointLimits.model_fields)) for name, joint in self.joints.items()}
+        return ArmLimits.model_validate(
+            {"arm": self.name, "joints": bounds, "tracking": self.timing.tracking, "first_target": self.first_target}
+        )
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from policy_port.arrays import Array
 from policy_port.contract.place import Place
 from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import RobotError
+from policy_port.plants.limiter import Limiter
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.held_back import HeldBack
 from policy_port.robots.arm.judge import Judge
 from policy_port.robots.arm.lerobot_arm import LeRobotArm
-from policy_port.robots.arm.limiter import Limiter
 from policy_port.robots.arm.real_time import RealTime
 from policy_port.robots.arm.robot_file import MOTORS
 from policy_port.robots.arm.stop_signals import StopSignals

@@ -55,8 +55,8 @@ class EmulatedArm:
             process: Live in a process of its own, so that neither side's Python holds up the other's.
             clock: The time in which the arm moves; on a virtual one it moves and answers while its users sleep on that
                 clock or look at it, and cameras still take real time.
-            **choices: `mapping`, `pose`, `latency`, `model`, `plant_setup`, `dynamics`, `things`, `shown` and `seed`,
-                see `ArmOptions`.
+            **choices: `mapping`, `pose`, `latency`, `model`, `plant_setup`, `dynamics`, `things`, `description` and
+                `seed`, see `ArmOptions`.
 
         Raises:
             EmulatorError: When something asked for does not exist, saying what does.

@@ -79,7 +79,7 @@ class ArmChoices(TypedDict, total=False):
     plant_setup: PlantSetup | None
     dynamics: Dynamics | None
     things: tuple[SceneObject, ...]
-    shown: Path | str
+    description: Path | str
     seed: int
 
 
@@ -105,8 +105,8 @@ class ArmOptions:
     """Cameras that look at the arm."""
     things: tuple[SceneObject, ...] = ()
     """What cameras with a view see on the table beside the arm."""
-    shown: Path | str = "so100"
-    """Robot description, a file or a name, of the arm that cameras with a view see."""
+    description: Path | str = "so100"
+    """The arm, a file or a name: as it moves in the MuJoCo model, and as cameras with a view see it."""
     faults: tuple[str, ...] = ()
     """Faults, timed from the start of the emulation."""
     port_link: Path | None = None

@@ -44,7 +44,7 @@ def open_pictures(
         def viewed() -> Pictures:
             from policy_port.robots.emulator.scene import open_scene
 
-            return open_scene(spec, options.shown, by_joint, things, faults, options.seed)
+            return open_scene(spec, options.description, by_joint, things, faults, options.seed)
 
         return viewed
 
@@ -80,11 +80,12 @@ def dials(angles: Mapping[str, float], height: int, width: int) -> Picture:
 
 def _simulated(options: ArmOptions, angles: Angles) -> Pictures:
     from policy_port.plants.registry import make_plant
-    from policy_port.robots.emulator.simulated import ROBOT, so100_setup
+    from policy_port.robots.emulator.simulated import so100_setup
 
     scales = tick_scales(options.calibration, options.mapping)
     # A model of its own, so that drawing never holds up the wire; shadows would cost most of the frames.
-    plant = make_plant("mujoco", ROBOT, so100_setup({scale.joint: 0.0 for scale in scales.values()}), shadows=False)
+    setup = so100_setup({scale.joint: 0.0 for scale in scales.values()})
+    plant = make_plant("mujoco", options.description, setup, shadows=False)
     joint_pos = np.zeros((1, len(plant.joint_names)))
 
     def draw(height: int, width: int) -> Picture:

@@ -18,7 +18,6 @@ from policy_port.robots.emulator.mechanics import Drive, Shaft
 from policy_port.robots.emulator.options import ArmOptions
 from policy_port.robots.emulator.tick_map import TickScale
 
-ROBOT = "so100"
 # Identified from a recording of a real SO100: damping over stiffness is well known, 0.14 to 0.17 s; the stiffness
 # makes an outstretched arm sag as the real one does. The armature is a published figure of the STS3215.
 STIFFNESS, DAMPING, ARMATURE, EFFORT_LIMIT = 20.0, 2.8, 0.028, 3.0
@@ -142,11 +141,12 @@ def simulate(options: ArmOptions, scales: Mapping[str, TickScale], pose: Mapping
     os.environ.setdefault("MUJOCO_GL", "egl")
     names = {servo: scale.joint for servo, scale in scales.items()}
     setup = options.plant_setup or so100_setup({names[servo]: angle for servo, angle in pose.items()})
-    dynamics = options.dynamics or Dynamics(policy_port_dynamics=1, robot=RobotOf(file=ROBOT))
-    plant = with_dynamics(make_plant("mujoco", ROBOT, setup), setup, find_robot(ROBOT), [dynamics], seed=options.seed)
+    robot = find_robot(options.description)
+    dynamics = options.dynamics or Dynamics(policy_port_dynamics=1, robot=RobotOf(file=robot.name))
+    plant = with_dynamics(make_plant("mujoco", robot, setup), setup, robot, [dynamics], seed=options.seed)
     missing = [name for name in names.values() if name not in plant.joint_names]
     if missing:
-        raise EmulatorError(f"the robot {ROBOT} has no joint {missing[0]}; it has: {', '.join(plant.joint_names)}")
+        raise EmulatorError(f"{robot} has no joint {missing[0]}; it has: {', '.join(plant.joint_names)}")
     start = np.zeros((1, len(plant.joint_names)))
     order = [plant.joint_names.index(names[servo]) for servo in options.calibration]
     start[0, order] = [pose[servo] for servo in options.calibration]

@@ -18,11 +18,11 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import Plant
 from policy_port.control.signals import Signals
 from policy_port.errors import TaskError
+from policy_port.plants.limiter import LIMITED
 from policy_port.port.pilot import Pilot
 from policy_port.port.runtime import Policy
 from policy_port.replay.result import Episode, Metric, number
 from policy_port.robots.arm.cameras import ArmCameras
-from policy_port.robots.arm.limiter import LIMITED
 from policy_port.robots.arm.preflight import check_contract
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.robots.arm.session import ArmSession

@@ -17,8 +17,8 @@ from policy_port.arrays import Array
 from policy_port.contract.joints import NonNegative, Positive
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.errors import TaskError, closest
+from policy_port.plants.limiter import Limiter
 from policy_port.resources import assets_dir
-from policy_port.robots.arm.limiter import Limiter
 from policy_port.robots.arm.robot_file import RobotFile
 from policy_port.trace import DAMAGE, Trace
 

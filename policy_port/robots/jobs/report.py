@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_port.plants.limiter import LIMITED
 from policy_port.replay.plot import tip_distance
 from policy_port.replay.result import Result
 from policy_port.report import Picture, Report, Table, draw_png
 from policy_port.report.page import Tone
-from policy_port.robots.arm.limiter import LIMITED
 from policy_port.robots.arm.stops import Ended, Left, RunEnd
 from policy_port.trace import Trace
 

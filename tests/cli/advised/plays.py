@@ -91,6 +91,12 @@ TRIALS = [
         "the reach task commands a point",
     ),
     Trial(
+        f"{TOY_ON} --supervisor so100",
+        "--supervisor goes with --task",
+        f"{TOY_ON} --task so100-reach --supervisor so100",
+        "the reach task commands a point",
+    ),
+    Trial(
         f"{TOY_ON} --command 0,0,0 --emulated",
         "--fault, --fast, --stops and --dataset go with --real",
         f"{TOY_ON} --command 0,0,0 --emulated --real",

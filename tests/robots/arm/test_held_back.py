@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
+from policy_port.plants.limiter import Limiter
 from policy_port.robots.arm.held_back import HeldBack
-from policy_port.robots.arm.limiter import Limiter
 from policy_port.robots.arm.stops import ArmStopError
 
 PERIOD = 0.05

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from policy_port.errors import MissingDependencyError
+from policy_port.dynamics.document import Dynamics, RobotOf
+from policy_port.errors import DynamicsError, MissingDependencyError
 from policy_port.plants.registry import make_plant
+from policy_port.robot_models.find import find_robot
 from policy_port.robots.emulator import EmulatedArm
-from policy_port.robots.emulator.simulated import ROBOT, so100_setup
+from policy_port.robots.emulator.simulated import so100_setup
 from tests.robots.emulator.bench import JOINTS, Bench
 from tests.robots.emulator.test_camera import Viewer, see
 
@@ -60,11 +65,31 @@ def test_a_push_displaces_the_simulated_joint(bench: Bench) -> None:
     assert abs(bench.read("wrist_roll", "Present_Position") - 2047) <= 1
 
 
+def test_an_arm_with_a_description_moves_in_it(tmp_path: Path) -> None:
+    """Heavier links sag farther; what was identified of another description is refused."""
+    source = find_robot("so100")
+    text = source.read_text().replace('filename="', f'filename="{source.parent}/')
+    heavy = tmp_path / "heavy.urdf"
+    heavy.write_text(re.sub(r'(<mass\s+value=")([^"]+)', lambda found: f"{found[1]}{1.4 * float(found[2])}", text))
+    dynamics = Dynamics(policy_port_dynamics=1, robot=RobotOf(file=heavy.name))
+    sag = []
+    for more in ({}, {"description": heavy, "dynamics": dynamics}):
+        bench = Bench(model="mujoco", pose={"shoulder_lift": -0.3, "elbow_flex": 0.3}, **more)
+        asked = bench.read(LIFT, "Present_Position")
+        for name in JOINTS:
+            bench.write(name, "Torque_Enable", 1)
+        bench.pass_time(1.5)
+        sag.append(abs(bench.read(LIFT, "Present_Position") - asked))
+    assert sag[1] > 1.4 * sag[0] > 0
+    with pytest.raises(DynamicsError, match="another robot's"):
+        Bench(model="mujoco", dynamics=dynamics)
+
+
 def test_without_shadows_only_the_shadow_is_missing() -> None:
     """What the cameras draw is the same picture, but for a little less light, and brighter where the shadow was."""
     pictures = []
     for shadows in (True, False):
-        plant = make_plant("mujoco", ROBOT, so100_setup(dict.fromkeys(JOINTS, 0.0)), shadows=shadows)
+        plant = make_plant("mujoco", "so100", so100_setup(dict.fromkeys(JOINTS, 0.0)), shadows=shadows)
         pictures.append(plant.render(96, 128).astype(int))
         plant.close()
     change = (pictures[1] - pictures[0]).max(axis=2)

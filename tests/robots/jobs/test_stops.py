@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,7 +15,10 @@ pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not install
 
 from benchmarks.disturbed_arm import SoakArm
 from policy_port.cli.app import app
+from policy_port.plants.registry import make_plant
+from policy_port.plants.setup import PlantSetup
 from policy_port.port.pilot import Pilot
+from policy_port.replay.reach import replay_reach
 from policy_port.robots.arm.console import Console
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs.reach_job import ReachJob
@@ -100,6 +104,24 @@ def test_three_stops_in_a_row_end_the_run(arm: SoakArm, pilot: Pilot, tmp_path: 
     assert Trace(tmp_path / "trace.npz").header["gave_up"] is True
     # What the message says: the bound raised.
     assert play(arm, pilot, _made(tmp_path / "again"), tracking_error=0.3).exit_code == 0
+
+
+def test_simulation_stops_the_episodes_that_the_arm_stops(arm: SoakArm, pilot: Pilot, tmp_path: Path) -> None:
+    """By a bound that no motion keeps, at the same time but for what dynamics differ by; by the arm's own, none."""
+    bound, limits = 0.03, arm.robot.limits
+    done = play(arm, pilot, tmp_path, tracking_error=bound)
+    joints = {name: joint.model_copy(update={"tracking_error": bound}) for name, joint in limits.joints.items()}
+    setup = PlantSetup.from_contract(pilot.contract)
+    for number, given in enumerate((limits.model_copy(update={"joints": joints}), limits)):
+        plant = make_plant("mujoco", "so100", setup, num_envs=3, limits=given)
+        trace = tmp_path / f"simulated{number}.npz"
+        found = replay_reach(pilot, plant, TASK, seed=0, episodes=3, decimation=setup.decimation, trace=trace)
+        plant.close()
+        assert [one.stopped is not None for one in found.episodes] == [number == 0] * 3
+        if number == 0:
+            steps = [[one.steps for one in result.episodes] for result in (done.result, found)]
+            assert np.abs(np.diff(steps, axis=0)).max() <= 3, steps
+            assert "stays" in Trace(trace).header["episodes"][0]["stopped"]
 
 
 def test_what_the_motion_did_not_bring_about_ends_the_run(arm: SoakArm, pilot: Pilot, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from policy_port.robots.arm.limiter import Limiter
+from policy_port.plants.limiter import Limiter
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, load_robot_file
 from policy_port.robots.arm.servo_scale import servo_scale
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from policy_port.camera.links import Arm, Links
 from policy_port.camera.masks import by_background, cleaned
-from policy_port.camera.render import HIDDEN, Twin
+from policy_port.camera.render import Twin
 from policy_port.camera.silhouette import Shot
 from policy_port.camera.solve import POINTS, Problem, solve
 from policy_port.camera.view import View
@@ -49,9 +49,7 @@ class Scene:
     def __init__(self) -> None:
         self.arm = Arm.load("so100")
         self.links = Links(self.arm, POINTS)
-        self.twin, self.empty = Twin(self.arm, add=table), Twin(self.arm, add=table)
-        mine = self.empty.model.body_rootid[self.empty.model.geom_bodyid] == self.arm.base
-        self.empty.model.geom_group[mine] = HIDDEN
+        self.twin = Twin(self.arm, add=table)
 
     def setup(self, seed: int, *, zero: str | None, pictures: bool) -> tuple[View, View, list[Shot]]:
         """The true view, one 5 cm and 5 degrees off, and what is known of the pictures."""
@@ -93,7 +91,7 @@ class Scene:
             light = random.uniform(0.93, 1.07)
             return np.clip(light * picture + random.normal(0.0, 3.0, picture.shape), 0, 255).astype(np.uint8)
 
-        return by_background(noisy(self.twin.rgb(view, stands)), noisy(self.empty.rgb(view, stands)))
+        return by_background(noisy(self.twin.rgb(view, stands)), noisy(self.twin.rgb(view, stands, bare=True)))
 
 
 def tried(scene: Scene, part: str, seed: int) -> dict[str, Any]:
@@ -135,7 +133,6 @@ def main(part: str, first: int, end: int) -> None:
         rows.append(tried(scene, part, seed))
         print(json.dumps(rows[-1]), flush=True)
     scene.twin.close()
-    scene.empty.close()
     done = [row for row in rows if "mm" in row]
     counts = {
         "tried": len(rows),

@@ -89,9 +89,7 @@ class Twin:
 
     def rgb(self, view: View, joint_pos: Mapping[str, float], *, bare: bool = False) -> NDArray[np.uint8]:
         """The picture alone, in half the time; see `render`. `bare` leaves the arm out."""
-        mine = self.model.body_rootid[self.model.geom_bodyid] == self._base
-        self.model.geom_group[:] = np.where(mine & bare, HIDDEN, self._groups)
-        return self._pointed(view, joint_pos).render()
+        return self._pointed(view, joint_pos, bare=bare).render()
 
     def close(self) -> None:
         """Free the graphics context. Calling it twice is harmless."""
@@ -99,8 +97,10 @@ class Twin:
             self._renderer.close()
             self._renderer = None
 
-    def _pointed(self, view: View, joint_pos: Mapping[str, float]) -> Renderer:
+    def _pointed(self, view: View, joint_pos: Mapping[str, float], *, bare: bool = False) -> Renderer:
         model, camera = self.model, self._camera
+        mine = model.body_rootid[model.geom_bodyid] == self._base
+        model.geom_group[:] = np.where(mine & bare, HIDDEN, self._groups)
         rows, columns = view.size
         placed = view.in_frame(model.body_pos[self._base], model.body_quat[self._base])
         model.cam_pos[camera], model.cam_quat[camera] = placed.position, placed.mujoco_quat

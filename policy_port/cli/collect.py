@@ -93,8 +93,8 @@ def collect(options: CollectOptions) -> None:
 
     from tqdm import tqdm
 
+    from policy_port.plants.mujoco_file import carrier
     from policy_port.robot_models.find import find_robot
-    from policy_port.robot_models.urdf import carrier
     from policy_port.robots.jobs.information import information
 
     # What the gripper holds, the link before its moving jaw carries.

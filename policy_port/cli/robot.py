@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from policy_port.errors import RobotError
+
+if TYPE_CHECKING:
+    from policy_port.robots.arm.robot_file import RobotFile
 
 robot_app = typer.Typer(
     help="Look at an arm without torque, confirm its signs and zeros, let it go.", no_args_is_help=True
@@ -42,7 +47,11 @@ def check(
     from policy_port.robots.arm.session import without_torque
 
     known = load_contract(contract or assets_dir() / "so100_reach" / "contract.yaml")
-    with reached(load_robot_file(robot), emulated=emulated) as (there, _):
+    given = load_robot_file(robot)
+    contradictions = _described(given) if given.description is not None else []
+    if contradictions and confirm:
+        raise RobotError("nothing was confirmed:\n  " + "\n  ".join(contradictions))
+    with reached(given, emulated=emulated) as (there, _):
         with without_torque(there, known.control_dt) as arm:
             held = arm.line.calibration()
         typer.echo(joint_table(arm))
@@ -52,6 +61,8 @@ def check(
         differ = dict.fromkeys(motor for motor, *_ in differences(arm.calibration, held))
         for problem in narrow_sweeps(there, arm.scale):
             typer.echo(f"sweep: {problem}")
+        for line in contradictions:
+            typer.echo(line)
         typer.echo(f"calibration: {'differs from the servos: ' + ', '.join(differ) if differ else 'as in the servos'}")
         if picture is not None:
             poses = {"as it is read": arm.angles, "check pose": there.pose("check"), "rest pose": there.pose("rest")}
@@ -65,6 +76,16 @@ def check(
             typer.echo(f"signs and zeros confirmed: {note_of(arm.calibration_file)}")
         else:
             typer.echo(unconfirmed(there, arm.calibration, arm.calibration_file) or "signs and zeros were confirmed")
+
+
+def _described(robot: RobotFile) -> list[str]:
+    """What the robot file's description has otherwise, a line each."""
+    try:
+        from policy_port.robots.arm.described import misfits
+    except ModuleNotFoundError as cause:
+        return [f"description: not compared, as {cause.name} is not installed: pip install 'policy-port[sim]'"]
+    mend = "Give the description that the joint map was written for, or a joint map with this one's signs and zeros"
+    return [f"description: {problem}. {mend}" for problem in misfits(robot)]
 
 
 @robot_app.command("release")

@@ -89,6 +89,21 @@ def parse_mjcf(path: Path) -> mujoco.MjSpec:
         raise RobotError(f"{path}: can't be loaded as MJCF: {one_line(cause)}") from None
 
 
+def carrier(path: Path, joint: str) -> str:
+    """The link on which a joint's own link turns, in a URDF or an MJCF file and what it includes.
+
+    Raises:
+        RobotError: When the file can't be read, has no such joint, or the link has no name.
+    """
+    found = read_mujoco(path, meshes=False).spec.joint(joint)
+    name = "" if found is None else found.parent.parent.name
+    if name in ("", "world"):
+        raise RobotError(
+            f"{path}: has no named link on which joint '{joint}' turns; give the link that carries it a name"
+        )
+    return name
+
+
 def _refuse_what_mujoco_passes_over(text: bytes, path: Path) -> None:
     """MuJoCo takes NaN for "not stated", and expands no entities."""
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:

@@ -140,24 +140,6 @@ def parse_urdf(path: Path) -> ElementTree.Element:
     return root
 
 
-def carrier(path: Path, joint: str) -> str:
-    """The link on which a joint's own link turns, in a URDF or an MJCF file.
-
-    Raises:
-        RobotError: When the file has none, or it has no name.
-    """
-    root = parse_xml(path, "URDF or MJCF file")
-    of_urdf = root.find(f"joint[@name='{joint}']/parent")
-    of_mjcf = next((body for body in root.iter("body") if body.find(f"body/joint[@name='{joint}']") is not None), None)
-    name = of_urdf.get("link") if of_urdf is not None else None if of_mjcf is None else of_mjcf.get("name")
-    if name is None:
-        raise RobotError(
-            f"{path}: has no named link on which joint '{joint}' turns; give the link that carries it a name, in this "
-            "file itself"
-        )
-    return name
-
-
 def mujoco_compiler(root: ElementTree.Element) -> ElementTree.Element:
     """The settings of MuJoCo's compiler in a URDF, <mujoco><compiler>; made where they are not there."""
     extension = root.find("mujoco")

@@ -83,6 +83,9 @@ def test_points_and_render_agree(arm: Arm) -> None:
     twin = Twin(arm)
     drawn = twin.render(view, pose)
     np.testing.assert_array_equal(drawn.rgb, twin.rgb(view, pose))
+    # A picture without the arm leaves it in the next one.
+    assert (twin.rgb(view, pose, bare=True) != drawn.rgb).any()
+    np.testing.assert_array_equal(twin.render(view, pose).mask, drawn.mask)
     twin.close()
     pixels, _ = view.project(Links(arm, 60000).posed(pose))
     seen = np.zeros_like(drawn.mask)

@@ -15,8 +15,8 @@ from policy_port.camera.view import View, view_fields
 from policy_port.cli.app import app
 from policy_port.dynamics.document import Dynamics, RobotOf
 from policy_port.errors import RobotError
+from policy_port.plants.mujoco_file import carrier
 from policy_port.robot_models.find import find_robot
-from policy_port.robot_models.urdf import carrier
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import MOTORS, find_robot_file, load_robot_file
 from policy_port.robots.emulator.clock import VirtualClock
@@ -92,7 +92,7 @@ def test_a_description_that_is_not_there_is_said(desk: Path) -> None:
 
 
 def test_the_description_of_another_arm_is_named(desk: Path) -> None:
-    """With its joints; one that includes another file may have them there."""
+    """With its joints, those that it includes from another file too."""
     described = desk / "so101" / "arm.xml"
     described.write_text(arm(("shoulder_pn", *MOTORS[1:])))
     with pytest.raises(RobotError, match=r"has no joint 'shoulder_pan'; did you mean 'shoulder_pn'\? Its joints"):
@@ -100,6 +100,13 @@ def test_the_description_of_another_arm_is_named(desk: Path) -> None:
     (desk / "so101" / "whole.xml").write_text(arm())
     described.write_text('<mujoco><include file="whole.xml"/></mujoco>')
     assert load_robot_file(desk / "mine.yaml").described == described
+    assert carrier(described, "gripper") == "wrist_roll_link"
+    (desk / "so101" / "whole.xml").write_text(arm(("shoulder_pn", *MOTORS[1:])))
+    with pytest.raises(RobotError, match=r"arm\.xml has no joint 'shoulder_pan'; did you mean 'shoulder_pn'\?"):
+        load_robot_file(desk / "mine.yaml")
+    (desk / "so101" / "whole.xml").unlink()
+    with pytest.raises(RobotError, match=r"arm\.xml: can't be loaded as MJCF: .*whole\.xml"):
+        load_robot_file(desk / "mine.yaml")
     described.write_text("no xml")
     with pytest.raises(RobotError, match=r"arm\.xml: is no URDF or MJCF file"):
         load_robot_file(desk / "mine.yaml")
@@ -135,6 +142,9 @@ def test_who_carries_a_joint(desk: Path) -> None:
     described = desk / "so101" / "arm.xml"
     assert carrier(described, "gripper") == "wrist_roll_link"
     assert carrier(find_robot("so100"), "gripper") == "Fixed_Jaw"
+    framed = arm().replace('<body name="gripper_link"', '<frame pos="0 0 0.01"><body name="gripper_link"')
+    described.write_text(framed.replace("</body>", "</body></frame>", 1))
+    assert carrier(described, "gripper") == "wrist_roll_link"
     described.write_text(arm().replace('name="wrist_roll_link" ', ""))
     with pytest.raises(RobotError, match="has no named link on which joint 'gripper' turns; give the link"):
         carrier(described, "gripper")

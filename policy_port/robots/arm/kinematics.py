@@ -19,7 +19,11 @@ class LinkPositions:
         self._fixed = {name: _placed(_rotation(link.rpy), link.xyz) for name, link in kinematics.links.items()}
 
     def position(self, link: str, angles: Mapping[str, float]) -> Array:
-        """Origin of a link [m], shape (3,).
+        """Origin of a link [m], shape (3,); see `pose`."""
+        return self.pose(link, angles)[:3, 3]
+
+    def pose(self, link: str, angles: Mapping[str, float]) -> Array:
+        """A link's rotation and origin [m], shape (4, 4).
 
         Args:
             link: Name of the link.
@@ -42,7 +46,7 @@ class LinkPositions:
                 turned = turned @ _placed(_about(links[name].axis, angles[joint]), (0.0, 0.0, 0.0))
             pose = turned @ pose
             name = links[name].parent
-        return pose[:3, 3]
+        return pose
 
 
 def _placed(rotation: Array, xyz: Vector) -> Array:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from policy_port.contract import RobotMapping, load_mapping
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
-from policy_port.errors import RobotError, closest
+from policy_port.errors import MissingDependencyError, RobotError, closest
 from policy_port.plants.supervised import ArmLimits, JointLimits
 from policy_port.resources import assets_dir
 from policy_port.robot_models.find import MANISKILL_ROBOTS
@@ -280,15 +280,35 @@ def find_robot_file(path: Path | str) -> Path:
 
 
 def _check_joints(described: Path, names: Sequence[str], file: Path) -> None:
-    """Refuse the description of an arm with other joints; what an MJCF includes is left to the simulator."""
+    """Refuse the description of an arm with other joints."""
     root = parse_xml(described, "URDF or MJCF file")
     has = [joint.get("name", "") for joint in root.iter("joint") if joint.get("name")]
     lacks = [name for name in names if name not in has]
-    if lacks and root.find(".//include") is None:
+    if lacks and root.find(".//include") is not None:
+        has = _compiled_joints(described)
+        lacks = [name for name in names if name not in has]
+    if lacks:
         raise RobotError(
             f"{file}: description: {described} has no joint '{lacks[0]}'{closest(lacks[0], has) or '.'} Its joints: "
             f"{', '.join(has) or 'none'}. Give the URDF or MJCF file of this arm, with the joints {', '.join(names)}"
         )
+
+
+def _compiled_joints(described: Path) -> list[str]:
+    """Joints of an MJCF and of what it includes.
+
+    Raises:
+        RobotError: When MuJoCo can't parse it, as where an included file is missing.
+        MissingDependencyError: When MuJoCo is not installed.
+    """
+    try:
+        from policy_port.plants.mujoco_file import parse_mjcf
+    except ModuleNotFoundError as cause:
+        raise MissingDependencyError(
+            f"{described}: includes other files, which only MuJoCo puts together, and {cause.name} is not installed: "
+            "pip install 'policy-port[sim]'"
+        ) from None
+    return [joint.name for joint in parse_mjcf(described).joints if joint.name]
 
 
 def _check(robot: RobotFile, file: Path) -> None:

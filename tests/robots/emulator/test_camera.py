@@ -24,7 +24,7 @@ class Viewer:
     """Reads frames as they come."""
 
     def __init__(self, url: str) -> None:
-        self._stream: Any = urllib.request.urlopen(url, timeout=5.0)
+        self._stream: Any = urllib.request.urlopen(url, timeout=60.0)
 
     def frame(self) -> bytes:
         length = 0

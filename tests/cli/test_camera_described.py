@@ -106,7 +106,7 @@ def test_the_description_of_another_arm_is_named(desk: Path) -> None:
 
 
 def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
-    """What ships with ManiSkill is taken where the robot file names no other; an emulated arm moves in what is taken."""
+    """What ships with ManiSkill is taken where the robot file names no other, and moved in too."""
     assert load_robot_file("so100").described == "so100"
     text = find_robot_file("so100").read_text() + "\ndescription: so101/arm.xml\n"
     (desk / "other.yaml").write_text(text)

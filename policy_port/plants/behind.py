@@ -42,10 +42,15 @@ class Behind:
         return now - self._since > self._patience + ROUNDING
 
 
-def words(name: str, away: float, allowed: float) -> str:
+def blocked(name: str, away: float, allowed: float) -> str:
     """What is said of a joint that is `away` from its target, and may be as far as `allowed` [rad]."""
     return (
         f"{name} stays {abs(away):.2f} rad behind its target: something blocks it, or it is too weak for what it "
         "carries. Where nothing blocks it, take weight off, or raise its `tracking_error` in the robot file above "
         f"{allowed:g} (at most 1)"
     )
+
+
+def first_target(name: str, asked: float, angle: float, bound: float) -> str:
+    """What is said of a first target that is farther from where its joint is than `bound` [rad]."""
+    return f"the policy's first target of {name} is {asked:.3f} rad, the arm is at {angle:.3f}; the bound is {bound:g}"

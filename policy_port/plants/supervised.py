@@ -16,7 +16,7 @@ from policy_port.contract.place import Place
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
 from policy_port.control.plant import Mounting, PlantState, SimulatedPlant
 from policy_port.errors import RobotError
-from policy_port.plants.behind import Behind, words
+from policy_port.plants.behind import Behind, blocked, first_target
 from policy_port.plants.limiter import Limiter
 
 
@@ -122,11 +122,11 @@ class SupervisedPlant:
         """Fill `state`, and look whether a joint stays behind; see `Plant.read`."""
         self._plant.read(state)
         self._seen[...] = state.joint_pos
-        blocked = self._behind.look(self._now, self._seen, self._limiter.position)
+        late = self._behind.look(self._now, self._seen, self._limiter.position)
         away = np.abs(self._limiter.position - self._seen)
-        for row in np.flatnonzero(blocked.any(axis=1)):
-            worst = int(np.where(blocked[row], away[row], 0.0).argmax())
-            self._stop(row, words(self.joint_names[worst], away[row, worst], self._allowed[worst]))
+        for row in np.flatnonzero(late.any(axis=1)):
+            worst = int(np.where(late[row], away[row], 0.0).argmax())
+            self._stop(row, blocked(self.joint_names[worst], away[row, worst], self._allowed[worst]))
 
     def write(self, target: Array) -> None:
         """Set what the limits let through of joint targets, and put it into `target`; see `Plant.write`."""
@@ -134,11 +134,8 @@ class SupervisedPlant:
             away = np.abs(target - self._seen)
             for row in np.flatnonzero(self._first & (away.max(axis=1) > self.limits.first_target)):
                 worst = int(away[row].argmax())
-                self._stop(
-                    row,
-                    f"the policy's first target of {self.joint_names[worst]} is {target[row, worst]:.3f} rad, the arm "
-                    f"is at {self._seen[row, worst]:.3f}; the bound is {self.limits.first_target:g}",
-                )
+                ends = float(target[row, worst]), float(self._seen[row, worst])
+                self._stop(row, first_target(self.joint_names[worst], *ends, self.limits.first_target))
             self._first[:] = False
         target[...] = self._limiter.follow(target)
         self._plant.write(target)

@@ -113,7 +113,7 @@ def test_the_description_of_another_arm_is_named(desk: Path) -> None:
 
 
 def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
-    """What ships with ManiSkill is taken where the robot file names no other."""
+    """What ships with ManiSkill is taken where the robot file names no other, and moved in too."""
     assert load_robot_file("so100").described == "so100"
     text = find_robot_file("so100").read_text() + "\ndescription: so101/arm.xml\n"
     (desk / "other.yaml").write_text(text)
@@ -125,6 +125,9 @@ def test_the_description_of_an_so100_may_be_given_too(desk: Path) -> None:
         emulate(load_robot_file("so101"), dynamics=dynamics, clock=VirtualClock()),
     ):
         pass
+    own = Dynamics(policy_port_dynamics=1, robot=RobotOf(file="arm.xml"))
+    with emulate(load_robot_file(desk / "mine.yaml"), dynamics=own, clock=VirtualClock()) as rehearsal:
+        assert rehearsal.arm.options.description == desk / "so101" / "arm.xml"
 
 
 def test_a_plan_is_previewed_with_the_description(desk: Path) -> None:

@@ -119,7 +119,7 @@ def test_what_the_arm_would_stop_has_failed_in_simulation_and_is_no_way_out(plac
     assert all(one.steps < 40 and "elbow_flex stays" in (one.stopped or "") for one in found)
     environment = stand_up(tight, {"actor": contract, "critic": contract}, "actor")
     # What learns to go up to a bound goes beyond it on an arm that is a little slower.
-    assert environment.plant.limits.joints["elbow_flex"].tracking_error == pytest.approx(0.8 * 0.02)
+    assert environment.plant.limits.joints["elbow_flex"].tracking_error == pytest.approx(0.9 * 0.02)
     actor, rewards, extras = load_policy(ASSETS / "model.pt").actor, list[float](), dict[str, Any]()
     for _ in range(40):
         with torch.inference_mode():

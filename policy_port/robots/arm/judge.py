@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.plants.behind import Behind, words
+from policy_port.plants.behind import Behind, blocked
 from policy_port.robots.arm.reading import SETTINGS, Reading
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.stops import ArmStopError
@@ -119,8 +119,8 @@ class Judge:
             )
 
     def _look_at_tracking(self, now: float, angles: Array, target: Array) -> None:
-        (blocked,) = self._behind.look(now, angles, target)
-        if blocked.any():
-            worst = int(np.where(blocked, np.abs(target - angles), 0.0).argmax())
-            said = words(self._names[worst], float(target[worst] - angles[worst]), float(self._allowed[worst]))
+        (late,) = self._behind.look(now, angles, target)
+        if late.any():
+            worst = int(np.where(late, np.abs(target - angles), 0.0).argmax())
+            said = blocked(self._names[worst], float(target[worst] - angles[worst]), float(self._allowed[worst]))
             raise ArmStopError(said, may_move=True, of_motion=True)

@@ -13,6 +13,7 @@ from policy_port.arrays import Array
 from policy_port.contract.place import Place
 from policy_port.control.plant import Mounting, PlantState
 from policy_port.errors import RobotError
+from policy_port.plants.behind import first_target
 from policy_port.plants.limiter import Limiter
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.console import Console
@@ -315,12 +316,9 @@ class Supervisor:
         away = np.abs(asked - self._arm.angles)
         worst = int(away.argmax())
         if away[worst] > self._robot.first_target:
-            raise ArmStopError(
-                f"the policy's first target of {self.joint_names[worst]} is {asked[worst]:.3f} rad, the arm is at "
-                f"{self._arm.angles[worst]:.3f}; the bound is {self._robot.first_target:g}",
-                may_move=True,
-                of_motion=True,
-            )
+            ends = float(asked[worst]), float(self._arm.angles[worst])
+            said = first_target(self.joint_names[worst], *ends, self._robot.first_target)
+            raise ArmStopError(said, may_move=True, of_motion=True)
 
     def _check_age(self) -> None:
         assert self._arm.reading is not None

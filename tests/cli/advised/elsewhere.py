@@ -55,7 +55,7 @@ TRIED: dict[str, str] = {
     "--{} goes with --emulated: {}": "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm",
     "--emulated-view goes with --config, whose camera it is": _DEPLOYED,
     "Leave --model out, or give a robot file that names its description": (
-        "tests.robots.emulator.test_simulated:test_an_arm_with_a_description_moves_in_it"
+        "tests.cli.test_camera_described:test_the_description_of_an_so100_may_be_given_too"
     ),
     "--supervisor goes with a task of an arm": f"{_RUNS}test_a_supervisor_goes_with_a_task_of_its_own_arm",
     "Give that arm's robot file, or leave --supervisor out": (

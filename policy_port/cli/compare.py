@@ -48,16 +48,14 @@ class CompareOptions:
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is already there.")] = False
 
 
-@takes(CompareOptions)
-def compare(options: CompareOptions) -> None:
-    """Compare runs of one policy: outcome, speed, joint trajectories, actions, torque; and rank policies by --rank.
+def check_runs(options: CompareOptions) -> None:
+    """Refuse too few runs, and options that do not fit them.
 
-    Exit status 0: compared. 2: a run can't be read, or joints can't be matched. Differences are no failure: whether a
-    port is right, verify says.
+    Raises:
+        BadParameter: Saying what to give.
     """
-    paths, names, rank = options.runs or [], options.name or [], options.rank
-    tags = [_split(text) for text in options.tag or []]
-    if len(paths) == 1 or (not paths and not tags and rank is None):
+    paths, names, tags = options.runs or [], options.name or [], _tags(options)
+    if len(paths) == 1 or (not paths and not tags and options.rank is None):
         raise typer.BadParameter("give two runs or more, four --tag, or --rank")
     if options.dynamics is not None and len(paths) < 3:
         raise typer.BadParameter("--dynamics compares a recorded run, one without the dynamics and one under them")
@@ -69,6 +67,21 @@ def compare(options: CompareOptions) -> None:
     if repeated:
         raise typer.BadParameter(f"--tag {', '.join(repeated)} is given twice")
 
+
+def _tags(options: CompareOptions) -> list[tuple[str, Path]]:
+    return [_split(text) for text in options.tag or []]
+
+
+@takes(CompareOptions, check=check_runs)
+def compare(options: CompareOptions) -> None:
+    """Compare runs of one policy: outcome, speed, joint trajectories, actions, torque; and rank policies by --rank.
+
+    Exit status 0: compared. 2: a run can't be read, or joints can't be matched. Differences are no failure: whether a
+    port is right, verify says.
+    """
+    check_runs(options)
+    paths, tags, rank = options.runs or [], _tags(options), options.rank
+
     from policy_port.compare.compare import compare_runs
     from policy_port.compare.labels import run_labels
     from policy_port.compare.run import read_run
@@ -78,7 +91,7 @@ def compare(options: CompareOptions) -> None:
 
     mappings = [load_mapping(one) for one in options.mapping or []]
     rankings = read_rankings(rank) if rank is not None else ()
-    labels = names or run_labels(paths, taken=[key for key, _ in tags])
+    labels = options.name or run_labels(paths, taken=[key for key, _ in tags])
     read = [read_run(path, label) for path, label in zip(paths, labels, strict=True)]
     tagged = {key: read_run(path, key) for key, path in tags}
     dynamics = None if options.dynamics is None else load_dynamics(options.dynamics)

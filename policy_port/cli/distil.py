@@ -109,6 +109,11 @@ def check_ways(options: DistilOptions) -> None:
             "a student learns on a plant, given --plant, --robot and --student-contract, or in a task environment of "
             "ManiSkill's, given --env"
         )
+    if options.teacher_contract is None and str(options.teacher).startswith("@") and ":" in str(options.teacher):
+        raise typer.BadParameter(
+            f"{options.teacher} is a file, which does not say what its numbers mean; give --teacher-contract, or the "
+            "whole run as the teacher"
+        )
 
 
 @takes(DistilOptions, check=check_ways)

@@ -11,7 +11,7 @@ import typer
 
 from policy_port import counts
 from policy_port.cli.options import takes
-from policy_port.cli.run_folder import policy_contract, policy_file
+from policy_port.cli.run_folder import names_run, policy_contract, policy_file, without_contract
 
 if TYPE_CHECKING:
     from policy_port.contract import Contract
@@ -117,7 +117,34 @@ class RemapOptions(ExportOptions, _Mapped):
     """What `remap` is given on the command line."""
 
 
-@takes(RemapOptions)
+def check_source(options: ExportOptions) -> None:
+    """Refuse formats that there are not, and a policy without a contract.
+
+    Raises:
+        OutputError: Naming the format.
+        BadParameter: When no contract is named and the policy is no run's folder.
+    """
+    from policy_port.export.write import check_formats
+
+    check_formats(formats_of(options.format_))
+    if options.contract is None and not names_run(options.policy):
+        raise without_contract(options.policy)
+
+
+def check_mapped(options: RemapOptions) -> None:
+    """Refuse that, and a mapping that can't be read."""
+    from policy_port.contract import load_mapping
+
+    check_source(options)
+    load_mapping(options.mapping)
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    """The names in `--format`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@takes(RemapOptions, check=check_mapped)
 def remap(options: RemapOptions) -> None:
     """Write the policy for another parsing of its robot, and prove that it arrived unchanged."""
     from policy_port.contract import load_mapping
@@ -130,7 +157,7 @@ def remap(options: RemapOptions) -> None:
     _write(build_remap(policy_contract(options.policy, options.contract), mapping), options)
 
 
-@takes(ExportOptions)
+@takes(ExportOptions, check=check_source)
 def export(options: ExportOptions) -> None:
     """Write the policy as TorchScript and ONNX with its contract, and prove that it arrived unchanged."""
     from policy_port.remap import identity_remap
@@ -182,7 +209,7 @@ def _write(remap: Remap, options: ExportOptions) -> None:
             options.out,
             loaded,
             remap,
-            formats=tuple(name.strip() for name in options.format_.split(",") if name.strip()),
+            formats=formats_of(options.format_),
             fold=options.fold,
             deploy=options.deploy,
             recorded=recorded,

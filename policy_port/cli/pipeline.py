@@ -74,19 +74,53 @@ def commands() -> Mapping[str, Command]:
             measures=lambda folder, options: _of_run(folder),
             curves=_curves,
             tells=_result,
+            makes="run",
+            parts=tuple(PARTS),
+            takes=TAKES,
         )
+
+    def ports(call: Callable[..., Any]) -> Command:
+        return Command(**called(call), rooms=PORTING, makes="port", takes=TAKES)
 
     return {
         "train": learns(train),
         "distil": learns(distil),
         "finetune": learns(finetune),
-        "export": Command(**called(export), rooms=PORTING),
-        "remap": Command(**called(remap), rooms=PORTING),
-        "measure": Command(call=measure, rooms=LEARNING, measures=lambda folder, options: _measured(folder)),
-        "play": Command(**called(play), rooms=PLAYING, measures=lambda folder, options: _of_play(folder)),
-        "compare": Command(**called(compare), rooms=("compare",)),
-        "regress": Command(**called(regress), rooms=("regress", *PORTING, *PLAYING), folder=_baselines, depends=_suite),
+        "export": ports(export),
+        "remap": ports(remap),
+        "measure": Command(
+            call=measure,
+            rooms=LEARNING,
+            measures=lambda folder, options: _measured(folder),
+            makes="table of figures",
+            takes={"policy": ("port", "run")},
+        ),
+        "play": Command(
+            **called(play),
+            rooms=PLAYING,
+            measures=lambda folder, options: _of_play(folder),
+            makes="replay",
+            takes={"ports": ("port",)},
+        ),
+        "compare": Command(**called(compare), rooms=("compare",), makes="comparison", takes={"runs": ("replay",)}),
+        "regress": Command(
+            **called(regress),
+            rooms=("regress", *PORTING, *PLAYING),
+            folder=_baselines,
+            depends=_suite,
+            makes="folder of baselines",
+            takes={},
+        ),
     }
+
+
+TAKES = {
+    **dict.fromkeys(("contract", "student_contract", "teacher_contract", "critic_contract"), (":contract",)),
+    "teacher": ("run", "port", ":checkpoint"),
+    "student": ("run", ":checkpoint"),
+    "policy": ("run", ":checkpoint"),
+}
+"""What options of trainings and exports may name of earlier stages."""
 
 
 def called(command: Callable[..., Any]) -> dict[str, Any]:

@@ -33,10 +33,20 @@ def policy_contract(given: Path, contract: Path | None) -> Contract:
     if contract is not None:
         return load_contract(contract)
     if not _is_run(given):
-        raise typer.BadParameter(f"{given} does not say what its numbers mean; give its contract with --contract FILE")
+        raise without_contract(given)
     from policy_port.train.run import open_run
 
     return open_run(given).contract()
+
+
+def without_contract(given: Path) -> typer.BadParameter:
+    """The error of a policy that is no run's folder, and of which no contract is named."""
+    return typer.BadParameter(f"{given} does not say what its numbers mean; give its contract with --contract FILE")
+
+
+def names_run(given: Path) -> bool:
+    """Whether it is a run's folder, or that of an earlier stage of a pipeline: @NAME, where @NAME:PART is a file."""
+    return _is_run(given) or (str(given).startswith("@") and ":" not in str(given))
 
 
 def _is_run(given: Path) -> bool:

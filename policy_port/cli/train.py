@@ -12,6 +12,7 @@ import typer
 from policy_port import counts
 from policy_port.cli.options import takes
 from policy_port.cli.plant_options import DynamicsOption, PlantName, RandomiseOption, SupervisorOption, arm_limits
+from policy_port.cli.run_folder import names_run
 
 if TYPE_CHECKING:
     from policy_port.contract import Contract
@@ -160,7 +161,22 @@ class FinetuneOptions(LearningOptions):
     critic_contract: CriticOption = None
 
 
-@takes(FinetuneOptions)
+def _check_start(options: FinetuneOptions) -> None:
+    """Refuse a checkpoint of which not all is said that a run's folder would say.
+
+    Raises:
+        BadParameter: Naming what is missing.
+    """
+    if names_run(options.student):
+        return
+    given = {name: getattr(options, name) for name in ("contract", "plant", "robot", "task")}
+    if missing := [f"--{name}" for name, value in given.items() if value is None]:
+        raise typer.BadParameter(
+            f"{options.student} is no run's folder, which would say them; give {', '.join(missing)}"
+        )
+
+
+@takes(FinetuneOptions, check=_check_start)
 def finetune(options: FinetuneOptions) -> None:
     """Fine-tune a distilled student by PPO without destroying it; where that is no better, the student is the result.
 

@@ -135,7 +135,12 @@ def _clip(motion: Motion | None, policy: LoadedPolicy, remap: Remap) -> Motion |
     return motion if remap.mapping is None else target_motion(motion, remap.mapping)
 
 
-def _check(policy: LoadedPolicy, remap: Remap, formats: Sequence[str]) -> None:
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that there are not.
+
+    Raises:
+        OutputError: Naming it, and those that there are.
+    """
     for name in formats:
         if name not in FORMATS:
             raise OutputError(
@@ -143,6 +148,10 @@ def _check(policy: LoadedPolicy, remap: Remap, formats: Sequence[str]) -> None:
             )
     if not formats:
         raise OutputError(f"no format was asked for; name one or both of {', '.join(FORMATS)}")
+
+
+def _check(policy: LoadedPolicy, remap: Remap, formats: Sequence[str]) -> None:
+    check_formats(formats)
     policy.require_explained()
     check_network_width(remap.source, policy.actor.obs_size, policy.actor.action_size, policy=str(policy.path))
     check_images(remap.source, policy.actor, policy=str(policy.path))

@@ -50,7 +50,12 @@ class Command:
     """What it reads beside the files that its options name, as plain data."""
     measures: Callable[[Path, Mapping[str, Any]], dict[str, Any]] = lambda folder, options: {}
     """Figures of what came out, by name: {value, low, high}, and None for a bound that is not known."""
-
+    makes: str = ""
+    """What it leaves, in a word that other commands' `takes` know: "run", "port"."""
+    parts: tuple[str, ...] = ()
+    """What `@NAME:PART` may name of that."""
+    takes: Mapping[str, tuple[str, ...]] | None = None
+    """What an option may name of earlier stages, by its key: what they make, or ":PART". None: nobody looks."""
     lasting: bool = False
     """Whether what came out was measured of something real, which no other version of this package makes anew."""
     curves: Callable[[Path], dict[str, list[float]]] = lambda folder: {}
@@ -149,9 +154,9 @@ def read_pipeline(path: Path, commands: Mapping[str, Command], out: Path | None 
     for name, raw in found.stages.items():
         if not NAME.fullmatch(name):
             raise TrainError(f"{_at(document, name)}: stage '{name}': a name has letters, digits, - and _")
-        made = list(_stages(name, raw, found.scale, document, commands))
+        made = list(_stages(name, raw, found.scale, document, commands, families))
         for stage in made:
-            _check_references(stage, families, document)
+            _check_references(stage, families, {before.name: before.command for before in stages}, document)
         families[name] = tuple(stage.name for stage in made)
         stages += made
     names = [stage.name for stage in stages]
@@ -198,6 +203,7 @@ def _stages(
     scale: Mapping[str, float],
     document: YamlDocument,
     commands: Mapping[str, Command],
+    families: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Stage]:
     kind, each = raw.get("run"), raw.get("each", {})
     if not isinstance(kind, str) or kind not in commands:
@@ -233,7 +239,7 @@ def _stages(
         if missing:
             raise TrainError(f"{_at(document, name)}: stage '{name}': {kind} needs {', '.join(missing)}")
         try:
-            command.check(**command.parameters({"out": "@out", **checked}))
+            command.check(**command.parameters({"out": "@out", **_each_named(checked, families)}))
         except PolicyPortError as error:
             raise TrainError(f"{_at(document, name)}: stage '{label}': {error}") from None
         yield Stage(name=label, family=name, kind=kind, command=command, options=checked, after=tuple(after))
@@ -323,12 +329,56 @@ def _resolved(value: Any, folder: Path, *, required: bool, where: str) -> Any:
     return value
 
 
-def _check_references(stage: Stage, families: Mapping[str, tuple[str, ...]], document: YamlDocument) -> None:
+def _each_named(options: Mapping[str, Any], families: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Options with every stage by itself in lists, as a command will get them."""
+    return {
+        key: [f"@{name}" for item in value for name in families.get(str(item)[1:], (str(item)[1:],))]
+        if isinstance(value, list) and all(isinstance(item, str) and item.startswith("@") for item in value)
+        else value
+        for key, value in options.items()
+    }
+
+
+def _check_references(
+    stage: Stage, families: Mapping[str, tuple[str, ...]], made: Mapping[str, Command], document: YamlDocument
+) -> None:
+    """Refuse what names no earlier stage, several where one is taken, or one of another kind."""
     known = [*families, *itertools.chain(*families.values())]
+    where = f"{_at(document, stage.family)}: stage '{stage.family}'"
     for name in stage.needs:
         if name not in known:
-            where = f"{_at(document, stage.family)}: stage '{stage.family}'"
             raise TrainError(
                 f"{where} names @{name}, which is no stage before it{closest(name, known) or '.'} "
                 f"Before it: {', '.join(dict.fromkeys(known)) or 'none'}"
             )
+    for key, value in stage.options.items():
+        for match in filter(None, map(REFERENCE.fullmatch, texts(value))):
+            names = families.get(match["stage"], (match["stage"],))
+            if len(names) > 1 and not isinstance(value, list):
+                raise TrainError(
+                    f"{where}: {key} names {match[0]}, which is {len(names)} stages, and takes one: {', '.join(names)}"
+                )
+            _check_kind(stage.command, key, match, made, where)
+
+
+def _check_kind(command: Command, key: str, match: re.Match[str], made: Mapping[str, Command], where: str) -> None:
+    """Refuse a stage, or a part of one, that an option can't take."""
+    if command.takes is None:
+        return
+    taken = command.takes.get(key, ())
+    if not taken:
+        options = ", ".join(each for each in command.takes if each in command.options) or "none"
+        raise TrainError(f"{where}: {key} names {match[0]}, and takes no stage; of its options these do: {options}")
+    fit = [f"@{name}" for name, other in made.items() if other.makes in taken]
+    fit += [f"@{name}:{part}" for name, other in made.items() for part in other.parts if f":{part}" in taken]
+    name = match["stage"]
+    source = next(other for stage, other in made.items() if stage == name or stage.startswith(f"{name}."))
+    what = f":{match['part']}" if match["part"] else source.makes
+    if what in taken and (not match["part"] or match["part"] in source.parts):
+        return
+    lacks = "" if not match["part"] or match["part"] in source.parts else ", of which there is no such part"
+    raise TrainError(
+        f"{where}: {key} names {match[0]}, and that stage makes a {source.makes}{lacks}; {key} takes "
+        f"{' or '.join(f'@NAME{each}' if each[0] == ':' else f'a {each}' for each in taken)}. "
+        f"Before it: {', '.join(fit) or 'none'}"
+    )

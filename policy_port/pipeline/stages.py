@@ -185,10 +185,8 @@ class Running:
                 found += self._places(item) if named else [item]
             return found
         if isinstance(value, str) and REFERENCE.fullmatch(value):
-            places = self._places(value)
-            if len(places) > 1:
-                raise TrainError(f"{value} is {len(places)} stages, and one is taken; name one of them")
-            return places[0]
+            (place,) = self._places(value)
+            return place
         return value
 
     def _places(self, text: str) -> list[str]:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, turn
 from policy_port.contract.place import Place
 from policy_port.control.ghost import Ghost
 from policy_port.control.plant import Mounting, PlantState, Sensed
@@ -149,8 +149,11 @@ class MujocoPlant:
         self._velocities.read()
         if self._base_is_frame:
             np.multiply(self._measured.base_quat, self._conjugate, self._inverse)
-            for body, world, inverse in self._linear:
-                mujoco.mju_rotVecQuat(body, world, inverse)
+            if self.num_envs == 1:
+                # Making the views takes as long as turning one velocity.
+                mujoco.mju_rotVecQuat(*self._linear)
+            else:
+                turn(self._measured.base_lin_vel, self._world_vel, self._inverse)
         elif self._frame_moves:
             self._read_frame()
         state.fill(self._measured)
@@ -160,10 +163,13 @@ class MujocoPlant:
     def _sense(self, state: PlantState, sensed: Sensed) -> None:
         """Measure what terms read beside joints and base."""
         if self._sensing is None or self._sensing.sensed is not sensed:
-            self._sensing = MujocoSensing(self._model, self._robot.base_body, self._find_frame, sensed, self._file)
+            self._sensing = MujocoSensing(
+                self._model, self._data, self._robot.base_body, self._find_frame, sensed, self._file
+            )
+            self._fresh.clear()
         for row in range(self.num_envs):
             self._refresh(row)
-        self._sensing.read(self._data, state)
+        self._sensing.read(state)
         if sensed.effort is not None:
             sensed.effort[...] = self.effort()
 
@@ -195,7 +201,7 @@ class MujocoPlant:
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""
         # Whoever is free takes the next environment: the threads share one iterator, whose steps are atomic.
-        waiting = iter(zip(self._models, self._data, strict=True))
+        waiting = iter(range(self.num_envs))
         helping = (
             []
             if self._pool is None
@@ -213,11 +219,20 @@ class MujocoPlant:
                     "nothing; the policy's actions diverge, or the contract's scale does"
                 )
 
-    def _advance(self, waiting: Iterator[tuple[mujoco.MjModel, mujoco.MjData]], count: int) -> None:
-        for model, data in waiting:
-            mujoco.mj_step(model, data, count)
+    def _advance(self, waiting: Iterator[int], count: int) -> None:
+        for row in waiting:
+            mujoco.mj_step(self._models[row], self._data[row], count)
             if self._sensing is not None:
-                _place_bodies(model, data)
+                self._place_bodies(row)
+
+    def _place_bodies(self, row: int) -> None:
+        """Bring positions and velocities of bodies up to date: after a step they are still those of its start."""
+        model, data = self._models[row], self._data[row]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        if self._sensing is not None:
+            self._sensing.look(row)
 
     def effort(self) -> Array:
         """Torque or force of the drives in the last physics step [N m or N]; see `Plant.effort`."""
@@ -318,8 +333,8 @@ class MujocoPlant:
         self._inverse = np.zeros((rows, 4))
         measured = PlantState.allocate(rows, joints)
         positions, velocities = self._positions.values, self._velocities.values
-        # Views of each environment's velocity, made once: making them takes as long as turning it.
-        self._linear = list(zip(measured.base_lin_vel, velocities[:, joints : joints + 3], self._inverse, strict=True))
+        self._world_vel = velocities[:, joints : joints + 3]
+        self._linear = measured.base_lin_vel[0], self._world_vel[0], self._inverse[0]
         own = self._base_is_frame
         return PlantState(
             joint_pos=positions[:, :joints],
@@ -332,7 +347,7 @@ class MujocoPlant:
 
     def _refresh(self, row: int) -> None:
         if row not in self._fresh:
-            _place_bodies(self._models[row], self._data[row])
+            self._place_bodies(row)
             self._fresh.add(row)
 
     def _find_frame(self, name: str | None) -> tuple[mujoco.mjtObj, int]:
@@ -348,10 +363,3 @@ class MujocoPlant:
         raise RobotError(
             f"{self._file}: has no link or site '{name}'{closest(name, names) or '.'} It has: {', '.join(names)}"
         )
-
-
-def _place_bodies(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """Bring positions and velocities of bodies up to date: after a step they are still those of its start."""
-    mujoco.mj_kinematics(model, data)
-    mujoco.mj_comPos(model, data)
-    mujoco.mj_comVel(model, data)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array
-from policy_port.control.plant import PlantState, Sensed
+from policy_port.arrays import Array, cross
+from policy_port.control.plant import LinkState, PlantState, Sensed
 from policy_port.errors import RobotError, closest
+from policy_port.plants.mujoco_columns import Columns
 from policy_port.plants.mujoco_contacts import is_ground, touching
 from policy_port.plants.scans import Rays, on_flat_ground, scan_ground
 
@@ -56,6 +58,23 @@ class Terrain:
         return mujoco.mj_ray(self._model, self._data, start, direction, self._groups, True, -1, self._hit)
 
 
+class Contacts(NamedTuple):
+    """Contacts of a state and what holds them, as MuJoCo's own memory, which its next step overwrites."""
+
+    geom: NDArray[np.int32]
+    address: NDArray[np.int32]
+    dim: NDArray[np.int32]
+    friction: Array
+    frame: Array
+    forces: Array
+
+    @staticmethod
+    def of(data: mujoco.MjData) -> Contacts:
+        """Look at a state."""
+        found = data.contact
+        return Contacts(found.geom, found.efc_address, found.dim, found.friction, found.frame, data.efc_force)
+
+
 class ContactForces:
     """Sums of contact forces on bodies of a model, in many states at once."""
 
@@ -67,31 +86,28 @@ class ContactForces:
         self._pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
         self._links = len(links)
 
-    def read(self, states: Sequence[mujoco.MjData]) -> Array:
+    def read(self, states: Sequence[Contacts]) -> Array:
         """Sum up the contacts of each state's last physics step, in the world [N], shape (states, links, 3)."""
-        values = np.zeros((len(states), self._links, 3))
-        contacts = [data.contact for data in states]
-        rows = self._row[np.concatenate([contact.geom for contact in contacts])]
-        watched = np.flatnonzero((rows >= 0).any(axis=1))
-        if not watched.size:
-            return values
-        state = np.repeat(np.arange(len(states)), [len(contact) for contact in contacts])[watched]
-        first = np.concatenate([contact.efc_address for contact in contacts])[watched]
+        geoms, addresses, dims, frictions, frames, forces = zip(*states, strict=True)
+        rows = self._row[np.concatenate(geoms)]
+        first = np.concatenate(addresses)
         # A contact that is not in force yet, or left out for want of memory, has no address.
-        held = first >= 0
-        watched, state, first = watched[held], state[held], first[held]
-        forces = [data.efc_force for data in states]
-        start = np.concatenate([[0], np.cumsum([len(force) for force in forces])])
-        every = np.concatenate([*forces, np.zeros(2 * 6)])[(first + start[state])[:, None] + np.arange(2 * 6)]
-        dim = np.concatenate([contact.dim for contact in contacts])[watched]
-        friction = np.concatenate([contact.friction for contact in contacts])[watched]
-        frame = np.concatenate([contact.frame for contact in contacts])[watched].reshape(-1, 3, 3)
+        watched = np.flatnonzero((rows >= 0).any(axis=1) & (first >= 0))
+        if not watched.size:
+            return np.zeros((len(states), self._links, 3))
+        state = np.repeat(np.arange(len(states)), [len(address) for address in addresses])[watched]
+        start = np.cumsum([0, *(len(force) for force in forces)])
+        every = np.concatenate([*forces, np.zeros(2 * 6)])[(first[watched] + start[state])[:, None] + np.arange(2 * 6)]
+        dim = np.concatenate(dims)[watched]
+        friction = np.concatenate(frictions)[watched]
+        frame = np.concatenate(frames)[watched].reshape(-1, 3, 3)
         force = (frame * self._in_frame(every, dim, friction)[:, :, None]).sum(1)
         # It is what the first geom does to the second.
-        for side, sign in ((0, -1.0), (1, 1.0)):
-            mine = rows[watched, side] >= 0
-            np.add.at(values, (state[mine], rows[watched][mine, side]), sign * force[mine])
-        return values
+        link = rows[watched].T.ravel()
+        mine = np.flatnonzero(link >= 0)
+        place, force = np.tile(state * self._links, 2)[mine] + link[mine], np.concatenate([-force, force])[mine]
+        size = len(states) * self._links
+        return np.stack([np.bincount(place, axis, size) for axis in force.T], 1).reshape(-1, self._links, 3)
 
     def _in_frame(self, every: Array, dim: NDArray[np.int32], friction: Array) -> Array:
         """Normal and two tangential forces of contacts, of the numbers at their addresses, shape (contacts, 3)."""
@@ -125,12 +141,58 @@ def no_such_link(link: str, names: Sequence[str], file: Path) -> RobotError:
     )
 
 
+class MovingFrames:
+    """Poses and velocities of bodies, or of sites, in many states at once."""
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        rows: Sequence[mujoco.MjData],
+        kind: mujoco.mjtObj,
+        indices: Sequence[int],
+        links: Sequence[LinkState],
+    ) -> None:
+        """Watch frames of one kind, of these indices, in states that stay where they are; `links` are filled."""
+        site = kind == mujoco.mjtObj.mjOBJ_SITE
+        bodies = model.site_bodyid[list(indices)] if site else np.array(indices)
+
+        def columns(name: str, places: Sequence[int] | NDArray[np.intp], width: int) -> Columns:
+            chosen = [width * int(place) + k for place in places for k in range(width)]
+            return Columns([getattr(data, name).reshape(-1) for data in rows], chosen)
+
+        self._links, self._shape = links, (len(rows), len(links))
+        self._pos = columns("site_xpos" if site else "xpos", indices, 3)
+        self._axes = columns("site_xmat" if site else "xmat", indices, 9)
+        self._quat = None if site else columns("xquat", indices, 4)
+        self._velocity = columns("cvel", bodies, 6)
+        self._centre = columns("subtree_com", model.body_rootid[bodies], 3)
+
+    def read(self) -> None:
+        """Fill the links, as mj_objectVelocity does; positions and velocities of bodies must be up to date."""
+        pos, axes = self._pos.now().reshape(*self._shape, 3), self._axes.now().reshape(*self._shape, 3, 3)
+        # MuJoCo's velocities are those of the point of the body at the tree's centre of mass.
+        velocity, away = self._velocity.now().reshape(*self._shape, 2, 3), self._centre.now().reshape(pos.shape)
+        linear = velocity[:, :, 1] - cross(pos - away, velocity[:, :, 0])
+        ang_vel, lin_vel = ((axes * vector[..., None]).sum(2) for vector in (velocity[:, :, 0], linear))
+        quat = self._quaternions(axes) if self._quat is None else self._quat.now().reshape(*self._shape, 4)
+        for number, link in enumerate(self._links):
+            link.pos[...], link.quat[...] = pos[:, number], quat[:, number]
+            link.lin_vel[...], link.ang_vel[...] = lin_vel[:, number], ang_vel[:, number]
+
+    def _quaternions(self, axes: Array) -> Array:
+        quat = np.zeros((*self._shape, 4))
+        for one, matrix in zip(quat.reshape(-1, 4), axes.reshape(-1, 9), strict=True):
+            mujoco.mju_mat2Quat(one, matrix)
+        return quat
+
+
 class MujocoSensing:
     """Fills what is sensed, of all environments."""
 
     def __init__(
         self,
         model: mujoco.MjModel,
+        rows: Sequence[mujoco.MjData],
         base: int,
         find: Callable[[str], tuple[mujoco.mjtObj, int]],
         sensed: Sensed,
@@ -140,6 +202,7 @@ class MujocoSensing:
 
         Args:
             model: The model.
+            rows: The environments' states, which stay where they are.
             base: The robot's base link.
             find: Finds a link or site by name.
             sensed: What is filled.
@@ -148,30 +211,29 @@ class MujocoSensing:
         Raises:
             RobotError: When the robot has no such link.
         """
-        self._model = model
-        self.sensed = sensed
+        self._rows, self.sensed = rows, sensed
         """What is filled."""
-        self._frames = [(*find(link), state) for link, state in sensed.links.items()]
+        found = [(*find(link), state) for link, state in sensed.links.items()]
+        kinds = {kind: [(index, link) for other, index, link in found if other == kind] for kind, _, _ in found}
+        self._frames = [MovingFrames(model, rows, kind, *zip(*some, strict=True)) for kind, some in kinds.items()]
         links = list(sensed.contacts)
         self._contacts = ContactForces(model, links, [body_of(model, link, file) for link in links]) if links else None
+        self._seen = [Contacts.of(data) for data in rows]
         self._terrain = Terrain(model, base) if sensed.scans else None
         self._scans = [(scan, Rays(scan), ends) for scan, ends in sensed.scans]
-        self._velocity = np.zeros(6)
 
-    def read(self, rows: Sequence[mujoco.MjData], state: PlantState) -> None:
-        """Measure; positions and velocities of bodies must be up to date, and `state` the present one."""
-        for kind, index, link in self._frames:
-            for row, data in enumerate(rows):
-                if kind == mujoco.mjtObj.mjOBJ_SITE:
-                    link.pos[row] = data.site_xpos[index]
-                    mujoco.mju_mat2Quat(link.quat[row], data.site_xmat[index])
-                else:
-                    link.pos[row], link.quat[row] = data.xpos[index], data.xquat[index]
-                mujoco.mj_objectVelocity(self._model, data, kind, index, self._velocity, 1)
-                link.ang_vel[row], link.lin_vel[row] = self._velocity[:3], self._velocity[3:]
+    def look(self, row: int) -> None:
+        """Take note of an environment's contacts: at once after its step, by the thread that did it."""
+        if self._contacts is not None:
+            self._seen[row] = Contacts.of(self._rows[row])
+
+    def read(self, state: PlantState) -> None:
+        """Measure; environments were looked at since they changed, bodies placed, and `state` is the present one."""
+        for frames in self._frames:
+            frames.read()
         if self._contacts is not None:
             for force, array in zip(
-                np.moveaxis(self._contacts.read(rows), 1, 0), self.sensed.contacts.values(), strict=True
+                np.moveaxis(self._contacts.read(self._seen), 1, 0), self.sensed.contacts.values(), strict=True
             ):
                 array[...] = force
         if self._terrain is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.control.plant import LinkState, PlantState, Sensed
 from policy_port.errors import RobotError
-from policy_port.plants.mujoco_sensing import ContactForces, Terrain, no_such_link
+from policy_port.plants.mujoco_sensing import ContactForces, Contacts, Terrain, no_such_link
 from policy_port.plants.newton_model import NewtonRobot
 from policy_port.plants.newton_worlds import Worlds
 from policy_port.plants.scans import Rays, scan_ground
@@ -115,7 +115,9 @@ class NewtonSensing:
         contacts = ContactForces(solver.mj_model, list(self._forces), bodies)
 
         def after_step(row: int) -> None:
-            for force, array in zip(contacts.read([solver.mj_data])[0], self._forces.values(), strict=True):
+            for force, array in zip(
+                contacts.read([Contacts.of(solver.mj_data)])[0], self._forces.values(), strict=True
+            ):
                 array[row] = force
 
         return after_step

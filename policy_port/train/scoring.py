@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, cross
 from policy_port.contract import Contract
 from policy_port.control.plant import MEASURED, PlantState
 from policy_port.errors import TaskError, TrainError, closest
@@ -48,7 +48,7 @@ class Scoring:
         self._weights = np.array([task.rewards[name].weight for name in self.names])[:, None]
         self._values = np.zeros((len(self.names), rows))
         self._formulas = [functools.partial(REWARDS[name].formula, **task.params(name)) for name in self.names]
-        self._points = [np.array(foot.point) for foot in task.feet.values()]
+        self._points = np.array([foot.point for foot in task.feet.values()])[:, None]
         self._rule: FallRule | None = None
         self._ever_touched = np.zeros(feet, dtype=np.bool_)
         self._steps = 0
@@ -159,13 +159,14 @@ class Scoring:
         out, feet, sensed = self._out, self._task.feet.values(), state.sensed
         if "foot_speed" in self._needs:
             assert sensed is not None
-            for column, (foot, point) in enumerate(zip(feet, self._points, strict=True)):
-                link = sensed.links[foot.link]
-                up = world_up(link.quat)
-                velocity = link.lin_vel + np.cross(link.ang_vel, point)
-                across = np.square(velocity).sum(1) - np.square((velocity * up).sum(1))
-                out.foot_speed[:, column] = np.sqrt(np.maximum(across, 0.0))
-                out.foot_height[:, column] = link.pos[:, 2] + up @ point
+            pos, quat, linear, angular = (
+                np.stack(part) for part in zip(*(sensed.links[foot.link] for foot in feet), strict=True)
+            )
+            up = world_up(quat.reshape(-1, 4)).reshape(pos.shape)
+            velocity = linear + cross(angular, self._points)
+            across = np.square(velocity).sum(2) - np.square((velocity * up).sum(2))
+            np.sqrt(np.maximum(across, 0.0, across).T, out.foot_speed)
+            np.add(pos[:, :, 2].T, (up * self._points).sum(2).T, out.foot_height)
         if "contact" in self._needs:
             assert sensed is not None
             forces = np.stack([sensed.contacts[foot.link] for foot in feet], 1)

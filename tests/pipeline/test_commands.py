@@ -18,11 +18,14 @@ TEACHER = {"run": "train", "contract": "c.yaml", **LEARNT}
 STUDENT = {"run": "distil", "teacher": "@teacher", "student_contract": "c.yaml", **LEARNT}
 PORT = {"run": "export", "policy": "@student"}
 
+PLAYED = {"run": "play", "ports": "@port", "plant": "mujoco"}
+BOTH = {"run": "play", "ports": "@port", "each": {"plant": ["mujoco", "newton"]}}
+
 
 def read(folder: Path, last: dict[str, Any]) -> Pipeline:
-    """A pipeline of four stages, of which the last is to be tried."""
+    """A pipeline of stages, of which the last is to be tried."""
     (folder / "c.yaml").touch()
-    stages = {"teacher": TEACHER, "student": STUDENT, "port": PORT, "last": last}
+    stages = {"teacher": TEACHER, "student": STUDENT, "port": PORT, "played": PLAYED, "both": BOTH, "last": last}
     file = folder / "toy.yaml"
     file.write_text(yaml.safe_dump({"policy_port_pipeline": 1, "name": "toy", "stages": stages}, sort_keys=False))
     return read_pipeline(file, commands())
@@ -38,6 +41,46 @@ def read(folder: Path, last: dict[str, Any]) -> Pipeline:
         ({"run": "play", "ports": "@port", "env": "PickCube-v1", "plant": "mujoco"}, "exactly one of --env"),
         ({"run": "play", "ports": "@port", "plant": "mujoco", "task": "so100-reach", "seconds": 3.0}, "--seconds does"),
         ({"run": "regress", "suite": "c.yaml", "update": True, "case": ["a"]}, "so --case does not go with it"),
+        ({**PORT, "format": "onxx"}, "format 'onxx' is unknown"),
+        ({**PORT, "policy": "@student:checkpoint"}, "@student:checkpoint does not say what its numbers mean"),
+        ({**PORT, "policy": "c.yaml"}, "does not say what its numbers mean; give its contract with --contract"),
+        ({**PORT, "run": "remap", "mapping": "no_such"}, "no_such"),
+        ({**STUDENT, "teacher": "@teacher:checkpoint"}, "give --teacher-contract, or the whole run"),
+        ({"run": "finetune", "student": "@student:checkpoint"}, "give --contract, --plant, --robot, --task"),
+        ({"run": "finetune", "student": "c.yaml", "contract": "c.yaml", "plant": "newton"}, "give --robot, --task"),
+        ({"run": "compare", "runs": "@played"}, "two runs or more"),
+        ({"run": "compare", "runs": "@both", "name": ["one"]}, "each of the 2 runs a --name of its own"),
+        ({"run": "compare", "runs": "@both", "dynamics": "c.yaml"}, "one without the dynamics and one under them"),
+        (
+            {**PORT, "policy": "@port", "contract": "c.yaml"},
+            "policy names @port, and that stage makes a port; policy",
+        ),
+        (
+            {"run": "finetune", "student": "@port"},
+            "a port; student takes a run or @NAME:checkpoint. Before it: @teacher",
+        ),
+        (
+            {**STUDENT, "teacher": "@played"},
+            "a replay; teacher takes a run or a port or @NAME:checkpoint. Before it: @",
+        ),
+        ({**STUDENT, "teacher": "@port:checkpoint", "teacher_contract": "c.yaml"}, "a port, of which there is no such"),
+        ({"run": "play", "ports": "@student", "plant": "mujoco"}, "a run; ports takes a port. Before it: @port$"),
+        ({"run": "play", "ports": "@student:checkpoint", "plant": "mujoco"}, "ports takes a port. Before it: @port$"),
+        (
+            {"run": "compare", "runs": ["@port", "@played"]},
+            "a port; runs takes a replay. Before it: @played, @both",
+        ),
+        (
+            {"run": "measure", "policy": "@played", **LEARNT},
+            "a replay; policy takes a port or a run. Before it:",
+        ),
+        (
+            {**TEACHER, "contract": "@student"},
+            "a run; contract takes @NAME:contract. Before it: @teacher:con",
+        ),
+        ({**TEACHER, "agent": "@teacher"}, "agent names @teacher, and takes no stage; of its options these do: con"),
+        ({"run": "regress", "suite": "@port"}, "suite names @port, and takes no stage; of its options these do: none"),
+        ({**PORT, "policy": "@both"}, "policy names @both, which is 2 stages, and takes one: both.mujoco, both.newton"),
     ],
 )
 def test_options_that_a_command_refuses_together_are_told_first(
@@ -52,4 +95,22 @@ def test_options_that_a_command_refuses_together_are_told_first(
 @pytest.mark.parametrize("more", [{}, {"seconds": 3.0}, {"command": "0.5,0,0"}, {"motion": "c.yaml"}])
 def test_what_only_the_port_can_say_is_not_asked_before_it_is_there(tmp_path: Path, more: dict[str, Any]) -> None:
     """A port that is still to be made may bring the clip that it follows."""
-    assert len(read(tmp_path, {"run": "play", "ports": "@port", "plant": "mujoco", **more}).stages) == 4
+    assert len(read(tmp_path, {"run": "play", "ports": "@port", "plant": "mujoco", **more}).stages) == 7
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"run": "compare", "runs": "@both"},
+        {"run": "compare", "runs": ["@played", "@both"], "name": ["a", "b", "c"]},
+        {"run": "measure", "policy": "@student", **LEARNT},
+        {"run": "measure", "policy": "@port", **LEARNT},
+        {"run": "finetune", "student": "@teacher", "critic_contract": "@teacher:contract"},
+        {**STUDENT, "teacher": "@port"},
+        {**STUDENT, "teacher": "@teacher:checkpoint", "teacher_contract": "@teacher:contract"},
+        {**PORT, "policy": "@student:checkpoint", "contract": "@student:contract"},
+    ],
+)
+def test_what_a_stage_may_name_is_not_refused(tmp_path: Path, last: dict[str, Any]) -> None:
+    """A run, a port, a replay or a part where each belongs; as many as `each` makes where several are taken."""
+    assert read(tmp_path, last).stages[-1].name == "last"

@@ -200,7 +200,7 @@ WRONG = [
     ({"student": {"run": "distil", "teacher": "@teachr"}}, "names @teachr, which is no stage before it; did you mean"),
     ({"student": {"run": "distil", "teacher": "@student"}}, "@student, which is no stage before it"),
     ({"student": {"run": "distil", "teacher": "@teacher:wings"}}, "no part 'wings'.* There are weights"),
-    ({"late": {"run": "export", "policy": "@play"}}, "@play is 2 stages, and one is taken"),
+    ({"late": {"run": "export", "policy": "@play"}}, "policy names @play, which is 2 stages, and takes one"),
     ({"port": {"run": "export", "policy": "c.yaml", "after": ["teacher"]}}, '`after` names stages, such as "@port"'),
     ({"port": {"run": "export", "each": {"policy": []}}}, "`each` names options, each with its values"),
     ({"port": {"run": "export", "policy": "c.yaml", "each": {"policy": ["c.yaml"]}}}, "policy stands in `each` too"),

@@ -16,7 +16,7 @@ from policy_port.control.observation import ObservationBuilder
 from policy_port.control.plant import PlantState, Sensed
 from policy_port.control.signals import Signals
 from policy_port.errors import RobotError, TaskError
-from policy_port.plants.mujoco_sensing import ContactForces
+from policy_port.plants.mujoco_sensing import ContactForces, Contacts
 from policy_port.plants.registry import make_plant
 from policy_port.plants.setup import PlantSetup
 from tests.plants.conftest import PACKAGES
@@ -361,7 +361,7 @@ def test_contact_forces_of_many_states_are_those_of_each(cone: str, condim: int)
         data = mujoco.MjData(model)
         data.qvel[:], data.xfrc_applied[1, :3] = 0.3 * number, (number, 1.0, 0.0)
         mujoco.mj_step(model, data, steps)
-        states.append(data)
+        states.append(Contacts.of(data))
         for contact in range(data.ncon):
             mujoco.mj_contactForce(model, data, contact, wrench)
             force = data.contact.frame[contact].reshape(3, 3).T @ wrench[:3]

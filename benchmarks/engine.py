@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -59,7 +60,7 @@ def write_engine(folder: Path, seed: int, plan: int = 0, *, control: bool = True
         for name in SO100_REACH.joint_names
     }
     payload = {"link": "Fixed_Jaw", "mass": round(0.3 * MOVED * float(rng.uniform(1 - SPREAD, 1 + SPREAD)), 4)}
-    hidden = {"policy_port_dynamics": 1, "robot": {"file": "so100"}, "joints": joints}
+    hidden: dict[str, Any] = {"policy_port_dynamics": 1, "robot": {"file": "so100"}, "joints": joints}
     hidden["common"] = {"payload": payload}
     (folder / "hidden.yaml").write_text(yaml.safe_dump(hidden, sort_keys=False))
     (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN | {"seed": seed + 100 * plan}, sort_keys=False))

@@ -63,7 +63,7 @@ def perform(arm: str, start: Start, folder: Path) -> Run:
     for name, values in (("agent", settings), ("task", {**own, "episode": SECONDS, "rewards": rewards, **task})):
         write_atomic(files[name], yaml.safe_dump(values, sort_keys=False))
     given = dict.fromkeys(("plant", "robot", "device"))
-    place = place_of(start, task=str(files["task"]), num_envs=NUM_ENVS, seed=0, **given)  # type: ignore[arg-type]
+    place = place_of(start, task=str(files["task"]), num_envs=NUM_ENVS, seed=0, **given)
     out = folder / arm
     return finetune(start, place, Plan(out=out, agent=files["agent"], resume=out.exists()))
 

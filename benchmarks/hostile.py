@@ -89,7 +89,7 @@ def run(case: Case, root: Path) -> Ended:
     child = os.fork()
     if not child:
         _become(case.args, folder, home, root / "said")
-    ended, usage = False, None
+    ended, status, usage = False, 0, None
     while not ended and time.monotonic() - start <= KILLED_AFTER:
         time.sleep(0.01)
         pid, status, usage = os.wait4(child, os.WNOHANG)

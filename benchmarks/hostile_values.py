@@ -13,10 +13,10 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
 def _nested(depth: int) -> Any:
-    value: Any = 1
-    for level in range(depth):
-        value = [value] if level % 2 else {"a": value}
-    return value
+    if depth == 0:
+        return 1
+    inside = _nested(depth - 1)
+    return {"a": inside} if depth % 2 else [inside]
 
 
 NUMBERS = (0, -1, 1, 3, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, 1e-320, math.nan, math.inf, -math.inf)

@@ -76,7 +76,7 @@ def every(number: int) -> Any:
 def mistakes() -> dict[str, list[Mistake]]:
     """By what is wrong."""
     joints = range(6)
-    found = {
+    found: dict[str, list[Mistake]] = {
         "one joint in degrees": [changed(np.rad2deg, joint, "mc") for joint in joints],
         "one joint's readings in degrees": [changed(np.rad2deg, joint, "m") for joint in joints],
         "one joint's commands in degrees": [changed(np.rad2deg, joint, "c") for joint in joints],

@@ -76,7 +76,7 @@ def links(robot: str) -> list[Link]:
     """The bodies of a stand-in, each after the one that it hangs on, in the order in which the file has them."""
     described = _described()[robot]
     root = described["root"]
-    found = [Link(**{**_vectors(root), "parent": "", "at": (0.0, 0.0, 0.0)})]
+    found = [Link(**_vectors(root | {"parent": "", "at": [0.0, 0.0, 0.0]}))]
     for limb in described["limbs"]:
         for side, signs in limb["sides"].items():
             before = limb.get("parent", root["name"])

@@ -4,9 +4,6 @@ It leaves what a training leaves (params/, io_descriptors/, model_0.pt, exported
 trace.npz by examples/record_isaac_lab.py. With `--policy`, a port's TorchScript acts in place of the untrained network.
 """
 
-# pyright: reportMissingImports=false
-# Isaac Lab is in another environment than the one that is checked.
-
 from __future__ import annotations
 
 import argparse

@@ -4,9 +4,6 @@ It leaves what mjlab's `train` leaves (params/, model_*.pt, the folder's name wi
 examples/record_mjlab.py.
 """
 
-# pyright: reportMissingImports=false
-# mjlab is in another environment than the one that is checked.
-
 from __future__ import annotations
 
 import argparse

@@ -44,7 +44,7 @@ class Rows:
 
     def made(self, part: str, policy: str, mistake: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         """A row as it was kept, or made now and kept at once; None where it has to be made, and the time is over."""
-        row = self._rows.get((part, policy, mistake))
+        row: dict[str, Any] | None = self._rows.get((part, policy, mistake))
         if row is None:
             if time.monotonic() > self._until:
                 self.missing += 1

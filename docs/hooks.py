@@ -121,7 +121,7 @@ def api_text(modules: list[str]) -> str:
 
     The package's own page shows its public names in full; a room's own file only passes on what its modules define.
     """
-    texts = []
+    texts: list[str] = []
     for module in modules:
         options = {"heading_level": 2 if texts else 1} | ({"members": False} if is_passage(module) else {})
         texts.append(f"::: {module}\n    options: {json.dumps(options)}\n")

@@ -172,7 +172,7 @@ class PlainYaml:
             if event.anchor not in anchors:
                 self._refuse(event, f"the alias *{event.anchor} names nothing above it")
             return anchors[event.anchor]
-        marks = event.start_mark, event.end_mark
+        marks: tuple[Any, Any] = event.start_mark, event.end_mark
         if isinstance(event, yaml.ScalarEvent):
             # What stands without quotes and tag is known by its letters alone.
             tag = event.tag or ("" if event.style in (None, "") else f"{_TAG}str")
@@ -302,4 +302,5 @@ class PlainYaml:
         )
 
     def _refuse(self, at: yaml.Node | yaml.Event, message: str) -> NoReturn:
-        raise self._error(f"{self._where}:{at.start_mark.line + 1}: {message}")
+        line = "" if at.start_mark is None else f":{at.start_mark.line + 1}"
+        raise self._error(f"{self._where}{line}: {message}")

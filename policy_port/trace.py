@@ -429,7 +429,7 @@ def _blocks(piece: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def _joined(parts: Path) -> dict[str, _Column]:
     """The arrays of the chunks; a chunk's is read when its turn comes."""
     files = sorted(parts.glob("*.npz"))
-    found = {}
+    found: dict[str, _Column] = {}
     with zipfile.ZipFile(files[0]) as first:
         names = [member.removesuffix(".npy") for member in first.namelist()]
     for name in names:

@@ -72,7 +72,7 @@ def _draw(axis: Any, trace: Trace, colour: str, label: str) -> None:
     for seconds, metres in runs:
         axis.plot(seconds, metres, color=colour, linewidth=0.5, alpha=0.3)
     # An episode whose simulation diverged is shorter: the median goes on over the others, as far as there are any.
-    longest = max((seconds for seconds, _ in runs), key=len)
+    longest: Any = max((seconds for seconds, _ in runs), key=len)
     table = np.full((len(runs), len(longest)), np.nan)
     for row, (_, metres) in zip(table, runs, strict=True):
         row[: len(metres)] = metres

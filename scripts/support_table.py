@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from policy_port.checkpoints.libraries.lerobot import REFUSED
@@ -26,7 +27,7 @@ CONTAINERS = {
 }
 
 
-def rows(header: tuple[str, ...], lines: list[tuple[str, ...]]) -> list[str]:
+def rows(header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> list[str]:
     """Return a Markdown table."""
     return [f"| {' | '.join(line)} |" for line in (header, ("---",) * len(header), *lines)]
 

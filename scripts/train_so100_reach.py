@@ -281,6 +281,7 @@ def run_episode(env: Any, actor: MLPModel, seed: int) -> EpisodeResult:
     observation, _ = env.reset(seed=seed)
     start = env.joint_target[0].clone()
     previous = torch.zeros(len(task.joint_names))
+    info: dict[str, Any] = {}
     excess, drift, lowest, changes, arrivals = 0.0, 0.0, math.inf, [], []
     for step in range(task.episode_steps):
         with torch.inference_mode():

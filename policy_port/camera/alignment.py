@@ -85,14 +85,14 @@ class Alignment:
         Raises:
             CameraError: When the simulation can't draw what the network would see.
         """
-        view, target = self.view, tuple(self.numbers[f"target_{axis}"] for axis in "xyz")
+        view, (x, y, z) = self.view, (self.numbers[f"target_{axis}"] for axis in "xyz")
         file = ViewFile.model_validate(view_fields(view) | {"source": {"found_by": "camera align"}})
         seen = env.with_view(file).drawn_view()
         given = env if given is None else given
         if not isinstance(env.camera, LookAt) or abs(self.numbers["roll"]) > LEVEL:
             return given.with_view(file)
         seen = seen.in_frame(*env.stand)
-        point = replace(view, position=target).in_frame(*env.stand)
+        point = replace(view, position=(x, y, z)).in_frame(*env.stand)
         return given.with_look_at(seen.position, point.position, seen.fov)
 
     def do(self, wish: dict[str, Any]) -> bool:

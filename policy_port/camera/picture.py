@@ -155,8 +155,8 @@ def picture_view(view: View, kept: tuple[slice, slice], size: tuple[int, int]) -
     down = 0.5 * view.size[0] - (rows.start + 0.5 * height)
     factor = size[0] / height
     fov = 2.0 * math.atan(math.tan(0.5 * view.fov) * height / view.size[0])
-    off = tuple(0.0 if abs(value) < OFF_MIDDLE else value * factor for value in (across, down))
-    return replace(view, fov=fov, size=size, principal=off, distortion=())
+    right, below = (0.0 if abs(value) < OFF_MIDDLE else value * factor for value in (across, down))
+    return replace(view, fov=fov, size=size, principal=(right, below), distortion=())
 
 
 def straightening(view: View, size: tuple[int, int]) -> tuple[NDArray[np.int16], NDArray[np.uint16]] | None:

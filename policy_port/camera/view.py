@@ -198,7 +198,8 @@ class View:
         turned = about(turn / angle if angle > 0.0 else np.array([1.0, 0.0, 0.0]), np.asarray(angle))
         position = np.array(self.position) + np.asarray(shift)
         view = View.at(position, multiply(np.array(self.rotation), turned), fov=self.fov, size=self.size)
-        return replace(view, **({"principal": self.principal, "distortion": self.distortion} | changes))
+        lens: dict[str, Any] = {"principal": self.principal, "distortion": self.distortion, **changes}
+        return replace(view, **lens)
 
     def resized(self, size: tuple[int, int]) -> View:
         """The same camera with pictures of another size (rows, columns) of the same proportions."""

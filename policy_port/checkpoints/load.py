@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from policy_port.checkpoints.actor import ImageSpec
 from policy_port.checkpoints.files.networks_yaml import is_wiring
@@ -221,11 +221,11 @@ def loader_of(library: str) -> ModuleType:
     return importlib.import_module(f"policy_port.checkpoints.{LIBRARIES[library][1]}")
 
 
-def _stored(actor: object) -> list[Tensor]:
-    state = actor.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
+def _stored(actor: nn.Module) -> list[Tensor]:
+    state = actor.state_dict()
     return [tensor for tensor in state.values() if tensor.is_floating_point()]
 
 
-def _plain(values: dict[str, object]) -> dict[str, object]:
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
     """Turn tuples into lists, as JSON has them."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

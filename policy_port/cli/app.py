@@ -129,8 +129,10 @@ class _Commands(TyperGroup):
     def __init__(self, **given: Any) -> None:
         # What is listed is not imported: these stand for it, by name and first line.
         rows = {**COMMANDS, **GROUPS}
-        listed = {name: TyperCommand(name, help=help, rich_markup_mode=None) for name, (_, help) in rows.items()}
-        super().__init__(**{**given, "commands": listed})
+        given["commands"] = {
+            name: TyperCommand(name, help=help, rich_markup_mode=None) for name, (_, help) in rows.items()
+        }
+        super().__init__(**given)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find what is run, or completed further, and import it."""

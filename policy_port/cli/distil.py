@@ -101,7 +101,7 @@ def check_ways(options: DistilOptions) -> None:
         strays = {name: getattr(options, name[2:]) for name in names}
         _refuse("goes with --plant: a ManiSkill environment brings its own", strays)
         return
-    strays = {"--student-images": options.student_images, "--control-mode": options.control_mode}
+    strays: dict[str, Any] = {"--student-images": options.student_images, "--control-mode": options.control_mode}
     strays["--episode-steps"] = options.episode_steps
     _refuse("goes with --env: a robot on a plant has no camera, and its contract says how it is driven", strays)
     if options.plant is None or options.robot is None or options.student_contract is None:

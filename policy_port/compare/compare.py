@@ -144,7 +144,7 @@ def _torn(run: Run) -> bool:
 
 
 def _measures(measures: Measures) -> dict[str, Any]:
-    found = asdict(measures)
+    found: dict[str, Any] = asdict(measures)
     outcome = measures.outcome
     if outcome is not None:
         found["outcome"] |= {"rate": outcome.rate, "interval": list(outcome.interval)}

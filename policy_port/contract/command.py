@@ -76,7 +76,7 @@ class Command(Strict):
     """Elements of the command by name: the three of the velocity, and any others in the order of the file."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, CommandElement] = Field(init=False)
+    __pydantic_extra__: dict[str, CommandElement] = Field(init=False)  # pyrefly: ignore[bad-override]  as pydantic has it written
 
     lin_vel_x: CommandElement | None = None
     """[m/s]"""

@@ -119,7 +119,7 @@ def _observed(contract: Contract, given: Term) -> dict[str, Any]:
     elements = term.elements(contract)
     plain["order"] = list(elements)
     for key in ("scale", "offset"):
-        plain[key] = _Numbers({element: term.entry(key, element) for element in elements})  # type: ignore[arg-type]
+        plain[key] = _Numbers({element: term.entry(key, element) for element in elements})
     bounds = {element: term.raw_clip(element) for element in elements}
     return plain | {"clip": _Numbers({name: None if pair == UNBOUNDED else pair for name, pair in bounds.items()})}
 

@@ -79,14 +79,18 @@ class JointTerm(PerJointTerm):
         """Raw value of a joint at `position` [unit] that moves as `smooth` says, from -1 to 1; numbers or arrays."""
 
 
-class JointPosTerm(JointTerm):
-    """Joint position [unit]."""
-
-    term: Literal["joint_pos"]
+class _PositionTerm(JointTerm):
+    """A joint's position, measured or asked for."""
 
     def converted(self, conversion: JointConversion) -> tuple[float, float]:
         """A position carries the zero of the joint."""
         return conversion.slope, conversion.offset
+
+
+class JointPosTerm(_PositionTerm):
+    """Joint position [unit]."""
+
+    term: Literal["joint_pos"]
 
     def moving(self, joint: Joint, position: Any, smooth: Any) -> Any:
         """The position itself."""
@@ -140,7 +144,7 @@ class JointEffortTerm(JointTerm):
         return (joint.effort_limit or 50.0) * smooth
 
 
-class JointTargetTerm(JointPosTerm):
+class JointTargetTerm(_PositionTerm):
     """The position target that the previous action set [unit]; the start position at reset."""
 
     term: Literal["joint_target"]

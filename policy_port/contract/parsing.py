@@ -8,11 +8,26 @@ from typing import Any, Protocol
 class Parsing(Protocol):
     """The part of a contract that its terms may read, so that a term can be read before the contract."""
 
-    # What a contract holds as fields is read-only here. Action and command are described after the terms.
-    name: Any
-    joints: Any
-    action: Any
-    command: Any
+    # Read-only, as a contract's fields are. Joints, action and command are described after the terms.
+    @property
+    def name(self) -> str:
+        """Name of the policy."""
+        ...
+
+    @property
+    def joints(self) -> Any:
+        """Joints by name, in the policy's joint order."""
+        ...
+
+    @property
+    def action(self) -> Any:
+        """The network's output."""
+        ...
+
+    @property
+    def command(self) -> Any:
+        """What the policy is told."""
+        ...
 
     @property
     def joint_names(self) -> tuple[str, ...]:

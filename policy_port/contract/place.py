@@ -64,7 +64,7 @@ def _place(value: Any, key: str, choices: str) -> Place:
 def _point(value: Any) -> Literal["link", "com"] | Place | Offset:
     if isinstance(value, str):
         if value in ("link", "com"):
-            return value  # type: ignore[return-value]
+            return value
         raise ValueError(f"point '{value}' is not known{closest(value, ('link', 'com')) or '.'} Write {POINTS}")
     if not isinstance(value, list | tuple):
         return _place(value, "point", POINTS)

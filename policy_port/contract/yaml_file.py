@@ -32,6 +32,9 @@ LARGEST = 3.4028235e38
 def _exact(schema: Any) -> None:
     """Numbers are numbers that float32 can hold: neither `true` nor a text in quotes. Lists still become tuples."""
     if isinstance(schema, dict):
+        if schema.get("type") == "model":
+            # Python that makes a model is held to its types by the type checker; in a file a tuple is a list.
+            schema["config"]["strict"] = False
         if schema.get("type") in ("float", "int", "bool"):
             schema["strict"] = True
         if schema.get("type") == "float":
@@ -49,7 +52,7 @@ def _exact(schema: Any) -> None:
 class Strict(BaseModel):
     """Frozen data that refuses unknown keys and names the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True, strict=True)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -98,7 +98,7 @@ class Relay(Controller):
         self._gains = {name: gains_of(contract, plant.joint_names) for name, contract in contracts.items()}
         self._in_force = self._before = self._gains[self.names[0]]
         self._seen = _slices({name: controller.observation.shape[1] for name, controller in controllers.items()})
-        self._observation = np.full((1, sum(c.observation_size for c in contracts.values())), np.nan, np.float32)
+        self._observed = np.full((1, sum(c.observation_size for c in contracts.values())), np.nan, np.float32)
         self._did = _slices({name: contract.action_size for name, contract in contracts.items()})
         self.action: Float32 = np.full((1, sum(c.action_size for c in contracts.values())), np.nan, np.float32)
         """What each network put out, one after the other, NaN where it did not run."""
@@ -121,7 +121,7 @@ class Relay(Controller):
     @property
     def observation(self) -> Float32:
         """What each policy saw, one after the other, NaN where it did not run, shape (1, sum of observation sizes)."""
-        return self._observation
+        return self._observed
 
     @property
     def playing(self) -> str:
@@ -162,7 +162,7 @@ class Relay(Controller):
     def __call__(self) -> Array:
         """Do one control step; see `Controller.__call__`."""
         target, handover = self.signals.joint_target, self._handover
-        self._observation[:], self.action[:] = np.nan, np.nan
+        self._observed[:], self.action[:] = np.nan, np.nan
         if handover is None:
             target[...] = self._run(self.playing)
             return target
@@ -196,7 +196,7 @@ class Relay(Controller):
             controller.goal[...] = self.goal[:, self._wants[name]]
             controller()
         self._ages[name] += 1
-        self._observation[0, self._seen[name]] = controller.observation[0]
+        self._observed[0, self._seen[name]] = controller.observation[0]
         self.action[0, self._did[name]] = controller.action[0]
         return controller.signals.joint_target
 

@@ -99,7 +99,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _terms(contract: Contract) -> list[tuple[str, ...]]:
     labels = [slot.term for slot in observation_slots(contract)]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for term in contract.observation.terms:
         first = labels.index(term.label)
         size = contract.term_size(term)
@@ -123,7 +123,7 @@ def _history(contract: Contract) -> list[str]:
 
 
 def _actions(contract: Contract) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for term in contract.action.terms:
         joints = "all" if term.joints is None else ", ".join(term.joints)
         rows.append((term.term, joints, _short(term.scale), _short(term.offset), _short(term.clip)))

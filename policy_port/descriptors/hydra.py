@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import operator
 import re
+from collections.abc import Callable
 from typing import Any
 
 from policy_port.descriptors.record import Record
 from policy_port.errors import ContractError, closest
 
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
-_SUMS = {
+_SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,

@@ -44,8 +44,8 @@ def _make(name: str, control_mode: str | None, obs_mode: str) -> Any:
     if name not in REGISTERED_ENVS:
         raise ContractError(f"--env {name}: ManiSkill has no such environment{closest(name, REGISTERED_ENVS)}")
     if control_mode is None:
-        robot = gymnasium.make(name, obs_mode="none", num_envs=1, sim_backend="physx_cpu", render_backend="cpu")
-        modes = list(robot.unwrapped.agent.supported_control_modes)  # pyright: ignore[reportAttributeAccessIssue]
+        robot: Any = gymnasium.make(name, obs_mode="none", num_envs=1, sim_backend="physx_cpu", render_backend="cpu")
+        modes = list(robot.unwrapped.agent.supported_control_modes)
         robot.close()
         raise ContractError(
             f"--env {name} needs --control-mode, the one the policy was trained with: {', '.join(modes)}"
@@ -78,7 +78,7 @@ def _draft(env: BaseEnv, options: ImportOptions) -> Draft:
     draft.put("decimation", env.sim_freq // env.control_freq, f"{options.env}: control_freq {env.control_freq}")
     draft.put("base.floating", not agent.fix_root_link, f"{options.env}: fix_root_link")
     draft.put("actuation.kind", "implicit", "SAPIEN's drives are integrated by PhysX")
-    weightless = all(bool(link.disable_gravity.all()) for link in robot.links)
+    weightless = all(bool(link.disable_gravity.all()) for link in robot.links)  # pyrefly: ignore[missing-attribute]
     draft.put("actuation.gravity_compensation", weightless, f"{options.env}: disable_gravity of the links")
     names = [joint.name for joint in robot.active_joints]
     draft.joints(names, f"{options.env}: active joints, SAPIEN's order")

@@ -85,8 +85,8 @@ def _add_terms(env: str, sizes: dict[str, int], taken: dict[str, set[str]], draf
 def _step(env: BaseEnv, rng: np.random.Generator) -> Array:
     from mani_skill.utils import common
 
-    space = env.single_action_space
-    action = rng.uniform(space.low, space.high) * 0.5  # pyright: ignore[reportAttributeAccessIssue]
+    space: Any = env.single_action_space
+    action = rng.uniform(space.low, space.high) * 0.5
     observation = env.step(action.astype(np.float32))[0]
     if isinstance(observation, dict):
         numbers = {key: value for key, value in observation.items() if key not in env_state.SENSED}

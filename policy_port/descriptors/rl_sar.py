@@ -131,7 +131,7 @@ def _observation(config: Record, draft: Draft) -> None:
                 "itself passes over a name it does not know, and every number after it shifts",
             )
         given, scale_key = TERMS[name]
-        term = dict(given)
+        term, scale = dict(given), 1.0
         if scale_key is not None:
             size = 3 if name == "commands" else 1
             scales = config.spread(scale_key, size, per="element")

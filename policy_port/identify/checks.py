@@ -319,12 +319,10 @@ def _explained(item: Recording, joint: int, others: Sequence[Recording], usual: 
     late, reach = round(LATEST / item.period), round((LATEST + 0.6) / item.period)
     count = np.arange(len(read))
     path = np.cumsum(read - read.mean())
+    path -= np.polyval(np.polyfit(count, path, 1), count)
     tried = {
         f"the sign of {name} is wrong in readings or commands": (told, -read),
-        f"what was read of {name} are velocities, not positions": (
-            told,
-            path - np.polyval(np.polyfit(count, path, 1), count),
-        ),
+        f"what was read of {name} are velocities, not positions": (told, path),
     }
     for other, label in enumerate(item.joint_names):
         if other != joint:

@@ -109,7 +109,7 @@ def _common(found: Identified, said: dict[str, Any], payload_link: str | None) -
     if "gravity_tilt_x" in said or "gravity_tilt_y" in said:
         common["gravity_tilt"] = [said.get(f"gravity_tilt_{axis}", 0.0) for axis in "xy"]
     step = float(np.median(found.step))
-    noise = float(np.sqrt(max(np.median(found.noise) ** 2 - step**2 / 12.0, 0.0)))
+    noise = float(np.sqrt(max(float(np.median(found.noise)) ** 2 - step**2 / 12.0, 0.0)))
     if noise > 0.0:
         common["encoder_noise"] = float(f"{noise:.2g}")
     if step > 0.0:

@@ -201,7 +201,7 @@ def _sage_rows(path: Path, kind: str) -> tuple[Array, Array]:
 
 def _lerobot(path: Path, unstated: Unstated) -> Iterator[Recording]:
     try:
-        import pyarrow.parquet as parquet  # pyright: ignore[reportMissingImports]
+        import pyarrow.parquet as parquet
     except ModuleNotFoundError:
         raise MissingDependencyError(
             f"{path}: a LeRobotDataset needs the Python package pyarrow: pip install 'policy-port[dataset]'"

@@ -66,7 +66,7 @@ def walk_report(found: Walked, robot: Path, joints: Sequence[str], settings: Map
 
 
 def _rows(found: Walked) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for item, value, interval, known in zip(
         found.parameters, found.value, found.interval, found.identified, strict=True
     ):

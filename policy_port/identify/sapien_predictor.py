@@ -42,7 +42,8 @@ class SapienPredictor:
             RobotError: When the file can't be loaded or does not fit the setup.
         """
         self._made_of = robot, setup, payload_link
-        self._cores, self._pool = len(os.sched_getaffinity(0)), None
+        self._cores = len(os.sched_getaffinity(0))
+        self._pool: ProcessPoolExecutor | None = None
         self.quick = MujocoPredictor(robot, setup, payload_link)
         """The same robot in MuJoCo, whose order of joints is kept to; it also reads the file's drives and losses."""
         self.stock, self.limits, self.joint_names = self.quick.stock, self.quick.limits, self.quick.joint_names

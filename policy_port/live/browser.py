@@ -7,7 +7,7 @@ import socket
 import sys
 from typing import Any
 
-import viser  # pyright: ignore[reportMissingImports]
+import viser
 
 from policy_port.arrays import Array
 from policy_port.errors import OutputError

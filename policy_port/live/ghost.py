@@ -15,7 +15,7 @@ class Ghost:
     def __init__(self, clip: Clip) -> None:
         """Show `clip`; where it has no root, the ghost stays where the robot began."""
         self._clip, self._root = clip, RootPath(clip.motion)
-        self._start = np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])
+        self._start: tuple[Array, Array] = np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])
 
     def begin(self, base_pos: Array, base_quat: Array) -> None:
         """The clip begins now, with the robot's base at a pose: position (3,), orientation wxyz."""

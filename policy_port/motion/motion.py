@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def checked(motion: Motion, where: str) -> Motion:
         raise MotionError(f"{where}: {motion.frames} frames; a clip has 2 to {MAX_FRAMES}")
     if len(set(motion.joint_names)) != len(motion.joint_names):
         raise MotionError(f"{where}: a joint is named twice: {', '.join(motion.joint_names)}")
-    turned = {}
+    turned: dict[str, Any] = {}
     for name in ("joint_pos", "joint_vel", "root_pos", "root_quat", "link_pos", "link_quat"):
         values = getattr(motion, name)
         if values is None:
@@ -213,7 +214,7 @@ def packed(motion: Motion) -> bytes:
         if values is not None:
             held[name] = values
     buffer = io.BytesIO()
-    np.savez(buffer, **held)  # pyright: ignore[reportArgumentType]
+    np.savez(buffer, **held)
     return buffer.getvalue()
 
 

@@ -30,7 +30,8 @@ class RootPath:
 
     def __init__(self, motion: Motion) -> None:
         self._motion = motion
-        self._yaw, self._shift = np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(3)
+        self._yaw: Array = np.array([1.0, 0.0, 0.0, 0.0])
+        self._shift: Array = np.zeros(3)
 
     def begin(self, base_pos: Array, base_quat: Array) -> None:
         """The motion begins now, with the robot's base at a pose: position (3,) [m], orientation wxyz."""

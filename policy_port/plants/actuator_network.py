@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from policy_port.arrays import Array
 from policy_port.control.plant import PlantState
 from policy_port.dynamics.actuator import Actuator
-from policy_port.errors import CheckpointError, DynamicsError, UnsafeFileError
+from policy_port.errors import CheckpointError, DynamicsError
 from policy_port.onnx_session import open_session
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Network:
             onnx = actuator.file.lower().endswith(".onnx")
             self._call = self._onnx() if onnx else self._torchscript()
             self(np.zeros((2, actuator.width)), self.start(2))
-        except (CheckpointError, UnsafeFileError) as cause:
+        except CheckpointError as cause:
             raise DynamicsError(f"dynamics: actuator: {cause}") from None
 
     def read_as(self, actuator: Actuator) -> Network:

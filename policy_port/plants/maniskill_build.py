@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import sapien
@@ -23,7 +24,7 @@ from policy_port.plants.setup import JointSetup, PlantSetup
 from policy_port.robot_models.coupling import Followers
 from policy_port.robot_models.urdf import Urdf, read_urdf
 
-SCENE = {
+SCENE: dict[str, Any] = {
     "bounce_threshold": 2.0,
     "enable_pcm": True,
     "enable_tgs": True,
@@ -109,7 +110,8 @@ def read_robot(path: Path, setup: PlantSetup, *, meshes: bool) -> SapienRobot:
 
 def configure_physics(gravity: Sequence[float] = (0.0, 0.0, -9.81)) -> None:
     """Set SAPIEN's process-wide defaults to ManiSkill's, under `gravity` [m/s^2]; they hold for what is built next."""
-    physx.set_scene_config(gravity=list(gravity), **SCENE)  # pyright: ignore[reportArgumentType]
+    # SAPIEN takes a list, which its stubs do not know.
+    physx.set_scene_config(gravity=list(gravity), **SCENE)  # pyrefly: ignore[no-matching-overload]
     physx.set_shape_config(**SHAPE)
     physx.set_body_config(**BODY)
 
@@ -234,5 +236,5 @@ def _reach_down(link: physx.PhysxArticulationLinkComponent, shape: physx.PhysxCo
         return float(shape.radius * np.hypot(down[1], down[2]) + abs(down[0]) * shape.half_length)
     if isinstance(shape, physx.PhysxCollisionShapeBox):
         return float(np.abs(down * shape.half_size).sum())
-    vertices = np.asarray(shape.vertices) * np.asarray(shape.scale)  # pyright: ignore[reportAttributeAccessIssue]
+    vertices = np.asarray(shape.vertices) * np.asarray(shape.scale)  # pyrefly: ignore[missing-attribute]
     return -float((vertices @ down).min())

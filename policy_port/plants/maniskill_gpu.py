@@ -180,7 +180,7 @@ class ManiSkillGpuPlant:
     def apply_effort(self, effort: Array) -> None:
         """Drive joints beside their drives; see `EffortPlant.apply_effort`."""
         # A force stays in PhysX's buffer until another is put there.
-        self._applied, self._pushes = effort.copy(), True
+        self._applied[:], self._pushes = effort, True
 
     def step(self, count: int) -> None:
         """Advance by `count` physics steps, holding the targets."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class NewtonTensors:
         self._pulls = [self._rows(array) for array in worlds.pulls]
         self._applied = self._rows(worlds.applied)
         self._mask = None if worlds.native else self._rows(worlds.articulations)
-        self._overflow = None if worlds.native else cast("Tensor", warp.to_torch(worlds.overflow))
+        self._overflow = None if worlds.native else warp.to_torch(worlds.overflow)
         self._overflowed = torch.zeros(plant.num_envs, dtype=torch.bool, device=self.device)
         self._q_index, self._qd_index = self._index(robot.q_index), self._index(robot.qd_index)
         self._damped: tuple[Array, Tensor] = (worlds.damping, self._tensor(worlds.damping))
@@ -162,7 +162,7 @@ class NewtonTensors:
 
     def _rows(self, array: Any) -> Tensor:
         """The very memory of an array, one row per environment."""
-        tensor = cast("Tensor", warp.to_torch(array, requires_grad=False))
+        tensor = warp.to_torch(array, requires_grad=False)
         # An array of transforms or of vectors has a row for each body of each environment.
         return tensor.reshape(self.num_envs, -1, *tensor.shape[1:]) if array.ndim == 1 else tensor
 

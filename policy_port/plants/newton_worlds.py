@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import mujoco
 import newton
@@ -48,13 +48,14 @@ class Worlds:
         """Allocate states of the robot's model, to be advanced in steps of `timestep` [s]."""
         self._robot = robot
         # Newton's arrays are optional to the type checker: a model of particles has none of them.
-        self._model: Any = robot.model
+        model: Any = robot.model
+        self._model = model
         self._solver: Any = robot.solver
         self._timestep, self.num_envs = timestep, num_envs
         self.native = bool(self._solver.use_mujoco_cpu)
         """Whether environments step in turn, in MuJoCo's C library."""
         parts = num_envs if self.native else 1
-        self._pairs = [(robot.model.state(), robot.model.state()) for _ in range(parts)]
+        self._pairs: list[tuple[Any, Any]] = [(robot.model.state(), robot.model.state()) for _ in range(parts)]
         self._controls: list[Any] = [robot.model.control() for _ in range(parts)]
         kinds = robot.solver.ObservableKind
         wanted = {kinds.QFRC_ACTUATOR} if self.native else {kinds.QFRC_ACTUATOR, kinds.OVERFLOW}
@@ -72,7 +73,7 @@ class Worlds:
             self.force = warp.zeros(count, dtype=float, device=robot.model.device)
         self.last_qd: Any = warp.zeros(count, dtype=float, device=robot.model.device)
         """joint_qd at the start of the last physics step."""
-        self.centre_of_mass: Array = self._model.body_com.numpy().astype(np.float64)
+        self.centre_of_mass: Array = model.body_com.numpy().astype(np.float64)
         """Centres of mass of the first world's bodies, in the body's frame [m]."""
         self.damping: Array = np.tile(robot.damping, (num_envs, 1))
         """Of drives, what is the joint's own in the model, shape (num_envs, joints)."""
@@ -127,7 +128,7 @@ class Worlds:
         """
         if self.native:
             for row in range(self.num_envs) if rows is None else rows:
-                state: Any = self._pairs[row][0]
+                state = self._pairs[row][0]
                 newton.eval_fk(self._model, state.joint_q, state.joint_qd, state)
             return
         if rows is not None:
@@ -198,7 +199,7 @@ class Worlds:
             self.after_step(row)
 
     def _advance(self, part: int, count: int) -> None:
-        before, after = cast("tuple[Any, Any]", self._pairs[part])
+        before, after = self._pairs[part]
         control = self._controls[part]
         width = self.last_qd.shape[0] // len(self._pairs)
         for left in range(count, 0, -1):

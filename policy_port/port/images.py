@@ -135,7 +135,7 @@ def camera_inputs(images: Sequence[ImageInput], num_envs: int) -> tuple[dict[str
     Returns:
         By camera name, where frames go in; by image name, the buffers to bind. Both in the contract's order.
     """
-    buffers = {image.name: np.zeros(_shape(image, num_envs), image.dtype) for image in images}
+    buffers: dict[str, Pixels] = {image.name: np.zeros(_shape(image, num_envs), image.dtype) for image in images}
     inputs = {}
     for image in images:
         pixels = buffers[image.name] if image.layout == "nhwc" else np.moveaxis(buffers[image.name], 1, -1)

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,8 @@ class Sample:
     def save(self, path: Path) -> None:
         """Write the sample."""
         images = {f"{SAMPLE_IMAGE}{name}": pixels for name, pixels in self.images.items()}
-        arrays = {OBSERVATION: self.obs, SAMPLE_RESET: self.reset, ACTIONS: self.actions, **images}
-        np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+        arrays: dict[str, Any] = {OBSERVATION: self.obs, SAMPLE_RESET: self.reset, ACTIONS: self.actions, **images}
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path, data: bytes | None = None) -> Sample:

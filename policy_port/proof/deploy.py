@@ -245,7 +245,7 @@ class Late:
     """The counter starts a step late."""
 
     def __init__(self) -> None:
-        self._steps = np.zeros((ROWS, 1))
+        self._steps: Array = np.zeros((ROWS, 1))
 
     def __call__(self, graph: DeployGraph, signals: Signals) -> Signals:
         """Give the graph the number of the step before."""

@@ -102,7 +102,7 @@ class Schedule:
         self._indices = joint_indices(contract.joint_names, plant.joint_names, wanted_by=f"contract '{contract.name}'")
         self._per_si = np.array([contract.per_si(name) for name in contract.joint_names])
         self._contract = contract
-        self._offset = np.zeros(len(contract.joint_names))
+        self._offset: Array = np.zeros(len(contract.joint_names))
         self._step = 0
         self._errors: list[float] = []
         self.fallen = False

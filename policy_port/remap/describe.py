@@ -14,7 +14,7 @@ HEADER = ("source joint", "target joint", "source index", "target index", "sign"
 
 def joint_rows(mapping: RobotMapping) -> list[tuple[str, ...]]:
     """One row per joint of either side, in the source's order; see HEADER for the columns."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     there = dict(mapping.pairs)
     for i, name in enumerate(mapping.source_joint_names):
         if name in mapping.only_in_source:

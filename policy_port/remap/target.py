@@ -44,7 +44,7 @@ def derive_target(source: Contract, mapping: RobotMapping) -> Contract:
     ]
     terms += mapping.extra_terms
     actions = tuple(_convert_action(source, mapping, term) for term in source.action.terms)
-    changed = {
+    changed: dict[str, Any] = {
         **dict(source),
         "quaternion_order": mapping.quaternion_order or source.quaternion_order,
         "joints": joints,

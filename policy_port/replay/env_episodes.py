@@ -75,7 +75,7 @@ class EpisodeRunner:
             self._columns = check_fit(job.env_id, self._inner, job.pilot.contract, parts)
             self._policy: Any = self._open_policy()
             given = job.dynamics
-            self._dynamics = given and EnvDynamics(job.env_id, self._inner, given, job.sim_backend)
+            self._dynamics = None if given is None else EnvDynamics(job.env_id, self._inner, given, job.sim_backend)
         except BaseException:
             self.close()
             raise

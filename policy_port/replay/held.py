@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.contract import Contract
 from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.control.controller import Controller
@@ -122,9 +122,9 @@ class HeldEpisodes:
         self.start: Array | None = None
         """Start joint positions [rad or m], shape (joints,), plant joint order; the default pose, if None."""
         count = held.episodes or num_envs
-        self.survived = np.zeros(count, dtype=np.int64)
+        self.survived: Integers = np.zeros(count, dtype=np.int64)
         """Control steps that each episode lasted, shape (episodes,)."""
-        self.fallen = np.zeros(count, dtype=np.bool_)
+        self.fallen: Rows = np.zeros(count, dtype=np.bool_)
         """The episodes that ended in a fall or in a simulation that diverged, shape (episodes,)."""
         self.rows: dict[int, tuple[int, int]] = {}
         """Where each episode stands in the trace: environment, and number of the episode in that environment."""

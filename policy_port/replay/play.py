@@ -185,7 +185,10 @@ def play_on_plant(
     with (
         contextlib.closing(make_plant(kind, robot, setup, **options)) as plant,
         _observers(
-            output, contract.control_dt, _steps(job, task, plant, pilot), clip and Reference(clip, plant.joint_names)
+            output,
+            contract.control_dt,
+            _steps(job, task, plant, pilot),
+            None if clip is None else Reference(clip, plant.joint_names),
         ) as observers,
     ):
         if clip is not None and (said := check_stops(clip.motion, stops_of(plant, contract), f"'{robot}'")):

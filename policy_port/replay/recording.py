@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy_port import __version__
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Pixels
 from policy_port.contract import Contract
 from policy_port.contract.actions import TARGETS, Drive
 from policy_port.contract.base_terms import MeasuredTerm
@@ -146,7 +146,7 @@ def applied_drives(contract: Contract) -> dict[str, dict[str, float]]:
 
 def _driven_by(contract: Contract) -> dict[str, dict[str, str]]:
     """The drive of each joint whose targets are no positions."""
-    found = {name: drive for name, drive in contract.drives.items() if drive != "position"}
+    found: dict[str, str] = {name: drive for name, drive in contract.drives.items() if drive != "position"}
     return {"driven_by": found} if found else {}
 
 
@@ -220,7 +220,7 @@ class TraceObserver:
     def _bind(self, plant: Plant, controller: Controller, target: Array) -> Callable[[], None]:
         signals = controller.signals
         assert target is signals.joint_target, "the loop hands on the controller's targets"
-        arrays = {
+        arrays: dict[str, Pixels] = {
             "time": self._time,
             "episode": self._episode,
             "signals": signals.row,

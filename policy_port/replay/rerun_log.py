@@ -29,7 +29,7 @@ def require_rerun() -> Any:
         MissingDependencyError: When it is not installed, naming its package.
     """
     try:
-        import rerun  # pyright: ignore[reportMissingImports]
+        import rerun
     except ModuleNotFoundError:
         raise MissingDependencyError(
             "--rerun needs the Python package rerun-sdk, which is not installed: pip install rerun-sdk"

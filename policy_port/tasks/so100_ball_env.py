@@ -123,7 +123,8 @@ class SO100ReachBallEnv(SO100ReachEnv):
         self._background_file = greenscreen_overlay_path
         self._background: Picture | None = None
         self.randomisation = Randomisation(**given)
-        super().__init__(*args, **{"task": SO100_BALL, **kwargs})
+        kwargs.setdefault("task", SO100_BALL)
+        super().__init__(*args, **kwargs)
 
     @property
     def _default_sensor_configs(self) -> list[CameraConfig]:
@@ -143,7 +144,7 @@ class SO100ReachBallEnv(SO100ReachEnv):
     def _load_scene(self, options: dict[str, Any]) -> None:
         super()._load_scene(options)
         self._hidden_objects.append(self.goal_marker)
-        builder = self.scene.create_actor_builder()
+        builder: Any = self.scene.create_actor_builder()
         builder.initial_pose = Pose.create(sapien.Pose())
         self._camera_mount = builder.build_kinematic("camera_mount")
         self._looks: dict[int, Look] = {}
@@ -156,7 +157,7 @@ class SO100ReachBallEnv(SO100ReachEnv):
         """Ball or table, one in each environment with a material of its own."""
         built = []
         for row in range(self.num_envs):
-            builder = self.scene.create_actor_builder()
+            builder: Any = self.scene.create_actor_builder()
             material = RenderMaterial(base_color=[*(BALL if name == "ball" else TABLE), 1.0], roughness=0.8)
             if name == "ball":
                 builder.add_sphere_visual(radius=BALL_RADIUS, material=material)

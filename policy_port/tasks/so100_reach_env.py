@@ -124,7 +124,7 @@ class SO100ReachEnv(BaseEnv):
         )
 
     def _build_ground(self) -> None:
-        builder = self.scene.create_actor_builder()
+        builder: Any = self.scene.create_actor_builder()
         material = sapien.render.RenderMaterial(base_color=[0.34, 0.38, 0.44, 1.0], roughness=0.9)
         builder.add_box_visual(half_size=(3.0, 3.0, 0.01), material=material)
         builder.initial_pose = Pose.create_from_pq(torch.tensor([[0.0, -0.2, -0.01]]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.contract import Contract
 from policy_port.contract.base_terms import VELOCITY_COMMAND
 from policy_port.contract.measurable import measured
@@ -225,8 +225,8 @@ class LateTargets:
         self._plant, self._decimation = plant, decimation
         self._bounds = None if bounds is None else tuple(round(bound / plant.timestep) for bound in bounds)
         depth = 1 if self._bounds is None else 1 + -(-self._bounds[1] // decimation)
-        self._past = np.zeros((depth + 1, plant.num_envs, len(plant.joint_names)))
-        self._steps = np.zeros(plant.num_envs, dtype=np.intp)
+        self._past: Array = np.zeros((depth + 1, plant.num_envs, len(plant.joint_names)))
+        self._steps: Integers = np.zeros(plant.num_envs, dtype=np.int64)
 
     @property
     def any(self) -> bool:

@@ -69,7 +69,7 @@ class Scoring:
             failed=np.zeros(rows, dtype=np.bool_),
             joints={name: _joints(name, task.params(name), joint_names) for name in self.names},
         )
-        self._air = np.zeros((rows, feet))
+        self._air: Array = np.zeros((rows, feet))
         self._last_vel = np.zeros((rows, joints))
 
     @property

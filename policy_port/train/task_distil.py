@@ -122,7 +122,7 @@ def pictures(stated: Sequence[str]) -> tuple[ImageInput, ...]:
         if name in found:
             raise TrainError(f"--student-images names camera '{name}' twice; name each once")
         size = {"height": int(height), "width": int(width), "channels": 3, "cameras": (name,)}
-        found[name] = ImageInput(name=name, layout="nchw", dtype="float32", scale=1.0, **size)  # pyright: ignore
+        found[name] = ImageInput(name=name, layout="nchw", dtype="float32", scale=1.0, **size)
     return tuple(found.values())
 
 

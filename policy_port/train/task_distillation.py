@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -31,7 +31,8 @@ class Aggregated(Distillation):
 
     def update(self) -> dict[str, float]:
         """Learn, in as many epochs as ever, each of them over all that is kept."""
-        storage, pictures = self.storage, getattr(self._raw_student, "obs_groups_2d", [])
+        storage, student = self.storage, self._raw_student
+        pictures: list[str] = vars(student).get("obs_groups_2d", [])
         assert storage.observations is not None
         assert storage.privileged_actions is not None
         new = {name: storage.observations[name].flatten(0, 1) for name in self._raw_student.obs_groups}
@@ -42,7 +43,7 @@ class Aggregated(Distillation):
             new = {name: torch.cat([self._kept[name], values]) for name, values in new.items()}
             labels = torch.cat([self._labels_kept, labels])
         self._kept, self._labels_kept = {name: values.clone() for name, values in new.items()}, labels.clone()
-        storage.generator = self._mixed  # pyright: ignore[reportAttributeAccessIssue]
+        storage.generator = self._mixed
         return super().update()
 
     def load(self, loaded_dict: dict[str, Any], load_cfg: dict[str, Any] | None, strict: bool) -> bool:
@@ -50,14 +51,14 @@ class Aggregated(Distillation):
         self._kept = {}
         return super().load(loaded_dict, load_cfg, strict)
 
-    def _mixed(self) -> Iterator[RolloutStorage.Batch]:
+    def _mixed(self) -> Generator[RolloutStorage.Batch]:
         """All that is kept once, in batches of the storage's size."""
         rows = self.storage.num_envs
         dones = torch.zeros(rows, 1, dtype=torch.uint8, device=self.device)
         for chosen in torch.randperm(len(self._labels_kept)).split(rows):
             seen = {name: values[chosen] for name, values in self._kept.items()}
             seen = {name: v.float() / WHITE if v.dtype == torch.uint8 else v for name, v in seen.items()}
-            observations = TensorDict(seen, batch_size=[rows])  # pyright: ignore[reportArgumentType]
+            observations = TensorDict(seen, batch_size=[rows])
             yield RolloutStorage.Batch(
                 observations=observations, privileged_actions=self._labels_kept[chosen], dones=dones
             )

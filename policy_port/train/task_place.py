@@ -102,7 +102,7 @@ class Worlds:
         draws = {"obs_mode": mode, "draws": bool(seeing.images), "num_envs": self._rows_each, **place.options}
 
         def opened(**more: Any) -> Any:
-            said = {"control_mode": place.control_mode, "sim_backend": place.sim_backend, **draws, **more}
+            said: dict[str, Any] = {"control_mode": place.control_mode, "sim_backend": place.sim_backend} | draws | more
             made = open_env(place.env_id, **said).unwrapped
             if place.arrange is not None:
                 place.arrange(made)

@@ -61,7 +61,7 @@ def open_teacher(path: Path, contract: Contract | None, **options: Any) -> Taugh
             f"{path}: does not say what its numbers mean, and is no port and no run's folder, which would; give "
             "--teacher-contract"
         )
-    said = {
+    said: dict[str, Any] = {
         "width": contract.observation_size,
         "terms": observation_blocks(contract),
         "names": named_columns(contract),
@@ -208,7 +208,7 @@ class Teacher(nn.Module):
             self.memory = self.actor.initial_state(len(seen), device=seen.device)
         action, *memory = self.actor(seen, *self.memory)
         self.memory = tuple(memory)
-        label = torch.minimum(torch.maximum(action, self.low), self.high)  # pyright: ignore[reportArgumentType]
+        label = torch.minimum(torch.maximum(action, self.low), self.high)
         return label if self.as_student is None else self.as_student(label)
 
     def reset(self, dones: Tensor | None = None, hidden_state: Any = None) -> None:

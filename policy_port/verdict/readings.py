@@ -30,7 +30,7 @@ def readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Expla
 
 
 def _readings(contract: Contract, evidence: Evidence, failing: set[str]) -> Readings:
-    kinds = {term.term: term.label for term in contract.observation.terms if term.label in failing}
+    kinds: dict[str, str] = {t.term: t.label for t in contract.observation.terms if t.label in failing}
     yield from _frames(evidence, kinds)
     yield from _axes(evidence, kinds)
     yield from unit_readings(contract, evidence, failing)

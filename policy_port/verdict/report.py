@@ -94,7 +94,7 @@ def _shares(checks: tuple[Check, ...]) -> Picture:
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        tiny = np.finfo(float).tiny
+        tiny = float(np.finfo(float).tiny)
         shares = [max(check.error / max(check.allowed, tiny), FLOOR) if check.error else FLOOR for check in made]
         colours = [WRONG if check.status == "wrong" else RIGHT for check in made]
         axis.barh([check.label for check in made], np.minimum(shares, 1e9), color=colours)

@@ -51,9 +51,9 @@ def settled(contract: Contract, evidence: Evidence) -> Evidence:
     return replace(evidence, notes=(*evidence.notes, note))
 
 
-def _as_if_reset(contract: Contract, evidence: Evidence, labels: Mask, **masks: Mask) -> Mask:
+def _as_if_reset(contract: Contract, evidence: Evidence, labels: Mask) -> Mask:
     """Whether the slots agree with what the contract says, were every start a reset; shape (steps, environments)."""
-    rebuilt = rebuild(contract, replace(evidence, **masks))
+    rebuilt = rebuild(contract, evidence)
     gap = np.abs(rebuilt.values - evidence.arrays["observation"]) <= rebuilt.allowed
     return np.asarray((gap | ~labels).all(axis=2))
 
@@ -70,7 +70,7 @@ def _shows_reset(contract: Contract, evidence: Evidence) -> Mask:
     every = np.ones(evidence.shape, dtype=np.bool_)
     # A contract with the wrong fill is told from a trace that was cut: the first row has one fill or the other.
     for fill in ("first", "zero"):
-        found |= _as_if_reset(_filled(contract, fill), evidence, tells, whole=every)
+        found |= _as_if_reset(_filled(contract, fill), replace(evidence, whole=every), tells)
     return found
 
 
@@ -90,5 +90,7 @@ def _counts_from_first(contract: Contract, evidence: Evidence) -> Mask:
     none, every = np.zeros(evidence.shape, dtype=np.bool_), np.ones(evidence.shape, dtype=np.bool_)
     if not clocks:
         return none
-    at_zero = _as_if_reset(contract, evidence, mine, counted=every)
-    return at_zero if evidence.time is None else at_zero & ~_as_if_reset(contract, evidence, mine, counted=none)
+    at_zero = _as_if_reset(contract, replace(evidence, counted=every), mine)
+    if evidence.time is None:
+        return at_zero
+    return at_zero & ~_as_if_reset(contract, replace(evidence, counted=none), mine)

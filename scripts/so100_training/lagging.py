@@ -89,7 +89,7 @@ class LaggingVecEnv(VecEnv):
         self.num_actions = len(TRAINING_TASK.joint_names)
         self.max_episode_length = TRAINING_TASK.episode_steps
         self.device = "cpu"
-        self.cfg: dict[str, Any] = {}
+        self.cfg = {}
         self._task = TRAINING_TASK
         self._kinematics = ArmKinematics(Path(str(SO100.urdf_path)), TRAINING_TASK)
         self._reward = ReachReward(TRAINING_TASK)

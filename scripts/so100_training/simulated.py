@@ -120,7 +120,7 @@ class WorkerVecEnv(VecEnv):
         self.max_episode_length = TRAINING_TASK.episode_steps
         self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long)
         self.device = "cpu"
-        self.cfg: dict[str, Any] = {}
+        self.cfg = {}
         context = mp.get_context("spawn")
         self._connections: list[Any] = []
         self._processes: list[Any] = []

@@ -98,7 +98,7 @@ def test_the_contracts_formula_is_what_the_controllers_compute(env: str, mode: s
         env, obs_mode="state", control_mode=mode, num_envs=1, sim_backend="physx_cpu", render_backend="cpu"
     )
     simulator.reset(seed=3)
-    agent: Any = simulator.unwrapped.agent  # pyright: ignore[reportAttributeAccessIssue]
+    agent: Any = simulator.unwrapped.agent
     controllers = getattr(agent.controller, "controllers", {"all": agent.controller})
     names = [joint.name for joint in agent.robot.active_joints]
     rng = np.random.default_rng(5)

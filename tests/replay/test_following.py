@@ -170,7 +170,7 @@ def test_another_statement_of_the_file_is_another_motion(folder: Path, mistake: 
     (folder / "contract.yaml").write_text(follower(files={**FILES, **files}).to_yaml())
     made(folder, "--motion", folder / "clip.csv")
     wrong = load_port(folder / "port").motion
-    clip = read_motion(folder / "clip.csv", follower().motion.files)  # pyright: ignore[reportOptionalMemberAccess]
+    clip = read_motion(folder / "clip.csv", follower().motion.files)
     assert wrong is not None
     if mistake == "joint order":
         assert np.abs(wrong.joints(LEGS, "").joint_pos - clip.joints(LEGS, "").joint_pos).max() > 0.1

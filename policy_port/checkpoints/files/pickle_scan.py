@@ -53,7 +53,7 @@ def scan_pickle(data: bytes, where: str) -> PickleScan:
             if count > _MAX_OPCODES:
                 raise CheckpointError(f"{where}: more than {_MAX_OPCODES} pickle instructions; this is not a policy")
             _step(opcode, argument, stack, memo, imports, storages)
-    except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise CheckpointError(f"{where}: the pickle is broken or cut off ({error})") from error
     return PickleScan(imports=frozenset(imports), storages=tuple(storages))
 

@@ -10,8 +10,9 @@ import stat
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -303,7 +304,7 @@ def _numpy_scalars(scan: PickleScan) -> Iterator[None]:
     import numpy as np
     from numpy._core import multiarray
 
-    allowed: list[object] = [
+    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         multiarray.scalar,
         (multiarray.scalar, "numpy.core.multiarray.scalar"),
         np.dtype,
@@ -312,7 +313,7 @@ def _numpy_scalars(scan: PickleScan) -> Iterator[None]:
         type(np.dtype(np.int64)),
         _codecs.encode,
     ]
-    with torch.serialization.safe_globals(allowed):  # pyright: ignore[reportArgumentType]
+    with torch.serialization.safe_globals(allowed):
         yield
 
 

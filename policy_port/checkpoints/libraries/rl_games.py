@@ -122,9 +122,10 @@ def _memory(bag: TensorBag, stated: Stated) -> Memory | None:
         stated.agrees(f"params.network.rnn.{key}", table.get(key), value)
     switches = {}
     for key in ("before_mlp", "layer_norm", "concat_input", "concat_output"):
-        switches[key] = table.get(key) or False
-        if switches[key] not in (True, False):
-            raise stated.error(f"params.network.rnn.{key} is {table[key]!r:.60}; expected true or false")
+        said = table.get(key) or False
+        if said not in (True, False):
+            raise stated.error(f"params.network.rnn.{key} is {said!r:.60}; expected true or false")
+        switches[key] = bool(said)
     place = f"{_NETWORK}.a_layer_norm" if separate else f"{_NETWORK}.layer_norm"
     stated.agrees("params.network.rnn.layer_norm", switches["layer_norm"], bag.has(f"{place}.weight"))
     return Memory(

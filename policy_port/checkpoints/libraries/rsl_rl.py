@@ -168,7 +168,7 @@ def _load(source: Source, options: LoadOptions) -> Loaded:
     architecture += [str(module) for module in layers]
     if not isinstance(head, nn.Identity):
         architecture.append(type(head).__name__)
-    keys = {(table,): _SECTION, (table, "distribution_cfg"): _DISTRIBUTION}
+    keys: dict[tuple[str, ...], frozenset[str]] = {(table,): _SECTION, (table, "distribution_cfg"): _DISTRIBUTION}
     return Loaded(
         version=layout.version,
         actor=actor,

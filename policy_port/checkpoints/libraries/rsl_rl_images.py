@@ -78,8 +78,8 @@ def take_encoders(
         rest = None if vector_size is None or len(names) > 1 else features - vector_size
         height, width, note = build.size(name, rest, sizes)
         modules.append(build.encoder((height, width)))
-        port = {"height": height, "width": width, "channels": build.channels, "layout": "nchw", "dtype": "float32"}
-        images.append(ImageSpec(name=name, scale=1.0, **port))  # pyright: ignore[reportArgumentType]
+        size = {"height": height, "width": width, "channels": build.channels}
+        images.append(ImageSpec(name=name, scale=1.0, layout="nchw", dtype="float32", **size))
         notes.append(note)
     counts = [
         feature_count(copy.deepcopy(module).to("meta"), port.channels, port.height, port.width)

@@ -26,7 +26,7 @@ _AGENTS = ("a2c", "amp", "cem", "ddpg", "ppo", "rpo", "sac", "td3", "trpo", "ipp
 """Algorithms that answer with what the policy's model does."""
 
 _SCALER_KEYS = frozenset(["size", "device", "epsilon", "clip_threshold"])
-KNOWN_KEYS = {
+KNOWN_KEYS: dict[tuple[str, ...], frozenset[str]] = {
     ("models", "policy"): frozenset(
         [
             *("class", "network", "output", "clip_actions", "clip_mean_actions", "clip_log_std", "min_log_std"),

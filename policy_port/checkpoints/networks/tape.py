@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,7 @@ class Recorder:
 
     def metas(self, arguments: tuple[object, ...]) -> tuple[object, ...]:
         """Replace handles and constants by what stands for them on the meta device."""
-        return _map(arguments, self._meta)  # pyright: ignore[reportReturnType]
+        return _map_each(arguments, self._meta)
 
     def _bound(self, result: object, *, rows: int) -> None:
         """Raise before a tensor is computed that is far larger than a policy has need of."""
@@ -129,7 +130,7 @@ class Recorder:
 
     @staticmethod
     def _on_meta(arguments: tuple[object, ...]) -> tuple[object, ...]:
-        return _map(arguments, lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf)  # pyright: ignore
+        return _map_each(arguments, lambda leaf: leaf.to("meta") if isinstance(leaf, Tensor) else leaf)
 
     def size(self, value: Traced, dimension: int) -> object:
         """A size as a number, or as a handle where it is the batch."""
@@ -144,8 +145,8 @@ class Recorder:
         assert isinstance(value.meta, Tensor)
         if self.single and all(isinstance(item, int) and (item % BATCH or item == 0) for item in shape):
             shape = self._opened(value.meta, shape)
-        numbers = [item.meta if isinstance(item, Traced) else item for item in shape]
-        target = list(torch.reshape(value.meta, numbers).shape)  # pyright: ignore
+        numbers: list[Any] = [item.meta if isinstance(item, Traced) else item for item in shape]
+        target = list(torch.reshape(value.meta, numbers).shape)
         batched = [index for index, size in enumerate(target) if size and size % BATCH == 0]
         if len(batched) != 1:
             raise CheckpointError(f"{self.where}: reshapes {tuple(value.meta.shape)} in a way that loses the batch")
@@ -153,10 +154,10 @@ class Recorder:
         return self.apply("reshape", torch.reshape, value, target)
 
     @staticmethod
-    def _opened(meta: Tensor, shape: Sequence[object]) -> Sequence[object]:
+    def _opened(meta: Tensor, shape: Sequence[Any]) -> Sequence[Any]:
         """The target of a reshape with the batch where a file for one observation wrote 1."""
         one = torch.empty([1 if size == BATCH else size for size in meta.shape], device="meta")
-        fixed = list(one.reshape(list(shape)).shape)  # pyright: ignore
+        fixed = list(one.reshape(list(shape)).shape)
         places = [index for index, size in enumerate(fixed) if size == 1]
         batched = list(meta.shape).index(BATCH)
         place = places[0] if len(places) == 1 else batched if batched in places else None
@@ -189,7 +190,7 @@ class Recorder:
                 return leaf.ref
             return ConstantRef(self._names[id(leaf)]) if isinstance(leaf, Tensor) else leaf
 
-        return _map(arguments, reference)  # pyright: ignore[reportReturnType]
+        return _map_each(arguments, reference)
 
     def _wrap(self, result: object, outputs: list[int]) -> object:
         if isinstance(result, (list, tuple)):
@@ -221,10 +222,14 @@ def leaves(value: object) -> list[object]:
 
 def _map(value: object, function: Callable[[object], object]) -> object:
     if isinstance(value, tuple):
-        return tuple(_map(item, function) for item in value)
+        return _map_each(value, function)
     if isinstance(value, list):
         return [_map(item, function) for item in value]
     return function(value)
+
+
+def _map_each(values: tuple[object, ...], function: Callable[[object], object]) -> tuple[object, ...]:
+    return tuple(_map(item, function) for item in values)
 
 
 class TapeActor(Actor):
@@ -271,7 +276,7 @@ class TapeActor(Actor):
 
     def forward(self, obs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Replay every step."""
-        values: dict[int, object] = dict(enumerate((obs, *rest)))
+        values: dict[int, Any] = dict(enumerate((obs, *rest)))
 
         def resolve(leaf: object) -> object:
             if isinstance(leaf, Ref):
@@ -279,12 +284,10 @@ class TapeActor(Actor):
             return getattr(self, leaf.name) if isinstance(leaf, ConstantRef) else leaf
 
         for step in self._steps:
-            arguments = _map(step.arguments, resolve)
-            assert isinstance(arguments, tuple)
-            result = step.function(*arguments)
+            result = step.function(*_map_each(step.arguments, resolve))
             results = leaves(result) if len(step.outputs) > 1 or isinstance(result, (list, tuple)) else [result]
             values.update(zip(step.outputs, results, strict=True))
-        return tuple(values[index] for index in self._outputs)  # pyright: ignore[reportReturnType]
+        return tuple(values[index] for index in self._outputs)
 
     def initial_state(
         self, batch: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"

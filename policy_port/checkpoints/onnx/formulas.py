@@ -184,8 +184,10 @@ def _between(value: Any, low: Any, high: Any) -> Any:
 
 
 def _clipped(item: Any, low: float, high: float) -> Any:
-    if isinstance(item, Element | Held | Condition):
-        return item.clipped(float(low), float(high))  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(item, Condition):
+        raise OpaqueError
+    if isinstance(item, Element | Held):
+        return item.clipped(float(low), float(high))
     return min(max(item, low), high)
 
 

@@ -17,6 +17,10 @@ _MARK = "policy_port_"
 OBS, ACTIONS = "obs", "actions"
 
 
+Steps = Sequence[tuple[str, list[int] | None]]
+"""Operators one after the other, and the numbers that each is given."""
+
+
 def network_of(whole: onnx.ModelProto, parts: Apart, pipeline: Pipeline) -> onnx.ModelProto:
     """The model with one observation for the parts' pieces, and with its states along three axes.
 
@@ -88,6 +92,8 @@ class _Builder:
         """A state along (layers, batch, hidden), and what carries it on."""
         shape, name = item.shape, f"{item.name.removesuffix('_in')}_state"
         kind = next(info.type.tensor_type.elem_type for info in self.model.graph.input if info.name == item.name)
+        inwards: Steps
+        outwards: Steps
         if len(shape) == 3 and shape[1] == 1:
             sizes, inwards, outwards = [shape[0], 1, shape[2]], [("Identity", None)], [("Identity", None)]
         elif len(shape) == 2 and shape[0] == 1:
@@ -102,7 +108,8 @@ class _Builder:
                 "one axis for the batch of 1 and at most two others"
             )
         if kind != TensorProto.FLOAT:
-            inwards, outwards = [*inwards, ("Cast", [kind])], [("Cast", [TensorProto.FLOAT]), *outwards]
+            single: list[int] = [TensorProto.FLOAT]
+            inwards, outwards = [*inwards, ("Cast", [kind])], [("Cast", single), *outwards]
         self.given.add(item.name)
         self.inputs.append(_vector(f"{name}_in", sizes))
         self.outputs.append(_vector(f"{name}_out", sizes))
@@ -140,9 +147,7 @@ class _Builder:
         del graph.value_info[:]
         return self.model
 
-    def _chain(
-        self, steps: Sequence[tuple[str, list[int] | None]], start: str, end: str, nodes: list[onnx.NodeProto]
-    ) -> None:
+    def _chain(self, steps: Steps, start: str, end: str, nodes: list[onnx.NodeProto]) -> None:
         for place, (op, numbers) in enumerate(steps):
             name = end if place == len(steps) - 1 else f"{start}_{place}"
             node = helper.make_node(op, [start], [name])

@@ -122,7 +122,7 @@ def emulate(
         choices: ArmChoices = {"dynamics": dynamics, "seed": seed, "things": outlook.things}
         if robot.description is not None or dynamics is not None:
             choices["description"] = robot.described
-        choices |= {"model": "servo" if dynamics is None else "mujoco"}
+        choices["model"] = "servo" if dynamics is None else "mujoco"
         with arm("rest", HELD, *faults, cameras=_cameras(robot, outlook), **choices) as resting:
             sources = {n: c.model_copy(update={"source": resting.camera_url(n)}) for n, c in robot.cameras.items()}
             yield Rehearsal(robot.model_copy(update=there | {"port": resting.port, "cameras": sources}), resting)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array
+from policy_port.arrays import Array, Integers
 from policy_port.plants.behind import Behind, blocked
 from policy_port.robots.arm.reading import SETTINGS, Reading
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
@@ -33,8 +33,9 @@ class Judge:
         self._robot = robot
         self._names = tuple(joint_names)
         self._allowed = np.array([robot.joints[name].tracking_error for name in joint_names])
-        self._goals = self._had = np.zeros(len(self._names))
-        self._lost = np.zeros(len(self._names), dtype=int)
+        self._goals: Array = np.zeros(len(self._names))
+        self._had: Array = self._goals
+        self._lost: Integers = np.zeros(len(self._names), dtype=np.int64)
         self._unpowered = 0
         self.leading = False
         """The arm is being led to rest: a motor that is too warm for more is still good for that."""

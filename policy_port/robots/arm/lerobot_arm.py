@@ -74,7 +74,7 @@ class LeRobotArm:
         """The last measurement."""
         self.joint_names = robot.joint_names
         self.timestep = control_dt
-        self._velocity = np.zeros(len(MOTORS))
+        self._velocity: Array = np.zeros(len(MOTORS))
         self._links = None if robot.kinematics is None else LinkPositions(robot.kinematics)
 
     @property

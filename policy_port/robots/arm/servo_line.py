@@ -60,9 +60,10 @@ class ServoLine:
 
     def __init__(self, follower: SOFollower, clock: Clock = REAL) -> None:
         self._bus, self._clock = follower.bus, clock
-        self._port: Any = follower.bus.port_handler
+        port: Any = follower.bus.port_handler
         # How long the driver waits for an answer goes by the same clock, in its milliseconds; its own can be set back.
-        self._port.getCurrentTime = lambda: 1000.0 * clock.look()
+        port.getCurrentTime = lambda: 1000.0 * clock.look()
+        self._port = port
         self.ids = [follower.bus.motors[motor].id for motor in MOTORS]
         """Ids on the bus, in the order of `MOTORS`."""
         self.goals: Array | None = None
@@ -262,11 +263,13 @@ class ServoLine:
         """
         present = goals if present is None else present
         # A servo keeps its last goal over torque off, and would jump there.
-        for _ in range(TRIES):
+        tries = 0
+        while True:
             self.send(goals)
             self._clock.sleep(SETTLE)
             before = self.read()
-            if (before.goal == goals).all():
+            tries += 1
+            if tries == TRIES or (before.goal == goals).all():
                 break
         if (before.goal != goals).any() or np.abs(before.ticks - present).max() > NEAR:
             raise LineError("the arm moves, or its goals don't arrive: torque was not switched on")

@@ -86,11 +86,11 @@ class Supervisor:
         self.name = arm.name
         self.joint_names = names
         self.timestep = arm.timestep
-        self.sent = np.zeros(len(names))
+        self.sent: Array = np.zeros(len(names))
         """The target sent last [rad]."""
         self.sends = 0
         """Targets that the policy has had sent."""
-        self.followed = np.zeros(len(names))
+        self.followed: Array = np.zeros(len(names))
         """The last of them [rad], whatever the supervisor has sent since."""
         self.beats = 0
         """How many lateness figures there were when it was sent."""

@@ -268,7 +268,7 @@ def _robot_type() -> str:
 
 def _read_back(part: Path, columns: dict[str, Rows], folder: Path) -> None:
     """Compare what lies on the disk with what was to be written."""
-    import pyarrow.parquet  # pyright: ignore[reportMissingImports]
+    import pyarrow.parquet
 
     files = sorted((part / "data").rglob("*.parquet"))
     for key, wanted in columns.items():

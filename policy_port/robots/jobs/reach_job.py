@@ -128,7 +128,7 @@ class ReachJob:
 
     def __init__(self, task: ReachTask) -> None:
         self._task = task
-        self.tip_links = task.tip_links
+        self.tip_links: tuple[str, ...] = task.tip_links
         self.words = {
             "task": f"reach: tip within {task.success_distance:g} m of the goal after {task.episode_steps} steps",
             "tip": TIP,

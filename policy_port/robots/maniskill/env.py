@@ -101,7 +101,7 @@ class RealEnv(gym.Env[Any, Any]):
         self._ready = False
 
     @property
-    def observation_space(self) -> gym.Space[Any]:
+    def observation_space(self) -> gym.Space[Any]:  # pyrefly: ignore[bad-override]  gymnasium has an attribute
         """The simulation's, with its batch of one."""
         return self._task.base.observation_space
 
@@ -111,7 +111,7 @@ class RealEnv(gym.Env[Any, Any]):
         return self._task.base.single_observation_space
 
     @property
-    def action_space(self) -> gym.Space[Any]:
+    def action_space(self) -> gym.Space[Any]:  # pyrefly: ignore[bad-override]  gymnasium has an attribute
         """The simulation's."""
         return self._task.base.action_space
 

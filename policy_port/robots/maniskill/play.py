@@ -115,7 +115,7 @@ class TaskJob:
         self._task, self._cameras, self._steps = task, cameras, task.max_episode_steps
         self._placed, self._table = placed, table
         self._reach: ReachTask | None = task.base.task if isinstance(task.base, SO100ReachEnv) else None
-        self.tip_links = () if self._reach is None else self._reach.tip_links
+        self.tip_links: tuple[str, ...] = () if self._reach is None else self._reach.tip_links
         listed = {str(origin): [path for path, o in task.origins.items() if o is origin] for origin in Origin}
         self.words = {
             "task": f"{task.env_id} under {task.base.control_mode}, {self._steps} steps an episode",

@@ -133,7 +133,7 @@ def test_damage_never_ends_in_another_error(tmp_path: Path) -> None:
     """Flipped, deleted and inserted bytes give a policy or our own error, never another exception."""
     path = written.rsl_rl_5(tmp_path)
     scripted = io.BytesIO()
-    torch.jit.save(torch.jit.trace(torch.nn.Linear(4, 2), torch.zeros(1, 4)), scripted)  # pyright: ignore
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(4, 2), torch.zeros(1, 4)), scripted)
     rng = random.Random(0)
     for original in (path.read_bytes(), scripted.getvalue()):
         for _ in range(150):

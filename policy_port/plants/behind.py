@@ -23,7 +23,7 @@ class Behind:
             arms: How many.
         """
         self._allowed, self._patience = allowed, patience
-        self._since = np.full((arms, len(allowed)), np.inf)
+        self._since: Array = np.full((arms, len(allowed)), np.inf)
 
     def forget(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Nothing is known of arms any more: of all, or of those in `rows`, shape (arms,)."""

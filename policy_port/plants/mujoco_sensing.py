@@ -107,7 +107,8 @@ class ContactForces:
         mine = np.flatnonzero(link >= 0)
         place, force = np.tile(state * self._links, 2)[mine] + link[mine], np.concatenate([-force, force])[mine]
         size = len(states) * self._links
-        return np.stack([np.bincount(place, axis, size) for axis in force.T], 1).reshape(-1, self._links, 3)
+        total = np.stack([np.bincount(place, axis, size) for axis in force.T], 1).astype(np.float64, copy=False)
+        return total.reshape(-1, self._links, 3)
 
     def _in_frame(self, every: Array, dim: NDArray[np.int32], friction: Array) -> Array:
         """Normal and two tangential forces of contacts, of the numbers at their addresses, shape (contacts, 3)."""

@@ -25,7 +25,7 @@ class Aggregated(Distillation):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # A CPU core learns from a picture in two thirds of the time so.
-        self._raw_student.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._raw_student.to(memory_format=torch.channels_last)  # type: ignore[no-matching-overload]
         self._kept: dict[str, Tensor] = {}
         self._labels_kept = torch.zeros(0)
 

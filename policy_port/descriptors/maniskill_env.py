@@ -78,6 +78,7 @@ def _draft(env: BaseEnv, options: ImportOptions) -> Draft:
     draft.put("decimation", env.sim_freq // env.control_freq, f"{options.env}: control_freq {env.control_freq}")
     draft.put("base.floating", not agent.fix_root_link, f"{options.env}: fix_root_link")
     draft.put("actuation.kind", "implicit", "SAPIEN's drives are integrated by PhysX")
+    # ManiSkill puts arrays of bodies in the place of what its links declare.
     weightless = all(bool(link.disable_gravity.all()) for link in robot.links)  # pyrefly: ignore[missing-attribute]
     draft.put("actuation.gravity_compensation", weightless, f"{options.env}: disable_gravity of the links")
     names = [joint.name for joint in robot.active_joints]

@@ -236,5 +236,6 @@ def _reach_down(link: physx.PhysxArticulationLinkComponent, shape: physx.PhysxCo
         return float(shape.radius * np.hypot(down[1], down[2]) + abs(down[0]) * shape.half_length)
     if isinstance(shape, physx.PhysxCollisionShapeBox):
         return float(np.abs(down * shape.half_size).sum())
+    # What is left is a mesh; the list of shapes has no type of its own for it.
     vertices = np.asarray(shape.vertices) * np.asarray(shape.scale)  # pyrefly: ignore[missing-attribute]
     return -float((vertices @ down).min())

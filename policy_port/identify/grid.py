@@ -18,6 +18,8 @@ WORTH = 0.05
 """A move is followed on where the last step won more than this share of what it lies above the best."""
 STEPS = (1, 2, 3)
 """Physics steps by which delays are moved, beside what the caller names."""
+BESIDE = 3
+"""Iterations from delays a physics step away."""
 FARTHEST = 1.0
 """Longest of these steps, in standard deviations of the prior."""
 SCANNED, APART = 0.01, 0.03
@@ -164,14 +166,42 @@ def minima(problem: Problem, space: Space, z: Array, rounds: int) -> list[Array]
     if len(starts) == 1:
         return [min((z, *starts), key=lambda one: problem.cost(space, one))]
     ends = [problem.minimise(space, one, rounds) for one in starts]
-    points = np.stack([z, *ends], axis=1)
+    return [_mixed(problem, space, [z, *ends]), *ends]
+
+
+def beside(problem: Problem, space: Space, z: Array) -> Array:
+    """What is reached from delays a physics step away, of each joint where that serves it better.
+
+    The wall between two minima that lie a step apart is too curved for a profile, whose others follow by the
+    derivatives before the move: friction and play change sides with the delay, and inertia by half.
+
+    Args:
+        problem: What is fitted.
+        space: What is searched.
+        z: Coordinates of a minimum.
+    """
+    mine = [index for index, item in enumerate(space.parameters) if item.key == "delay"]
+    if not mine:
+        return z
+    step, (low, high) = problem.predictor.timestep / space.parameters[mine[0]].spread, space.bounds
+    ends = [z]
+    for sign in (1.0, -1.0):
+        moved = z.copy()
+        moved[mine] = np.clip(moved + sign * step, low, high)[mine]
+        ends.append(problem.minimise(space, _along_lag(space, z, moved), BESIDE))
+    return _mixed(problem, space, ends)
+
+
+def _mixed(problem: Problem, space: Space, ends: Sequence[Array]) -> Array:
+    """The point whose coordinates are, of each joint, those of the end that serves it best; the best end, if better."""
+    points, columns = np.stack(ends, axis=1), _columns(space)
     residual = problem.residuals(space, points)
     least = points[:, int((residual**2).sum(axis=0).argmin())].copy()
     mixed, by_joint = least.copy(), _by_joint(problem, space, points, residual)
     for joint, column in enumerate(by_joint.argmin(axis=0)):
-        own = scan.columns == joint
+        own = columns == joint
         mixed[own] = points[own, column]
-    return [min((mixed, least), key=lambda one: problem.cost(space, one)), *ends]
+    return min((mixed, least), key=lambda one: problem.cost(space, one))
 
 
 def twins(problem: Problem, space: Space, z: Array, others: Sequence[Array], level: float) -> Twins:

@@ -14,7 +14,7 @@ from policy_port.identify.doubts import Doubt, check_doubts
 from policy_port.identify.errors_left import Misfit, misfits, reading_noise, rmse
 from policy_port.identify.estimate import LEVEL, Estimates, estimate
 from policy_port.identify.fit import Predictor, Problem
-from policy_port.identify.grid import minima, profile, twins
+from policy_port.identify.grid import beside, minima, profile, twins
 from policy_port.identify.lag import Lag, fit_lag
 from policy_port.identify.learned import Learned, learn
 from policy_port.identify.mujoco_predictor import MujocoPredictor
@@ -221,8 +221,12 @@ def search(
         for key in (key for key in grids if key in searched):
             z = profile(problem, space, z, key, grids[key]).best
         z = problem.minimise(space, z, rounds // 2)
-        if problem.cost(space, before) - problem.cost(space, z) < SETTLED:
+        if problem.cost(space, before) - problem.cost(space, z) >= SETTLED:
+            continue
+        there = z if quick is not None or turn == turns - 1 else beside(problem, space, z)
+        if problem.cost(space, z) - problem.cost(space, there) < SETTLED:
             break
+        z = there
     problem = weighed(problem, space, z)
     return problem, z, [problem.minimise(space, one, rounds // 2) for one in others]
 

@@ -52,48 +52,25 @@ DRAWN = {"ground_friction": [0.7, 1.25], "contact_time": [0.01, 0.025]}
 """Physics that differ between the environments in which a student learns: benchmarks/distil_contacts.py says why.
 MuJoCo takes two timesteps at least, here 0.01 s."""
 
-NUM_ENVS = 256
-ITERATIONS = {"newton_assets_mjw_anymal": 240}
-"""Where not 120; 240 with contacts drawn."""
-DRAWS = ", contacts drawn"
-"""Behind the name of a teacher whose student learned so."""
+NUM_ENVS, ITERATIONS = 256, 240
 EPISODES = {"mujoco": (200, 20.0), "maniskill": (100, 20.0), "newton": (32, 10.0)}
 """Episodes in each simulator, and their length [s]; Newton on a CPU makes 200 steps a second."""
 NOTES = (
-    "- physx_anymal's student learnt with the settings above, mjw_anymal's for 240 iterations: with 120 it kept 93.4",
-    "  (91.5 to 95.1) % of its teacher's tracking on these episodes and fell 3.0 points more, and its tracking in its",
-    "  own episodes was still rising. mjw_go2's is of the settings of before: 64 environments, 200 iterations, a",
-    "  constant rate, checkpoints measured in 10 s.",
-    "- The minutes are of a machine on which a dozen other programs ran (load 10 to 15 on two cores).",
-    "- What closed the bar for physx_anymal: four times the environments, and a learning rate that falls from",
-    "  iteration to iteration. With 64 environments and 200 iterations two checkpoints of one run, 50 iterations",
-    "  apart, fell in 7 and in 23 of 400 other episodes (seeds from 5,000,000 on), and the mean of the weights of",
-    "  three of them in 26.",
-    "- Those falls are no weakness of the teacher. It fell in 8 of 600 such episodes, 6 of them within a second of a",
-    "  command that changed at 10 s. 12 of the 26 falls were under commands of 0.3 to 0.8 m/s forward, up to 0.5 m/s",
-    "  left and 0.3 to 1 rad/s left; of the teacher's none, in 32 such commands.",
-    "- In SAPIEN, in which none of them learnt, both students of ANYmal miss the bar by their tracking,",
-    "  physx_anymal's by its falls too. What it lacks is in [distil_contacts.md](distil_contacts.md): it takes",
-    "  itself for 5 to 7 % slower, as in MuJoCo with contacts of 0.01 s.",
-    "- With contacts drawn (each part with `--drawn`: contact_time 0.01 to 0.025 s, ground_friction 0.7 to 1.25, 240",
-    "  iterations)",
-    "  mjw_anymal's student holds in SAPIEN and Newton; in MuJoCo it misses by one fall: 8 of 200, its teacher 5, 7",
-    "  would do. On 200 other seeds (from 5,000,000 on) it holds there, with 96.4 (94.7 to 97.9) % and 4 falls to",
-    "  2; the checkpoint of iteration 240, which 32 episodes did not choose, has 96.9 % and 5 falls on those.",
-    "- That training took 6.2 minutes, 3.8 of them the CPU's, exports left out, at a load of 4 to 7 by other work.",
-    "- physx_anymal's student of the same settings holds in MuJoCo and in SAPIEN (100 seeds, so that one fall is a",
-    "  point). After 120 iterations it fell in MuJoCo in 6.0 (2.5 to 10.0) points more of the episodes than its",
-    "  teacher, with 97.0 % of the tracking, and in SAPIEN kept 100.2 % with one fall more of 60: it had more to",
-    "  learn. Its 12.7 minutes are 4.0 of the CPU's, at a load of 5 to 9: over 10 minutes, and not measured again.",
-    "- In Newton it tracks 0.867 with no fall, 10 s of the same 40 seeds: 102.0 % of its teacher's 0.850, which is",
-    "  taken from the row above, so that no paired interval is given and no row of its own. It holds in all three.",
-    "- The last column of the table of learning is of the task that was learnt: of those two, with contacts drawn.",
-    "  There physx_anymal's student falls in 5 points more of 100 episodes than its teacher: at some contacts",
-    "  that are drawn it is less steady, and which was not looked at.",
-    "- Drawn gains (0.85 to 1.15, 0.7 to 1.3), base mass, joint friction and a delay of 5 ms instead of contacts did",
-    "  not help: 88.8 % in SAPIEN on 40 seeds from 5,000,000 on, 7 falls more.",
-    "- A fall in 40 or 60 episodes is more than a point: the last column of such a row may say no for that alone.",
-    "- Fewer episodes were played in SAPIEN and Newton, as many as the time allowed; go2 was not played in Newton.",
+    "- mjw_anymal's and physx_anymal's rows are of these settings, with 60 or 100 episodes in SAPIEN and 40 in Newton.",
+    "  A fall in 40 or 60 is more than a point: the last column may say no for that alone. mjw_go2's are older: 64",
+    "  environments, 200 iterations, a constant rate, MuJoCo's own contacts; it was not played in Newton.",
+    "- mjw_anymal's student misses in MuJoCo by one fall: 8 of 200, its teacher 5, 7 would do. On 200 other seeds",
+    "  (from 5,000,000 on) it holds, with 96.4 (94.7 to 97.9) % and 4 falls to 2.",
+    "- physx_anymal's tracks 0.867 in Newton with no fall, 102.0 % of its teacher's 0.850 on the same 40 seeds: of",
+    "  another run, so that no paired interval is given and no row.",
+    "- The minutes are of a machine on which 5 to 15 other programs ran. physx_anymal's 12.7 are over the 10 that are",
+    "  asked, 4.0 of the CPU's are not; without other programs it was not measured.",
+    "- The last column of learning is of the task that was learnt, contacts drawn: there physx_anymal's student falls",
+    "  in 5 points more of the episodes than its teacher, at which contacts was not looked at.",
+    "- What the settings are for: students that learnt in MuJoCo's own contacts alone kept 94.1 and 94.8 % in SAPIEN",
+    "  ([why](distil_contacts.md)); with contacts drawn and 120 iterations physx_anymal's fell in 6.0 points more of",
+    "  the episodes; with 64 environments and a constant rate two checkpoints of one run, 50 iterations apart, fell in",
+    "  7 and in 23 of 400. Drawn gains, mass, joint friction and delay instead of contacts did not help.",
 )
 BLIND = "teacher, velocity zeroed"
 
@@ -135,21 +112,20 @@ def robot_file(name: str) -> Path:
     return SHARED / "robots" / robot / f"{robot}.xml"
 
 
-def train(name: str, work: Path, student: str, *, drawn: bool) -> dict[str, Any]:
-    """Distil and export, with contacts that are drawn or as MuJoCo's are; how long it took."""
+def train(name: str, work: Path, student: str) -> dict[str, Any]:
+    """Distil, contacts drawn, and export; how long it took."""
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     teacher, contract = SHARED / "policies" / f"{name}.pt", ROOT / "tests" / "real_policies" / f"{name}.yaml"
     (work / "student.yaml").write_text(student_of(load_contract(contract)).to_yaml())
     asked = task(ROBOTS[name])
-    iterations = 240 if drawn else ITERATIONS.get(name, 120)
-    for file, more in (("task.yaml", {}), ("learnt.yaml", {"randomisation": DRAWN} if drawn else {})):
+    for file, more in (("task.yaml", {}), ("learnt.yaml", {"randomisation": DRAWN})):
         (work / file).write_text(yaml.safe_dump({**asked, **more}, sort_keys=False))
     wall, busy = time.perf_counter(), time.process_time()
     command(
         *("distil", teacher, "--teacher-contract", contract, "--student-contract", work / "student.yaml"),
         *("--plant", "mujoco", "--robot", robot_file(name), "--task", work / "learnt.yaml", "--student", student),
-        *("--num-envs", NUM_ENVS, "--iterations", iterations, "--out", work / "run"),
+        *("--num-envs", NUM_ENVS, "--iterations", ITERATIONS, "--out", work / "run"),
     )
     taken = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - busy, "student": student}
     command("export", work / "run", "--format", "onnx", "--out", work / "student")
@@ -157,13 +133,13 @@ def train(name: str, work: Path, student: str, *, drawn: bool) -> dict[str, Any]
     return {**taken, "result": yaml.safe_load((work / "run" / "result.yaml").read_text())["reason"]}
 
 
-def play(name: str, work: Path, plant_name: str, episodes: int | None, *, drawn: bool) -> dict[str, Any]:
-    """Teacher and student, by their ports, in the same episodes; a blind teacher once, beside the first student."""
+def play(name: str, work: Path, plant_name: str, episodes: int | None) -> dict[str, Any]:
+    """Teacher and student, by their ports, in the same episodes; in MuJoCo the blind teacher too."""
     count, seconds = EPISODES[plant_name]
     count = episodes or count
     trial = Trial(task=load_task(work / "task.yaml"), seconds=seconds, episodes=count)
     found: dict[str, Scores] = {}
-    wanted = ("teacher", BLIND, "student") if plant_name == "mujoco" and not drawn else ("teacher", "student")
+    wanted = ("teacher", BLIND, "student") if plant_name == "mujoco" else ("teacher", "student")
     for who in wanted:
         port = load_port(work / who.partition(",")[0])
         setup = PlantSetup.from_contract(port.contract)
@@ -216,10 +192,10 @@ def page(kept: dict[str, Any]) -> str:
         "",
         "`.venv/bin/python benchmarks/distil.py --part train` (then `mujoco`, `maniskill`, `newton`; `--only NAME`",
         "for single ones). Each teacher reads `base_lin_vel`; its student does not, and is distilled by",
-        f"`policy-port distil --student gru --num-envs {NUM_ENVS} --iterations 120` (where no note says otherwise) in",
-        "MuJoCo with sensor noise on, exported, and played by its port. Teacher and student perform the same episodes,",
-        "commands and noise drawn alike (seeds from 1,000,000 on, which no training and no choice of a checkpoint has",
-        "seen).",
+        f"`policy-port distil --student gru --num-envs {NUM_ENVS} --iterations {ITERATIONS}` in MuJoCo with sensor",
+        "noise on and contacts drawn (contact_time 0.01 to 0.025 s, ground_friction 0.7 to 1.25), exported, and played",
+        "by its port, contacts as each simulator has them. Teacher and student perform the same episodes, commands and",
+        "noise drawn alike (seeds from 1,000,000 on, which no training and no choice of a checkpoint has seen).",
         "",
         "Tracking is exp(-error^2 / 0.25), of the planar velocity and half as much of turning, as a share of the",
         "most there is; 0 from a fall on. A student holds with at least 95 % of its teacher's tracking and at most one",
@@ -245,22 +221,18 @@ def main() -> None:
     options.add_argument("--part", choices=("train", *EPISODES), required=True)
     options.add_argument("--only", nargs="+", choices=tuple(ROBOTS), default=tuple(ROBOTS))
     options.add_argument("--student", choices=("gru", "lstm", "mlp"), default="gru")
-    options.add_argument(
-        "--drawn", action="store_true", help="contacts differ between the environments of the training"
-    )
     options.add_argument("--episodes", type=int, help="how many, in the place of the usual number")
     options.add_argument("--work", type=Path, default=ROOT / ".distil", help="where runs and ports are kept")
     given = options.parse_args()
     for name in given.only:
         work = given.work / name
         if given.part == "train":
-            part = train(name, work, given.student, drawn=given.drawn)
+            part = train(name, work, given.student)
         else:
-            part = play(name, work, given.part, given.episodes, drawn=given.drawn)
+            part = play(name, work, given.part, given.episodes)
         kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        kept.setdefault(name + DRAWS * given.drawn, {})[given.part] = part
-        known = [one + draws for one in ROBOTS for draws in ("", DRAWS)]
-        ordered = {one: kept[one] for one in known if one in kept}
+        kept.setdefault(name, {})[given.part] = part
+        ordered = {one: kept[one] for one in ROBOTS if one in kept}
         KEPT.write_text(json.dumps(ordered, indent=1) + "\n")
         TABLE.write_text(page(ordered))
 

@@ -257,7 +257,10 @@ def replay_once(
 
 
 def training(rounds: int) -> None:
-    """A training's environment steps against the bare simulator told the same targets, 64 environments."""
+    """A training's environment steps against the bare simulator told the same targets, 64 environments.
+
+    Bare is another plant of the same robot, of which nothing is read: targets are written, and the physics steps.
+    """
     import torch
 
     from policy_port.tasks.velocity import load_task
@@ -269,11 +272,11 @@ def training(rounds: int) -> None:
     print(f"\ntraining's environment over the bare simulator with the same targets, target at least {TRAIN_TARGET}")
     contract = load_contract(ROOT / "tests" / "real_policies" / "newton_assets_mjw_go2.yaml")
     robot, count, steps = SHARED / "robots" / "go2" / "go2.xml", 64, 50
-    task, plant = (
-        load_task("go2_velocity"),
-        make_plant("mujoco", robot, PlantSetup.from_contract(contract), num_envs=64),
-    )
-    with contextlib.closing(plant):
+    task, setup = load_task("go2_velocity"), PlantSetup.from_contract(contract)
+    with contextlib.ExitStack() as stack:
+        plant, alone = (
+            stack.enter_context(contextlib.closing(make_plant("mujoco", robot, setup, num_envs=count))) for _ in "12"
+        )
         one = {"actor": contract}
         two = {"student": contract, "teacher": contract}
         generator = torch.Generator().manual_seed(0)
@@ -298,10 +301,10 @@ def training(rounds: int) -> None:
                     targets.append(environment.signals.joint_target.copy())
 
             def bare(environment=environment, targets=targets) -> None:
-                plant.reset(environment.signals.default_joint_pos())
+                alone.reset(environment.signals.default_joint_pos())
                 for target in targets:
-                    plant.write(target)
-                    plant.step(contract.decimation)
+                    alone.write(target)
+                    alone.step(contract.decimation)
 
             times = turns({"learn": learn, "bare": bare}, rounds, 1)
             found, speed = ratio(times["bare"], times["learn"]), count * steps / statistics.median(times["learn"])

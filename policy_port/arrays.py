@@ -19,12 +19,18 @@ Integers = NDArray[np.int64]
 Pixels = NDArray[Any]
 """Images, bytes or float32, in the layout that a docstring names."""
 
-NEXT, LAST = [1, 2, 0], [2, 0, 1]
+PLUS, MINUS = [1, 2, 0, 2, 0, 1], [2, 0, 1, 1, 2, 0]
 
 
 def cross(a: Array, b: Array) -> Array:
     """Cross products along the last axis, of three numbers; np.cross takes several times as long for few."""
-    return a[..., NEXT] * b[..., LAST] - a[..., LAST] * b[..., NEXT]
+    products = a.take(PLUS, -1) * b.take(MINUS, -1)
+    return products[..., :3] - products[..., 3:]
+
+
+def turned_back(vectors: Array, axes: Array) -> Array:
+    """Vectors as components along `axes`, the columns of the matrices (..., 3, 3), in MuJoCo's order of adding."""
+    return axes[..., 0, :] * vectors[..., :1] + axes[..., 1, :] * vectors[..., 1:2] + axes[..., 2, :] * vectors[..., 2:]
 
 
 def turn(into: Array, vector: Array, quat: Array) -> None:

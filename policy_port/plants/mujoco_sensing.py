@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.arrays import Array, cross
+from policy_port.arrays import Array, cross, turned_back
 from policy_port.control.plant import LinkState, PlantState, Sensed
 from policy_port.errors import RobotError, closest
 from policy_port.plants.mujoco_columns import Columns
@@ -98,16 +98,17 @@ class ContactForces:
         state = np.repeat(np.arange(len(states)), [len(address) for address in addresses])[watched]
         start = np.cumsum([0, *(len(force) for force in forces)])
         every = np.concatenate([*forces, np.zeros(2 * 6)])[(first[watched] + start[state])[:, None] + np.arange(2 * 6)]
-        dim = np.concatenate(dims)[watched]
-        friction = np.concatenate(frictions)[watched]
-        frame = np.concatenate(frames)[watched].reshape(-1, 3, 3)
-        force = (frame * self._in_frame(every, dim, friction)[:, :, None]).sum(1)
+        dim = np.concatenate(dims).take(watched, 0)
+        friction = np.concatenate(frictions).take(watched, 0)
+        frame = np.concatenate(frames).take(watched, 0).reshape(-1, 3, 3)
+        force = turned_back(self._in_frame(every, dim, friction), frame)
         # It is what the first geom does to the second.
         link = rows[watched].T.ravel()
         mine = np.flatnonzero(link >= 0)
-        place, force = np.tile(state * self._links, 2)[mine] + link[mine], np.concatenate([-force, force])[mine]
-        size = len(states) * self._links
-        total = np.stack([np.bincount(place, axis, size) for axis in force.T], 1).astype(np.float64, copy=False)
+        place = 3 * (np.tile(state * self._links, 2)[mine] + link[mine])[:, None] + np.arange(3)
+        force = np.concatenate([-force, force])[mine]
+        size = 3 * len(states) * self._links
+        total: Array = np.bincount(place.ravel(), force.ravel(), size).astype(np.float64, copy=False)
         return total.reshape(-1, self._links, 3)
 
     def _in_frame(self, every: Array, dim: NDArray[np.int32], friction: Array) -> Array:
@@ -174,7 +175,7 @@ class MovingFrames:
         # MuJoCo's velocities are those of the point of the body at the tree's centre of mass.
         velocity, away = self._velocity.now().reshape(*self._shape, 2, 3), self._centre.now().reshape(pos.shape)
         linear = velocity[:, :, 1] - cross(pos - away, velocity[:, :, 0])
-        ang_vel, lin_vel = ((axes * vector[..., None]).sum(2) for vector in (velocity[:, :, 0], linear))
+        ang_vel, lin_vel = (turned_back(vector, axes) for vector in (velocity[:, :, 0], linear))
         quat = self._quaternions(axes) if self._quat is None else self._quat.now().reshape(*self._shape, 4)
         for number, link in enumerate(self._links):
             link.pos[...], link.quat[...] = pos[:, number], quat[:, number]

@@ -61,6 +61,7 @@ class PlantEnvironment:
             for name, group in self.groups.items()
             if name != acting
         }
+        self._reshapes = own.contract.action.reshapes_raw
         self._raw_bounds = {name: np.array(self.groups[name].contract.raw_bounds) for name in self._conversions}
         self.num_envs, self.num_actions, self.device = plant.num_envs, own.contract.action_size, torch.device(device)
         self.max_episode_length = max(1, round(task.episode / own.contract.control_dt))
@@ -218,7 +219,7 @@ class PlantEnvironment:
             least, most = self._raw_bounds[name]
             np.clip(convert(self.signals.last_action), least, most, out=signals.last_action)
             signals.joint_target[...] = self.signals.joint_target
-            if self.contract.action.reshapes_raw:
+            if self._reshapes:
                 signals.filtered_action[...] = convert(self.signals.filtered_action)
 
     def _observe(self, started: Rows) -> TensorDict:

@@ -41,7 +41,7 @@ class Bounds:
 
     shift: float = 4.0
     """The arm elsewhere in the picture [pixels of 240 rows]: about a centimetre of a camera at 0.6 m."""
-    scale: float = 0.028
+    scale: float = 0.034
     """The arm larger or smaller, by this share."""
     turn: float = math.radians(3.0)
     """The arm turned in the picture [rad]."""

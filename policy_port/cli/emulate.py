@@ -106,8 +106,7 @@ def emulate(options: EmulateOptions) -> None:
     if options.model == "mujoco" and options.robot != "so100":
         raise EmulatorError(
             f"--model mujoco: the robot description of an {options.robot} ships with nothing here, and an SO100's "
-            "links are others. Leave --model out, or give a robot file that names its description to policy-port play "
-            "--real --emulated --dynamics"
+            "links are others. Leave --model out"
         )
     if options.calibration is not None and not options.calibration.exists():
         write_calibration(options.calibration)

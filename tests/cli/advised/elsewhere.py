@@ -54,8 +54,8 @@ TRIED: dict[str, str] = {
     ),
     "--{} goes with --emulated: {}": "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm",
     "--emulated-view goes with --config, whose camera it is": _DEPLOYED,
-    "Leave --model out, or give a robot file that names its description": (
-        "tests.cli.test_camera_described:test_the_description_of_an_so100_may_be_given_too"
+    "and an SO100's links are others. Leave --model out": (
+        "tests.cli.test_emulate:test_it_says_where_the_arm_is_and_how_it_ended"
     ),
     "--supervisor goes with a task of an arm": f"{_RUNS}test_a_supervisor_goes_with_a_task_of_its_own_arm",
     "Give that arm's robot file, or leave --supervisor out": (

@@ -108,7 +108,8 @@ class ContactForces:
         place = 3 * (np.tile(state * self._links, 2)[mine] + link[mine])[:, None] + np.arange(3)
         force = np.concatenate([-force, force])[mine]
         size = 3 * len(states) * self._links
-        return np.bincount(place.ravel(), force.ravel(), size).reshape(-1, self._links, 3)
+        sums: Array = np.bincount(place.ravel(), force.ravel(), size)  # type: ignore[assignment]
+        return sums.reshape(-1, self._links, 3)
 
     def _in_frame(self, every: Array, dim: NDArray[np.int32], friction: Array) -> Array:
         """Normal and two tangential forces of contacts, of the numbers at their addresses, shape (contacts, 3)."""

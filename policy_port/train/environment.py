@@ -216,7 +216,8 @@ class PlantEnvironment:
         """Tell the other groups what was done, each in its own terms."""
         for name, convert in self._conversions.items():
             signals = self.groups[name].signals
-            np.clip(convert(self.signals.last_action), *self._raw_bounds[name], signals.last_action)
+            lower, upper = self._raw_bounds[name]
+            np.clip(convert(self.signals.last_action), lower, upper, signals.last_action)
             signals.joint_target[...] = self.signals.joint_target
             if self._reshapes:
                 signals.filtered_action[...] = convert(self.signals.filtered_action)

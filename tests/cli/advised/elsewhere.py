@@ -55,7 +55,7 @@ TRIED: dict[str, str] = {
     "--{} goes with --emulated: {}": "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm",
     "--emulated-view goes with --config, whose camera it is": _DEPLOYED,
     "and an SO100's links are others. Leave --model out": (
-        "tests.cli.test_emulate:test_it_says_where_the_arm_is_and_how_it_ended"
+        "tests.cli.test_emulate:test_a_misuse_says_what_is_valid"
     ),
     "--supervisor goes with a task of an arm": f"{_RUNS}test_a_supervisor_goes_with_a_task_of_its_own_arm",
     "Give that arm's robot file, or leave --supervisor out": (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from policy_port.camera.links import Arm
 from policy_port.camera.view import View
 from policy_port.errors import MissingDependencyError
-from policy_port.plants.mujoco_renderer import Renderer
+from policy_port.plants.mujoco_renderer import Renderer, by_software
 from policy_port.plants.mujoco_scene import add_scenery
 
 CAMERA = "policy_port view"
@@ -121,6 +121,8 @@ class Twin:
         self.model.vis.global_.offwidth = max(self.model.vis.global_.offwidth, columns)
         self.model.vis.global_.offheight = max(self.model.vis.global_.offheight, rows)
         try:
+            if by_software():
+                self.model.vis.quality.offsamples = 0
             self._renderer = Renderer(self.model, rows, columns)
         except Exception as cause:
             raise MissingDependencyError(

@@ -54,9 +54,7 @@ TRIED: dict[str, str] = {
     ),
     "--{} goes with --emulated: {}": "tests.cli.test_camera_align:test_bad_input_is_refused_before_the_arm",
     "--emulated-view goes with --config, whose camera it is": _DEPLOYED,
-    "and an SO100's links are others. Leave --model out": (
-        "tests.cli.test_emulate:test_a_misuse_says_what_is_valid"
-    ),
+    "and an SO100's links are others. Leave --model out": "tests.cli.test_emulate:test_a_misuse_says_what_is_valid",
     "--supervisor goes with a task of an arm": f"{_RUNS}test_a_supervisor_goes_with_a_task_of_its_own_arm",
     "Give that arm's robot file, or leave --supervisor out": (
         f"{_RUNS}test_a_supervisor_goes_with_a_task_of_its_own_arm"
@@ -116,6 +114,9 @@ TRIED: dict[str, str] = {
     "There is nothing to learn from it: its contract is not": f"{_TAUGHT}test_what_cannot_teach_is_refused",
     "reads everything that the teacher reads: whatever no sensor": f"{_TAUGHT}test_what_a_student_will_lack_is_told",
     "and --student says {}; leave one of the two out": f"{_TAUGHT}test_a_network_is_named_once",
+    "which does not say what its numbers mean; give --teacher-contract": (
+        "tests.pipeline.test_commands:test_what_a_stage_may_name_is_not_refused"
+    ),
     "and is no port and no run's folder, which would; give --teacher-contract": (
         f"{_TAUGHT}test_what_cannot_teach_is_refused"
     ),

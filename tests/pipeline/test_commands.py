@@ -45,7 +45,6 @@ def read(folder: Path, last: dict[str, Any]) -> Pipeline:
         ({**PORT, "policy": "@student:checkpoint"}, "@student:checkpoint does not say what its numbers mean"),
         ({**PORT, "policy": "c.yaml"}, "does not say what its numbers mean; give its contract with --contract"),
         ({**PORT, "run": "remap", "mapping": "no_such"}, "no_such"),
-        ({**STUDENT, "teacher": "@teacher:checkpoint"}, "give --teacher-contract, or the whole run"),
         ({"run": "finetune", "student": "@student:checkpoint"}, "give --contract, --plant, --robot, --task"),
         ({"run": "finetune", "student": "c.yaml", "contract": "c.yaml", "plant": "newton"}, "give --robot, --task"),
         ({"run": "compare", "runs": "@played"}, "two runs or more"),
@@ -107,10 +106,18 @@ def test_what_only_the_port_can_say_is_not_asked_before_it_is_there(tmp_path: Pa
         {"run": "measure", "policy": "@port", **LEARNT},
         {"run": "finetune", "student": "@teacher", "critic_contract": "@teacher:contract"},
         {**STUDENT, "teacher": "@port"},
-        {**STUDENT, "teacher": "@teacher:checkpoint", "teacher_contract": "@teacher:contract"},
         {**PORT, "policy": "@student:checkpoint", "contract": "@student:contract"},
     ],
 )
 def test_what_a_stage_may_name_is_not_refused(tmp_path: Path, last: dict[str, Any]) -> None:
     """A run, a port, a replay or a part where each belongs; as many as `each` makes where several are taken."""
     assert read(tmp_path, last).stages[-1].name == "last"
+
+
+def test_a_file_that_teaches_is_given_its_contract(tmp_path: Path) -> None:
+    """As the message has it, or the whole run teaches."""
+    file = {**STUDENT, "teacher": "@teacher:checkpoint"}
+    with pytest.raises(TrainError, match="give --teacher-contract, or the whole run as the teacher"):
+        read(tmp_path, file)
+    for mended in ({**file, "teacher_contract": "@teacher:contract"}, STUDENT):
+        assert read(tmp_path, mended).stages[-1].name == "last"

@@ -115,7 +115,7 @@ TRIED: dict[str, str] = {
     "reads everything that the teacher reads: whatever no sensor": f"{_TAUGHT}test_what_a_student_will_lack_is_told",
     "and --student says {}; leave one of the two out": f"{_TAUGHT}test_a_network_is_named_once",
     "which does not say what its numbers mean; give --teacher-contract": (
-        "tests.pipeline.test_commands:test_what_a_stage_may_name_is_not_refused"
+        "tests.pipeline.test_commands:test_a_file_that_teaches_is_given_its_contract"
     ),
     "and is no port and no run's folder, which would; give --teacher-contract": (
         f"{_TAUGHT}test_what_cannot_teach_is_refused"

@@ -10,17 +10,17 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy_port.arrays import Array
-from policy_port.contract.place import Place
 from policy_port.control.ghost import DrawsGhosts, Ghost
-from policy_port.control.plant import Mounting, PlantState, SimulatedPlant
+from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.dynamics.document import Dynamics, JointDynamics, check_robot
 from policy_port.errors import DynamicsError
+from policy_port.plants.around import PlantAround
 from policy_port.plants.learned_drives import LearnedDrives, replaced_drives
 from policy_port.plants.physics import Physics, set_physics
 from policy_port.plants.play import CommandDelay, Play, Reading
@@ -41,7 +41,7 @@ OF_DRIVES = ("stiffness", "drive_damping", "effort_limit", "delay", "backlash")
 """Keys that a joint without a drive can't have."""
 
 
-class DynamicPlant:
+class DynamicPlant(PlantAround):
     """A simulated plant under identified dynamics; see `SimulatedPlant`.
 
     - delay: in each physics step the drives aim at what was commanded that long before the step. Where a command
@@ -76,9 +76,9 @@ class DynamicPlant:
             raise DynamicsError(
                 f"{len(dynamics)} dynamics for {plant.num_envs} environments: give one, or one for each"
             )
-        self._plant, self._setup = plant, setup
+        super().__init__(plant)
+        self._setup = setup
         self._dynamics = tuple(dynamics) * (plant.num_envs if len(dynamics) == 1 else 1)
-        self.joint_names, self.num_envs, self.timestep = plant.joint_names, plant.num_envs, plant.timestep
         for one in dynamics:
             check_robot(one, robot, self.joint_names)
             check_setup(one, setup)
@@ -239,32 +239,6 @@ class DynamicPlant:
         """See `Plant.effort`; within the play none. What learned actuators gave is in it."""
         effort = self._plant.effort()
         return effort if self._learned is None else effort + self._learned.effort
-
-    def link_position(self, link: str) -> Array:
-        """Where a link truly is; see `Plant.link_position`."""
-        return self._plant.link_position(link)
-
-    def mounting(self, place: Place | Literal["com"]) -> Mounting:
-        """See `Plant.mounting`."""
-        return self._plant.mounting(place)
-
-    def push(self, link: str, force: Array) -> None:
-        """See `SimulatedPlant.push`."""
-        self._plant.push(link, force)
-
-    def render(self, height: int, width: int) -> NDArray[np.uint8]:
-        """See `Plant.render`."""
-        return self._plant.render(height, width)
-
-    def close(self) -> None:
-        """See `Plant.close`."""
-        self._plant.close()
-
-    def __getattr__(self, name: str) -> Any:
-        # What a plant tells beside the protocol, such as what of the robot file it left out.
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._plant, name)
 
 
 class DrawingDynamicPlant(DynamicPlant):

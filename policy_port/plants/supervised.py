@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from policy_port.arrays import Array
-from policy_port.contract.place import Place
 from policy_port.contract.yaml_file import Strict, parse, read_yaml
-from policy_port.control.plant import Mounting, PlantState, SimulatedPlant
+from policy_port.control.plant import PlantState, SimulatedPlant
 from policy_port.errors import RobotError
+from policy_port.plants.around import PlantAround
 from policy_port.plants.behind import Behind, blocked, first_target
 from policy_port.plants.limiter import Limiter
 
@@ -71,7 +71,7 @@ def load_limits(path: Path) -> ArmLimits:
     return parse(ArmLimits, read_yaml(path, RobotError), RobotError)
 
 
-class SupervisedPlant:
+class SupervisedPlant(PlantAround):
     """A simulated arm whose targets are limited as the real one's, and which tells when that would be stopped.
 
     What was sent of a target is put into it, as the supervisor does. Stopped is a joint that stays behind its target,
@@ -89,9 +89,8 @@ class SupervisedPlant:
         Raises:
             RobotError: When the arm has other joints.
         """
-        self._plant, self.limits = plant, limits
-        self.joint_names, self.num_envs, self.timestep = plant.joint_names, plant.num_envs, plant.timestep
-        self.name = plant.name
+        super().__init__(plant)
+        self.limits = limits
         keys = ("lower", "upper", "speed", "acceleration", "tracking_error")
         lower, upper, speed, acceleration, allowed = (limits.column(key, self.joint_names) for key in keys)
         self._allowed, self._now = allowed, 0.0
@@ -147,37 +146,3 @@ class SupervisedPlant:
 
     def _stop(self, row: int, why: str) -> None:
         self.stops.setdefault(int(row), why)
-
-    def effort(self) -> Array:
-        """See `Plant.effort`."""
-        return self._plant.effort()
-
-    def link_position(self, link: str) -> Array:
-        """See `Plant.link_position`."""
-        return self._plant.link_position(link)
-
-    def mounting(self, place: Place | Literal["com"]) -> Mounting:
-        """See `Plant.mounting`."""
-        return self._plant.mounting(place)
-
-    def push(self, link: str, force: Array) -> None:
-        """See `SimulatedPlant.push`."""
-        self._plant.push(link, force)
-
-    def set_gains(self, stiffness: Array, damping: Array) -> None:
-        """See `SimulatedPlant.set_gains`."""
-        self._plant.set_gains(stiffness, damping)
-
-    def render(self, height: int, width: int) -> NDArray[np.uint8]:
-        """See `Plant.render`."""
-        return self._plant.render(height, width)
-
-    def close(self) -> None:
-        """See `Plant.close`."""
-        self._plant.close()
-
-    def __getattr__(self, name: str) -> Any:
-        # What a plant tells beside the protocol, such as what of the robot file it left out.
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._plant, name)

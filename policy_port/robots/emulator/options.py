@@ -112,7 +112,7 @@ class ArmOptions:
     port_link: Path | None = None
     """Symbolic link to make to the port."""
     seed: int = 0
-    """Seed of the faults that strike at random, of the encoders' and the cameras' noise, and of the table's texture."""
+    """Seed of the faults that strike at random, and of the encoders' and the cameras' noise."""
 
     def __post_init__(self) -> None:
         for what, listed in (("cameras", self.cameras), ("things on the table", self.things)):

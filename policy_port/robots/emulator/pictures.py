@@ -44,7 +44,7 @@ def open_pictures(
         def viewed() -> Pictures:
             from policy_port.robots.emulator.scene import open_scene
 
-            return open_scene(spec, options.description, by_joint, things, faults, options.seed)
+            return open_scene(spec, options.description, by_joint, things, faults)
 
         return viewed
 

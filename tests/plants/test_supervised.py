@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,3 +118,17 @@ def test_another_arms_limits_are_refused_and_a_run_reads_its_own_back(tmp_path: 
     _, supervised, _ = made("a", "b")
     assert supervised.header["arm_limits"]["joints"]["b"]["tracking_error"] == 0.8
     assert supervised.left_out == ("a mesh",)
+
+
+def test_the_limits_are_read_where_there_is_no_lerobot() -> None:
+    """A machine that trains has no arm, and needs no driver of one."""
+    program = """
+import sys
+sys.modules["lerobot"] = None
+from policy_port import load_contract
+from policy_port.cli.plant_options import arm_limits
+from policy_port.resources import assets_dir
+print(arm_limits("so100", load_contract(assets_dir() / "so100_reach" / "contract.yaml")).arm)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "so100\n", done.stderr

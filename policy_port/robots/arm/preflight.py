@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from policy_port.contract import Contract, RobotMapping
 from policy_port.contract.measurable import measured
 from policy_port.errors import RobotError, TaskError, closest
 from policy_port.robots.arm.confirmation import apart, unconfirmed
-from policy_port.robots.arm.lerobot_arm import LeRobotArm
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile
 from policy_port.robots.arm.servo_scale import narrow_sweeps
 from policy_port.robots.arm.stops import LineError
+
+if TYPE_CHECKING:
+    # A simulation under an arm's limits holds contracts against its robot file where there is no LeRobot.
+    from policy_port.robots.arm.lerobot_arm import LeRobotArm
 
 ROUNDING = 1e-4
 """Contracts and robot files write limits with a few decimals [rad]."""

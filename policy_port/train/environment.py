@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tensordict import TensorDict
 
 from policy_port.arrays import Array
 from policy_port.contract import Contract
@@ -27,6 +26,7 @@ from policy_port.train.disturbance import LateTargets, Pushes, Randomised, Senso
 from policy_port.train.groups import make_groups
 from policy_port.train.labels import ActionConversion
 from policy_port.train.scoring import Scoring
+from policy_port.train.tensors import TensorDict
 
 Rows = NDArray[np.bool_]
 AT_ONCE = 0.1

@@ -23,9 +23,10 @@ from torch.utils._pytree import tree_map
 from tqdm import tqdm
 
 from policy_port import counts
-from policy_port.errors import MissingDependencyError, OutputError, StoppedTrainingError, TrainError, one_line
+from policy_port.errors import OutputError, StoppedTrainingError, TrainError, one_line
 from policy_port.train.curve import Curve
 from policy_port.train.run import Run, State
+from policy_port.train.tensors import missing
 
 Prepare = Callable[[int], None]
 """Called with the iterations done, before a segment: what is to learn in it."""
@@ -51,9 +52,7 @@ def make_runner(kind: str, environment: Any, settings: dict[str, Any], *, seed: 
     try:
         import rsl_rl.runners
     except ModuleNotFoundError as cause:
-        raise MissingDependencyError(
-            f"training needs the Python package {cause.name}, which is not installed: pip install 'policy-port[train]'"
-        ) from None
+        raise missing(cause) from None
     steps, envs = settings["num_steps_per_env"], environment.num_envs
     if steps * envs > counts.KEPT:
         raise TrainError(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tensordict import TensorDict
 
 from policy_port.contract import Contract
 from policy_port.control.action import ActionDecoder
@@ -23,6 +22,7 @@ from policy_port.replay.reach import check_reach
 from policy_port.replay.recording import tip_position
 from policy_port.tasks.reach_reward import ReachReward
 from policy_port.tasks.reach_training import ReachTraining
+from policy_port.train.tensors import TensorDict
 
 Rows = NDArray[np.bool_]
 STOPPED = 5.0

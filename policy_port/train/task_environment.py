@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tensordict import TensorDict
 from torch import Tensor
 
 from policy_port.contract import Contract
@@ -17,6 +16,7 @@ from policy_port.port.images import camera_inputs
 from policy_port.replay.open_env import check_fit
 from policy_port.train.labels import ActionConversion
 from policy_port.train.task_place import Worlds
+from policy_port.train.tensors import TensorDict
 
 Rows = NDArray[np.intp]
 Act = Callable[[TensorDict], Tensor]

@@ -168,3 +168,25 @@ def test_going_on_with_a_finished_run_changes_nothing(whole: Run) -> None:
     before = whole.result()[0].read_bytes()
     train(whole.path, PointMass(), again=True)
     assert whole.result()[0].read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "distil"])
+def test_what_trainings_need_is_named(command: str) -> None:
+    """Where the extra is not installed, as after scripts/demo: in one sentence, with what to do."""
+    program = f"""
+import sys
+sys.modules.update(tensordict=None, rsl_rl=None)
+from policy_port.cli.app import main
+from policy_port.resources import assets_dir
+here = assets_dir() / "so100_reach"
+policy, contract = str(here / "model.pt"), str(here / "contract.yaml")
+given = {{"train": [contract], "finetune": [policy, "--contract", contract]}}
+taught = [policy, "--teacher-contract", contract, "--student-contract", contract]
+sys.argv = ["policy-port", "{command}", *given.get("{command}", taught), "--plant", "mujoco", "--robot", "so100"]
+sys.argv += ["--task", "so100-reach", "--out", "run"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "which is not installed: pip install 'policy-port[train]'" in done.stderr + done.stdout

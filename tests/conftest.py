@@ -126,3 +126,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"this machine is busy: it is {1000 * late:.0f} ms late, tests in real time bear {1000 * LATE:g}")
     if item.get_closest_marker("arm") and "POLICY_PORT_ARM" not in os.environ:
         pytest.skip("no arm: POLICY_PORT_ARM names no serial port")
+    _watch_arms(not (item.get_closest_marker("real_time") or item.get_closest_marker("arm")))
+
+
+def _watch_arms(watched: bool) -> None:
+    """Have a test fail that drives an emulated arm by the machine's time beside others: by chance it would anyway."""
+    module = sys.modules.get("policy_port.robots.arm.servo_line")
+    if module is None:
+        return
+    line = module.ServoLine
+    opens = getattr(line.open, "__wrapped__", line.open)
+
+    @functools.wraps(opens)
+    def open_by_a_virtual_clock(self: Any) -> None:
+        assert self._clock is not module.REAL, "drive this arm by a VirtualClock, or mark the test real_time"
+        opens(self)
+
+    line.open = open_by_a_virtual_clock if watched else opens

@@ -33,7 +33,7 @@ def drive_by_a_virtual_clock(replace: Callable[[Any, str, Any], None]) -> Virtua
     """
     from policy_port.robots.arm import emulated, robot_file, session
     from policy_port.robots.emulator.clock import VirtualClock
-    from policy_port.robots.jobs import run
+    from policy_port.robots.jobs import looking, run
 
     clock, load = VirtualClock(), robot_file.load_robot_file
 
@@ -44,6 +44,7 @@ def drive_by_a_virtual_clock(replace: Callable[[Any, str, Any], None]) -> Virtua
     for module, name, key in (
         (emulated, "emulate", "clock"),
         (session, "without_torque", "time"),
+        (looking, "without_torque", "time"),
         (run, "play_real", "time"),
     ):
         replace(module, name, functools.partial(getattr(module, name), **{key: clock}))

@@ -17,6 +17,7 @@ from policy_port.camera.view import view_fields
 from policy_port.cli.app import app
 from policy_port.robots.arm.emulated import emulate
 from policy_port.robots.arm.robot_file import find_robot_file, load_robot_file
+from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.jobs import looking
 from policy_port.robots.jobs.looking import ArmSeen, look_at_arm
 from tests.camera.setups import POSE, VIEW, drawn, frames, twin
@@ -38,7 +39,7 @@ def refused(says: str, *arguments: str | Path) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> Path:
     """A robot file, an environment file and a view, and frames in place of a camera's."""
     robot = re.sub(r"^cameras: .*\n", CAMERAS, Path(find_robot_file("so100")).read_text(), flags=re.M)
     (tmp_path / "arm.yaml").write_text(robot)
@@ -165,9 +166,9 @@ def looked_at(desk: Path) -> dict[str, float]:
     return dict(zip(robot.joint_names, robot.pose("rest"), strict=True))
 
 
-def test_an_arm_is_looked_at_without_torque(desk: Path) -> None:
+def test_an_arm_is_looked_at_without_torque(desk: Path, clock: VirtualClock) -> None:
     """Whole frames of an emulated arm's camera, one after the other, with the joints as they are measured."""
-    with emulate(load_robot_file("arm.yaml")) as rehearsal:
+    with emulate(load_robot_file("arm.yaml"), clock=clock) as rehearsal:
         seen = look_at_arm(rehearsal.robot, "base_camera", 3)
     assert [frame.image.shape for frame in seen.frames] == [(240, 320, 3)] * 3
     assert len({frame.stamp for frame in seen.frames}) == 3

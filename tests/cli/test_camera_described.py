@@ -48,7 +48,7 @@ def arm(joints: tuple[str, ...] = MOTORS) -> str:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> Path:
     """The shipped file of an SO101 with a camera, an environment file with its view, and a description."""
     text = find_robot_file("so101").read_text().replace("cameras: {}", CAMERA)
     (tmp_path / "bare.yaml").write_text(text)

@@ -35,6 +35,8 @@ except ModuleNotFoundError as _cause:
         f"the real arm needs the Python package {_cause.name}, which is not installed: pip install 'policy-port[real]'"
     ) from None
 
+AT_LEISURE = 6
+"""How often an arm that nothing drives is asked for a reading: a machine that is busy is late."""
 JUMP = math.radians(5.0)
 """Beyond what a joint can turn between two readings: such a reading is confirmed by another one [rad]."""
 CONFIRMATIONS = 2
@@ -90,7 +92,16 @@ class LeRobotArm:
             RobotError: When the arm can't be reached.
         """
         self.line.open()
-        self.reading = self.line.read()
+        self.look()
+
+    def look(self) -> Reading:
+        """Measure an arm that nothing drives: what is silent is asked more often.
+
+        Raises:
+            LineError: When servos can't be reached.
+        """
+        self.reading = self.line.read(AT_LEISURE)
+        return self.reading
 
     def measure(self) -> Reading:
         """Measure; what no arm can do is believed when two readings in a row say so.

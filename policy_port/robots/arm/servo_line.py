@@ -174,14 +174,17 @@ class ServoLine:
         with self._errors(doing):
             return call()
 
-    def read(self) -> Reading:
+    def read(self, tries: int = TRIES) -> Reading:
         """Measure.
+
+        Args:
+            tries: How often the servos are asked before they count as silent.
 
         Raises:
             LineError: When a servo is silent or the line is disturbed or gone.
         """
         asked, problem = self._clock.now(), ""
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             if attempt:
                 self._drain()
             # What came too late for the reading before would be taken for this one.
@@ -204,7 +207,7 @@ class ServoLine:
             if not silent:
                 return decode(asked, [data[servo] for servo in self.ids])
             problem = f"no valid answer from {silent[0]}"
-        raise LineError(f"{problem}, {TRIES} times in {self._clock.now() - asked:.2f} s")
+        raise LineError(f"{problem}, {tries} times in {self._clock.now() - asked:.2f} s")
 
     def send(self, goals: Array) -> None:
         """Set goal positions [ticks], in the order of `MOTORS`; nobody answers."""

@@ -60,7 +60,7 @@ def look_at_arm(robot: RobotFile, camera: str, count: int) -> ArmSeen:
         cameras.open()
         frames, taken = cameras.take(camera, count, PATIENCE)
         before = np.array(arm.angles)
-        arm.measure()
+        arm.look()
         after = np.array(arm.angles)
     if np.abs(after - before).max() > MOVED:
         raise RobotError("the arm moved while its picture was taken: lay it down, or hold it still")

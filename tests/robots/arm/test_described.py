@@ -17,6 +17,7 @@ from policy_port.cli.app import app
 from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.described import misfits
 from policy_port.robots.arm.robot_file import MOTORS, RobotFile, find_robot_file, load_robot_file
+from tests.cli.person import drive_by_a_virtual_clock
 
 
 @pytest.fixture
@@ -82,8 +83,9 @@ def test_another_zero_is_told_by_the_joint_after_it(described: Path, joint: str,
     assert f"joint '{joint}' goes from" in misfits(changed(described, joint, limits=0.2))[0]
 
 
-def test_robot_check_says_it_and_confirms_nothing(described: Path) -> None:
+def test_robot_check_says_it_and_confirms_nothing(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the joint map was confirmed for is not what would be drawn."""
+    drive_by_a_virtual_clock(monkeypatch.setattr)
     changed(described, "elbow_flex", sign=-1.0)
     given = ["robot", "check", "--robot", str(described.with_suffix(".yaml")), "--emulated"]
     said = CliRunner().invoke(app, given)

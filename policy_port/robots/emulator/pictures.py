@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 
@@ -64,18 +65,32 @@ def _dials(angles: Angles) -> Pictures:
 
 def dials(angles: Mapping[str, float], height: int, width: int) -> Picture:
     """One dial per joint, its needle upright at 0 rad and turning clockwise."""
-    image = Image.new("RGB", (width, height), BACKGROUND)
+    image = _rims(tuple(angles), height, width).copy()
     draw = ImageDraw.Draw(image)
-    rows = math.ceil(len(angles) / COLUMNS)
-    cell_width, cell_height = width / COLUMNS, height / rows
-    radius = 0.38 * min(cell_width, cell_height)
-    for index, (name, angle) in enumerate(angles.items()):
-        x, y = (index % COLUMNS + 0.5) * cell_width, (index // COLUMNS + 0.5) * cell_height
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=RIM, width=2)
+    radius, places = _laid_out(len(angles), height, width)
+    for angle, (x, y) in zip(angles.values(), places, strict=True):
         tip = (x + radius * math.sin(angle), y - radius * math.cos(angle))
         draw.line(((x, y), tip), fill=NEEDLE, width=max(2, round(radius / 12)))
-        draw.text((x - radius, y - cell_height / 2), name, fill=RIM)
     return np.asarray(image)
+
+
+@functools.lru_cache(maxsize=8)
+def _rims(names: tuple[str, ...], height: int, width: int) -> Image.Image:
+    """The dials without their needles: drawing these anew would hold up the wire."""
+    image = Image.new("RGB", (width, height), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    radius, places = _laid_out(len(names), height, width)
+    for name, (x, y) in zip(names, places, strict=True):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=RIM, width=2)
+        draw.text((x - radius, y - height / math.ceil(len(names) / COLUMNS) / 2), name, fill=RIM)
+    return image
+
+
+def _laid_out(count: int, height: int, width: int) -> tuple[float, list[tuple[float, float]]]:
+    """Radius and centres of so many dials [pixels]."""
+    cell_width, cell_height = width / COLUMNS, height / math.ceil(count / COLUMNS)
+    places = [((i % COLUMNS + 0.5) * cell_width, (i // COLUMNS + 0.5) * cell_height) for i in range(count)]
+    return 0.38 * min(cell_width, cell_height), places
 
 
 def _simulated(options: ArmOptions, angles: Angles) -> Pictures:

@@ -10,6 +10,9 @@ from typing import Any, BinaryIO
 from policy_port.robots.emulator.engine import Engine
 from policy_port.robots.emulator.options import ArmOptions
 
+SWITCH = 0.0005
+"""How long a camera's thread may keep the interpreter while the servos are to answer [s]; Python lets it for 5 ms."""
+
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Be the arm that the first question describes, until there are no more questions."""
@@ -43,6 +46,7 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(SWITCH)
     # Whatever a library prints must not come between the answers.
     own_answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

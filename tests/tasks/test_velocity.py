@@ -155,7 +155,7 @@ def changed(**parts: Any) -> str:
             {"rewards__feet_gait": {"weight": 1.0, "params": {"offset": [0.0, 0.5]}}},
             "a list of numbers, one for each of FL, FR, RL, RR",
         ),
-        ({"feet__XR": {"link": "XR"}, "rewards__feet_gait": {"weight": 1.0}}, "offset is a.*each of FL, FR, RL, RR, XR"),
+        ({"feet__XR": {"link": "XR"}, "rewards__feet_gait": {"weight": 1.0}}, "each of FL, FR, RL, RR, XR"),
         ({"rewards__feet_gait": {"weight": 1.0, "params": {"threshold": 1.0}}}, "threshold is the share of the period"),
         ({"rewards__gait_pose": {"weight": 1.0}}, "as many for each of FL, FR, RL, RR.*given: 0 joints, 1 numbers"),
         (

@@ -205,8 +205,10 @@ class VelocityTask(Strict):
                     f"rewards.{name}: weight {reward.weight:g} would {does} what the term is there to {should}; write "
                     f"{-reward.weight:g}"
                 )
-            for key, value in reward.params.items():
+            for key, value in self.params(name).items():
                 self._check(name, key, value)
+            if "swing" in REWARDS[name].params:
+                self._check_swing(name)
         if not any(reward.weight > 0.0 for reward in self.rewards.values()):
             raise ValueError("rewards: no term has a positive weight, so ending every episode at once would be best")
         return self
@@ -225,11 +227,24 @@ class VelocityTask(Strict):
                 raise ValueError(f"{where} is a number")
             if key in ("std", "period") and not (isinstance(value, float | int) and value > 0.0):
                 raise ValueError(f"{where} is greater than 0, given: {value}")
+            if key == "threshold" and "period" in known and not (isinstance(value, float | int) and 0.0 < value < 1.0):
+                raise ValueError(f"{where} is the share of the period in which a foot stands, between 0 and 1")
         elif usual and isinstance(usual[0], float):
-            if not isinstance(value, tuple) or len(value) != len(self.feet) or isinstance(value[0], str):
+            many = len(value) if key == "swing" and isinstance(value, tuple) else len(self.feet)
+            if not isinstance(value, tuple) or len(value) != many or any(isinstance(item, str) for item in value):
                 raise ValueError(f"{where} is a list of numbers, one for each of {', '.join(self.feet)}")
         elif not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
             raise ValueError(f"{where} is a list of joint names")
+
+    def _check_swing(self, name: str) -> None:
+        """Refuse joints that are not as many for each foot, or not as many as there are numbers for them."""
+        params = self.params(name)
+        joints, swing = params["joints"], params["swing"]
+        if not joints or len(joints) % len(self.feet) or len(swing) != len(joints):
+            raise ValueError(
+                f"rewards.{name}: params.joints names joints foot by foot, as many for each of {', '.join(self.feet)}, "
+                f"and params.swing has a number for each of them (given: {len(joints)} joints, {len(swing)} numbers)"
+            )
 
     def params(self, reward: str) -> dict[str, Any]:
         """All parameters of a reward term, the usual values where none is given."""

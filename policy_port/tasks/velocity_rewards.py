@@ -165,6 +165,28 @@ def feet_gait(step: Outcome, period: float, threshold: float, offset: tuple[floa
     return (stands == step.contact).sum(1) * _moves(step)
 
 
+def gait_pose(
+    step: Outcome,
+    joints: tuple[str, ...],
+    swing: tuple[float, ...],
+    period: float,
+    threshold: float,
+    offset: tuple[float, ...],
+    std: float,
+) -> Array:
+    """exp(-|positions - those that a gait's clock asks for|^2 / std^2) of the joints named, where told to move; rad.
+
+    The reference is humanoid-gym's: of a foot that stands by the clock of `feet_gait`, joints are at their defaults; of
+    one that swings, they are `swing` beside them in the middle of it, and sin^2 of that before and after. `joints` are
+    listed foot by foot, as many for each, and `swing` [rad] is a number for each joint.
+    """
+    chosen = step.joints["gait_pose"]
+    phase = (step.time[:, None] / period + np.array(offset)) % 1.0
+    done = np.maximum(phase - threshold, 0.0) / (1.0 - threshold)
+    bent = np.repeat(np.square(np.sin(np.pi * done)), len(chosen) // len(offset), axis=1) * np.array(swing)
+    return np.exp(-np.square(step.joint_pos[:, chosen] - step.default[:, chosen] - bent).sum(1) / std**2) * _moves(step)
+
+
 def foot_clearance(step: Outcome, target_height: float) -> Array:
     """(foot's height - target)^2 * foot's speed, summed [m^3/s]; target in m. mjlab's `feet_clearance` has |...|."""
     return (np.square(step.foot_height - target_height) * step.foot_speed).sum(1)
@@ -216,6 +238,11 @@ REWARDS: dict[str, RewardTerm] = {
     ),
     "feet_gait": RewardTerm(
         feet_gait, {"period": 0.5, "threshold": 0.5, "offset": (0.0, 0.5, 0.5, 0.0)}, ("contact",), good=True
+    ),
+    "gait_pose": RewardTerm(
+        gait_pose,
+        {"joints": (), "swing": (0.0,), "period": 0.5, "threshold": 0.5, "offset": (0.0, 0.5, 0.5, 0.0), "std": 0.5},
+        good=True,
     ),
     "foot_clearance": RewardTerm(foot_clearance, {"target_height": 0.08}, ("foot_speed",)),
     "is_alive": RewardTerm(is_alive, good=True),

@@ -35,7 +35,7 @@ def outcome() -> Outcome:
         touched_down=contact & (rng.random((ROWS, FEET)) < 0.7),
         time=np.array([0.0, 0.1, 0.26, 0.4, 1.3]),
         failed=np.array([False, True, False, False, True]),
-        joints={"joint_deviation_l1": [0, 2]},
+        joints={"joint_deviation_l1": [0, 2], "gait_pose": [2, 0]},
     )
 
 
@@ -60,7 +60,8 @@ def by_hand(name: str, step: Outcome, row: int) -> float:
     still = float(not moves and abs(cmd[2]) <= 0.1)
     standing = [contact for *_, contact, _ in feet]
     modes = [touch if contact else air for _, _, air, touch, contact, _ in feet]
-    phases = [(step.time[row] / 0.5 + offset) % 1.0 < 0.6 for offset in (0.0, 0.5)]
+    phases = [(step.time[row] / 0.5 + offset) % 1.0 for offset in (0.0, 0.5)]
+    bent = [math.sin(math.pi * (phase - 0.6) / 0.4) ** 2 if phase > 0.6 else 0.0 for phase in phases]
     return {
         "track_lin_vel_xy_exp": math.exp(-((cmd[0] - v[0]) ** 2 + (cmd[1] - v[1]) ** 2) / 0.25),
         "track_ang_vel_z_exp": math.exp(-((cmd[2] - w[2]) ** 2) / 0.25),
@@ -78,7 +79,9 @@ def by_hand(name: str, step: Outcome, row: int) -> float:
         "feet_slide": sum(speed for speed, *_, contact, _ in feet if contact),
         "feet_air_time": moves * sum(air - 0.5 for _, _, air, *_, down in feet if down),
         "feet_air_time_positive_biped": moves * (min(*modes, 0.4) if sum(standing) == 1 else 0.0),
-        "feet_gait": moves * sum(stands == contact for stands, contact in zip(phases, standing, strict=True)),
+        "feet_gait": moves * sum((phase < 0.6) == contact for phase, contact in zip(phases, standing, strict=True)),
+        "gait_pose": moves
+        * math.exp(-((q[2] - q0[2] - 0.7 * bent[0]) ** 2 + (q[0] - q0[0] + 0.3 * bent[1]) ** 2) / 0.25),
         "foot_clearance": sum(speed * (height - 0.08) ** 2 for speed, height, *_ in feet),
         "is_alive": float(not step.failed[row]),
         "is_terminated": float(step.failed[row]),
@@ -88,7 +91,9 @@ def by_hand(name: str, step: Outcome, row: int) -> float:
 @pytest.mark.parametrize("name", REWARDS)
 def test_a_reward_is_its_formula(name: str) -> None:
     """Every term of the table, in environments that are told to stand, to turn and to go, some of which have failed."""
-    params = REWARDS[name].params | ({"threshold": 0.6, "offset": (0.0, 0.5)} if name == "feet_gait" else {})
+    params = dict(REWARDS[name].params)
+    params |= {"threshold": 0.6, "offset": (0.0, 0.5)} if "period" in params else {}
+    params |= {"joints": ("last", "first"), "swing": (0.7, -0.3)} if name == "gait_pose" else {}
     step = outcome()
     found = REWARDS[name].formula(step, **params)
     assert found.shape == (ROWS,)
@@ -149,6 +154,17 @@ def changed(**parts: Any) -> str:
         (
             {"rewards__feet_gait": {"weight": 1.0, "params": {"offset": [0.0, 0.5]}}},
             "a list of numbers, one for each of FL, FR, RL, RR",
+        ),
+        ({"feet__XR": {"link": "XR"}, "rewards__feet_gait": {"weight": 1.0}}, "each of FL, FR, RL, RR, XR"),
+        ({"rewards__feet_gait": {"weight": 1.0, "params": {"threshold": 1.0}}}, "threshold is the share of the period"),
+        ({"rewards__gait_pose": {"weight": 1.0}}, "as many for each of FL, FR, RL, RR.*given: 0 joints, 1 numbers"),
+        (
+            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["FL_calf_joint"] * 4, "swing": [0.3, 0.3]}}},
+            "a number for each of them .given: 4 joints, 2 numbers",
+        ),
+        (
+            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["FL_calf_joint"] * 3, "swing": [0.3] * 3}}},
+            "joints foot by foot, as many for each of FL",
         ),
         ({"rewards__joint_deviation_l1__params__joints": 3.0}, "is a list of joint names"),
         ({"rewards__track_lin_vel_xy_exp__params__std": 0.0}, "std is greater than 0"),

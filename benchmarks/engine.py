@@ -22,6 +22,7 @@ from policy_port.engine.document import read_engine
 from policy_port.engine.turning import FIGURES, turn_crank
 from policy_port.errors import PolicyPortError
 from policy_port.replay.metrics import success_interval
+from policy_port.robots.arm.stops import OperatorStopError
 from policy_port.tasks.reach import SO100_REACH
 
 HARD = {"delay": 0.06, "backlash": np.deg2rad(2.0), "stiffness": 12.0, "damping": 1.7, "friction": 0.05}
@@ -43,6 +44,8 @@ PLAN = {
 }  # fmt: skip
 """Half a minute of motion; a weak arm sags, so it keeps farther from the table than another would."""
 ENVS, EPISODES = 64, 10
+BY_OPERATOR = OperatorStopError.exit_code
+"""With this a stage ends that somebody stopped."""
 PRIORS = Path(__file__).resolve().parents[1] / "examples" / "engine" / "priors.yaml"
 
 
@@ -82,13 +85,16 @@ def write_engine(folder: Path, seed: int, plan: int = 0, *, control: bool = True
 
 
 def turn(folder: Path, seed: int, *, control: bool) -> None:
-    """One turn; where a plan's motion is stopped, such as by an overload, another is drawn, as a person would."""
+    """One turn; where a plan's motion is stopped, such as by an overload, another is drawn, as a person would.
+
+    What somebody stops, by Ctrl-C or SIGTERM, is over.
+    """
     for plan in range(PLANS):
         try:
             turn_crank(read_engine(write_engine(folder, seed, plan, control=control)), commands(), PARTS, print)
         except PolicyPortError as error:
             print(f"arm {seed}, plan {plan}: {error}", flush=True)
-            if "collect" not in str(error) or plan == PLANS - 1:
+            if "collect" not in str(error) or plan == PLANS - 1 or error.exit_code == BY_OPERATOR:
                 raise
         else:
             return
@@ -135,7 +141,9 @@ def main() -> None:
         if not whole(folder) and began - start < 60.0 * options.minutes:
             try:
                 turn(folder, seed, control=options.control)
-            except PolicyPortError:
+            except PolicyPortError as error:
+                if error.exit_code == BY_OPERATOR:
+                    raise SystemExit(BY_OPERATOR) from None
                 failed.append(seed)
             print(f"arm {seed}: {time.monotonic() - began:.0f} s", flush=True)
         if whole(folder):

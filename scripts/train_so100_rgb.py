@@ -19,6 +19,7 @@ import yaml
 
 from policy_port.camera.env_file import EnvFile, load_env_file
 from policy_port.camera.scene import arrange, make_options
+from policy_port.camera.trained import check_photographed, with_camera
 from policy_port.contract import Contract
 from policy_port.descriptors.options import ImportOptions
 from policy_port.descriptors.registry import import_contract
@@ -50,7 +51,7 @@ def contracts_of(given: EnvFile, control_mode: str) -> dict[str, Contract]:
         return import_contract([], "maniskill_env", asked).contract
 
     height, width = given.image.size if given.image is not None else (128, 128)
-    images = pictures([f"{given.camera_name}={height}x{width}"])
+    images = with_camera(pictures([f"{given.camera_name}={height}x{width}"]), given)
     actor, critic = described(seeing), described("state")
     return {"student": actor.model_copy(update={"images": images}), "teacher": critic}
 
@@ -96,6 +97,8 @@ def main() -> None:
         plan = Plan(out=said.out, agent=agent, iterations=said.iterations, minutes=said.minutes, resume=said.resume)
         try:
             given = load_env_file(said.config, said.env)
+            if (changed := check_photographed(given)) is not None:
+                print(f"note: {changed}")
             print(train(given, said.control_mode, plan, tiny=said.tiny, num_envs=said.num_envs, seed=said.seed))
         except PolicyPortError as error:
             sys.exit(f"error: {error}")

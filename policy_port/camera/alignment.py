@@ -30,6 +30,8 @@ FIELDS: dict[str, tuple[float, float, float]] = {
 """Least, greatest, and the step of a key: position and target [m] in the base frame, roll and vertical fov [rad]."""
 LEVEL = 1e-3
 """Roll up to which a camera counts as level [rad]."""
+DIGITS = 9
+"""Digits after the point of what is written [m, rad]: a person reads it."""
 CLOSEST = 0.01
 """Least distance from camera to target [m]."""
 EDGE = (60, 255, 90)
@@ -93,7 +95,7 @@ class Alignment:
             return given.with_view(file)
         seen = seen.in_frame(*env.stand)
         point = replace(view, position=(x, y, z)).in_frame(*env.stand)
-        return given.with_look_at(seen.position, point.position, seen.fov)
+        return given.with_look_at(_rounded(seen.position), _rounded(point.position), round(seen.fov, DIGITS))
 
     def do(self, wish: dict[str, Any]) -> bool:
         """Do what a page asks for, where it is about the camera or the picture; whether it was.
@@ -164,6 +166,11 @@ def compose(real: Picture, simulated: Picture, mask: NDArray[np.bool_], mode: st
 
 def _base_frame(env: EnvFile, point: Vector, view: View) -> Vector:
     return replace(view, position=point).from_frame(*env.stand).position
+
+
+def _rounded(place: Vector) -> Vector:
+    x, y, z = (round(value, DIGITS) for value in place)
+    return x, y, z
 
 
 def _number(value: Any) -> float | None:

@@ -72,7 +72,7 @@ class Bounds:
 BOUNDS = Bounds()
 NAMES = (
     *("size", "frozen", "rate", "age", "not_found", "another", "moved", "fov", "mirrored", "turned_over"),
-    *("upside_down", "red_blue", "exposure", "white_balance", "focus"),
+    *("upside_down", "red_blue", "exposure", "white_balance", "focus", "trained"),
 )
 """What can be wrong, as `--accept` names it."""
 

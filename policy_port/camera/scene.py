@@ -8,6 +8,7 @@ from typing import Any
 
 from policy_port.camera.env_config import ROLL
 from policy_port.camera.env_file import EnvFile, LookAt
+from policy_port.camera.trained import check_photographed
 from policy_port.camera.view import View, quat_of
 from policy_port.errors import CameraError, closest
 from policy_port.replay.open_env import open_env, registered
@@ -117,10 +118,10 @@ def arrange(base: Any, given: EnvFile) -> None:
 
 
 def check_background(given: EnvFile) -> None:
-    """Refuse a background that is not of the size of the network's picture: ManiSkill would stretch it.
+    """Refuse a background of another size than the network's picture, which ManiSkill would stretch, or another crop.
 
     Raises:
-        CameraError: When it has another size, or is no picture.
+        CameraError: When it has another size, shows more or less of the scene, or is no picture.
     """
     from policy_port.camera.stills import read_still
 
@@ -134,6 +135,7 @@ def check_background(given: EnvFile) -> None:
             f"{file}: the background is {has[1]}x{has[0]}, the network's picture {size[1]}x{size[0]}{why}. Make it "
             "with `policy-port camera background`, which crops and resizes as the arm does"
         )
+    check_photographed(given)
 
 
 def colour_mode(env_id: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ WARM_UP = 0.5
 """Frames of this long after opening are thrown away: exposure and white balance settle meanwhile [s]."""
 MAX_BYTES = 64 * 2**20
 """Largest picture read."""
+SIGNATURE, HEAD, NOTE = b"\x89PNG\r\n\x1a\n", 33, b"policy-port\0"
+"""How a PNG file begins, where its header ends, and the keyword of a note in it."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -50,13 +54,31 @@ def read_still(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def write_still(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write RGB, shape (rows, columns, 3), as a PNG file, whole or not at all."""
+def write_still(path: Path, image: NDArray[np.uint8], note: str = "") -> None:
+    """Write RGB, shape (rows, columns, 3), as a PNG file, whole or not at all, with a note that `read_note` finds."""
     import cv2
 
     done, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
-    write_atomic(path, png.tobytes())
+    data = png.tobytes()
+    if note:
+        # A chunk of text, behind the signature and the header.
+        chunk = b"tEXt" + NOTE + note.encode("latin-1")
+        length, check = (struct.pack(">I", number) for number in (len(chunk) - 4, zlib.crc32(chunk)))
+        data = data[:HEAD] + length + chunk + check + data[HEAD:]
+    write_atomic(path, data)
+
+
+def read_note(path: Path) -> str:
+    """What `write_still` noted in a PNG file; "" where there is nothing, as in one that another program saved."""
+    data, at = read_bytes(path, CameraError, what="a picture", max_bytes=MAX_BYTES), len(SIGNATURE)
+    while data.startswith(SIGNATURE) and at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        text = data[at + 8 : at + 8 + length]
+        if kind == b"tEXt" and text.startswith(NOTE):
+            return text[len(NOTE) :].decode("latin-1")
+        at += 12 + length
+    return ""
 
 
 def grab(

@@ -51,6 +51,7 @@ def background(options: BackgroundOptions) -> None:
     from policy_port.camera.background import ArmThere, make_background
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.stills import as_source, grab, write_still
+    from policy_port.camera.trained import seen_now
     from policy_port.errors import CameraError, OutputError
 
     if (options.robot is None) == (options.source is None):
@@ -96,7 +97,8 @@ def background(options: BackgroundOptions) -> None:
     image = made.frame if options.whole else made.image
     compared = options.compare and not options.whole
     notes = [*made.notes, *(_compared(given, image) if compared else ())]
-    write_still(options.out, image)
+    seen = None if options.whole else seen_now(given)
+    write_still(options.out, image, "" if seen is None else seen.model_dump_json())
     for note in notes:
         typer.echo(f"note: {note}")
     rows, columns = image.shape[:2]

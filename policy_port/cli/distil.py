@@ -194,6 +194,7 @@ def read_scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput
 
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.scene import arrange, check_camera_name, make_options
+    from policy_port.camera.trained import check_photographed, with_camera
 
     given = load_env_file(options.config, options.env)
     check_camera_name(given)
@@ -207,8 +208,10 @@ def read_scene(options: DistilOptions) -> tuple[dict[str, Any], tuple[ImageInput
             )
         if not images and options.student_contract is None:
             images = pictures([f"{given.camera_name}={height}x{width}"])
+    if (changed := check_photographed(given)) is not None:
+        typer.echo(f"note: {changed}")
     said = {"env_id": given.env, "options": make_options(given), "arrange": lambda base: arrange(base, given)}
-    return said, images
+    return said, with_camera(images, given)
 
 
 def _refuse(why: str, given: dict[str, Any]) -> None:

@@ -63,6 +63,11 @@ def check(
             typer.echo(f"sweep: {problem}")
         for line in contradictions:
             typer.echo(line)
+        if given.description is not None and given.kinematics is None:
+            typer.echo(
+                f"note: signs and zeros of {Path(given.description).name} were held against limits alone, as the robot "
+                "file has no kinematics: draw it, and compare joint by joint with the arm"
+            )
         typer.echo(f"calibration: {'differs from the servos: ' + ', '.join(differ) if differ else 'as in the servos'}")
         if picture is not None:
             poses = {"as it is read": arm.angles, "check pose": there.pose("check"), "rest pose": there.pose("rest")}

@@ -24,6 +24,17 @@ def kept(crop: Crop | None) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
+class SeenFrom(Strict):
+    """Where the camera of a training stood, and how it looked."""
+
+    position: tuple[float, float, float]
+    """In the frame of the robot's base link [m]."""
+    rotation: tuple[float, float, float, float]
+    """wxyz, from the camera's axes (x forward, y left, z up) to the base's."""
+    fov: Annotated[float, Field(gt=0.0, lt=3.2)]
+    """From the upper edge of the picture that the network sees to the lower [rad]."""
+
+
 class ImageInput(Strict):
     """One camera image that the network reads."""
 
@@ -49,6 +60,8 @@ class ImageInput(Strict):
     """How what is kept becomes the size that the network sees: OpenCV's INTER_LINEAR, INTER_AREA or INTER_NEAREST."""
     cameras: tuple[str, ...] = ()
     """Cameras whose images stand one behind the other on the channels; the one called `name`, if not given."""
+    seen_from: SeenFrom | None = None
+    """Where the camera stood in the training, which an arm's is held against; nobody knows, if not given."""
 
     @property
     def frame_size(self) -> tuple[int, int]:

@@ -164,9 +164,9 @@ def _first_episode(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tip_distance(trace: Trace) -> np.ndarray | None:
-    """Distance from tip to goal [m], shape (steps, num_envs); None where the task has neither."""
+    """Distance from tip to goal [m], shape (steps, num_envs); None where the task has neither, or sees the goal."""
     if "tip_distance" in trace:
         return trace["tip_distance"]
-    if "tip_pos" in trace:
+    if "tip_pos" in trace and trace["goal"].shape[-1] == trace["tip_pos"].shape[-1]:
         return np.linalg.norm(trace["tip_pos"] - trace["goal"], axis=2)
     return None

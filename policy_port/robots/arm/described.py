@@ -12,7 +12,7 @@ from policy_port.robots.arm.robot_file import RobotFile
 BEYOND = 0.1
 """How far the robot file's bounds may reach beyond the description's [rad]."""
 TURNED, ASIDE = np.radians(5.0), 0.01
-"""How far a joint's axis may be turned, and how far it may pass by, where the two have it [rad, m]."""
+"""How far a joint's axis may be turned, and how far it may pass by, where the two have it [rad, m]; so may the base."""
 POSES = 12
 
 Axis = tuple[Array, Array]
@@ -22,7 +22,7 @@ Axis = tuple[Array, Array]
 def misfits(robot: RobotFile) -> list[str]:
     """What of an arm's description contradicts its robot file, a sentence each.
 
-    A pan whose zero is another is a base that is turned, and the jaw's zero moves no axis: both pass.
+    A pan whose zero is another is a base that is turned, and is told as one; the jaw's zero moves no axis and passes.
 
     Raises:
         RobotError: When the description can't be read.
@@ -36,26 +36,35 @@ def misfits(robot: RobotFile) -> list[str]:
                 f"joint '{name}' goes from {least:.2f} to {most:.2f} rad in {arm.path}, and from {bounds.lower:.2f} to "
                 f"{bounds.upper:.2f} in the robot file"
             )
-    if robot.kinematics is not None and (first := _first_elsewhere(robot, Links(arm, 1))) is not None:
-        found.append(
-            f"the axis of joint '{first[0]}' is {first[1]} in {arm.path}, seen from the joints before it, of where the "
-            "robot file's kinematics has it: its sign is another, or the zero of the joint before it"
-        )
+    if robot.kinematics is not None and (elsewhere := _elsewhere(robot, Links(arm, 1))) is not None:
+        found.append(elsewhere)
     return found
 
 
-def _first_elsewhere(robot: RobotFile, links: Links) -> tuple[str, str] | None:
-    """The first joint whose axis is elsewhere, and by how much, wherever the two have their bases' frames."""
+def _elsewhere(robot: RobotFile, links: Links) -> str | None:
+    """The first joint whose axis is elsewhere, seen from those before it, and by how much; else the base, if it is."""
     rng = np.random.default_rng(0)
-    names = robot.joint_names
+    names, path = robot.joint_names, links.arm.path
     spans = [(robot.joints[name].lower, robot.joints[name].upper) for name in names]
     poses = [{name: float(rng.uniform(*span)) for name, span in zip(names, spans, strict=True)} for _ in range(POSES)]
     theirs, ours = _described(links, poses), _told(robot, poses)
     order = [name for name in links.arm.joints if name in ours]
+    turn = shift = 0.0
     for count in range(1, len(order) + 1):
-        turned, aside = _fitted([theirs[name] for name in order[:count]], [ours[name] for name in order[:count]])
+        fit = _fitted([theirs[name] for name in order[:count]], [ours[name] for name in order[:count]])
+        turned, aside, turn, shift = fit
         if turned > TURNED or aside > ASIDE:
-            return order[count - 1], f"{np.degrees(turned):.0f} degrees turned or {1e3 * aside:.0f} mm aside"
+            return (
+                f"the axis of joint '{order[count - 1]}' is {np.degrees(turned):.0f} degrees turned or "
+                f"{1e3 * aside:.0f} mm aside in {path}, seen from the joints before it, of where the robot file's "
+                "kinematics has it: its sign is another, or the zero of the joint before it"
+            )
+    if abs(turn) > TURNED or shift > ASIDE:
+        return (
+            f"the base of {path} is turned by {abs(np.degrees(turn)):.0f} degrees and shifted by {1e3 * shift:.0f} mm "
+            f"against the robot file's kinematics, or the zero of joint '{order[0]}' is another: a camera's view and a "
+            "goal, which are places in the base's frame, would mean others"
+        )
     return None
 
 
@@ -80,8 +89,11 @@ def _told(robot: RobotFile, poses: list[dict[str, float]]) -> dict[str, Axis]:
     return found
 
 
-def _fitted(theirs: list[Axis], ours: list[Axis]) -> tuple[float, float]:
-    """How far the axes are turned and aside at most, one base turned about its vertical and shifted onto the other."""
+def _fitted(theirs: list[Axis], ours: list[Axis]) -> tuple[float, float, float, float]:
+    """How far the axes are turned and aside at most, once one base lies on the other; how far it is turned and shifted.
+
+    It is turned about its vertical.
+    """
     (points, ways), (wanted, told) = (
         [np.concatenate(part) for part in zip(*axes, strict=True)] for axes in (theirs, ours)
     )
@@ -95,4 +107,4 @@ def _fitted(theirs: list[Axis], ours: list[Axis]) -> tuple[float, float]:
     shift, *_ = np.linalg.lstsq(beside.reshape(-1, 3), (beside @ (wanted - points)[..., None]).ravel(), rcond=None)
     aside = np.linalg.norm((beside @ (wanted - points - shift)[..., None])[..., 0], axis=1)
     turned = np.arccos(np.clip(np.sum(ways * told, axis=1), -1.0, 1.0))
-    return float(turned.max()), float(aside.max())
+    return float(turned.max()), float(aside.max()), float(turn), float(np.linalg.norm(shift))

@@ -6,6 +6,7 @@ line, not what the policy asked for; that is kept beside it.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -97,8 +98,13 @@ def dataset_class() -> Any:
             f"--dataset needs the Python packages {', '.join(missing)}, which are not installed: "
             "pip install 'policy-port[dataset]'"
         )
+    # What it says while it works, of decoders that writing does not need and of each video, would hide what a run says.
+    logging.getLogger("lerobot.utils.import_utils").setLevel(logging.ERROR)
+    os.environ.setdefault("SVT_LOG", "1")
+    import datasets
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
+    datasets.disable_progress_bars()
     return LeRobotDataset
 
 

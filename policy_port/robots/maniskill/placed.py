@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from policy_port.camera.check import check_camera, refuse
+from policy_port.camera.check import Finding, check_camera, refuse
 from policy_port.camera.env_file import EnvFile
 from policy_port.camera.reference import Reference, beside, load_reference
 from policy_port.camera.resets import LINE, Resets, record
 from policy_port.camera.scene import open_scene
+from policy_port.camera.trained import another_camera
+from policy_port.contract import Contract
 from policy_port.robots.arm.cameras import ArmCameras
 from policy_port.robots.arm.robot_file import RobotFile
 
@@ -54,6 +56,18 @@ class Placed:
         with contextlib.closing(open_scene(plain)) as made:
             starts = record(made, plain, count=STARTS)
         return cls(env=env, stored=stored, accepted=accepted, starts=starts)
+
+    def check_trained(self, contract: Contract) -> list[str]:
+        """Hold the file against the camera that the policy was trained with, where its contract says that.
+
+        Returns:
+            What to tell the person in front of the arm.
+
+        Raises:
+            CameraError: When it is another one, and that was not accepted.
+        """
+        another = another_camera(contract.images, self.env)
+        return refuse([] if another is None else [Finding("trained", another)], self.accepted, self.env.camera_name)
 
     def check(self, cameras: ArmCameras, robot: RobotFile, joint_pos: Mapping[str, float]) -> list[str]:
         """Hold the camera against its view.

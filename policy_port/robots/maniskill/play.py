@@ -142,6 +142,7 @@ class TaskJob:
         width = flat_state(base._init_raw_obs, base.device).shape[-1]
         check_fit(self._task.env_id, base, contract, [("state", width)])
         check_actions(contract, self._task)
+        self._trained = [] if self._placed is None else self._placed.check_trained(contract)
         self._robot = robot
         self._pictures = Pictures(self._task.cameras, robot, None if self._placed is None else self._placed.env)
 
@@ -182,7 +183,8 @@ class TaskJob:
         if self._placed is None:
             return ""
         name, positions = self._placed.env.camera_name, controller.state.joint_pos[0].tolist()
-        told = self._placed.check(cameras, self._robot, dict(zip(self._robot.joint_names, positions, strict=True)))
+        joints = dict(zip(self._robot.joint_names, positions, strict=True))
+        told = self._trained + self._placed.check(cameras, self._robot, joints)
         file = folder / PLACEMENT
         write_still(file, self._placed.placement(self._pictures.fit(name, cameras.frame(name))))
         return "".join(f"{line}. " for line in told) + f"{file} shows where the simulation's episodes start. "

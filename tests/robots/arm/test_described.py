@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -55,11 +56,18 @@ def changed(urdf: Path, joint: str, *, sign: float = 1.0, zero: float = 0.0, lim
 
 
 def test_what_is_the_robot_files_own_passes(described: Path) -> None:
-    """Also where the base is turned, which the pan's zero is; of the jaw limits tell another zero, and they alone."""
+    """Of the jaw limits tell another zero, and they alone."""
     assert misfits(load_robot_file(described.with_suffix(".yaml"))) == []
-    assert misfits(changed(described, "shoulder_pan", zero=1.0)) == []
     (told,) = misfits(changed(described, "gripper", zero=0.2, limits=-0.2))
     assert "joint 'gripper' goes from" in told
+
+
+@pytest.mark.parametrize("zero", [0.1, -0.6, 1.571])
+def test_another_zero_of_the_pan_is_told_as_a_base_that_is_turned(described: Path, zero: float) -> None:
+    """From 6 degrees on: a view that was found with such a description is one of another camera elsewhere."""
+    (told,) = misfits(changed(described, "shoulder_pan", zero=zero))
+    assert f"is turned by {abs(math.degrees(zero)):.0f} degrees and shifted by" in told
+    assert "zero of joint 'shoulder_pan'" in told
 
 
 @pytest.mark.parametrize("joint", MOTORS)
@@ -81,6 +89,19 @@ def test_another_zero_is_told_by_the_joint_after_it(described: Path, joint: str,
     """From 6 degrees on; with limits that went along, those are told too."""
     assert f"axis of joint '{after}'" in misfits(changed(described, joint, zero=0.105))[0]
     assert f"joint '{joint}' goes from" in misfits(changed(described, joint, limits=0.2))[0]
+
+
+def test_zeros_that_nothing_tells_are_said_to_be_unseen(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without kinematics limits alone are compared, which robot check says, and a person has to look."""
+    drive_by_a_virtual_clock(monkeypatch.setattr)
+    changed(described, "elbow_flex", zero=0.5)
+    file = described.with_suffix(".yaml")
+    text = file.read_text()
+    start = text.index("kinematics:")
+    file.write_text(text[:start] + text[text.index("description:") :])
+    said = CliRunner().invoke(app, ["robot", "check", "--robot", str(file), "--emulated"])
+    assert said.exit_code == 0, said.output
+    assert "zeros of arm.urdf were held against limits alone" in said.output
 
 
 def test_robot_check_says_it_and_confirms_nothing(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:

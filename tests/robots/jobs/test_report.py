@@ -22,7 +22,7 @@ DONE, STOPPED = RunEnd(None, REST), RunEnd(OperatorStopError("SIGINT"), REST)
 OVERLOAD = ArmStopError("elbow_flex: overload", may_move=False)
 
 
-def recorded(path: Path, *, steps: int = 2 * STEPS) -> Trace:
+def recorded(path: Path, *, steps: int = 2 * STEPS, goal: int = 3) -> Trace:
     """Two episodes with ten seconds between them; lift is limited in three steps, and the last one was not sent."""
     header = {"joint_names": JOINTS, "control_dt": 0.05, "camera_names": ["front"], "calibration_sha256": "c4l1b"}
     with Recorder(path, header) as recorder:
@@ -42,7 +42,7 @@ def recorded(path: Path, *, steps: int = 2 * STEPS) -> Trace:
                 lateness=np.array([np.nan if within == 0 else late]),
                 observation_age=np.array([0.012]),
                 frame_age=np.array([[0.02 + late]]),
-                goal=np.zeros((1, 3)),
+                goal=np.zeros((1, goal)),
                 tip_pos=np.full((1, 3), 0.1),
             )
     return Trace(path)
@@ -150,3 +150,10 @@ def test_what_fails_afterwards_hides_nothing(tmp_path: Path, capsys: pytest.Capt
     assert "report.html was not written" in heard
     assert "plot.png was not written" in heard
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_policy_that_sees_its_goal_has_a_report_too(tmp_path: Path) -> None:
+    """Its trace has a tip and no goal, and the page no picture of a distance."""
+    (tmp_path / "told").mkdir()
+    seen, told = page(tmp_path, goal=0), page(tmp_path / "told")
+    assert len(seen.pictures) == len(told.pictures) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import torch
 from mani_skill.utils.wrappers.flatten import FlattenRGBDObservationWrapper
 from torch import nn
 
+from policy_port.camera import trained
 from policy_port.camera.env_file import EnvFile
 from policy_port.checkpoints import load_policy
 from policy_port.contract import Contract, load_contract
@@ -229,6 +231,12 @@ def test_a_run_behind_the_camera_of_an_environment_file(
     scene = whole_frames(EnvFile.model_validate(given), robot)
     monkeypatch.setattr("policy_port.robots.maniskill.placed.STARTS", 3)
     placed = Placed.of(scene, tmp_path / "env.yaml", ("rate", "age"))
+    named = [image.model_copy(update={"cameras": ("base_camera",)}) for image in seeing.contract.images]
+    seen = trained.with_camera(named, scene.with_look_at((0.6, 0.3, 0.45), (0.2, 0.0, 0.1), 0.9))
+    other = seeing.contract.model_copy(update={"images": seen})
+    with pytest.raises(CameraError, match=r"camera stood 10\.0 cm from this one[^|]*--accept trained"):
+        placed.check_trained(other)
+    assert "accepted: trained" in dataclasses.replace(placed, accepted=("trained",)).check_trained(other)[0]
     task, cameras = open_task(GRASP, robot, seeing.contract, None, scene)
     monkeypatch.setattr(task, "max_episode_steps", 4)
     outlook, clock = Outlook(views={"base_camera": scene.frame_view()}), VirtualClock()

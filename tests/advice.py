@@ -117,6 +117,7 @@ class Message:
         return f"{self.file}:{self.line}: {self.text}"
 
 
+@functools.cache
 def messages() -> list[Message]:
     """Every text that names an option or a command, docstrings and the help of options and commands aside."""
     helped = {line for _, line in COMMANDS.values()}
@@ -131,6 +132,7 @@ KEY = re.compile(
 )
 
 
+@functools.cache
 def key_messages() -> list[str]:
     """Every text that names a key of a YAML file to write, to mend or to drop."""
     found = [text for _, _, text, said in _texts() if said and KEY.search(text) and _sentence(text)]

@@ -25,8 +25,6 @@ from tests.test_advice import FOREIGN
 SUBJECTS = (plays, files, imports, isaac_lab, robots)
 TRIALS: list[Trial] = [trial for subject in SUBJECTS for trial in subject.TRIALS if isinstance(trial, Trial)]
 NOTES: list[Note] = [note for subject in SUBJECTS for note in subject.TRIALS if isinstance(note, Note)]
-MESSAGES = messages()
-KEY_MESSAGES = key_messages()
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +146,7 @@ def test_a_note_quotes_what_was_given(work: Path, note: Note) -> None:
     code, said = run(note.command)
     assert code in (0, 2), said
     assert shown(note.says).search(f"{said} {written(work)}"), said
-    named = {option for message in MESSAGES if meets(note.says, message) for option in message.options}
+    named = {option for message in messages() if meets(note.says, message) for option in message.options}
     assert named <= given(note.command)
 
 
@@ -201,7 +199,7 @@ def tried(message: Message) -> bool:
 
 def test_each_message_has_been_tried() -> None:
     """Whatever names an option or a command is obeyed by a test."""
-    new = sorted({f"{message.file}: {' '.join(message.text.split())}" for message in MESSAGES if not tried(message)})
+    new = sorted({f"{message.file}: {' '.join(message.text.split())}" for message in messages() if not tried(message)})
     assert not new, (
         "advice without a trial: add a Trial (a Note where the option is only quoted) to tests/cli/advised/, or to "
         "TRIED of elsewhere.py the test that obeys it:\n" + "\n".join(new)
@@ -211,7 +209,7 @@ def test_each_message_has_been_tried() -> None:
 def test_each_key_that_a_message_names_has_been_written() -> None:
     """Whatever names a key of a YAML file is obeyed by a test."""
     rows = [*(edit.says for edit in keys.EDITS), *keys.TRIED, *(trial.says for trial in TRIALS)]
-    new = [text for text in KEY_MESSAGES if not any(row in text for row in (*rows, *keys.NO_ADVICE))]
+    new = [text for text in key_messages() if not any(row in text for row in (*rows, *keys.NO_ADVICE))]
     assert not new, (
         "a key that is advised without a trial: add an Edit to tests/cli/advised/keys.py, or to its TRIED the test "
         "that obeys it:\n" + "\n".join(new)
@@ -223,7 +221,7 @@ def test_trials_try_what_is_said() -> None:
     said = texts()
     for says in (*(row.says for row in (*TRIALS, *NOTES)), *elsewhere.TRIED):
         assert any(says in text for text in said), says
-        fitting = {message.file for message in MESSAGES if meets(says, message)}
+        fitting = {message.file for message in messages() if meets(says, message)}
         assert len(says) > 11 or len(fitting) == 1, f"{says}: a shorter text fits other messages as well"
 
 
@@ -243,7 +241,7 @@ def words_of(test: str) -> str:
 @pytest.mark.parametrize("says", [*dict.fromkeys(edit.says for edit in keys.EDITS), *keys.TRIED])
 def test_keys_try_what_is_said(says: str) -> None:
     """Each row's text stands in a message, and the test that it names knows its key."""
-    assert any(says in said for said in KEY_MESSAGES), says
+    assert any(says in said for said in key_messages()), says
     if says in keys.TRIED:
         plain = r"cameras|measure|point|frame|unit|default|foot|seconds|ports|command|lasts|blend|kind|miss|start|range"
         plain += r"|parts|floating|out|run|each|inputs|ages|states|ignore|networks|group|sha256|description"
@@ -256,7 +254,7 @@ def test_keys_try_what_is_said(says: str) -> None:
 def test_what_is_tried_elsewhere_is(says: str) -> None:
     """The test that is named is there, and knows words of the message, or its options and commands."""
     source = words_of(elsewhere.TRIED[says])
-    for message in MESSAGES:
+    for message in messages():
         if meets(says, message):
             words = [piece.split() for piece in message.text.split("{}")]
             runs = {" ".join(each[i : i + 3]) for each in words for i in range(len(each) - 2)}

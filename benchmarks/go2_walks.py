@@ -1,6 +1,6 @@
-"""From nothing, go2 in MuJoCo learns to follow a velocity command: what the kept checkpoint does on twenty seeds.
+"""From nothing, go2 and g1 in MuJoCo learn to follow a velocity command: what the kept checkpoints do on twenty seeds.
 
-The checkpoint's training is in go2_walks.md; the robot is beside the project, in `shared/real_policies`.
+The checkpoints' trainings are in go2_walks.md; the robots are beside the project, in `shared/real_policies`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,18 +20,32 @@ from policy_port.train.environment import make_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared")) / "real_policies"
-HERE = Path(__file__).resolve().parent / "go2_walks"
-SECONDS, SETTLING, BAR, NEAR = 10.0, 2.0, 0.5, 0.1
+HERE = Path(__file__).resolve().parent
+SECONDS, SETTLING, NEAR = 10.0, 2.0, 0.1
 
 
-def walk(checkpoint: Path, speed: float, seeds: int) -> tuple[int, np.ndarray]:
+class Walker(NamedTuple):
+    """What is asked of a robot; contract and checkpoint are in the folder NAME_walks."""
+
+    file: str
+    task: str
+    speeds: tuple[float, ...]
+
+
+WALKERS = {
+    "go2": Walker("go2/go2.xml", "go2_velocity_clock", (0.5, -0.2, 0.0, 0.25, 0.75)),
+    "g1": Walker("g1_12dof/g1_12dof.xml", "g1_velocity_clock", (0.5, 0.3, 0.4, 0.6, 0.7)),
+}
+
+
+def walk(name: str, checkpoint: Path, speed: float, seeds: int) -> tuple[int, np.ndarray]:
     """How many of the seeds fell, told `speed` [m/s], and each one's mean speed once it has settled [m/s]."""
-    contract = load_contract(HERE / "contract.yaml")
-    task = load_task("go2_velocity_clock").model_dump()
+    contract, walker = load_contract(HERE / f"{name}_walks" / "contract.yaml"), WALKERS[name]
+    task = load_task(walker.task).model_dump()
     task |= {"command": {"lin_vel_x": [speed, speed], "resample": [99.0, 99.0]}, "episode": SECONDS}
     environment = make_environment(
         plant="mujoco",
-        robot=SHARED / "robots" / "go2" / "go2.xml",
+        robot=SHARED / "robots" / walker.file,
         contracts={"policy": contract},
         acting="policy",
         task=VelocityTask.model_validate(task),
@@ -56,13 +71,15 @@ def walk(checkpoint: Path, speed: float, seeds: int) -> tuple[int, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--checkpoint", type=Path, default=HERE / "model.pt", help="RSL-RL's file")
+    parser.add_argument("--robot", choices=WALKERS, default="go2")
+    parser.add_argument("--checkpoint", type=Path, help="RSL-RL's file; the kept one, if absent")
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{SECONDS:g} s, {options.seeds} seeds of start poses; speed is the mean after {SETTLING:g} s")
-    for speed in (BAR, -0.2, 0.0, 0.25, 0.75):
-        fell, speeds = walk(options.checkpoint, speed, options.seeds)
+    checkpoint = options.checkpoint or HERE / f"{options.robot}_walks" / "model.pt"
+    for speed in WALKERS[options.robot].speeds:
+        fell, speeds = walk(options.robot, checkpoint, speed, options.seeds)
         near = int((np.abs(speeds - speed) <= NEAR).sum())
         found = f"{np.mean(speeds):6.3f} m/s ({speeds.min():.3f} to {speeds.max():.3f})"
         print(f"  told {speed:5.2f} m/s: fell {fell}, {found}, within {NEAR} m/s on {near}")

@@ -238,7 +238,7 @@ def _timing(frames: Sequence[Frame], view: View, fps: float | None, now: float |
     if fps is not None and rate < BOUNDS.rate * fps:
         found.append(
             Finding("rate", f"{rate:.1f} frames come a second, {fps:g} were asked for: light too dim for the exposure, "
-                    "or a USB hub that it shares")
+                    "or a USB hub that it shares; an emulated one draws no faster here, ask it for fewer")
         )  # fmt: skip
     age = (time.perf_counter() if now is None else now) - stamps[-1]
     if age > BOUNDS.age:

@@ -94,6 +94,8 @@ def _check_options(options: PlayOptions) -> str:
             raise typer.BadParameter(f"--{name} goes with --env")
     if arm.emulated_view is not None and arm.config is None:
         raise typer.BadParameter("--emulated-view goes with --config, whose camera it is")
+    if arm.ask and arm.fast:
+        raise typer.BadParameter("--ask waits for somebody, --fast for nobody: leave --fast out")
     if arm.accept and arm.config is None:
         raise typer.BadParameter("--accept goes with --config, whose camera is checked")
     if options.task is not None:

@@ -18,6 +18,7 @@ from policy_port.dynamics.document import check_robot, load_dynamics
 from policy_port.engine.halves import check_apart
 from policy_port.errors import PolicyPortError, TaskError, TrainError, closest
 from policy_port.files import check_output_folder
+from policy_port.identify.doubts import check_names
 from policy_port.identify.files import Unstated, read_recordings
 from policy_port.identify.parameters import check_joints, load_priors
 from policy_port.identify.setups import check_link, joint_names
@@ -224,6 +225,8 @@ def _check_identify(engine: Engine, at: _Places) -> None:
     if identify.payload is not None:
         with at.named("identify", "payload"):
             check_link(engine.robot, identify.payload)
+    with at.named("identify", "accept"):
+        check_names(identify.accept, names)
     groups = {key: [engine.beside(name) for name in getattr(identify, key)] for key in ("data", "held_out")}
     for key, files in groups.items():
         with at.named("identify", key):

@@ -171,12 +171,13 @@ def check_doubts(problem: Problem, space: Space, z: Array, accepted: Sequence[st
     found = doubts(problem, space, z)
     left = [one for one in found if one.name not in accepted]
     if left:
-        each = " --accept ".join(one.name for one in found)
+        each, listed = " --accept ".join(one.name for one in found), ", ".join(repr(one.name) for one in found)
         raise EvidenceError(
             f"{', '.join(item.name for item in problem.segments.recordings)}: {left[0]}"
             f"{''.join(f'; or ({one.share:.0%}) {one.what}' for one in left[1:3])}. State names, signs, zeros and "
             "units with --mapping FILE, the true rate with --rate HZ, or give the robot file of the robot that moved; "
-            f"where the recordings are right, go on with --accept {each}"
+            f"where the recordings are right, go on with --accept {each}; in an engine's file that "
+            f"is identify: {{accept: [{listed}]}}"
         )
     return tuple(found)
 

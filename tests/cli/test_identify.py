@@ -163,7 +163,8 @@ def test_a_doubt_is_accepted_by_its_name(folder: Path, monkeypatch: pytest.Monke
         return result.exit_code, " ".join(result.output.split()).replace("│ ", "")
 
     code, text = said()
-    assert (code, "go on with --accept sign:elbow" in text) == (2, True), text
+    assert (code, "go on with --accept sign:elbow; in an engine's file" in text) == (2, True), text
+    assert "identify: {accept: ['sign:elbow']}" in text
     code, text = said("sign:elbwo")
     assert (code, "did you mean 'sign:elbow'" in text) == (2, True), text
     code, text = said("sign:elbow", "scale:elbow")

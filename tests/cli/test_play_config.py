@@ -38,6 +38,7 @@ def test_what_an_environment_file_goes_with(tmp_path: Path) -> None:
         ([*real, *env, *config], "reads no picture, so there is no camera: leave --config out"),
         ([*blind, *env, *config], "has no camera 'base_camera'; it has none. Write into it"),
         ([*real, "--env", "SO100GraspCube-v1", *config], "leave --env out"),
+        ([*real, *env, "--ask", "--fast"], "--ask waits for somebody, --fast for nobody: leave --fast out"),
         ([*real, *env, "--ask"], "nobody can answer here, as this is no terminal: leave --ask out"),
     ):
         done = CliRunner().invoke(app, ["play", "so100-reach", *given, *out])

@@ -21,6 +21,8 @@ CLOSE_TIME = 1.0
 """How long a camera's thread may take to end [s]."""
 NEXT_TIME = 1.0
 """How long the next frames are waited for where the arm's time waits too [s]."""
+ROOM = 0.6
+"""Share of the oldest picture's age up to which the time between two leaves room for one that is a little late."""
 _STALLED: list[Any] = []
 """Cameras whose thread still reads; kept so that nothing releases them."""
 
@@ -78,7 +80,7 @@ class ArmCameras:
         if ages[worst] > self._stale:
             raise ArmStopError(
                 f"the last frame of camera '{self.names[worst]}' is {ages[worst]:.2f} s old; the bound is "
-                f"{self._stale:g}",
+                f"{self._stale:g}{self._hint(self.names[worst])}",
                 may_move=True,
             )
 
@@ -100,7 +102,8 @@ class ArmCameras:
         try:
             image = camera.read_latest(max_age_ms=1000.0 * self._stale)
         except (TimeoutError, RuntimeError) as cause:
-            raise ArmStopError(f"camera '{name}': {' '.join(str(cause).split())}", may_move=True) from None
+            said = f"camera '{name}': {' '.join(str(cause).split())}{self._hint(name)}"
+            raise ArmStopError(said, may_move=True) from None
         self._sights[name].look(image, 0.0 if stamp is None else stamp)
         return image[kept(self._bounds[name].crop)]
 
@@ -133,6 +136,13 @@ class ArmCameras:
             else:
                 time.sleep(0.002)
         return frames, time.perf_counter()
+
+    def _hint(self, name: str) -> str:
+        """Why frames of a camera get too old, where its rate leaves them no room."""
+        period = 1.0 / self._bounds[name].fps
+        if period <= ROOM * self._stale:
+            return ""
+        return f"; at its fps the next one comes after {period:.2f} s: raise that, or timing.stale_frame"
 
     def close(self) -> None:
         """Close all cameras. Twice is harmless."""

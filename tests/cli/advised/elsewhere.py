@@ -65,6 +65,7 @@ TRIED: dict[str, str] = {
     "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
     "--config, --accept, --ask and --emulated-view go with --real": _DEPLOYED,
     "--accept goes with --config, whose camera is checked": _DEPLOYED,
+    "--ask waits for somebody, --fast for nobody: leave --fast out": _DEPLOYED,
     "--{} goes with --env": _DEPLOYED,
     "reads no picture, so there is no camera: leave --config out": _DEPLOYED,
     "give another --port, 0 for any that is free": (

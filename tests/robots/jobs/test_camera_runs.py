@@ -89,6 +89,27 @@ def test_a_camera_that_shows_nothing_new_ends_the_run_at_rest(
     assert done.exit_code == 1
 
 
+class Late:
+    """A camera whose last frame is old."""
+
+    latest_timestamp = 0.0
+
+    def read_latest(self, max_age_ms: float) -> np.ndarray:
+        raise TimeoutError(f"latest frame is too old (max allowed: {max_age_ms:.1f} ms)")
+
+
+@pytest.mark.parametrize(("fps", "stale", "told"), [(5, 0.25, True), (5, 0.5, False), (15, 0.25, False)])
+def test_a_rate_that_leaves_frames_no_room_is_said_to(fps: int, stale: float, told: bool) -> None:
+    """At 5 Hz the newest frame is up to 0.2 s old on time; where the bound is hardly more, the message says so."""
+    camera = CameraBounds(source=0, width=160, height=120, fps=fps)
+    cameras = ArmCameras(unhurried(timing={"stale_frame": stale}, cameras={"front": camera}))
+    cameras._cameras = {"front": Late()}
+    for look in (lambda: cameras.frame("front"), cameras.check):
+        with pytest.raises(RobotError) as raised:
+            look()
+        assert ("at its fps the next one comes after 0.20 s: raise that" in str(raised.value)) == told, raised.value
+
+
 def test_frames_are_cropped_and_a_wrong_size_is_refused() -> None:
     """The crop is the robot file's; a camera that delivers another size is named before anything moves."""
     with emulate(with_camera(), clock=VirtualClock()) as rehearsal:

@@ -26,6 +26,8 @@ FEWEST = 6
 """Pictures that a lens, or a pose by a board, is solved from at least."""
 CORNERS = 8
 """Corners of a board that a picture has to show."""
+PER_METRE, RIM = 12000, 0.01
+"""Pixels a metre of a board that is to be printed, and the width of its white rim [m]."""
 TILT = math.radians(12.0)
 """A lens can't be told from boards that all stand so parallel to each other [rad]."""
 WORST_ERROR = 2.0
@@ -70,6 +72,7 @@ class Board:
             CameraError: Saying which part can't be.
         """
         self.text = text
+        """How it is written."""
         match = re.fullmatch(r"(charuco|apriltag):(\d+)x(\d+):([\d.]+):([\d.]+):(\w+)", text)
         if match is None:
             raise CameraError(f"--board {text}: write {FORM}, such as {EXAMPLE}")
@@ -93,6 +96,9 @@ class Board:
             parameters = cv2.aruco.DetectorParameters()
             parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_APRILTAG
             self._charuco, self._tags = None, cv2.aruco.ArucoDetector(dictionary, parameters)
+        gap = 0.0 if kind == "charuco" else second
+        self.size = tuple(count * (first + gap) - gap for count in (rows, columns))
+        """Height and width [m]."""
 
     def find(self, name: str, picture: NDArray[np.uint8]) -> Seen | None:
         """The board's corners in a picture, RGB; None where too few are seen."""
@@ -113,6 +119,12 @@ class Board:
     def drawn(self, size: tuple[int, int]) -> NDArray[np.uint8]:
         """The board as a picture of `size` (rows, columns), grey."""
         return self._board.generateImage(size[::-1])
+
+    def to_print(self) -> NDArray[np.uint8]:
+        """The board as a printer wants it, `PER_METRE` pixels a metre, with a white rim: RGB."""
+        rows, columns = (round(side * PER_METRE) for side in self.size)
+        picture = np.pad(self.drawn((rows, columns)), round(RIM * PER_METRE), constant_values=255)
+        return np.repeat(picture[..., None], 3, axis=2)
 
 
 def _dictionary(text: str, kind: str, name: str) -> Any:

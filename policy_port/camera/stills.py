@@ -54,19 +54,29 @@ def read_still(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def write_still(path: Path, image: NDArray[np.uint8], note: str = "") -> None:
-    """Write RGB, shape (rows, columns, 3), as a PNG file, whole or not at all, with a note that `read_note` finds."""
+def write_still(path: Path, image: NDArray[np.uint8], note: str = "", per_metre: int = 0) -> None:
+    """Write a PNG file, whole or not at all.
+
+    Args:
+        path: The file.
+        image: RGB, shape (rows, columns, 3).
+        note: What `read_note` finds in it.
+        per_metre: Pixels a metre, for a printer; nothing is said of it, if 0.
+    """
     import cv2
 
     done, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
     data = png.tobytes()
-    if note:
-        # A chunk of text, behind the signature and the header.
-        chunk = b"tEXt" + NOTE + note.encode("latin-1")
-        length, check = (struct.pack(">I", number) for number in (len(chunk) - 4, zlib.crc32(chunk)))
-        data = data[:HEAD] + length + chunk + check + data[HEAD:]
-    write_atomic(path, data)
+    more = _chunk(b"tEXt", NOTE + note.encode("latin-1")) if note else b""
+    if per_metre:
+        more += _chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+    write_atomic(path, data[:HEAD] + more + data[HEAD:])
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    """A part of a PNG file."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def read_note(path: Path) -> str:

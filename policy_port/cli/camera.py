@@ -8,7 +8,7 @@ from policy_port.cli.camera_align import align
 from policy_port.cli.camera_background import background
 from policy_port.cli.camera_check import check
 from policy_port.cli.camera_resets import resets
-from policy_port.cli.camera_solve import calibrate, solve
+from policy_port.cli.camera_solve import board, calibrate, solve
 
 camera_app = typer.Typer(
     help="A camera and its twin in the simulator: resets, align, solve, background, check.", no_args_is_help=True
@@ -22,6 +22,7 @@ def _group() -> None:
 
 camera_app.command("resets")(resets)
 camera_app.command("align")(align)
+camera_app.command("board")(board)
 camera_app.command("calibrate")(calibrate)
 camera_app.command("solve")(solve)
 camera_app.command("background")(background)

@@ -1,4 +1,4 @@
-"""`policy-port camera solve` and `camera calibrate`: where a camera stands, and what its lens is."""
+"""`policy-port camera solve`, `calibrate` and `board`: where a camera stands, and what its lens is."""
 
 from __future__ import annotations
 
@@ -166,6 +166,27 @@ def calibrate(
     typer.echo(f"field of view {math.degrees(lens.fov):.2f} degrees from top to bottom, from {len(errors)} pictures")
     typer.echo(f"reprojection error {lens.reprojection_error:.2f} pixels; worst {worst}, {errors[worst]:.2f}")
     typer.echo(f"wrote {out}")
+
+
+def board(
+    kind: Annotated[
+        str, typer.Argument(metavar="BOARD", help="charuco:7x5:30:22:4X4_50: squares, mm, marker mm, DICT.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="PNG", help="The picture, which says how large it is.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a picture that is there.")] = False,
+) -> None:
+    """Draw a board to print, for camera calibrate and camera solve."""
+    _refuse_there(out, force)
+    from policy_port.camera.board import PER_METRE, Board
+    from policy_port.camera.stills import write_still
+
+    made = Board(kind)
+    write_still(out, made.to_print(), per_metre=PER_METRE)
+    height, width = (f"{1e3 * side:g}" for side in made.size)
+    typer.echo(
+        f"wrote {out}: print it at its actual size, glue it onto something flat, and measure it: {width} mm by "
+        f"{height} mm without the white rim"
+    )
 
 
 def _fov(options: SolveOptions) -> float | None:

@@ -57,6 +57,7 @@ def check_recordings(recordings: Sequence[Recording], limits: Array, horizon: fl
     Raises:
         EvidenceError: Naming recording, joint, and what is wrong.
     """
+    _check_one_arm(recordings)
     for item in recordings:
         _check_length(item, horizon)
         _check_units(item, limits)
@@ -81,6 +82,17 @@ def check_recordings(recordings: Sequence[Recording], limits: Array, horizon: fl
         raise EvidenceError(
             f"{recordings[0].name}: no command moves a joint by {MOVES} rad, here or in another recording, so they "
             "tell nothing of the dynamics. Or they are in another unit than --mapping says"
+        )
+
+
+def _check_one_arm(recordings: Sequence[Recording]) -> None:
+    """Refuse recordings of two arms, each of which has its own friction, play and zeros."""
+    arms = {item.arm: item.name for item in recordings if item.arm is not None}
+    if len(arms) > 1:
+        (first, one), (second, other) = list(arms.items())[:2]
+        raise EvidenceError(
+            f"{other}: is of an arm with another calibration ({second[:12]}...) than {one} ({first[:12]}...): another "
+            "arm, or this one calibrated anew, whose offsets are others. Identify each by itself"
         )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +136,14 @@ def _trace(path: Path) -> Iterator[Recording]:
             )
             label = f"{path}" if len(np.unique(number)) * measured.shape[1] == 1 else f"{path}#{env}.{episode}"
             if len(rows) >= 20:
-                yield make_recording(
+                made = make_recording(
                     label,
                     (path,),
                     joints,
                     (time[rows, env], measured[rows, env], sent[rows, env], wanted[rows, env]),
                     robot=_robot_of(trace.header),
                 )
+                yield replace(made, arm=trace.header.get("calibration_sha256"))
 
 
 def _by_row(array: Array) -> Array:

@@ -33,6 +33,8 @@ class Recording:
     """Positions that were commanded [rad], shape (rows, joints); held until the next."""
     robot: str | None = None
     """The robot that the file says it is of."""
+    arm: str | None = None
+    """SHA-256 of the calibration under which an arm's trace was recorded: two arms of one model have two."""
 
     @property
     def period(self) -> float:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from policy_port.camera.board import Board, Seen, by_held_board, calibrate, find_all
+from policy_port.camera.board import PER_METRE, RIM, Board, Seen, by_held_board, calibrate, find_all
 from policy_port.camera.links import Links
+from policy_port.camera.stills import read_still, write_still
 from policy_port.camera.view import LensFields
 from policy_port.errors import CameraError
 from tests.camera.conftest import JOINTS, TRUE
@@ -68,6 +72,20 @@ def test_a_board_that_can_not_be(text: str, message: str) -> None:
     """What is wrong with a board's text is said with what would do."""
     with pytest.raises(CameraError, match=message):
         Board(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [(CHARUCO, (210.0, 150.0)), ("apriltag:4x3:30:9:36h11", (147.0, 108.0))])
+def test_a_printed_board_has_the_size_that_it_says(text: str, size: tuple[float, float], tmp_path: Path) -> None:
+    """The corners of the picture that is printed, in its pixels a metre, are those of the board, to 0.1 mm."""
+    board = Board(text)
+    write_still(tmp_path / "board.png", board.to_print(), per_metre=PER_METRE)
+    said = b"pHYs" + 2 * struct.pack(">I", PER_METRE) + b"\x01"
+    assert said + struct.pack(">I", zlib.crc32(said)) in (tmp_path / "board.png").read_bytes()
+    seen = board.find("printed", read_still(tmp_path / "board.png"))
+    assert seen is not None
+    placed = (seen.pixels + 0.5) / PER_METRE - RIM
+    assert np.abs(placed - seen.points[:, :2]).max() < 1e-4
+    assert np.allclose(1e3 * np.array(board.size[::-1]), size)
 
 
 def test_apriltags_are_found() -> None:

@@ -185,6 +185,14 @@ def test_a_wrong_recording_is_named(
         check_recordings([mistake(recordings[0])], LIMITS)
 
 
+def test_two_arms_of_one_model_are_told_apart(recordings: list[Recording]) -> None:
+    """By their calibrations: what is fitted to both is neither's. Who has none, as a dataset, may be any."""
+    mine, other, *rest = recordings
+    check_recordings([replace(mine, arm="a" * 64), replace(other, arm="a" * 64), *rest], LIMITS)
+    with pytest.raises(EvidenceError, match=f"{other.name}: is of an arm with another calibration .b{{12}}.*by itself"):
+        check_recordings([replace(mine, arm="a" * 64), replace(other, arm="b" * 64), *rest], LIMITS)
+
+
 def test_one_recording_on_another_clock_is_named(recordings: list[Recording]) -> None:
     """A shift that could be a delay is told by the other recordings of the same arm."""
     shifted = replace(recordings[0], name="odd", sent=recordings[0].sent - 0.14)

@@ -44,7 +44,7 @@ def test_a_folder_of_sage_is_read(tmp_path: Path) -> None:
 
 def test_a_trace_of_a_real_run_has_what_was_sent_and_when(tmp_path: Path) -> None:
     """Commands are those that were sent, measured as long before as the observation's age; unsent steps fall away."""
-    with Recorder(tmp_path / "run.npz", {"joint_names": ["shoulder", "elbow"]}) as recorder:
+    with Recorder(tmp_path / "run.npz", {"joint_names": ["shoulder", "elbow"], "calibration_sha256": "c4"}) as recorder:
         for row in range(ROWS):
             sent = np.full(2, np.nan) if row == ROWS - 1 else WAVE[row]
             recorder.record(
@@ -57,7 +57,7 @@ def test_a_trace_of_a_real_run_has_what_was_sent_and_when(tmp_path: Path) -> Non
                 clock=5.0 + TIME[row],
             )
     (item,) = read_recordings([tmp_path / "run.npz"], NONE)
-    assert len(item.time) == ROWS - 1
+    assert (len(item.time), item.arm) == (ROWS - 1, "c4")
     np.testing.assert_array_equal(item.command, WAVE[:-1])
     np.testing.assert_allclose(item.sent - item.time, 0.004, atol=1e-9)
 

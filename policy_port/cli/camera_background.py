@@ -52,17 +52,9 @@ def background(options: BackgroundOptions) -> None:
     from policy_port.camera.env_file import load_env_file
     from policy_port.camera.stills import as_source, grab, write_still
     from policy_port.camera.trained import seen_now
-    from policy_port.errors import CameraError, OutputError
+    from policy_port.errors import CameraError
 
-    if (options.robot is None) == (options.source is None):
-        raise typer.BadParameter("give one of --robot and --source")
-    if options.emulated and options.robot is None:
-        raise typer.BadParameter("--emulated goes with --robot")
-    check_emulated(options.emulated, emulated_view=options.emulated_view, fault=options.fault)
-    if options.whole and options.inpaint:
-        raise typer.BadParameter("--whole goes without --inpaint: camera solve needs what really is behind the arm")
-    if options.out.exists() and not options.force:
-        raise OutputError(f"{options.out}: exists already; --force replaces it")
+    _check(options)
     given = load_env_file(options.config, options.env)
     arm = shown = None
     if options.robot is not None:
@@ -108,6 +100,21 @@ def background(options: BackgroundOptions) -> None:
         else f"background: {options.out.name} in {options.config} uses it"
     )
     typer.echo(f"wrote {options.out}, {columns}x{rows}; {use}")
+
+
+def _check(options: BackgroundOptions) -> None:
+    """Refuse options that contradict each other, and an output that is there."""
+    from policy_port.errors import OutputError
+
+    if (options.robot is None) == (options.source is None):
+        raise typer.BadParameter("give one of --robot and --source")
+    if options.emulated and options.robot is None:
+        raise typer.BadParameter("--emulated goes with --robot")
+    check_emulated(options.emulated, emulated_view=options.emulated_view, fault=options.fault)
+    if options.whole and options.inpaint:
+        raise typer.BadParameter("--whole goes without --inpaint: camera solve needs what really is behind the arm")
+    if options.out.exists() and not options.force:
+        raise OutputError(f"{options.out}: exists already; --force replaces it")
 
 
 def _sized(given: EnvFile, size: tuple[int, int]) -> EnvFile:

@@ -41,11 +41,15 @@ def draw_png(width: float, height: float, draw: Callable[[Any], None]) -> bytes:
         "axes.axisbelow": True,
         "grid.alpha": 0.25,
     }
-    stream = io.BytesIO()
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         draw(figure)
-        # `savefig` would draw all of it once more, to lay it out.
-        canvas.print_png(stream)
+        return rasterised(canvas)
+
+
+def rasterised(canvas: Any) -> bytes:
+    """The PNG of a figure, laid out on its way: `savefig` would draw all of it once more for that."""
+    stream = io.BytesIO()
+    canvas.print_png(stream)
     return stream.getvalue()

@@ -38,6 +38,7 @@ def test_json_alone_on_standard_output(tmp_path: Path) -> None:
     assert json.loads(output) == json.loads((tmp_path / "out" / "comparison.json").read_text())
 
 
+@pytest.mark.pictures
 def test_plots_and_report(tmp_path: Path) -> None:
     """--out holds plots and comparison.json; with --report one page that holds the plots."""
     runs = walk(tmp_path / "a"), walk(tmp_path / "b", late=0.04), walk(tmp_path / "c", envs=2, fallen=2)

@@ -172,6 +172,7 @@ def test_without_a_trace_a_right_port_is_status_zero(arm: dict[str, Path]) -> No
     assert "12 replays of the contract as it was given" in result.stdout
 
 
+@pytest.mark.pictures
 @pytest.mark.slow
 def test_without_a_trace_a_flipped_sign_is_found_and_mended(
     arm: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

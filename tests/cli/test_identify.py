@@ -85,6 +85,7 @@ def run(folder: Path, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> tuple
     return result.exit_code, result.output
 
 
+@pytest.mark.pictures
 def test_dynamics_and_a_report_are_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a trace, with another held out, a document that is read back and one page with its plots come out."""
     # Why errors are not noise is not the question here, and looking for it takes most of the time.

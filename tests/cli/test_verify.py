@@ -129,6 +129,7 @@ def test_bad_input_is_status_two(judged: Judged, tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
+@pytest.mark.pictures
 def test_the_report_says_the_verdict_first_and_holds_its_picture(judged: Judged, tmp_path: Path) -> None:
     """--report writes one page with the verdict, what it looks like, and the plot, which lies beside it too."""
     page = tmp_path / "verify.html"

@@ -18,6 +18,7 @@ from tests.engine.lab import PARTS, Lab
 TURN = ("collect", "identify", "finetune", "port")
 
 
+@pytest.mark.pictures
 def test_it_stops_by_itself_and_says_why(lab: Lab) -> None:
     """Turn 1 brings the policy forward, turn 2 nothing significant: the third is not begun, and all of it is told."""
     done = lab.turn()

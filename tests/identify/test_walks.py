@@ -92,6 +92,7 @@ def request(files: dict[str, Path], **changed: object) -> Request:
     return Request(**{**given, **changed})  # type: ignore[arg-type]
 
 
+@pytest.mark.pictures
 def test_friction_mass_and_delay_of_a_standing_robot_are_recovered(files: dict[str, Path]) -> None:
     """From five seconds of slipping feet, as a document whose posterior can be drawn from."""
     done = run(request(files))

@@ -128,6 +128,7 @@ def test_an_episode_ends_with_its_motion(folder: Path) -> None:
         assert setting.get("ended") == (None if end == "hold" else "with the motion, after 1.00 s (motion.end: stop)")
 
 
+@pytest.mark.pictures
 def test_a_video_has_the_reference_beside_the_robot(folder: Path) -> None:
     """MuJoCo draws a second, orange robot in the clip's pose, and the plot has the clip's positions."""
     made(folder, "--motion", folder / "clip.csv")

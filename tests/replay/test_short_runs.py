@@ -52,6 +52,7 @@ def short_run(folder: Path, steps: int, num_envs: int, seconds: float, floating:
     return folder
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize(("num_envs", "floating"), [(1, True), (3, True), (1, False)])
 def test_a_run_that_ends_at_once_is_told_plainly(tmp_path: Path, num_envs: int, floating: bool) -> None:
     """After one step, two or three, of one environment or several, each compared with a longer and a shorter one."""

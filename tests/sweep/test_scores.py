@@ -45,6 +45,7 @@ def outcomes(sweep: Sweep, won: dict[tuple[int, str], int], failing: tuple[int, 
 WON = {(9, "light"): 2, (10, "light"): 19, (200, "light"): 18, (9, "heavy"): 1, (10, "heavy"): 12, (200, "heavy"): 13}
 
 
+@pytest.mark.pictures
 def test_the_reference_decides_and_the_others_are_judged_by_their_ranking(sweep: Sweep) -> None:
     """The best there is named with those that the seeds do not tell from it; a swap shows in MMRV."""
     scores = Scores(sweep, outcomes(sweep, WON))

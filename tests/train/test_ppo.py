@@ -32,6 +32,7 @@ def place(files: dict[str, Path]) -> Place:
     return Place(plant="mujoco", robot=files["robot"], task=files["task"], num_envs=4, seed=3)
 
 
+@pytest.mark.pictures
 def test_a_run_holds_all_that_went_in(files: dict[str, Path], out: Path, drawn: None) -> None:
     """Contracts, task and whole settings stand in the folder, and a longer resumption goes on from its end."""
     plan = Plan(out=out, agent=files["agent"])

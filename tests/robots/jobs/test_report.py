@@ -108,6 +108,7 @@ def test_the_verdict_says_how_it_ended_and_where_the_arm_is(
     assert report.tone == tone
 
 
+@pytest.mark.pictures
 def test_the_page_holds_what_it_rests_on(tmp_path: Path, whole: Report) -> None:
     """Hashes, pictures, and what the numbers do not say: emulated, and tips by forward kinematics."""
     robot = tmp_path / "my_arm.yaml"

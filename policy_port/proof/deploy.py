@@ -32,7 +32,7 @@ from policy_port.port.format import DEPLOY_ACTION, DEPLOY_OBSERVATION, DEPLOY_TA
 from policy_port.proof.gate import allowed_error, flat, largest_error
 from policy_port.proof.inputs import Inputs
 from policy_port.proof.reference import ByNameReference
-from policy_port.proof.runners import ActorRunner, drive, one_thread
+from policy_port.proof.runners import ActorRunner, one_thread, run_all
 from policy_port.verdict.evidence import Evidence
 from policy_port.verdict.rebuild import FLOOR, decode, rebuild
 
@@ -174,15 +174,12 @@ class _Held:
         """The checkpoint's actions on observations, shape (steps, rows, actions), and the error allowed per joint."""
         remap, recurrent = self.remap, bool(self.policy.actor.state_names)
         reference = ByNameReference(remap.source, remap.target, remap.mapping)
-        results = []
+        steps, results = observation.shape[:2], []
         for kind, precision in ((np.float64, torch.float64), (np.float32, torch.float32)):
-            shown = np.stack([reference.observation(step.astype(kind)) for step in observation])
-            raw = drive(
-                ActorRunner(self.policy.actor, precision),
-                Inputs(obs=shown, images=(), resets=resets),
-                recurrent=recurrent,
-            )
-            results.append(np.stack([reference.action(step) for step in raw]).astype(np.float64))
+            shown = reference.observation(flat(observation).astype(kind)).reshape(*steps, -1)
+            inputs = Inputs(obs=shown, images=(), resets=resets)
+            raw = run_all(ActorRunner(self.policy.actor, precision), inputs, recurrent=recurrent)
+            results.append(reference.action(flat(raw)).reshape(*steps, -1).astype(np.float64))
         exact, eager = results
         return exact, allowed_error(exact, largest_error(eager, exact), np.ptp(flat(exact), axis=0))
 

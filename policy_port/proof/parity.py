@@ -46,6 +46,7 @@ from policy_port.proof.runners import (
     drive,
     load_exports,
     one_thread,
+    run_all,
 )
 from policy_port.proof.selftest import self_test
 
@@ -143,7 +144,7 @@ class _Proof:
         errors: dict[str, Array] = {}
         for name, shown in self.inputs.items():
             seen = self._by_name(shown.obs.astype(np.float64))
-            expected[name] = self._actions(self._run(exact, replace(shown, obs=seen)))
+            expected[name] = self._actions(run_all(exact, replace(shown, obs=seen), recurrent=self._recurrent))
             rounded = seen.astype(np.float32)
             # Where float32 holds the exact value, converting it needed no rounding.
             held = np.abs(rounded - seen) <= 1e-12 * np.abs(seen)
@@ -174,7 +175,8 @@ class _Proof:
 
         def unscaled(group: str, shown: Inputs) -> Array:
             seen = self._by_name(shown.obs.astype(np.float64))
-            return self._actions(self._run(ActorRunner(self.policy.actor, torch.float64), replace(shown, obs=seen)))
+            exact = ActorRunner(self.policy.actor, torch.float64)
+            return self._actions(run_all(exact, replace(shown, obs=seen), recurrent=self._recurrent))
 
         outputs = {
             name: [

@@ -45,6 +45,7 @@ class ActorRunner(Runner):
         self._actor = copy.deepcopy(actor).to(dtype)
         self._dtype = dtype
         self._state: tuple[torch.Tensor, ...] = ()
+        self.chunk = actor.chunk
 
     def start(self, batch: int) -> None:
         """Take the network's initial state."""
@@ -210,3 +211,12 @@ def drive(runner: Runner, inputs: Inputs, *, recurrent: bool) -> NDArray[np.floa
     if actions.ndim == 4:
         actions = np.moveaxis(actions, 2, 1).reshape(-1, actions.shape[1], actions.shape[3])
     return actions
+
+
+def run_all(runner: ActorRunner, inputs: Inputs, *, recurrent: bool) -> NDArray[np.float64]:
+    """As `drive`, where nobody asks about batches: of a network without state all steps are rows of one."""
+    steps, batch = inputs.obs.shape[:2]
+    if recurrent or inputs.images or runner.chunk is not None:
+        return drive(runner, inputs, recurrent=recurrent)
+    rows = Inputs(obs=inputs.obs.reshape(1, steps * batch, -1), images=(), resets=inputs.resets.reshape(1, -1))
+    return drive(runner, rows, recurrent=False).reshape(steps, batch, -1)

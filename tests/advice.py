@@ -23,6 +23,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "camera/board.py": ("camera solve",),
     "camera/page.py": ("camera align",),
     "camera/shots.py": ("camera solve",),
+    "camera/trained.py": ("camera resets",),
     "camera/solve": ("camera solve",),
     "cli/arm.py": ("play", "camera align"),
     "cli/arm_options.py": ("play",),

@@ -64,6 +64,9 @@ TRIED: dict[str, str] = {
     ),
     "this is no terminal: leave --ask out": "tests.robots.jobs.test_answers:test_an_empty_line_is_no_answer",
     "--config, --accept, --ask and --emulated-view go with --real": _DEPLOYED,
+    "photograph it again with `policy-port camera background`": (
+        "tests.camera.test_trained:test_a_background_of_another_crop_is_refused"
+    ),
     "--accept goes with --config, whose camera is checked": _DEPLOYED,
     "--ask waits for somebody, --fast for nobody: leave --fast out": _DEPLOYED,
     "--{} goes with --env": _DEPLOYED,

@@ -170,13 +170,24 @@ class Evidence:
         Returns:
             Shifted values, with the episode's first (or the trace's last) value where there is no other; mask.
         """
+        if not isinstance(steps, int):
+            index, known = self._reached(steps)
+        elif (kept := self.kept.get(("earlier", steps))) is not None:
+            index, known = kept
+        else:
+            index, known = self.kept["earlier", steps] = self._reached(steps)
+        return values[index, np.arange(self.shape[1])[None, :]], known
+
+    def _reached(self, steps: int | NDArray[np.intp]) -> tuple[NDArray[np.intp], Mask]:
+        """The rows that `earlier` takes, and where they are those that were asked for."""
         length = self.shape[0]
         wanted = np.arange(length)[:, None] - steps
         index = np.clip(np.maximum(wanted, self.since), 0, length - 1)
         # Ahead of the episode's end stands another episode.
         same = np.take_along_axis(self.since, index, axis=0) == self.since
         known = (wanted >= self.since) & (wanted < length) & same
-        return values[index, np.arange(self.shape[1])[None, :]], known
+        known.flags.writeable = False
+        return index, known
 
     def with_arrays(self, arrays: dict[str, Values], usable: Mask | None = None) -> Evidence:
         """The same evidence with other numbers in some arrays, and only some rows to be believed."""

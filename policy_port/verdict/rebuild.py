@@ -132,7 +132,7 @@ def rebuild_term(
     values, known = now[:, :, source], told[:, :, source]
     for age in np.unique(ages[ages > 0]):
         mine = np.flatnonzero(ages == age)
-        (before, reached), (seen, _) = evidence.earlier(now, age), evidence.earlier(told, age)
+        (before, reached), (seen, _) = evidence.earlier(now, int(age)), evidence.earlier(told, int(age))
         before, seen, reached = before[:, :, source[mine]], seen[:, :, source[mine]], reached[:, :, None]
         values[:, :, mine] = np.where(reached, before, padding(contract)) if zero else before
         # What fills a history is the episode's first row, known or not; `earlier` stops there.

@@ -94,11 +94,9 @@ def background(options: BackgroundOptions) -> None:
     for note in notes:
         typer.echo(f"note: {note}")
     rows, columns = image.shape[:2]
-    use = (
-        "the background that camera solve takes"
-        if options.whole
-        else f"background: {options.out.name} in {options.config} uses it"
-    )
+    use = f"background: {options.out.name} in {options.config} uses it"
+    if options.whole:
+        use = "the background that camera solve takes"
     typer.echo(f"wrote {options.out}, {columns}x{rows}; {use}")
 
 

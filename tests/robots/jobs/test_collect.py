@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 pytest.importorskip("mani_skill", reason="ManiSkill, which ships the arm's description, is not installed")
 
+from benchmarks import disturbed_arm
 from policy_port.dynamics.document import Dynamics
 from policy_port.errors import TaskError
 from policy_port.plants.mujoco_model import build_robot
@@ -99,6 +101,37 @@ def test_an_arm_sends_what_was_planned_and_records_it(short: tuple[PlannedEpisod
     assert np.abs(trace["target_sent"][:, 0] - planned).max() < 0.02
     read = trace["joint_pos"][:, 0, order.index(2)] - planned[:, order.index(2)]
     assert 0.02 < np.median(read[:5]) < 0.06
+
+
+def test_sigterm_during_a_collection_ends_at_rest(short: tuple[PlannedEpisode, ...], tmp_path: Path) -> None:
+    """As Ctrl-C does: torque off, exit status 130, and a trace that is whole up to there and says why it ends."""
+    (tmp_path / "plan.yaml").write_text("a plan")
+    clock, job = VirtualClock(), CollectJob(plan(), tmp_path / "plan.yaml", ROBOT, short)
+    with emulate(unhurried(), clock=clock) as rehearsal:
+
+        def on_torque() -> None:
+            rehearsal.let_go()
+            disturbed_arm._send(signal.SIGTERM, 3.0, clock)
+
+        done = play_real(
+            job.pilot,
+            rehearsal.robot,
+            job,
+            seeds=range(job.count),
+            keep=Keep(folder=tmp_path),
+            console=Console(continuous=True),
+            on_torque=on_torque,
+            time=clock,
+        )
+        assert not any(servo.torque for servo in rehearsal.arm.servos)
+    assert (done.exit_code, done.result.setting["ended"], str(done.end.arm)) == (
+        130,
+        "stopped by SIGTERM",
+        "at rest, torque off",
+    )
+    trace = Trace(tmp_path / "trace.npz")
+    assert 0 < len(trace) < sum(len(one.targets) for one in short)
+    assert trace.header["stopped"] == "stopped by SIGTERM"
 
 
 def test_information_knows_what_a_plan_leaves_open(short: tuple[PlannedEpisode, ...]) -> None:

@@ -246,6 +246,7 @@ def test_through_a_mapping_the_port_flies_its_source_side(tmp_path: Path) -> Non
         source.through(mapping)
 
 
+@pytest.mark.pictures
 def test_plots_are_drawn_of_both_kinds(tmp_path: Path) -> None:
     """A PNG of some size, of a walk and of reaching."""
     plant = FakePlant(LEGS, num_envs=2)

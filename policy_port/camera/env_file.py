@@ -168,6 +168,11 @@ class EnvFile(Strict):
         return self
 
     @property
+    def knows_stand(self) -> bool:
+        """Whether `stand` is known."""
+        return self.robot_pose is not None or self.env in STANDS
+
+    @property
     def stand(self) -> tuple[Vector, Quaternion]:
         """Where the robot's base stands in the environment: position [m], rotation wxyz.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from policy_port.camera.env_file import EnvFile
+from policy_port.camera.env_file import EnvFile, LookAt
 from policy_port.camera.stills import read_note
 from policy_port.camera.view import View
 from policy_port.contract.image import ImageInput, SeenFrom
@@ -24,8 +24,8 @@ def with_camera(images: Iterable[ImageInput], env: EnvFile) -> tuple[ImageInput,
 
 
 def seen_now(env: EnvFile) -> SeenFrom | None:
-    """Where the camera of an environment file stands, and how it looks; None where the file has none."""
-    if env.camera is None:
+    """Where the camera of an environment file stands, and how it looks; None where nobody can say from the robot."""
+    if env.camera is None or (isinstance(env.camera, LookAt) and not env.knows_stand):
         return None
     view = env.drawn_view()
     return SeenFrom(position=view.position, rotation=view.rotation, fov=view.fov)
@@ -39,7 +39,7 @@ def another_camera(images: Iterable[ImageInput], env: EnvFile) -> str | None:
         env: The file, which says of what size the camera's frames are.
     """
     then = next((image.seen_from for image in images if _shows(image, env)), None)
-    if then is None or env.camera is None:
+    if then is None or seen_now(env) is None:
         return None
     now = env.drawn_view()
     away, turned, larger = _apart(then, now)

@@ -56,7 +56,7 @@ NUM_ENVS, ITERATIONS = 256, 360
 EPISODES = {"mujoco": (200, 20.0), "maniskill": (100, 20.0), "newton": (32, 10.0)}
 """Episodes in each simulator, and their length [s]; Newton on a CPU makes 200 steps a second."""
 NOTES = (
-    "- All three hold in MuJoCo, which is the bar. mjw_anymal's does not in SAPIEN: 6 falls of 100 to one of its teacher.",
+    "- All three hold in MuJoCo, which is the bar. mjw_anymal's does not in SAPIEN: 6 falls of 100, its teacher 1.",
     "  With 240 iterations it held there (1.7 % of 60) and missed in MuJoCo by one fall of 200: falls depend on the",
     "  checkpoint more than on anything else (below).",
     "- A fall in 32, 40 or 60 episodes is more than a point: the last column may say no for that alone.",

@@ -57,6 +57,8 @@ def work(built: Path, folder: Path, wanted: dict[str, tuple[int, ...]], monkeypa
     """What was built, as it was: of some hundred files a test changes two or three."""
     mended(built, folder, wanted)
     monkeypatch.chdir(folder)
+    # Not the cluster that another test has meanwhile: it takes whoever is connected along when it ends.
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
     return folder
 
 

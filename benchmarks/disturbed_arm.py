@@ -128,7 +128,7 @@ class SoakArm:
                 self.arm.inject(fault)
 
         late = [signal.signal(number, signal.SIG_IGN) for _, number in signals[:1]]
-        timers = [_send(number, after, self.clock) for after, number in signals]
+        timers = [send_later(number, after, self.clock) for after, number in signals]
         try:
             done = play_real(
                 pilot,
@@ -214,7 +214,7 @@ class SoakArm:
         return found
 
 
-def _send(number: int, after: float, clock: Clock) -> Callable[[], None]:
+def send_later(number: int, after: float, clock: Clock) -> Callable[[], None]:
     """Send this process a signal after so many seconds; returns what takes it back."""
     if not isinstance(clock, VirtualClock):
         timer = threading.Timer(after, os.kill, (os.getpid(), number))

@@ -235,6 +235,8 @@ class VelocityTask(Strict):
                 raise ValueError(f"{where} is a list of numbers, one for each of {', '.join(self.feet)}")
         elif not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
             raise ValueError(f"{where} is a list of joint names")
+        elif twice := sorted({item for item in value if value.count(item) > 1}):
+            raise ValueError(f"{where} names {', '.join(twice)} more than once; name each joint once")
 
     def _check_swing(self, name: str) -> None:
         """Refuse joints that are not as many for each foot, or not as many as there are numbers for them."""

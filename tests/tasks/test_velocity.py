@@ -159,14 +159,19 @@ def changed(**parts: Any) -> str:
         ({"rewards__feet_gait": {"weight": 1.0, "params": {"threshold": 1.0}}}, "threshold is the share of the period"),
         ({"rewards__gait_pose": {"weight": 1.0}}, "as many for each of FL, FR, RL, RR.*given: 0 joints, 1 numbers"),
         (
-            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["FL_calf_joint"] * 4, "swing": [0.3, 0.3]}}},
+            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["a", "b", "c", "d"], "swing": [0.3, 0.3]}}},
             "a number for each of them .given: 4 joints, 2 numbers",
         ),
         (
-            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["FL_calf_joint"] * 3, "swing": [0.3] * 3}}},
+            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["a", "b", "c"], "swing": [0.3] * 3}}},
             "joints foot by foot, as many for each of FL",
         ),
+        (
+            {"rewards__gait_pose": {"weight": 1.0, "params": {"joints": ["FL_calf_joint"] * 4, "swing": [0.3] * 4}}},
+            "params.joints names FL_calf_joint more than once; name each joint once",
+        ),
         ({"rewards__joint_deviation_l1__params__joints": 3.0}, "is a list of joint names"),
+        ({"rewards__joint_deviation_l1__params__joints": ["a", "b", "a"]}, "joints names a more than once"),
         ({"rewards__track_lin_vel_xy_exp__params__std": 0.0}, "std is greater than 0"),
         ({"rewards__action_rate_l2__weight": 0.01}, "would reward what the term is there to charge; write -0.01"),
         ({"rewards__track_ang_vel_z_exp__weight": -1.0}, "would charge what the term is there to reward; write 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from policy_port.errors import TaskError
 from policy_port.plants.mujoco_model import build_robot
 from policy_port.robot_models.find import find_robot
 from policy_port.robots.arm.console import Console
-from policy_port.robots.arm.emulated import emulate
+from policy_port.robots.arm.emulated import Rehearsal, emulate
 from policy_port.robots.arm.robot_file import load_robot_file
 from policy_port.robots.emulator.clock import VirtualClock
 from policy_port.robots.emulator.simulated import so100_setup
@@ -29,7 +30,7 @@ from policy_port.robots.jobs.collect_job import CollectJob
 from policy_port.robots.jobs.excitation import PlannedEpisode, realise
 from policy_port.robots.jobs.information import information
 from policy_port.robots.jobs.plan import Plan, load_plan
-from policy_port.robots.jobs.run import Keep, play_real
+from policy_port.robots.jobs.run import Keep, RealRun, play_real
 from policy_port.trace import Recorder, Trace
 from tests.robots.unhurried import unhurried
 
@@ -46,6 +47,21 @@ SHORT: list[dict[str, Any]] = [
 def plan(*segments: dict[str, Any], **changes: Any) -> Plan:
     return Plan.model_validate(
         {"policy_port_plan": 1, "control_frequency": 30.0, "segments": list(segments or SHORT)} | changes
+    )
+
+
+def perform(
+    job: CollectJob, rehearsal: Rehearsal, clock: VirtualClock, keep: Path, on_torque: Callable[[], None]
+) -> RealRun:
+    return play_real(
+        job.pilot,
+        rehearsal.robot,
+        job,
+        seeds=range(job.count),
+        keep=Keep(folder=keep),
+        console=Console(continuous=True),
+        on_torque=on_torque,
+        time=clock,
     )
 
 
@@ -82,16 +98,7 @@ def test_an_arm_sends_what_was_planned_and_records_it(short: tuple[PlannedEpisod
     (tmp_path / "plan.yaml").write_text("a plan")
     clock, job = VirtualClock(), CollectJob(plan(), tmp_path / "plan.yaml", ROBOT, short)
     with emulate(unhurried(), dynamics=hidden, clock=clock) as rehearsal:
-        done = play_real(
-            job.pilot,
-            rehearsal.robot,
-            job,
-            seeds=range(job.count),
-            keep=Keep(folder=tmp_path),
-            console=Console(continuous=True),
-            on_torque=rehearsal.let_go,
-            time=clock,
-        )
+        done = perform(job, rehearsal, clock, tmp_path, rehearsal.let_go)
     assert done.exit_code == 0
     trace = Trace(tmp_path / "trace.npz")
     assert [one["use"] for one in trace.header["planned"]] == ["fit", "held_out"]
@@ -111,18 +118,9 @@ def test_sigterm_during_a_collection_ends_at_rest(short: tuple[PlannedEpisode, .
 
         def on_torque() -> None:
             rehearsal.let_go()
-            disturbed_arm._send(signal.SIGTERM, 3.0, clock)
+            disturbed_arm.send_later(signal.SIGTERM, 3.0, clock)
 
-        done = play_real(
-            job.pilot,
-            rehearsal.robot,
-            job,
-            seeds=range(job.count),
-            keep=Keep(folder=tmp_path),
-            console=Console(continuous=True),
-            on_torque=on_torque,
-            time=clock,
-        )
+        done = perform(job, rehearsal, clock, tmp_path, on_torque)
         assert not any(servo.torque for servo in rehearsal.arm.servos)
     assert (done.exit_code, done.result.setting["ended"], str(done.end.arm)) == (
         130,

@@ -135,4 +135,7 @@ def _bumps(command: Array, measured: Array, period: float) -> list[float]:
 def _lag(command: Array, measured: Array, most: int) -> int:
     """Rows after which readings follow commands best."""
     count = len(command)
-    return int(np.argmax([np.corrcoef(command[: count - lag], measured[lag:])[0, 1] for lag in range(most)]))
+    with np.errstate(invalid="ignore"):
+        # A joint that stands still goes with nothing.
+        found = [np.corrcoef(command[: count - lag], measured[lag:])[0, 1] for lag in range(most)]
+    return int(np.nan_to_num(found, nan=-1.0).argmax())

@@ -70,6 +70,30 @@ def test_a_recording_of_another_arm_is_named(odd: str, arm: Path, recordings: li
         assert raised.name == "mixed"
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_slow_simulator_has_to_share_a_quick_ones_doubt(
+    turned: bool, arm: Path, recordings: list[Recording], tmp_path: Path
+) -> None:
+    """Of right recordings a quick simulator whose elbow is turned over doubts the elbow's sign, the slow one does not.
+
+    Where the recordings have it turned over and the quick simulator is right, both do.
+    """
+    file = tmp_path / arm.name
+    axis = '<joint name="elbow" axis="0 1 0"'
+    text = arm.read_text()
+    assert axis in text
+    file.write_text(text if turned else text.replace(axis, axis.replace("0 1 0", "0 -1 0")))
+    by = scaled(1.0, -1.0) if turned else right
+    items = [replace(one, measured=by(one.measured), command=by(one.command)) for one in recordings[:3]]
+    problem, space, z = fitted(arm, items)
+    assert isinstance(problem.predictor, MujocoPredictor)
+    quick = MujocoPredictor(file, fitted_setup(file, stock_setup(file, None, 0.01)))
+    alone = replace(problem, predictor=quick)
+    assert "sign:elbow" in [one.name for one in doubts(alone, space, alone.minimise(space, z, 4))]
+    problem.predictor.quick = quick  # type: ignore[assignment]
+    assert ("sign:elbow" in [one.name for one in doubts(problem, space, z)]) == turned
+
+
 @pytest.mark.parametrize(
     ("readings", "commands", "says"),
     [

@@ -103,8 +103,7 @@ def play_real(
         try:
             session.open()
             rehearsed = _rehearse(session, controller)
-            look = job.look(controller, session.cameras, keep.folder)
-            session.warn(_other_arm(pilot, sha256(session.arm.calibration_file)) + look)
+            session.warn(_other_arm(pilot, session) + job.look(controller, session.cameras, keep.folder))
             frames = FrameSpool(keep.folder / FRAMES) if keep.frames and session.cameras.names else None
             trace = RealTrace(keep.folder / TRACE, _header(session, pilot, job), session, job.tip_links, frames)
             _perform(session, controller, answered or queue, trace, keep.stops)
@@ -156,12 +155,13 @@ def _rehearse(session: ArmSession, controller: Controller) -> float:
     return session.rehearse(step, controller.reset)
 
 
-def _other_arm(pilot: Pilot, calibration: str) -> str:
+def _other_arm(pilot: Pilot, session: ArmSession) -> str:
     """That the policy learned under another arm's dynamics, in words; "" where it did not, or nobody said."""
-    if pilot.learned_on in (None, calibration):
+    learned_on, calibration = pilot.learned_on, sha256(session.arm.calibration_file)
+    if learned_on is None or learned_on == calibration:
         return ""
     return (
-        f"The policy was trained under dynamics of an arm with another calibration ({pilot.learned_on[:12]}...) than "
+        f"The policy was trained under dynamics of an arm with another calibration ({learned_on[:12]}...) than "
         f"this one's ({calibration[:12]}...): of another arm, or of this one before it was calibrated anew. "
     )
 

@@ -11,6 +11,8 @@ import random
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
 from benchmarks.disturbed_arm import SoakArm
+from policy_port.files import sha256
 from policy_port.port.pilot import Pilot
 from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.stop_signals import StopSignals
@@ -46,7 +49,7 @@ def test_a_run_ends_at_rest(arm: SoakArm, pilot: Pilot) -> None:
 
 
 def test_a_policy_of_another_arms_dynamics_is_told_before_it_moves(
-    arm: SoakArm, pilot: Pilot, monkeypatch: pytest.MonkeyPatch
+    arm: SoakArm, pilot: Pilot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Both calibrations are named; of this arm's dynamics, and of a policy that learned under none, nothing is said."""
     asked: list[str] = []
@@ -55,8 +58,11 @@ def test_a_policy_of_another_arms_dynamics_is_told_before_it_moves(
     (said,) = [one for one in asked if "dynamics" in one]
     assert f"another calibration ({'b' * 12}...) than this one's" in said
     assert "The arm will move" in said
-    this = re.findall(r"\((\w{12})\.\.\.\)", said)[1]
-    assert _other_arm(pilot, this) == _other_arm(dataclasses.replace(pilot, learned_on=this), this) == ""
+    file = tmp_path / "calibration.json"
+    file.write_text("{}")
+    session: Any = SimpleNamespace(arm=SimpleNamespace(calibration_file=file))
+    assert _other_arm(pilot, session) == ""
+    assert _other_arm(dataclasses.replace(pilot, learned_on=sha256(file)), session) == ""
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -90,7 +90,7 @@ def test_a_slow_simulator_has_to_share_a_quick_ones_doubt(
     quick = MujocoPredictor(file, fitted_setup(file, stock_setup(file, None, 0.01)))
     alone = replace(problem, predictor=quick)
     assert "sign:elbow" in [one.name for one in doubts(alone, space, alone.minimise(space, z, 4))]
-    problem.predictor.quick = quick  # type: ignore[assignment]
+    problem.predictor.quick = quick
     assert ("sign:elbow" in [one.name for one in doubts(problem, space, z)]) == turned
 
 

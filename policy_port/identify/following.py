@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from policy_port.arrays import Array
@@ -54,7 +56,7 @@ def check_following(item: Recording, joint: int) -> None:
     # What a servo's friction lets it follow at all: quick jumps to and fro leave it where it is.
     half = max(1, round(SLOW / item.period / 2.0))
     late = round(0.75 * LATEST / item.period)
-    slow: Array = np.convolve(
+    slow: Any = np.convolve(
         np.pad(command, (half + late, half), mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid"
     )
     for held, beyond in (HELD, LONGER):

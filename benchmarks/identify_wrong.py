@@ -2,7 +2,8 @@
 
     python benchmarks/identify_wrong.py ../shared    # the folder with so101_real_sage, so100_real and real_policies
 
-A mistake is made in each recording by itself, and of each joint where it is of a joint.
+A mistake is made in each recording by itself, and of each joint where it is of a joint. Of joints only those count
+whose commands span 0.1 rad in that recording: a joint that isn't moved can't be seen to stand still, or to be turned.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from policy_port.identify.session import make_predictor
 from policy_port.identify.setups import finite, fitted_setup, stock_setup
 from policy_port.robot_models.find import find_robot
 
+MOVED = 0.1
+"""Span of a joint's commands from which on its mistakes count [rad]."""
 Mistake = Callable[[Recording], Recording]
 NAMES = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 
@@ -73,39 +76,54 @@ def every(number: int) -> Any:
     return np.arange(number)
 
 
-def mistakes() -> dict[str, list[Mistake]]:
-    """By what is wrong."""
+def cut_off(values: Array) -> Array:
+    """Commands clipped to the middle three fifths of their span."""
+    return np.clip(values, *(values.min() + np.ptp(values) * np.array([0.2, 0.8])))
+
+
+def half_way(values: Array) -> Array:
+    """Readings that stand still from the middle on."""
+    return np.where(np.arange(len(values)) < len(values) // 2, values, values[len(values) // 2])
+
+
+def mistakes() -> dict[str, list[tuple[tuple[int, ...], Mistake]]]:
+    """By what is wrong: the joints concerned, none for all, and the mistake."""
     joints = range(6)
-    found: dict[str, list[Mistake]] = {
-        "one joint in degrees": [changed(np.rad2deg, joint, "mc") for joint in joints],
-        "one joint's readings in degrees": [changed(np.rad2deg, joint, "m") for joint in joints],
-        "one joint's commands in degrees": [changed(np.rad2deg, joint, "c") for joint in joints],
-        "one joint's sign of readings": [changed(np.negative, joint, "m") for joint in joints],
-        "one joint's sign of both": [changed(np.negative, joint, "mc") for joint in joints],
-        "one joint's readings stand still": [changed(lambda x: 0.0 * x + x[0], joint, "m") for joint in joints],
-        "one joint's commands stand still": [changed(lambda x: 0.0 * x + x[0], joint, "c") for joint in joints],
-        "time stamps in milliseconds": [rows(every, 1e3)],
-        "a thousandth of the time stamps": [rows(every, 1e-3)],
-        "twice the rate": [rows(every, 0.5)],
-        "half of the rate": [rows(every, 2.0)],
-        "commands 0.3 s late": [rows(every, shift=0.3)],
-        "commands 0.5 s early": [rows(every, shift=-0.5)],
-        "cut to 0.6 s": [lambda item: rows(lambda _: np.arange(int(0.6 / item.period)))(item)],
-        "rows twice": [rows(lambda number: np.arange(number).repeat(2))],
-        "readings of every second row": [stale(2)],
-        "readings of every third row": [stale(3)],
-        "commands and readings exchanged": [lambda item: replace(item, measured=item.command, command=item.measured)],
-        "clock of commands 3 % off": [lambda item: replace(item, sent=1.03 * item.sent)],
-        "commands clipped to the middle three fifths": [
-            lambda item: replace(item, command=np.clip(item.command, *np.quantile(item.command, [0.2, 0.8], axis=0)))
-        ],
-    }  # fmt: skip
+    of_joints: dict[str, tuple[Callable[[Array], Any], str]] = {
+        "one joint in degrees": (np.rad2deg, "mc"),
+        "one joint's readings in degrees": (np.rad2deg, "m"),
+        "one joint's commands in degrees": (np.rad2deg, "c"),
+        "one joint's sign of readings": (np.negative, "m"),
+        "one joint's sign of both": (np.negative, "mc"),
+        "one joint's readings stand still": (lambda x: 0.0 * x + x[0], "m"),
+        "one joint's readings stand still from the middle on": (half_way, "m"),
+        "one joint's commands stand still": (lambda x: 0.0 * x + x[0], "c"),
+        "one joint's commands clipped to the middle three fifths of their span": (cut_off, "c"),
+    }
+    found: dict[str, list[tuple[tuple[int, ...], Mistake]]] = {
+        what: [((joint,), changed(by, joint, columns)) for joint in joints] for what, (by, columns) in of_joints.items()
+    }
+    whole: dict[str, Mistake] = {
+        "time stamps in milliseconds": rows(every, 1e3),
+        "a thousandth of the time stamps": rows(every, 1e-3),
+        "twice the rate": rows(every, 0.5),
+        "half of the rate": rows(every, 2.0),
+        "commands 0.3 s late": rows(every, shift=0.3),
+        "commands 0.5 s early": rows(every, shift=-0.5),
+        "cut to 0.6 s": lambda item: rows(lambda _: np.arange(int(0.6 / item.period)))(item),
+        "rows twice": rows(lambda number: np.arange(number).repeat(2)),
+        "readings of every second row": stale(2),
+        "readings of every third row": stale(3),
+        "commands and readings exchanged": lambda item: replace(item, measured=item.command, command=item.measured),
+        "clock of commands 3 % off": lambda item: replace(item, sent=1.03 * item.sent),
+    }
+    found |= {what: [((), mistake)] for what, mistake in whole.items()}
     for what, label in (("m", "readings"), ("mc", "both")):
         found[f"two joints exchanged in {label}"] = []
         for one, other in ((0, 4), (1, 2), (2, 3), (3, 4)):
             order = list(joints)
             order[one], order[other] = other, one
-            found[f"two joints exchanged in {label}"].append(columns(order, what))
+            found[f"two joints exchanged in {label}"].append(((one, other), columns(order, what)))
     return found
 
 
@@ -140,7 +158,12 @@ def main() -> None:
         right = sum(refused(item, lambda same: same, limits) for item in items)
         print(f"{label}: {len(items)} recordings, of which {right} are refused as they are", flush=True)
         for what, made in mistakes().items():
-            told = [refused(item, mistake, limits) for mistake in made for item in items]
+            told = [
+                refused(item, mistake, limits)
+                for joints, mistake in made
+                for item in items
+                if all(np.ptp(item.command[:, joint]) >= MOVED for joint in joints)
+            ]
             print(f"  {what}: {sum(told)} of {len(told)}", flush=True)
 
 

@@ -22,11 +22,23 @@ def doubts(reference: Run, other: Run) -> list[str]:
         )
     if not common_episodes(reference, other):
         found.append(f"{names} have no episode in common (other seeds?), so their trajectories are not compared")
+    found += [sentence for one, two in ((reference, other), (other, reference)) for sentence in _arms(one, two)]
     commands = [run.arrays["command"] for run in (reference, other) if "command" in run.arrays]
     if len(commands) == 2 and not _alike(*(command[0, 0] for command in commands)):
         asked = [", ".join(f"{value:g}" for value in command[0, 0]) for command in commands]
         found.append(f"{names} were given different commands: {asked[1]} and {asked[0]}")
     return found
+
+
+def _arms(real: Run, simulated: Run) -> list[str]:
+    """Whether a simulation is under the dynamics of another arm than the one that moved."""
+    ours, theirs = real.header.get("calibration_sha256"), simulated.header.get("dynamics_calibration_sha256")
+    if ours is None or theirs in (None, ours):
+        return []
+    return [
+        f"{simulated.label} was played under dynamics of an arm with another calibration ({_short(theirs)}) than that "
+        f"of {real.label} ({_short(ours)}): of another arm of the same model, or of this one calibrated anew"
+    ]
 
 
 def other_policy(reference: Run, other: Run) -> bool:

@@ -125,6 +125,8 @@ class RobotOf(Strict):
     """Its name."""
     sha256: Hash | None = None
     """Its content; None lets the values be used with any description that has the joints."""
+    calibration_sha256: Hash | None = None
+    """The one arm of its model that it was identified on, by its calibration; None where the recordings don't say."""
 
 
 class Recording(Strict):
@@ -223,6 +225,12 @@ class Dynamics(Strict):
                 raise ValueError(f"joints.{joint}.backlash: a learned actuator drives it, whose torque has the play in "
                                  "it; leave one of them out")  # fmt: skip
         return self
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a trace, and a port that was trained under it, say of it."""
+        arm = self.robot.calibration_sha256
+        return {"dynamics_sha256": self.sha256} | ({} if arm is None else {"dynamics_calibration_sha256": arm})
 
     def learned(self, joint: str) -> bool:
         """Whether a network drives a joint."""

@@ -223,11 +223,11 @@ def _chunking(actor: Actor) -> dict[str, Any]:
 
 
 def _learned_under(run: Path) -> dict[str, str]:
-    """The dynamics that a policy of a training's folder was trained under: the hash that traces under them have."""
+    """The dynamics that a policy of a training's folder was trained under, as traces under them name them."""
     file = run / "dynamics.yaml"
     if not (run / "run.yaml").is_file() or not file.is_file():
         return {}
-    return {names.DYNAMICS: load_dynamics(file).sha256}
+    return load_dynamics(file).identity
 
 
 def _about(policy: LoadedPolicy, options: dict[str, Any]) -> dict[str, Any]:

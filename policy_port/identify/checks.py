@@ -10,18 +10,9 @@ import numpy as np
 from policy_port.arrays import Array
 from policy_port.errors import EvidenceError
 from policy_port.identify.errors_left import quantisation
+from policy_port.identify.following import FOLLOWS, LARGE, LATEST, MOVES, STILL, check_following
 from policy_port.identify.recording import Recording
 
-MOVES = 0.05
-"""A joint whose commands span less is not moved [rad]."""
-STILL = 0.004
-"""Readings that span less stand still [rad]: two and a half steps of an STS3215."""
-SLOW = 0.4
-"""Time over which commands are averaged before that [s]."""
-HELD = 0.7
-"""How long a joint stands still before that counts [s]."""
-BEYOND = 0.12
-"""Commands that go on by so much while a joint stands still are not followed [rad]."""
 MARGIN = 0.35
 """How far a reading may be beyond the robot file's limits [rad]: an offset, and a stop that gives."""
 FASTEST = 15.0
@@ -30,10 +21,6 @@ SHORTEST = 1.0
 """A recording that lasts less predicts nothing, and none would be predicted further than the shortest lasts [s]."""
 STALE = 0.2
 """Share of the rows in which an arm moves that may repeat the last reading."""
-LED = 0.3
-"""A joint whose command stands still is not moved so far by the others [rad]."""
-LATEST = 0.4
-"""Longest lag of a motion behind its commands [s]."""
 APART = 0.08
 """By how much the lags of one robot's recordings may differ [s]."""
 UNIT = 0.03
@@ -42,8 +29,6 @@ COARSEST = 0.03
 """Largest step of an encoder [rad]."""
 LIKE, EXPLAINS = 0.7, 0.5
 """Least correlation at which something else is named, and what share of the way to 1 it leaves at most."""
-FOLLOWS, LARGE = 0.5, 0.2
-"""Least correlation of a joint with its own commands, where they span so much [rad] that no dead band hides them."""
 
 
 def check_recordings(recordings: Sequence[Recording], limits: Array, horizon: float = 0.5) -> None:
@@ -65,7 +50,7 @@ def check_recordings(recordings: Sequence[Recording], limits: Array, horizon: fl
         _check_stale(item)
         _check_whole(item)
         for joint in range(len(item.joint_names)):
-            _check_following(item, joint)
+            check_following(item, joint)
     lags = {item.name: lag for item in recordings if (lag := _check_clocks(item, recordings)) is not None}
     if len(lags) > 1:
         usual = float(np.median(list(lags.values())))
@@ -208,67 +193,6 @@ def _check_units(item: Recording, limits: Array) -> None:
             f"{item.name}: {item.joint_names[joint]} turns at {speed[row, joint]:.3g} rad/s in row {row + 1}, which no "
             "such joint does: readings are in degrees, a row is damaged, or time stamps are in another unit. Cut the "
             "row out, or give the unit with --mapping FILE (unit: deg for each joint)"
-        )
-
-
-def _check_following(item: Recording, joint: int) -> None:
-    """Refuse a joint that stands still while its commands move on: stuck, or stopped by a limit that is not on file."""
-    measured, command, name = item.measured[:, joint], item.command[:, joint], item.joint_names[joint]
-    moved, later = np.ptp(command), measured[round(SHORTEST / item.period) :]
-    if moved < MOVES:
-        if later.size and np.ptp(later) > LED:
-            raise EvidenceError(
-                f"{item.name}: joint {name} moves by {np.ptp(later):.3g} rad while its commands stand still: the "
-                "column of commands is another's or was never written, or a hand led the arm. Record the commands "
-                "that were sent"
-            )
-        return
-    if moved > 2.0 * BEYOND and np.ptp(measured) < 0.05 * moved:
-        raise EvidenceError(
-            f"{item.name}: joint {name} is stuck: its commands span {moved:.3g} rad, its readings "
-            f"{np.ptp(measured):.2g} rad. Free it, or see to its encoder, and record again"
-        )
-    window = max(3, round(HELD / item.period))
-    # What a servo's friction lets it follow at all: quick jumps to and fro leave it where it is.
-    half = max(1, round(SLOW / item.period / 2.0))
-    late = round(0.75 * LATEST / item.period)
-    slow = np.convolve(
-        np.pad(command, (half + late, half), mode="edge"), np.ones(2 * half + 1) / (2 * half + 1), "valid"
-    )
-    starts = np.arange(0, len(measured) - window, max(1, window // 4))
-    rows = starts[:, None] + np.arange(window)
-    still = np.ptp(measured[rows], axis=1) <= STILL
-    places, asked, ends = np.median(measured[rows], axis=1), slow[rows], (measured.min(), measured.max())
-    for end in ends:
-        # Where a joint comes to rest at one place whatever it is told, something stops it there.
-        there = still & (np.abs(places - end) < 3.0 * STILL)
-        if there.any() and np.ptp(asked[there]) > 2.0 * BEYOND:
-            raise EvidenceError(
-                f"{item.name}: joint {name} stops at {end:.3g} rad while its commands go from {asked[there].min():.3g} "
-                f"to {asked[there].max():.3g} rad: what reached it was clipped by a limit, or it is held by a stop or "
-                "an object. Record the commands that were sent (target_sent, not target), or stay within the limits"
-            )
-    stuck = still & (
-        (np.ptp(asked, axis=1) > 2.0 * BEYOND) | (np.abs(asked - places[:, None]).min(axis=1) > 3.0 * BEYOND)
-    )
-    if stuck.any():
-        first = int(np.argmax(stuck))
-        began, ended = item.time[starts[first]], item.time[starts[first] + window]
-        raise EvidenceError(
-            f"{item.name}: joint {name} is stuck at {places[first]:.3g} rad from {began:.2f} to {ended:.2f} s, while "
-            f"its commands go from {asked[first].min():.3g} to {asked[first].max():.3g} rad. Free it, or see to its "
-            "encoder; cut the recording there, or record again"
-        )
-    low, high = command.min(), command.max()
-    # At the start a joint may still be on its way from where earlier commands had led it.
-    later = measured[round(2.0 * LATEST / item.period) :]
-    over = max(later.max(initial=-np.inf) - high, low - later.min(initial=np.inf))
-    flat = max(np.mean(command == high), np.mean(command == low))
-    if over > BEYOND and flat > 0.1 and np.corrcoef(measured, command)[0, 1] > FOLLOWS:
-        raise EvidenceError(
-            f"{item.name}: joint {name} moves {over:.3g} rad beyond all its commands, which stand at their end for "
-            f"{flat:.0%} of the rows: the file's commands were clipped, and the arm was sent others. Record the "
-            "commands that were sent"
         )
 
 

@@ -49,7 +49,7 @@ def dynamics_of(
                 by_joint[joint][key] = entry
     document: dict[str, Any] = {
         "policy_port_dynamics": 1,
-        "robot": {"file": robot.name, "sha256": sha256(robot)},
+        "robot": {"file": robot.name, "sha256": sha256(robot), "calibration_sha256": _arm(recordings)},
         "joints": by_joint,
         "common": _common(found, said, payload_link),
         "correlated": [list(pair) for pair in estimates.pairs],
@@ -115,6 +115,11 @@ def _common(found: Identified, said: dict[str, Any], payload_link: str | None) -
     if step > 0.0:
         common["encoder_step"] = float(f"{step:.6g}")
     return common
+
+
+def _arm(recordings: tuple[Sequence[Recording], Sequence[Recording]]) -> str | None:
+    """The calibration that the recordings name; those that name one name the same."""
+    return next((item.arm for group in recordings for item in group if item.arm is not None), None)
 
 
 def _data(recordings: tuple[Sequence[Recording], Sequence[Recording]]) -> list[dict[str, Any]]:

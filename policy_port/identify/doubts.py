@@ -16,6 +16,7 @@ import numpy as np
 from policy_port.arrays import Array, Integers
 from policy_port.errors import EvidenceError, closest
 from policy_port.identify.fit import Problem
+from policy_port.identify.mixed import MIXED, odd_one
 from policy_port.identify.parameters import Parameter, Space
 from policy_port.identify.segments import Segments
 
@@ -30,6 +31,9 @@ CLEARLY = 0.7
 NEXT, ALIKE, WORSE, LIKELY = 10, 0.05, 1.5, 4
 """How many are searched on after the first iteration, how much undoing a mistake has to change the cost to be looked at
 closely, how much it may add before that, and how many are looked at so."""
+OWN = 8
+"""Iterations to a quick simulator's own minimum: with PhysX's numbers MuJoCo errs by a hundred times the
+readings' noise where effort limits are met, and anything seems to mend that."""
 RATES = (0.5, 2.0)
 """Clocks that are tried."""
 GAINS, FREELY = (0.8, 1.25), 0.7
@@ -125,7 +129,7 @@ def names(joints: Sequence[str]) -> tuple[str, ...]:
     """What doubts of an arm's recordings can be called."""
     each = [f"{kind}:{joint}" for joint in joints for kind in ("sign", "scale")]
     pairs = [f"exchange:{one},{other}" for one, other in combinations(joints, 2)]
-    return (*each, *pairs, *(f"clock:{rate:g}" for rate in RATES))
+    return (*each, *pairs, *(f"clock:{rate:g}" for rate in RATES), MIXED)
 
 
 def check_names(accepted: Sequence[str], joints: Sequence[str]) -> None:
@@ -185,14 +189,38 @@ def check_doubts(problem: Problem, space: Space, z: Array, accepted: Sequence[st
 def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
     """Mistakes without which the recordings would clearly be predicted better, the likeliest first.
 
-    Each is undone, and the joints concerned are searched once more; of the likeliest, all parameters are.
+    Where none of all recordings is likely, one recording may be odd. A slow simulator's are looked for in a quick one,
+    about the quick one's own minimum, and believed where the slow one says the same.
 
     Args:
         problem: What was fitted.
         space: What was searched.
         z: The minimum.
     """
-    few = replace(problem, segments=problem.segments.some(max(FEW, problem.segments.count // SHARE)))
+    quick, believed = problem.predictor.quick, list[Doubt]()
+    fast = problem if quick is None else replace(problem, predictor=quick)
+    end = z if quick is None else fast.minimise(space, z, OWN)
+    found = _likely(fast, space, end)
+    if quick is not None and found:
+        few = _few(problem)
+        again = few.cost(space, few.minimise(space, z, ROUNDS))
+        for _, undone in found:
+            believed += _judged(few, undone, *undone.start(few, space, z), again)
+    elif found:
+        believed = [doubt for doubt, _ in found]
+    elif (odd := odd_one(fast, space, end)) is not None:
+        what = f"without {odd[0]}: it is another arm's, or a sign, a zero, a unit or a clock is another in it"
+        believed = [Doubt(name=MIXED, what=what, share=odd[1])]
+    return sorted(believed, key=lambda one: one.share)
+
+
+def _few(problem: Problem) -> Problem:
+    return replace(problem, segments=problem.segments.some(max(FEW, problem.segments.count // SHARE)))
+
+
+def _likely(problem: Problem, space: Space, z: Array) -> list[tuple[Doubt, _Undone]]:
+    """Each mistake is undone, and the joints concerned are searched once more; of the likeliest, all parameters are."""
+    few = _few(problem)
     usual, tried = few.cost(space, z), list[tuple[float, _Undone, Space, Array]]()
     for undone in _mistakes(few, space):
         whole, point = undone.start(few, space, z)
@@ -201,15 +229,17 @@ def doubts(problem: Problem, space: Space, z: Array) -> list[Doubt]:
     tried = [_followed(few, *one[1:], ROUNDS - FIRST) for one in first]
     # What changes nothing can't be told: a joint that turns upright looks the same turned over.
     shares = sorted(((one[0] / usual, *one[1:]) for one in tried), key=lambda one: one[0])
-    likely = [one for one in shares if abs(one[0] - 1.0) > ALIKE and one[0] < WORSE][:LIKELY]
-    again, found = few.cost(space, few.minimise(space, z, ROUNDS)) if likely else usual, list[Doubt]()
-    for _, undone, whole, point in likely:
-        other = undone.problem(few)
-        end = other.minimise(whole, point, ROUNDS)
-        share, what = other.cost(whole, end) / again, undone.read(whole, end)
-        if share < CLEARLY and what is not None:
-            found.append(Doubt(name=undone.name, what=what, share=share))
-    return sorted(found, key=lambda one: one.share)
+    likely = [one[1:] for one in shares if abs(one[0] - 1.0) > ALIKE and one[0] < WORSE][:LIKELY]
+    again = few.cost(space, few.minimise(space, z, ROUNDS)) if likely else usual
+    return [(doubt, one[0]) for one in likely for doubt in _judged(few, *one, again)]
+
+
+def _judged(problem: Problem, undone: _Undone, whole: Space, point: Array, again: float) -> list[Doubt]:
+    """The doubt, if what is left of the cost `again` once all parameters are searched is clearly less; none if not."""
+    other = undone.problem(problem)
+    end = other.minimise(whole, point, ROUNDS)
+    share, what = other.cost(whole, end) / again, undone.read(whole, end)
+    return [Doubt(name=undone.name, what=what, share=share)] if share < CLEARLY and what is not None else []
 
 
 def _followed(

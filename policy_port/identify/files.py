@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -128,6 +129,12 @@ def _trace(path: Path) -> Iterator[Recording]:
         stopped = {(one["env"], one["episode"]) for one in trace.header.get("episodes", ()) if one.get("stopped")}
     except (TraceError, KeyError, TypeError, IndexError) as cause:
         raise EvidenceError(f"{path}: can't serve as a recording: {cause}") from cause
+    arm = trace.header.get("calibration_sha256")
+    if arm is not None and not (isinstance(arm, str) and re.fullmatch("[0-9a-f]{64}", arm)):
+        raise EvidenceError(
+            f"{path}: its header's calibration_sha256 is {arm!r}, which is no SHA-256 (64 hexadecimal digits): write "
+            "the calibration file's, or leave it out"
+        )
     for env in range(measured.shape[1]):
         number = np.zeros(len(measured), np.int64) if episodes is None else episodes[:, env]
         for episode in [one for one in np.unique(number) if (env, one) not in stopped]:
@@ -143,7 +150,7 @@ def _trace(path: Path) -> Iterator[Recording]:
                     (time[rows, env], measured[rows, env], sent[rows, env], wanted[rows, env]),
                     robot=_robot_of(trace.header),
                 )
-                yield replace(made, arm=trace.header.get("calibration_sha256"))
+                yield replace(made, arm=arm)
 
 
 def _by_row(array: Array) -> Array:

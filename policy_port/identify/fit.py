@@ -63,6 +63,10 @@ class Predictor(Protocol):
         """Readings [rad], shape (columns, segments, samples, joints)."""
         ...
 
+    def close(self) -> None:
+        """Free its threads, and end its processes."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:

@@ -148,8 +148,7 @@ def identify(
     accepted: tuple[Doubt, ...] = ()
     if any(one.error > WRONG * one.noise for one in found):
         note("errors are not noise: whether signs, columns, units or clocks are wrong")
-        quick = replace(problem, predictor=predictor.quick or predictor)
-        accepted = check_doubts(quick, space, space.coordinates(estimates.values), effort.accepted)
+        accepted = check_doubts(problem, space, space.coordinates(estimates.values), effort.accepted)
     learned = None
     if effort.network and isinstance(predictor, MujocoPredictor):
         bare = _without_play(problem, space, z)

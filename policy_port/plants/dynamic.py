@@ -162,7 +162,7 @@ class DynamicPlant(PlantAround):
         """What a trace says of the dynamics: their hash, and the drives in force."""
         if len(self.hashes) > 1:
             return {"dynamics_sha256": self.hashes}
-        found: dict[str, Any] = {"dynamics_sha256": self.hashes[0]}
+        found: dict[str, Any] = {**self._dynamics[0].identity}
         for field in ("stiffness", "damping", "armature", "effort_limit"):
             stated = dict(zip(self.joint_names, self._of_joints(PHYSICS[field], np.nan)[0].tolist(), strict=True))
             known = {name: value for name, value in stated.items() if not np.isnan(value)}

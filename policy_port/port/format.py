@@ -69,8 +69,9 @@ SAMPLE_IMAGE = "image_"
 POLICY = "policy"
 WITHOUT_DEPLOY = "without_deploy"
 """Why there is no deploy graph."""
-DYNAMICS = "dynamics_sha256"
-"""Under it: the dynamics that the policy was trained under, as traces have it; only where some were given."""
+LEARNED_ON = "dynamics_calibration_sha256"
+"""Under it: the arm whose dynamics the policy was trained under, by its calibration; beside the dynamics' own hash,
+both as traces have them, where some were given that say so."""
 FILES = "files"
 OWN_SUM = "sha256_of_the_rest"
 

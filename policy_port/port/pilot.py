@@ -39,6 +39,8 @@ class Pilot:
     """The clip that the policy follows, in the simulator's parsing."""
     checkpoint_sha256: str | None = None
     """SHA-256 of the checkpoint that was ported, where that is known."""
+    learned_on: str | None = None
+    """SHA-256 of the calibration of the arm under whose dynamics it was trained, where that is known."""
     remap: Remap | None = None
     """From the graph's parsing to the simulator's; None where they are the same."""
 

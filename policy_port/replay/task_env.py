@@ -101,7 +101,7 @@ def _performed(
 
 def _more(pilot: Pilot, images: list[dict[str, Any]], dynamics: Dynamics | None) -> dict[str, Any]:
     """Entries of the header for policies that see or answer with chunks, and for identified dynamics."""
-    found: dict[str, Any] = {} if dynamics is None else {"dynamics_sha256": dynamics.sha256}
+    found: dict[str, Any] = {} if dynamics is None else {**dynamics.identity}
     if images:
         found |= {"images": images, "units": {**UNITS, **IMAGE_UNITS}}
     chunking = pilot.chunking()

@@ -34,9 +34,12 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+ARM = "a" * 64
+
+
 def dynamics(folder: Path, joint: str, common: str = "{}") -> Path:
     path = folder / "dynamics.yaml"
-    robot = "policy_port_dynamics: 1\nrobot: {file: so100.urdf}\n"
+    robot = f"policy_port_dynamics: 1\nrobot: {{file: so100.urdf, calibration_sha256: {ARM}}}\n"
     path.write_text(f"{robot}joints: {{elbow_flex: {{{joint}}}}}\ncommon: {common}\n")
     return path
 
@@ -58,6 +61,7 @@ def test_a_replay_is_another_under_dynamics_and_says_which(way: str, port: Path,
     stock, learned = (Trace(tmp_path / name / "trace.npz") for name in ("stock", "learned"))
     known = load_dynamics(file).sha256
     assert learned.header["dynamics_sha256"] == known
+    assert learned.header["dynamics_calibration_sha256"] == ARM
     assert "dynamics_sha256" not in stock.header
     assert known[:12] in json.dumps(json.loads((tmp_path / "learned" / "metrics.json").read_text()))
     elbow = stock.header["joint_names"].index("elbow_flex")

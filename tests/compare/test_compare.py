@@ -145,6 +145,18 @@ def test_one_checkpoint_in_two_parsings_is_no_warning(tmp_path: Path) -> None:
     assert not compare(walk(tmp_path / "a", header=files[0]), walk(tmp_path / "b", header=files[1])).warnings
 
 
+@pytest.mark.parametrize(("arm", "warned"), [("a", False), ("b", True), (None, False)])
+def test_dynamics_of_another_arm_are_a_warning(arm: str | None, warned: bool, tmp_path: Path) -> None:
+    """A simulation under the dynamics of another arm of the model says nothing of this one; which is which is said."""
+    real = walk(tmp_path / "real", header={"calibration_sha256": "a" * 64})
+    under = {} if arm is None else {"dynamics_calibration_sha256": arm * 64}
+    simulated = walk(tmp_path / "simulated", header={"dynamics_sha256": "d" * 64, **under})
+    for runs in ((real, simulated), (simulated, real)):
+        found = compare(*runs).warnings
+        assert [f"simulated was played under dynamics of an arm with another calibration ({'b' * 12}) than that of "
+                f"real ({'a' * 12})" in one for one in found] == [True] * warned  # fmt: skip
+
+
 def test_other_rates_are_a_warning_and_still_comparable(tmp_path: Path) -> None:
     """The same motion at 50 and 100 Hz differs by what straight lines between 50 Hz samples cost: nothing here."""
     found = compare(walk(tmp_path / "a"), walk(tmp_path / "b", dt=0.01, steps=1000))

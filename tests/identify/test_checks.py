@@ -61,6 +61,25 @@ def clipped_commands(item: Recording) -> Recording:
     return replace(item, command=np.clip(item.command, -0.15, 0.15))
 
 
+def clipped_a_little(item: Recording) -> Recording:
+    """The same of a slow motion, which is beyond its commands by 0.03 rad."""
+    slow = 0.1 * np.sin(item.time[:, None] * [1.0, 1.3])
+    return replace(item, measured=slow, command=np.clip(slow, -0.07, 0.07))
+
+
+def stuck_for_long(item: Recording) -> Recording:
+    """The elbow stands still for 4 s on commands that are small and slow."""
+    slow = 0.11 * np.sin(item.time[:, None] * [1.0, 1.0])
+    held = np.where(np.arange(len(item.time)) > 150, slow[150, 1], slow[:, 1])
+    return changed(replace(item, measured=slow, command=slow), 1, held)
+
+
+def led(item: Recording) -> Recording:
+    """The elbow's commands were never written, and it moves by 0.24 rad."""
+    elbow = item.measured[:, 1] * 0.24 / np.ptp(item.measured[50:, 1])
+    return replace(changed(item, 1, elbow), command=item.command * [1.0, 0.0])
+
+
 def early(item: Recording) -> Recording:
     """Readings are stamped 300 ms too early."""
     return replace(item, sent=item.sent + 0.3)
@@ -157,6 +176,9 @@ def shrunk(item: Recording) -> Recording:
         (stuck_later, "joint elbow is stuck"),
         (clipped_arm, "clipped by a limit"),
         (clipped_commands, "commands were clipped"),
+        (clipped_a_little, "goes on by 0.0.* rad and comes back .*commands were clipped"),
+        (stuck_for_long, "joint elbow is stuck at .* from .* s, while its commands go from"),
+        (led, "joint elbow moves by 0.24 rad while its commands stand still"),
         (early, "time stamps of commands and readings are shifted"),
         (late, "time stamps of commands and readings are shifted"),
         (exchanged, "columns of shoulder and elbow are exchanged"),

@@ -44,7 +44,8 @@ def test_a_folder_of_sage_is_read(tmp_path: Path) -> None:
 
 def test_a_trace_of_a_real_run_has_what_was_sent_and_when(tmp_path: Path) -> None:
     """Commands are those that were sent, measured as long before as the observation's age; unsent steps fall away."""
-    with Recorder(tmp_path / "run.npz", {"joint_names": ["shoulder", "elbow"], "calibration_sha256": "c4"}) as recorder:
+    header = {"joint_names": ["shoulder", "elbow"], "calibration_sha256": "c4" * 32}
+    with Recorder(tmp_path / "run.npz", header) as recorder:
         for row in range(ROWS):
             sent = np.full(2, np.nan) if row == ROWS - 1 else WAVE[row]
             recorder.record(
@@ -57,9 +58,18 @@ def test_a_trace_of_a_real_run_has_what_was_sent_and_when(tmp_path: Path) -> Non
                 clock=5.0 + TIME[row],
             )
     (item,) = read_recordings([tmp_path / "run.npz"], NONE)
-    assert (len(item.time), item.arm) == (ROWS - 1, "c4")
+    assert (len(item.time), item.arm) == (ROWS - 1, "c4" * 32)
     np.testing.assert_array_equal(item.command, WAVE[:-1])
     np.testing.assert_allclose(item.sent - item.time, 0.004, atol=1e-9)
+
+
+def test_a_calibration_that_is_no_hash_is_named(tmp_path: Path) -> None:
+    """Before anything is searched, not when the dynamics are written."""
+    with Recorder(tmp_path / "run.npz", {"joint_names": ["a"], "calibration_sha256": ["c4"]}) as recorder:
+        for time in TIME:
+            recorder.record(time=np.array([time]), joint_pos=np.zeros((1, 1)), target=np.zeros((1, 1)))
+    with pytest.raises(EvidenceError, match="calibration_sha256 is .'c4'., which is no SHA-256"):
+        read_recordings([tmp_path / "run.npz"], NONE)
 
 
 def test_a_simulated_trace_gives_each_environment_and_episode(tmp_path: Path) -> None:

@@ -74,8 +74,10 @@ def test_held_out_recordings_are_predicted_three_times_better_than_stock(found: 
 
 
 def test_what_was_found_is_read_back(found: Identified, arm: Path, recordings: list[Recording], tmp_path: Path) -> None:
-    """The document keeps values within intervals, names the readings' step, and is read back equal."""
-    document = document_of(found, arm, JOINTS, (recordings[:3], recordings[3:]))
+    """The document keeps values within intervals, names the readings' step and the arm, and is read back equal."""
+    named = replace(recordings[1], arm="a" * 64)
+    document = document_of(found, arm, JOINTS, ((recordings[0], named), recordings[3:]))
+    assert document.robot.calibration_sha256 == "a" * 64
     write_dynamics(tmp_path / "dynamics.yaml", document)
     assert load_dynamics(tmp_path / "dynamics.yaml") == document
     assert document.common.encoder_step is not None

@@ -53,6 +53,9 @@ class Lagging:
         time = segments.start[:, None] + segments.after
         return np.array([self.follow(time, one["delay"], one["damping"] / one["stiffness"]) for one in columns])
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 def searched(frequencies: list[float]) -> tuple[Problem, Space, Array, list[Array]]:
     """The search of a motion of these sines, begun where the delay is a period too long."""

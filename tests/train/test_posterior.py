@@ -75,7 +75,8 @@ def test_a_run_keeps_what_was_drawn_and_judges_by_other_draws(tmp_path: Path) ->
     files = rover.write(tmp_path)
     joints = {"left": {"friction": 0.01, "delay": 0.004}}
     posterior = {"names": ["left.friction", "left.delay"], "mean": [0.01, 0.004], "covariance": [[1e-6, 0], [0, 1e-6]]}
-    (tmp_path / "dynamics.yaml").write_text(document(joints=joints, common={}, posterior=posterior).text)
+    robot = {"file": "robot.xml", "calibration_sha256": "a" * 64}
+    (tmp_path / "dynamics.yaml").write_text(document(robot=robot, joints=joints, common={}, posterior=posterior).text)
     agent = tmp_path / "agent.yaml"
     agent.write_text(rover.agent_yaml({**rover.AGENT, "num_steps_per_env": 4, "max_iterations": 1}))
     plan = Plan(out=tmp_path / "run", agent=agent)
@@ -97,5 +98,6 @@ def test_a_run_keeps_what_was_drawn_and_judges_by_other_draws(tmp_path: Path) ->
     port = write_port(tmp_path / "port", load_policy(run.result()[0], kind="rsl_rl"), identity_remap(contract),
                       formats=("onnx",))  # fmt: skip
     assert port.manifest["policy"]["dynamics_sha256"] == load_dynamics(tmp_path / "dynamics.yaml").sha256
+    assert port.pilot().learned_on == "a" * 64
     with pytest.raises(TrainError, match="randomise was posterior, now None"):
         train(files["student"], replace(place, randomise=None), replace(plan, resume=True))

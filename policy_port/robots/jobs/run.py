@@ -103,7 +103,7 @@ def play_real(
         try:
             session.open()
             rehearsed = _rehearse(session, controller)
-            session.warn(job.look(controller, session.cameras, keep.folder))
+            session.warn(_other_arm(pilot, session) + job.look(controller, session.cameras, keep.folder))
             frames = FrameSpool(keep.folder / FRAMES) if keep.frames and session.cameras.names else None
             trace = RealTrace(keep.folder / TRACE, _header(session, pilot, job), session, job.tip_links, frames)
             _perform(session, controller, answered or queue, trace, keep.stops)
@@ -153,6 +153,17 @@ def _rehearse(session: ArmSession, controller: Controller) -> float:
 
     supervisor.read(controller.state)
     return session.rehearse(step, controller.reset)
+
+
+def _other_arm(pilot: Pilot, session: ArmSession) -> str:
+    """That the policy learned under another arm's dynamics, in words; "" where it did not, or nobody said."""
+    learned_on, calibration = pilot.learned_on, sha256(session.arm.calibration_file)
+    if learned_on is None or learned_on == calibration:
+        return ""
+    return (
+        f"The policy was trained under dynamics of an arm with another calibration ({learned_on[:12]}...) than "
+        f"this one's ({calibration[:12]}...): of another arm, or of this one before it was calibrated anew. "
+    )
 
 
 def _header(session: ArmSession, pilot: Pilot, job: RealJob) -> dict[str, object]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import logging
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +20,13 @@ import pytest
 pytest.importorskip("lerobot.robots.so_follower", reason="lerobot is not installed")
 
 from benchmarks.disturbed_arm import SoakArm
+from policy_port.files import sha256
 from policy_port.port.pilot import Pilot
+from policy_port.robots.arm.console import Console
 from policy_port.robots.arm.stop_signals import StopSignals
 from policy_port.robots.arm.stops import OperatorStopError
 from policy_port.robots.emulator.clock import VirtualClock
+from policy_port.robots.jobs.run import _other_arm
 from policy_port.robots.jobs.trace import RealTrace
 from policy_port.trace import Recorder, Trace
 from tests.robots.unhurried import unhurried
@@ -39,6 +46,23 @@ def test_a_run_ends_at_rest(arm: SoakArm, pilot: Pilot) -> None:
     outcome = arm.run(pilot)
     assert (outcome.ended, outcome.steps, outcome.at_rest) == ("task done", 20, True)
     assert outcome.good, outcome
+
+
+def test_a_policy_of_another_arms_dynamics_is_told_before_it_moves(
+    arm: SoakArm, pilot: Pilot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both calibrations are named; of this arm's dynamics, and of a policy that learned under none, nothing is said."""
+    asked: list[str] = []
+    monkeypatch.setattr(Console, "confirm", lambda self, question, *_: asked.append(question))
+    arm.run(dataclasses.replace(pilot, learned_on="b" * 64), episode_steps=1)
+    (said,) = [one for one in asked if "dynamics" in one]
+    assert f"another calibration ({'b' * 12}...) than this one's" in said
+    assert "The arm will move" in said
+    file = tmp_path / "calibration.json"
+    file.write_text("{}")
+    session: Any = SimpleNamespace(arm=SimpleNamespace(calibration_file=file))
+    assert _other_arm(pilot, session) == ""
+    assert _other_arm(dataclasses.replace(pilot, learned_on=sha256(file)), session) == ""
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -79,8 +103,6 @@ def test_a_second_ctrl_c_cuts_torque_at_once(arm: SoakArm, pilot: Pilot) -> None
 )
 def test_faults_end_in_safety(arm: SoakArm, pilot: Pilot, fault: str, reason: str, rests: bool | None) -> None:
     """Torque is off on every servo that can hear, at rest where the fault allows, and the next run finds the port."""
-    import re
-
     outcome = arm.run(pilot, episode_steps=30, fault=fault)
     assert outcome.good, outcome
     assert re.search(reason, outcome.ended), outcome

@@ -38,6 +38,7 @@ SECONDS = 10.0
 NAIVE = {
     "max_iterations": 20,
     "critic_warmup": 0,
+    "keep": 0.0,
     "actor": {"distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 1.0}},
     "algorithm": {"learning_rate": 0.001, "schedule": "adaptive", "entropy_coef": 0.01},
 }

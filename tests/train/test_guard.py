@@ -121,6 +121,15 @@ def test_a_run_killed_at_any_moment_draws_the_same_curve(
         assert not (folder / "candidate.pt").exists()
 
 
+def test_a_time_limit_ends_a_run_that_is_undoing(whole: Run, out: Path) -> None:
+    """A segment that was undone counts as one: the time is looked at after it, and the run goes on from there."""
+    run = tuned(out, minutes=1e-9)
+    assert steps(run) == [(0, 2, 1.0)]
+    assert list(run.checkpoints()) == [0]
+    assert run.rows() == []
+    assert same(tuned(out, again=True), whole)
+
+
 def test_a_checkpoint_that_was_deleted_is_made_again(whole: Run, out: Path) -> None:
     """What was undone after it has no say before it; and scores that are lost are measured again."""
     run = tuned(out, score=scripted(1.0, 1.0, 1.0, 0.5, 1.0))

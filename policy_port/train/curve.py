@@ -49,7 +49,7 @@ class Curve:
         """
         self.rows = rows
         self.step = 1.0
-        """Share of RSL-RL's rate by which updates are made."""
+        """Share of RSL-RL's rate at which the actor learns; what is told is the actor's."""
         self._board, self._bar = board, bar
         self._sums = torch.zeros((2, num_envs), device=device)
         self._told: dict[str, list[Any]] = {}

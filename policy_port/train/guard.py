@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from policy_port.errors import TrainError
@@ -26,9 +28,10 @@ HALVINGS = 4
 class Guard:
     """Holds each checkpoint of a run against the start, before it becomes one.
 
-    The step is RSL-RL's `desired_kl` and its learning rate: of an adaptive schedule the first says how far an iteration
-    goes, as far down as the rate may be lowered, and of a fixed one only the second does. Both are halved. RSL-RL's own
-    rate, which a checkpoint holds, stays as it is, and each update is made by a share of it.
+    The step is RSL-RL's `desired_kl` and the actor's learning rate: of an adaptive schedule the first says how far an
+    iteration goes, as far down as the rate may be lowered, and of a fixed one only the second does. Both are halved.
+    RSL-RL has one rate for actor and critic, which a checkpoint holds. It stays as it is, as a critic should not learn
+    more slowly, and the actor goes by a share of each update.
     """
 
     def __init__(
@@ -46,9 +49,9 @@ class Guard:
         """
         self._run, self._algorithm, self._keep, self._first, self._tell = run, algorithm, keep, first, tell
         self._desired_kl, self._step, self._began = algorithm.desired_kl, 1.0, 0
-        # Powers of two: what one of them multiplies the other brings back to the last bit.
-        algorithm.optimizer.register_step_pre_hook(lambda optimizer, *_: _scale(optimizer, self._step))
-        algorithm.optimizer.register_step_post_hook(lambda optimizer, *_: _scale(optimizer, 1.0 / self._step))
+        self._actor, self._before = list(algorithm._raw_actor.parameters()), list[Tensor]()
+        algorithm.optimizer.register_step_pre_hook(self._remember)
+        algorithm.optimizer.register_step_post_hook(self._shorten)
 
     def settle(self, done: int) -> float:
         """Set the step of the segment that begins after so many iterations.
@@ -84,6 +87,16 @@ class Guard:
             )
         return None
 
+    def _remember(self, *_: object) -> None:
+        if self._step < 1.0:
+            self._before = [value.detach().clone() for value in self._actor]
+
+    @torch.no_grad()
+    def _shorten(self, *_: object) -> None:
+        if self._step < 1.0:
+            for value, before in zip(self._actor, self._before, strict=True):
+                value.copy_(before + self._step * (value - before))
+
     def _start(self) -> float:
         return self._run.scores().get(0, {}).get(FIGURE, math.nan)
 
@@ -113,8 +126,3 @@ def ended(run: Run) -> str:
         f"; the run ended after {done} iterations, because the next checkpoint fell below the start with "
         f"{0.5**HALVINGS:g} of the settings' step too (undone.csv)"
     )
-
-
-def _scale(optimizer: Any, share: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] *= share

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import tests.train.point_mass as point_mass
 from policy_port.errors import TrainError
@@ -70,20 +71,29 @@ def test_no_checkpoint_is_below_the_share_that_is_to_be_kept(whole: Run) -> None
 
 @pytest.mark.parametrize("schedule", ["adaptive", "fixed"])
 def test_half_the_step_is_half_of_both_settings(schedule: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the first segment was undone twice, the run is to the last bit that of a quarter of the desired KL and of
-    the rate, by either schedule; its curve tells the rate that was in force.
+    """Where the first iteration was undone twice, the actor went as with a quarter of the desired KL and of the rate,
+    by either schedule, and so the curve tells; its critic learned as fast as before, or faster.
     """
-    first = {"schedule": schedule, "learning_rate": 4e-4, "desired_kl": 2e-5}
-    for step, folder in ((1.0, out), (0.25, out.with_name("quarter"))):
-        given = {"learning_rate": 4e-4 * step, "desired_kl": 2e-5 * step}
-        algorithm = AGENT.algorithm.model_copy(update={**first, **given})
-        monkeypatch.setattr(point_mass, "AGENT", AGENT.model_copy(update={"algorithm": algorithm}))
-        tuned(folder, **({"score": scripted(1.0, 0.9, 0.9, 1.0)} if step == 1.0 else {"keep": 0.0, "score": None}))
-    run, quarter = open_run(out), open_run(out.with_name("quarter"))
-    assert steps(run) == [(0, 2, 1.0), (0, 2, 0.5)]
-    assert (run.path / "curve.csv").read_bytes() == (quarter.path / "curve.csv").read_bytes()
-    weights, expected = (one.last()["actor_state_dict"] for one in (run, quarter))
-    assert all((weights[name] == expected[name]).all() for name in expected)
+    given = {"schedule": schedule, "num_learning_epochs": 5}
+    short = AGENT.model_copy(update={"max_iterations": 1})
+    guarded = {"score": scripted(1.0, 0.9, 0.9, 1.0)}
+    free = {"keep": 0.0, "score": None}
+    runs = []
+    for number, (step, more) in enumerate([(1.0, guarded), (0.25, free), (1.0, free)]):
+        algorithm = AGENT.algorithm.model_copy(update=given | {"learning_rate": 4e-4 * step, "desired_kl": 2e-5 * step})
+        monkeypatch.setattr(point_mass, "AGENT", short.model_copy(update={"algorithm": algorithm}))
+        runs.append(tuned(out.with_name(str(number)), **more))
+    assert steps(runs[0]) == [(0, 1, 1.0), (0, 1, 0.5)]
+    actors, critics = ([run.last()[f"{role}_state_dict"] for run in runs] for role in ("actor", "critic"))
+    for name, value in actors[0].items():
+        torch.testing.assert_close(value, actors[1][name], rtol=1e-5, atol=1e-7)
+    ((mine, quarter), whole) = ([float(run.rows()[0]["learning_rate"]) for run in runs[:2]], runs[2].rows()[0])
+    assert mine == pytest.approx(quarter)
+    assert float(whole["learning_rate"]) > 1.5 * mine
+    assert not torch.equal(actors[0]["mlp.0.weight"], actors[2]["mlp.0.weight"])
+    assert not torch.equal(critics[0]["mlp.0.weight"], critics[1]["mlp.0.weight"])
+    if schedule == "fixed":
+        assert all(torch.equal(value, critics[2][name]) for name, value in critics[0].items())
 
 
 def test_it_is_the_start_that_is_kept(out: Path) -> None:
@@ -104,7 +114,7 @@ def test_a_run_killed_at_any_moment_draws_the_same_curve(
 
     def writes(file: Path, *more: object) -> None:
         write(file, *more)  # type: ignore[arg-type]
-        if file.name in ("candidate.pt", "undone.csv", "model_4.pt") and 2 in open_run(out).checkpoints():
+        if file.name in ("candidate.pt", "undone.csv", "model_4.pt", "scores.csv") and 2 in open_run(out).checkpoints():
             shutil.copytree(out, killed / f"{len(list(killed.glob('*')))}_{file.name}")
 
     with monkeypatch.context() as patched:
@@ -113,8 +123,9 @@ def test_a_run_killed_at_any_moment_draws_the_same_curve(
     found = sorted(killed.iterdir())
     assert {"candidate.pt", "undone.csv", "model_4.pt"} <= {folder.name.partition("_")[2] for folder in found}
     for folder in found:
-        kept = open_run(folder).checkpoints().values()
-        assert all(tracking(file)["tracking"] >= 0.95 * 2.0 for file in kept)
+        kept, scores = open_run(folder).checkpoints(), open_run(folder).scores()
+        assert all(tracking(file)["tracking"] >= 0.95 * 2.0 for file in kept.values())
+        assert set(scores) <= set(kept)
         run = tuned(folder, again=True)
         assert same(run, whole)
         assert [(run.path / name).read_bytes() for name in LEFT] == [(whole.path / name).read_bytes() for name in LEFT]

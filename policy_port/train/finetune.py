@@ -22,7 +22,7 @@ from policy_port.errors import TrainError
 from policy_port.files import sha256
 from policy_port.plants.supervised import load_limits
 from policy_port.train.figures import KEPT, MORE_FALLS, Comparison, compared
-from policy_port.train.guard import ended
+from policy_port.train.guard import CRITIC_RATE, ended
 from policy_port.train.judge import Judge, best_of
 from policy_port.train.loop import Score
 from policy_port.train.place import LIMITS, Place
@@ -31,8 +31,6 @@ from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, State, open_run, read_state
 from policy_port.train.settings import FinetuneAgent, Network, PpoAgent, ReachAgent, read_agent
 
-CRITIC_RATE = 1e-3
-"""Learning rate while the critic learns alone: nothing of the actor is at risk."""
 EPISODES = 64
 """Episodes that each checkpoint is measured in."""
 FINAL = 200

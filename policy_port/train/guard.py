@@ -21,6 +21,8 @@ from policy_port.train.run import Run, State
 
 FIGURE = "tracking"
 """What is held against the start: a fall counts in it, as nothing is tracked from there on."""
+CRITIC_RATE = 1e-3
+"""Learning rate of the critic where the actor does not learn or must go by small steps: nothing of it is at risk."""
 HALVINGS = 4
 """Times that the step is halved; what falls with a sixteenth of it ends the run."""
 
@@ -30,8 +32,9 @@ class Guard:
 
     The step is RSL-RL's `desired_kl` and the actor's learning rate: of an adaptive schedule the first says how far an
     iteration goes, as far down as the rate may be lowered, and of a fixed one only the second does. Both are halved.
-    RSL-RL has one rate for actor and critic, which a checkpoint holds. It stays as it is, as a critic should not learn
-    more slowly, and the actor goes by a share of each update.
+    The critic learns as fast as alone from then on: a g1 fell farther by half, and by a quarter, of the step of both, and
+    no longer by half of the actor's when its critic learned so. RSL-RL has one rate for both, which a checkpoint holds.
+    It stays as it is, and each of them goes by a share of every update.
     """
 
     def __init__(
@@ -49,7 +52,8 @@ class Guard:
         """
         self._run, self._algorithm, self._keep, self._first, self._tell = run, algorithm, keep, first, tell
         self._desired_kl, self._step, self._began = algorithm.desired_kl, 1.0, 0
-        self._actor, self._before = list(algorithm._raw_actor.parameters()), list[Tensor]()
+        self._learn = [list(network.parameters()) for network in (algorithm._raw_actor, algorithm._raw_critic)]
+        self._before: list[list[Tensor]] = []
         algorithm.optimizer.register_step_pre_hook(self._remember)
         algorithm.optimizer.register_step_post_hook(self._shorten)
 
@@ -89,13 +93,15 @@ class Guard:
 
     def _remember(self, *_: object) -> None:
         if self._step < 1.0:
-            self._before = [value.detach().clone() for value in self._actor]
+            self._before = [[value.detach().clone() for value in values] for values in self._learn]
 
     @torch.no_grad()
     def _shorten(self, *_: object) -> None:
         if self._step < 1.0:
-            for value, before in zip(self._actor, self._before, strict=True):
-                value.copy_(before + self._step * (value - before))
+            shares = (self._step, CRITIC_RATE / self._algorithm.learning_rate)
+            for share, values, before in zip(shares, self._learn, self._before, strict=True):
+                for value, was in zip(values, before, strict=True):
+                    value.copy_(was + share * (value - was))
 
     def _start(self) -> float:
         return self._run.scores().get(0, {}).get(FIGURE, math.nan)

@@ -32,9 +32,9 @@ class Guard:
 
     The step is RSL-RL's `desired_kl` and the actor's learning rate: of an adaptive schedule the first says how far an
     iteration goes, as far down as the rate may be lowered, and of a fixed one only the second does. Both are halved.
-    The critic learns as fast as alone from then on: a g1 fell farther by half, and by a quarter, of the step of both, and
-    no longer by half of the actor's when its critic learned so. RSL-RL has one rate for both, which a checkpoint holds.
-    It stays as it is, and each of them goes by a share of every update.
+    The critic learns as fast as alone from then on: a g1 fell farther by half, and by a quarter, of the step of both,
+    and no longer by half of the actor's when its critic learned so. RSL-RL has one rate for both, which a checkpoint
+    holds. It stays as it is, and each of them goes by a share of every update.
     """
 
     def __init__(

@@ -220,7 +220,7 @@ def summary(run: Run) -> str:
         [
             f"run: {run.path}",
             f"{len(rows)} iterations, {reward}; report.html and tensorboard/ show the curves",
-            *([f"undone on the way: {undone} segments that fell below the start (undone.csv)"] if undone else []),
+            *([f"segments that fell below the start and were undone: {undone} (undone.csv)"] if undone else []),
             f"result: {file.name}: {reason}",
             f"next: policy-port export {shlex.quote(_short(run.path))} --out PORT",
         ]

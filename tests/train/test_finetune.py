@@ -100,7 +100,7 @@ def test_what_falls_is_undone_and_told(student: Run, out: Path, monkeypatch: pyt
     assert "Undone: what fell below the start" in page
     assert "0.0625" in page
     assert "2 iterations, " in summary(run)
-    assert "undone on the way: 5 segments" in summary(run)
+    assert "fell below the start and were undone: 5 (undone.csv)" in summary(run)
     tries.clear()
     free = finetune(*opened(student), Plan(out=out.with_name("free"), agent=settings(out, keep=0.0)))
     assert list(free.checkpoints()) == [0, 2, 4]

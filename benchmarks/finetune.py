@@ -3,7 +3,12 @@
     python benchmarks/finetune.py STUDENT_RUN --runs FOLDER [--arms disturbed gentle naive]
 
 STUDENT_RUN is the folder of a `policy-port distil`. Each arm is a `policy-port finetune` into FOLDER; one that is there
-is gone on with. finetune.md is made of what stands in the folders.
+is gone on with. The first tables of finetune.md are made of what stands in the folders.
+
+    python benchmarks/finetune.py --held RUN ...
+
+prints how much of the start's tracking each checkpoint of any fine-tunings has, in the episodes that it was judged by
+and in others.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ import yaml
 from policy_port.files import write_atomic
 from policy_port.report.about import versions
 from policy_port.train import finetune as tuning
+from policy_port.train.figures import compared
 from policy_port.train.finetune import Start, finetune, open_start, place_of
+from policy_port.train.judge import Judge
 from policy_port.train.ppo import Plan
 from policy_port.train.run import Run, open_run
 
@@ -38,6 +45,7 @@ SECONDS = 10.0
 NAIVE = {
     "max_iterations": 20,
     "critic_warmup": 0,
+    "keep": 0.0,
     "actor": {"distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 1.0}},
     "algorithm": {"learning_rate": 0.001, "schedule": "adaptive", "entropy_coef": 0.01},
 }
@@ -69,33 +77,64 @@ def perform(arm: str, start: Start, folder: Path) -> Run:
 
 
 def rows(arm: str, run: Run) -> list[tuple[str, ...]]:
-    """What each checkpoint of one arm is worth, in the same episodes of the task that it learns on."""
+    """What each checkpoint of one arm is worth, and what was undone, in the same episodes of the task it learns on."""
     scores = run.scores()
     start = scores[0]["tracking"]
+    undone = [(int(row["iteration"]), f" undone with step {row['step']:g}", row) for row in run.undone()]
+    found = [*((i, "", score) for i, score in scores.items()), *undone]
     return [
         (
-            *(arm, str(i), f"{score['tracking']:.3f}", f"{100.0 * score['tracking'] / start:.0f} %"),
+            *(arm, f"{i}{words}", f"{score['tracking']:.3f}", f"{100.0 * score['tracking'] / start:.0f} %"),
             *(f"{100.0 * score['falls']:.0f} %", f"{score['survival']:.2f}"),
         )
-        for i, score in scores.items()
+        for i, words, score in sorted(found, key=lambda each: (each[0], -each[2].get("step", 0.0)))
     ]
+
+
+def held(folder: Path) -> list[tuple[str, ...]]:
+    """How much of the start's tracking each checkpoint of a run has, with 95 % intervals."""
+    run, start = open_run(folder), open_start(folder, None)
+    given = dict.fromkeys(("plant", "robot", "task", "num_envs", "device"))
+    judge = Judge(start.contract, place_of(start, seed=run.record.seed, **given))
+    trials = (judge.trial(run.path, tuning.EPISODES), judge.trial(run.path, tuning.FINAL, last=True))
+    measured = {i: [judge.measure(file, trial) for trial in trials] for i, file in run.checkpoints().items()}
+    shares = {
+        i: [compared(one, start).tracking.text() for one, start in zip(measured[i], measured[0], strict=True)]
+        for i in measured
+    }
+    return [(str(i), f"{measured[i][0].tracking.mean():.3f}", *shares[i]) for i in measured]
 
 
 def main() -> None:
     """Fine-tune, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("student", type=Path)
-    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("student", type=Path, nargs="?")
+    parser.add_argument("--runs", type=Path)
+    parser.add_argument("--held", type=Path, nargs="*", default=[])
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--episodes", type=int, default=tuning.EPISODES, help="at each checkpoint")
     parser.add_argument("--final", type=int, default=tuning.FINAL, help="to hold the best one against the student")
     given = parser.parse_args()
     tuning.EPISODES, tuning.FINAL = given.episodes, given.final
+    for folder in given.held:
+        head = ("iterations", "tracking", f"of the start's in {given.episodes} episodes", f"in {given.final} others")
+        print(table([head, *held(folder)]))
+    if given.held:
+        return
+    if given.student is None or given.runs is None:
+        parser.error("give STUDENT_RUN and --runs, or --held")
     start = open_start(given.student, None)
     for arm in given.arms:
         run = perform(arm, start, given.runs)
         print(arm, run.result(), flush=True)
-    write_atomic(Path(__file__).with_suffix(".md"), page(given, start))
+    file = Path(__file__).with_suffix(".md")
+    _, mark, others = file.read_text(encoding="utf-8").partition("\n## ")
+    write_atomic(file, page(given, start) + mark + others)
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as Markdown, the first one as their head."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (rows[0], ("---",) * len(rows[0]), *rows[1:]))
 
 
 def page(given: argparse.Namespace, start: Start) -> str:
@@ -121,7 +160,7 @@ def page(given: argparse.Namespace, start: Start) -> str:
             "`naive`: those with which one trains from nothing, undisturbed. Tracking is a share of the most there is, "
             f"0 from a fall on, over {given.episodes} episodes of {SECONDS:.0f} s, the same ones at each checkpoint.",
             "",
-            *("| " + " | ".join(cells) + " |" for cells in (HEAD, ("---",) * len(HEAD), *told)),
+            table([HEAD, *told]),
             "",
             "What each run came to:",
             "",

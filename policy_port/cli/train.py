@@ -214,12 +214,13 @@ def _short(path: Path) -> str:
 def summary(run: Run) -> str:
     """What a run came to, and where."""
     file, reason = run.result()
-    rows = run.rows()
+    rows, undone = run.rows(), len(run.undone())
     reward = f"reward {float(rows[0]['reward']):.4g} to {float(rows[-1]['reward']):.4g} a step" if rows else "no curve"
     return "\n".join(
         [
             f"run: {run.path}",
             f"{len(rows)} iterations, {reward}; report.html and tensorboard/ show the curves",
+            *([f"segments that fell below the start and were undone: {undone} (undone.csv)"] if undone else []),
             f"result: {file.name}: {reason}",
             f"next: policy-port export {shlex.quote(_short(run.path))} --out PORT",
         ]

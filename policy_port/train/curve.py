@@ -48,6 +48,8 @@ class Curve:
             bar: A tqdm bar, one step an iteration.
         """
         self.rows = rows
+        self.step = 1.0
+        """Share of RSL-RL's rate at which the actor learns; what is told is the actor's."""
         self._board, self._bar = board, bar
         self._sums = torch.zeros((2, num_envs), device=device)
         self._told: dict[str, list[Any]] = {}
@@ -94,7 +96,7 @@ class Curve:
             "return": returns / ended if ended else None,
             "length": lengths / ended if ended else None,
             "ended_early": early / ended if ended else None,
-            "learning_rate": learning_rate,
+            "learning_rate": learning_rate * self.step,
             "action_std": more["action_std"].mean().item(),
             **{f"Loss/{name}": value for name, value in loss_dict.items()},
             **{name: _mean(values) for name, values in self._told.items()},
@@ -107,6 +109,17 @@ class Curve:
         self.rows.append({"iteration": str(it), **{n: "" if v is None else repr(v) for n, v in mean.items()}})
         self._show(it, mean, more["collect_time"] + more["learn_time"])
         self._empty()
+
+    def undo(self, iterations: int) -> None:
+        """Take the newest iterations back: the rows, the bar, and what TensorBoard shows."""
+        del self.rows[-iterations:]
+        if self._bar is not None:
+            self._bar.update(-iterations)
+        if self._board is not None:
+            from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+            again = Event(step=len(self.rows), session_log=SessionLog(status=SessionLog.START))
+            self._board.file_writer.add_event(again)
 
     def _empty(self) -> None:
         self._totals = torch.zeros(5, dtype=torch.float64, device=self._sums.device)

@@ -144,7 +144,7 @@ def distil(lesson: Lesson, place: Place, plan: Plan) -> Run:
         judge, settle = Judge(lesson.student, place), Settling(runner.alg, begun)
         ends = plan.iterations or begun.max_iterations
         score = functools.partial(judge.score, episodes=EPISODES)
-        learn(run, runner, environment, ends, minutes=plan.minutes, prepare=settle, score=score)
+        learn(run, runner, ends, minutes=plan.minutes, prepare=settle, score=score)
     finally:
         environment.close()
     run.finish(*choose(lesson, judge, run))

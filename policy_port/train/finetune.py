@@ -2,8 +2,8 @@
 
 Three things do, each measured: a critic that knows nothing yet, a large deviation, and a high rate. So the actor stays
 as it is while the critic learns; its deviation is small, its rate is as low as keeps each change of the policy small
-(1e-5 to 1e-4 for a GRU under pushes), its normaliser no longer moves. And a run whose policy did not come out better
-ends with the student that it began with.
+(1e-5 to 1e-4 for a GRU under pushes), its normaliser no longer moves. What falls all the same is undone (`guard`), and
+a run whose policy did not come out better ends with the student that it began with.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from policy_port.errors import TrainError
 from policy_port.files import sha256
 from policy_port.plants.supervised import load_limits
 from policy_port.train.figures import KEPT, MORE_FALLS, Comparison, compared
+from policy_port.train.guard import CRITIC_RATE, ended
 from policy_port.train.judge import Judge, best_of
 from policy_port.train.loop import Score
 from policy_port.train.place import LIMITS, Place
 from policy_port.train.ppo import Job, Plan, check_out, perform
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Run, State, open_run, read_state
-from policy_port.train.settings import Network, PpoAgent, ReachAgent, read_agent
+from policy_port.train.settings import FinetuneAgent, Network, PpoAgent, ReachAgent, read_agent
 
-CRITIC_RATE = 1e-3
-"""Learning rate while the critic learns alone: nothing of the actor is at risk."""
 EPISODES = 64
 """Episodes that each checkpoint is measured in."""
 FINAL = 200
@@ -191,7 +190,7 @@ def tune(
         PolicyPortError: Of the kind that says what does not fit; nothing is written then.
     """
     check_out(plan, "finetune", start.file, *place.files())
-    kind = ReachAgent if settings == "finetune_reach" else PpoAgent
+    kind = ReachAgent if settings == "finetune_reach" else FinetuneAgent
     agent = read_agent(kind, settings, plan.agent, {"actor": start.network})
     where = str(plan.agent or "the shipped settings of finetune")
     if start.run is not None and not (start.run.path / "result.yaml").is_file():
@@ -207,7 +206,8 @@ def tune(
         score=score,
     )
     run = perform(job, place, plan)
-    run.finish(*choose(run))
+    file, reason = choose(run)
+    run.finish(file, reason + ended(run))
     write_run_report(run)
     return run
 

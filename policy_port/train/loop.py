@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from policy_port import counts
 from policy_port.errors import OutputError, StoppedTrainingError, TrainError, one_line
-from policy_port.train.curve import Curve
+from policy_port.train.curve import Curve, Row
+from policy_port.train.guard import Guard, spent
 from policy_port.train.run import Run, State
 from policy_port.train.tensors import missing
 
@@ -77,25 +78,25 @@ def snapshot(runner: Any, iteration: int) -> State:
 def learn(
     run: Run,
     runner: Any,
-    environment: Any,
     iterations: int,
     *,
     minutes: float | None = None,
     prepare: Prepare | None = None,
     score: Score | None = None,
     bounds: tuple[int, ...] = (),
+    guard: Guard | None = None,
 ) -> int:
     """Go on with a run from its newest checkpoint.
 
     Args:
         run: The run.
-        runner: RSL-RL's runner for it.
-        environment: Its environment, with `begin(seed)`.
+        runner: RSL-RL's runner for it, in an environment that has `begin(seed)`.
         iterations: Iterations of the whole training, those before this call counted.
         minutes: Stop after this time, at a checkpoint; the first segment is always finished.
         prepare: Called before each segment.
         score: Measures each checkpoint that was not measured yet.
         bounds: Iterations at which a segment ends beside every `save_interval`.
+        guard: Undoes segments, by what `score` measures at their ends.
 
     Returns:
         Iterations done.
@@ -105,36 +106,54 @@ def learn(
         StoppedTrainingError: On Ctrl-C, likewise.
     """
     state, deadline = run.last(), None if minutes is None else time.monotonic() + 60.0 * minutes
-    rows, longest = run.rows(), 0.0
+    rows, longest, done = run.rows(), 0.0, state["iter"]
     _measure(run, score)
-    done = state["iter"]
     with one_thread(runner.device), _board(run.path, done) as board, _bar(iterations, done) as bar:
-        curve = Curve(rows, environment.num_envs, environment.device, board, bar)
-        runner.logger = curve
-        while (done := state["iter"]) < iterations:
+        runner.logger = curve = Curve(rows, runner.env.num_envs, runner.env.device, board, bar)
+        while (done := state["iter"]) < iterations and not spent(run, done):
             start = time.monotonic()
             if deadline is not None and longest and start + longest > deadline:
                 break
             until = _end(done, iterations, runner.cfg["save_interval"], bounds)
-            _begin(runner, environment, state, run.record.seed)
+            _begin(runner, state, run.record.seed)
             if prepare is not None:
                 prepare(done)
+            if guard is not None:
+                curve.step = guard.settle(done)
             with _kept(run):
                 with _quiet():
                     runner.learn(until - done, init_at_random_ep_len=True)
-                state = snapshot(runner, until)
-                run.save(state, rows)
-                _measure(run, score)
+                reached = snapshot(runner, until)
+                if _close(run, reached, rows, score, guard):
+                    state = reached
+                else:
+                    # RSL-RL's optimiser goes on in the tensors that it was given.
+                    state = run.last()
+                    curve.undo(until - done)
             longest = max(longest, time.monotonic() - start)
     return state["iter"]
 
 
+def _close(run: Run, reached: State, rows: list[Row], score: Score | None, guard: Guard | None) -> bool:
+    """Make a checkpoint of what a segment reached; False where it was undone."""
+    if guard is None or score is None:
+        run.save(reached, rows)
+        _measure(run, score)
+        return True
+    found = guard.measure(reached, score)
+    if found is not None:
+        run.save(reached, rows)
+        run.write_score(reached["iter"], found)
+    return found is not None
+
+
 def _measure(run: Run, score: Score | None) -> None:
-    """Measure the newest checkpoint, where it was not yet."""
+    """Measure the start and the newest checkpoint, where they were not yet."""
     if score is not None:
-        iteration, file = max(run.checkpoints().items())
-        if iteration not in run.scores():
-            run.write_score(iteration, score(file))
+        checkpoints = run.checkpoints()
+        for iteration in dict.fromkeys((min(checkpoints), max(checkpoints))):
+            if iteration not in run.scores():
+                run.write_score(iteration, score(checkpoints[iteration]))
 
 
 def _end(done: int, iterations: int, interval: int, bounds: tuple[int, ...]) -> int:
@@ -142,7 +161,7 @@ def _end(done: int, iterations: int, interval: int, bounds: tuple[int, ...]) -> 
     return min(bound for bound in (done + interval - done % interval, iterations, *bounds) if bound > done)
 
 
-def _begin(runner: Any, environment: Any, state: State, seed: int) -> None:
+def _begin(runner: Any, state: State, seed: int) -> None:
     """Put everything into the state that the checkpoint and the seed say."""
     algorithm = runner.alg
     # A teacher does not learn; RSL-RL would look for one with no weights of torch's in another place.
@@ -161,7 +180,7 @@ def _begin(runner: Any, environment: Any, state: State, seed: int) -> None:
     _seed(drawn)
     # The runner steps in this mode, and what was made in it can only be changed in it.
     with torch.inference_mode():
-        environment.begin(drawn)
+        runner.env.begin(drawn)
     runner.logger.begin()
 
 

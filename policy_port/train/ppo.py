@@ -14,12 +14,13 @@ from policy_port.files import check_output_folder, check_writable
 from policy_port.tasks.reach_training import read_reach
 from policy_port.train.disturbance import blind_critic, odd_commands, quiet_sensors
 from policy_port.train.environment import PlantEnvironment
+from policy_port.train.guard import Guard
 from policy_port.train.loop import Prepare, Score, learn, make_runner, snapshot
 from policy_port.train.place import Place
 from policy_port.train.reach_environment import ReachEnvironment
 from policy_port.train.report import write_run_report
 from policy_port.train.run import Files, Record, Run, begin, make_record, open_run, resume
-from policy_port.train.settings import Agent, PpoAgent, ReachAgent, read_agent
+from policy_port.train.settings import Agent, FinetuneAgent, PpoAgent, ReachAgent, read_agent
 
 PRIVILEGED: tuple[dict[str, str], ...] = (
     {"term": "base_lin_vel", "point": "link"},
@@ -111,9 +112,11 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
         texts["contracts/critic.yaml"] = critic.to_yaml()
         run, agent = _opened(job, place, plan, texts, runner)
         how = {"prepare": job.prepare(runner.alg), "score": job.score, "bounds": (agent.critic_warmup,)}
-        done = learn(run, runner, environment, plan.iterations or agent.max_iterations, minutes=plan.minutes, **how)
+        if isinstance(agent, FinetuneAgent) and agent.keep > 0.0:
+            how["guard"] = Guard(run, runner.alg, keep=agent.keep, first=agent.critic_warmup, tell=plan.tell)
+        done = learn(run, runner, plan.iterations or agent.max_iterations, minutes=plan.minutes, **how)
         while plan.iterations is plan.minutes is None and (until := extended(run, agent, done)) > done:
-            done = learn(run, runner, environment, until, **how)
+            done = learn(run, runner, until, **how)
     finally:
         environment.close()
     return run

@@ -27,6 +27,10 @@ def write_run_report(run: Run) -> None:
         pictures.append(_picture("scores", "Measured at the checkpoints", "iteration", measured))
         table = tuple((str(i), *(f"{value:.4g}" for value in scores[i].values())) for i in scores)
         tables.append(Table(title="Checkpoints", head=("iteration", *measured), rows=table))
+    if undone := run.undone():
+        title = "Undone: what fell below the start, and was made again by half the step, or ended the run"
+        table = tuple(tuple(f"{row.get(name, math.nan):.4g}" for name in undone[0]) for row in undone)
+        tables.append(Table(title=title, head=tuple(undone[0]), rows=table))
     report = Report(
         title=f"{record.stage}: {run.path.name}",
         verdict=f"{file.name}: {reason}",

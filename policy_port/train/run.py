@@ -12,15 +12,18 @@
 | model_N.pt | after N iterations, with the optimiser's state; model_0.pt is the start |
 | curve.csv | a row an iteration, up to the last checkpoint |
 | scores.csv | what was measured at checkpoints, where something was |
+| undone.csv | segments of a fine-tuning that fell below its start: what they measured, and with which step |
+| candidate.pt | the end of a segment while it is measured; only a kill leaves it |
 | result.yaml | which checkpoint is the run's result, and why; written at the end |
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -129,6 +132,25 @@ class Run:
         rows = [{"iteration": str(i), **{k: repr(float(v)) for k, v in scores[i].items()}} for i in sorted(scores)]
         write_atomic(self.path / "scores.csv", csv_text(rows))
 
+    @contextlib.contextmanager
+    def candidate(self, state: State) -> Iterator[Path]:
+        """A file of what is no checkpoint yet, beside the settings that say what its network is."""
+        file = self.path / "candidate.pt"
+        write_atomic(file, _bytes(state))
+        try:
+            yield file
+        finally:
+            file.unlink()
+
+    def undone(self) -> list[dict[str, float]]:
+        """Segments that were undone, in the order in which they were made; `guard` says what stands of each."""
+        return [{k: float(v) for k, v in row.items() if v} for row in read_rows(self.path / "undone.csv")]
+
+    def undo(self, segment: Mapping[str, float]) -> None:
+        """Add a segment that is undone."""
+        rows = [{k: repr(float(v)).removesuffix(".0") for k, v in row.items()} for row in (*self.undone(), segment)]
+        write_atomic(self.path / "undone.csv", csv_text(rows))
+
     def finish(self, checkpoint: Path, reason: str) -> None:
         """State the run's result."""
         result = Result(checkpoint=checkpoint.name, reason=reason)
@@ -223,6 +245,7 @@ def resume(path: Path, record: Record, files: Files) -> Run:
             f"{path}: is out of date and can't be resumed:\n  " + "\n  ".join(differs) + "\nGive what it was begun "
             "with, or begin anew: with another --out, or in this one's place with --force"
         )
+    (run.path / "candidate.pt").unlink(missing_ok=True)
     return run
 
 

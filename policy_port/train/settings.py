@@ -162,8 +162,19 @@ class PpoAgent(Agent):
             )
 
 
+class FinetuneAgent(PpoAgent):
+    """Settings of `finetune` of a velocity task."""
+
+    keep: Share = 0.95
+    """Least share of the start's tracking that each checkpoint must have, in the episodes that all are measured in.
+    What falls below it is undone, and made again by half the step. 0: nothing is undone."""
+
+
 class ReachAgent(PpoAgent):
-    """Settings of `finetune` of the reach task, whose checkpoints are measured by the episodes that they win."""
+    """Settings of `finetune` of the reach task, whose checkpoints are measured by the episodes that they win.
+
+    None is undone: a start that wins 3 of 64 wins 2 as well by chance, and on the way to all there may be none.
+    """
 
     extend_to: Iterations | None = None
     """Iterations up to which a run goes on beyond max_iterations, while its checkpoints still get better; None: none

@@ -161,7 +161,7 @@ def distil_task(lesson: TaskLesson, place: TaskPlace, plan: Plan, tell: Callable
         ends = plan.iterations or begun.max_iterations
         # A run that is gone on with for longer learns at the rate of the longer one.
         settle = Settling(runner.alg, begun.model_copy(update={"max_iterations": ends}))
-        learn(run, runner, environment, ends, minutes=plan.minutes, prepare=settle, score=score)
+        learn(run, runner, ends, minutes=plan.minutes, prepare=settle, score=score)
         run.finish(*choose(environment, run, taught))
     finally:
         environment.close()

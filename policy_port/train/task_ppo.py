@@ -60,7 +60,7 @@ def train_task(contracts: Mapping[str, Contract], place: TaskPlace, plan: Plan) 
         record = make_record(files, {}, stage="train", acting="student", **place.asked())
         run = open_folder(plan, record, files, runner)
         score = functools.partial(_score, environment, worlds)
-        learn(run, runner, environment, plan.iterations or begun.max_iterations, minutes=plan.minutes, score=score)
+        learn(run, runner, plan.iterations or begun.max_iterations, minutes=plan.minutes, score=score)
         run.finish(*_best(environment, run))
     finally:
         environment.close()

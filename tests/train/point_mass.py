@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from policy_port.train.guard import Guard
 from policy_port.train.loop import learn, make_runner, snapshot
 from policy_port.train.run import Run, begin, make_record, resume
 from policy_port.train.settings import PpoAgent
@@ -59,15 +60,19 @@ class PointMass:
         return self.get_observations(), rewards, (late | lost).long(), {"time_outs": late.float(), "log": log}
 
 
-def train(path: Path, environment: PointMass, *, again: bool = False, seed: int = 1, **more: Any) -> Run:
-    """Begin a run, or go on with one."""
+def train(
+    path: Path, environment: PointMass, *, again: bool = False, seed: int = 1, keep: float = 0.0, **more: Any
+) -> Run:
+    """Begin a run, or go on with one; with `keep`, as a fine-tuning whose actor learns after `first` iterations."""
     files = {"agent.yaml": AGENT.to_yaml()}
     asked = {"stage": "train", "seed": seed, "num_envs": 8, "device": "cpu", "plant": "none", "acting": "actor"}
     record = make_record(files, {}, **asked)
     settings = AGENT.runner_settings(actor=["actor"], critic=["critic"])
     runner = make_runner("OnPolicyRunner", environment, settings, seed=seed, device="cpu", where="agent.yaml")
     run = resume(path, record, files) if again else begin(path, record, files, snapshot(runner, 0))
-    learn(run, runner, environment, AGENT.max_iterations, **more)
+    if keep:
+        more["guard"] = Guard(run, runner.alg, keep=keep, first=more.pop("first", 0), tell=more.pop("tell", print))
+    learn(run, runner, AGENT.max_iterations, **more)
     return run
 
 

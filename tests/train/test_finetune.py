@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from policy_port.cli.train import summary
 from policy_port.errors import TrainError
 from policy_port.tasks.velocity import Randomisation, load_task
 from policy_port.train import finetune as module
@@ -20,6 +21,7 @@ from policy_port.train.judge import Judge
 from policy_port.train.place import Place
 from policy_port.train.ppo import Plan, train
 from policy_port.train.run import Run, read_state
+from policy_port.train.settings import FinetuneAgent, PpoAgent, ReachAgent, read_agent
 from policy_port.train.trial import Trial
 from tests.train import rover
 
@@ -75,6 +77,54 @@ def test_the_actor_waits_for_its_critic(student: Run, out: Path, monkeypatch: py
     assert rates == [1e-4, 1e-3, 1e-4]
     assert list(run.scores()) == [0, 2, 4]
     assert run.scores()[0] == run.scores()[2]
+
+
+def test_what_falls_is_undone_and_told(student: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it ships, a fine-tuning keeps 95 % of the student's tracking: what falls below is no checkpoint, and notes,
+    page and summary say so. With `keep: 0` it is one.
+    """
+    monkeypatch.setattr(Judge, "score", lambda self, file, episodes: {"tracking": 0.8 - 0.05 * tried(), "falls": 0.0})
+    tries: list[int] = []
+
+    def tried() -> int:
+        tries.append(0)
+        return max(0, len(tries) - 2)
+
+    told: list[str] = []
+    run = finetune(*opened(student), Plan(out=out, agent=settings(out), tell=told.append))
+    assert list(run.checkpoints()) == [0, 2] == list(run.scores())
+    assert [row["step"] for row in run.undone()] == [1.0, 0.5, 0.25, 0.125, 0.0625]
+    assert sum("are undone: tracking came to" in note for note in told) == 5
+    assert "the run ended after 2 iterations" in run.result()[1]
+    page = (out / "report.html").read_text()
+    assert "Undone: what fell below the start" in page
+    assert "0.0625" in page
+    assert "2 iterations, " in summary(run)
+    assert "fell below the start and were undone: 5 (undone.csv)" in summary(run)
+    tries.clear()
+    free = finetune(*opened(student), Plan(out=out.with_name("free"), agent=settings(out, keep=0.0)))
+    assert list(free.checkpoints()) == [0, 2, 4]
+    assert "Undone" not in (free.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "keep", "says"),
+    [
+        (FinetuneAgent, "finetune", 1.5, "less than or equal to 1"),
+        (FinetuneAgent, "finetune", -0.1, "greater than or equal to 0"),
+        (FinetuneAgent, "finetune", "most", "keep"),
+        (PpoAgent, "train", 0.95, "keep"),
+        (ReachAgent, "finetune_reach", 0.95, "keep"),
+    ],
+)
+def test_what_is_to_be_kept_is_a_share_and_of_a_velocity_task(
+    kind: type[PpoAgent], stage: str, keep: object, says: str, tmp_path: Path
+) -> None:
+    """Anything else is refused, and so is the key where nothing would be held against it."""
+    (tmp_path / "agent.yaml").write_text(rover.agent_yaml({"keep": keep}))
+    with pytest.raises(TrainError, match=says):
+        read_agent(kind, stage, tmp_path / "agent.yaml", {"actor": rover.AGENT["actor"]})
+    read_agent(kind, stage, None, {"actor": rover.AGENT["actor"]})
 
 
 def test_another_network_is_refused(student: Run, out: Path) -> None:

@@ -40,7 +40,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # What is imported and collected here is kept to the end: looking through it for garbage took a sixth of the time.
 gc.set_threshold(50_000, 20, 20)
 
-pytest_plugins = ["tests.small_networks"]
+pytest_plugins = ["tests.forked", "tests.small_networks"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("POLICY_PORT_SHARED", ROOT.parent / "shared"))

@@ -32,7 +32,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -421,7 +421,7 @@ class _Onwards:
 
 def _write(file: IO[bytes], columns: Mapping[str, _Column], header: str | None = None) -> None:
     """Write an .npz array by array; no more of it need be in memory than the piece that is being written."""
-    with zipfile.ZipFile(_Onwards(file), "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(cast("IO[bytes]", _Onwards(file)), "w", zipfile.ZIP_STORED) as archive:
         if header is not None:
             archive.writestr(HEADER, header)
         for name, (shape, dtype, pieces) in columns.items():

@@ -42,10 +42,11 @@ def scale(robot: Robot, turns: Turns, rounds: int) -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"\nrecorded replay over the bare simulator's best, {cores} cores, target at least {TARGET}")
     with tempfile.TemporaryDirectory() as folder:
+        # So many steps that opening and closing a trace weigh as they do for a user, and a turn takes some seconds.
         for kind, count, steps, processes in (
-            ("mujoco", 64, 20, 1),
-            ("mujoco", 256, 8, 1),
-            ("maniskill", 64, 10, cores),
+            ("mujoco", 64, 200, 1),
+            ("mujoco", 256, 100, 1),
+            ("maniskill", 64, 100, cores),
         ):
             measure(robot, kind, (count, steps, processes), turns, rounds, Path(folder))
 

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import hostile_good
-from benchmarks.hostile import Case, Ended
 from benchmarks.hostile_binary import archive, checkpoint, graph, port, safetensors, trace
+from benchmarks.hostile_case import Case, Ended
 from benchmarks.hostile_good import Good
 from benchmarks.hostile_values import Draw, changed
 

@@ -16,7 +16,7 @@ import yaml
 from torch import nn
 
 from benchmarks import hostile_good
-from benchmarks.hostile import Case
+from benchmarks.hostile_case import Case
 from benchmarks.hostile_drawn import FAMILIES
 from benchmarks.hostile_good import Good
 

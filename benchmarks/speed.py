@@ -387,7 +387,7 @@ def main() -> None:
         "replay": (replays, 9),
         "train": (training, 15),
         "processes": (shared_out, 15),
-        "scale": (scaled, 5),
+        "scale": (scaled, 3),
         "start": (starts, 15),
     }
     parser.add_argument("--only", choices=parts, help="one part")

@@ -31,8 +31,9 @@ _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_WORDS = ("yes", "no", "on", "off")
 _SEVERAL_MEANINGS = re.compile(
-    r"yes|no|on|off|[-+]?0[0-7_]+|[-+]?0(?:b[01_]+|o[0-7_]+|x[0-9a-f_]+)"
+    rf"{'|'.join(_WORDS)}|[-+]?0[0-7_]+|[-+]?0(?:b[01_]+|o[0-7_]+|x[0-9a-f_]+)"
     r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?",
     re.IGNORECASE,
@@ -251,11 +252,13 @@ class PlainYaml:
     def _scalar(self, node: yaml.Node) -> tuple[Any, bool]:
         """The value of a scalar, and whether it is plain data."""
         text = node.value
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
+        # What is printable has neither, and what is ASCII no half characters: most text is both.
+        odd = not text.isprintable()
+        if odd and not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             self._refuse(node, f"{text[:40]!a} holds half a character (a lone surrogate), which is no text")
-        if self._strict and (odd := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)):
+        if odd and self._strict and (found := re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)):
             # A terminal that is shown the text would obey it.
-            self._refuse(node, f"{text[:40]!a} holds the control character U+{ord(odd[0]):04X}; take it out")
+            self._refuse(node, f"{text[:40]!a} holds the control character U+{ord(found[0]):04X}; take it out")
         match node.tag.removeprefix(_TAG):
             case "str":
                 return text, True
@@ -277,6 +280,9 @@ class PlainYaml:
             return None
         if text in _BOOL:
             return _BOOL[text]
+        if text.isidentifier() and text.isascii() and text.lower() not in _WORDS:
+            # It begins with a letter, as all that follows but these words does not.
+            return text
         if _SEVERAL_MEANINGS.fullmatch(text):
             if self._strict:
                 self._refuse(

@@ -32,7 +32,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,9 @@ HEADER = "header.json"
 _Column = tuple[tuple[int, ...], np.dtype[Any], Iterable[NDArray[Any]]]
 """Shape, type, and the pieces of an array, one after the other."""
 
+
+BUFFER = 2**20
+"""What is gathered before it is handed to the system, which takes its time over each piece [bytes]."""
 
 MAX_HEADER = 16 * 2**20
 """Largest header read [bytes]; names and rates take some thousand."""
@@ -105,10 +108,11 @@ class Recorder:
         self._open = True
         about = {"format": FORMAT, "started": _now(), "numpy": np.__version__, "python": platform.python_version()}
         self._header: dict[str, Any] = {**about, **header}
-        text = json.dumps(self._header, indent=1)
+        self._text = json.dumps(self._header, indent=1)
         shutil.rmtree(self.parts, ignore_errors=True)
         self.parts.mkdir(parents=True)
-        self._write_header(text)
+        if durable:
+            self._write_header(self._text)
 
     def record(self, **arrays: Any) -> None:
         """Append one step; the arrays are copied.
@@ -187,9 +191,12 @@ class Recorder:
         """Write the steps in memory to disk."""
         if not self._filled:
             return
+        if not self._chunks and not self._durable:
+            # Most of what can be repeated never has a chunk on the disk, and so nobody who reads one.
+            self._write_header(self._text)
         part = self.parts / f"{self._chunks:06d}.npz"
         temporary = part.with_suffix(".tmp")
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", BUFFER) as file:
             _write(file, self._recorded())
             self._wait_for_disk(file)
         temporary.replace(part)
@@ -209,7 +216,7 @@ class Recorder:
             # All of it is still in memory, so it need not be written twice.
             columns = self._recorded()
         temporary = self.parts / "merged.tmp"
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", BUFFER) as file:
             _write(file, columns, text)
             self._wait_for_disk(file)
         temporary.replace(self.path)
@@ -402,9 +409,19 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return data
 
 
+class _Onwards:
+    """A file without a way back, in which an archive's sizes stand behind its members.
+
+    To go back to where they stand otherwise, and on again, would empty the file's buffer twice a member.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write, self.flush = file.write, file.flush
+
+
 def _write(file: IO[bytes], columns: Mapping[str, _Column], header: str | None = None) -> None:
     """Write an .npz array by array; no more of it need be in memory than the piece that is being written."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(cast("IO[bytes]", _Onwards(file)), "w", zipfile.ZIP_STORED) as archive:
         if header is not None:
             archive.writestr(HEADER, header)
         for name, (shape, dtype, pieces) in columns.items():

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import hostile
-from benchmarks.hostile import Case, run
+from benchmarks import hostile_case
+from benchmarks.hostile_case import Case, run
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,14 +46,14 @@ def hangs() -> None:
 
 
 def grows() -> None:
-    print(len(bytearray(os.urandom(1) * (hostile.MOST_MEMORY + (64 << 20)))))
+    print(len(bytearray(os.urandom(1) * (hostile_case.MOST_MEMORY + (64 << 20)))))
 
 
 @pytest.fixture(autouse=True)
 def what_the_tests_hold_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A case is forked from this process, and all that its tests have loaded counts as the case's memory."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    monkeypatch.setattr(hostile, "MOST_MEMORY", hostile.MOST_MEMORY + own)
+    monkeypatch.setattr(hostile_case, "MOST_MEMORY", hostile_case.MOST_MEMORY + own)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_the_benchmark_sees_each_kind_of_fault(
 ) -> None:
     """A command that fails in one of the ways that it looks for is counted as a fault of that kind."""
     monkeypatch.setattr("policy_port.cli.app.app", lambda args, prog_name: bug())
-    monkeypatch.setattr(hostile, "KILLED_AFTER", 1.0)
-    monkeypatch.setattr(hostile, "MOST_MEMORY", 1 << 29)
+    monkeypatch.setattr(hostile_case, "KILLED_AFTER", 1.0)
+    monkeypatch.setattr(hostile_case, "MOST_MEMORY", 1 << 29)
     ended = run(Case("x", "x", [], lambda folder: None), tmp_path / "case")
     assert any(found.endswith(fault) for found in ended.faults((0, 1, 2, 3))), (ended.faults((0, 1, 2, 3)), ended)
 

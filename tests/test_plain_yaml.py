@@ -154,11 +154,11 @@ def test_thirty_thousand_joints_end_soon(tmp_path: Path, key: str) -> None:
     """Right or wrong, a file of 0.8 MB is an error within seconds, and not thirty thousand lines of it."""
     data = contract_data() | {"joints": {f"joint_{i}": {key: 0.1} for i in range(30_000)}}
     (tmp_path / "c.yaml").write_text(yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ContractError) as caught:
         load_contract(tmp_path / "c.yaml")
     assert len(str(caught.value).splitlines()) < 30
-    assert time.monotonic() - began < 10.0
+    assert time.process_time() - began < 10.0
 
 
 VALUES = st.recursive(

@@ -157,9 +157,9 @@ class HeldEpisodes:
         self._step += 1
         if self._finite is None:
             self._finite = np.zeros(controller.state.joint_pos.shape, dtype=np.bool_)
-        finite = np.isfinite(controller.state.joint_pos, out=self._finite)
-        # The common case, quickly answered.
-        if self._step < self._due and finite.all() and self._rule.stand(controller.signals):
+        finite = np.isfinite(controller.state.joint_pos, self._finite)
+        # The common case, quickly answered; to count takes a third of the time of `all`.
+        if self._step < self._due and np.count_nonzero(finite) == finite.size and self._rule.stand(controller.signals):
             return self._nobody
         down = self._rule.fallen(controller.signals) | ~finite.all(axis=1)
         age = self._step - self._began

@@ -6,9 +6,11 @@ line, not what the policy asked for; that is kept beside it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -214,7 +216,7 @@ def write_dataset(
         columns[GOAL] = steps.goal
     if (told := _told(trace)) is not None:
         columns[SUCCESS] = told[steps.episode]
-    with output_folder(folder) as part:
+    with output_folder(folder) as part, _same_turns():
         # LeRobot makes the folder itself and insists on that.
         part.rmdir()
         dataset = create(
@@ -237,6 +239,16 @@ def write_dataset(
         shutil.rmtree(part / "images", ignore_errors=True)
         _read_back(part, {key: values[:count] for key, values in columns.items()}, folder)
     return count
+
+
+@contextlib.contextmanager
+def _same_turns() -> Iterator[None]:
+    """Leave this process's scheduling as it is: the AV1 encoder puts whoever calls it as root before all others."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def _told(trace: Trace) -> Rows | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -371,7 +372,10 @@ def test_lerobot_loads_it(done: Done, tmp_path: Path) -> None:
 
     folder = tmp_path / "set"
     check_dataset(folder, tmp_path / "run", done.robot, 0.05)
+    turns = os.sched_getscheduler(0)
     count = write_dataset(folder, done.trace, done.robot, done.run.scale, task="reach", frames=done.run.frames)
+    # The encoder, called as root, puts its caller before all other processes.
+    assert os.sched_getscheduler(0) == turns
     loaded: Any = LeRobotDataset("local/set", root=folder)
     steps = lerobot_steps(done.trace, done.robot, done.run.scale)
     assert (count, len(loaded), loaded.num_episodes, loaded.fps) == (EPISODES * STEPS, EPISODES * STEPS, EPISODES, 20)

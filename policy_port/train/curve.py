@@ -116,10 +116,11 @@ class Curve:
         if self._bar is not None:
             self._bar.update(-iterations)
         if self._board is not None:
-            from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+            from tensorboard.compat.proto import event_pb2
 
-            again = Event(step=len(self.rows), session_log=SessionLog(status=SessionLog.START))
-            self._board.file_writer.add_event(again)
+            made: Any = event_pb2
+            again = made.SessionLog(status=made.SessionLog.START)
+            self._board.file_writer.add_event(made.Event(step=len(self.rows), session_log=again))
 
     def _empty(self) -> None:
         self._totals = torch.zeros(5, dtype=torch.float64, device=self._sums.device)

@@ -111,7 +111,7 @@ def perform(job: Job, place: Place, plan: Plan) -> Run:
         texts = {"task.yaml": environment.task.to_yaml(), "contracts/actor.yaml": job.contract.to_yaml()}
         texts["contracts/critic.yaml"] = critic.to_yaml()
         run, agent = _opened(job, place, plan, texts, runner)
-        how = {"prepare": job.prepare(runner.alg), "score": job.score, "bounds": (agent.critic_warmup,)}
+        how: dict[str, Any] = {"prepare": job.prepare(runner.alg), "score": job.score, "bounds": (agent.critic_warmup,)}
         if isinstance(agent, FinetuneAgent) and agent.keep > 0.0:
             how["guard"] = Guard(run, runner.alg, keep=agent.keep, first=agent.critic_warmup, tell=plan.tell)
         done = learn(run, runner, plan.iterations or agent.max_iterations, minutes=plan.minutes, **how)

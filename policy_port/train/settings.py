@@ -165,9 +165,12 @@ class PpoAgent(Agent):
 class FinetuneAgent(PpoAgent):
     """Settings of `finetune` of a velocity task."""
 
-    keep: Share = 0.95
+    keep: Share = 0.98
     """Least share of the start's tracking that each checkpoint must have, in the episodes that all are measured in.
-    What falls below it is undone, and made again by half the step. 0: nothing is undone."""
+
+    What falls below it is undone, and made again by half the step; 0: nothing is. The aim is 0.95: a checkpoint of a g1
+    that had 0.954 in 64 episodes had 0.919 in 200 others.
+    """
 
 
 class ReachAgent(PpoAgent):
